@@ -1,0 +1,22 @@
+"""The errors that a user can cause. Each message says what was expected, what came, and what to do.
+
+The command line turns every one of them into one line and exit code 2; the library raises them.
+"""
+
+from __future__ import annotations
+
+
+class Pcm3Error(Exception):
+    """A mistake in what was given to pcm3, told in one line."""
+
+
+class DataError(Pcm3Error):
+    """A recording, a store or a protocol is not what it should be."""
+
+
+class ConfigError(Pcm3Error):
+    """A setting or an argument is not one that exists, or not one that makes sense here."""
+
+
+class CheckpointError(Pcm3Error):
+    """A checkpoint or a run folder does not fit what it is to be used for."""
