@@ -1,0 +1,66 @@
+"""Temporal crop-resize: a stretch of each clip, resampled to a fixed number of frames (PCM³ §3.1, §4.2)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def random_crops(
+    length: Tensor, ratio: tuple[float, float], least_frames: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Start and length of one random crop for each clip.
+
+    Args:
+        length: (B,) frames that each clip has.
+        ratio: smallest and largest share of the clip that a crop may take, drawn uniformly.
+        least_frames: crops are at least this long, where the clip is.
+        generator: source of randomness, on the device of `length`.
+
+    Returns:
+        start (B,) and length (B,), both int64, with start + length ≤ the clip's length.
+    """
+    low, high = ratio
+    share = low + (high - low) * torch.rand(length.shape, generator=generator, device=length.device)
+    crop = torch.minimum((length * share).long().clamp(min=least_frames), length)
+    place = torch.rand(length.shape, generator=generator, device=length.device, dtype=torch.float64)
+    start = (place * (length - crop + 1)).long()
+    return start, crop
+
+
+def centre_crops(length: Tensor, ratio: float) -> tuple[Tensor, Tensor]:
+    """Start and length of the central `ratio` of each clip, the deterministic crop of every test protocol.
+
+    Args:
+        length: (B,) frames that each clip has.
+        ratio: share of the clip to keep; as much is left out before as after.
+    """
+    start = (length * ((1 - ratio) / 2)).long()
+    return start, length - 2 * start
+
+
+def crop_resize(frames: Tensor, start: Tensor, length: Tensor, size: int) -> Tensor:
+    """The crops, each linearly resampled to `size` frames with half-pixel centres.
+
+    The frames of all clips lie behind each other in one tensor (the store's form), so clips of any length are
+    cropped in one gather. Equal to `torch.nn.functional.interpolate(..., mode="linear", align_corners=False)`
+    of each crop.
+
+    Args:
+        frames: (F, M, V, C) frames of all clips, on any device, any float type.
+        start: (B,) first frame of each crop, as a row of `frames`.
+        length: (B,) frames of each crop, at least 1.
+        size: frames to resample to.
+
+    Returns:
+        (B, size, M, V, C) float32 on the device of `start`.
+    """
+    scale = length.to(torch.float32).unsqueeze(1) / size
+    position = ((torch.arange(size, device=start.device) + 0.5) * scale - 0.5).clamp(min=0)
+    last = (length - 1).unsqueeze(1)
+    before = torch.minimum(position.long(), last)
+    after = torch.minimum(before + 1, last)
+    weight = (position - before)[:, :, None, None, None]
+    rows = torch.stack([before, after]) + start.unsqueeze(1)
+    taken = frames[rows.to(frames.device)].to(start.device, torch.float32)
+    return torch.lerp(taken[0], taken[1], weight)

@@ -1,0 +1,88 @@
+"""CutMix, ResizeMix and Mixup of two clips: the transformations between clips (PCM³ §3.1, eq. 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+SEGMENTS = 16
+"""Pasted stretches start and end at multiples of T / 16 (released: steps of 4 of 64 frames)."""
+PARTS = (2, 3)
+"""Fewest and most body parts that are pasted."""
+STRETCH = (7, 11)
+"""Shortest and longest pasted stretch in segments (released: 28 to 44 of 64 frames)."""
+
+
+class Mixed(NamedTuple):
+    """Clips that hold something of two."""
+
+    clips: Tensor
+    """(B, T, M, V, C)."""
+    partner: Tensor
+    """(B,) index in the batch of the clip that was mixed in."""
+    ratio: Tensor
+    """(B,) λ, the share that comes from the partner."""
+
+
+def mix(clips: Tensor, parts: tuple[tuple[int, ...], ...], per_clip: bool, generator: torch.Generator) -> Mixed:
+    """Each clip mixed with a partner: ½ CutMix, ¼ ResizeMix, ¼ Mixup.
+
+    CutMix replaces a stretch of some body parts with the partner's; ResizeMix does so with the partner's first
+    2 · stretch frames (at most all) resampled to the stretch; Mixup interpolates with λ ~ U(0, 1). The partner
+    is the batch rolled by n, 1 ≤ n ≤ B - 2.
+
+    Args:
+        clips: (B, T, M, V, C), T a multiple of 16.
+        parts: joints of each body part.
+        per_clip: draw method, region and λ for each clip, instead of once a batch (as released).
+        generator: source of randomness.
+    """
+    size, frames, _, joints, _ = clips.shape
+    draws, device = size if per_clip else 1, clips.device
+
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(shape, generator=generator, device=device)
+
+    roll = 1 + (uniform(1) * max(size - 2, 1)).long()
+    partner = (torch.arange(size, device=device) + roll) % size
+    method = uniform(draws, 1, 1)
+    cut, interpolate = method > 0.5, method <= 0.25
+
+    region, resampled = _region(uniform, draws, frames, joints, parts, device)
+    weight = torch.where(interpolate, uniform(draws, 1, 1), region.to(clips.dtype)).to(clips.dtype)
+    at = torch.where((cut | interpolate)[:, :, 0], torch.arange(frames, device=device), resampled)
+    pasted = clips[partner[:, None], at.expand(size, frames)]
+    mixed = torch.lerp(clips, pasted, weight[:, :, None, :, None].expand_as(clips))
+    return Mixed(mixed, partner, weight.mean(dim=(1, 2)).expand(size))
+
+
+def _region(
+    uniform: Callable[..., Tensor],
+    draws: int,
+    frames: int,
+    joints: int,
+    parts: tuple[tuple[int, ...], ...],
+    device: torch.device,
+) -> tuple[Tensor, Tensor]:
+    """Where something is pasted, (draws, T, V), and for each frame of it the partner's frame, (draws, T)."""
+    unit = frames // SEGMENTS
+    count = PARTS[0] + (uniform(draws, 1) * (PARTS[1] - PARTS[0] + 1)).long()
+    chosen = uniform(draws, len(parts)).argsort(dim=1).argsort(dim=1) < count
+    in_parts = chosen[:, part_of_joint(parts, joints, device)]
+
+    segments = STRETCH[0] + (uniform(draws, 1) * (STRETCH[1] - STRETCH[0] + 1)).long()
+    start = (uniform(draws, 1) * (SEGMENTS - segments + 1)).long() * unit
+    length = segments * unit
+    since = torch.arange(frames, device=device) - start
+    in_stretch = (since >= 0) & (since < length)
+    resampled = (since.clamp(min=0) * (2 * length).clamp(max=frames) // length).clamp(max=frames - 1)
+    return in_stretch[:, :, None] & in_parts[:, None, :], resampled
+
+
+def part_of_joint(parts: tuple[tuple[int, ...], ...], joints: int, device: torch.device) -> Tensor:
+    """(V,) the number of the body part that each joint belongs to."""
+    part = [next(index for index, part in enumerate(parts) if joint in part) for joint in range(joints)]
+    return torch.tensor(part, device=device)

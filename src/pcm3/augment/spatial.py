@@ -1,0 +1,68 @@
+"""Shear and joint jitter: the spatial transformations within one clip (PCM³ §3.1, from ISC and CMD)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+SpatialChoice = Literal["either", "both"]
+
+
+def shear(clips: Tensor, amplitude: float, generator: torch.Generator) -> Tensor:
+    """The clips, each under its own shear matrix: ones on the diagonal, the other six U[-amplitude, amplitude].
+
+    Args:
+        clips: (B, T, M, V, 3).
+        amplitude: largest shear; the paper's 1.
+        generator: source of randomness.
+    """
+    matrix = _uniform((len(clips), 3, 3), amplitude, clips, generator)
+    matrix.diagonal(dim1=-2, dim2=-1).fill_(1)
+    return _apply(matrix, clips)
+
+
+def joint_jitter(clips: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """The clips with a share of the joints disturbed, the same joints in all frames and bodies of a clip.
+
+    With probability ½ the clip's chosen joints become 0, otherwise they are multiplied by one random 3 x 3
+    matrix with entries U[-1, 1].
+
+    Args:
+        clips: (B, T, M, V, 3).
+        share: part of the joints that is disturbed; the released 0.6 is 15 of 25.
+        generator: source of randomness.
+    """
+    size, joints = len(clips), clips.shape[3]
+    rank = torch.rand((size, joints), generator=generator, device=clips.device).argsort(dim=1).argsort(dim=1)
+    chosen = rank < round(share * joints)
+    erase = torch.rand((size, 1, 1), generator=generator, device=clips.device) < 0.5
+    matrix = _uniform((size, 3, 3), 1.0, clips, generator).masked_fill(erase, 0)
+    return torch.where(chosen[:, None, None, :, None], _apply(matrix, clips), clips)
+
+
+def spatial_view(
+    clips: Tensor, choice: SpatialChoice, amplitude: float, share: float, generator: torch.Generator
+) -> Tensor:
+    """The clips under `either` shear or jitter, each with probability ½, or under `both`, shear first.
+
+    Differs: the paper applies both; the released code, and our default, either (docs/FIDELITY.md 6).
+    """
+    sheared = shear(clips, amplitude, generator)
+    jittered = joint_jitter(sheared if choice == "both" else clips, share, generator)
+    if choice == "both":
+        return jittered
+    jitter = torch.rand((len(clips), 1, 1, 1, 1), generator=generator, device=clips.device) < 0.5
+    return torch.where(jitter, jittered, sheared)
+
+
+def _uniform(shape: tuple[int, ...], amplitude: float, like: Tensor, generator: torch.Generator) -> Tensor:
+    """U[-amplitude, amplitude], of the type and on the device of `like`."""
+    draw = torch.rand(shape, generator=generator, device=like.device, dtype=like.dtype)
+    return (2 * draw - 1) * amplitude
+
+
+def _apply(matrix: Tensor, clips: Tensor) -> Tensor:
+    """Each clip's coordinates multiplied by its matrix (B, 3, 3)."""
+    return torch.einsum("bij,btmvj->btmvi", matrix, clips)

@@ -1,0 +1,279 @@
+"""Every setting of a pretraining run, as dataclasses; the docstring under a field is its ``--help``.
+
+The defaults are the ● rows of the method (docs/FIDELITY.md); presets are YAML files in ``presets/`` that say only
+what differs. Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+from pcm3.errors import ConfigError
+
+Device = Literal["auto", "cpu", "cuda"]
+
+
+@dataclass
+class ViewSettings:
+    """One clip becomes three crops: the query's, the key's, and the one to be masked."""
+
+    frames: int = 64
+    """T, frames that every crop is resampled to; a multiple of 16."""
+    crop: tuple[float, float] = (0.1, 1.0)
+    """Smallest and largest share of a clip that a crop takes."""
+    least_frames: int = 64
+    """A crop is at least this long, where the clip is."""
+    spatial: Literal["either", "both"] = "either"
+    """Shear or joint jitter, each with probability 1/2 (released), or both (paper)."""
+    shear: float = 1.0
+    """Off-diagonal entries of the shear matrix are U[-shear, shear]."""
+    jitter: float = 0.6
+    """Share of the joints that joint jitter disturbs."""
+    mix_per_clip: bool = False
+    """Draw the mixing method, its region and its ratio for each clip instead of once a batch."""
+
+
+@dataclass
+class MaskSettings:
+    """What is hidden from the encoder, to be predicted."""
+
+    kind: Literal["topology", "random"] = "topology"
+    """Whole body parts, or single joints (Table 10)."""
+    ratio: float = 0.6
+    """Share of the parts (or joints) hidden in each of the eight segments."""
+    per_clip: bool = False
+    """Draw a mask for each clip instead of one a batch."""
+    bodies: Literal["first", "all"] = "first"
+    """Hide joints of the first body only (released) or of all."""
+
+
+@dataclass
+class PromptSettings:
+    """Learned vectors that tell views and tasks apart."""
+
+    kind: Literal["none", "domain", "both"] = "both"
+    """No prompts, domain prompts only, or domain and task prompts."""
+    width: int = 128
+    """Values of a task prompt: in each half of the feature (window) or in all (channels)."""
+    place: Literal["window", "channels"] = "window"
+    """One random contiguous window in each half (released), or random channels (paper)."""
+
+
+@dataclass
+class ObjectiveSettings:
+    """Which losses, against what, how heavy."""
+
+    positives: list[Literal["intra", "inter", "mask", "predict"]] = field(
+        default_factory=lambda: ["intra", "inter", "mask", "predict"]
+    )
+    """Views whose embedding is drawn to its key."""
+    embedding: int = 128
+    """Width of an embedding."""
+    queue: int = 16384
+    """Keys in the queue."""
+    momentum: float = 0.999
+    """Momentum of the key network."""
+    temperature: float = 0.07
+    """Of the contrast."""
+    student_temperature: float = 0.1
+    """Of the query's relations, in the distillation."""
+    teacher_temperature: float = 0.05
+    """Of the key's relations, in the distillation."""
+    contrast_weight: float = 1.0
+    """Weight of each contrastive term."""
+    distillation_weight: float = 1.0
+    """Weight of each distillation term; 0 leaves distillation out."""
+    prediction_weight: float = 40.0
+    """Weight of masked prediction; 0 leaves it out."""
+    prediction_error: Literal["squared", "distance"] = "squared"
+    """Mean square over hidden coordinates (released), or mean distance over hidden joints (paper)."""
+    predicted_view: Literal["filled", "whole"] = "filled"
+    """The decoder's output where hidden and the visible input elsewhere (released), or all of it (paper)."""
+    decoder_gradient: bool = True
+    """Let the gradient of the contrast reach the decoder through the predicted view."""
+    decoder_hidden: int = 512
+    """Width of the decoder."""
+
+
+@dataclass
+class OptimiserSettings:
+    """How the weights are moved."""
+
+    kind: Literal["sgd", "adam"] = "sgd"
+    """SGD with momentum, or Adam."""
+    lr: float = 0.02
+    """Learning rate."""
+    momentum: float = 0.9
+    """Momentum of SGD; beta 1 of Adam."""
+    weight_decay: float = 1e-4
+    """Weight decay (added to the gradient, as torch's SGD and Adam do)."""
+    schedule: Literal["step", "cosine", "constant"] = "step"
+    """The rate over time: a tenth after each of drop_epochs, a half cosine to 0 over the run, or unchanged."""
+    drop_epochs: list[int] = field(default_factory=lambda: [350])
+    """Epochs after which the step schedule divides the rate by ten."""
+
+
+@dataclass
+class PretrainSettings:
+    """A pretraining run."""
+
+    protocol: str = "auto"
+    """Train on the training side of this split: a protocol of the store, 'all' for every clip, or 'auto' for
+    the store's first protocol."""
+    stream: Literal["joint", "bone", "motion"] = "joint"
+    """Positions, bones (joint - parent), or motion (next frame - this frame)."""
+    hidden: int = 1024
+    """H, width of each half of the encoder; a feature has 2H values."""
+    layers: int = 3
+    """GRU layers of the encoder."""
+    direction: Literal["causal", "bidirectional"] = "causal"
+    """Both halves forward (as the released code computes), or one forward and one backward (as the paper says)."""
+    pooling: Literal["last", "mean"] = "last"
+    """Clip feature: where each half has seen the whole clip, or the mean over frames."""
+    epochs: int = 450
+    """Times that every clip is seen."""
+    steps: int | None = None
+    """Stop after this many steps instead of after the epochs."""
+    minutes: float | None = None
+    """Stop after this many minutes, if the epochs or steps are not done before."""
+    batch: int = 128
+    """Clips a step, over all devices; the last partial batch of an epoch is dropped."""
+    seed: int = 0
+    """Everything random follows from it."""
+    checkpoint_steps: int = 500
+    """Steps between checkpoints."""
+    precision: Literal["auto", "32", "bf16"] = "auto"
+    """Of the networks; losses and queue are always float32. 'auto' is bf16 where the device is fast at it."""
+    device: Device = "auto"
+    """Where to train; 'auto' is the GPU if there is one."""
+    devices: int = 1
+    """Processes, each with its own device."""
+    nodes: int = 1
+    """Machines, under torchrun or SLURM."""
+    tensorboard: bool = False
+    """Also write TensorBoard files into the run folder."""
+    views: ViewSettings = field(default_factory=ViewSettings)
+    mask: MaskSettings = field(default_factory=MaskSettings)
+    prompts: PromptSettings = field(default_factory=PromptSettings)
+    objective: ObjectiveSettings = field(default_factory=ObjectiveSettings)
+    optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
+
+    def check(self) -> None:
+        """Raises ConfigError for a value that makes no sense, naming the setting and what it may be."""
+        low, high = self.views.crop
+        rules = [
+            (self.views.frames % 16 == 0 and self.views.frames > 0, "views.frames", "a positive multiple of 16"),
+            (0 < low <= high <= 1, "views.crop", "two shares, 0 < smallest <= largest <= 1"),
+            (0 < self.mask.ratio < 1, "mask.ratio", "between 0 and 1"),
+            (0 <= self.views.jitter <= 1, "views.jitter", "between 0 and 1"),
+            (0 <= self.objective.momentum <= 1, "objective.momentum", "between 0 and 1"),
+            (self.batch >= 2, "batch", "at least 2 (BatchNorm and contrast need company)"),
+            (self.batch % (self.devices * self.nodes) == 0, "batch", "a multiple of devices x nodes"),
+            (self.minutes is None or self.minutes > 0, "minutes", "more than 0"),
+            (len(set(self.objective.positives)) == len(self.objective.positives), "objective.positives", "no repeats"),
+            (
+                bool(self.objective.positives) or self.objective.prediction_weight > 0,
+                "objective",
+                "a positive view or a prediction_weight above 0: something to learn from",
+            ),
+            (
+                self.prompts.kind != "both"
+                or self.prompts.width <= (self.hidden if self.prompts.place == "window" else 2 * self.hidden),
+                "prompts.width",
+                f"at most the feature's room ({self.hidden} in each half): lower it, or raise hidden",
+            ),
+        ]
+        rules += [(value is None or value >= 1, name, "at least 1") for name, value in self._counts()]
+        rules += [(value > 0, name, "more than 0") for name, value in self._positive()]
+        rules += [(value >= 0, name, "not negative") for name, value in self._weights()]
+        for fine, name, expected in rules:
+            if not fine:
+                raise ConfigError(f"setting {name}: expected {expected}, got {_value(self, name)}")
+
+    def _counts(self) -> Iterator[tuple[str, int | None]]:
+        for name in ("hidden", "layers", "epochs", "steps", "checkpoint_steps", "devices", "nodes"):
+            yield name, getattr(self, name)
+        for name in ("objective.queue", "objective.embedding", "objective.decoder_hidden", "prompts.width"):
+            yield name, _value(self, name)
+        yield "views.least_frames", self.views.least_frames
+
+    def _positive(self) -> Iterator[tuple[str, float]]:
+        for name in ("temperature", "student_temperature", "teacher_temperature"):
+            yield f"objective.{name}", getattr(self.objective, name)
+        yield "optimiser.lr", self.optimiser.lr
+
+    def _weights(self) -> Iterator[tuple[str, float]]:
+        for name in ("contrast_weight", "distillation_weight", "prediction_weight"):
+            yield f"objective.{name}", getattr(self.objective, name)
+        yield "optimiser.weight_decay", self.optimiser.weight_decay
+        yield "views.shear", self.views.shear
+
+
+def preset_names() -> list[str]:
+    """The presets that come with the package."""
+    folder = files("pcm3") / "presets"
+    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
+def preset_file(name: str) -> Path:
+    """Where the preset of that name lies.
+
+    Raises:
+        ConfigError: there is no such preset.
+    """
+    if name not in preset_names():
+        raise ConfigError(f"expected a preset ({', '.join(preset_names())}), got '{name}'")
+    return Path(str(files("pcm3") / "presets" / f"{name}.yaml"))
+
+
+def flat(settings: Any, prefix: str = "") -> dict[str, Any]:
+    """Settings as one dictionary with dotted names, as on the command line."""
+    values: dict[str, Any] = {}
+    for entry in fields(settings):
+        value = getattr(settings, entry.name)
+        if is_dataclass(value):
+            values |= flat(value, f"{prefix}{entry.name}.")
+        else:
+            values[f"{prefix}{entry.name}"] = list(value) if isinstance(value, tuple) else value
+    return values
+
+
+def to_dict(settings: PretrainSettings) -> dict[str, Any]:
+    """Settings as nested plain data, for JSON; `from_dict` is the inverse."""
+    data = asdict(settings)
+    data["views"]["crop"] = list(data["views"]["crop"])
+    return data
+
+
+def from_dict(data: dict[str, Any]) -> PretrainSettings:
+    """The settings that `to_dict` gave; settings that it does not hold have their defaults.
+
+    Raises:
+        ConfigError: it holds a setting that does not exist.
+    """
+    groups = {
+        "views": ViewSettings,
+        "mask": MaskSettings,
+        "prompts": PromptSettings,
+        "objective": ObjectiveSettings,
+        "optimiser": OptimiserSettings,
+    }
+    try:
+        made = {name: groups[name](**value) if name in groups else value for name, value in data.items()}
+        settings = PretrainSettings(**made)
+    except TypeError as error:
+        raise ConfigError(f"settings hold something that this version does not know: {error}") from error
+    settings.views.crop = (settings.views.crop[0], settings.views.crop[1])
+    return settings
+
+
+def _value(settings: PretrainSettings, name: str) -> Any:
+    """The setting of a dotted name; of a whole group, its contents."""
+    value: Any = settings
+    for part in name.split("."):
+        value = getattr(value, part)
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value

@@ -1,0 +1,204 @@
+"""PCM³: contrast and masked prediction that help each other, told apart by prompts (paper §3, in its order)."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from pcm3.augment.views import Views
+from pcm3.nn.encoder import Encoder
+from pcm3.nn.flatten import flatten, unflatten
+from pcm3.nn.heads import Decoder, Projector
+from pcm3.nn.momentum import key_copy, momentum_update
+from pcm3.nn.prompt import Prompt, PromptPlace, TaskPrompt
+from pcm3.nn.queue import KeyQueue
+from pcm3.objective import PredictionError, info_nce, masked_prediction, relational_distillation
+
+Positive = Literal["intra", "inter", "mask", "predict"]
+"""A view whose embedding is drawn to its key (eq. 5)."""
+POSITIVES: tuple[Positive, ...] = ("intra", "inter", "mask", "predict")
+PromptKind = Literal["none", "domain", "both"]
+PredictedView = Literal["filled", "whole"]
+
+
+class Step(NamedTuple):
+    """What one training step gives."""
+
+    loss: Tensor
+    """Scalar, eq. 7: the weighted sum of the terms."""
+    terms: dict[str, Tensor]
+    """Each term before its weight, detached: ``contrast/<view>``, ``distillation/<view>``, ``prediction``."""
+    keys: Tensor
+    """(B, E) the plain keys, for the queue."""
+
+
+class PCM3(nn.Module):
+    """The query network, its slow key copy, the queue, the decoder and the prompts.
+
+    A part of the method is switched off by leaving its view out of `positives` or by a weight of 0; what then is
+    not needed is not computed. Switches and their sources: docs/FIDELITY.md.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        *,
+        embedding: int = 128,
+        decoder_hidden: int = 512,
+        positives: tuple[Positive, ...] = POSITIVES,
+        queue: int = 16384,
+        momentum: float = 0.999,
+        temperature: float = 0.07,
+        student_temperature: float = 0.1,
+        teacher_temperature: float = 0.05,
+        contrast_weight: float = 1.0,
+        distillation_weight: float = 1.0,
+        prediction_weight: float = 40.0,
+        prediction_error: PredictionError = "squared",
+        predicted_view: PredictedView = "filled",
+        decoder_gradient: bool = True,
+        prompts: PromptKind = "both",
+        prompt_width: int = 128,
+        prompt_place: PromptPlace = "window",
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.projector = Projector(encoder.width, embedding)
+        self.decoder = Decoder(encoder.width, encoder.inputs, decoder_hidden)
+        self.key_encoder = key_copy(self.encoder)
+        self.key_projector = key_copy(self.projector)
+        self.queue = KeyQueue(queue, embedding)
+        self.domain_prompts = nn.ModuleDict(
+            {view: Prompt(encoder.inputs) if prompts != "none" else nn.Identity() for view in POSITIVES}
+        )
+        self.task_prompts = nn.ModuleDict(
+            {task: TaskPrompt(encoder.width, prompt_width, prompt_place) for task in ("contrast", "prediction")}
+            if prompts == "both"
+            else {}
+        )
+        self.positives = positives
+        self.momentum = momentum
+        self.temperature = temperature
+        self.student_temperature, self.teacher_temperature = student_temperature, teacher_temperature
+        self.contrast_weight = contrast_weight
+        self.distillation_weight = distillation_weight
+        self.prediction_weight, self.prediction_error = prediction_weight, prediction_error
+        self.predicted_view, self.decoder_gradient = predicted_view, decoder_gradient
+
+    def forward(self, views: Views, generator: torch.Generator) -> Step:
+        """The losses of one step; the caller steps the optimiser and pushes `keys` to the queue.
+
+        Args:
+            views: of B clips.
+            generator: draws the places of the task prompts.
+        """
+        queries: dict[Positive, Tensor] = {}
+        terms: dict[str, Tensor] = {}
+
+        # Views that do not depend on each other share one pass of the encoder (§3.1, §3.2).
+        features = self._encode(self._inputs(views))
+        for view in ("intra", "inter", "mask"):
+            if view in self.positives:
+                queries[view] = self._embed(self.encoder.pool(features[view]), generator)
+        if "mask" in features and ("predict" in self.positives or self.prediction_weight):
+            predicted, filled = self._predict(features["mask"], views, generator)
+            if self.prediction_weight:
+                terms["prediction"] = masked_prediction(predicted, views.source, views.hidden, self.prediction_error)
+            if "predict" in self.positives:
+                again = self._encode({"predict": flatten(filled)})["predict"]
+                queries["predict"] = self._embed(self.encoder.pool(again), generator)
+
+        keys = self._keys(views.key, generator)
+        with torch.autocast(keys.device.type, enabled=False):
+            terms |= self._contrast(queries, keys, views)
+            loss = sum((self._weight(name) * term for name, term in terms.items()), start=keys.new_zeros(()))
+        return Step(loss, {name: term.detach() for name, term in terms.items()}, keys)
+
+    def _inputs(self, views: Views) -> dict[Positive, Tensor]:
+        """Flat inputs (B, T, V·C·M) of the views that are needed and exist before the encoder runs."""
+        inputs: dict[Positive, Tensor] = {}
+        if "intra" in self.positives:
+            inputs["intra"] = flatten(views.query)
+        if "inter" in self.positives:
+            inputs["inter"] = flatten(views.mixed.clips)
+        if self.prediction_weight or "mask" in self.positives or "predict" in self.positives:
+            inputs["mask"] = flatten(views.source.masked_fill(views.hidden.unsqueeze(-1), 0))
+        return inputs
+
+    def _encode(self, inputs: dict[Positive, Tensor]) -> dict[Positive, Tensor]:
+        """Frame features (B, T, D) of each view, its domain prompt added to its input (eq. 6)."""
+        prompted = [self.domain_prompts[view](flat) for view, flat in inputs.items()]
+        return dict(zip(inputs, self.encoder.frames_of_views(*prompted), strict=True)) if prompted else {}
+
+    def _embed(self, features: Tensor, generator: torch.Generator) -> Tensor:
+        """Clip features (B, D) → query embeddings (B, E), the contrast's task prompt added before."""
+        projected: Tensor = self.projector(self._prompted("contrast", features, generator))
+        return projected
+
+    def _prompted(self, task: str, features: Tensor, generator: torch.Generator) -> Tensor:
+        """The features with the task's prompt, where there are task prompts."""
+        if task not in self.task_prompts:
+            return features
+        prompted: Tensor = self.task_prompts[task](features, generator)
+        return prompted
+
+    def _predict(self, features: Tensor, views: Views, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """What the decoder makes of the masked view, as (B, T, M, V, C): for its own loss, and as a new view.
+
+        The gradient of the contrast reaches the decoder through the new view, but not the masked encoding under
+        the decoder (§3.3, 2): the features are detached there, so the decoder runs over them twice.
+        """
+        features = self._prompted("prediction", features, generator)
+        bodies, joints = self.encoder.bodies, self.encoder.joints
+        if "predict" in self.positives and self.decoder_gradient:
+            flat, flat_for_view = self.decoder(features, features.detach())
+        else:
+            (flat,) = self.decoder(features)
+            flat_for_view = flat.detach()
+        predicted, view = unflatten(flat, bodies, joints), unflatten(flat_for_view, bodies, joints)
+        if self.predicted_view == "filled":
+            view = torch.where(views.hidden.unsqueeze(-1), view, views.source)
+        return predicted, view
+
+    @torch.no_grad()
+    def _keys(self, clips: Tensor, generator: torch.Generator) -> Tensor:
+        """Clips (B, T, M, V, C) → keys (B, E), by the momentum networks, updated first; prompts are the query's."""
+        if self.training:
+            momentum_update(self.key_encoder, self.encoder, self.momentum)
+            momentum_update(self.key_projector, self.projector, self.momentum)
+        inputs = self.domain_prompts["intra"](flatten(clips))
+        features = self.key_encoder.pool(self.key_encoder.frames_of_views(inputs)[0])
+        keys: Tensor = self.key_projector(self._prompted("contrast", features, generator))
+        return keys
+
+    def _contrast(self, queries: dict[Positive, Tensor], keys: Tensor, views: Views) -> dict[str, Tensor]:
+        """InfoNCE and distillation of every positive pair (eq. 5), each against the same queue."""
+        if not queries:
+            return {}
+        queue = self.queue.keys.clone()  # the push of this step must not reach the backward pass
+        mixed_keys = nn.functional.normalize(
+            torch.lerp(keys, keys[views.mixed.partner], views.mixed.ratio.to(keys.dtype).unsqueeze(1)), dim=-1
+        )
+        query = torch.stack(list(queries.values()))
+        negative = query @ queue.T
+        positive = torch.stack([mixed_keys if view == "inter" else keys for view in queries])
+        contrast = info_nce((query * positive).sum(dim=-1), negative, self.temperature)
+        terms = {f"contrast/{view}": term for view, term in zip(queries, contrast, strict=True)}
+        if self.distillation_weight:
+            # Two different keys a clip, so two teachers, however many pairs there are.
+            plain, inter = keys @ queue.T, mixed_keys @ queue.T
+            teacher = torch.stack([inter if view == "inter" else plain for view in queries])
+            distilled = relational_distillation(negative, teacher, self.student_temperature, self.teacher_temperature)
+            terms |= {f"distillation/{view}": term for view, term in zip(queries, distilled, strict=True)}
+        return terms
+
+    def _weight(self, term: str) -> float:
+        """The weight of a term in eq. 7, by the first word of its name."""
+        kind = term.partition("/")[0]
+        return {
+            "contrast": self.contrast_weight,
+            "distillation": self.distillation_weight,
+            "prediction": self.prediction_weight,
+        }[kind]

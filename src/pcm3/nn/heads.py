@@ -1,0 +1,46 @@
+"""The projector, from feature to embedding, and the decoder, from frame features back to joints."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Projector(nn.Module):
+    """Features (B, D) → embeddings of unit length (B, E): Linear, ReLU, Linear (MoCo v2)."""
+
+    def __init__(self, width: int, embedding: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, embedding))
+        # As released: only the last layer; the other keeps PyTorch's default.
+        nn.init.xavier_uniform_(self.layers[-1].weight)  # type: ignore[arg-type]
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, D) → (B, E), float32, unit length."""
+        return F.normalize(self.layers(features).float(), dim=-1)
+
+
+class Decoder(nn.Module):
+    """Frame features (B, T, D) → the flat inputs of every frame (B, T, V·C·M), in metres."""
+
+    def __init__(self, width: int, outputs: int, hidden: int = 512) -> None:
+        super().__init__()
+        self.enter = nn.Linear(width, hidden)
+        self.norm = nn.BatchNorm1d(hidden)
+        self.bridge = nn.Linear(hidden, hidden)
+        self.gru = nn.GRU(hidden, hidden, num_layers=2, batch_first=True)
+        self.leave = nn.Linear(hidden, outputs)
+
+    def forward(self, *features: Tensor) -> list[Tensor]:
+        """Predictions from each of several feature sequences, in one pass of the GRU.
+
+        The BatchNorm sees each sequence by itself: a shared one would let the gradient of one flow into the
+        other through the statistics.
+        """
+        entered = []
+        for sequence in features:
+            normed = self.norm(self.enter(sequence).flatten(0, 1)).view(*sequence.shape[:2], -1)
+            entered.append(self.bridge(F.relu(normed)))
+        decoded = self.leave(self.gru(torch.cat(entered))[0])
+        return list(decoded.split([len(sequence) for sequence in features]))

@@ -1,0 +1,53 @@
+"""Prompts: learned vectors that tell the networks which kind of view comes, and for which task (PCM³ §3.4)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+PromptPlace = Literal["window", "channels"]
+
+
+class Prompt(nn.Module):
+    """A learned vector, Xavier uniform; domain prompts add it to every frame of the flat input."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.vector = nn.Parameter(torch.empty(width))
+        # Xavier sees the fan of the released parameter's shape, (1, width).
+        nn.init.xavier_uniform_(self.vector.data.unsqueeze(0))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """(..., W) → the same, the prompt added."""
+        return inputs + self.vector
+
+
+class TaskPrompt(nn.Module):
+    """A learned vector that is shorter than the feature, added at places drawn anew each time.
+
+    `window`: half of it in each half of the feature, at one random contiguous window (as released).
+    `channels`: at random channels of the feature (the paper's text).
+    """
+
+    def __init__(self, features: int, width: int, place: PromptPlace) -> None:
+        super().__init__()
+        self.features, self.place = features, place
+        # `window` holds `width` values for each half, as released; `channels` holds r = width in all (§3.4).
+        self.prompt = Prompt(2 * width if place == "window" else width)
+
+    def forward(self, features: Tensor, generator: torch.Generator) -> Tensor:
+        """(..., D) → the same, the prompt added at places that `generator` draws."""
+        vector = self.prompt.vector
+        if self.place == "channels":
+            order = torch.rand(self.features, generator=generator, device=vector.device).argsort()
+            where = order[: len(vector)]
+        else:
+            half, width = self.features // 2, len(vector) // 2
+            places = max(half - width, 1)  # as released: the last possible offset is never drawn
+            offset = (torch.rand(1, generator=generator, device=vector.device) * places).long()
+            within = torch.arange(width, device=vector.device) + offset
+            where = torch.cat([within, within + half])
+        spread = torch.zeros(self.features, device=vector.device, dtype=vector.dtype).index_add(0, where, vector)
+        return features + spread

@@ -1,0 +1,30 @@
+"""The queue of earlier keys, against which every query is compared (MoCo §3.2)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class KeyQueue(nn.Module):
+    """The last K keys, first in, first out; takes batches of any size. Random unit vectors at first."""
+
+    keys: Tensor
+    """(K, E) float32, unit length, no order that matters."""
+    next: Tensor
+    """() int64, the row that is overwritten next."""
+
+    def __init__(self, size: int, embedding: int) -> None:
+        super().__init__()
+        self.register_buffer("keys", F.normalize(torch.randn(size, embedding), dim=-1))
+        self.register_buffer("next", torch.zeros((), dtype=torch.int64))
+
+    @torch.no_grad()
+    def push(self, keys: Tensor) -> None:
+        """The oldest keys make room for `keys` (B, E); where B > K, only the last K stay."""
+        size = len(self.keys)
+        skipped = max(len(keys) - size, 0)
+        rows = (self.next + skipped + torch.arange(len(keys) - skipped, device=keys.device)) % size
+        self.keys[rows] = keys[skipped:].to(self.keys.dtype)
+        self.next.copy_((self.next + len(keys)) % size)

@@ -1,0 +1,73 @@
+"""The three losses of PCM³, in float32 whatever precision the networks run in.
+
+P is the number of positive pairs (eq. 5), B the batch, K the keys in the queue. Embeddings have unit length.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+PredictionError = Literal["squared", "distance"]
+
+
+def info_nce(positive: Tensor, negative: Tensor, temperature: float) -> Tensor:
+    """How badly each query finds its key among the queue's: the contrastive loss (PCM³ eq. 1 and 2).
+
+    Args:
+        positive: (P, B) query · its key.
+        negative: (P, B, K) query · each key of the queue.
+        temperature: τ.
+
+    Returns:
+        (P,) the mean over the batch, for each pair.
+    """
+    positive, negative = positive.float() / temperature, negative.float() / temperature
+    everything = torch.logaddexp(positive, negative.logsumexp(dim=-1))
+    return (everything - positive).mean(dim=-1)
+
+
+def relational_distillation(
+    student: Tensor, teacher: Tensor, student_temperature: float, teacher_temperature: float
+) -> Tensor:
+    """How far the query's relations to the queue are from its key's: KL(key ‖ query), over the whole queue.
+
+    Differs: PCM³ eq. 3 writes the cross-entropy, whose gradient is the same (docs/FIDELITY.md 13).
+
+    Args:
+        student: (P, B, K) query · each key of the queue.
+        teacher: (P, B, K) the positive key · each key of the queue; no gradient goes there.
+        student_temperature: τ_q, the paper's 0.1.
+        teacher_temperature: τ_k, the paper's 0.05: sharper than the student's.
+
+    Returns:
+        (P,) the mean over the batch, for each pair.
+    """
+    log_student = F.log_softmax(student.float() / student_temperature, dim=-1)
+    log_teacher = F.log_softmax(teacher.detach().float() / teacher_temperature, dim=-1)
+    return (log_teacher.exp() * (log_teacher - log_student)).sum(dim=-1).mean(dim=-1)
+
+
+def masked_prediction(predicted: Tensor, source: Tensor, hidden: Tensor, error: PredictionError) -> Tensor:
+    """How far the prediction is from the truth where the truth was hidden (PCM³ eq. 4).
+
+    Args:
+        predicted: (B, T, M, V, C).
+        source: (B, T, M, V, C) the truth, in metres.
+        hidden: (B, T, M, V) True where the encoder could not see the joint.
+        error: `squared`: mean square over the hidden coordinates (as released, m²); `distance`: mean
+            distance over the hidden joints (eq. 4 as printed, m).
+
+    Returns:
+        A scalar; 0 where nothing was hidden.
+    """
+    difference = (predicted.float() - source.float()) * hidden.unsqueeze(-1)
+    joints = hidden.sum().clamp(min=1)
+    if error == "distance":
+        # The square root has no finite slope at 0, where visible joints are.
+        squared = difference.square().sum(dim=-1)
+        return torch.where(hidden, squared.clamp(min=1e-12).sqrt(), 0).sum() / joints
+    return difference.square().sum() / (joints * source.shape[-1])
