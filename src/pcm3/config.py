@@ -15,6 +15,7 @@ from typing import Any, Literal
 from pcm3.errors import ConfigError
 
 Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal["auto", "32", "bf16"]
 
 
 @dataclass
@@ -146,7 +147,7 @@ class PretrainSettings:
     """Everything random follows from it."""
     checkpoint_steps: int = 500
     """Steps between checkpoints."""
-    precision: Literal["auto", "32", "bf16"] = "auto"
+    precision: Precision = "auto"
     """Of the networks; losses and queue are always float32. 'auto' is bf16 where the device is fast at it."""
     device: Device = "auto"
     """Where to train; 'auto' is the GPU if there is one."""

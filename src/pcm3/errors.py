@@ -20,3 +20,7 @@ class ConfigError(Pcm3Error):
 
 class CheckpointError(Pcm3Error):
     """A checkpoint or a run folder does not fit what it is to be used for."""
+
+
+class RunFailed(Exception):  # noqa: N818 (a run that failed is no one's mistake)
+    """Something outside pcm3's input stopped a run: the loss left the numbers, the disk is full. Exit code 1."""

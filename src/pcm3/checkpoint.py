@@ -1,0 +1,229 @@
+"""Weights on disk: resuming a run, and the encoder that downstream tasks load; also the authors' own files.
+
+Nothing here unpickles code: checkpoints are read with ``weights_only=True``, encoders are safetensors.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_safetensors
+from torch import Tensor, nn
+
+from pcm3.errors import CheckpointError
+from pcm3.files import write_atomically, write_json
+from pcm3.geometry import StreamName
+from pcm3.nn.encoder import Direction, Encoder, Pooling
+from pcm3.run import RunFolder
+from pcm3.skeleton import Layout, load_layout
+
+FORMAT = 1
+"""Version of what is written here; readers refuse a newer one."""
+
+
+@dataclass(frozen=True)
+class EncoderSpec:
+    """What is needed to build an encoder and to feed it."""
+
+    layout: str
+    """Name of the skeleton layout."""
+    bodies: int
+    joints: int
+    hidden: int
+    layers: int
+    direction: Direction
+    pooling: Pooling
+    stream: StreamName
+    frames: int = 64
+    """T of the clips that it was trained on."""
+    step: int = 0
+    """Optimiser steps behind the weights; 0: untrained."""
+    finished: bool = False
+    """Whether the run that made it went to its end."""
+    protocol: str = "all"
+    """The split whose training side it was pretrained on."""
+    store_checksum: str = ""
+    """Checksum of the store that it was pretrained on."""
+
+    def build(self, seed: int = 0) -> Encoder:
+        """The encoder with fresh weights, which follow from the seed."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return Encoder(
+                self.bodies,
+                self.joints,
+                hidden=self.hidden,
+                layers=self.layers,
+                direction=self.direction,
+                pooling=self.pooling,
+            )
+
+    def see_that_it_fits(self, layout: Layout, bodies: int, where: str) -> None:
+        """Raises CheckpointError unless clips of this layout and number of bodies can be fed to the encoder."""
+        if self.layout != layout.name or self.joints != len(layout.joints):
+            raise CheckpointError(
+                f"{where}: the encoder expects skeletons of layout {self.layout} ({self.joints} joints), the store "
+                f"holds {layout.name} ({len(layout.joints)} joints): pretrain on this store, or choose one that fits"
+            )
+        if self.bodies != bodies:
+            raise CheckpointError(
+                f"{where}: the encoder expects {self.bodies} bodies a clip, the store holds {bodies}: pretrain on "
+                "this store, or choose one that fits"
+            )
+
+
+def save_encoder(run: RunFolder, encoder: Encoder, spec: EncoderSpec) -> None:
+    """The encoder's weights as safetensors that carry their spec, and the spec as JSON for people to read."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder.state_dict().items()}
+    metadata = {"pcm3": json.dumps({"format": FORMAT, "encoder": asdict(spec)})}
+    data = to_safetensors(tensors, metadata)
+    write_atomically(run.encoder, lambda file: file.write(data))
+    write_json(run.encoder_summary, {"format": FORMAT, "encoder": asdict(spec)})
+
+
+def load_encoder(path: Path) -> tuple[Encoder, EncoderSpec]:
+    """The encoder of a run folder, of an ``encoder.safetensors``, or of the authors' checkpoint file.
+
+    Raises:
+        CheckpointError: there is none, it is damaged, or a newer version wrote it.
+    """
+    if path.is_dir():
+        file = RunFolder(path).encoder
+        if not file.exists():
+            raise CheckpointError(
+                f"{path}: expected a run folder with {file.name}, found none: pretrain first "
+                f"(pcm3 pretrain STORE --run {path})"
+            )
+        return _load_ours(file)
+    if not path.exists():
+        raise CheckpointError(f"{path}: expected a run folder or a checkpoint file, but nothing is there")
+    return _load_ours(path) if path.suffix == ".safetensors" else _load_released(path)
+
+
+def _load_ours(path: Path) -> tuple[Encoder, EncoderSpec]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {})["pcm3"])
+            if header["format"] > FORMAT:
+                raise CheckpointError(
+                    f"{path}: written by a newer pcm3 (format {header['format']}, this one reads up to {FORMAT}): "
+                    "update pcm3"
+                )
+            spec = EncoderSpec(**header["encoder"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
+        raise CheckpointError(f"{path}: not an encoder that pcm3 wrote, or damaged ({error})") from error
+    encoder = spec.build()
+    _fill(encoder, tensors, str(path))
+    return encoder.eval(), spec
+
+
+def _load_released(path: Path) -> tuple[Encoder, EncoderSpec]:
+    """The encoder in a checkpoint of the authors' code; read as data, never as code."""
+    try:
+        data = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CheckpointError(f"{path}: expected a run folder or a checkpoint of the released code; {reason}") from None
+    state = data.get("state_dict", data) if isinstance(data, dict) else None
+    if not isinstance(state, dict):
+        raise CheckpointError(f"{path}: expected a dictionary of tensors, got {type(data).__name__}")
+    encoder = encoder_from_released(state)
+    layout = load_layout("kinect_v2")
+    spec = EncoderSpec(
+        layout=layout.name,
+        bodies=encoder.bodies,
+        joints=encoder.joints,
+        hidden=encoder.hidden,
+        layers=len(encoder.layers),
+        direction="causal",
+        pooling="last",
+        stream="joint",
+        step=int(data.get("epoch", 0)),
+        finished=True,
+    )
+    return encoder, spec
+
+
+def encoder_from_released(state_dict: Mapping[str, Tensor]) -> Encoder:
+    """Our causal encoder with the weights of the authors' checkpoint.
+
+    The released code keeps one bidirectional GRU and steps it frame by frame, so that its "reverse" weights run
+    forward too; they become the second half of our causal layers. Inputs of a frame are in the order (V, C, M).
+
+    Args:
+        state_dict: with ``encoder_q.input_norm.*`` and ``encoder_q.encoder.gru.*``; other entries are ignored, and
+            so is a leading ``module.``.
+
+    Raises:
+        CheckpointError: tensors are missing or do not fit together.
+    """
+    prefix = "encoder_q."
+    state = {name.removeprefix("module."): tensor for name, tensor in state_dict.items()}
+    state = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+    first = state.get("encoder.gru.weight_ih_l0")
+    if first is None or first.dim() != 2 or first.shape[1] % 75:
+        raise CheckpointError(
+            "expected encoder_q.encoder.gru.weight_ih_l0 of shape (3H, 75 x bodies) as in the released PCM3 "
+            f"checkpoints, got {'nothing' if first is None else tuple(first.shape)}"
+        )
+    layers = sum(name.startswith("encoder.gru.weight_ih_l") and not name.endswith("_reverse") for name in state)
+    encoder = Encoder(first.shape[1] // 75, 25, hidden=first.shape[0] // 3, layers=layers, direction="causal")
+    tensors = {}
+    for name, tensor in state.items():
+        if name.startswith("input_norm."):
+            tensors[f"norm.{name.removeprefix('input_norm.')}"] = tensor
+        elif name.startswith("encoder.gru."):
+            kind, _, rest = name.removeprefix("encoder.gru.").rpartition("_l")
+            layer, _, reverse = rest.partition("_")
+            tensors[f"layers.{layer}.halves.{1 if reverse else 0}.{kind}_l0"] = tensor
+    _fill(encoder, tensors, "the released checkpoint")
+    return encoder.eval()
+
+
+def _fill(encoder: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
+    """Load the tensors into the encoder, or say which one does not fit."""
+    expected = encoder.state_dict()
+    for name in expected:
+        if name not in tensors:
+            raise CheckpointError(f"{where}: weight {name} is missing")
+        if tensors[name].shape != expected[name].shape:
+            raise CheckpointError(
+                f"{where}: weight {name} has shape {tuple(tensors[name].shape)}, expected {tuple(expected[name].shape)}"
+            )
+    encoder.load_state_dict({name: tensors[name] for name in expected})
+
+
+def save_checkpoint(run: RunFolder, state: dict[str, Any]) -> None:
+    """What a run needs to go on, atomically: killed while writing, the one before is still there."""
+    write_atomically(run.checkpoint, lambda file: torch.save({"format": FORMAT, **state}, file))
+
+
+def load_checkpoint(run: RunFolder) -> dict[str, Any] | None:
+    """What `save_checkpoint` wrote, on the CPU; None where the run has not come that far.
+
+    Raises:
+        CheckpointError: it is damaged, or a newer version wrote it.
+    """
+    if not run.checkpoint.exists():
+        return None
+    try:
+        state: dict[str, Any] = torch.load(run.checkpoint, map_location="cpu", weights_only=True)
+        written = state["format"]
+    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError, TypeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CheckpointError(
+            f"{run.checkpoint}: damaged ({reason}); to begin anew remove the folder or choose another --run"
+        ) from None
+    if written > FORMAT:
+        raise CheckpointError(
+            f"{run.checkpoint}: written by a newer pcm3 (format {written}, this one reads up to {FORMAT}): update pcm3"
+        )
+    return state

@@ -1,0 +1,57 @@
+"""Which device and which precision: decided once, written into the run's settings, never measured anew."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pcm3.config import Device, Precision
+from pcm3.errors import ConfigError
+
+
+def choose_device(wanted: Device) -> torch.device:
+    """The device asked for; "auto" is the GPU if there is one.
+
+    Raises:
+        ConfigError: a GPU was asked for where there is none.
+    """
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("expected a CUDA GPU for --device cuda, found none: use --device cpu")
+    return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def choose_precision(wanted: Precision, device: torch.device) -> Precision:
+    """The precision asked for; "auto" is "bf16" where the device computes in it natively, else "32"."""
+    if wanted != "auto":
+        return wanted
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "32"
+    fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return "bf16" if fast else "32"
+
+
+def allow_fast_matmul(device: torch.device) -> None:
+    """Float32 products may use the chip's faster units where that keeps float32's accuracy: on CPUs only."""
+    torch.set_float32_matmul_precision("medium" if device.type == "cpu" else "highest")
+
+
+def frames_on(frames: np.ndarray[Any, Any], device: torch.device) -> Tensor:
+    """The store's frames (F, M, V, C) as a tensor: on the device where half its memory holds them, else mapped.
+
+    Mapped frames stay on the disk; `augment.crop.crop_resize` gathers from them row by row.
+    """
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+    else:
+        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if frames.nbytes <= free // 2:
+        return torch.from_numpy(np.array(frames)).to(device)
+    # Copy-on-write: torch wants memory that could be written, the file never is.
+    file = getattr(frames, "filename", None)
+    writable = np.load(Path(file), mmap_mode="c", allow_pickle=False) if file else np.array(frames)
+    return torch.from_numpy(writable)

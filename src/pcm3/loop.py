@@ -1,0 +1,222 @@
+"""The one training loop: any method, any number of processes, the same bits after any interruption.
+
+Everything random is a function of (seed, step, rank): which clips a step sees, and the generator of its views. So a
+checkpoint is {weights, queue, optimiser, step}, and a run that was killed goes on as if it had not been.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pcm3.errors import RunFailed
+
+LOG_STEPS = 10
+"""Steps between looks at the losses; a look makes a GPU wait, so it is not made every step."""
+
+
+class StepLike(Protocol):
+    """What the loop needs of a method's step."""
+
+    @property
+    def loss(self) -> Tensor: ...  # noqa: D102
+    @property
+    def terms(self) -> dict[str, Tensor]: ...  # noqa: D102
+    @property
+    def keys(self) -> Tensor: ...  # noqa: D102
+
+
+def generator_for(seed: int, step: int, rank: int, device: torch.device) -> torch.Generator:
+    """The generator that everything random in one step of one process is drawn from."""
+    digest = hashlib.sha256(f"{seed} {step} {rank}".encode()).digest()
+    return torch.Generator(device=device).manual_seed(int.from_bytes(digest[:8], "little") >> 1)
+
+
+@dataclass
+class BatchOrder:
+    """Which clips each step sees: a new permutation every epoch, the last partial batch dropped."""
+
+    clips: int
+    batch: int
+    seed: int
+    _epoch: int = field(default=-1, init=False)
+    _order: np.ndarray[Any, np.dtype[np.int64]] = field(default_factory=lambda: np.empty(0, np.int64), init=False)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Whole batches in an epoch."""
+        return self.clips // self.batch
+
+    def at(self, step: int, rank: int = 0, ranks: int = 1) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """Numbers of the clips that process `rank` of `ranks` sees at `step` (0-based), (batch / ranks,)."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        if epoch != self._epoch:
+            self._epoch, self._order = epoch, np.random.default_rng([self.seed, epoch]).permutation(self.clips)
+        whole = self._order[place * self.batch : (place + 1) * self.batch]
+        return whole[rank::ranks]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The learning rate over the run."""
+
+    kind: str
+    lr: float
+    drop_epochs: tuple[int, ...]
+    steps_per_epoch: int
+    total_steps: int
+
+    def at(self, step: int) -> float:
+        """The rate at `step` (0-based)."""
+        return self.lr * SCHEDULES[self.kind](self, step)
+
+
+def _step_factor(schedule: Schedule, step: int) -> float:
+    epoch = step // schedule.steps_per_epoch
+    return float(0.1 ** sum(epoch >= drop for drop in schedule.drop_epochs))
+
+
+def _cosine_factor(schedule: Schedule, step: int) -> float:
+    return 0.5 * (1 + math.cos(math.pi * min(step / schedule.total_steps, 1)))
+
+
+SCHEDULES: dict[str, Callable[[Schedule, int], float]] = {
+    "step": _step_factor,
+    "cosine": _cosine_factor,
+    "constant": lambda schedule, step: 1.0,
+}
+
+
+class Metrics:
+    """Loss terms of the steps, looked at every `LOG_STEPS`, written as JSON lines; a bad one stops the run."""
+
+    def __init__(self, path: Path | None, step: int) -> None:
+        """Open the file for writing on after `step`; None: look, but do not write (processes but the first)."""
+        self._waiting: list[tuple[int, dict[str, Tensor]]] = []
+        self._file = None
+        if path is not None:
+            kept = [line for line in _whole_lines(path) if json.loads(line)["step"] <= step]
+            path.write_text("".join(kept))
+            self._file = path.open("a")
+
+    def add(self, step: int, terms: dict[str, Tensor]) -> None:
+        """Remember the terms of a step; nothing waits for the device yet."""
+        self._waiting.append((step, terms))
+
+    def flush(self, **more: float) -> dict[str, float]:
+        """Look at what was added, and write one line: means of the terms, and `more`.
+
+        Raises:
+            RunFailed: a term is not finite; says at which step, and all its terms.
+        """
+        if not self._waiting:
+            return {}
+        names = list(self._waiting[0][1])
+        values = torch.stack([torch.stack([terms[name].float() for name in names]) for _, terms in self._waiting])
+        table = values.cpu().numpy()
+        for (step, _), row in zip(self._waiting, table, strict=True):
+            if not np.isfinite(row).all():
+                told = ", ".join(f"{name} {value:.4g}" for name, value in zip(names, row, strict=True))
+                raise RunFailed(
+                    f"the loss is not finite at step {step}: {told}. The last checkpoint is from before; a lower "
+                    "--optimiser.lr or --precision 32 may help"
+                )
+        line = {"step": self._waiting[-1][0]} | more
+        line |= {name: float(mean) for name, mean in zip(names, table.mean(axis=0), strict=True)}
+        self._waiting.clear()
+        if self._file is not None:
+            self._file.write(json.dumps(line) + "\n")
+            self._file.flush()
+        return line
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+
+
+def _whole_lines(path: Path) -> list[str]:
+    """The complete lines of a file that a killed process may have left with half a line."""
+    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+    return [line for line in lines if line.endswith("\n")]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """When a run is over."""
+
+    steps: int
+    seconds: float = math.inf
+
+
+def train(
+    fabric: Any,
+    method: Any,
+    optimiser: Any,
+    *,
+    draw: Callable[[Tensor, torch.Generator], Any],
+    order: BatchOrder,
+    schedule: Schedule,
+    budget: Budget,
+    seed: int,
+    first_step: int,
+    seconds_before: float,
+    checkpoint_steps: int,
+    save: Callable[[int, float], None],
+    metrics: Metrics,
+    show: Callable[[int, dict[str, float]], None],
+) -> tuple[int, float]:
+    """Train until the budget is spent.
+
+    Args:
+        fabric: Lightning's Fabric, launched; `method` and `optimiser` are set up by it.
+        method: module whose forward takes (views, generator) and gives a step with loss, terms, keys; has `queue`.
+        optimiser: of the method's parameters.
+        draw: (clip numbers (B,), generator) → views.
+        order: which clips each step sees.
+        schedule: the learning rate.
+        budget: when to stop.
+        seed: everything random follows from it, the step and the rank.
+        first_step: steps done before, 0 for a new run.
+        seconds_before: seconds spent before.
+        checkpoint_steps: steps between calls of `save`.
+        save: (steps done, seconds spent) writes a checkpoint.
+        metrics: takes the loss terms.
+        show: (steps done, last metrics) tells the user.
+
+    Returns:
+        Steps done and seconds spent, both since the run first began.
+    """
+    method.train()
+    began, step, device = time.monotonic() - seconds_before, first_step, fabric.device
+    while step < budget.steps and time.monotonic() - began < budget.seconds:
+        generator = generator_for(seed, step, fabric.global_rank, device)
+        numbers = torch.from_numpy(order.at(step, fabric.global_rank, fabric.world_size)).to(device)
+        for group in optimiser.param_groups:
+            group["lr"] = schedule.at(step)
+        result: StepLike = method(draw(numbers, generator), generator)
+        optimiser.zero_grad(set_to_none=True)
+        fabric.backward(result.loss)
+        optimiser.step()
+        keys = fabric.all_gather(result.keys) if fabric.world_size > 1 else result.keys
+        method.queue.push(keys.reshape(-1, keys.shape[-1]))
+        step += 1
+        metrics.add(step, {"loss": result.loss.detach()} | result.terms)
+        at_checkpoint = step % checkpoint_steps == 0
+        if step % LOG_STEPS == 0 or at_checkpoint or step == budget.steps:
+            seconds = time.monotonic() - began
+            show(step, metrics.flush(epoch=step / order.steps_per_epoch, lr=schedule.at(step - 1), seconds=seconds))
+            if at_checkpoint:
+                save(step, seconds)
+    metrics.flush(epoch=step / order.steps_per_epoch, lr=schedule.at(step), seconds=time.monotonic() - began)
+    return step, time.monotonic() - began

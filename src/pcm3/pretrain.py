@@ -1,0 +1,320 @@
+"""``pcm3 pretrain``: a store and settings in, a run folder with an encoder out; run again, it resumes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from pcm3 import loop
+from pcm3.augment.views import ViewMaker, Views
+from pcm3.checkpoint import EncoderSpec, load_checkpoint, save_checkpoint, save_encoder
+from pcm3.config import Device, PretrainSettings
+from pcm3.data.protocol import split
+from pcm3.data.store import ClipStore
+from pcm3.device import allow_fast_matmul, choose_device, choose_precision, frames_on
+from pcm3.errors import CheckpointError, ConfigError, RunFailed
+from pcm3.methods.pcm3 import PCM3
+from pcm3.run import RunFolder, locked
+
+
+@dataclass(frozen=True)
+class PretrainResult:
+    """What a run came to."""
+
+    run: str
+    clips: int
+    """Clips trained on."""
+    steps: int
+    epochs: float
+    seconds: float
+    """Seconds spent training, earlier sessions of the run included."""
+    clips_per_s: float
+    """Clips a second in this session; 0 where there was nothing left to do."""
+    loss: float
+    """Mean loss of the last steps that were logged."""
+    finished: bool
+
+
+def pretrain(store: ClipStore, run_path: Path, settings: PretrainSettings, progress: bool = True) -> PretrainResult:
+    """Pretrain PCM³ on the training side of a protocol, or go on with the run that the folder holds.
+
+    Args:
+        store: clips to learn from; their labels are not looked at.
+        run_path: the run folder; made if it does not exist.
+        settings: of the run.
+        progress: show a progress bar on stderr.
+
+    Raises:
+        ConfigError: settings make no sense together or here, or the folder holds another run.
+        CheckpointError: the folder's checkpoint is damaged.
+        RunFailed: the loss is not finite, or the disk is full.
+    """
+    settings.check()
+    settings = resolve(settings, store)
+    clips = training_clips(store, settings)
+    if len(clips) < settings.batch:
+        raise ConfigError(
+            f"setting batch: expected at most the {len(clips)} training clips of the store, got {settings.batch}"
+        )
+    with locked(run_path):
+        run = RunFolder(run_path)
+        described = {"path": str(store.path), "kind": store.kind, "clips": len(store), "checksum": store.checksum}
+        run.begin(settings, described)
+        try:
+            return _run(store, clips, run, settings, progress)
+        except OSError as error:
+            raise RunFailed(
+                f"{run.path} cannot be written ({error.strerror or error}); the last checkpoint is intact, so make "
+                "room and run the same command again"
+            ) from error
+
+
+def resolve(settings: PretrainSettings, store: ClipStore) -> PretrainSettings:
+    """The settings with nothing left on "auto": what the run folder keeps, so that a resumed run is the same.
+
+    Raises:
+        ConfigError: the store has no protocol to choose, or there is no such device.
+    """
+    device = choose_device(settings.device)
+    protocol = settings.protocol
+    if protocol == "auto":
+        protocol = next(iter(store.protocols), "all")
+    chosen: Device = "cuda" if device.type == "cuda" else "cpu"
+    precision = choose_precision(settings.precision, device)
+    return replace(settings, protocol=protocol, device=chosen, precision=precision)
+
+
+def training_clips(store: ClipStore, settings: PretrainSettings) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Numbers of the clips that the run learns from, (N,)."""
+    if settings.protocol == "all":
+        return np.arange(len(store))
+    return split(store, settings.protocol)[0]
+
+
+def encoder_spec(store: ClipStore, settings: PretrainSettings) -> EncoderSpec:
+    """The encoder that the settings ask for on this store."""
+    return EncoderSpec(
+        layout=store.layout.name,
+        bodies=store.frames.shape[1],
+        joints=store.frames.shape[2],
+        hidden=settings.hidden,
+        layers=settings.layers,
+        direction=settings.direction,
+        pooling=settings.pooling,
+        stream=settings.stream,
+        frames=settings.views.frames,
+        protocol=settings.protocol,
+        store_checksum=store.checksum,
+    )
+
+
+def build_method(spec: EncoderSpec, settings: PretrainSettings) -> PCM3:
+    """PCM³ with fresh weights, which follow from the seed."""
+    objective = settings.objective
+    encoder = spec.build(settings.seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        return PCM3(
+            encoder,
+            embedding=objective.embedding,
+            decoder_hidden=objective.decoder_hidden,
+            positives=tuple(objective.positives),
+            queue=objective.queue,
+            momentum=objective.momentum,
+            temperature=objective.temperature,
+            student_temperature=objective.student_temperature,
+            teacher_temperature=objective.teacher_temperature,
+            contrast_weight=objective.contrast_weight,
+            distillation_weight=objective.distillation_weight,
+            prediction_weight=objective.prediction_weight,
+            prediction_error=objective.prediction_error,
+            predicted_view=objective.predicted_view,
+            decoder_gradient=objective.decoder_gradient,
+            prompts=settings.prompts.kind,
+            prompt_width=settings.prompts.width,
+            prompt_place=settings.prompts.place,
+        )
+
+
+def build_views(store: ClipStore, settings: PretrainSettings) -> ViewMaker:
+    """What makes the views of a batch."""
+    return ViewMaker(
+        layout=store.layout,
+        stream=settings.stream,
+        mask=settings.mask.kind,
+        mask_ratio=settings.mask.ratio,
+        mask_per_clip=settings.mask.per_clip,
+        mask_bodies=settings.mask.bodies,
+        **asdict(settings.views),
+    )
+
+
+def build_optimiser(method: torch.nn.Module, settings: PretrainSettings) -> torch.optim.Optimizer:
+    """The optimiser over everything that learns."""
+    chosen = settings.optimiser
+    learning = [parameter for parameter in method.parameters() if parameter.requires_grad]
+    if chosen.kind == "adam":
+        betas = (chosen.momentum, 0.999)
+        return torch.optim.Adam(learning, chosen.lr, betas=betas, weight_decay=chosen.weight_decay, fused=True)
+    return torch.optim.SGD(learning, chosen.lr, momentum=chosen.momentum, weight_decay=chosen.weight_decay, fused=True)
+
+
+def batch_drawer(
+    store: ClipStore, clips: np.ndarray[Any, np.dtype[np.int64]], maker: ViewMaker, device: torch.device
+) -> Callable[[Tensor, torch.Generator], Views]:
+    """What turns places in `clips` (B,) into views, with everything that it needs on the device already."""
+    frames = frames_on(store.frames, device)
+    start = torch.from_numpy(store.start[clips].astype(np.int64)).to(device)
+    length = torch.from_numpy(store.length[clips].astype(np.int64)).to(device)
+    return lambda numbers, generator: maker(frames, start[numbers], length[numbers], generator)
+
+
+def make_fabric(settings: PretrainSettings) -> Any:
+    """Lightning's Fabric for the devices and the precision of the settings, launched."""
+    from lightning.fabric import Fabric
+    from lightning.fabric.strategies.ddp import DDPStrategy
+
+    several = settings.devices * settings.nodes > 1
+    fabric = Fabric(
+        accelerator=settings.device,
+        devices=settings.devices,
+        num_nodes=settings.nodes,
+        precision={"32": "32-true", "bf16": "bf16-mixed"}[settings.precision],  # type: ignore[arg-type]
+        # Ablations leave parts of the method without a gradient.
+        strategy=DDPStrategy(find_unused_parameters=True) if several else "auto",
+    )
+    fabric.launch()
+    return fabric
+
+
+def _run(
+    store: ClipStore,
+    clips: np.ndarray[Any, np.dtype[np.int64]],
+    run: RunFolder,
+    settings: PretrainSettings,
+    progress: bool,
+) -> PretrainResult:
+    fabric = make_fabric(settings)
+    allow_fast_matmul(fabric.device)
+    spec = encoder_spec(store, settings)
+    method, optimiser = build_method(spec, settings), None
+    order = loop.BatchOrder(len(clips), settings.batch, settings.seed)
+    total = settings.steps or settings.epochs * order.steps_per_epoch
+    chosen = settings.optimiser
+    schedule = loop.Schedule(chosen.schedule, chosen.lr, tuple(chosen.drop_epochs), order.steps_per_epoch, total)
+    budget = loop.Budget(total, settings.minutes * 60 if settings.minutes else float("inf"))
+
+    state = load_checkpoint(run) or {"step": 0, "seconds": 0.0}
+    if "method" in state:
+        _restore(method, state["method"], run)
+    method = method.to(fabric.device)
+    optimiser = build_optimiser(method, settings)
+    if "optimiser" in state:
+        optimiser.load_state_dict(state["optimiser"])
+    first = state["step"]
+    fabric_method, fabric_optimiser = fabric.setup(method, optimiser)
+
+    def save(step: int, seconds: float, finished: bool = False) -> None:
+        if fabric.is_global_zero:
+            save_checkpoint(
+                run,
+                {"step": step, "seconds": seconds, "method": method.state_dict(), "optimiser": optimiser.state_dict()},
+            )
+            save_encoder(run, method.encoder, replace(spec, step=step, finished=finished))
+
+    metrics = loop.Metrics(run.metrics if fabric.is_global_zero else None, first)
+    with _Progress(first, total, settings, run, show=progress and fabric.is_global_zero) as bar:
+        steps, seconds = loop.train(
+            fabric,
+            fabric_method,
+            fabric_optimiser,
+            draw=batch_drawer(store, clips, build_views(store, settings), fabric.device),
+            order=order,
+            schedule=schedule,
+            budget=budget,
+            seed=settings.seed,
+            first_step=first,
+            seconds_before=state["seconds"],
+            checkpoint_steps=settings.checkpoint_steps,
+            save=save,
+            metrics=metrics,
+            show=bar.show,
+        )
+    metrics.close()
+    if steps > first or not run.encoder.exists():
+        save(steps, seconds, finished=True)
+    elif fabric.is_global_zero:
+        save_encoder(run, method.encoder, replace(spec, step=steps, finished=True))
+    session = seconds - state["seconds"]
+    return PretrainResult(
+        run=str(run.path),
+        clips=len(clips),
+        steps=steps,
+        epochs=round(steps / order.steps_per_epoch, 3),
+        seconds=round(seconds, 3),
+        clips_per_s=round((steps - first) * settings.batch / session, 1) if steps > first else 0.0,
+        loss=bar.loss,
+        finished=True,
+    )
+
+
+def _restore(method: torch.nn.Module, state: dict[str, Tensor], run: RunFolder) -> None:
+    try:
+        method.load_state_dict(state)
+    except RuntimeError as error:
+        raise CheckpointError(f"{run.checkpoint}: does not fit the run's settings ({error})") from None
+
+
+class _Progress:
+    """The bar with steps, loss and clips a second, and TensorBoard when asked."""
+
+    def __init__(self, first: int, total: int, settings: PretrainSettings, run: RunFolder, show: bool) -> None:
+        # The first look comes after the first logged steps: until then there is no loss to tell.
+        self.loss = float("nan")
+        self._settings, self._run, self._show, self._first, self._total = settings, run, show, first, total
+        self._board: Any = None
+
+    def __enter__(self) -> _Progress:
+        self._bar = tqdm(
+            total=self._total * self._settings.batch,
+            initial=self._first * self._settings.batch,
+            disable=not self._show,
+            desc="resuming" if self._first else "pretraining",
+            unit="clip",
+            unit_scale=True,
+            dynamic_ncols=True,
+        )
+        if self._settings.tensorboard:
+            self._board = _board(self._run.path)
+        return self
+
+    def show(self, step: int, line: dict[str, float]) -> None:
+        """Tell how far the run is, after `step` steps."""
+        if not line:
+            return
+        self.loss = line["loss"]
+        self._bar.update(step * self._settings.batch - self._bar.n)
+        self._bar.set_postfix(step=f"{step}/{self._total}", loss=f"{self.loss:.3f}")
+        if self._board is not None:
+            for name, value in line.items():
+                self._board.add_scalar(name, value, step)
+
+    def __exit__(self, *raised: object) -> None:
+        self._bar.close()
+        if self._board is not None:
+            self._board.close()
+
+
+def _board(folder: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise ConfigError("--tensorboard needs TensorBoard: pip install 'pcm3[tensorboard]'") from error
+    return SummaryWriter(str(folder))

@@ -1,0 +1,127 @@
+"""The run folder: settings, environment, metrics, checkpoint, weights; one process at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from pcm3.config import PretrainSettings, flat, from_dict, to_dict
+from pcm3.errors import CheckpointError, ConfigError
+from pcm3.files import write_json
+
+MAY_CHANGE = ("epochs", "steps", "minutes", "checkpoint_steps", "tensorboard")
+"""Settings that a resumed run may have otherwise than when it began: how long, and what is written."""
+
+
+class RunFolder:
+    """Names of the files of one run.
+
+    ``settings.json`` what was asked · ``environment.json`` where it ran · ``metrics.jsonl`` one line a logged step ·
+    ``checkpoint.pt`` to resume from · ``encoder.safetensors`` and ``encoder.json`` what downstream tasks read ·
+    ``loss.png`` · ``results/`` what ``pcm3 evaluate`` found.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.settings = path / "settings.json"
+        self.environment = path / "environment.json"
+        self.metrics = path / "metrics.jsonl"
+        self.checkpoint = path / "checkpoint.pt"
+        self.encoder = path / "encoder.safetensors"
+        self.encoder_summary = path / "encoder.json"
+        self.loss_picture = path / "loss.png"
+        self.results = path / "results"
+
+    def begin(self, settings: PretrainSettings, store: dict[str, Any]) -> None:
+        """Write down what this run is, or see that it is the run that the folder holds already.
+
+        Args:
+            settings: of this run, nothing left on "auto".
+            store: what tells the store: path, kind, clips, checksum.
+
+        Raises:
+            ConfigError: the folder holds a run with other settings or other data.
+        """
+        if self.settings.exists():
+            self._see_that_it_is_the_same(settings, store)
+        elif self.checkpoint.exists() or any(self.path.glob("*.safetensors")):
+            raise ConfigError(f"{self.path} holds weights but no settings.json: choose another --run")
+        write_json(self.settings, {"settings": to_dict(settings), "store": store})
+        write_json(self.environment, environment())
+
+    def read_settings(self) -> tuple[PretrainSettings, dict[str, Any]]:
+        """The run's settings, and what tells its store.
+
+        Raises:
+            CheckpointError: the folder holds no run.
+        """
+        try:
+            data = json.loads(self.settings.read_text())
+            return from_dict(data["settings"]), data["store"]
+        except FileNotFoundError as error:
+            raise CheckpointError(f"{self.path}: expected a run folder with settings.json, found none") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise CheckpointError(f"{self.settings}: damaged ({error})") from error
+
+    def _see_that_it_is_the_same(self, settings: PretrainSettings, store: dict[str, Any]) -> None:
+        held, held_store = self.read_settings()
+        before, now = flat(held), flat(settings)
+        changed = [name for name in now if now[name] != before[name] and name not in MAY_CHANGE]
+        if changed:
+            name = changed[0]
+            raise ConfigError(
+                f"{self.path} holds a run with {name}={before[name]}, you asked for {now[name]}"
+                + (f" (and {len(changed) - 1} more differ)" if len(changed) > 1 else "")
+                + ": repeat the settings to resume it, or choose another --run"
+            )
+        if held_store["checksum"] != store["checksum"]:
+            raise ConfigError(
+                f"{self.path} holds a run on other data ({held_store['path']}, {held_store['clips']} clips) than "
+                f"{store['path']} ({store['clips']} clips): choose another --run"
+            )
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """The folder is ours until the block ends or the process dies, however it dies.
+
+    Raises:
+        ConfigError: another process has it, or it is not a folder.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise ConfigError(f"expected a folder for the run, but {folder} is a file") from error
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ConfigError(f"{folder} is in use by another pcm3 process: wait for it or choose another") from error
+        yield
+
+
+def environment() -> dict[str, Any]:
+    """What may matter to whoever repeats the run: versions, machine, command, commit."""
+    packages = ("pcm3", "torch", "numpy", "lightning")
+    return {
+        "python": platform.python_version(),
+        "packages": {package: version(package) for package in packages},
+        "machine": platform.platform(),
+        "command": sys.argv,
+        "commit": _commit(),
+    }
+
+
+def _commit() -> str | None:
+    """The git commit of the source, where pcm3 runs from a checkout."""
+    where = Path(__file__).parent
+    asked = subprocess.run(["git", "rev-parse", "HEAD"], cwd=where, capture_output=True, text=True, check=False)
+    return asked.stdout.strip() if asked.returncode == 0 else None

@@ -1,0 +1,116 @@
+"""Features of a store's clips, and the two encoders that every result is put beside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from pcm3.augment.crop import centre_crops, crop_resize, random_crops
+from pcm3.data.store import ClipStore
+from pcm3.device import frames_on
+from pcm3.geometry import StreamName, stream
+
+TEST_CROP = 0.95
+"""The central share of a clip that every test sees (METHOD "temporal crop-resize")."""
+TRAIN_CROP = (0.5, 1.0)
+"""Shares of a clip that crops take when a downstream head trains."""
+LEAST_FRAMES = 64
+
+
+class ClipEncoder(Protocol):
+    """What a task needs of an encoder: an `nn.Module` with ``clip`` and ``width``."""
+
+    @property
+    def width(self) -> int:
+        """D, the width of a clip feature."""
+
+    def clip(self, clips: Tensor) -> Tensor:
+        """(B, T, M, V, C) → (B, D)."""
+
+    def train(self, mode: bool) -> nn.Module:
+        """As every torch module."""
+
+
+class RawCoordinates(nn.Module):
+    """The baseline that learned nothing because it does nothing: the feature is the clip itself, laid out flat."""
+
+    def __init__(self, frames: int, bodies: int, joints: int, coordinates: int = 3) -> None:
+        super().__init__()
+        self.width = frames * bodies * joints * coordinates
+
+    def clip(self, clips: Tensor) -> Tensor:
+        """(B, T, M, V, C) → (B, T·M·V·C)."""
+        return clips.flatten(1)
+
+
+@dataclass(frozen=True)
+class ClipBank:
+    """A store's clips on a device, ready to be cropped and fed to an encoder of one stream."""
+
+    store: ClipStore
+    frames: Tensor
+    """(F, M, V, C)."""
+    start: Tensor
+    """(N,) int64."""
+    length: Tensor
+    """(N,) int64."""
+    stream: StreamName
+    size: int
+    """T, frames that crops are resampled to."""
+
+    @classmethod
+    def of(cls, store: ClipStore, stream: StreamName, size: int, device: torch.device) -> ClipBank:
+        """All clips of the store."""
+        start = torch.from_numpy(store.start.astype(np.int64)).to(device)
+        length = torch.from_numpy(store.length.astype(np.int64)).to(device)
+        return cls(store, frames_on(store.frames, device), start, length, stream, size)
+
+    def centre(self, numbers: Tensor) -> Tensor:
+        """Test crops of these clips (B,) → (B, T, M, V, C)."""
+        start, length = centre_crops(self.length[numbers], TEST_CROP)
+        return self._take(numbers, start, length)
+
+    def random(self, numbers: Tensor, generator: torch.Generator) -> Tensor:
+        """Training crops of these clips (B,) → (B, T, M, V, C)."""
+        start, length = random_crops(self.length[numbers], TRAIN_CROP, LEAST_FRAMES, generator)
+        return self._take(numbers, start, length)
+
+    def _take(self, numbers: Tensor, start: Tensor, length: Tensor) -> Tensor:
+        clips = crop_resize(self.frames, self.start[numbers] + start, length, self.size)
+        return stream(clips, self.stream, self.store.layout)
+
+
+@contextmanager
+def frozen(encoder: ClipEncoder) -> Iterator[None]:
+    """Inside, the encoder is in eval mode and records no gradient: its weights and BatchNorm buffers stay."""
+    before = bool(getattr(encoder, "training", False))
+    encoder.train(False)
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        encoder.train(before)
+
+
+def extract(
+    encoder: ClipEncoder,
+    bank: ClipBank,
+    numbers: NDArray[np.int64],
+    generator: torch.Generator | None = None,
+    batch: int = 256,
+) -> Tensor:
+    """Features of these clips, (N, D) float32: of the centre crop, or with a generator of a random one."""
+    chosen = torch.from_numpy(numbers).to(bank.start.device)
+    features = []
+    with frozen(encoder):
+        for part in chosen.split(batch):
+            clips = bank.centre(part) if generator is None else bank.random(part, generator)
+            features.append(encoder.clip(clips).float())
+    return torch.cat(features)
