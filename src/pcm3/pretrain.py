@@ -178,9 +178,12 @@ def batch_drawer(
 
 def make_fabric(settings: PretrainSettings) -> Any:
     """Lightning's Fabric for the devices and the precision of the settings, launched."""
+    import logging
+
     from lightning.fabric import Fabric
     from lightning.fabric.strategies.ddp import DDPStrategy
 
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)  # settings.json tells precision and devices
     several = settings.devices * settings.nodes > 1
     fabric = Fabric(
         accelerator=settings.device,

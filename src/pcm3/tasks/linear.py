@@ -90,7 +90,7 @@ def linear(
 
 def fresh_head(width: int, classes: int, generator: torch.Generator) -> nn.Linear:
     """A linear layer with N(0, 0.01) weights and zero bias."""
-    head = nn.utils.skip_init(nn.Linear, width, classes, device=generator.device)
+    head: nn.Linear = nn.utils.skip_init(nn.Linear, width, classes, device=generator.device)
     nn.init.normal_(head.weight, std=0.01, generator=generator)
     nn.init.zeros_(head.bias)
     return head
@@ -103,5 +103,5 @@ def _epoch(
     for part in torch.randperm(len(features), generator=g, device=features.device).split(batch):
         loss = F.cross_entropy(head(features[part]), label[part])
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimiser.step()

@@ -1,0 +1,7 @@
+"""``python -m pcm3`` is the command line."""
+
+import sys
+
+from pcm3.cli import main
+
+sys.exit(main())

@@ -1,0 +1,93 @@
+"""The command line: one table of commands; each lives in a file of its own and is imported when it is called.
+
+Exit codes: 0 done, 1 failed (disk full, loss not finite), 2 bad use or bad input, told in one line on stderr.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import json
+import os
+import sys
+from difflib import get_close_matches
+
+from pcm3 import __version__
+from pcm3.errors import ConfigError, Pcm3Error, RunFailed
+
+COMMANDS = {
+    "demo": "simulate recordings, import, pretrain, evaluate, one page of results: minutes on a laptop",
+    "simulate": "write the simulated Kinect recordings, as raw files or as a store",
+    "import": "read a data set's raw recordings into a store",
+    "info": "what a store holds: counts, classes, protocols",
+    "check": "whether a store is sound: checksums, empty or frozen clips, copies across a split",
+    "pretrain": "learn an encoder from a store's clips, without labels; run again, it resumes",
+    "evaluate": "how much an encoder's features know: linear, linear-cached, retrieval",
+    "benchmark": "how fast this machine pretrains and imports, beside its own matmul rate",
+}
+"""Command → what it does. Its file is ``cli/<command>.py`` (``import_`` for import)."""
+
+USAGE = "usage: pcm3 COMMAND …      pcm3 COMMAND --help tells a command's arguments; pcm3 --version"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    # Two busy torch processes on the same cores slow each other tenfold unless idle threads sleep. Read when
+    # OpenMP starts, so it is set before anything imports torch.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    words = sys.argv[1:] if argv is None else argv
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(_overview())
+        return 0
+    if words[0] in ("-V", "--version"):
+        print(f"pcm3 {__version__}")
+        return 0
+    try:
+        return _call(words[0], words[1:])
+    except Pcm3Error as error:
+        return _fail(words[0], error, 2)
+    except RunFailed as error:
+        return _fail(words[0], error, 1)
+    except KeyboardInterrupt:
+        return _fail(words[0], "stopped; what was complete is kept", 130)
+    except BrokenPipeError:
+        # Whoever read our output has gone; Python must not complain when it closes the pipe.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        return _fail(words[0], f"{error.filename or ''}: {error.strerror or error}".lstrip(": "), 1 if full else 2)
+
+
+def _call(command: str, words: list[str]) -> int:
+    if command not in COMMANDS:
+        near = get_close_matches(command, COMMANDS, n=1)
+        hint = f": did you mean {near[0]}?" if near else f": expected one of {', '.join(COMMANDS)}"
+        raise ConfigError(f"there is no command '{command}'{hint}")
+    module = importlib.import_module(f"pcm3.cli.{'import_' if command == 'import' else command}")
+    from pcm3.cli.parse import parse
+
+    options = parse(command, COMMANDS[command], module.add_arguments, words)
+    if options is None:  # --help or --print_config said everything
+        return 0
+    code, told = module.run(options)
+    if options.json:
+        sys.stdout.flush()
+        print(json.dumps(told, ensure_ascii=False))
+    return int(code)
+
+
+def _overview() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name.ljust(width)}  {what}" for name, what in COMMANDS.items()]
+    return "\n".join(["pcm3: representations of human motion from unlabelled 3D skeletons", "", USAGE, "", *lines])
+
+
+def _fail(command: str, error: object, code: int) -> int:
+    text = " ".join(str(error).split())
+    print(f"pcm3 {command}: {text}" if command in COMMANDS else f"pcm3: {text}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

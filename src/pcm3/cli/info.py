@@ -1,0 +1,45 @@
+"""``pcm3 info STORE``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+
+def add_arguments(parser: Any, words: list[str]) -> None:
+    """Adds the command's arguments."""
+    parser.add_argument("store", type=Path, help="a store that pcm3 import wrote")
+
+
+def run(options: Any) -> tuple[int, dict[str, Any]]:
+    """Prints what the store holds."""
+    from pcm3.data.info import describe
+    from pcm3.data.store import ClipStore
+    from pcm3.report.tables import text_table
+
+    held = describe(ClipStore.open(options.store))
+    length = held["length"]
+    print(f"{held['path']}: {held['kind']}, {held['clips']:,} clips, {held['frames']:,} frames, {held['hours']} h")
+    print(f"skeletons   {held['layout']}, {held['joints']} joints, up to {held['bodies']} bodies, {held['fps']:g} fps")
+    print(f"length      {length['min']:g} to {length['max']:g} frames, median {length['median']:g}")
+    print(f"prepared    {'centred and turned' if held['normalised'] else 'as recorded'}, {held['dtype']}, "
+          f"{held['bytes'] / 1e6:,.1f} MB")  # fmt: skip
+    for name in ("subjects", "cameras", "setups"):
+        print(f"{name:<11} {_listed(held[name])}")
+    for name, sides in held["protocols"].items():
+        told = sides.get("error") or f"{sides['train']:,} clips train, {sides['test']:,} test"
+        print(f"{name:<11} {told}")
+    left_out = held["left_out"]
+    print(
+        f"left out    {left_out['files']:,} files at import"
+        + "".join(f"; {r}: {n}" for r, n in left_out["reasons"].items())
+    )
+    if held["classes"]:
+        print()
+        print(text_table(["class", "clips"], [[name, count] for name, count in held["classes"].items()]))
+    return 0, held
+
+
+def _listed(values: list[int]) -> str:
+    """Numbers that belong together, or that none is known."""
+    return f"{len(values)}: {' '.join(map(str, values))}" if values else "unknown"

@@ -1,0 +1,85 @@
+"""Arguments of a command, by jsonargparse; its errors as one line with the nearest name that exists."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ArgumentParser, set_parsing_settings
+
+from pcm3.errors import ConfigError
+
+set_parsing_settings(docstring_parse_attribute_docstrings=True)
+
+
+def parse(command: str, what: str, add_arguments: Callable[[Any, list[str]], None], words: list[str]) -> Any:
+    """The command's options as a namespace; None where the words only asked to print something.
+
+    Args:
+        command: its name.
+        what: one line on what it does.
+        add_arguments: adds its arguments to the parser; sees the words too, since a preset changes the defaults.
+        words: the command line after the command.
+
+    Raises:
+        ConfigError: an argument does not exist, is missing, or has a value that it cannot have.
+    """
+    parser = ArgumentParser(prog=f"pcm3 {command}", description=what, exit_on_error=False, default_env=False)
+    try:
+        add_arguments(parser, words)
+        parser.add_argument("--json", action="store_true", help="print the result as one JSON object, the last line")
+        _see_that_all_exist(parser, words)
+        return parser.parse_args(words)
+    except argparse.ArgumentError as error:
+        raise ConfigError(_one_line(str(error), f"pcm3 {command} --help")) from None
+    except SystemExit as leaving:
+        if leaving.code:
+            raise
+        return None
+
+
+def existing_preset(words: list[str]) -> Path | None:
+    """The file of the preset that the words name with ``--preset``, before they are parsed."""
+    from pcm3.config import preset_file
+
+    for place, word in enumerate(words):
+        if word == "--preset" and place + 1 < len(words):
+            return preset_file(words[place + 1])
+        if word.startswith("--preset="):
+            return preset_file(word.partition("=")[2])
+    return None
+
+
+def _see_that_all_exist(parser: Any, words: list[str]) -> None:
+    """Raises ConfigError for the first option that does not exist, with the nearest that does."""
+    known = [option for action in parser._actions for option in action.option_strings if option.startswith("--")]
+    for word in words:
+        if word == "--":
+            return
+        option = word.partition("=")[0]
+        if re.fullmatch(r"--[A-Za-z][\w.-]*", option) is None or option in known:
+            continue
+        near = get_close_matches(option.replace("-", "_").replace("__", "--", 1), known, n=1, cutoff=0.5)
+        by_leaf = [name for name in known if name.endswith("." + option.removeprefix("--").rpartition(".")[2])]
+        candidates = by_leaf[:1] or near
+        hint = f": did you mean {candidates[0]}?" if candidates else f"; {parser.prog} --help lists them"
+        raise ConfigError(f"unknown setting {option}{hint}")
+
+
+def _one_line(text: str, help_command: str) -> str:
+    """A message of jsonargparse's without its line breaks and its Python types."""
+    text = " ".join(text.split())
+    text = re.sub(r"^Parser key \"([\w.]+)\": ", r"setting \1: ", text)
+    text = re.sub(r"Expected a typing\.Literal\[(.*?)\]", r"expected one of \1", text)
+    text = re.sub(r"Expected a <class '(\w+)'>", lambda found: f"expected {_TYPES.get(found[1], found[1])}", text)
+    text = text.replace(". Got value: ", ", got ")
+    if text.startswith("the following arguments are required"):
+        text += f" ({help_command} tells them)"
+    return text
+
+
+_TYPES = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text"}

@@ -1,0 +1,54 @@
+"""``pcm3 pretrain STORE --run DIR``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from pcm3.cli.parse import existing_preset
+from pcm3.config import PretrainSettings, from_dict
+
+
+def add_arguments(parser: Any, words: list[str]) -> None:
+    """Adds the command's arguments; a preset's values become the defaults."""
+    preset = existing_preset(words)
+    parser.usage = "pcm3 pretrain STORE --run DIR [--preset NAME] [--config FILE] [--SETTING VALUE …]"
+    parser.add_argument("store", type=Path, help="a store that pcm3 import wrote")
+    parser.add_argument("--run", type=Path, required=True, help="run folder; a run that it holds is resumed")
+    parser.add_argument("--preset", type=str, default="small", help="released, released-bone-motion, paper or small")
+    parser.add_argument("--config", action="config", help="YAML file with settings, as --print_config writes them")
+    parser.add_class_arguments(PretrainSettings)
+    from pcm3.config import preset_file
+
+    parser.default_config_files = [str(preset or preset_file("small"))]
+
+
+def settings_from(options: Any) -> PretrainSettings:
+    """The settings among the options."""
+    data = options.as_dict()
+    for other in ("store", "run", "preset", "config", "json", "__default_config__"):
+        data.pop(other, None)
+    return from_dict(data)
+
+
+def run(options: Any) -> tuple[int, dict[str, Any]]:
+    """Pretrains, and says where the encoder is."""
+    from dataclasses import asdict
+
+    from pcm3.data.store import ClipStore
+    from pcm3.pretrain import pretrain
+    from pcm3.report.pictures import loss_curve
+    from pcm3.run import RunFolder
+
+    settings = settings_from(options)
+    settings.check()
+    result = pretrain(ClipStore.open(options.store), options.run, settings)
+    folder = RunFolder(options.run)
+    loss_curve(folder.metrics, folder.loss_picture)
+    speed = f", {result.clips_per_s:,.0f} clips/s" if result.clips_per_s else " (nothing was left to do)"
+    print(f"{options.run}: {result.steps:,} steps, {result.epochs:g} epochs of {result.clips:,} clips, "
+          f"{result.seconds:,.0f} s{speed}, loss {result.loss:.3f}")  # fmt: skip
+    print(f"next: pcm3 evaluate linear-cached --model {options.run} --store {options.store}")
+    sys.stdout.flush()
+    return 0, asdict(result)

@@ -1,0 +1,155 @@
+"""Pictures of results. Each function writes one PNG; none of them opens a window."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from pcm3.report.tables import mean_of, spread_of
+from pcm3.skeleton import Layout
+
+INK, TRAINED, PALE, OTHER = "#222222", "#1f6fb2", "#b9c4cf", "#e08b2e"
+PART_COLOURS = ("#444444", "#1f6fb2", "#e08b2e", "#4a9d5b", "#a4529f")
+"""Of the five body parts, in the layout's order."""
+
+
+def loss_curve(metrics: Path, picture: Path) -> None:
+    """The loss terms over the steps, from a run's ``metrics.jsonl``; contrast, distillation and prediction apart."""
+    lines = [json.loads(line) for line in metrics.read_text().splitlines()]
+    if not lines:
+        return
+    kinds = {"contrast": [], "distillation": [], "prediction": []}  # type: dict[str, list[str]]
+    for name in lines[-1]:
+        kind = name.partition("/")[0]
+        if kind in kinds:
+            kinds[kind].append(name)
+    shown = {"loss": ["loss"]} | {kind: names for kind, names in kinds.items() if names}
+    figure = Figure(figsize=(3.4 * len(shown), 2.8), layout="constrained")
+    for axes, (kind, names) in zip(np.atleast_1d(figure.subplots(1, len(shown))), shown.items(), strict=True):
+        for name in names:
+            steps = [line["step"] for line in lines if name in line]
+            values = [line[name] for line in lines if name in line]
+            axes.plot(steps, values, lw=1.2, label=name.partition("/")[2], marker="." if len(steps) < 3 else None)
+        axes.set_title(kind if kind != "prediction" else "prediction (m²)", fontsize=10)
+        axes.set_xlabel("step")
+        if len(names) > 1:
+            axes.legend(fontsize=7, frameon=False)
+        _quiet(axes)
+    _save(figure, picture)
+
+
+def confusion_matrix(
+    target: NDArray[np.int64], predicted: NDArray[np.int64], classes: Sequence[str], picture: Path, title: str
+) -> None:
+    """Which class was taken for which: rows are the truth, a row sums to 100 %; classes without clips are left out."""
+    present = np.unique(np.concatenate([target, predicted]))
+    place = np.full(int(present.max()) + 1, -1)
+    place[present] = np.arange(len(present))
+    counts = np.zeros((len(present), len(present)))
+    np.add.at(counts, (place[target], place[predicted]), 1)
+    share = 100 * counts / counts.sum(axis=1, keepdims=True).clip(min=1)
+    names = [classes[label] if label < len(classes) else str(label) for label in present]
+    many = len(names) > 40
+    side = 3.2 + 0.24 * min(len(names), 40)
+    figure = Figure(figsize=(side + 1.2, side), layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(share, cmap="Blues", vmin=0, vmax=100)
+    figure.colorbar(image, ax=axes, label="% of the true class", fraction=0.04)
+    if not many:
+        axes.set_xticks(range(len(names)), names, rotation=90, fontsize=7)
+        axes.set_yticks(range(len(names)), names, fontsize=7)
+        for row, column in zip(*np.nonzero(share >= 10), strict=True):
+            shade = "white" if share[row, column] > 55 else INK
+            axes.text(column, row, f"{share[row, column]:.0f}", ha="center", va="center", fontsize=5.5, color=shade)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    axes.set_title(title, fontsize=10)
+    _save(figure, picture)
+
+
+def bars(results: Mapping[str, Mapping[str, Sequence[float]]], picture: Path, unit: str, title: str) -> None:
+    """Groups of bars with spread: task → row name → values over seeds."""
+    rows = list(next(iter(results.values())))
+    figure = Figure(figsize=(2.2 + 1.9 * len(results), 3.2), layout="constrained")
+    axes = figure.subplots()
+    width = 0.8 / len(rows)
+    for number, (row, colour) in enumerate(zip(rows, (TRAINED, PALE, OTHER, INK), strict=False)):
+        means = [mean_of(results[task][row]) for task in results]
+        spreads = [spread_of(results[task][row]) or 0.0 for task in results]
+        at = np.arange(len(results)) + (number - (len(rows) - 1) / 2) * width
+        drawn = axes.bar(at, means, width * 0.92, yerr=spreads, capsize=3, color=colour, label=row)
+        axes.bar_label(drawn, fmt="%.1f", fontsize=8, padding=2)
+    axes.set_xticks(range(len(results)), list(results))
+    axes.set_ylabel(unit)
+    axes.set_title(title, fontsize=10)
+    axes.margins(y=0.15)
+    axes.legend(fontsize=8, frameon=False, ncols=len(rows), loc="upper center", bbox_to_anchor=(0.5, -0.1))
+    _quiet(axes)
+    _save(figure, picture)
+
+
+def feature_map(
+    panels: Mapping[str, NDArray[np.float64]], label: NDArray[np.int64], classes: Sequence[str], picture: Path
+) -> None:
+    """Points in the plane, one panel a feature: name → (N, 2), coloured by class."""
+    present = np.unique(label)
+    colours = mpl.colormaps["tab20"](np.linspace(0, 1, max(len(present), 2)))
+    figure = Figure(figsize=(4.2 * len(panels) + 1.6, 4.2), layout="constrained")
+    all_axes = np.atleast_1d(figure.subplots(1, len(panels)))
+    for axes, (name, points) in zip(all_axes, panels.items(), strict=True):
+        for value, colour in zip(present, colours, strict=True):
+            mine = points[label == value]
+            axes.scatter(mine[:, 0], mine[:, 1], s=9, color=colour, label=classes[value], lw=0)
+        axes.set_title(name, fontsize=10)
+        axes.set_xticks([])
+        axes.set_yticks([])
+    handles, names = all_axes[-1].get_legend_handles_labels()
+    figure.legend(handles, names, fontsize=7, frameon=False, loc="outside right center", markerscale=2)
+    _save(figure, picture)
+
+
+def skeleton_strips(
+    clips: Mapping[str, NDArray[np.floating[Any]]], layout: Layout, picture: Path, poses: int = 8
+) -> None:
+    """A contact sheet: one row a clip (T, M, V, C) in its normalised frame (x across, z up), `poses` moments each."""
+    figure = Figure(figsize=(1.05 * poses + 1.4, 1.15 * len(clips)))
+    grid = figure.subplots(len(clips), poses, squeeze=False)
+    figure.subplots_adjust(left=0.14, right=1, top=1, bottom=0, wspace=0, hspace=0)
+    for row, (name, clip) in zip(grid, clips.items(), strict=True):
+        seen = clip[:, :, :, [0, 2]][np.abs(clip).sum(axis=(2, 3)) > 0]
+        centre = (seen.min(axis=(0, 1)) + seen.max(axis=(0, 1))) / 2
+        reach = float((seen.max(axis=(0, 1)) - seen.min(axis=(0, 1))).max()) / 2 * 1.08
+        for axes, frame in zip(row, np.linspace(0, len(clip) - 1, poses).round().astype(int), strict=True):
+            for body in clip[frame]:
+                if np.abs(body).sum() > 0:
+                    _draw_body(axes, body[:, [0, 2]], layout)
+            axes.set(xlim=(centre[0] - reach, centre[0] + reach), ylim=(centre[1] - reach, centre[1] + reach))
+            axes.set_aspect("equal")
+            axes.axis("off")
+        row[0].text(-0.05, 0.5, name, ha="right", va="center", fontsize=8, transform=row[0].transAxes)
+    _save(figure, picture)
+
+
+def _draw_body(axes: Any, joints: NDArray[np.floating[Any]], layout: Layout) -> None:
+    """Bones of one body (V, 2), coloured by body part."""
+    for part, colour in zip(layout.parts, PART_COLOURS, strict=True):
+        for joint in part:
+            ends = joints[[joint, layout.parents[joint]]]
+            axes.plot(ends[:, 0], ends[:, 1], color=colour, lw=1.3, solid_capstyle="round")
+
+
+def _quiet(axes: Any) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(labelsize=8)
+
+
+def _save(figure: Figure, picture: Path) -> None:
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(picture, dpi=130)
