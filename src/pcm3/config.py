@@ -58,6 +58,8 @@ class PromptSettings:
 
     kind: Literal["none", "domain", "both"] = "both"
     """No prompts, domain prompts only, or domain and task prompts."""
+    domain: Literal["before_norm", "after_norm"] = "before_norm"
+    """Add domain prompts before the encoder's BatchNorm (released; it cancels them while training) or after it."""
     width: int = 128
     """Values of a task prompt: in each half of the feature (window) or in all (channels)."""
     place: Literal["window", "channels"] = "window"

@@ -22,6 +22,7 @@ from pcm3.device import allow_fast_matmul, choose_device, choose_precision, fram
 from pcm3.errors import CheckpointError, ConfigError, RunFailed
 from pcm3.methods.pcm3 import PCM3
 from pcm3.run import RunFolder, locked
+from pcm3.skeleton import Layout
 
 
 @dataclass(frozen=True)
@@ -138,15 +139,16 @@ def build_method(spec: EncoderSpec, settings: PretrainSettings) -> PCM3:
             predicted_view=objective.predicted_view,
             decoder_gradient=objective.decoder_gradient,
             prompts=settings.prompts.kind,
+            domain_place=settings.prompts.domain,
             prompt_width=settings.prompts.width,
             prompt_place=settings.prompts.place,
         )
 
 
-def build_views(store: ClipStore, settings: PretrainSettings) -> ViewMaker:
-    """What makes the views of a batch."""
+def view_maker(layout: Layout, settings: PretrainSettings) -> ViewMaker:
+    """What makes the views of a batch of clips of this layout."""
     return ViewMaker(
-        layout=store.layout,
+        layout=layout,
         stream=settings.stream,
         mask=settings.mask.kind,
         mask_ratio=settings.mask.ratio,
@@ -238,7 +240,7 @@ def _run(
             fabric,
             fabric_method,
             fabric_optimiser,
-            draw=batch_drawer(store, clips, build_views(store, settings), fabric.device),
+            draw=batch_drawer(store, clips, view_maker(store.layout, settings), fabric.device),
             order=order,
             schedule=schedule,
             budget=budget,

@@ -11,6 +11,7 @@ from typing import Any
 
 from jsonargparse import ArgumentParser, set_parsing_settings
 
+from pcm3.config import PretrainSettings, from_dict, preset_file
 from pcm3.errors import ConfigError
 
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
@@ -44,8 +45,6 @@ def parse(command: str, what: str, add_arguments: Callable[[Any, list[str]], Non
 
 def existing_preset(words: list[str]) -> Path | None:
     """The file of the preset that the words name with ``--preset``, before they are parsed."""
-    from pcm3.config import preset_file
-
     for place, word in enumerate(words):
         if word == "--preset" and place + 1 < len(words):
             return preset_file(words[place + 1])
@@ -83,3 +82,16 @@ def _one_line(text: str, help_command: str) -> str:
 
 
 _TYPES = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text"}
+
+
+def settings_of_preset(name: str) -> PretrainSettings:
+    """The settings of a preset, as ``pcm3 pretrain --preset NAME`` has them.
+
+    Raises:
+        ConfigError: there is no such preset.
+    """
+    parser = ArgumentParser(exit_on_error=False, default_config_files=[str(preset_file(name))])
+    parser.add_class_arguments(PretrainSettings)
+    data = parser.parse_args([]).as_dict()
+    data.pop("__default_config__", None)
+    return from_dict(data)

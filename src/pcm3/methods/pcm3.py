@@ -20,6 +20,7 @@ Positive = Literal["intra", "inter", "mask", "predict"]
 """A view whose embedding is drawn to its key (eq. 5)."""
 POSITIVES: tuple[Positive, ...] = ("intra", "inter", "mask", "predict")
 PromptKind = Literal["none", "domain", "both"]
+DomainPlace = Literal["before_norm", "after_norm"]
 PredictedView = Literal["filled", "whole"]
 
 
@@ -60,6 +61,7 @@ class PCM3(nn.Module):
         predicted_view: PredictedView = "filled",
         decoder_gradient: bool = True,
         prompts: PromptKind = "both",
+        domain_place: DomainPlace = "before_norm",
         prompt_width: int = 128,
         prompt_place: PromptPlace = "window",
     ) -> None:
@@ -71,8 +73,9 @@ class PCM3(nn.Module):
         self.key_projector = key_copy(self.projector)
         self.queue = KeyQueue(queue, embedding)
         self.domain_prompts = nn.ModuleDict(
-            {view: Prompt(encoder.inputs) if prompts != "none" else nn.Identity() for view in POSITIVES}
+            {view: Prompt(encoder.inputs) for view in POSITIVES} if prompts != "none" else {}
         )
+        self.domain_place = domain_place
         self.task_prompts = nn.ModuleDict(
             {task: TaskPrompt(encoder.width, prompt_width, prompt_place) for task in ("contrast", "prediction")}
             if prompts == "both"
@@ -127,10 +130,22 @@ class PCM3(nn.Module):
             inputs["mask"] = flatten(views.source.masked_fill(views.hidden.unsqueeze(-1), 0))
         return inputs
 
-    def _encode(self, inputs: dict[Positive, Tensor]) -> dict[Positive, Tensor]:
-        """Frame features (B, T, D) of each view, its domain prompt added to its input (eq. 6)."""
-        prompted = [self.domain_prompts[view](flat) for view, flat in inputs.items()]
-        return dict(zip(inputs, self.encoder.frames_of_views(*prompted), strict=True)) if prompted else {}
+    def _encode(self, inputs: dict[Positive, Tensor], encoder: Encoder | None = None) -> dict[Positive, Tensor]:
+        """Frame features (B, T, D) of flat inputs, each with its view's domain prompt added (eq. 6).
+
+        A vector that is added to all frames before a BatchNorm in training mode has no effect on its output: where
+        the prompts stand as released, `before_norm`, they reach nothing but the running statistics
+        (docs/FIDELITY.md 9). `after_norm` gives them the effect that the paper describes.
+        """
+        if not inputs:
+            return {}
+        encoder = encoder or self.encoder
+        prompts = [self.domain_prompts[view] for view in inputs] if self.domain_prompts else None
+        flat = list(inputs.values())
+        if prompts and self.domain_place == "before_norm":
+            flat, prompts = [prompt(view) for prompt, view in zip(prompts, flat, strict=True)], None
+        features = encoder.frames_of_views(*flat, prompts=prompts)  # type: ignore[arg-type]
+        return dict(zip(inputs, features, strict=True))
 
     def _embed(self, features: Tensor, generator: torch.Generator) -> Tensor:
         """Clip features (B, D) → query embeddings (B, E), the contrast's task prompt added before."""
@@ -168,8 +183,7 @@ class PCM3(nn.Module):
         if self.training:
             momentum_update(self.key_encoder, self.encoder, self.momentum)
             momentum_update(self.key_projector, self.projector, self.momentum)
-        inputs = self.domain_prompts["intra"](flatten(clips))
-        features = self.key_encoder.pool(self.key_encoder.frames_of_views(inputs)[0])
+        features = self.key_encoder.pool(self._encode({"intra": flatten(clips)}, self.key_encoder)["intra"])
         keys: Tensor = self.key_projector(self._prompted("contrast", features, generator))
         return keys
 

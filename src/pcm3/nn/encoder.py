@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from pcm3.nn.flatten import flatten
+from pcm3.nn.prompt import Prompt
 
 Direction = Literal["causal", "bidirectional"]
 Pooling = Literal["last", "mean"]
@@ -49,16 +51,19 @@ class Encoder(nn.Module):
         """D, the width of a feature."""
         return 2 * self.hidden
 
-    def frames_of_views(self, *views: Tensor) -> list[Tensor]:
+    def frames_of_views(self, *views: Tensor, prompts: Sequence[Prompt | None] | None = None) -> list[Tensor]:
         """Frame features of several views in one pass of the GRU; each view is normalised by itself.
 
         Args:
-            views: (B, T, V·C·M) each, flat inputs, prompts added already.
+            views: (B, T, V·C·M) each, flat inputs.
+            prompts: for each view what to add to its normalised inputs, or None.
 
         Returns:
             (B, T, D) for each view.
         """
         normed = [self.norm(view.flatten(0, 1)).view_as(view) for view in views]
+        if prompts is not None:
+            normed = [prompt(view) if prompt else view for prompt, view in zip(prompts, normed, strict=True)]
         features = torch.cat(normed)
         for layer in self.layers:
             features = layer(features)

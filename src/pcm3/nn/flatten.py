@@ -12,4 +12,5 @@ def flatten(clips: Tensor) -> Tensor:
 
 def unflatten(inputs: Tensor, bodies: int, joints: int) -> Tensor:
     """(B, T, V·C·M) → (B, T, M, V, C): the inverse of `flatten`."""
-    return inputs.unflatten(2, (joints, -1, bodies)).permute(0, 1, 4, 2, 3)
+    size, frames, _ = inputs.shape
+    return inputs.view(size, frames, joints, -1, bodies).permute(0, 1, 4, 2, 3)

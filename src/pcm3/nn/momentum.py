@@ -6,7 +6,7 @@ import copy
 from typing import TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -20,6 +20,7 @@ def key_copy(network: Module) -> Module:
 @torch.no_grad()
 def momentum_update(key: nn.Module, query: nn.Module, momentum: float) -> None:
     """θ_key ← momentum · θ_key + (1 - momentum) · θ_query, for every parameter (PCM³ §3.1); buffers stay."""
-    key_parameters = list(key.parameters())
-    torch._foreach_mul_(key_parameters, momentum)
-    torch._foreach_add_(key_parameters, list(query.parameters()), alpha=1 - momentum)
+    keys: list[Tensor] = list(key.parameters())
+    queries: list[Tensor] = list(query.parameters())
+    torch._foreach_mul_(keys, momentum)
+    torch._foreach_add_(keys, queries, alpha=1 - momentum)

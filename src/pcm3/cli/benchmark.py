@@ -1,0 +1,77 @@
+"""``pcm3 benchmark WHAT``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+WHAT = ("pretrain", "import")
+
+
+def add_arguments(parser: Any, words: list[str]) -> None:
+    """Adds the command's arguments."""
+    parser.add_argument("what", type=str, help="pretrain (training steps) or import (NTU RGB+D files)")
+    parser.add_argument("--hidden", type=int, nargs="+", default=[128, 256, 1024], help="widths to time")
+    parser.add_argument("--precision", type=str, nargs="+", default=["32", "bf16"], help="32, bf16 or both")
+    parser.add_argument("--preset", type=str, default="released", help="the rest of the settings")
+    parser.add_argument("--batch", type=int, default=64, help="clips a step")
+    parser.add_argument("--steps", type=int, default=3, help="steps (or imports) measured, after a warm-up")
+    parser.add_argument("--device", type=str, default="auto", help="auto, cpu or cuda")
+    parser.add_argument("--files", type=int, default=960, help="import: about how many files")
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2], help="import: numbers of processes")
+    parser.add_argument("--out", type=Path, default=None, help="also write the result to this JSON file")
+
+
+def run(options: Any) -> tuple[int, dict[str, Any]]:
+    """Measures and prints a table."""
+    from difflib import get_close_matches
+
+    from pcm3.benchmark import machine
+    from pcm3.errors import ConfigError
+    from pcm3.files import write_json
+    from pcm3.report.tables import text_table
+
+    if options.what not in WHAT:
+        near = get_close_matches(options.what, WHAT, n=1)
+        hint = f": did you mean {near[0]}?" if near else ""
+        raise ConfigError(f"expected {' or '.join(WHAT)}, got '{options.what}'{hint}")
+    rows = _pretrain(options) if options.what == "pretrain" else _import(options)
+    told = {"benchmark": options.what, "machine": machine(), "rows": rows}
+    print(f"{told['machine']}")
+    print(text_table(list(rows[0]), [list(row.values()) for row in rows]))
+    if options.out is not None:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        write_json(options.out, told)
+        print(f"written: {options.out}")
+    return 0, told
+
+
+def _pretrain(options: Any) -> list[dict[str, Any]]:
+    from tqdm import tqdm
+
+    from pcm3.benchmark import benchmark_pretrain
+    from pcm3.cli.parse import settings_of_preset
+
+    preset = settings_of_preset(options.preset)
+    rows = []
+    sizes = [(hidden, precision) for hidden in options.hidden for precision in options.precision]
+    with tqdm(total=len(sizes) * (options.steps + 1), desc="pretrain", unit="step") as bar:
+        for hidden, precision in sizes:
+            bar.set_postfix_str(f"hidden {hidden}, {precision}")
+            prompts = replace(preset.prompts, width=min(preset.prompts.width, hidden))
+            settings = replace(preset, hidden=hidden, precision=precision, batch=options.batch, prompts=prompts)
+            settings.check()
+            rows.append(asdict(benchmark_pretrain(settings, options.steps, bar.update, options.device)))
+    return rows
+
+
+def _import(options: Any) -> list[dict[str, Any]]:
+    from tqdm import tqdm
+
+    from pcm3.benchmark import benchmark_import
+
+    with tqdm(total=len(options.workers) * options.steps, desc="import", unit="run") as bar:
+        return [
+            asdict(benchmark_import(options.files, workers, options.steps, bar.update)) for workers in options.workers
+        ]

@@ -1,0 +1,56 @@
+"""``pcm3 demo``."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+
+def add_arguments(parser: Any, words: list[str]) -> None:
+    """Adds the command's arguments."""
+    parser.add_argument("--folder", type=Path, default=Path("demo"), help="where everything goes")
+    parser.add_argument("--steps", type=int, default=300, help="pretraining steps")
+    parser.add_argument("--hidden", type=int, default=128, help="width of each half of the encoder")
+    parser.add_argument("--subjects", type=int, default=10, help="simulated people")
+    parser.add_argument("--repetitions", type=int, default=2, help="times that everyone does each action")
+    parser.add_argument("--seed", type=int, default=0, help="of the people and of the training")
+
+
+def run(options: Any) -> tuple[int, dict[str, Any]]:
+    """Runs the demo, and says where its page is."""
+    from pcm3.cli.parse import settings_of_preset
+    from pcm3.demo import demo
+    from pcm3.report.tables import text_table
+    from pcm3.tasks.evaluate import Evaluation
+
+    settings = replace(
+        settings_of_preset("small"), steps=options.steps, hidden=options.hidden, seed=options.seed, protocol="xsub"
+    )
+    settings.check()
+
+    def say(what: str) -> None:
+        print(what, flush=True)
+
+    told = demo(
+        options.folder,
+        settings,
+        say,
+        subjects=options.subjects,
+        repetitions=options.repetitions,
+        seed=options.seed,
+    )
+    for task, result in told["tasks"].items():
+        print(
+            f"\n{task}: {result['train_clips']:,} training clips, {result['test_clips']:,} test clips of other people"
+        )
+        print(text_table(Evaluation.HEADER, [_shown(row) for row in result["rows"]]))
+    print(f"\nthe page: {told['report']}   ({told['seconds'] / 60:.1f} minutes in all)")
+    sys.stdout.flush()
+    return 0, told
+
+
+def _shown(row: dict[str, Any]) -> list[str]:
+    spread = "" if row["top1_sd"] is None else f" ± {row['top1_sd']:.1f}"
+    return [row["name"], f"{row['top1']:.1f}{spread}", f"{row['best_on_test']:.1f}"]

@@ -1,0 +1,183 @@
+"""``pcm3 demo``: the whole way on simulated recordings, from raw files to one page of results."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
+
+from pcm3.checkpoint import load_encoder
+from pcm3.config import PretrainSettings
+from pcm3.data.importer import import_recordings
+from pcm3.data.simulate import simulate
+from pcm3.data.store import ClipStore
+from pcm3.device import choose_device
+from pcm3.pretrain import PretrainResult, pretrain
+from pcm3.report import pictures
+from pcm3.report.page import write_page
+from pcm3.report.results import write_evaluation
+from pcm3.run import RunFolder
+from pcm3.tasks.evaluate import TASKS, UNTRAINED, Evaluation, evaluate, labelled_split
+from pcm3.tasks.features import ClipBank, extract
+
+PROTOCOL = "xsub"
+SEEDS = 3
+SHOWN_ACTIONS = 12
+"""Actions on the contact sheet."""
+
+
+def demo(folder: Path, settings: PretrainSettings, say: Callable[[str], object], **simulation: Any) -> dict[str, Any]:
+    """Simulate, import, pretrain, evaluate, and write ``report.html``; what is there already is not made again.
+
+    Args:
+        folder: where everything goes.
+        settings: of the pretraining.
+        say: told what begins.
+        simulation: arguments of `pcm3.data.simulate.simulate`.
+
+    Returns:
+        ``report`` (path), ``tasks`` (task → result), ``seconds``, and what pretraining came to.
+    """
+    began = time.monotonic()
+    raw, stored, run_path = folder / "raw", folder / "store", folder / "run"
+    say(f"1/5  simulate recordings in {raw}")
+    if not raw.exists():
+        with _whole(raw) as partial:
+            simulate(partial, **simulation)
+    say(f"2/5  import them into {stored}")
+    if not stored.exists():
+        import_recordings("ntu60", raw, stored)
+    store = ClipStore.open(stored)
+    say(f"3/5  pretrain on the training subjects' clips, without their labels, in {run_path}")
+    result = pretrain(store, run_path, settings)
+    say("4/5  judge the encoder on subjects that it has not seen, beside two baselines")
+    found = [evaluate(task, [run_path], store, PROTOCOL, seeds=SEEDS) for task in TASKS]
+    say("5/5  draw the page")
+    report = _page(folder, store, run_path, result, found, time.monotonic() - began)
+    return {
+        "report": str(report),
+        "seconds": round(time.monotonic() - began, 1),
+        "pretrain": asdict(result),
+        "tasks": {evaluation.task: evaluation.to_dict() for evaluation in found},
+    }
+
+
+@contextmanager
+def _whole(folder: Path) -> Iterator[Path]:
+    """A folder to fill that gets its name when it is full; what an interrupted attempt left is removed first."""
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    yield partial
+    partial.replace(folder)
+
+
+def _page(
+    folder: Path,
+    store: ClipStore,
+    run_path: Path,
+    result: PretrainResult,
+    found: list[Evaluation],
+    seconds: float,
+) -> Path:
+    """The pictures and the page; returns the page's path."""
+    run, drawn = RunFolder(run_path), folder / "pictures"
+    pictures.loss_curve(run.metrics, run.loss_picture)
+    for evaluation in found:
+        write_evaluation(evaluation, store, run.results)
+    pictures.skeleton_strips(_one_clip_a_class(store), store.layout, drawn / "actions.png")
+    rows = {str(evaluation.task): {row.name: row.top1 for row in evaluation.rows} for evaluation in found}
+    pictures.bars(rows, drawn / "accuracy.png", "top-1 %", f"simulated recordings, {PROTOCOL}, {SEEDS} seeds")
+    pictures.feature_map(*_feature_map(store, run_path), store.classes, drawn / "features.png")
+    train, test = labelled_split(store, PROTOCOL)
+    header, lines = Evaluation.HEADER, [line for e in found for line in [[f"{e.task}:", "", ""], *e.table()]]
+    page = folder / "report.html"
+    write_page(
+        page,
+        "pcm3 demo",
+        [
+            (
+                "What happened",
+                f"{len(store):,} recordings of {len(store.classes)} actions by {len(np.unique(store.subject))} "
+                f"simulated people, seen by three cameras, were written as NTU RGB+D files and imported. An encoder "
+                f"(two halves of {_width(run_path)} units) was pretrained for {result.steps:,} steps on the "
+                f"{len(train):,} clips of the training subjects, without labels, in {result.seconds / 60:.1f} minutes. "
+                f"Then it was frozen and judged on {len(test):,} clips of other people. All in "
+                f"{seconds / 60:.1f} minutes.",
+                [],
+                None,
+            ),
+            (
+                "The recordings",
+                "One clip of each action, eight moments from left to right, seen from the front.",
+                [drawn / "actions.png"],
+                None,
+            ),
+            (
+                "What the encoder is worth",
+                f"Per cent of test clips recognised; chance is {100 / len(store.classes):.1f} %. Mean and standard "
+                f"deviation over {SEEDS} seeds of the head (of the weights too, for the untrained encoder). The "
+                "figure is that of the last epoch; the best epoch on the test clips stands beside it because "
+                "published tables use it.",
+                [drawn / "accuracy.png"],
+                (header, lines),
+            ),
+            (
+                "The features",
+                "Test clips in the plane (t-SNE of the features), coloured by action.",
+                [drawn / "features.png"],
+                None,
+            ),
+            (
+                "Which action is taken for which",
+                "Rows are the truth (1-NN retrieval).",
+                [run.results / f"retrieval-{PROTOCOL}-confusion.png"],
+                None,
+            ),
+            (
+                "How the losses fell",
+                "Contrast and distillation of the four views, and masked prediction.",
+                [run.loss_picture],
+                None,
+            ),
+        ],
+    )
+    return page
+
+
+def _width(run_path: Path) -> int:
+    return load_encoder(run_path)[1].hidden
+
+
+def _one_clip_a_class(store: ClipStore) -> dict[str, np.ndarray[Any, Any]]:
+    """Class name → its first clip from the front camera (2), whole."""
+    chosen = {}
+    for label, name in list(enumerate(store.classes))[:SHOWN_ACTIONS]:
+        clips = np.flatnonzero((store.label == label) & (store.camera == 2))
+        if len(clips):
+            chosen[name] = store.clip(int(clips[0]))
+    return chosen
+
+
+def _feature_map(store: ClipStore, run_path: Path) -> tuple[dict[str, np.ndarray[Any, Any]], np.ndarray[Any, Any]]:
+    """Name → points in the plane, of the untrained and the pretrained encoder; and the labels of the test clips."""
+    encoder, spec = load_encoder(run_path)
+    device = choose_device("auto")
+    test = labelled_split(store, PROTOCOL)[1]
+    bank = ClipBank.of(store, spec.stream, spec.frames, device)
+    points = {}
+    for name, one in ((UNTRAINED, spec.build(1000)), ("pretrained", encoder)):
+        features = torch.nn.functional.normalize(extract(one.to(device), bank, test), dim=1).cpu().numpy()
+        reduced = PCA(min(30, *features.shape), random_state=0).fit_transform(features)
+        perplexity = min(30, max((len(test) - 1) // 3, 1))
+        points[name] = TSNE(2, perplexity=perplexity, init="pca", random_state=0).fit_transform(reduced)
+    return points, store.label[test].astype(np.int64)
