@@ -192,7 +192,7 @@ def train(
         checkpoint_steps: steps between calls of `save`.
         save: (steps done, seconds spent) writes a checkpoint.
         metrics: takes the loss terms.
-        show: (steps done, last metrics) tells the user.
+        show: (steps done, metrics if the losses were looked at) tells the user.
 
     Returns:
         Steps done and seconds spent, both since the run first began.
@@ -213,10 +213,13 @@ def train(
         step += 1
         metrics.add(step, {"loss": result.loss.detach()} | result.terms)
         at_checkpoint = step % checkpoint_steps == 0
+        line: dict[str, float] = {}
         if step % LOG_STEPS == 0 or at_checkpoint or step == budget.steps:
             seconds = time.monotonic() - began
-            show(step, metrics.flush(epoch=step / order.steps_per_epoch, lr=schedule.at(step - 1), seconds=seconds))
+            line = metrics.flush(epoch=step / order.steps_per_epoch, lr=schedule.at(step - 1), seconds=seconds)
             if at_checkpoint:
                 save(step, seconds)
-    metrics.flush(epoch=step / order.steps_per_epoch, lr=schedule.at(step), seconds=time.monotonic() - began)
+        show(step, line)
+    # What a spent time budget left unlooked at.
+    metrics.flush(epoch=step / order.steps_per_epoch, lr=schedule.at(step - 1), seconds=time.monotonic() - began)
     return step, time.monotonic() - began

@@ -185,7 +185,8 @@ def make_fabric(settings: PretrainSettings) -> Any:
     from lightning.fabric import Fabric
     from lightning.fabric.strategies.ddp import DDPStrategy
 
-    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)  # settings.json tells precision and devices
+    # What it would announce, precision and devices, stands in settings.json.
+    logging.getLogger("lightning_utilities.core.rank_zero").setLevel(logging.WARNING)
     several = settings.devices * settings.nodes > 1
     fabric = Fabric(
         accelerator=settings.device,
@@ -301,11 +302,11 @@ class _Progress:
         return self
 
     def show(self, step: int, line: dict[str, float]) -> None:
-        """Tell how far the run is, after `step` steps."""
+        """Tell how far the run is, after `step` steps; `line` is empty between two looks at the losses."""
+        self._bar.update(step * self._settings.batch - self._bar.n)
         if not line:
             return
         self.loss = line["loss"]
-        self._bar.update(step * self._settings.batch - self._bar.n)
         self._bar.set_postfix(step=f"{step}/{self._total}", loss=f"{self.loss:.3f}")
         if self._board is not None:
             for name, value in line.items():

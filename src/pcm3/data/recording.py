@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pcm3.errors import DataError
+
 UNKNOWN = -1
-"""Value of `label`, `subject`, `camera` and `setup` where the data set does not tell."""
+"""Value of `label`, `subject`, `camera`, `setup` and `side` where the data set does not tell."""
+
+TRAIN, TEST = 0, 1
+"""Values of `side`."""
+
+FARTHEST = 1000.0
+"""Metres. No depth camera sees that far; a number beyond it is damage, or not metres."""
 
 
 @dataclass(frozen=True)
@@ -24,3 +33,19 @@ class Recording:
     subject: int = UNKNOWN
     camera: int = UNKNOWN
     setup: int = UNKNOWN
+    side: int = UNKNOWN
+    """`TRAIN` or `TEST` where the data itself says to which side of a split a clip belongs."""
+
+
+def metres(name: str, frames: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+    """The frames (T, M, V, C) in single precision, when all of them can be metres.
+
+    Raises:
+        DataError: a coordinate is not finite or farther off than `FARTHEST`; the error says whose.
+    """
+    wrong = ~(np.abs(frames) <= FARTHEST)
+    if wrong.any():
+        frame, body, joint, axis = (int(index) for index in np.argwhere(wrong)[0])
+        got = frames[frame, body, joint, axis]
+        raise DataError(f"{name}: frame {frame}, body {body}, joint {joint} (0-based): expected metres, got {got:g}")
+    return frames.astype(np.float32)

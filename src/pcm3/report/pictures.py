@@ -143,6 +143,8 @@ def _draw_body(axes: Any, joints: NDArray[np.floating[Any]], layout: Layout) -> 
         for joint in part:
             ends = joints[[joint, layout.parents[joint]]]
             axes.plot(ends[:, 0], ends[:, 1], color=colour, lw=1.3, solid_capstyle="round")
+    if "head" in layout.joints:
+        axes.plot(*joints[layout.joints.index("head")], "o", color=PART_COLOURS[0], ms=4.5, mew=0)
 
 
 def _quiet(axes: Any) -> None:

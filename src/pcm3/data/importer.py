@@ -1,0 +1,187 @@
+"""From a downloaded data set to a store, on all cores, with an account of every file that did not become a clip."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from pcm3.data.contents import Contents, Options, SourceClip
+from pcm3.data.kinds import Kind, find_kind
+from pcm3.data.ordered_map import ordered_map
+from pcm3.data.prepare import Recipe, prepare
+from pcm3.data.recording import Recording
+from pcm3.data.sources import LeftOut
+from pcm3.data.store_writer import StoreWriter, store_writer
+from pcm3.errors import ConfigError, DataError
+from pcm3.skeleton import Layout, load_layout
+
+MISSING = "missing skeleton: no body in any frame"
+
+CHUNK = 16
+"""Clips that a process takes at a time: small enough for a steady progress bar, large enough to hide the transfer."""
+
+WORTH_PROCESSES = 2000
+"""Clips below which starting processes costs more time than they save."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What an import did."""
+
+    clips: int
+    """Clips in the store."""
+    frames: int
+    left_out: list[LeftOut]
+    """Every file that could have become a clip and did not, and why."""
+    seconds: float
+
+    @property
+    def clips_per_s(self) -> float:
+        """Clips a second, from the first look at the source to the finished store."""
+        return self.clips / max(self.seconds, 1e-9)
+
+
+def import_recordings(
+    kind: str,
+    source: str | Path,
+    store_path: str | Path,
+    *,
+    workers: int | None = None,
+    strict: bool = False,
+    dtype: str = "float32",
+    layout: str | Path | Layout | None = None,
+    all_files: bool = False,
+    normalise: bool = True,
+    max_frames: int | None = 300,
+    overwrite: bool = False,
+    progress: bool = True,
+) -> Report:
+    """Reads a data set and writes it as a store; the same store to the byte, however many processes read.
+
+    Args:
+        kind: one of `pcm3.data.kinds.KINDS`.
+        source: the folder, zip or file as it was downloaded.
+        store_path: the folder to write.
+        workers: processes that read; default: one a core, or none but this one for a small source.
+        strict: stop at the first file that cannot become a clip, instead of leaving it out.
+        dtype: ``float32``, or ``float16`` for half the disk at a precision of a millimetre.
+        layout: name, file or `Layout` of the skeleton, for a kind that does not fix it (npz).
+        all_files: take also files that the kind's usual list leaves out (msr-action3d, ntu60, ntu120).
+        normalise: centre and turn each clip as `pcm3.geometry.normalise` says; off: the camera's frame.
+        max_frames: cut recordings after so many frames; None: never.
+        overwrite: replace a store that is there already, when the new one is complete.
+        progress: show a progress bar on stderr.
+
+    Raises:
+        DataError: nothing to import, an unreadable source, a store in the way, a full disk; when strict, also the first
+            file that cannot be read. Nothing is written then.
+        ConfigError: a layout for a kind that has one, no or a negative number of workers or frames.
+    """
+    began = time.perf_counter()
+    found = find_kind(kind)
+    _check_settings(kind, found, layout, workers, max_frames)
+    chosen = load_layout(layout) if isinstance(layout, str | Path) else layout
+    contents = found.read(Path(source), Options(chosen, all_files))
+    if strict and contents.unusable:
+        file, reason = contents.unusable[0]
+        raise DataError(f"{file}: {reason}")
+    recipe, description = _plan(kind, found, contents, normalise, max_frames)
+    with store_writer(Path(store_path), dtype=dtype, overwrite=overwrite, **description) as writer:
+        lost = _write(writer, contents, recipe, _processes(workers, contents), strict, progress)
+        left_out = _account(contents.left_out + contents.unusable + lost, Path(source))
+        if len(writer) == 0:
+            raise DataError(_nothing(kind, Path(source), left_out))
+        writer.report = {"clips": len(writer), "left_out": [list(pair) for pair in left_out]}
+    return Report(len(writer), writer.frames, left_out, time.perf_counter() - began)
+
+
+def _check_settings(kind: str, found: Kind, layout: Any, workers: int | None, max_frames: int | None) -> None:
+    """Raises ConfigError for settings that make no sense."""
+    if layout is not None and found.layout is not None:
+        raise ConfigError(f"{kind} has the layout {found.layout}; a layout can be given only for npz")
+    if workers is not None and workers < 1:
+        raise ConfigError(f"expected at least 1 worker, got {workers}")
+    if max_frames is not None and max_frames < 1:
+        raise ConfigError(f"expected at least 1 frame to keep, got max_frames {max_frames}")
+
+
+def _plan(
+    kind: str, found: Kind, contents: Contents, normalise: bool, max_frames: int | None
+) -> tuple[Recipe, dict[str, Any]]:
+    """How the clips are prepared and how the store describes them: the kind's word, unless the files have theirs."""
+    layout = contents.layout or load_layout(str(found.layout))
+    bodies = contents.bodies or found.bodies or 1
+    description = {
+        "kind": kind,
+        "layout": layout,
+        "bodies": bodies,
+        "fps": contents.fps or found.fps,
+        "classes": found.classes if contents.classes is None else contents.classes,
+        "protocols": found.protocols if contents.protocols is None else contents.protocols,
+        "normalised": normalise,
+    }
+    return Recipe(layout, bodies, normalise, max_frames), description
+
+
+def _processes(workers: int | None, contents: Contents) -> int:
+    """The number of processes that are worth their start."""
+    if contents.in_process or (workers is None and len(contents.clips) < WORTH_PROCESSES):
+        return 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores if workers is None else workers
+
+
+def _write(
+    writer: StoreWriter, contents: Contents, recipe: Recipe, processes: int, strict: bool, progress: bool
+) -> list[LeftOut]:
+    """Reads, prepares and appends all clips in their order; returns those that could not be, and why."""
+    clips = contents.clips
+    chunks = [clips[start : start + CHUNK] for start in range(0, len(clips), CHUNK)]
+    lost: list[LeftOut] = []
+    outcomes = ordered_map(_prepare_chunk, chunks, recipe, processes)
+    with closing(outcomes), tqdm(total=len(clips), unit="clip", desc="import", disable=not progress) as bar:
+        for chunk, outcome in zip(chunks, outcomes, strict=True):
+            for clip, result in zip(chunk, outcome, strict=True):
+                if isinstance(result, Recording):
+                    writer.add(result)
+                    continue
+                if strict and result is not None:
+                    raise DataError(f"{clip.file}: {result}")
+                lost.append((clip.file, result or MISSING))
+            bar.update(len(chunk))
+    return lost
+
+
+def _prepare_chunk(clips: Sequence[SourceClip], recipe: Recipe) -> list[Recording | str | None]:
+    """For each clip the prepared recording, or why it cannot be read, or None where it has no skeleton."""
+    outcomes: list[Recording | str | None] = []
+    for clip in clips:
+        try:
+            outcomes.append(prepare(clip.read(), recipe))
+        except DataError as error:
+            outcomes.append(str(error))
+    return outcomes
+
+
+def _account(left_out: list[LeftOut], source: Path) -> list[LeftOut]:
+    """The files left out, by path seen from the source, and the reasons without repeating the file's name."""
+    prefix = f"{source}{os.sep}"
+    return sorted(
+        (file.removeprefix(prefix), reason.removeprefix(f"{Path(file).name}: ").replace(prefix, ""))
+        for file, reason in left_out
+    )
+
+
+def _nothing(kind: str, source: Path, left_out: list[LeftOut]) -> str:
+    """What to say when no clip came out."""
+    if not left_out:
+        return f"{source}: no recordings of kind {kind} there; docs/DATA.md says how they are named"
+    file, reason = left_out[0]
+    return f"{source}: none of {len(left_out)} recordings can be used; the first, {file}: {reason}"

@@ -1,0 +1,64 @@
+"""What a store holds, in numbers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from pcm3.data.protocol import split
+from pcm3.data.recording import UNKNOWN
+from pcm3.data.store import ClipStore
+from pcm3.errors import DataError
+
+
+def describe(store: ClipStore) -> dict[str, Any]:
+    """The store in plain JSON-able numbers and names; reads no frame.
+
+    ``classes`` maps every class name to its number of clips; ``protocols`` every protocol to the sizes of its sides,
+    or to why it cannot split this store; ``left_out`` counts the files the import left out, by reason.
+    """
+    reasons = Counter(reason for _, reason in store.report.get("left_out", []))
+    return {
+        "path": str(store.path),
+        "kind": store.kind,
+        "clips": len(store),
+        "frames": len(store.frames),
+        "hours": round(len(store.frames) / store.fps / 3600, 3),
+        "fps": store.fps,
+        "layout": store.layout.name,
+        "joints": len(store.layout.joints),
+        "bodies": store.frames.shape[1],
+        "clips_by_bodies": {str(n): int(c) for n, c in enumerate(np.bincount(store.bodies.sum(axis=1))) if c},
+        "length": {
+            "min": int(store.length.min()),
+            "median": float(np.median(store.length)),
+            "max": int(store.length.max()),
+        },
+        "normalised": store.normalised,
+        "dtype": store.frames.dtype.name,
+        "bytes": sum(file.stat().st_size for file in store.path.iterdir()),
+        "classes": {name: int((store.label == label).sum()) for label, name in enumerate(store.classes)},
+        "unlabelled": int((store.label == UNKNOWN).sum()),
+        "subjects": _known(store.subject),
+        "cameras": _known(store.camera),
+        "setups": _known(store.setup),
+        "protocols": {name: _sides(store, name) for name in store.protocols},
+        "left_out": {"files": sum(reasons.values()), "reasons": dict(reasons.most_common())},
+        "checksum": store.checksum,
+    }
+
+
+def _known(column: np.ndarray) -> list[int]:
+    """The values that occur, without the unknown."""
+    return [int(value) for value in np.unique(column) if value != UNKNOWN]
+
+
+def _sides(store: ClipStore, name: str) -> dict[str, Any]:
+    """The sizes of the protocol's sides, or why it has none."""
+    try:
+        train, test = split(store, name)
+    except DataError as error:
+        return {"error": str(error)}
+    return {"train": len(train), "test": len(test), "neither": len(store) - len(train) - len(test)}

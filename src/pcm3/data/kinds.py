@@ -1,0 +1,53 @@
+"""The data sets that can be imported: one visible table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from pcm3.data import msr_action3d, npz, ntu, ntu_classes, nw_ucla, utd_mhad
+from pcm3.data.contents import Contents, Options
+from pcm3.errors import DataError
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What is known of a data set before its files are seen; what is None or empty, the files say."""
+
+    read: Callable[[Path, Options], Contents]
+    layout: str | None = None
+    fps: float | None = None
+    bodies: int | None = None
+    """M, the bodies kept of each recording."""
+    classes: tuple[str, ...] = ()
+    protocols: dict[str, Any] = field(default_factory=dict)
+
+
+ODD_SUBJECTS = {"xsub": {"by": "subject", "train": [1, 3, 5, 7, 9]}}
+
+KINDS: dict[str, Kind] = {
+    "ntu60": Kind(ntu.contents_60, "kinect_v2", 30.0, 2, ntu_classes.CLASSES[:60], ntu.PROTOCOLS_60),
+    "ntu120": Kind(ntu.contents_120, "kinect_v2", 30.0, 2, ntu_classes.CLASSES, ntu.PROTOCOLS_120),
+    "nw-ucla": Kind(
+        nw_ucla.contents, "kinect_v1", 30.0, 1, nw_ucla.CLASSES, {"xview": {"by": "camera", "train": [1, 2]}}
+    ),
+    "utd-mhad": Kind(utd_mhad.contents, "kinect_v1", 30.0, 1, utd_mhad.CLASSES, ODD_SUBJECTS),
+    "msr-action3d": Kind(msr_action3d.contents, "kinect_v1", 15.0, 1, msr_action3d.CLASSES, ODD_SUBJECTS),
+    "npz": Kind(npz.contents),
+}
+
+
+def find_kind(name: str) -> Kind:
+    """The kind of that name.
+
+    Raises:
+        DataError: there is none.
+    """
+    if name not in KINDS:
+        near = get_close_matches(name.lower(), KINDS, n=1, cutoff=0.5)
+        hint = f"; did you mean '{near[0]}'?" if near else ""
+        raise DataError(f"expected a kind of data set ({', '.join(KINDS)}), got '{name}'{hint}")
+    return KINDS[name]

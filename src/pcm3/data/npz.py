@@ -1,0 +1,193 @@
+"""A user's own clips in one NumPy file, of any layout; docs/DATA.md shows how to write one.
+
+``frames`` (F, M, V, 3), or (F, V, 3) for one body, holds all clips one after the other, in metres; ``length`` (N,) the
+frames of each. What else is known of the clips may stand beside them: see `COLUMNS` and `WHOLE`.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from functools import partial
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pcm3.data.contents import Contents, Options, SourceClip
+from pcm3.data.protocol import BY_SIDE
+from pcm3.data.recording import TEST, TRAIN, UNKNOWN, Recording, metres
+from pcm3.errors import DataError
+from pcm3.skeleton import Layout, load_layout
+
+REQUIRED = ("frames", "length")
+NUMBERS = ("label", "subject", "camera", "setup")
+"""(N,) whole numbers, −1 where unknown."""
+COLUMNS = (*NUMBERS, "id", "split")
+"""(N,) one a clip. ``id``: names, no two alike; ``split``: ``train``, ``test`` or nothing."""
+WHOLE = ("classes", "fps", "layout")
+"""Of the whole file: class names in the order of the labels, frames a second (30), name of a layout of the package."""
+DEFAULT_FPS = 30.0
+
+SIDES = {"train": TRAIN, "test": TEST, "": UNKNOWN}
+
+Arrays = dict[str, NDArray[Any]]
+
+
+def contents(source: Path, options: Options) -> Contents:
+    """The clips in the file, in its order.
+
+    Raises:
+        DataError: the file cannot be read, or its arrays do not fit together.
+    """
+    arrays = _load(source)
+    layout = _layout(source, arrays, options)
+    frames = _frames(source, arrays, layout)
+    length = _lengths(source, arrays, len(frames))
+    columns = {name: _numbers(source, arrays, name, len(length)) for name in NUMBERS}
+    ids = _ids(source, arrays, len(length))
+    side = _sides(source, arrays, len(length))
+    start = np.cumsum(length) - length
+    clips = [
+        SourceClip(
+            ids[index],
+            f"{source}: clip {index}",
+            partial(
+                _read, frames[start[index] : start[index] + length[index]], id=ids[index], side=int(side[index]),
+                **{name: int(column[index]) for name, column in columns.items()},
+            ),
+        )
+        for index in range(len(length))
+    ]  # fmt: skip
+    return Contents(
+        clips,
+        layout=layout,
+        fps=_fps(source, arrays),
+        bodies=frames.shape[1],
+        classes=_classes(source, arrays, columns["label"]),
+        protocols={"split": BY_SIDE} if "split" in arrays else {},
+        in_process=True,
+    )
+
+
+def _read(frames: NDArray[Any], id: str, **known: int) -> Recording:
+    return Recording(id, metres(id, frames), **known)
+
+
+def _load(source: Path) -> Arrays:
+    """The arrays of the file, when they have the names of this form."""
+    try:
+        with np.load(source, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except FileNotFoundError as error:
+        raise DataError(f"{source}: expected a .npz file, but there is none") from error
+    except (OSError, ValueError, EOFError, BadZipFile, MemoryError, TypeError, AttributeError) as error:
+        raise DataError(f"{source}: expected a .npz file of plain arrays (docs/DATA.md): {error}") from error
+    for name in arrays:
+        if name not in (*REQUIRED, *COLUMNS, *WHOLE):
+            near = get_close_matches(name, (*REQUIRED, *COLUMNS, *WHOLE), n=1)
+            hint = f"; did you mean '{near[0]}'?" if near else f"; known are {', '.join((*REQUIRED, *COLUMNS, *WHOLE))}"
+            raise DataError(f"{source}: '{name}' is not an array of this form{hint}")
+    for name in REQUIRED:
+        if name not in arrays:
+            raise DataError(f"{source}: the array '{name}' is missing; docs/DATA.md shows the form")
+    return arrays
+
+
+def _layout(source: Path, arrays: Arrays, options: Options) -> Layout:
+    """The skeleton: the user's word goes before the file's."""
+    if options.layout is not None:
+        return options.layout
+    if "layout" not in arrays:
+        raise DataError(f"{source}: which skeleton is it? Give a layout, or put its name into the file as 'layout'")
+    return load_layout(str(arrays["layout"]))
+
+
+def _frames(source: Path, arrays: Arrays, layout: Layout) -> NDArray[Any]:
+    """The frames (F, M, V, 3)."""
+    frames = arrays["frames"]
+    if frames.ndim == 3:
+        frames = frames[:, None]
+    joints = len(layout.joints)
+    if frames.ndim != 4 or frames.shape[1] == 0 or frames.shape[2:] != (joints, 3) or frames.dtype.kind != "f":
+        raise DataError(
+            f"{source}: expected frames (F, M, {joints}, 3) of floats in metres for layout '{layout.name}' with "
+            f"{joints} joints, got {arrays['frames'].shape} of {frames.dtype}"
+        )
+    return frames
+
+
+def _lengths(source: Path, arrays: Arrays, frames: int) -> NDArray[np.int64]:
+    """The frames of each clip."""
+    length = arrays["length"]
+    if length.ndim != 1 or length.dtype.kind not in "iu" or len(length) == 0 or (length < 1).any():
+        raise DataError(f"{source}: expected length (N,) of whole numbers of at least 1, got {_summary(length)}")
+    if (length > frames).any() or length.sum(dtype=np.int64) != frames:
+        raise DataError(f"{source}: length adds up to {sum(length.tolist())} frames, frames has {frames}")
+    return length.astype(np.int64)
+
+
+def _numbers(source: Path, arrays: Arrays, name: str, clips: int) -> NDArray[np.int64]:
+    """A column of whole numbers; −1 in every clip where the file has none."""
+    column = arrays.get(name, np.full(clips, UNKNOWN))
+    whole = column.dtype.kind in "iu"
+    if column.shape != (clips,) or not whole or (column < UNKNOWN).any() or (column > np.iinfo(np.int32).max).any():
+        raise DataError(
+            f"{source}: expected {name} ({clips},) of whole numbers from 0, or −1 for unknown, got {_summary(column)}"
+        )
+    return column.astype(np.int64)
+
+
+def _strings(source: Path, arrays: Arrays, name: str, clips: int | None) -> list[str]:
+    column = arrays[name]
+    if column.ndim != 1 or column.dtype.kind != "U" or clips not in (None, len(column)):
+        wanted = "K" if clips is None else clips
+        raise DataError(f"{source}: expected {name} ({wanted},) of strings, got {_summary(column)}")
+    return [str(value) for value in column]
+
+
+def _ids(source: Path, arrays: Arrays, clips: int) -> list[str]:
+    """The names of the clips, or numbers where the file has none."""
+    if "id" not in arrays:
+        return [f"{source.stem}-{index:06d}" for index in range(clips)]
+    ids = _strings(source, arrays, "id", clips)
+    if len(set(ids)) < clips or not all(ids):
+        double = next((name for index, name in enumerate(ids) if name in ids[:index]), "")
+        raise DataError(f"{source}: expected an id for each clip, no two alike, got '{double}' more than once or empty")
+    return ids
+
+
+def _sides(source: Path, arrays: Arrays, clips: int) -> NDArray[np.int64]:
+    """The side of the split on which each clip is."""
+    if "split" not in arrays:
+        return np.full(clips, UNKNOWN)
+    words = _strings(source, arrays, "split", clips)
+    wrong = sorted(set(words) - set(SIDES))
+    if wrong:
+        raise DataError(f"{source}: expected 'train', 'test' or '' in split, got '{wrong[0]}'")
+    return np.array([SIDES[word] for word in words])
+
+
+def _classes(source: Path, arrays: Arrays, label: NDArray[np.int64]) -> tuple[str, ...]:
+    """The class names; numbers where the file has none."""
+    needed = int(label.max()) + 1
+    if "classes" not in arrays:
+        return tuple(str(number) for number in range(needed))
+    classes = tuple(_strings(source, arrays, "classes", None))
+    if len(classes) < needed:
+        raise DataError(f"{source}: label goes up to {needed - 1}, but classes has only {len(classes)} names")
+    return classes
+
+
+def _fps(source: Path, arrays: Arrays) -> float:
+    """The frames a second."""
+    fps = arrays.get("fps", np.array(DEFAULT_FPS))
+    if fps.shape != () or fps.dtype.kind not in "iuf" or not 0 < fps < np.inf:
+        raise DataError(f"{source}: expected fps, one number above 0, got {_summary(fps)}")
+    return float(fps)
+
+
+def _summary(array: NDArray[Any]) -> str:
+    """An array in a few words."""
+    return f"{array} ({array.dtype})" if array.size < 5 else f"shape {array.shape} of {array.dtype}"

@@ -1,0 +1,67 @@
+"""A function over many pieces of work in several processes, with the results in order and bounded memory."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import connection, get_context, parent_process
+from typing import TypeVar
+
+from pcm3.errors import DataError
+
+Piece = TypeVar("Piece")
+Shared = TypeVar("Shared")
+Result = TypeVar("Result")
+
+AHEAD = 4
+"""Pieces a process that may be done or under way before their turn."""
+
+
+def ordered_map(
+    function: Callable[[Piece, Shared], Result], pieces: Sequence[Piece], shared: Shared, processes: int
+) -> Generator[Result, None, None]:
+    """``function(piece, shared)`` for each piece, in their order.
+
+    Args:
+        function: of the top level of a module.
+        pieces: the pieces of work.
+        shared: goes to every call.
+        processes: with 1 all happens here, without any other process.
+
+    Raises:
+        DataError: a process died.
+    """
+    if processes == 1:
+        yield from (function(piece, shared) for piece in pieces)
+        return
+    # Fresh processes, not forks: the caller may hold the threads of torch.
+    pool = ProcessPoolExecutor(processes, get_context("spawn"), initializer=_obey_parent)
+    try:
+        waiting: deque[Future[Result]] = deque()
+        for piece in pieces:
+            waiting.append(pool.submit(function, piece, shared))
+            if len(waiting) > AHEAD * processes:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    except BrokenProcessPool as error:
+        raise DataError(
+            "a reading process died: too little memory for it, or a script that imports without "
+            "`if __name__ == '__main__':`; workers 1 needs neither"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _obey_parent() -> None:
+    """Leaves Ctrl-C to the parent, and ends this process when the parent is killed, which nothing else would do."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = parent_process()
+    if parent is not None:
+        sentinel = parent.sentinel
+        threading.Thread(target=lambda: connection.wait([sentinel]) and os._exit(1), daemon=True).start()

@@ -1,0 +1,76 @@
+"""Which clips train and which test: protocols as plain data, carried by the store.
+
+A protocol is ``{"by": column, "train": [values]}``: clips whose value in the column is listed train, all others whose
+value is known test. Clips with an unknown value are on neither side.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pcm3.data.recording import TEST, TRAIN, UNKNOWN
+from pcm3.data.store import ClipStore
+from pcm3.errors import DataError
+
+COLUMNS = ("subject", "camera", "setup", "side")
+"""What a protocol may go by. ``side`` is what the data itself says: 0 train, 1 test."""
+
+BY_SIDE: dict[str, Any] = {"by": "side", "train": [TRAIN]}
+"""The protocol of data that comes already split."""
+
+Indices = NDArray[np.int64]
+
+
+def split(store: ClipStore, name: str) -> tuple[Indices, Indices]:
+    """The clips that train and the clips that test under the protocol, as ascending indices into the store.
+
+    Raises:
+        DataError: the store has no such protocol, or one side of it is empty.
+    """
+    if name not in store.protocols:
+        raise DataError(_unknown(store, name))
+    column, listed = _definition(store.protocols[name], store, name)
+    values: NDArray[np.int32] = getattr(store, column)
+    known = values != UNKNOWN
+    training = known & np.isin(values, listed)
+    train, test = np.flatnonzero(training), np.flatnonzero(known & ~training)
+    if not known.any():
+        raise DataError(f"{store.path}: protocol '{name}' goes by {column}, and no clip of the store has one")
+    if len(train) == 0 or len(test) == 0:
+        empty = "training" if len(train) == 0 else "test"
+        there = ", ".join(_side_name(column, value) for value in np.unique(values[known]))
+        trains = ", ".join(_side_name(column, value) for value in listed)
+        raise DataError(
+            f"{store.path}: protocol '{name}' trains on {column} {trains}; the store has only {there}, "
+            f"so the {empty} side is empty"
+        )
+    return train, test
+
+
+def _definition(protocol: Any, store: ClipStore, name: str) -> tuple[str, list[int]]:
+    """The column and the training values of a protocol, which comes from a file."""
+    try:
+        column, listed = protocol["by"], [int(value) for value in protocol["train"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{store.path}: protocol '{name}' needs 'by' and 'train' (a list of numbers)") from error
+    if column not in COLUMNS:
+        raise DataError(f"{store.path}: protocol '{name}' goes by '{column}', expected one of {', '.join(COLUMNS)}")
+    return column, listed
+
+
+def _side_name(column: str, value: int | np.int32) -> str:
+    """The value as the user wrote it."""
+    return {TRAIN: "train", TEST: "test"}.get(int(value), str(value)) if column == "side" else str(value)
+
+
+def _unknown(store: ClipStore, name: str) -> str:
+    """What to say about a protocol that the store does not have."""
+    if not store.protocols:
+        return f"{store.path}: the store has no protocol, so not '{name}' either; docs/DATA.md says how to give one"
+    near = get_close_matches(name, store.protocols, n=1)
+    hint = f"; did you mean '{near[0]}'?" if near else ""
+    return f"{store.path}: expected a protocol of the store ({', '.join(store.protocols)}), got '{name}'{hint}"
