@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from pcm3.data.importer import import_recordings
 from pcm3.data.simulate import simulate
 from pcm3.data.store import ClipStore
 from pcm3.device import choose_device
+from pcm3.files import new_folder
 from pcm3.pretrain import PretrainResult, pretrain
 from pcm3.report import pictures
 from pcm3.report.page import write_page
@@ -53,7 +52,7 @@ def demo(folder: Path, settings: PretrainSettings, say: Callable[[str], object],
     raw, stored, run_path = folder / "raw", folder / "store", folder / "run"
     say(f"1/5  simulate recordings in {raw}")
     if not raw.exists():
-        with _whole(raw) as partial:
+        with new_folder(raw) as partial:
             simulate(partial, **simulation)
     say(f"2/5  import them into {stored}")
     if not stored.exists():
@@ -71,16 +70,6 @@ def demo(folder: Path, settings: PretrainSettings, say: Callable[[str], object],
         "pretrain": asdict(result),
         "tasks": {evaluation.task: evaluation.to_dict() for evaluation in found},
     }
-
-
-@contextmanager
-def _whole(folder: Path) -> Iterator[Path]:
-    """A folder to fill that gets its name when it is full; what an interrupted attempt left is removed first."""
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.parent.mkdir(parents=True, exist_ok=True)
-    yield partial
-    partial.replace(folder)
 
 
 def _page(

@@ -1,12 +1,30 @@
-"""Files that are either whole or not there: written beside their place, flushed to the disk, renamed."""
+"""Files and folders that are either whole or not there: written beside their place, flushed to the disk, renamed."""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
-from collections.abc import Callable
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from pcm3.errors import DataError, RunFailed
+
+try:
+    import fcntl
+except ImportError:  # Windows: two imports into one store at once are not told apart there
+    fcntl = None  # type: ignore[assignment]
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+"""What the system says when there is no room, or no more for this user."""
+PARTIAL = ".pcm3-partial"
+"""How a folder ends that is still being written, or was when its process died."""
+REPLACED = ".pcm3-replaced"
+"""How the old folder ends while the new one takes its place."""
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -30,3 +48,95 @@ def write_json(path: Path, data: Any) -> None:
     """`data` as indented JSON, atomically."""
     text = json.dumps(data, indent=2, ensure_ascii=False) + "\n"
     write_atomically(path, lambda file: file.write(text.encode()))
+
+
+@contextmanager
+def new_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """A fresh sibling folder to write into, which becomes ``path`` when the block ends well.
+
+    When the block raises, or the process is killed, ``path`` is as it was before. Whatever killed processes have
+    left of earlier attempts at the same path is removed first.
+
+    Raises:
+        DataError: ``path`` exists and ``overwrite`` is off, or it cannot be written there.
+        RunFailed: the disk is full.
+    """
+    path = Path(os.path.abspath(path))  # noqa: PTH100 (a link stays a link, unlike with resolve)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _recover(path)
+        if path.exists() and not overwrite:
+            raise DataError(f"{path}: already exists; choose another place, or allow it to be overwritten")
+        partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{PARTIAL}")
+        partial.mkdir()
+        lock = _lock(partial)
+        try:
+            yield partial
+            _flush(partial)
+            _take_place(partial, path)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+        finally:
+            if lock is not None:
+                os.close(lock)
+    except OSError as error:
+        told = f"{path}: cannot be written ({error.strerror or error}); nothing was changed"
+        raise (RunFailed if error.errno in DISK_FULL else DataError)(told) from error
+
+
+def _recover(path: Path) -> None:
+    """Undoes what killed processes left beside ``path``."""
+    replaced = path.with_name(f".{path.name}{REPLACED}")
+    if replaced.exists() and not path.exists():
+        replaced.rename(path)  # killed between the two renames of `_take_place`
+    _remove(replaced)
+    prefix = f".{path.name}."
+    for partial in path.parent.iterdir():
+        if partial.name.startswith(prefix) and partial.name.endswith(PARTIAL):
+            lock = _lock(partial)
+            if lock is not None:  # nobody writes there any more
+                shutil.rmtree(partial, ignore_errors=True)
+                os.close(lock)
+
+
+def _lock(folder: Path) -> int | None:
+    """The handle of a lock on the folder that dies with this process; None where another process holds it."""
+    if fcntl is None:
+        return None
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        return None
+    return handle
+
+
+def _flush(folder: Path) -> None:
+    """Has the disk hold every file of the folder before the folder gets its name."""
+    for file in folder.iterdir():
+        with file.open("rb+") as handle:
+            os.fsync(handle.fileno())
+
+
+def _take_place(partial: Path, path: Path) -> None:
+    """Renames ``partial`` to ``path``; what was there moves aside first and is removed last."""
+    replaced = path.with_name(f".{path.name}{REPLACED}")
+    if path.exists():
+        path.rename(replaced)
+    try:
+        partial.rename(path)
+    except OSError:
+        if replaced.exists():
+            replaced.rename(path)
+        raise
+    _remove(replaced)
+
+
+def _remove(path: Path) -> None:
+    """Removes a folder with all it holds, or a link without what it leads to."""
+    if path.is_symlink():
+        path.unlink()
+    else:
+        shutil.rmtree(path, ignore_errors=True)

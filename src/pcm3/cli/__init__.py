@@ -5,7 +5,6 @@ Exit codes: 0 done, 1 failed (disk full, loss not finite), 2 bad use or bad inpu
 
 from __future__ import annotations
 
-import errno
 import importlib
 import json
 import os
@@ -55,8 +54,10 @@ def main(argv: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        return _fail(words[0], f"{error.filename or ''}: {error.strerror or error}".lstrip(": "), 1 if full else 2)
+        from pcm3.files import DISK_FULL
+
+        told = f"{error.filename or ''}: {error.strerror or error}".lstrip(": ")
+        return _fail(words[0], told, 1 if error.errno in DISK_FULL else 2)
 
 
 def _call(command: str, words: list[str]) -> int:

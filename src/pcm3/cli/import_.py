@@ -17,6 +17,8 @@ class ImportOptions:
     """npz only: a layout's name or TOML file, when the file does not name one."""
     all_files: bool = False
     """msr-action3d only: take all 567 clips instead of the published list's 557."""
+    leave_out: Path | None = None
+    """Text file with the names of clips to leave out, one a line (a data set's list of missing skeletons)."""
     normalise: bool = True
     """Centre and turn the clips (docs/DATA.md); false keeps the camera's frame."""
     max_frames: int | None = 300
@@ -49,6 +51,7 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
         options.store,
         layout=options.layout,
         all_files=options.all_files,
+        leave_out=options.leave_out,
         normalise=options.normalise,
         max_frames=options.max_frames,
         dtype=options.dtype,

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,7 @@ def import_recordings(
     dtype: str = "float32",
     layout: str | Path | Layout | None = None,
     all_files: bool = False,
+    leave_out: str | Path | None = None,
     normalise: bool = True,
     max_frames: int | None = 300,
     overwrite: bool = False,
@@ -73,7 +74,9 @@ def import_recordings(
         strict: stop at the first file that cannot become a clip, instead of leaving it out.
         dtype: ``float32``, or ``float16`` for half the disk at a precision of a millimetre.
         layout: name, file or `Layout` of the skeleton, for a kind that does not fix it (npz).
-        all_files: take also files that the kind's usual list leaves out (msr-action3d, ntu60, ntu120).
+        all_files: take also files that the kind's usual list leaves out (msr-action3d).
+        leave_out: text file with the names of clips to leave out, one a line, as data sets publish their lists of
+            missing skeletons.
         normalise: centre and turn each clip as `pcm3.geometry.normalise` says; off: the camera's frame.
         max_frames: cut recordings after so many frames; None: never.
         overwrite: replace a store that is there already, when the new one is complete.
@@ -89,6 +92,8 @@ def import_recordings(
     _check_settings(kind, found, layout, workers, max_frames)
     chosen = load_layout(layout) if isinstance(layout, str | Path) else layout
     contents = found.read(Path(source), Options(chosen, all_files))
+    if leave_out is not None:
+        contents = _without(contents, Path(leave_out))
     if strict and contents.unusable:
         file, reason = contents.unusable[0]
         raise DataError(f"{file}: {reason}")
@@ -100,6 +105,17 @@ def import_recordings(
             raise DataError(_nothing(kind, Path(source), left_out))
         writer.report = {"clips": len(writer), "left_out": [list(pair) for pair in left_out]}
     return Report(len(writer), writer.frames, left_out, time.perf_counter() - began)
+
+
+def _without(contents: Contents, file: Path) -> Contents:
+    """The contents less the clips that a file names, which are left out for that reason."""
+    try:
+        named = {Path(line.strip()).stem for line in file.read_text(encoding="utf-8").splitlines()}
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{file}: expected a text file with the names of clips to leave out ({error})") from error
+    kept = [clip for clip in contents.clips if clip.id not in named]
+    dropped = [(clip.file, f"named in {file.name}") for clip in contents.clips if clip.id in named]
+    return replace(contents, clips=kept, left_out=contents.left_out + dropped)
 
 
 def _check_settings(kind: str, found: Kind, layout: Any, workers: int | None, max_frames: int | None) -> None:

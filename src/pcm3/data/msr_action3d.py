@@ -1,7 +1,7 @@
 """MSR-Action3D: one text file a clip, ``aAA_sSS_eEE_skeleton3D.txt``, 20 Kinect v1 joints in an order of its own.
 
 A line is ``x y z confidence``, twenty lines are a frame. The files do not say which of two paired joints is left.
-The data does, in two ways that agree on every pair. In the camera's frame (y up, z away) the right shoulder of a
+The data does, in two ways that agree. In the camera's frame (y up, z away) the right shoulder of a
 person who faces the camera has the larger x, as in UTD-MHAD, whose joints are named: joint 2 has it over joint 1 in
 99 % of the clips, by 0.35 m on average (UTD-MHAD: 0.32 m). And in the one-armed actions (1 to 9), which were done
 with the right arm, joint 11 moves (standard deviation 0.6 m over x, y, z) and joint 10 does not (0.1 m); in the two

@@ -15,7 +15,6 @@ import numpy as np
 
 from pcm3.data.contents import Contents, Options, SourceClip, list_clips, name_numbers
 from pcm3.data.ntu_classes import CLASSES
-from pcm3.data.ntu_missing import MISSING
 from pcm3.data.recording import Recording
 from pcm3.data.sources import LeftOut
 from pcm3.data.text_table import coordinates, shown
@@ -51,8 +50,6 @@ OWN_CLASSES = "classes.txt"
 def contents(source: Path, options: Options, *, actions: int) -> Contents:
     """The clips of the first so many actions under the source (NTU 60 has 60, NTU 120 has 120).
 
-    Those on the list of missing skeletons are left out, unless the user says so or the recordings are not NTU's own.
-
     Raises:
         DataError: ``classes.txt`` is there and does not name classes.
     """
@@ -69,8 +66,6 @@ def contents(source: Path, options: Options, *, actions: int) -> Contents:
             continue
         if not 1 <= action <= len(classes):
             left_out.append((clip.file, f"action {action} is not one of the {len(classes)} classes"))
-        elif clip.id in MISSING and not own and not options.all_files:
-            left_out.append((clip.file, "on the data set's list of missing or incomplete skeletons"))
         else:
             inside.append(clip)
     return Contents(inside, left_out=left_out, unusable=unusable, classes=classes)

@@ -11,10 +11,10 @@ from typing import IO, Any
 
 import numpy as np
 
-from pcm3.data.atomic import new_folder
 from pcm3.data.recording import Recording
 from pcm3.data.store import CLIPS, FORMAT, FRAMES, NUMBERS, STORE, ClipStore
 from pcm3.errors import DataError
+from pcm3.files import new_folder
 from pcm3.skeleton import Layout
 
 HEADER = 256
