@@ -11,13 +11,15 @@ WHAT = ("pretrain", "import")
 
 def add_arguments(parser: Any, words: list[str]) -> None:
     """Adds the command's arguments."""
+    from pcm3.config import Device
+
     parser.add_argument("what", type=str, help="pretrain (training steps) or import (NTU RGB+D files)")
     parser.add_argument("--hidden", type=int, nargs="+", default=[128, 256, 1024], help="widths to time")
     parser.add_argument("--precision", type=str, nargs="+", default=["32", "bf16"], help="32, bf16 or both")
     parser.add_argument("--preset", type=str, default="released", help="the rest of the settings")
     parser.add_argument("--batch", type=int, default=64, help="clips a step")
     parser.add_argument("--steps", type=int, default=3, help="steps (or imports) measured, after a warm-up")
-    parser.add_argument("--device", type=str, default="auto", help="auto, cpu or cuda")
+    parser.add_argument("--device", type=Device, default="auto", help="where to compute")
     parser.add_argument("--files", type=int, default=960, help="import: about how many files")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2], help="import: numbers of processes")
     parser.add_argument("--out", type=Path, default=None, help="also write the result to this JSON file")
@@ -56,7 +58,7 @@ def _pretrain(options: Any) -> list[dict[str, Any]]:
     preset = settings_of_preset(options.preset)
     rows = []
     sizes = [(hidden, precision) for hidden in options.hidden for precision in options.precision]
-    with tqdm(total=len(sizes) * (options.steps + 1), desc="pretrain", unit="step") as bar:
+    with tqdm(total=len(sizes) * (options.steps + 1), desc="pretrain", unit="step", delay=1) as bar:
         for hidden, precision in sizes:
             bar.set_postfix_str(f"hidden {hidden}, {precision}")
             prompts = replace(preset.prompts, width=min(preset.prompts.width, hidden))
@@ -71,7 +73,7 @@ def _import(options: Any) -> list[dict[str, Any]]:
 
     from pcm3.benchmark import benchmark_import
 
-    with tqdm(total=len(options.workers) * options.steps, desc="import", unit="run") as bar:
+    with tqdm(total=len(options.workers) * options.steps, desc="import", unit="run", delay=1) as bar:
         return [
             asdict(benchmark_import(options.files, workers, options.steps, bar.update)) for workers in options.workers
         ]

@@ -14,6 +14,7 @@ TASK_WORDS = {
 
 def add_arguments(parser: Any, words: list[str]) -> None:
     """Adds the command's arguments."""
+    from pcm3.config import Device
     from pcm3.tasks.linear import LinearSettings
 
     told = "; ".join(f"{name}: {what}" for name, what in TASK_WORDS.items())
@@ -23,8 +24,8 @@ def add_arguments(parser: Any, words: list[str]) -> None:
     parser.add_argument("--store", type=Path, required=True, help="labelled clips")
     parser.add_argument("--protocol", type=str, default="auto", help="the split; 'auto' is the store's first")
     parser.add_argument("--seeds", type=int, default=3, help="heads for each encoder, and untrained encoders")
-    parser.add_argument("--device", type=str, default="auto", help="auto, cpu or cuda")
-    parser.add_argument("--out", type=Path, default=None, help="folder for the results (default: RUN/results)")
+    parser.add_argument("--device", type=Device, default="auto", help="where to compute")
+    parser.add_argument("--out", type=Path, default=None, help="folder for the results; null for results/ in the run")
     parser.add_class_arguments(LinearSettings, "head")
 
 
@@ -57,7 +58,7 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
         bar.set_postfix_str(model)
         bar.update()
 
-    with tqdm(total=work(options.task, len(options.model), options.seeds), desc=options.task, unit="head") as bar:
+    with tqdm(total=work(options.task, len(options.model), options.seeds), desc=options.task, unit="head", delay=1) as bar:
         found = evaluate(
             options.task,
             options.model,
@@ -68,8 +69,8 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
             options.device,
             tell,
         )
-    out = options.out or options.model[0].parent if options.model[0].is_file() else options.out
-    folder = out or options.model[0] / "results"
+    first = options.model[0]
+    folder = options.out or (first.parent if first.is_file() else first) / "results"
     written = write_evaluation(found, store, folder)
     print(
         f"{found.task}, {store.kind} {found.protocol}: {found.train_clips:,} training clips, {found.test_clips:,} test"

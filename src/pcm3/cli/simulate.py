@@ -58,7 +58,7 @@ def write_raw(folder: Path, options: Any) -> int:
 
     from pcm3.data.simulate import simulate
 
-    with tqdm(desc="simulate", unit="file") as bar:
+    with tqdm(desc="simulate", unit="file", delay=1) as bar:
 
         def tell(done: int, total: int) -> None:
             bar.total = total

@@ -162,7 +162,7 @@ def _write(
     chunks = [clips[start : start + CHUNK] for start in range(0, len(clips), CHUNK)]
     lost: list[LeftOut] = []
     outcomes = ordered_map(_prepare_chunk, chunks, recipe, processes)
-    with closing(outcomes), tqdm(total=len(clips), unit="clip", desc="import", disable=not progress) as bar:
+    with closing(outcomes), tqdm(total=len(clips), unit="clip", desc="import", disable=not progress, delay=1) as bar:
         for chunk, outcome in zip(chunks, outcomes, strict=True):
             for clip, result in zip(chunk, outcome, strict=True):
                 if isinstance(result, Recording):
