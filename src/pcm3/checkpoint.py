@@ -135,6 +135,8 @@ def _load_released(path: Path) -> tuple[Encoder, EncoderSpec]:
     state = data.get("state_dict", data) if isinstance(data, dict) else None
     if not isinstance(state, dict):
         raise CheckpointError(f"{path}: expected a dictionary of tensors, got {type(data).__name__}")
+    state = {name: value for name, value in state.items() if isinstance(name, str) and isinstance(value, Tensor)}
+    epoch = data.get("epoch")
     encoder = encoder_from_released(state)
     layout = load_layout("kinect_v2")
     spec = EncoderSpec(
@@ -146,7 +148,7 @@ def _load_released(path: Path) -> tuple[Encoder, EncoderSpec]:
         direction="causal",
         pooling="last",
         stream="joint",
-        step=int(data.get("epoch", 0)),
+        step=epoch if isinstance(epoch, int) else 0,
         finished=True,
     )
     return encoder, spec

@@ -168,10 +168,18 @@ class PretrainSettings:
     def check(self) -> None:
         """Raises ConfigError for a value that makes no sense, naming the setting and what it may be."""
         low, high = self.views.crop
+        rules = [(value is None or value >= 1, name, "at least 1") for name, value in self._counts()]
+        self._enforce(rules)
         rules = [
             (self.views.frames % 16 == 0 and self.views.frames > 0, "views.frames", "a positive multiple of 16"),
             (0 < low <= high <= 1, "views.crop", "two shares, 0 < smallest <= largest <= 1"),
-            (0 < self.mask.ratio < 1, "mask.ratio", "between 0 and 1"),
+            (
+                0.1 < self.mask.ratio < 0.9,
+                "mask.ratio",
+                "more than 0.1 and less than 0.9, so that of five parts some are hidden and some are not",
+            ),
+            (0 <= self.optimiser.momentum < 1, "optimiser.momentum", "at least 0 and less than 1"),
+            (all(drop >= 1 for drop in self.optimiser.drop_epochs), "optimiser.drop_epochs", "epochs, 1 or more"),
             (0 <= self.views.jitter <= 1, "views.jitter", "between 0 and 1"),
             (0 <= self.objective.momentum <= 1, "objective.momentum", "between 0 and 1"),
             (self.batch >= 2, "batch", "at least 2 (BatchNorm and contrast need company)"),
@@ -179,9 +187,13 @@ class PretrainSettings:
             (self.minutes is None or self.minutes > 0, "minutes", "more than 0"),
             (len(set(self.objective.positives)) == len(self.objective.positives), "objective.positives", "no repeats"),
             (
-                bool(self.objective.positives) or self.objective.prediction_weight > 0,
+                self.objective.prediction_weight > 0
+                or (
+                    bool(self.objective.positives)
+                    and self.objective.contrast_weight + self.objective.distillation_weight > 0
+                ),
                 "objective",
-                "a positive view or a prediction_weight above 0: something to learn from",
+                "a prediction_weight, or positives and their weight, above 0: something to learn from",
             ),
             (
                 self.prompts.kind != "both"
@@ -190,9 +202,11 @@ class PretrainSettings:
                 f"at most the feature's room ({self.hidden} in each half): lower it, or raise hidden",
             ),
         ]
-        rules += [(value is None or value >= 1, name, "at least 1") for name, value in self._counts()]
         rules += [(value > 0, name, "more than 0") for name, value in self._positive()]
         rules += [(value >= 0, name, "not negative") for name, value in self._weights()]
+        self._enforce(rules)
+
+    def _enforce(self, rules: list[tuple[bool, str, str]]) -> None:
         for fine, name, expected in rules:
             if not fine:
                 raise ConfigError(f"setting {name}: expected {expected}, got {_value(self, name)}")
@@ -266,12 +280,13 @@ def from_dict(data: dict[str, Any]) -> PretrainSettings:
         "optimiser": OptimiserSettings,
     }
     try:
+        views = data.get("views", {})
+        if "crop" in views:
+            data = data | {"views": views | {"crop": tuple(views["crop"])}}
         made = {name: groups[name](**value) if name in groups else value for name, value in data.items()}
-        settings = PretrainSettings(**made)
+        return PretrainSettings(**made)
     except TypeError as error:
         raise ConfigError(f"settings hold something that this version does not know: {error}") from error
-    settings.views.crop = (settings.views.crop[0], settings.views.crop[1])
-    return settings
 
 
 def _value(settings: PretrainSettings, name: str) -> Any:

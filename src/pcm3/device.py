@@ -14,6 +14,15 @@ from pcm3.config import Device, Precision
 from pcm3.errors import ConfigError
 
 
+def first_process() -> bool:
+    """Whether this process is the one, of those that train together, that writes files and talks to the user.
+
+    Known before they are connected: Fabric's own launcher, torchrun and SLURM all say it in the environment.
+    """
+    rank = next((os.environ[name] for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK") if name in os.environ), "0")
+    return rank == "0"
+
+
 def choose_device(wanted: Device) -> torch.device:
     """The device asked for; "auto" is the GPU if there is one.
 

@@ -1,4 +1,4 @@
-"""The three losses of PCM³, in float32 whatever precision the networks run in.
+"""The three losses of PCM³, in float32 at least, whatever precision the networks run in.
 
 P is the number of positive pairs (eq. 5), B the batch, K the keys in the queue. Embeddings have unit length.
 """
@@ -25,7 +25,7 @@ def info_nce(positive: Tensor, negative: Tensor, temperature: float) -> Tensor:
     Returns:
         (P,) the mean over the batch, for each pair.
     """
-    positive, negative = positive.float() / temperature, negative.float() / temperature
+    positive, negative = _accurate(positive) / temperature, _accurate(negative) / temperature
     everything = torch.logaddexp(positive, negative.logsumexp(dim=-1))
     return (everything - positive).mean(dim=-1)
 
@@ -46,8 +46,8 @@ def relational_distillation(
     Returns:
         (P,) the mean over the batch, for each pair.
     """
-    log_student = F.log_softmax(student.float() / student_temperature, dim=-1)
-    log_teacher = F.log_softmax(teacher.detach().float() / teacher_temperature, dim=-1)
+    log_student = F.log_softmax(_accurate(student) / student_temperature, dim=-1)
+    log_teacher = F.log_softmax(_accurate(teacher.detach()) / teacher_temperature, dim=-1)
     return (log_teacher.exp() * (log_teacher - log_student)).sum(dim=-1).mean(dim=-1)
 
 
@@ -64,10 +64,15 @@ def masked_prediction(predicted: Tensor, source: Tensor, hidden: Tensor, error: 
     Returns:
         A scalar; 0 where nothing was hidden.
     """
-    difference = (predicted.float() - source.float()) * hidden.unsqueeze(-1)
+    difference = (_accurate(predicted) - _accurate(source)) * hidden.unsqueeze(-1)
     joints = hidden.sum().clamp(min=1)
     if error == "distance":
         # The square root has no finite slope at 0, where visible joints are.
         squared = difference.square().sum(dim=-1)
         return torch.where(hidden, squared.clamp(min=1e-12).sqrt(), 0).sum() / joints
     return difference.square().sum() / (joints * source.shape[-1])
+
+
+def _accurate(values: Tensor) -> Tensor:
+    """The values in float32, or in float64 if they are."""
+    return values if values.dtype == torch.float64 else values.float()

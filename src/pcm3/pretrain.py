@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from pcm3.checkpoint import EncoderSpec, load_checkpoint, save_checkpoint, save_
 from pcm3.config import Device, PretrainSettings
 from pcm3.data.protocol import split
 from pcm3.data.store import ClipStore
-from pcm3.device import allow_fast_matmul, choose_device, choose_precision, frames_on
+from pcm3.device import allow_fast_matmul, choose_device, choose_precision, first_process, frames_on
 from pcm3.errors import CheckpointError, ConfigError, RunFailed
 from pcm3.methods.pcm3 import PCM3
 from pcm3.run import RunFolder, locked
@@ -64,11 +65,12 @@ def pretrain(store: ClipStore, run_path: Path, settings: PretrainSettings, progr
         raise ConfigError(
             f"setting batch: expected at most the {len(clips)} training clips of the store, got {settings.batch}"
         )
-    with locked(run_path):
+    with locked(run_path) if first_process() else nullcontext():
         run = RunFolder(run_path)
         described = {"path": str(store.path), "kind": store.kind, "clips": len(store), "checksum": store.checksum}
-        run.begin(settings, described)
         try:
+            if first_process():
+                run.begin(settings, described)
             return _run(store, clips, run, settings, progress)
         except OSError as error:
             raise RunFailed(

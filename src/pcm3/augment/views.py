@@ -63,7 +63,7 @@ class ViewMaker:
         size = len(start)
         plain = spatial_view(crops[: 2 * size], self.spatial, self.shear, self.jitter, generator)
         source = shear(crops[2 * size :], self.shear, generator)
-        # Bone and motion are taken after the augmentation, as released (METHOD "streams").
+        # Bone and motion are taken after the augmentation, as released (docs/FIDELITY.md 23).
         views = stream(torch.cat([plain, source]), self.stream, self.layout)
         query, key, source = views.chunk(3)
         hidden = draw_hidden(

@@ -58,7 +58,9 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
         bar.set_postfix_str(model)
         bar.update()
 
-    with tqdm(total=work(options.task, len(options.model), options.seeds), desc=options.task, unit="head", delay=1) as bar:
+    with tqdm(
+        total=work(options.task, len(options.model), options.seeds), desc=options.task, unit="head", delay=1
+    ) as bar:
         found = evaluate(
             options.task,
             options.model,

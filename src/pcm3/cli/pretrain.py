@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     from dataclasses import asdict
 
     from pcm3.data.store import ClipStore
+    from pcm3.device import first_process
     from pcm3.pretrain import pretrain
     from pcm3.report.pictures import loss_curve
     from pcm3.run import RunFolder
@@ -44,6 +46,9 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     settings = settings_from(options)
     settings.check()
     result = pretrain(ClipStore.open(options.store), options.run, settings)
+    if not first_process():
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 (for the rest of the process)
+        return 0, asdict(result)
     folder = RunFolder(options.run)
     loss_curve(folder.metrics, folder.loss_picture)
     speed = f", {result.clips_per_s:,.0f} clips/s" if result.clips_per_s else " (nothing was left to do)"

@@ -135,7 +135,8 @@ class PCM3(nn.Module):
 
         A vector that is added to all frames before a BatchNorm in training mode has no effect on its output: where
         the prompts stand as released, `before_norm`, they reach nothing but the running statistics
-        (docs/FIDELITY.md 9). `after_norm` gives them the effect that the paper describes.
+        (docs/FIDELITY.md 9; so does the prediction's task prompt, which meets the decoder's BatchNorm). `after_norm`
+        gives them the effect that the paper describes.
         """
         if not inputs:
             return {}
@@ -167,7 +168,10 @@ class PCM3(nn.Module):
         """
         features = self._prompted("prediction", features, generator)
         bodies, joints = self.encoder.bodies, self.encoder.joints
-        if "predict" in self.positives and self.decoder_gradient:
+        if not self.prediction_weight:
+            (flat,) = self.decoder(features.detach())
+            flat_for_view = flat if self.decoder_gradient else flat.detach()
+        elif "predict" in self.positives and self.decoder_gradient:
             flat, flat_for_view = self.decoder(features, features.detach())
         else:
             (flat,) = self.decoder(features)
@@ -189,7 +193,7 @@ class PCM3(nn.Module):
 
     def _contrast(self, queries: dict[Positive, Tensor], keys: Tensor, views: Views) -> dict[str, Tensor]:
         """InfoNCE and distillation of every positive pair (eq. 5), each against the same queue."""
-        if not queries:
+        if not queries or not (self.contrast_weight or self.distillation_weight):
             return {}
         queue = self.queue.keys.clone()  # the push of this step must not reach the backward pass
         mixed_keys = nn.functional.normalize(
@@ -198,8 +202,10 @@ class PCM3(nn.Module):
         query = torch.stack(list(queries.values()))
         negative = query @ queue.T
         positive = torch.stack([mixed_keys if view == "inter" else keys for view in queries])
-        contrast = info_nce((query * positive).sum(dim=-1), negative, self.temperature)
-        terms = {f"contrast/{view}": term for view, term in zip(queries, contrast, strict=True)}
+        terms: dict[str, Tensor] = {}
+        if self.contrast_weight:
+            contrast = info_nce((query * positive).sum(dim=-1), negative, self.temperature)
+            terms |= {f"contrast/{view}": term for view, term in zip(queries, contrast, strict=True)}
         if self.distillation_weight:
             # Two different keys a clip, so two teachers, however many pairs there are.
             plain, inter = keys @ queue.T, mixed_keys @ queue.T

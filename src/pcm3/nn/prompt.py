@@ -11,13 +11,12 @@ PromptPlace = Literal["window", "channels"]
 
 
 class Prompt(nn.Module):
-    """A learned vector, Xavier uniform; domain prompts add it to every frame of the flat input."""
+    """A learned vector; domain prompts add it to every frame of the flat input."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.vector = nn.Parameter(torch.empty(width))
-        # Xavier sees the fan of the released parameter's shape, (1, width).
-        nn.init.xavier_uniform_(self.vector.data.unsqueeze(0))
+        # Xavier uniform, with the fans of the released parameters' shape: (1, 1, width).
+        self.vector = nn.Parameter(nn.init.xavier_uniform_(torch.empty(1, 1, width)).flatten())
 
     def forward(self, inputs: Tensor) -> Tensor:
         """(..., W) → the same, the prompt added."""
@@ -35,11 +34,13 @@ class TaskPrompt(nn.Module):
         super().__init__()
         self.features, self.place = features, place
         # `window` holds `width` values for each half, as released; `channels` holds r = width in all (§3.4).
-        self.prompt = Prompt(2 * width if place == "window" else width)
+        values = 2 * width if place == "window" else width
+        # Xavier uniform, as released: there the shape is (1, values).
+        self.vector = nn.Parameter(nn.init.xavier_uniform_(torch.empty(1, values)).flatten())
 
     def forward(self, features: Tensor, generator: torch.Generator) -> Tensor:
         """(..., D) → the same, the prompt added at places that `generator` draws."""
-        vector = self.prompt.vector
+        vector = self.vector
         if self.place == "channels":
             order = torch.rand(self.features, generator=generator, device=vector.device).argsort()
             where = order[: len(vector)]

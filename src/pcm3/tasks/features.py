@@ -18,7 +18,7 @@ from pcm3.device import frames_on
 from pcm3.geometry import StreamName, stream
 
 TEST_CROP = 0.95
-"""The central share of a clip that every test sees (METHOD "temporal crop-resize")."""
+"""The central share of a clip that every test sees (docs/FIDELITY.md 5)."""
 TRAIN_CROP = (0.5, 1.0)
 """Shares of a clip that crops take when a downstream head trains."""
 LEAST_FRAMES = 64

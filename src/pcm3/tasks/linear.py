@@ -1,4 +1,4 @@
-"""Linear evaluation: one linear layer on the frozen encoder's clip features (PCM³ §4.3, PROTOCOL "linear")."""
+"""Linear evaluation: one linear layer on the frozen encoder's clip features (PCM³ §4.3)."""
 
 from __future__ import annotations
 

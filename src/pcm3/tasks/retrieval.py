@@ -1,4 +1,4 @@
-"""Retrieval: each test clip gets the label of the nearest training clip (PCM³ Table 3, PROTOCOL "retrieval")."""
+"""Retrieval: each test clip gets the label of the nearest training clip (PCM³ Table 3)."""
 
 from __future__ import annotations
 

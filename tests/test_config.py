@@ -1,0 +1,315 @@
+import json
+from dataclasses import fields, is_dataclass, replace
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pcm3.cli.parse import parse
+from pcm3.cli.pretrain import add_arguments, settings_from
+from pcm3.config import (
+    MaskSettings,
+    ObjectiveSettings,
+    OptimiserSettings,
+    PretrainSettings,
+    PromptSettings,
+    ViewSettings,
+    flat,
+    from_dict,
+    preset_file,
+    preset_names,
+    to_dict,
+)
+from pcm3.errors import ConfigError
+
+PRESETS = pytest.mark.parametrize("preset", preset_names())
+OF_THE_RUN = {  # not of the method: where, how long and on what a user runs it
+    "protocol", "stream", "steps", "minutes", "seed", "checkpoint_steps", "device", "devices", "nodes", "tensorboard",
+}  # fmt: skip
+
+
+def parsed(*words):
+    """Settings of a pretrain command line, through the parser that the command uses."""
+    return settings_from(parse("pretrain", "learns", add_arguments, ["store", "--run", "run", *words]))
+
+
+def with_value(name, value):
+    """The default settings but for one, by dotted name."""
+    made = PretrainSettings()
+    *groups, last = name.split(".")
+    target = made
+    for group in groups:
+        target = getattr(target, group)
+    setattr(target, last, value)
+    return made
+
+
+def test_there_are_the_presets_that_the_help_names():
+    assert preset_names() == ["paper", "released", "released-bone-motion", "small"]
+
+
+@PRESETS
+def test_every_preset_parses_and_makes_sense(preset):
+    made = parsed("--preset", preset)
+    made.check()
+    written = flat_yaml(preset)
+    for name, value in flat(made).items():
+        expected = written.get(name, flat(PretrainSettings())[name])
+        assert value == (list(expected) if isinstance(expected, tuple) else expected), name
+
+
+def flat_yaml(preset):
+    """The values in the preset's file, by dotted name."""
+    values = {}
+    for name, value in yaml.safe_load(preset_file(preset).read_text(encoding="utf-8")).items():
+        if isinstance(value, dict):
+            values |= {f"{name}.{inner}": entry for inner, entry in value.items()}
+        else:
+            values[name] = value
+    return values
+
+
+@pytest.mark.parametrize("preset", ["released", "released-bone-motion"])
+def test_released_presets_set_every_switch_explicitly(preset):
+    assert set(flat(PretrainSettings())) - set(flat_yaml(preset)) == OF_THE_RUN
+
+
+def test_released_is_what_the_authors_code_does():
+    made = parsed("--preset", "released")
+    assert (made.hidden, made.layers, made.direction, made.pooling) == (1024, 3, "causal", "last")
+    assert made.views == ViewSettings(64, (0.1, 1.0), 64, "either", 1.0, 0.6, False)
+    assert made.mask == MaskSettings("topology", 0.6, False, "first")
+    assert made.prompts == PromptSettings("both", "before_norm", 128, "window")
+    assert made.objective == ObjectiveSettings(
+        ["intra", "inter", "mask", "predict"], 128, 16384, 0.999, 0.07, 0.1, 0.05, 1.0, 1.0, 40.0, "squared", "filled",
+        True, 512,
+    )  # fmt: skip
+    optimiser = made.optimiser
+    assert (optimiser.kind, optimiser.lr, optimiser.momentum) == ("sgd", 0.02, 0.9)
+    assert (optimiser.weight_decay, optimiser.schedule) == (1e-4, "step")
+    assert (made.batch, made.precision) == (128, "32")
+    # The released script says --epochs 451 --schedule 351.
+    assert (made.epochs, optimiser.drop_epochs) == (451, [351])
+
+
+def test_released_bone_and_motion_differ_as_the_method_says():
+    joint, other = flat(parsed("--preset", "released")), flat(parsed("--preset", "released-bone-motion"))
+    assert {name: value for name, value in other.items() if value != joint[name]} == {
+        "prompts.kind": "none",
+        "objective.decoder_gradient": False,
+        "objective.distillation_weight": 0.0,
+    }
+
+
+def test_paper_is_what_the_text_reads():
+    made, default = flat(parsed("--preset", "paper")), flat(PretrainSettings())
+    assert {name: value for name, value in made.items() if value != default[name]} == {
+        "direction": "bidirectional",
+        "views.spatial": "both",
+        "mask.per_clip": True,
+        "mask.bodies": "all",
+        "prompts.place": "channels",
+        "objective.prediction_error": "distance",
+        "objective.predicted_view": "whole",
+    }
+    assert (made["epochs"], made["optimiser.drop_epochs"], made["batch"]) == (450, [350], 128)
+
+
+def test_the_command_line_outranks_the_preset():
+    made = parsed("--preset", "released", "--hidden", "32", "--views.crop", "[0.3, 0.9]", "--objective.momentum=0.5")
+    assert (made.hidden, made.views.crop, made.objective.momentum) == (32, (0.3, 0.9), 0.5)
+    assert made.direction == "causal"
+
+
+def test_the_preset_is_small_unless_told_otherwise():
+    assert parsed() == parsed("--preset", "small") == parsed("--preset=small")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--preset", "tiny"], "expected a preset"),
+        (["--hiden", "3"], "did you mean --hidden"),
+        (["--momentum", "3"], "momentum"),
+        (["--direction", "sideways"], "direction"),
+        (["--hidden", "many"], "hidden"),
+        (["--objective.positives", "[intra, outer]"], "positives"),
+        (["--views.crop", "[0.1]"], "crop"),
+    ],
+)
+def test_a_word_that_is_no_setting_is_told_in_one_line(words, told):
+    with pytest.raises(ConfigError, match=told) as raised:
+        parsed(*words)
+    assert "\n" not in str(raised.value)
+
+
+def test_the_defaults_make_sense():
+    PretrainSettings().check()
+
+
+WRONG = [
+    ("views.frames", 60),
+    ("views.frames", 0),
+    ("views.frames", -16),
+    ("views.crop", (0.0, 1.0)),
+    ("views.crop", (0.1, 1.1)),
+    ("views.crop", (0.9, 0.5)),
+    ("views.crop", (float("nan"), 1.0)),
+    ("views.jitter", -0.1),
+    ("views.jitter", 1.1),
+    ("views.shear", -1.0),
+    ("views.least_frames", 0),
+    ("mask.ratio", 0.0),
+    ("mask.ratio", 1.0),
+    ("prompts.width", 0),
+    ("prompts.width", 1025),
+    ("objective.momentum", -0.1),
+    ("objective.momentum", 1.1),
+    ("objective.positives", ["intra", "intra"]),
+    ("objective.queue", 0),
+    ("objective.embedding", 0),
+    ("objective.decoder_hidden", 0),
+    ("objective.temperature", 0.0),
+    ("objective.student_temperature", -0.1),
+    ("objective.teacher_temperature", 0.0),
+    ("objective.contrast_weight", -1.0),
+    ("objective.distillation_weight", -1.0),
+    ("objective.prediction_weight", -1.0),
+    ("optimiser.lr", 0.0),
+    ("optimiser.lr", float("nan")),
+    ("optimiser.weight_decay", -1.0),
+    ("batch", 1),
+    ("minutes", 0.0),
+    ("hidden", -1),
+    ("layers", 0),
+    ("epochs", 0),
+    ("steps", 0),
+    ("checkpoint_steps", 0),
+    ("devices", -1),
+    ("nodes", -1),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), WRONG, ids=str)
+def test_a_value_that_makes_no_sense_is_told_with_its_setting(name, value):
+    made = with_value(name, value)
+    if name == "hidden":
+        made.prompts.kind = "none"  # otherwise the prompt that does not fit is told first
+    with pytest.raises(ConfigError, match=rf"^setting {name}: expected .*, got "):
+        made.check()
+
+
+@pytest.mark.parametrize("name", ["devices", "nodes"])
+def test_no_devices_are_told_as_such(name):
+    with pytest.raises(ConfigError, match=rf"^setting {name}: expected at least 1, got 0"):
+        with_value(name, 0).check()
+
+
+def test_a_batch_is_shared_evenly_by_the_devices():
+    with pytest.raises(ConfigError, match=r"^setting batch: expected a multiple of devices x nodes"):
+        replace(PretrainSettings(), batch=128, devices=3).check()
+    replace(PretrainSettings(), batch=128, devices=2, nodes=2).check()
+
+
+def test_a_run_has_something_to_learn_from():
+    nothing = ObjectiveSettings(positives=[], prediction_weight=0.0)
+    with pytest.raises(ConfigError, match=r"^setting objective: expected a prediction_weight, or"):
+        PretrainSettings(objective=nothing).check()
+    PretrainSettings(objective=ObjectiveSettings(positives=[])).check()
+    PretrainSettings(objective=ObjectiveSettings(positives=["intra"], prediction_weight=0.0)).check()
+
+
+def test_a_task_prompt_fits_the_feature():
+    for place, room in (("window", 64), ("channels", 128)):
+        PretrainSettings(hidden=64, prompts=PromptSettings("both", width=room, place=place)).check()
+        with pytest.raises(ConfigError, match=r"^setting prompts.width: "):
+            PretrainSettings(hidden=64, prompts=PromptSettings("both", width=room + 1, place=place)).check()
+        PretrainSettings(hidden=64, prompts=PromptSettings("domain", width=room + 1, place=place)).check()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("optimiser.momentum", -0.5), ("optimiser.momentum", 1.5), ("optimiser.drop_epochs", [-1])],
+    ids=str,
+)
+def test_values_of_the_optimiser_are_checked(name, value):
+    with pytest.raises(ConfigError, match=name):
+        with_value(name, value).check()
+
+
+def test_weights_of_zero_are_nothing_to_learn_from():
+    nothing = ObjectiveSettings(contrast_weight=0.0, distillation_weight=0.0, prediction_weight=0.0)
+    with pytest.raises(ConfigError, match="objective"):
+        PretrainSettings(objective=nothing).check()
+
+
+@pytest.mark.parametrize("ratio", [0.05, 0.95])
+def test_a_mask_hides_some_part_and_not_all(ratio):
+    with pytest.raises(ConfigError, match=r"mask\.ratio"):
+        with_value("mask.ratio", ratio).check()
+
+
+@PRESETS
+def test_settings_survive_json(preset):
+    made = parsed("--preset", preset)
+    again = from_dict(json.loads(json.dumps(to_dict(made))))
+    assert again == made
+    assert isinstance(again.views.crop, tuple)
+
+
+def test_from_dict_gives_defaults_for_what_is_missing():
+    assert from_dict({}) == PretrainSettings()
+    assert from_dict({"views": {"shear": 0.5}}).views == ViewSettings(shear=0.5)
+
+
+@pytest.mark.parametrize("data", [{"colour": 1}, {"views": {"colour": 1}}, {"views": 5}])
+def test_from_dict_refuses_a_setting_that_does_not_exist(data):
+    with pytest.raises(ConfigError, match="does not know"):
+        from_dict(data)
+
+
+def values_for(group):
+    """Other values of the same types, for every field of a settings class."""
+    entries = {}
+    for entry in fields(group):
+        value = getattr(group(), entry.name)
+        if isinstance(value, bool):
+            entries[entry.name] = st.booleans()
+        elif isinstance(value, int):
+            entries[entry.name] = st.integers(1, 10_000)
+        elif isinstance(value, float):
+            entries[entry.name] = st.floats(0, 100)
+        elif entry.name == "crop":
+            entries[entry.name] = st.tuples(st.floats(0, 1), st.floats(0, 1))
+        elif entry.name == "drop_epochs":
+            entries[entry.name] = st.lists(st.integers(1, 100))
+        elif is_dataclass(value):
+            entries[entry.name] = values_for(type(value))
+        else:
+            entries[entry.name] = st.just(value)
+    return st.fixed_dictionaries(entries)
+
+
+def made_of(group, values):
+    """The settings class with these values; the type checks draw random numbers, which no strategy may."""
+    inner = {entry.name: type(getattr(group(), entry.name)) for entry in fields(group)}
+    return group(**{n: made_of(inner[n], v) if is_dataclass(inner[n]) else v for n, v in values.items()})
+
+
+@settings(max_examples=30, deadline=None)
+@given(values_for(PretrainSettings))
+def test_from_dict_is_the_inverse_of_to_dict(values):
+    made = made_of(PretrainSettings, values)
+    assert from_dict(to_dict(made)) == made
+    assert from_dict(json.loads(json.dumps(to_dict(made)))) == made
+
+
+def test_flat_names_every_setting_once():
+    names = flat(PretrainSettings())
+    groups = (ViewSettings, MaskSettings, PromptSettings, ObjectiveSettings, OptimiserSettings)
+    alone = [
+        entry.name for entry in fields(PretrainSettings) if not is_dataclass(getattr(PretrainSettings(), entry.name))
+    ]
+    assert len(names) == len(alone) + sum(len(fields(group)) for group in groups)
+    assert names["views.crop"] == [0.1, 1.0]

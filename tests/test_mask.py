@@ -1,0 +1,95 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from pcm3.augment.mask import draw_hidden
+from pcm3.skeleton import load_layout
+
+KINECT2, KINECT1 = load_layout("kinect_v2"), load_layout("kinect_v1")
+LAYOUTS = pytest.mark.parametrize("layout", [KINECT2, KINECT1], ids=lambda layout: layout.name)
+
+
+def drawn(layout=KINECT2, size=4, frames=64, bodies=2, kind="topology", ratio=0.6, per_clip=False, which="all", seed=0):
+    shape = (size, frames, bodies, len(layout.joints))
+    return draw_hidden(shape, layout.parts, kind, ratio, per_clip, which, torch.Generator().manual_seed(seed))
+
+
+def hidden_parts(hidden, layout):
+    """(B, T, M, 5) True where a part is hidden; fails unless parts are hidden whole."""
+    parts = []
+    for part in layout.parts:
+        of_part = hidden[..., list(part)]
+        assert torch.equal(of_part.any(dim=-1), of_part.all(dim=-1))
+        parts.append(of_part.all(dim=-1))
+    return torch.stack(parts, dim=-1)
+
+
+@LAYOUTS
+@pytest.mark.parametrize(("ratio", "count"), [(0.2, 1), (0.4, 2), (0.58, 3), (0.6, 3), (0.8, 4)])
+@pytest.mark.parametrize("per_clip", [False, True])
+def test_each_segment_hides_that_many_whole_parts(layout, ratio, count, per_clip):
+    hidden = drawn(layout, ratio=ratio, per_clip=per_clip)
+    assert (hidden_parts(hidden, layout).sum(dim=-1) == count).all()
+
+
+@LAYOUTS
+@pytest.mark.parametrize("ratio", [0.2, 0.4, 0.59, 0.6, 0.8])
+def test_random_masks_hide_that_share_of_single_joints(layout, ratio):
+    hidden = drawn(layout, kind="random", ratio=ratio)
+    assert (hidden.sum(dim=-1) == round(ratio * len(layout.joints))).all()
+    with pytest.raises(AssertionError):
+        hidden_parts(hidden, layout)
+
+
+@pytest.mark.parametrize("kind", ["topology", "random"])
+@pytest.mark.parametrize("frames", [8, 16, 64])
+def test_a_mask_is_constant_within_each_of_eight_segments_and_changes_between(kind, frames):
+    hidden = drawn(kind=kind, frames=frames, per_clip=True, size=8)
+    segments = hidden.unflatten(1, (8, frames // 8))
+    assert torch.equal(segments, segments[:, :, :1].expand_as(segments))
+    different = (segments[:, 1:, 0] != segments[:, :-1, 0]).any(dim=-1)
+    assert different.float().mean() > 0.7
+
+
+@pytest.mark.parametrize("kind", ["topology", "random"])
+@given(seed=st.integers(0, 1000))
+@settings(max_examples=10, deadline=None)
+def test_only_the_first_body_is_hidden_or_the_same_joints_of_all(kind, seed):
+    first, everyone = drawn(kind=kind, which="first", seed=seed), drawn(kind=kind, which="all", seed=seed)
+    assert not first[:, :, 1].any()
+    assert torch.equal(first[:, :, 0], everyone[:, :, 0])
+    assert torch.equal(everyone[:, :, 1], everyone[:, :, 0])
+
+
+@pytest.mark.parametrize("kind", ["topology", "random"])
+def test_one_mask_a_batch_or_one_a_clip(kind):
+    shared, own = drawn(kind=kind), drawn(kind=kind, per_clip=True)
+    assert torch.equal(shared, shared[:1].expand_as(shared))
+    assert all((own[0] != other).any() for other in own[1:])
+
+
+def test_every_part_is_hidden_equally_often():
+    hidden = hidden_parts(drawn(size=500, frames=8, per_clip=True), KINECT2)[:, :, 0]
+    assert stats.chisquare(hidden.sum(dim=(0, 1)).numpy()).pvalue > 0.01
+    choices = {tuple(row) for row in hidden.flatten(0, 1).tolist()}
+    assert len(choices) == 10, "3 of 5 parts can be chosen in ten ways"
+
+
+def test_true_means_hidden():
+    visible = 1 - drawn(ratio=0.2).float().mean()
+    assert visible > 0.6
+
+
+@pytest.mark.parametrize("bodies", [1, 2, 3])
+def test_masks_have_the_shape_of_the_clips(bodies):
+    hidden = drawn(bodies=bodies, which="first")
+    assert hidden.shape == (4, 64, bodies, 25)
+    assert hidden.dtype == torch.bool
+    assert hidden[:, :, 0].any()
+
+
+def test_a_mask_follows_from_the_generator():
+    assert torch.equal(drawn(seed=1), drawn(seed=1))
+    assert not torch.equal(drawn(seed=1), drawn(seed=2))

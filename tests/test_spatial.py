@@ -1,0 +1,142 @@
+import pytest
+import torch
+from scipy import stats
+
+from pcm3.augment.spatial import joint_jitter, shear, spatial_view
+
+
+def clips(size, seed=0, joints=25, frames=4):
+    return torch.randn((size, frames, 2, joints, 3), generator=torch.Generator().manual_seed(seed))
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def linear_map(before, after):
+    """The 3 x 3 matrix A with after = A before for all joints of one clip, by least squares, and what it leaves."""
+    x, y = before.double().reshape(-1, 3), after.double().reshape(-1, 3)
+    solved = torch.linalg.lstsq(x, y).solution
+    return solved.T, (x @ solved - y).abs().max()
+
+
+def touched(before, after):
+    """(B, V) True where a joint moved in any frame or body; fails unless it moved in all of them."""
+    moved = (before != after).any(dim=-1)
+    anywhere, everywhere = moved.any(dim=2).any(dim=1), moved.all(dim=2).all(dim=1)
+    assert torch.equal(anywhere, everywhere)
+    return anywhere
+
+
+@pytest.mark.parametrize("amplitude", [0.0, 0.5, 1.0])
+def test_shear_is_one_matrix_a_clip_with_ones_on_the_diagonal(amplitude):
+    before = clips(20)
+    after = shear(before, amplitude, generator())
+    matrices = []
+    for b, a in zip(before, after, strict=True):
+        matrix, rest = linear_map(b, a)
+        assert rest < 1e-5
+        torch.testing.assert_close(matrix.diagonal(), torch.ones(3, dtype=torch.float64), rtol=0, atol=1e-5)
+        off = matrix[~torch.eye(3, dtype=torch.bool)]
+        assert (off.abs() <= amplitude + 1e-5).all()
+        matrices.append(off)
+    if amplitude:
+        assert torch.stack(matrices).std(dim=0).min() > 0.1 * amplitude
+
+
+def test_shear_entries_are_uniform():
+    before = torch.eye(3).expand(2000, 1, 1, 3, 3)
+    matrices = shear(before, 0.7, generator(1))[:, 0, 0].transpose(1, 2)
+    for row, column in [(0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1)]:
+        assert stats.kstest(matrices[:, row, column].numpy(), stats.uniform(-0.7, 1.4).cdf).pvalue > 0.001
+
+
+@pytest.mark.parametrize(
+    ("joints", "share", "expected"), [(25, 0.6, 15), (20, 0.6, 12), (25, 0.0, 0), (25, 1.0, 25), (20, 0.33, 7)]
+)
+def test_jitter_touches_that_share_of_the_joints_in_all_frames_and_bodies(joints, share, expected):
+    before = clips(30, joints=joints)
+    moved = touched(before, joint_jitter(before, share, generator()))
+    assert (moved.sum(dim=1) == expected).all()
+    if 0 < expected < joints:
+        assert len({tuple(row) for row in moved.tolist()}) > 25
+
+
+def test_jitter_is_zero_or_one_matrix_and_half_of_the_clips_are_zero():
+    before = clips(600, frames=2)
+    after = joint_jitter(before, 0.6, generator(2))
+    chosen = touched(before, after)
+    zero = 0
+    entries = []
+    for b, a, joints in zip(before, after, chosen, strict=True):
+        if (a[:, :, joints] == 0).all():
+            zero += 1
+            continue
+        matrix, rest = linear_map(b[:, :, joints], a[:, :, joints])
+        assert rest < 1e-5
+        entries.append(matrix.flatten())
+    assert stats.binomtest(zero, 600, 0.5).pvalue > 0.01
+    entries = torch.stack(entries)
+    assert entries.abs().max() <= 1 + 1e-5
+    assert all(stats.kstest(entries[:, i].numpy(), stats.uniform(-1, 2).cdf).pvalue > 0.001 for i in range(9))
+
+
+def test_every_joint_is_jittered_equally_often():
+    before = clips(2000, frames=1)
+    counts = touched(before, joint_jitter(before, 0.6, generator(3))).sum(dim=0)
+    assert stats.chisquare(counts.numpy()).pvalue > 0.01
+
+
+def kinds(before, after):
+    """For each clip whether it was sheared as a whole, and whether exactly 15 of its 25 joints were disturbed."""
+    sheared, jittered = [], []
+    for b, a in zip(before, after, strict=True):
+        matrix, rest = linear_map(b, a)
+        sheared.append(bool(rest < 1e-5 and (matrix.diagonal() - 1).abs().max() < 1e-4))
+        jittered.append(int((b != a).any(dim=-1).any(dim=1).any(dim=0).sum()) == 15)
+    return sheared, jittered
+
+
+def test_either_gives_exactly_one_of_shear_and_jitter():
+    before = clips(400, frames=2)
+    sheared, jittered = kinds(before, spatial_view(before, "either", 1.0, 0.6, generator(4)))
+    assert all(s != j for s, j in zip(sheared, jittered, strict=True))
+    assert stats.binomtest(sum(sheared), 400, 0.5).pvalue > 0.01
+
+
+def test_both_shears_all_joints_and_jitters_some():
+    before = clips(100, frames=2)
+    after = spatial_view(before, "both", 1.0, 0.6, generator(5))
+    zeroed = 0
+    for b, a in zip(before, after, strict=True):
+        assert (b != a).any(dim=-1).all(), "shear moves every joint"
+        gone = (a == 0).all(dim=-1).all(dim=1).all(dim=0)
+        if gone.any():
+            zeroed += 1
+            assert gone.sum() == 15
+            matrix, rest = linear_map(b[:, :, ~gone], a[:, :, ~gone])
+            assert rest < 1e-5
+            torch.testing.assert_close(matrix.diagonal(), torch.ones(3, dtype=torch.float64), rtol=0, atol=1e-4)
+        else:
+            assert linear_map(b, a)[1] > 1e-3, "two matrices, so no single one explains the clip"
+    assert stats.binomtest(zeroed, 100, 0.5).pvalue > 0.01
+
+
+@pytest.mark.parametrize("choice", ["either", "both"])
+def test_nothing_happens_without_shear_and_jitter(choice):
+    before = clips(8)
+    torch.testing.assert_close(spatial_view(before, choice, 0.0, 0.0, generator()), before, rtol=0, atol=1e-6)
+
+
+def test_spatial_views_follow_from_the_generator():
+    before = clips(8)
+    first, again, other = (spatial_view(before, "either", 1.0, 0.6, generator(seed)) for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_the_clips_that_come_in_are_not_changed():
+    before = clips(8)
+    kept = before.clone()
+    spatial_view(before, "both", 1.0, 0.6, generator())
+    assert torch.equal(before, kept)
