@@ -6,11 +6,11 @@ Nothing here unpickles code: checkpoints are read with ``weights_only=True``, en
 from __future__ import annotations
 
 import json
-import pickle
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -51,6 +51,15 @@ class EncoderSpec:
     """The split whose training side it was pretrained on."""
     store_checksum: str = ""
     """Checksum of the store that it was pretrained on."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for sizes and names that no encoder has: a spec comes from a file."""
+        for name in ("bodies", "joints", "hidden", "layers", "frames"):
+            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)!r}")
+        for name, known in (("direction", Direction), ("pooling", Pooling), ("stream", StreamName)):
+            if getattr(self, name) not in get_args(known):
+                raise ValueError(f"{name} is {getattr(self, name)!r}")
 
     def build(self, seed: int = 0) -> Encoder:
         """The encoder with fresh weights, which follow from the seed."""
@@ -127,11 +136,7 @@ def _load_ours(path: Path) -> tuple[Encoder, EncoderSpec]:
 
 def _load_released(path: Path) -> tuple[Encoder, EncoderSpec]:
     """The encoder in a checkpoint of the authors' code; read as data, never as code."""
-    try:
-        data = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(f"{path}: expected a run folder or a checkpoint of the released code; {reason}") from None
+    data = _read_tensors(path, "expected a run folder or a checkpoint of the released code")
     state = data.get("state_dict", data) if isinstance(data, dict) else None
     if not isinstance(state, dict):
         raise CheckpointError(f"{path}: expected a dictionary of tensors, got {type(data).__name__}")
@@ -171,7 +176,7 @@ def encoder_from_released(state_dict: Mapping[str, Tensor]) -> Encoder:
     state = {name.removeprefix("module."): tensor for name, tensor in state_dict.items()}
     state = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
     first = state.get("encoder.gru.weight_ih_l0")
-    if first is None or first.dim() != 2 or first.shape[1] % 75:
+    if first is None or first.dim() != 2 or first.shape[1] % 75 or first.shape[0] % 3 or not first.numel():
         raise CheckpointError(
             "expected encoder_q.encoder.gru.weight_ih_l0 of shape (3H, 75 x bodies) as in the released PCM3 "
             f"checkpoints, got {'nothing' if first is None else tuple(first.shape)}"
@@ -216,16 +221,25 @@ def load_checkpoint(run: RunFolder) -> dict[str, Any] | None:
     """
     if not run.checkpoint.exists():
         return None
-    try:
-        state: dict[str, Any] = torch.load(run.checkpoint, map_location="cpu", weights_only=True)
-        written = state["format"]
-    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError, TypeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    anew = "to begin anew remove the folder or choose another --run"
+    state: Any = _read_tensors(run.checkpoint, f"damaged, {anew}")
+    if isinstance(state, dict) and isinstance(state.get("format"), int) and state["format"] > FORMAT:
         raise CheckpointError(
-            f"{run.checkpoint}: damaged ({reason}); to begin anew remove the folder or choose another --run"
-        ) from None
-    if written > FORMAT:
-        raise CheckpointError(
-            f"{run.checkpoint}: written by a newer pcm3 (format {written}, this one reads up to {FORMAT}): update pcm3"
+            f"{run.checkpoint}: written by a newer pcm3 (format {state['format']}, this one reads up to {FORMAT}): "
+            "update pcm3"
         )
+    parts = {"format": int, "step": int, "seconds": float, "method": dict, "optimiser": dict}
+    if not isinstance(state, dict) or not all(isinstance(state.get(name), kind) for name, kind in parts.items()):
+        raise CheckpointError(f"{run.checkpoint}: damaged, expected {', '.join(parts)} in it; {anew}")
     return state
+
+
+def _read_tensors(path: Path, otherwise: str) -> Any:
+    """What torch saved in a file, read as data; a CheckpointError that says `otherwise` where that cannot be."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what is odd about a file that is then refused
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file makes torch's reader fail in more ways than it names
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CheckpointError(f"{path}: {otherwise} ({reason})") from None

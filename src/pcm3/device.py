@@ -61,6 +61,9 @@ def frames_on(frames: np.ndarray[Any, Any], device: torch.device) -> Tensor:
     if frames.nbytes <= free // 2:
         return torch.from_numpy(np.array(frames)).to(device)
     # Copy-on-write: torch wants memory that could be written, the file never is.
-    file = getattr(frames, "filename", None)
-    writable = np.load(Path(file), mmap_mode="c", allow_pickle=False) if file else np.array(frames)
-    return torch.from_numpy(writable)
+    mapped: Any = frames
+    while mapped is not None and not isinstance(mapped, np.memmap):
+        mapped = mapped.base
+    if mapped is None or mapped.filename is None:
+        return torch.from_numpy(np.array(frames))
+    return torch.from_numpy(np.load(Path(mapped.filename), mmap_mode="c", allow_pickle=False))

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from pcm3.errors import RunFailed
+from pcm3.files import write_atomically
 
 LOG_STEPS = 10
 """Steps between looks at the losses; a look makes a GPU wait, so it is not made every step."""
@@ -104,9 +105,13 @@ class Metrics:
         """Open the file for writing on after `step`; None: look, but do not write (processes but the first)."""
         self._waiting: list[tuple[int, dict[str, Tensor]]] = []
         self._file = None
+        self.loss: float | None = None
+        """Mean loss of the steps that were looked at last, in this session or before."""
         if path is not None:
-            kept = [line for line in _whole_lines(path) if json.loads(line)["step"] <= step]
-            path.write_text("".join(kept))
+            kept = _sound_lines(path, step)
+            text = "".join(json.dumps(line) + "\n" for line in kept)
+            write_atomically(path, lambda file: file.write(text.encode()))
+            self.loss = kept[-1].get("loss") if kept else None
             self._file = path.open("a")
 
     def add(self, step: int, terms: dict[str, Tensor]) -> None:
@@ -134,10 +139,17 @@ class Metrics:
         line = {"step": self._waiting[-1][0]} | more
         line |= {name: float(mean) for name, mean in zip(names, table.mean(axis=0), strict=True)}
         self._waiting.clear()
+        self.loss = line.get("loss")
         if self._file is not None:
             self._file.write(json.dumps(line) + "\n")
             self._file.flush()
         return line
+
+    def __enter__(self) -> Metrics:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Close the file."""
@@ -145,10 +157,17 @@ class Metrics:
             self._file.close()
 
 
-def _whole_lines(path: Path) -> list[str]:
-    """The complete lines of a file that a killed process may have left with half a line."""
-    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-    return [line for line in lines if line.endswith("\n")]
+def _sound_lines(path: Path, step: int) -> list[dict[str, float]]:
+    """The lines up to `step`, without what a killed process or a bad disk may have left unreadable."""
+    kept = []
+    for text in path.read_text(errors="replace").splitlines() if path.exists() else []:
+        try:
+            line = json.loads(text)
+        except ValueError:
+            continue
+        if isinstance(line, dict) and isinstance(line.get("step"), int) and line["step"] <= step:
+            kept.append(line)
+    return kept
 
 
 @dataclass(frozen=True)

@@ -39,8 +39,8 @@ class PretrainResult:
     """Seconds spent training, earlier sessions of the run included."""
     clips_per_s: float
     """Clips a second in this session; 0 where there was nothing left to do."""
-    loss: float
-    """Mean loss of the last steps that were logged."""
+    loss: float | None
+    """Mean loss of the last steps that were looked at."""
     finished: bool
 
 
@@ -225,11 +225,16 @@ def _run(
     method = method.to(fabric.device)
     optimiser = build_optimiser(method, settings)
     if "optimiser" in state:
-        optimiser.load_state_dict(state["optimiser"])
+        _restore(optimiser, state["optimiser"], run)
     first = state["step"]
     fabric_method, fabric_optimiser = fabric.setup(method, optimiser)
 
     def save(step: int, seconds: float, finished: bool = False) -> None:
+        if not all(bool(parameter.isfinite().all()) for parameter in method.parameters()):
+            raise RunFailed(
+                f"weights are not finite after step {step}. The last checkpoint is from before; a lower "
+                "--optimiser.lr or --precision 32 may help"
+            )
         if fabric.is_global_zero:
             save_checkpoint(
                 run,
@@ -237,8 +242,10 @@ def _run(
             )
             save_encoder(run, method.encoder, replace(spec, step=step, finished=finished))
 
-    metrics = loop.Metrics(run.metrics if fabric.is_global_zero else None, first)
-    with _Progress(first, total, settings, run, show=progress and fabric.is_global_zero) as bar:
+    with (
+        loop.Metrics(run.metrics if fabric.is_global_zero else None, first) as metrics,
+        _Progress(first, total, settings, run, show=progress and fabric.is_global_zero) as bar,
+    ):
         steps, seconds = loop.train(
             fabric,
             fabric_method,
@@ -255,7 +262,6 @@ def _run(
             metrics=metrics,
             show=bar.show,
         )
-    metrics.close()
     if steps > first or not run.encoder.exists():
         save(steps, seconds, finished=True)
     elif fabric.is_global_zero:
@@ -268,15 +274,15 @@ def _run(
         epochs=round(steps / order.steps_per_epoch, 3),
         seconds=round(seconds, 3),
         clips_per_s=round((steps - first) * settings.batch / session, 1) if steps > first else 0.0,
-        loss=bar.loss,
+        loss=metrics.loss,
         finished=True,
     )
 
 
-def _restore(method: torch.nn.Module, state: dict[str, Tensor], run: RunFolder) -> None:
+def _restore(part: torch.nn.Module | torch.optim.Optimizer, state: dict[str, Any], run: RunFolder) -> None:
     try:
-        method.load_state_dict(state)
-    except RuntimeError as error:
+        part.load_state_dict(state)
+    except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{run.checkpoint}: does not fit the run's settings ({error})") from None
 
 
@@ -284,8 +290,6 @@ class _Progress:
     """The bar with steps, loss and clips a second, and TensorBoard when asked."""
 
     def __init__(self, first: int, total: int, settings: PretrainSettings, run: RunFolder, show: bool) -> None:
-        # The first look comes after the first logged steps: until then there is no loss to tell.
-        self.loss = float("nan")
         self._settings, self._run, self._show, self._first, self._total = settings, run, show, first, total
         self._board: Any = None
 
@@ -308,8 +312,7 @@ class _Progress:
         self._bar.update(step * self._settings.batch - self._bar.n)
         if not line:
             return
-        self.loss = line["loss"]
-        self._bar.set_postfix(step=f"{step}/{self._total}", loss=f"{self.loss:.3f}")
+        self._bar.set_postfix(step=f"{step}/{self._total}", loss=f"{line['loss']:.3f}")
         if self._board is not None:
             for name, value in line.items():
                 self._board.add_scalar(name, value, step)

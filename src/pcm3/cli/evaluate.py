@@ -53,6 +53,7 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     store = ClipStore.open(options.store)
     protocol = next(iter(store.protocols), "auto") if options.protocol == "auto" else options.protocol
     head = LinearSettings(**options.head.as_dict())
+    head.check()
 
     def tell(model: str) -> None:
         bar.set_postfix_str(model)

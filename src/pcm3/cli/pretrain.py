@@ -52,8 +52,9 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     folder = RunFolder(options.run)
     loss_curve(folder.metrics, folder.loss_picture)
     speed = f", {result.clips_per_s:,.0f} clips/s" if result.clips_per_s else " (nothing was left to do)"
+    loss = "" if result.loss is None else f", loss {result.loss:.3f}"
     print(f"{options.run}: {result.steps:,} steps, {result.epochs:g} epochs of {result.clips:,} clips, "
-          f"{result.seconds:,.0f} s{speed}, loss {result.loss:.3f}")  # fmt: skip
+          f"{result.seconds:,.0f} s{speed}{loss}")  # fmt: skip
     print(f"next: pcm3 evaluate linear-cached --model {options.run} --store {options.store}")
     sys.stdout.flush()
     return 0, asdict(result)

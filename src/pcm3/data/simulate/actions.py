@@ -2,7 +2,8 @@
 
 An action is a few ways of doing it; a way is some keys before, a cycle that is repeated, and some keys after. A key
 names only the channels that matter (`body.CHANNELS`); the others go back to how this person happens to stand.
-The ways are in `arm_actions` and `body_actions`. To add a class, add an entry at the end of `ACTION_TABLE`: its number is its place.
+The ways are in `arm_actions` and `body_actions`. To add a class, add an entry at the end of `ACTION_TABLE`: its number
+is its place.
 """
 
 from __future__ import annotations
