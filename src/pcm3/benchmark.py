@@ -21,7 +21,7 @@ from pcm3.data.simulate import simulate
 from pcm3.device import allow_fast_matmul, choose_device
 from pcm3.errors import ConfigError
 from pcm3.loop import generator_for
-from pcm3.pretrain import build_method, build_optimiser, view_maker
+from pcm3.pretrain import build_method, build_optimiser, encoder_spec, view_maker
 from pcm3.skeleton import load_layout
 
 BODIES = 2
@@ -69,10 +69,11 @@ def benchmark_pretrain(
     """
     chosen = choose_device(device)
     allow_fast_matmul(chosen)
-    spec = _spec(settings)
+    layout = load_layout("kinect_v2")
+    spec = encoder_spec(layout, BODIES, settings)
     method = build_method(spec, settings).to(chosen).train()
     optimiser = build_optimiser(method, settings)
-    maker = view_maker(load_layout("kinect_v2"), settings)
+    maker = view_maker(layout, settings)
     rng = np.random.default_rng(0)
     shape = (CLIPS * CLIP_FRAMES, BODIES, spec.joints, 3)
     frames = torch.from_numpy(rng.normal(scale=0.3, size=shape).astype(np.float32)).to(chosen)
@@ -174,20 +175,6 @@ def flop_per_clip(spec: EncoderSpec, settings: PretrainSettings) -> float:
     queries = 3 * (encodings * encoder + len(positives) * projector + decodings * decoder)
     contrast = 3 * len(positives) * 2 * objective.queue * objective.embedding
     return float(queries + encoder + projector + contrast)
-
-
-def _spec(settings: PretrainSettings) -> EncoderSpec:
-    return EncoderSpec(
-        layout="kinect_v2",
-        bodies=BODIES,
-        joints=25,
-        hidden=settings.hidden,
-        layers=settings.layers,
-        direction=settings.direction,
-        pooling=settings.pooling,
-        stream=settings.stream,
-        frames=settings.views.frames,
-    )
 
 
 def _matmul_seconds(precision: str, device: torch.device) -> float:

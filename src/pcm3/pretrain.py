@@ -101,12 +101,12 @@ def training_clips(store: ClipStore, settings: PretrainSettings) -> np.ndarray[A
     return split(store, settings.protocol)[0]
 
 
-def encoder_spec(store: ClipStore, settings: PretrainSettings) -> EncoderSpec:
-    """The encoder that the settings ask for on this store."""
+def encoder_spec(layout: Layout, bodies: int, settings: PretrainSettings, store_checksum: str = "") -> EncoderSpec:
+    """The encoder that the settings ask for, for clips of this layout with room for so many bodies."""
     return EncoderSpec(
-        layout=store.layout.name,
-        bodies=store.frames.shape[1],
-        joints=store.frames.shape[2],
+        layout=layout.name,
+        bodies=bodies,
+        joints=len(layout.joints),
         hidden=settings.hidden,
         layers=settings.layers,
         direction=settings.direction,
@@ -114,7 +114,7 @@ def encoder_spec(store: ClipStore, settings: PretrainSettings) -> EncoderSpec:
         stream=settings.stream,
         frames=settings.views.frames,
         protocol=settings.protocol,
-        store_checksum=store.checksum,
+        store_checksum=store_checksum,
     )
 
 
@@ -211,7 +211,7 @@ def _run(
 ) -> PretrainResult:
     fabric = make_fabric(settings)
     allow_fast_matmul(fabric.device)
-    spec = encoder_spec(store, settings)
+    spec = encoder_spec(store.layout, store.frames.shape[1], settings, store.checksum)
     method, optimiser = build_method(spec, settings), None
     order = loop.BatchOrder(len(clips), settings.batch, settings.seed)
     total = settings.steps or settings.epochs * order.steps_per_epoch

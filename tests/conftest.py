@@ -1,0 +1,260 @@
+"""What the tests of runs, tasks and commands share: a tiny store, tiny settings, the command line in this process."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+import beartype
+import beartype.roar
+import numpy as np
+import pytest
+
+# Read when torch starts: threads that wait must sleep, or two test processes on two cores slow each other tenfold.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# To Python's type system an int is a float (PEP 484); a crop is a list until `config.from_dict` has made a tuple of it.
+CHECKS = beartype.BeartypeConf(
+    is_pep484_tower=True,
+    hint_overrides=beartype.FrozenDict({tuple[float, float]: tuple[float, float] | list[float]}),
+)
+check_types = beartype.beartype
+
+
+def check_types_where_they_can_be(function):
+    """beartype, but where it cannot read an annotation, which mypy can, the function goes unchecked."""
+    try:
+        return check_types(function, conf=CHECKS)
+    except beartype.roar.BeartypeDecorHintException:
+        return function
+
+
+beartype.beartype = check_types_where_they_can_be
+
+# pcm3 itself is imported inside the fixtures, when the import hook that checks shapes and types stands.
+
+ACTIONS = ("raise arm", "nod", "hand over")
+SUBJECTS, REPETITIONS = (1, 2, 3, 4), 2
+PROTOCOLS = {"xsub": {"by": "subject", "train": [1, 2, 4]}, "xview": {"by": "camera", "train": [2, 3]}}
+
+TINY = {
+    "hidden": 8,
+    "layers": 1,
+    "batch": 8,
+    "steps": 10,
+    "checkpoint_steps": 5,
+    "precision": "32",
+    "device": "cpu",
+    "views.frames": 16,
+    "prompts.width": 4,
+    "objective.embedding": 8,
+    "objective.queue": 64,
+    "objective.decoder_hidden": 8,
+    "optimiser.schedule": "constant",
+}
+
+
+def tiny_recordings():
+    """24 clips of 40 to 90 frames, 3 classes that joints far from their place tell apart, 2 bodies in the last."""
+    from pcm3.data.recording import Recording
+
+    rng = np.random.default_rng(7)
+    body = rng.normal(scale=0.3, size=(25, 3))
+    clips = []
+    for subject in SUBJECTS:
+        for label in range(len(ACTIONS)):
+            for _ in range(REPETITIONS):
+                length = int(rng.integers(40, 91))
+                time = np.arange(length) / 30
+                frames = np.zeros((length, 2, 25, 3), np.float32)
+                frames[:, 0] = body
+                moved = slice(4 + 4 * label, 8 + 4 * label)
+                frames[:, 0, moved, 2] += 0.5 + 0.1 * np.sin(2 * np.pi * (1 + label) * time)[:, None]
+                frames[:, 0] += rng.normal(scale=0.01, size=(length, 25, 3))
+                if label == 2:
+                    frames[:, 1] = body + np.array([0.8, 0.0, 0.0])
+                number = len(clips)
+                clips.append(Recording(f"clip{number:02}", frames, label, subject, camera=1 + number % 3))
+    return clips
+
+
+def write_tiny_store(path, clips=None, **changes):
+    """The tiny clips (or others) as a store."""
+    from pcm3.data.store_writer import write_store
+    from pcm3.skeleton import load_layout
+
+    about = {
+        "layout": load_layout("kinect_v2"),
+        "fps": 30.0,
+        "bodies": 2,
+        "kind": "npz",
+        "classes": ACTIONS,
+        "protocols": PROTOCOLS,
+    }
+    return write_store(path, clips or tiny_recordings(), **(about | changes))
+
+
+@pytest.fixture(scope="session")
+def store_path(tmp_path_factory):
+    """A folder with the tiny store; nobody may change it."""
+    path = tmp_path_factory.mktemp("data") / "store"
+    write_tiny_store(path)
+    return path
+
+
+@pytest.fixture
+def store(store_path):
+    from pcm3.data.store import ClipStore
+
+    return ClipStore.open(store_path)
+
+
+@pytest.fixture
+def recordings():
+    """The clips of the tiny store, to be changed and written again with `write_tiny`."""
+    return tiny_recordings()
+
+
+@pytest.fixture
+def write_tiny():
+    return write_tiny_store
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """Makes settings of a run that takes less than a second; changes have dotted names, as on the command line."""
+
+    def make(changes=None, **more):
+        from pcm3.config import PretrainSettings
+
+        settings = PretrainSettings()
+        for name, value in (TINY | (changes or {}) | more).items():
+            *groups, last = name.split(".")
+            owner = settings
+            for group in groups:
+                owner = getattr(owner, group)
+            assert hasattr(owner, last), name
+            setattr(owner, last, value)
+        return settings
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_spec():
+    """The spec of the encoder that settings ask for on the tiny store."""
+
+    def make(settings):
+        from pcm3.checkpoint import EncoderSpec
+
+        same = {name: getattr(settings, name) for name in ("hidden", "layers", "direction", "pooling", "stream")}
+        return EncoderSpec(layout="kinect_v2", bodies=2, joints=25, frames=settings.views.frames, **same)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_words(tiny):
+    """The same settings as words of a command line, every one of them, so that no preset matters."""
+
+    def make(changes=None, **more):
+        from pcm3.config import flat
+
+        values = flat(tiny(changes, **more))
+        return [f"--{name}={v if isinstance(v, str) else json.dumps(v)}" for name, v in values.items()]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def finished_path(store_path, tiny, tmp_path_factory):
+    """The folder of a finished run of ten steps on the tiny store; nobody may change it."""
+    from pcm3.data.store import ClipStore
+    from pcm3.pretrain import pretrain
+
+    path = tmp_path_factory.mktemp("runs") / "finished"
+    pretrain(ClipStore.open(store_path), path, tiny(), progress=False)
+    return path
+
+
+@pytest.fixture
+def run_path(finished_path, tmp_path):
+    """A copy of the finished run, to be damaged or gone on with."""
+    return Path(shutil.copytree(finished_path, tmp_path / "run"))
+
+
+class Outcome(NamedTuple):
+    """What a command came to."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self):
+        """The last line of stdout, which must be strict JSON (so without NaN)."""
+
+        def refuse(word):
+            raise ValueError(f"{word} is not JSON")
+
+        return json.loads(self.out.rstrip("\n").split("\n")[-1], parse_constant=refuse)
+
+
+@pytest.fixture
+def cli(capsys):
+    """Runs a command in this process, as ``pcm3`` would."""
+
+    def call(*words):
+        from pcm3.cli import main
+
+        capsys.readouterr()
+        code = main([str(word) for word in words])
+        out, err = capsys.readouterr()
+        return Outcome(code, out, err)
+
+    return call
+
+
+@pytest.fixture
+def content():
+    """Reads a folder: name of each file → its bytes, but for the lock."""
+
+    def read(folder):
+        files = sorted(path for path in Path(folder).rglob("*") if path.is_file() and path.name != ".lock")
+        return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+    return read
+
+
+class Trace(NamedTuple):
+    """All that must be the same in two runs that are the same, whatever happened to them on the way."""
+
+    encoder: bytes
+    state: dict
+    metrics: list
+
+    def assert_equals(self, other):
+        """Bit by bit."""
+        import torch
+
+        torch.testing.assert_close(self.state, other.state, rtol=0, atol=0, equal_nan=True)
+        assert self.metrics == other.metrics
+        assert self.encoder == other.encoder
+
+
+@pytest.fixture(scope="session")
+def trace():
+    """Reads a run folder: the file of the encoder, the checkpoint and the metrics, both without the seconds."""
+
+    def read(folder):
+        import torch
+
+        state = torch.load(Path(folder) / "checkpoint.pt", weights_only=True)
+        del state["seconds"]
+        lines = [json.loads(line) for line in (Path(folder) / "metrics.jsonl").read_text().splitlines()]
+        for line in lines:
+            del line["seconds"]
+        return Trace((Path(folder) / "encoder.safetensors").read_bytes(), state, lines)
+
+    return read

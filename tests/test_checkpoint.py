@@ -1,0 +1,371 @@
+import contextlib
+import dataclasses
+import json
+import pickle
+import random
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from pcm3 import checkpoint
+from pcm3.checkpoint import EncoderSpec, load_checkpoint, load_encoder, save_checkpoint, save_encoder
+from pcm3.errors import CheckpointError
+from pcm3.run import RunFolder
+from pcm3.skeleton import load_layout
+
+SPEC = EncoderSpec(
+    layout="kinect_v2",
+    bodies=1,
+    joints=25,
+    hidden=4,
+    layers=2,
+    direction="bidirectional",
+    pooling="mean",
+    stream="bone",
+    frames=16,
+    step=7,
+    finished=True,
+    protocol="xview",
+    store_checksum="abc",
+)
+
+
+def one_line(text):
+    return text.count("\n") == 1 and text.endswith("\n") and "Traceback" not in text
+
+
+def saved(folder, spec=SPEC):
+    run, encoder = RunFolder(folder), spec.build(3)
+    with torch.no_grad():
+        encoder.norm.running_mean.uniform_(-1, 1)
+    save_encoder(run, encoder, spec)
+    return run, encoder
+
+
+# Our encoder files
+
+
+def test_an_encoder_is_read_as_it_was_written_with_its_buffers_and_ready_for_use(tmp_path):
+    run, encoder = saved(tmp_path)
+    for path in (tmp_path, run.encoder):
+        read, spec = load_encoder(path)
+        assert spec == SPEC
+        assert not read.training
+        torch.testing.assert_close(dict(read.state_dict()), dict(encoder.state_dict()), rtol=0, atol=0)
+    assert json.loads(run.encoder_summary.read_text())["encoder"] == dataclasses.asdict(SPEC)
+
+
+def test_fresh_weights_follow_from_the_seed_and_leave_torchs_own_generator_alone():
+    before = torch.random.get_rng_state()
+    one, same, other = (SPEC.build(seed).state_dict() for seed in (1, 1, 2))
+    assert torch.equal(torch.random.get_rng_state(), before)
+    for name in one:
+        assert torch.equal(one[name], same[name])
+    assert any(not torch.equal(one[name], other[name]) for name in one)
+
+
+def test_an_encoder_file_is_plain_safetensors_for_anyone(tmp_path):
+    run, encoder = saved(tmp_path)
+    with safe_open(run.encoder, framework="pt") as file:
+        assert set(file.keys()) == set(encoder.state_dict())
+
+
+def test_an_encoder_fits_clips_of_its_layout_and_bodies_and_no_others():
+    SPEC.see_that_it_fits(load_layout("kinect_v2"), 1, "here")
+    with pytest.raises(CheckpointError, match="here: the encoder expects 1 bodies a clip, the store holds 2"):
+        SPEC.see_that_it_fits(load_layout("kinect_v2"), 2, "here")
+    with pytest.raises(
+        CheckpointError, match=r"layout kinect_v2 \(25 joints\), the store holds kinect_v1 \(20 joints\)"
+    ):
+        SPEC.see_that_it_fits(load_layout("kinect_v1"), 1, "here")
+
+
+def rewritten(run, change):
+    """The encoder's file again, with its header or its tensors changed."""
+    with safe_open(run.encoder, framework="pt") as file:
+        header = json.loads(file.metadata()["pcm3"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    metadata = {"pcm3": json.dumps(header)}
+    metadata = change(header, tensors) or {"pcm3": json.dumps(header)}
+    save_file(tensors, run.encoder, metadata)
+
+
+def newer(header, tensors):
+    header["format"] = 99
+    header["encoder"]["telepathy"] = True
+
+
+def strange_setting(header, tensors):
+    header["encoder"]["telepathy"] = True
+
+
+def less_spec(header, tensors):
+    del header["encoder"]["hidden"]
+
+
+def wider(header, tensors):
+    header["encoder"]["hidden"] = 8
+
+
+def one_tensor_less(header, tensors):
+    del tensors["norm.weight"]
+
+
+def other_maker(header, tensors):
+    return {"made": "elsewhere"}
+
+
+def no_object(header, tensors):
+    return {"pcm3": "[1]"}
+
+
+def no_json(header, tensors):
+    return {"pcm3": "{"}
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (newer, "written by a newer pcm3 (format 99"),
+        (strange_setting, "damaged"),
+        (less_spec, "damaged"),
+        (wider, "has shape"),
+        (one_tensor_less, "norm.weight is missing"),
+        (other_maker, "not an encoder that pcm3 wrote"),
+        (no_object, "not an encoder that pcm3 wrote"),
+        (no_json, "not an encoder that pcm3 wrote"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_an_encoder_file_that_is_not_one_is_refused_with_its_name(tmp_path, change, told):
+    run, _ = saved(tmp_path)
+    rewritten(run, change)
+    with pytest.raises(CheckpointError) as caught:
+        load_encoder(tmp_path)
+    assert told in str(caught.value)
+    assert str(run.encoder) in str(caught.value)
+
+
+SPOILED_SPECS = [("hidden", -1), ("hidden", "wide"), ("layers", 2.5), ("joints", None), ("bodies", 0)]
+
+
+@pytest.mark.parametrize(("name", "value"), SPOILED_SPECS)
+def test_an_encoder_file_with_impossible_sizes_is_refused(cli, tmp_path, store_path, name, value):
+    run, _ = saved(tmp_path)
+    rewritten(run, lambda header, tensors: header["encoder"].update({name: value}))
+    found = cli("evaluate", "retrieval", "--model", tmp_path, "--store", store_path)
+    assert found.code == 2
+
+
+def test_a_path_that_holds_no_model_is_told_what_was_expected(tmp_path):
+    with pytest.raises(CheckpointError, match="but nothing is there"):
+        load_encoder(tmp_path / "none")
+    with pytest.raises(CheckpointError, match=r"expected a run folder with encoder\.safetensors, found none: pretrain"):
+        load_encoder(tmp_path)
+
+
+# Damage of any kind: what is read is either fine or a CheckpointError
+
+
+def damages(data, count, seed=0):
+    """Copies of a file's bytes: cut off at some place, with some bytes changed, or with a piece taken out."""
+    rng = random.Random(seed)
+    for number in range(count):
+        place = rng.randrange(len(data)) if number % 2 else rng.randrange(min(len(data), 2000))
+        kind = rng.choice(["cut", "flip", "hole", "zeros"])
+        if kind == "cut":
+            yield data[:place]
+        elif kind == "flip":
+            yield data[:place] + bytes([data[place] ^ (1 << rng.randrange(8))]) + data[place + 1 :]
+        elif kind == "hole":
+            yield data[:place] + data[place + rng.randrange(1, 50) :]
+        else:
+            yield data[:place] + bytes(len(data) - place)
+    yield b""
+    yield b"\n"
+    yield bytes(len(data))
+
+
+def refusal(load, *arguments):
+    """What the CheckpointError says; None where there was none."""
+    try:
+        load(*arguments)
+    except CheckpointError as error:
+        return str(error)
+    return None
+
+
+def test_a_damaged_encoder_file_is_read_or_refused(tmp_path):
+    run, _ = saved(tmp_path)
+    refused = 0
+    for data in list(damages(run.encoder.read_bytes(), 60)):
+        run.encoder.write_bytes(data)
+        told = refusal(load_encoder, tmp_path)
+        refused += told is not None
+        assert told is None or str(run.encoder) in told
+    assert refused > 30
+
+
+def test_a_damaged_checkpoint_is_read_or_refused(run_path):
+    run, refused = RunFolder(run_path), 0
+    for data in list(damages(run.checkpoint.read_bytes(), 60)):
+        run.checkpoint.write_bytes(data)
+        told = refusal(load_checkpoint, run)
+        refused += told is not None
+        assert told is None or (str(run.checkpoint) in told and "remove the folder or choose another --run" in told)
+    assert refused > 20
+
+
+def test_a_checkpoint_damaged_in_its_table_of_contents_is_read_or_refused(run_path):
+    run, rng = RunFolder(run_path), random.Random(1)
+    data = run.checkpoint.read_bytes()
+    end = data.index(b"PK\x07\x08")  # of the first file in the archive, the pickle
+    for _ in range(200):
+        place = rng.randrange(64, end)
+        run.checkpoint.write_bytes(data[:place] + bytes([rng.randrange(256)]) + data[place + 1 :])
+        with contextlib.suppress(CheckpointError):
+            load_checkpoint(run)
+
+
+def test_a_damaged_checkpoint_stops_the_run_in_one_line_and_touches_nothing(
+    cli, run_path, store_path, tiny_words, content
+):
+    file = run_path / "checkpoint.pt"
+    file.write_bytes(file.read_bytes()[:1000])
+    before = content(run_path)
+    found = cli("pretrain", store_path, "--run", run_path, *tiny_words(steps=20))
+    assert found.code == 2
+    assert one_line(found.err)
+    assert "checkpoint.pt: damaged" in found.err
+    after = content(run_path)
+    for name in ("checkpoint.pt", "encoder.safetensors", "metrics.jsonl", "encoder.json"):
+        assert after[name] == before[name]
+
+
+def test_a_checkpoint_of_a_newer_version_stops_the_run(cli, run_path, store_path, tiny_words, monkeypatch, content):
+    state = torch.load(run_path / "checkpoint.pt", weights_only=True)
+    torch.save(state | {"format": 99}, run_path / "checkpoint.pt")
+    before = content(run_path)
+    found = cli("pretrain", store_path, "--run", run_path, *tiny_words(steps=20))
+    assert found.code == 2
+    assert one_line(found.err)
+    assert "written by a newer pcm3 (format 99, this one reads up to 1): update pcm3" in found.err
+    assert content(run_path)["checkpoint.pt"] == before["checkpoint.pt"]
+
+
+def test_a_checkpoint_with_weights_of_another_width_stops_the_run(cli, run_path, store_path, tiny_words):
+    state = torch.load(run_path / "checkpoint.pt", weights_only=True)
+    state["method"]["encoder.norm.weight"] = torch.zeros(3)
+    torch.save(state, run_path / "checkpoint.pt")
+    found = cli("pretrain", store_path, "--run", run_path, *tiny_words(steps=20))
+    assert found.code == 2
+    assert one_line(found.err)
+    assert "does not fit the run's settings" in found.err
+
+
+@pytest.mark.parametrize("change", [{"step": None}, {"step": "7"}, {"optimiser": {}}, {"method": [1]}, {"format": "x"}])
+def test_a_checkpoint_with_other_parts_than_it_should_have_stops_the_run(cli, run_path, store_path, tiny_words, change):
+    state = torch.load(run_path / "checkpoint.pt", weights_only=True) | change
+    torch.save({name: part for name, part in state.items() if part is not None}, run_path / "checkpoint.pt")
+    found = cli("pretrain", store_path, "--run", run_path, *tiny_words(steps=20))
+    assert found.code == 2
+
+
+class Evil:
+    """What a pickle may hold: a call of anything with anything."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (Path(self.path),)
+
+
+def test_no_file_is_ever_unpickled_into_code(tmp_path, run_path):
+    proof = tmp_path / "proof"
+    for file in (tmp_path / "model.pt", run_path / "checkpoint.pt"):
+        torch.save({"format": 1, "state_dict": Evil(str(proof))}, file)
+    plain = tmp_path / "plain.pt"
+    plain.write_bytes(pickle.dumps(Evil(str(proof)), protocol=2))
+    for path in (tmp_path / "model.pt", plain):
+        with pytest.raises(CheckpointError):
+            load_encoder(path)
+    with pytest.raises(CheckpointError):
+        load_checkpoint(RunFolder(run_path))
+    assert not proof.exists()
+
+
+def test_a_checkpoint_is_read_as_it_was_written(tmp_path):
+    run = RunFolder(tmp_path)
+    assert load_checkpoint(run) is None
+    state = {"step": 3, "seconds": 1.5, "method": {"a": torch.randn(3)}, "optimiser": {"state": {0: torch.ones(2)}}}
+    save_checkpoint(run, state)
+    read = load_checkpoint(run)
+    torch.testing.assert_close(read, state | {"format": checkpoint.FORMAT}, rtol=0, atol=0)
+
+
+# The authors' files
+
+
+class Released(nn.Module):
+    """The authors' encoder, as far as its state and its arithmetic: one bidirectional GRU stepped frame by frame."""
+
+    def __init__(self, hidden, layers):
+        super().__init__()
+        self.input_norm = nn.BatchNorm1d(150)
+        self.encoder = nn.Module()
+        self.encoder.gru = nn.GRU(150, hidden, layers, batch_first=True, bidirectional=True)
+
+    def forward(self, clips):
+        flat = clips.permute(0, 1, 3, 4, 2).flatten(2)  # (B, T, V·C·M)
+        flat = self.input_norm(flat.flatten(0, 1)).view_as(flat)
+        state = None
+        for frame in flat.split(1, dim=1):
+            out, state = self.encoder.gru(frame, state)
+        return out[:, 0]
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_the_released_weights_compute_here_what_they_compute_stepped_frame_by_frame(tmp_path, wrapped):
+    torch.manual_seed(0)
+    released = Released(6, 3)
+    with torch.no_grad():
+        released.input_norm.running_mean.uniform_(-0.1, 0.1)
+        released.input_norm.running_var.uniform_(0.5, 2)
+        released.input_norm.weight.uniform_(0.5, 2)
+    prefix = "module.encoder_q." if wrapped else "encoder_q."
+    state = {prefix + name: tensor for name, tensor in released.state_dict().items()}
+    state["encoder_k.fc.weight"] = torch.zeros(2)
+    torch.save({"epoch": 451, "state_dict": state} if wrapped else state, tmp_path / "released.pth.tar")
+    encoder, spec = load_encoder(tmp_path / "released.pth.tar")
+    clips = torch.randn(5, 12, 2, 25, 3)
+    with torch.no_grad():
+        torch.testing.assert_close(encoder.clip(clips), released.eval()(clips), rtol=1e-5, atol=1e-6)
+    assert (spec.layout, spec.bodies, spec.hidden, spec.layers, spec.finished) == ("kinect_v2", 2, 6, 3, True)
+    assert spec.step == (451 if wrapped else 0)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [torch.zeros(2)],
+        torch.zeros(2),
+        {"state_dict": [1]},
+        {"encoder_q.encoder.gru.weight_ih_l0": torch.zeros(5, 7)},
+        {"encoder_q.encoder.gru.weight_ih_l0": torch.zeros(12, 150)},
+        {"weight": torch.zeros(2)},
+        {},
+        {1: torch.zeros(2)},
+        {"encoder_q.encoder.gru.weight_ih_l0": "wide"},
+        {"encoder_q.encoder.gru.weight_ih_l0": torch.zeros(0, 0)},
+    ],
+    ids=["list", "tensor", "state of list", "sizes", "only one", "others", "nothing", "numbers", "text", "empty"],
+)
+def test_a_torch_file_with_something_else_in_it_is_refused(tmp_path, content):
+    torch.save(content, tmp_path / "file.pt")
+    with pytest.raises(CheckpointError, match=r"file\.pt|released"):
+        load_encoder(tmp_path / "file.pt")

@@ -1,0 +1,124 @@
+import json
+import re
+
+import matplotlib.image
+import numpy as np
+import pytest
+
+from pcm3 import demo as module
+from pcm3.data.store import ClipStore
+from pcm3.demo import demo
+from pcm3.tasks.linear import LinearSettings
+
+SIMULATION = {"subjects": 4, "repetitions": 1, "cameras": 3, "actions": 3, "seed": 0}
+
+
+@pytest.fixture(scope="module")
+def made(tiny, tmp_path_factory):
+    """The folder of the smallest demo there is, what it gave and what it said."""
+    folder, said = tmp_path_factory.mktemp("demo") / "new" / "demo", []
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(LinearSettings, "__init__", quick_head)
+        patched.setattr(module.pictures, "feature_map", feature_map)
+        told = demo(folder, tiny(protocol="xsub"), said.append, **SIMULATION)
+    return folder, told, said
+
+
+real_head = LinearSettings.__init__
+
+
+def quick_head(self, epochs=3, **more):
+    real_head(self, epochs=epochs, **more)
+
+
+draw_feature_map = module.pictures.feature_map
+
+
+def feature_map(panels, *rest):
+    """The picture asks for float64 and t-SNE gives float32 (see the test below)."""
+    draw_feature_map({name: points.astype(np.float64) for name, points in panels.items()}, *rest)
+
+
+@pytest.mark.xfail(strict=True, reason="annotated as float64; the types are checked in these tests")
+def test_the_feature_map_takes_what_t_sne_gives(tmp_path):
+    points = np.random.default_rng(0).normal(size=(4, 2)).astype(np.float32)
+    draw_feature_map({"one": points}, np.array([0, 0, 1, 1]), ["a", "b"], tmp_path / "map.png")
+
+
+def test_the_demo_goes_the_whole_way_and_leaves_every_file(made):
+    folder, told, said = made
+    assert [line[:3] for line in said] == ["1/5", "2/5", "3/5", "4/5", "5/5"]
+    assert len(list((folder / "raw").glob("*.skeleton"))) == 4 * 3 * 3
+    store = ClipStore.open(folder / "store")
+    assert len(store) == 36
+    assert told["pretrain"]["steps"] == 10
+    assert told["report"] == str(folder / "report.html")
+    for picture in ("actions", "accuracy", "features"):
+        assert matplotlib.image.imread(folder / "pictures" / f"{picture}.png").shape[0] > 100
+    assert not [path for path in folder.iterdir() if "partial" in path.name]
+
+
+def test_every_figure_of_the_demo_is_told_three_times_alike(made):
+    folder, told, _ = made
+    page = (folder / "report.html").read_text()
+    assert told["tasks"]
+    for task, result in told["tasks"].items():
+        held = json.loads((folder / "run" / "results" / f"{task}-xsub.json").read_text())
+        assert {name: held[name] for name in result} == result
+        for row in result["rows"]:
+            spread = "" if row["top1_sd"] is None else f" ± {row['top1_sd']:.1f}"
+            assert f"<td>{row['name']}</td><td>{row['top1']:.1f}{spread}</td>" in page
+
+
+def test_the_page_of_the_demo_can_be_mailed(made):
+    page = (made[0] / "report.html").read_text()
+    assert "http://" not in page
+    assert "https://" not in page
+    sources = re.findall(r'src="([^"]*)', page)
+    assert len(sources) == 5
+    assert all(source.startswith("data:image/png;base64,") for source in sources)
+
+
+def test_the_demo_again_makes_nothing_twice(made, tiny, trace, monkeypatch):
+    folder, told, _ = made
+    weights = trace(folder / "run")
+    raw = {path: path.stat().st_mtime_ns for path in (folder / "raw").iterdir()}
+
+    def fail(*_, **__):
+        raise AssertionError("made again")
+
+    monkeypatch.setattr(module, "simulate", fail)
+    monkeypatch.setattr(module, "import_recordings", fail)
+    monkeypatch.setattr(LinearSettings, "__init__", quick_head)
+    monkeypatch.setattr(module.pictures, "feature_map", feature_map)
+    again = demo(folder, tiny(protocol="xsub"), lambda line: None, **SIMULATION)
+    trace(folder / "run").assert_equals(weights)
+    assert raw == {path: path.stat().st_mtime_ns for path in (folder / "raw").iterdir()}
+    assert {task: result["rows"] for task, result in again["tasks"].items()} == {
+        task: result["rows"] for task, result in told["tasks"].items()
+    }
+
+
+def test_a_demo_stopped_while_simulating_begins_that_step_again(tiny, tmp_path, monkeypatch):
+    def stop(folder, **_):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "half").write_text("")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "simulate", stop)
+        with pytest.raises(KeyboardInterrupt):
+            demo(tmp_path / "demo", tiny(protocol="xsub"), lambda line: None, **SIMULATION)
+    assert not (tmp_path / "demo" / "raw").exists()
+
+    class EnoughError(Exception):
+        pass
+
+    def enough(kind, raw, store):
+        assert not (raw / "half").exists()
+        assert len(list(raw.glob("*.skeleton"))) == 36
+        raise EnoughError
+
+    monkeypatch.setattr(module, "import_recordings", enough)
+    with pytest.raises(EnoughError):
+        demo(tmp_path / "demo", tiny(protocol="xsub"), lambda line: None, **SIMULATION)

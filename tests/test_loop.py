@@ -1,0 +1,292 @@
+import contextlib
+import json
+import math
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from pcm3 import loop
+from pcm3.errors import RunFailed
+from pcm3.loop import BatchOrder, Budget, Metrics, Schedule, generator_for
+
+sizes = st.integers(2, 40).flatmap(lambda batch: st.tuples(st.integers(batch, 300), st.just(batch)))
+
+
+# Which clips a step sees
+
+
+@given(sizes, st.integers(0, 2**31), st.integers(0, 5))
+def test_an_epoch_shows_each_clip_once_and_drops_the_last_partial_batch(size, seed, epoch):
+    clips, batch = size
+    order = BatchOrder(clips, batch, seed)
+    steps = range(epoch * order.steps_per_epoch, (epoch + 1) * order.steps_per_epoch)
+    seen = np.concatenate([order.at(step) for step in steps])
+    assert len(np.unique(seen)) == len(seen) == clips - clips % batch
+    assert seen.min() >= 0
+    assert seen.max() < clips
+    assert all(len(order.at(step)) == batch for step in steps)
+
+
+@given(sizes, st.integers(0, 2**31), st.lists(st.integers(0, 100), min_size=1, max_size=8))
+def test_a_batch_is_a_function_of_seed_and_step_alone(size, seed, steps):
+    used = BatchOrder(*size, seed)
+    for step in steps:  # in any order, asked before or not
+        np.testing.assert_array_equal(used.at(step), BatchOrder(*size, seed).at(step))
+
+
+@given(st.integers(1, 4), st.integers(1, 6), st.integers(0, 30), st.integers(0, 1000))
+def test_ranks_part_the_batch_between_them(ranks, share, step, seed):
+    order = BatchOrder(3 * ranks * share + 1, ranks * share, seed)
+    parts = [order.at(step, rank, ranks) for rank in range(ranks)]
+    assert {len(part) for part in parts} == {share}
+    assert sorted(np.concatenate(parts)) == sorted(order.at(step))
+
+
+def test_epochs_and_seeds_are_shuffled_differently():
+    order = BatchOrder(100, 50, seed=0)
+    first, second = (np.concatenate([order.at(epoch * 2 + half) for half in (0, 1)]) for epoch in (0, 1))
+    assert (first != second).any()
+    assert (order.at(0) != BatchOrder(100, 50, seed=1).at(0)).any()
+
+
+def test_clips_that_one_epoch_drops_are_seen_in_others():
+    order = BatchOrder(19, 10, seed=0)
+    assert len(np.unique(np.concatenate([order.at(step) for step in range(30)]))) == 19
+
+
+@given(st.tuples(*[st.integers(0, 10**6)] * 3), st.tuples(*[st.integers(0, 10**6)] * 3))
+def test_the_generator_of_a_step_is_a_function_of_seed_step_and_rank(one, other):
+    first = torch.rand(4, generator=generator_for(*one, torch.device("cpu")))
+    again = torch.rand(4, generator=generator_for(*other, torch.device("cpu")))
+    assert torch.equal(first, again) == (one == other)
+
+
+# The learning rate
+
+
+def test_the_step_schedule_divides_by_ten_after_each_drop_epoch():
+    schedule = Schedule("step", 0.2, (2, 5), steps_per_epoch=3, total_steps=30)
+    expected = [0.2] * 6 + [0.02] * 9 + [0.002] * 15
+    assert [schedule.at(step) for step in range(30)] == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_cosine_schedule_goes_from_the_rate_to_zero_and_stays_there():
+    schedule = Schedule("cosine", 0.4, (), steps_per_epoch=3, total_steps=100)
+    assert schedule.at(0) == 0.4
+    assert schedule.at(50) == pytest.approx(0.2)
+    assert schedule.at(25) == pytest.approx(0.4 * math.cos(math.pi / 8) ** 2)
+    assert schedule.at(100) == schedule.at(130) == pytest.approx(0, abs=1e-15)
+    rates = [schedule.at(step) for step in range(101)]
+    assert rates == sorted(rates, reverse=True)
+
+
+def test_the_constant_schedule_is_constant():
+    schedule = Schedule("constant", 0.3, (1,), steps_per_epoch=2, total_steps=9)
+    assert {schedule.at(step) for step in range(20)} == {0.3}
+
+
+# The metrics file
+
+
+def terms(**values):
+    return {name: torch.tensor(float(value)) for name, value in values.items()}
+
+
+def lines_of(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_a_line_of_the_metrics_holds_the_means_since_the_line_before(tmp_path):
+    metrics = Metrics(tmp_path / "m", 0)
+    for step, loss in ((1, 2), (2, 4)):
+        metrics.add(step, terms(loss=loss, part=10 * loss))
+    assert metrics.flush(lr=0.5) == {"step": 2, "lr": 0.5, "loss": 3, "part": 30}
+    metrics.add(3, terms(loss=8, part=1))
+    metrics.flush(lr=0.25)
+    assert metrics.flush() == {}, "nothing new is no line"
+    metrics.close()
+    assert [(line["step"], line["loss"], line["lr"]) for line in lines_of(tmp_path / "m")] == [
+        (2, 3, 0.5),
+        (3, 8, 0.25),
+    ]
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_a_term_that_is_not_finite_stops_with_its_step_and_all_terms(tmp_path, bad):
+    metrics = Metrics(tmp_path / "m", 0)
+    metrics.add(11, terms(loss=1, prediction=0.25))
+    metrics.add(12, terms(loss=2, prediction=bad))
+    metrics.add(13, terms(loss=bad, prediction=bad))
+    with pytest.raises(RunFailed, match=r"not finite at step 12: loss 2, prediction (nan|-?inf)\.") as caught:
+        metrics.flush()
+    metrics.close()
+    assert "\n" not in str(caught.value)
+    assert (tmp_path / "m").read_text() == ""
+
+
+def test_lines_after_the_checkpoint_are_forgotten_and_a_cut_line_too(tmp_path):
+    path = tmp_path / "m"
+    whole = [json.dumps({"step": step, "loss": 1.5}) + "\n" for step in (5, 10, 15)]
+    path.write_text("".join(whole) + '{"step": 20, "lo')
+    Metrics(path, 10).close()
+    assert path.read_text() == "".join(whole[:2])
+
+
+def test_a_metrics_file_that_ends_without_a_line_break_does_not_grow_a_broken_line(tmp_path):
+    path = tmp_path / "m"
+    path.write_text('{"step": 5, "loss": 1.0}\n{"step": 10, "loss": 1.0}')
+    metrics = Metrics(path, 5)
+    metrics.add(10, terms(loss=2))
+    metrics.flush()
+    metrics.close()
+    assert lines_of(path) == [{"step": 5, "loss": 1.0}, {"step": 10, "loss": 2.0}]
+
+
+def test_metrics_survive_a_process_that_dies_while_it_repairs_them(tmp_path, monkeypatch):
+    path = tmp_path / "m"
+    text = '{"step": 5, "loss": 1.0}\n{"step": 10, "loss": 1.0}\n'
+    path.write_text(text)
+
+    def die(self, *_, **__):
+        self.open("w").close()  # what a write does first to the file that it is about to fill
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_text", die)
+        with contextlib.suppress(KeyboardInterrupt):
+            Metrics(path, 10).close()
+    Metrics(path, 10).close()
+    assert path.read_text() == text
+
+
+# The loop, with the smallest method there is
+
+
+class Toy(nn.Module):
+    """Draws a number towards the clips' numbers; remembers all that the loop did."""
+
+    def __init__(self, bad_at=None):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(()))
+        self.pushed, self.modes, self.bad_at = [], [], bad_at
+        self.queue = SimpleNamespace(push=self.pushed.append)
+
+    def forward(self, views, generator):
+        self.modes.append(self.training)
+        noise = torch.rand((), generator=generator)
+        loss = (self.weight - views.double().mean() - noise).square().float()
+        if len(self.pushed) + 1 == self.bad_at:
+            loss = loss * math.nan
+        return SimpleNamespace(loss=loss, terms={"plain": loss.detach()}, keys=views.float().unsqueeze(1))
+
+
+FABRIC = SimpleNamespace(device=torch.device("cpu"), global_rank=0, world_size=1, backward=lambda loss: loss.backward())
+
+
+def run_toy(path, toy, steps, *, first=0, seed=0, checkpoint_steps=5, lr="constant", seconds=math.inf):
+    saved, shown, rates = [], [], []
+    optimiser = torch.optim.SGD(toy.parameters(), 123.0)
+
+    def draw(numbers, generator):
+        rates.append(optimiser.param_groups[0]["lr"])
+        return numbers
+
+    metrics = Metrics(path, first)
+    order = BatchOrder(19, 4, seed)
+    try:
+        done, spent = loop.train(
+            FABRIC,
+            toy,
+            optimiser,
+            draw=draw,
+            order=order,
+            schedule=Schedule(lr, 0.1, (2,), order.steps_per_epoch, steps),
+            budget=Budget(steps, seconds),
+            seed=seed,
+            first_step=first,
+            seconds_before=100.0 if first else 0.0,
+            checkpoint_steps=checkpoint_steps,
+            save=lambda step, seconds: saved.append((step, toy.weight.item())),
+            metrics=metrics,
+            show=lambda step, line: shown.append((step, line)),
+        )
+    finally:
+        metrics.close()
+        toy.saved = saved
+    return SimpleNamespace(done=done, spent=spent, saved=saved, shown=shown, rates=rates, order=order)
+
+
+def test_the_loop_trains_every_step_saves_at_the_checkpoints_and_pushes_every_key(tmp_path):
+    toy = Toy().eval()
+    found = run_toy(tmp_path / "m", toy, 23)
+    assert found.done == 23
+    assert [step for step, _ in found.saved] == [5, 10, 15, 20]
+    assert [step for step, line in found.shown if line] == [5, 10, 15, 20, 23]
+    assert [line["step"] for line in lines_of(tmp_path / "m")] == [5, 10, 15, 20, 23]
+    assert all(toy.modes), "an encoder that comes in eval mode is trained in train mode"
+    assert [keys.flatten().tolist() for keys in toy.pushed] == [found.order.at(step).tolist() for step in range(23)]
+
+
+def test_each_step_has_the_rate_of_the_schedule_and_the_metrics_tell_it(tmp_path):
+    found = run_toy(tmp_path / "m", Toy(), 12, lr="step")
+    assert found.rates == pytest.approx([0.1] * 8 + [0.01] * 4)
+    assert [line["lr"] for line in lines_of(tmp_path / "m")] == pytest.approx([0.1, 0.01, 0.01])
+    assert [line["epoch"] for line in lines_of(tmp_path / "m")] == [5 / 4, 10 / 4, 12 / 4]
+
+
+@pytest.mark.parametrize("stop", [1, 5, 7, 10, 19])
+def test_a_loop_stopped_at_any_step_and_gone_on_with_is_the_loop_not_stopped(tmp_path, stop):
+    whole = Toy()
+    run_toy(tmp_path / "whole", whole, 20)
+    parts = Toy()
+    run_toy(tmp_path / "parts", parts, stop)
+    run_toy(tmp_path / "parts", parts, 20, first=stop)
+    assert torch.equal(whole.weight, parts.weight)
+    for one, other in zip(whole.pushed, parts.pushed, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_the_loop_stops_when_its_time_is_spent_and_counts_the_time_before(tmp_path):
+    assert run_toy(tmp_path / "m", Toy(), 20, seconds=0).done == 0
+    resumed = run_toy(tmp_path / "m", Toy(), 20, first=7, seconds=100.0)
+    assert resumed.done == 7
+    assert 100 <= resumed.spent < 110
+
+
+@pytest.mark.parametrize("bad_at", [1, 5, 7, 10, 13])
+def test_no_checkpoint_is_written_from_a_loss_that_is_not_finite_on(tmp_path, bad_at):
+    toy = Toy(bad_at)
+    with pytest.raises(RunFailed, match=f"step {bad_at}:"):
+        run_toy(tmp_path / "m", toy, 13)
+    assert [step for step, _ in toy.saved] == [step for step in (5, 10) if step < bad_at]
+    assert all(math.isfinite(weight) for _, weight in toy.saved)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 25), st.integers(1, 12))
+def test_between_two_checkpoints_the_metrics_do_not_depend_on_where_a_run_was_killed(steps, checkpoint_steps):
+    # The lines between two checkpoints are the same for a run that began at the first of them: nothing of the
+    # loop's own (counters, waiting terms) lives across a checkpoint.
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        whole, again = Path(folder) / "whole", Path(folder) / "again"
+        toy = Toy()
+        found = run_toy(whole, toy, steps, checkpoint_steps=checkpoint_steps)
+        for step, weight in found.saved:
+            again.write_text(whole.read_text())
+            second = Toy()
+            with torch.no_grad():
+                second.weight.fill_(weight)
+            run_toy(again, second, steps, first=step, checkpoint_steps=checkpoint_steps)
+            strip = [
+                [{k: v for k, v in line.items() if k != "seconds"} for line in lines_of(p)] for p in (whole, again)
+            ]
+            assert strip[0] == strip[1]
+            assert torch.equal(toy.weight, second.weight)

@@ -1,0 +1,258 @@
+import base64
+import json
+import math
+import re
+import statistics
+from html.parser import HTMLParser
+
+import matplotlib.image
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pcm3.checkpoint import load_encoder
+from pcm3.report import pictures
+from pcm3.report.page import write_page
+from pcm3.report.results import write_evaluation
+from pcm3.report.tables import markdown_table, mean_and_spread, mean_of, spread_of, text_table
+from pcm3.skeleton import load_layout
+from pcm3.tasks.evaluate import evaluate
+from pcm3.tasks.linear import LinearSettings
+
+figures = st.lists(st.floats(0, 100), min_size=2, max_size=9)
+
+
+def pixels(path):
+    """The picture, which must be a PNG that opens: (height, width, channels) in 0…1, not all of one colour."""
+    assert path.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+    image = matplotlib.image.imread(path)
+    assert image.ndim == 3
+    assert 100 < image.shape[0] < 4000
+    assert 100 < image.shape[1] < 4000
+    assert image[..., :3].std() > 0.005
+    return image
+
+
+def shows(image, colour):
+    """Whether any pixel has about this colour (#rrggbb)."""
+    wanted = np.array([int(colour[place : place + 2], 16) for place in (1, 3, 5)]) / 255
+    return bool((np.abs(image[..., :3] - wanted) < 0.05).all(axis=2).any())
+
+
+# Tables
+
+
+@given(figures)
+def test_means_and_spreads_are_those_of_the_statistics_module(values):
+    assert mean_of(values) == pytest.approx(statistics.mean(values), abs=1e-9)
+    assert spread_of(values) == pytest.approx(statistics.stdev(values), abs=1e-6)
+
+
+def test_a_spread_needs_two_values():
+    assert spread_of([3.0]) is None
+    assert mean_and_spread([87.25]) == "87.2"
+    assert mean_and_spread([1.0, 2.0, 3.0]) == "2.0 ± 1.0"
+    assert mean_and_spread([1.0, 2.0], digits=3) == "1.500 ± 0.707"
+
+
+def test_a_text_table_has_aligned_columns_with_numbers_to_the_right():
+    table = text_table(["name", "clips", "share"], [["walk", 12345, 0.5], ["jump high", 7, None]])
+    assert table.split("\n") == [
+        "name        clips  share",
+        "---------  ------  -----",
+        "walk       12,345    0.5",
+        "jump high       7",
+    ]
+
+
+def test_a_markdown_table_has_as_many_cells_in_every_line():
+    lines = markdown_table(["", "top-1 %"], [["pretrained", "90.0 ± 1.0"], ["raw", 7]]).split("\n")
+    assert lines == ["|  | top-1 % |", "| --- | --- |", "| pretrained | 90.0 ± 1.0 |", "| raw | 7 |"]
+
+
+def test_a_table_without_rows_is_its_header():
+    assert text_table(["a", "b"], []).split("\n")[0] == "a  b"
+
+
+# Results
+
+
+@pytest.fixture(scope="module")
+def evaluation(finished_path, store_path):
+    from pcm3.data.store import ClipStore
+
+    store = ClipStore.open(store_path)
+    head = LinearSettings(epochs=2)
+    return evaluate("linear-cached", [finished_path], store, "xview", head, seeds=2, device="cpu"), store
+
+
+def test_results_are_written_as_json_markdown_and_a_picture(evaluation, tmp_path):
+    found, store = evaluation
+    data, text, picture = write_evaluation(found, store, tmp_path / "new" / "folder")
+    assert [path.name for path in (data, text, picture)] == [
+        "linear-cached-xview.json",
+        "linear-cached-xview.md",
+        "linear-cached-xview-confusion.png",
+    ]
+    read = json.loads(data.read_text())
+    assert read == found.to_dict() | {"store": {"kind": "npz", "clips": 24, "checksum": store.checksum}}
+    for row in read["rows"]:
+        line = next(line for line in text.read_text().split("\n") if line.startswith(f"| {row['name']} |"))
+        assert f"| {row['top1']:.1f} ± {row['top1_sd']:.1f} |" in line
+        assert f"| {row['best_on_test']:.1f} ± " in line
+    assert f"Note: {read['notes'][0]}" in text.read_text()
+    assert "16 training clips, 8 test clips" in text.read_text()
+    pixels(picture)
+
+
+def test_results_written_again_take_the_place_of_the_old(evaluation, tmp_path, content):
+    found, store = evaluation
+    write_evaluation(found, store, tmp_path)
+    before = content(tmp_path)
+    write_evaluation(found, store, tmp_path)
+    assert content(tmp_path) == before
+
+
+# Pictures
+
+
+def test_a_confusion_matrix_shows_only_classes_with_clips_and_names_others_by_number(tmp_path):
+    names = [f"class {number}" for number in range(60)]
+    target, predicted = np.array([0, 0, 7, 7, 59]), np.array([0, 7, 7, 7, 61])
+    with pytest.MonkeyPatch.context() as patched:
+        drawn = []
+        save = pictures._save
+        patched.setattr(pictures, "_save", lambda figure, path: (drawn.append(figure), save(figure, path)))
+        pictures.confusion_matrix(target, predicted, names, tmp_path / "few.png", "title")
+    axes = drawn[0].axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["class 0", "class 7", "class 59", "61"]
+    share = axes.images[0].get_array()
+    np.testing.assert_allclose(share, [[50, 50, 0, 0], [0, 100, 0, 0], [0, 0, 0, 100], [0, 0, 0, 0]])
+    pixels(tmp_path / "few.png")
+
+
+@pytest.mark.parametrize("classes", [1, 2, 40, 41, 120])
+def test_a_confusion_matrix_of_any_number_of_classes_can_be_drawn(tmp_path, classes):
+    label = np.arange(classes)
+    path = tmp_path / "below" / "matrix.png"
+    pictures.confusion_matrix(label, np.roll(label, 1), [str(number) for number in label], path, "title")
+    pixels(path)
+
+
+def metrics_file(tmp_path, lines):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def test_the_loss_curve_has_a_panel_for_each_kind_of_term(tmp_path):
+    terms = {"loss": 3.0, "contrast/intra": 1.0, "contrast/mask": 2.0, "prediction": 0.1, "lr": 1, "epoch": 1}
+    lines = [{"step": 10 * step} | terms for step in (1, 2, 3)]
+    pictures.loss_curve(metrics_file(tmp_path, lines), tmp_path / "loss.png")
+    three = pixels(tmp_path / "loss.png")
+    pictures.loss_curve(metrics_file(tmp_path, [{"step": 1, "loss": 1.0}]), tmp_path / "one.png")
+    one = pixels(tmp_path / "one.png")
+    assert three.shape[1] == pytest.approx(3 * one.shape[1], rel=0.02)
+
+
+def test_a_run_without_metrics_has_no_loss_curve(tmp_path):
+    pictures.loss_curve(metrics_file(tmp_path, []), tmp_path / "loss.png")
+    assert not (tmp_path / "loss.png").exists()
+
+
+def test_bars_show_every_row_of_every_task(tmp_path):
+    rows = {"pretrained": [80.0, 82.0], "untrained encoder": [40.0], "raw coordinates": [50.0, 51.0, 52.0]}
+    pictures.bars({"linear": rows, "retrieval": rows}, tmp_path / "bars.png", "top-1 %", "title")
+    image = pixels(tmp_path / "bars.png")
+    assert all(shows(image, colour) for colour in (pictures.TRAINED, pictures.PALE, pictures.OTHER))
+
+
+def test_a_feature_map_has_a_panel_for_each_encoder(tmp_path):
+    points = np.random.default_rng(0).normal(size=(12, 2))
+    label = np.arange(12) % 3 * 2
+    panels = {"untrained": points, "pretrained": points + label[:, None]}
+    pictures.feature_map(panels, label, [f"class {number}" for number in range(5)], tmp_path / "map.png")
+    image = pixels(tmp_path / "map.png")
+    assert image.shape[1] > image.shape[0]
+
+
+@pytest.mark.parametrize("name", ["kinect_v2", "kinect_v1"])
+def test_skeleton_strips_draw_bodies_of_any_layout_and_leave_absent_ones_out(tmp_path, name):
+    layout = load_layout(name)
+    rng = np.random.default_rng(1)
+    clip = np.zeros((30, 2, len(layout.joints), 3))
+    clip[:, 0] = rng.normal(scale=0.4, size=(len(layout.joints), 3))
+    pictures.skeleton_strips({"one": clip, "with a long name": clip + 1e-3}, layout, tmp_path / "strip.png")
+    image = pixels(tmp_path / "strip.png")
+    assert shows(image, pictures.PART_COLOURS[1])
+
+
+@pytest.mark.parametrize(
+    "seen", [10, 1, pytest.param(0, marks=pytest.mark.xfail(strict=True, reason="a clip of nobody has no extent"))]
+)
+def test_skeleton_strips_bear_frames_in_which_nobody_is_seen(tmp_path, seen):
+    layout = load_layout("kinect_v2")
+    clip = np.random.default_rng(1).normal(scale=0.4, size=(30, 2, 25, 3))
+    clip[seen:] = 0
+    pictures.skeleton_strips({"gone": clip}, layout, tmp_path / "strip.png")
+    pixels(tmp_path / "strip.png")
+
+
+# The page
+
+
+class Page(HTMLParser):
+    """What a browser would load, and the text of cells."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.sources, self.tags, self.cells = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.sources += [value for name, value in attributes if name in ("src", "href")]
+
+    def handle_data(self, data):
+        if self.tags and self.tags[-1] in ("td", "th"):
+            self.cells.append(data)
+
+
+def test_the_page_holds_all_that_it_shows(tmp_path):
+    picture = tmp_path / "bars.png"
+    pictures.bars({"linear": {"pretrained": [80.0, 82.0]}}, picture, "%", "title")
+    table = (("", "top-1 %"), [["pretrained <b>", "81.0 ± 1.4"]])
+    sections = [
+        ("First & last", "a < b", [picture, tmp_path / "is not there.png"], table),
+        ("Second", "text", [], None),
+    ]
+    write_page(tmp_path / "page.html", "Title & all", sections)
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    page = Page(text)
+    assert "http://" not in text
+    assert "https://" not in text
+    (source,) = page.sources
+    assert base64.b64decode(source.removeprefix("data:image/png;base64,")) == picture.read_bytes()
+    assert "script" not in page.tags
+    assert "link" not in page.tags
+    assert "<title>Title &amp; all</title>" in text
+    assert "<h2>First &amp; last</h2>" in text
+    assert "<p>a &lt; b</p>" in text
+    assert "<td>pretrained &lt;b&gt;</td><td>81.0 ± 1.4</td>" in text
+    assert not re.search(r"url\(|@import", text)
+
+
+def test_what_a_table_shows_is_what_json_holds(evaluation):
+    found, _ = evaluation
+    for shown, row in zip(found.table(), found.to_dict()["rows"], strict=True):
+        mean, _, spread = shown[1].partition(" ± ")
+        assert float(mean) == pytest.approx(row["top1"], abs=0.051)
+        assert float(spread) == pytest.approx(row["top1_sd"], abs=0.051)
+        assert math.isfinite(row["best_on_test"])
+
+
+def test_the_loss_curve_of_a_real_run_can_be_drawn(finished_path, tmp_path):
+    pictures.loss_curve(finished_path / "metrics.jsonl", tmp_path / "loss.png")
+    pixels(tmp_path / "loss.png")
+    assert load_encoder(finished_path)[1].step == 10

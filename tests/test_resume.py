@@ -1,0 +1,169 @@
+"""A run that was stopped, killed or crashed at any moment and gone on with has the bits of one that was not."""
+
+import multiprocessing
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from pcm3.cli import main
+from pcm3.pretrain import pretrain
+
+STEPS, CHECKPOINT_STEPS = 20, 5
+COMMAND = Path(sys.executable).with_name("pcm3")
+
+
+@pytest.fixture(scope="module")
+def whole(store_path, tiny, trace, tmp_path_factory):
+    """The trace of the run that nothing happened to."""
+    from pcm3.data.store import ClipStore
+
+    path = tmp_path_factory.mktemp("whole") / "run"
+    pretrain(ClipStore.open(store_path), path, tiny(steps=STEPS), progress=False)
+    return trace(path)
+
+
+@pytest.mark.parametrize("stop", [1, 5, 7, 10, 19])
+def test_a_run_stopped_after_some_steps_and_gone_on_with_is_the_run_not_stopped(
+    whole, store, tiny, trace, tmp_path, stop
+):
+    pretrain(store, tmp_path, tiny(steps=stop), progress=False)
+    pretrain(store, tmp_path, tiny(steps=STEPS), progress=False)
+    parts = trace(tmp_path)
+    torch.testing.assert_close(parts.state, whole.state, rtol=0, atol=0)
+    assert parts.encoder == whole.encoder
+    if stop % CHECKPOINT_STEPS == 0:  # elsewhere the first run's last line stands where the other has none
+        assert parts.metrics == whole.metrics
+
+
+def test_a_run_stopped_many_times_is_the_run_not_stopped(whole, store, tiny, trace, tmp_path):
+    for stop in (2, 3, 5, 6, 11, 15, STEPS):
+        pretrain(store, tmp_path, tiny(steps=stop), progress=False)
+    torch.testing.assert_close(trace(tmp_path).state, whole.state, rtol=0, atol=0)
+    assert trace(tmp_path).encoder == whole.encoder
+
+
+def test_a_run_of_epochs_gone_on_with_in_steps_is_the_same_run(whole, store, tiny, trace, tmp_path):
+    settings = tiny(steps=None, epochs=5)  # of two steps
+    pretrain(store, tmp_path, settings, progress=False)
+    pretrain(store, tmp_path, tiny(steps=STEPS, epochs=5), progress=False)
+    trace(tmp_path).assert_equals(whole)
+
+
+def test_more_checkpoints_change_no_weight(whole, store, tiny, trace, tmp_path):
+    pretrain(store, tmp_path, tiny(steps=STEPS, checkpoint_steps=3), progress=False)
+    torch.testing.assert_close(trace(tmp_path).state, whole.state, rtol=0, atol=0)
+
+
+class Crashed(BaseException):
+    """The process is gone: nothing but `finally` runs."""
+
+
+@pytest.mark.parametrize("file", [2, 3, 4, 5, 6, 10, 12, 13, 15, 16, 17])
+def test_a_run_that_crashed_before_the_renaming_of_any_file_is_the_run_that_did_not(
+    whole, store, tiny, trace, tmp_path, monkeypatch, file
+):
+    # settings, environment; four times checkpoint, encoder, its summary; the same at the end: 17 files.
+    rename, renamed = Path.replace, []
+
+    def crash(self, target):
+        renamed.append(target)
+        if len(renamed) == file:
+            raise Crashed
+        return rename(self, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", crash)
+        with pytest.raises(Crashed):
+            pretrain(store, tmp_path, tiny(steps=STEPS), progress=False)
+    pretrain(store, tmp_path, tiny(steps=STEPS), progress=False)
+    trace(tmp_path).assert_equals(whole)
+    assert not list(tmp_path.glob(".*.partial"))
+
+
+def test_what_a_killed_process_left_half_written_harms_nothing(whole, store, tiny, trace, tmp_path):
+    pretrain(store, tmp_path, tiny(steps=10), progress=False)
+    for name in ("checkpoint.pt", "encoder.safetensors", "encoder.json", "settings.json"):
+        (tmp_path / f".{name}.partial").write_bytes(b"half of")
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 15, "epoch": 7.5, "lo')
+    pretrain(store, tmp_path, tiny(steps=STEPS), progress=False)
+    trace(tmp_path).assert_equals(whole)
+
+
+# The real thing: processes and SIGKILL
+
+
+def wait_for(happened, process, alive, seconds=60):
+    """Polls until it happened or the process is gone."""
+    until = time.monotonic() + seconds
+    while not happened() and alive(process) and time.monotonic() < until:
+        time.sleep(0.001)
+
+
+def trigger(folder, rng, lines):
+    """A moment to kill at, once the metrics have so many lines: at once, a little later, or while a file is written."""
+    metrics = folder / "metrics.jsonl"
+
+    def far_enough():
+        return metrics.exists() and metrics.read_bytes().count(b"\n") >= lines
+
+    kind = rng.choice(["at once", "later", "checkpoint.pt", "encoder.safetensors"])
+    later = time.monotonic() + 3600
+
+    def happened():
+        nonlocal later
+        if not far_enough():
+            return False
+        if kind == "later":
+            later = min(later, time.monotonic() + rng.random() * 0.15)
+            return time.monotonic() > later
+        return kind == "at once" or (folder / f".{kind}.partial").exists()
+
+    return happened
+
+
+@pytest.mark.slow
+def test_a_run_killed_ten_times_has_the_bits_of_one_that_was_not(store_path, tiny_words, trace, tmp_path):
+    rng = random.Random(3)
+    steps = 50  # ten lines of metrics
+
+    def words(folder):
+        return ["pretrain", str(store_path), "--run", str(tmp_path / folder), *tiny_words(steps=steps)]
+
+    done = subprocess.run([COMMAND, *words("whole")], check=True, capture_output=True, text=True)
+    assert f"{steps} steps" in done.stdout
+
+    folder, kills = tmp_path / "killed", 0
+    # Twice the command itself: once killed, once stopped with Ctrl-C.
+    for signal_, lines, code in ((signal.SIGKILL, 1, -signal.SIGKILL), (signal.SIGINT, 2, 130)):
+        with subprocess.Popen([COMMAND, *words("killed")], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            wait_for(trigger(folder, rng, lines), process, lambda process: process.poll() is None)
+            process.send_signal(signal_)
+            _, told = process.communicate(timeout=60)
+        assert process.returncode == code
+        kills += 1
+    assert told.decode().rstrip("\n").split("\n")[-1] == "pcm3 pretrain: stopped; what was complete is kept"
+
+    # Then processes that are forked from one that has imported torch already: the same command, without the wait.
+    forks = multiprocessing.get_context("forkserver")
+    forks.set_forkserver_preload(["__main__", "pcm3.pretrain", "pcm3.report.pictures", "lightning.fabric"])
+    for number in range(8):
+        process = forks.Process(target=main, args=(words("killed"),))
+        process.start()
+        wait_for(trigger(folder, rng, 2 + number * 5 // 8), process, lambda process: process.is_alive())
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        kills += process.exitcode == -signal.SIGKILL
+        process.close()
+    assert kills == 10
+
+    subprocess.run([COMMAND, *words("killed")], check=True, capture_output=True)
+    trace(folder).assert_equals(trace(tmp_path / "whole"))
+    assert not list(folder.glob(".*.partial"))

@@ -1,0 +1,478 @@
+import itertools
+import math
+import shutil
+import statistics
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import pcm3.pretrain as pretrain_module
+import pcm3.tasks.linear as linear_module
+from pcm3.checkpoint import load_encoder, save_checkpoint
+from pcm3.data.recording import Recording
+from pcm3.data.store import ClipStore
+from pcm3.errors import CheckpointError, ConfigError, DataError
+from pcm3.geometry import stream
+from pcm3.pretrain import pretrain
+from pcm3.tasks import retrieval as retrieval_module
+from pcm3.tasks.evaluate import PRETRAINED, RAW, TASKS, UNTRAINED, evaluate, labelled_split, work
+from pcm3.tasks.features import ClipBank, RawCoordinates, extract, frozen
+from pcm3.tasks.linear import LinearSettings, fresh_head, linear
+from pcm3.tasks.retrieval import nearest_neighbours, retrieval
+
+CPU = torch.device("cpu")
+QUICK = LinearSettings(epochs=3)
+TRAIN, TEST = np.arange(18), np.arange(18, 24)
+
+
+def bank_of(store, stream_name="joint", size=16):
+    return ClipBank.of(store, stream_name, size, CPU)
+
+
+def state_of(module):
+    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
+
+
+class Planted(nn.Module):
+    """Features that someone else thought of: row n of a table for the clip whose number the store's frames hold."""
+
+    def __init__(self, table):
+        super().__init__()
+        self.table, self.width = table, table.shape[1]
+        self.seen = []
+
+    def clip(self, clips):
+        self.seen.append(clips)
+        return self.table[clips[:, 0, 0, 0, 0].round().long()]
+
+
+@pytest.fixture
+def numbered(recordings, write_tiny, tmp_path):
+    """The tiny clips, with the number of the clip in every coordinate instead of a person."""
+    for number, clip in enumerate(recordings):
+        clip.frames[:] = number
+    return write_tiny(tmp_path / "numbered", recordings)
+
+
+# Frozen stays frozen
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("task", TASKS)
+def test_a_task_changes_no_weight_no_buffer_and_no_mode_of_the_encoder(finished_path, store, task, training):
+    encoder, spec = load_encoder(finished_path)
+    encoder.train(training)
+    before = state_of(encoder)
+    bank = bank_of(store, spec.stream, spec.frames)
+    if task == "retrieval":
+        retrieval(encoder, bank, TRAIN, TEST)
+    else:
+        linear(encoder, bank, TRAIN, TEST, 3, QUICK, 0, cached=task == "linear-cached")
+    assert {"norm.running_mean", "norm.running_var", "norm.num_batches_tracked"} <= set(before)
+    for name, tensor in encoder.state_dict().items():
+        assert torch.equal(tensor, before[name])
+    assert all(module.training == training for module in encoder.modules())
+    assert all(parameter.grad is None for parameter in encoder.parameters())
+
+
+def test_an_encoder_has_its_mode_back_even_after_an_error():
+    encoder = nn.BatchNorm1d(2).train()
+
+    def fail_inside():
+        with frozen(encoder):
+            assert not encoder.training
+            assert not torch.is_grad_enabled()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_inside()
+    assert encoder.training
+    assert torch.is_grad_enabled()
+
+
+# Features
+
+
+def test_raw_coordinates_are_the_clip_laid_out_flat():
+    clips = torch.randn(3, 4, 2, 5, 3)
+    raw = RawCoordinates(4, 2, 5)
+    assert raw.width == 4 * 2 * 5 * 3
+    np.testing.assert_array_equal(raw.clip(clips).numpy(), clips.numpy().reshape(3, -1))
+
+
+def test_features_do_not_depend_on_the_size_of_the_batch(finished_path, store):
+    encoder, spec = load_encoder(finished_path)
+    bank = bank_of(store, spec.stream, spec.frames)
+    whole = extract(encoder, bank, TEST)
+    assert whole.dtype == torch.float32
+    assert whole.shape == (6, 16)
+    torch.testing.assert_close(extract(encoder, bank, TEST, batch=1), whole, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(extract(encoder, bank, TEST[::-1].copy()), whole.flip(0), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["joint", "bone", "motion"])
+def test_a_bank_gives_the_stream_that_the_encoder_was_trained_on(store, name):
+    numbers = torch.tensor([0, 7])
+    plain = bank_of(store).centre(numbers)
+    torch.testing.assert_close(bank_of(store, name).centre(numbers), stream(plain, name, store.layout))
+
+
+def ramps(tmp_path, write_tiny, length=400, count=4):
+    """Clips whose coordinates are the share of the clip that has passed."""
+    share = ((np.arange(length) + 0.5) / length).astype(np.float32)
+    frames = np.broadcast_to(share[:, None, None, None], (length, 2, 25, 3)).copy()
+    clips = [Recording(f"{number}", frames, number % 2, subject=1 + number, camera=1) for number in range(count)]
+    return write_tiny(tmp_path / "ramps", clips)
+
+
+def test_test_crops_are_the_central_95_per_cent_and_training_crops_half_or_more(tmp_path, write_tiny):
+    bank = bank_of(ramps(tmp_path, write_tiny), size=100)
+    centre = bank.centre(torch.tensor([0]))[0, :, 0, 0, 0]
+    torch.testing.assert_close(centre, 0.025 + 0.95 * (torch.arange(100) + 0.5) / 100, rtol=0, atol=2e-3)
+    crops = bank.random(torch.zeros(500, dtype=torch.int64), torch.Generator().manual_seed(0))[:, :, 0, 0, 0]
+    share = (crops[:, -1] - crops[:, 0]) / 0.99
+    assert share.min() > 0.49
+    assert share.max() < 1.01
+    assert share.mean() == pytest.approx(0.75, abs=0.02)
+    first, last = crops[:, 0] - 0.005 * share, 1 - crops[:, -1] - 0.005 * share
+    assert first.min() > -0.01
+    assert last.min() > -0.01
+    assert first.mean() == pytest.approx(last.mean().item(), abs=0.02), "placed anywhere in the clip, evenly"
+
+
+# Retrieval
+
+
+def slow_neighbours(queries, gallery):
+    """1-NN by cosine as one would write it down; the first of equals."""
+    found = []
+    for query in queries.astype(np.float64):
+        best, best_cosine = -1, -math.inf
+        for place, key in enumerate(gallery.astype(np.float64)):
+            norms = np.linalg.norm(query) * np.linalg.norm(key)
+            cosine = query @ key / norms if norms else 0.0
+            if cosine > best_cosine + 1e-9:
+                best, best_cosine = place, cosine
+        found.append(best)
+    return found
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 4096])
+def test_the_nearest_neighbours_are_those_of_the_slow_reference(monkeypatch, chunk):
+    monkeypatch.setattr(retrieval_module, "CHUNK", chunk)
+    rng = np.random.default_rng(chunk)
+    queries = rng.normal(size=(11, 5)).astype(np.float32) * rng.uniform(0.01, 100, size=(11, 1)).astype(np.float32)
+    gallery = rng.normal(size=(17, 5)).astype(np.float32) * rng.uniform(0.01, 100, size=(17, 1)).astype(np.float32)
+    found = nearest_neighbours(torch.from_numpy(queries), torch.from_numpy(gallery)).tolist()
+    assert found == slow_neighbours(queries, gallery)
+
+
+def test_the_first_of_equals_is_the_nearest_and_a_feature_of_zeros_harms_nothing():
+    gallery = torch.tensor([[0.0, 0.0], [1.0, 0.0], [2.0, 0.0], [0.0, 3.0]])
+    queries = torch.tensor([[5.0, 0.0], [0.0, 1.0], [0.0, 0.0]])
+    assert nearest_neighbours(queries, gallery).tolist() == [1, 3, 0]
+
+
+def test_retrieval_gives_each_test_clip_the_label_of_its_neighbour(numbered):
+    rng = np.random.default_rng(0)
+    table = rng.normal(size=(24, 4)).astype(np.float32)
+    order = rng.permutation(24)
+    train, test = order[:15], order[15:]
+    result = retrieval(Planted(torch.from_numpy(table)), bank_of(numbered), train, test)
+    expected = numbered.label[train][slow_neighbours(table[test], table[train])]
+    np.testing.assert_array_equal(result.predicted, expected)
+    assert result.top1 == result.best_top1 == pytest.approx(100 * np.mean(expected == numbered.label[test]))
+
+
+# The linear head
+
+
+def test_a_fresh_head_has_small_normal_weights_and_no_bias():
+    head = fresh_head(400, 300, torch.Generator().manual_seed(0))
+    assert head.weight.shape == (300, 400)
+    assert head.weight.mean().abs() < 1e-4
+    assert head.weight.std().item() == pytest.approx(0.01, rel=0.01)
+    assert (head.weight / 0.01).pow(4).mean().item() == pytest.approx(3, rel=0.05), "normal"
+    assert not head.bias.any()
+    assert torch.equal(head.weight, fresh_head(400, 300, torch.Generator().manual_seed(0)).weight)
+    assert not torch.equal(head.weight, fresh_head(400, 300, torch.Generator().manual_seed(1)).weight)
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_features_that_tell_the_classes_are_read_off_without_a_mistake(numbered, cached):
+    table = nn.functional.one_hot(torch.from_numpy(numbered.label.astype(np.int64)), 5).float()
+    result = linear(Planted(table), bank_of(numbered), TRAIN, TEST, 3, LinearSettings(), 0, cached)
+    assert (result.top1, result.best_top1) == (100, 100)
+    np.testing.assert_array_equal(result.predicted, numbered.label[TEST])
+
+
+def test_features_that_tell_nothing_give_the_commonest_class(numbered):
+    train = np.flatnonzero(numbered.label != 2)[:6].tolist() + np.flatnonzero(numbered.label == 2)[:5].tolist()
+    assert np.bincount(numbered.label[train]).max() < 6
+    train = np.array([*train, int(np.flatnonzero(numbered.label == 2)[5]), int(np.flatnonzero(numbered.label == 2)[6])])
+    result = linear(Planted(torch.ones(24, 3)), bank_of(numbered), train, TEST, 3, LinearSettings(), 0, cached=True)
+    assert set(result.predicted) == {2}
+
+
+def slow_head(features, label, weight, generator, settings):
+    """Softmax regression by SGD with momentum, in float64, by the book; the weights after training."""
+    weight, bias = weight.astype(np.float64), np.zeros(len(weight))
+    speed_w, speed_b = np.zeros_like(weight), np.zeros_like(bias)
+    for epoch in range(settings.epochs):
+        lr = settings.lr * 0.1 ** sum(epoch >= drop for drop in settings.drop_epochs)
+        order = torch.randperm(len(features), generator=generator).numpy()
+        for begin in range(0, len(order), settings.batch):
+            part = order[begin : begin + settings.batch]
+            scores = features[part] @ weight.T + bias
+            scores = np.exp(scores - scores.max(axis=1, keepdims=True))
+            error = scores / scores.sum(axis=1, keepdims=True)
+            error[np.arange(len(part)), label[part]] -= 1
+            speed_w = 0.9 * speed_w + error.T @ features[part] / len(part)
+            speed_b = 0.9 * speed_b + error.mean(axis=0)
+            weight, bias = weight - lr * speed_w, bias - lr * speed_b
+    return weight, bias
+
+
+def test_the_head_is_trained_as_the_protocol_says(numbered, monkeypatch):
+    settings = LinearSettings(epochs=7, lr=0.5, batch=5, drop_epochs=[2, 5])
+    table = torch.from_numpy(np.random.default_rng(2).normal(size=(24, 4)).astype(np.float32))
+    heads = []
+
+    def remember(width, classes, generator):
+        head = fresh_head(width, classes, generator)
+        heads.append((head, head.weight.detach().numpy().copy()))
+        return head
+
+    monkeypatch.setattr(linear_module, "fresh_head", remember)
+    result = linear(Planted(table), bank_of(numbered), TRAIN, TEST, 3, settings, 11, cached=True)
+    ((head, start),) = heads
+    generator = torch.Generator().manual_seed(11)
+    np.testing.assert_array_equal(fresh_head(4, 3, generator).weight.detach().numpy(), start)
+    weight, bias = slow_head(table[TRAIN].numpy(), numbered.label[TRAIN], start, generator, settings)
+    np.testing.assert_allclose(head.weight.detach().numpy(), weight, atol=1e-5)
+    np.testing.assert_allclose(head.bias.detach().numpy(), bias, atol=1e-5)
+    np.testing.assert_array_equal(result.predicted, (table[TEST].numpy() @ weight.T + bias).argmax(axis=1))
+
+
+def test_the_defaults_of_the_head_are_the_protocols():
+    assert LinearSettings() == LinearSettings(epochs=100, lr=0.1, batch=1024, drop_epochs=[20, 50, 80])
+
+
+def test_the_figure_is_the_last_epochs_and_the_best_epochs_stands_beside_it(numbered):
+    table = torch.from_numpy(np.random.default_rng(5).normal(size=(24, 6)).astype(np.float32))
+
+    def judge(epochs):
+        settings = LinearSettings(epochs=epochs, lr=20.0, batch=4, drop_epochs=[])
+        return linear(Planted(table), bank_of(numbered), TRAIN, TEST, 3, settings, 0, cached=True)
+
+    after_each = [judge(epochs).top1 for epochs in range(1, 13)]
+    result = judge(12)
+    assert result.top1 == after_each[-1]
+    assert result.best_top1 == max(after_each)
+    assert len(set(after_each)) > 1, "or the test shows nothing"
+    assert result.top1 == pytest.approx(100 * np.mean(result.predicted == numbered.label[TEST]))
+
+
+def test_cached_features_are_taken_once_and_others_every_epoch_from_new_crops(tmp_path, write_tiny):
+    store = ramps(tmp_path, write_tiny)
+    bank, train, test = bank_of(store), np.array([0, 1]), np.array([2, 3])
+
+    class Seeing(RawCoordinates):
+        def clip(self, clips):
+            seen.append(clips)
+            return super().clip(clips)
+
+    for cached, passes in ((True, 2), (False, 1 + QUICK.epochs)):
+        seen = []
+        linear(Seeing(16, 2, 25), bank, train, test, 2, QUICK, 0, cached)
+        assert len(seen) == passes
+        assert torch.equal(seen[0], bank.centre(torch.from_numpy(test)))
+    crops = seen[1:]
+    assert all(not torch.equal(one, other) for one, other in itertools.pairwise(crops))
+
+
+def test_a_head_follows_from_its_seed(finished_path, store):
+    encoder, spec = load_encoder(finished_path)
+    bank = bank_of(store, spec.stream, spec.frames)
+    heads = []
+    for seed in (0, 0, 1):
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(linear_module, "fresh_head", lambda *a: heads.append(fresh_head(*a)) or heads[-1])
+            linear(encoder, bank, TRAIN, TEST, 3, QUICK, seed, cached=False)
+    assert torch.equal(heads[0].weight, heads[1].weight)
+    assert not torch.equal(heads[0].weight, heads[2].weight)
+
+
+@pytest.mark.parametrize("words", [("--head.epochs", 0), ("--head.batch", 0), ("--head.lr", -1)], ids=str)
+def test_a_head_that_cannot_be_trained_is_bad_input(cli, run_path, store_path, words):
+    found = cli("evaluate", "linear-cached", "--model", run_path, "--store", store_path, *words)
+    assert found.code == 2
+    assert words[0].removeprefix("--") in found.err
+
+
+# Whole evaluations
+
+
+def test_every_table_stands_beside_the_untrained_encoder_and_raw_coordinates(finished_path, store):
+    for task in TASKS:
+        told = []
+        found = evaluate(task, [finished_path], store, "xsub", QUICK, seeds=2, device="cpu", tick=told.append)
+        assert [row.name for row in found.rows] == [PRETRAINED, UNTRAINED, RAW]
+        heads = 1 if task == "retrieval" else 2
+        assert [len(row.top1) for row in found.rows] == [heads, 2, heads]
+        assert len(told) == work(task, 1, 2)
+        assert (found.train_clips, found.test_clips, found.steps, found.seeds) == (18, 6, [10], 2)
+        np.testing.assert_array_equal(found.target, store.label[labelled_split(store, "xsub")[1]])
+        assert found.rows[2].top1[0] == 100 or task != "retrieval", "the classes are told by where joints stand"
+        assert found.rows[0].top1[0] == pytest.approx(100 * np.mean(found.predicted == found.target))
+
+
+@pytest.fixture
+def evaluated(finished_path, store):
+    return evaluate("linear-cached", [finished_path], store, "xview", LinearSettings(epochs=2), seeds=4, device="cpu")
+
+
+def test_means_and_spreads_are_those_of_the_values(evaluated):
+    told = evaluated.to_dict()
+    assert told["top1"] == told["rows"][0]["top1"]
+    assert told["top1_sd"] == told["rows"][0]["top1_sd"]
+    for row, kept in zip(told["rows"], evaluated.rows, strict=True):
+        assert len(row["values"]) == 4
+        assert row["top1"] == pytest.approx(statistics.mean(row["values"]))
+        assert row["top1_sd"] == pytest.approx(statistics.stdev(row["values"]))
+        assert row["best_on_test"] == pytest.approx(statistics.mean(kept.best_top1))
+        assert row["best_on_test"] >= row["top1"]
+    line = evaluated.table()[1]
+    values = told["rows"][1]["values"]
+    assert line[:2] == [UNTRAINED, f"{statistics.mean(values):.1f} ± {statistics.stdev(values):.1f}"]
+
+
+def test_a_single_value_has_no_spread(finished_path, store):
+    told = evaluate("retrieval", [finished_path], store, "xsub", seeds=1, device="cpu").to_dict()
+    assert [row["top1_sd"] for row in told["rows"]] == [None, None, None]
+
+
+def test_the_same_evaluation_gives_the_same_figures(finished_path, store, evaluated):
+    again = evaluate("linear-cached", [finished_path], store, "xview", LinearSettings(epochs=2), seeds=4, device="cpu")
+    assert again.to_dict() == evaluated.to_dict()
+    np.testing.assert_array_equal(again.predicted, evaluated.predicted)
+
+
+def test_the_encoder_on_disk_is_not_touched_by_an_evaluation(run_path, store, content):
+    before = content(run_path)
+    evaluate("linear", [run_path], store, "xsub", QUICK, seeds=1, device="cpu")
+    assert content(run_path) == before
+
+
+def test_several_models_are_one_row_of_all_their_heads(finished_path, store, tiny, tmp_path):
+    other = tmp_path / "other"
+    pretrain(store, other, tiny(seed=1, steps=4), progress=False)
+    both = evaluate("linear-cached", [finished_path, other], store, "xsub", QUICK, seeds=2, device="cpu")
+    alone = [
+        evaluate("linear-cached", [path], store, "xsub", QUICK, seeds=2, device="cpu")
+        for path in (finished_path, other)
+    ]
+    assert both.rows[0].top1 == alone[0].rows[0].top1 + alone[1].rows[0].top1
+    assert both.rows[1].top1 == alone[0].rows[1].top1
+    assert both.steps == [10, 4]
+
+
+def test_models_that_need_other_clips_are_not_put_into_one_table(finished_path, store, tiny, tmp_path):
+    other = tmp_path / "other"
+    pretrain(store, other, tiny(stream="bone", steps=1), progress=False)
+    with pytest.raises(CheckpointError, match=r"expected stream joint and 16 frames .* got bone and 16"):
+        evaluate("retrieval", [finished_path, other], store, "xsub", seeds=1, device="cpu")
+
+
+def test_an_unfinished_run_and_pretraining_on_another_split_are_noted(store, tiny, run_path):
+    assert evaluate("retrieval", [run_path], store, "xsub", seeds=1, device="cpu").notes == []
+    (note,) = evaluate("retrieval", [run_path], store, "xview", seeds=1, device="cpu").notes
+    assert "pretrained on the training side of 'xsub' of this store" in note
+    assert "may have seen test clips of 'xview'" in note
+
+    class Stop(BaseException):
+        pass
+
+    saves = []
+
+    def save_once(*state):
+        if saves:
+            raise Stop
+        saves.append(save_checkpoint(*state))
+
+    unfinished = run_path.parent / "unfinished"
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(pretrain_module, "save_checkpoint", save_once)
+        with pytest.raises(Stop):
+            pretrain(store, unfinished, tiny(), progress=False)
+    notes = evaluate("retrieval", [unfinished], store, "xsub", seeds=1, device="cpu").notes
+    assert notes == [f"{unfinished}: the run is not finished; this is its checkpoint at step 5"]
+
+
+def test_another_store_of_the_same_kind_needs_no_note_on_splits(finished_path, recordings, write_tiny, tmp_path):
+    recordings[0].frames[0] += 0.01
+    other = write_tiny(tmp_path / "other", recordings)
+    assert evaluate("retrieval", [finished_path], other, "xview", seeds=1, device="cpu").notes == []
+
+
+def test_clips_without_a_label_are_on_neither_side(recordings, write_tiny, tmp_path):
+    object.__setattr__(recordings[0], "label", -1)
+    object.__setattr__(recordings[12], "label", -1)  # of subject 3, who tests
+    store = write_tiny(tmp_path / "store", recordings)
+    train, test = labelled_split(store, "xsub")
+    assert (len(train), len(test)) == (17, 5)
+    assert 0 not in train
+    assert 12 not in test
+
+
+def test_what_a_store_cannot_serve_is_refused(finished_path, recordings, write_tiny, store, tmp_path):
+    with pytest.raises(DataError, match="did you mean 'xsub'"):
+        evaluate("retrieval", [finished_path], store, "xsubb", seeds=1, device="cpu")
+    for clip in recordings:
+        object.__setattr__(clip, "camera", -1)
+    blind = write_tiny(tmp_path / "blind", recordings)
+    with pytest.raises(DataError, match="no clip of the store has one"):
+        evaluate("retrieval", [finished_path], blind, "xview", seeds=1, device="cpu")
+    for clip in recordings:
+        object.__setattr__(clip, "label", -1)
+    unlabelled = write_tiny(tmp_path / "unlabelled", recordings)
+    with pytest.raises(DataError, match="expected labelled clips on both sides of xsub"):
+        evaluate("retrieval", [finished_path], unlabelled, "xsub", seeds=1, device="cpu")
+
+
+def test_labels_without_class_names_have_a_head_wide_enough(finished_path, recordings, write_tiny, tmp_path):
+    store = write_tiny(tmp_path / "store", recordings, classes=())
+    found = evaluate("linear-cached", [finished_path], store, "xsub", seeds=1, device="cpu")
+    assert found.rows[2].top1 == [100.0]
+
+
+def test_models_of_another_layout_or_number_of_bodies_are_refused(finished_path, recordings, write_tiny, tmp_path):
+    from pcm3.skeleton import load_layout
+
+    for clip in recordings:
+        object.__setattr__(clip, "frames", np.ascontiguousarray(clip.frames[:, :1]))
+    single = write_tiny(tmp_path / "single", recordings, bodies=1)
+    with pytest.raises(CheckpointError, match="expects 2 bodies a clip, the store holds 1"):
+        evaluate("retrieval", [finished_path], single, "xsub", seeds=1, device="cpu")
+    for clip in recordings:
+        object.__setattr__(clip, "frames", np.ascontiguousarray(clip.frames[:, :, :20]))
+    fewer = write_tiny(tmp_path / "fewer", recordings, bodies=1, layout=load_layout("kinect_v1"))
+    with pytest.raises(CheckpointError, match=r"layout kinect_v2 \(25 joints\), the store holds kinect_v1"):
+        evaluate("retrieval", [finished_path], fewer, "xsub", seeds=1, device="cpu")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_refused(finished_path, store):
+    with pytest.raises(ConfigError, match="use --device cpu"):
+        evaluate("retrieval", [finished_path], store, "xsub", seeds=1, device="cuda")
+
+
+def test_a_moved_store_and_run_evaluate_the_same(finished_path, store_path, store, tmp_path):
+    run = shutil.copytree(finished_path, tmp_path / "run")
+    moved = ClipStore.open(shutil.copytree(store_path, tmp_path / "store"))
+    one = evaluate("retrieval", [finished_path], store, "xsub", seeds=2, device="cpu").to_dict()
+    other = evaluate("retrieval", [run], moved, "xsub", seeds=2, device="cpu").to_dict()
+    assert one["rows"] == other["rows"]
+    assert one["models"] != other["models"]
