@@ -6,31 +6,11 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
-import beartype
-import beartype.roar
 import numpy as np
 import pytest
 
 # Read when torch starts: threads that wait must sleep, or two test processes on two cores slow each other tenfold.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
-# To Python's type system an int is a float (PEP 484); a crop is a list until `config.from_dict` has made a tuple of it.
-CHECKS = beartype.BeartypeConf(
-    is_pep484_tower=True,
-    hint_overrides=beartype.FrozenDict({tuple[float, float]: tuple[float, float] | list[float]}),
-)
-check_types = beartype.beartype
-
-
-def check_types_where_they_can_be(function):
-    """beartype, but where it cannot read an annotation, which mypy can, the function goes unchecked."""
-    try:
-        return check_types(function, conf=CHECKS)
-    except beartype.roar.BeartypeDecorHintException:
-        return function
-
-
-beartype.beartype = check_types_where_they_can_be
 
 # pcm3 itself is imported inside the fixtures, when the import hook that checks shapes and types stands.
 

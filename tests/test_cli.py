@@ -158,25 +158,9 @@ MISTAKES = {
     "demo: steps": (["demo", "--folder", NEW, "--steps", "many"], ["steps", "whole number"]),
     "demo: no steps": (["demo", "--folder", NEW, "--steps", "0"], ["steps", "at least 1"]),
 }
-OPEN = {
-    name: pytest.mark.xfail(strict=True, reason=reason)
-    for names, reason in (
-        (
-            [
-                "benchmark: width",
-                "benchmark: precision",
-            ],
-            "the progress bar stands before the message",
-        ),
-        (["benchmark: no steps"], "no steps are not refused"),
-    )
-    for name in names
-}
 
 
-@pytest.mark.parametrize(
-    "mistake", [pytest.param(name, marks=OPEN.get(name, ()), id=name.replace(" ", "-")) for name in MISTAKES]
-)
+@pytest.mark.parametrize("mistake", [pytest.param(name, id=name.replace(" ", "-")) for name in MISTAKES])
 def test_a_mistake_is_told_in_one_line_and_leaves_everything_as_it_was(
     cli, run_path, store_path, tmp_path, content, mistake
 ):

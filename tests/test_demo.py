@@ -39,7 +39,6 @@ def feature_map(panels, *rest):
     draw_feature_map({name: points.astype(np.float64) for name, points in panels.items()}, *rest)
 
 
-@pytest.mark.xfail(strict=True, reason="annotated as float64; the types are checked in these tests")
 def test_the_feature_map_takes_what_t_sne_gives(tmp_path):
     points = np.random.default_rng(0).normal(size=(4, 2)).astype(np.float32)
     draw_feature_map({"one": points}, np.array([0, 0, 1, 1]), ["a", "b"], tmp_path / "map.png")

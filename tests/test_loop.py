@@ -253,7 +253,7 @@ def test_a_loop_stopped_at_any_step_and_gone_on_with_is_the_loop_not_stopped(tmp
 
 
 def test_the_loop_stops_when_its_time_is_spent_and_counts_the_time_before(tmp_path):
-    assert run_toy(tmp_path / "m", Toy(), 20, seconds=0).done == 0
+    assert run_toy(tmp_path / "m", Toy(), 20, seconds=0.0).done == 0
     resumed = run_toy(tmp_path / "m", Toy(), 20, first=7, seconds=100.0)
     assert resumed.done == 7
     assert 100 <= resumed.spent < 110

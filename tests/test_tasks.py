@@ -11,6 +11,7 @@ from torch import nn
 import pcm3.pretrain as pretrain_module
 import pcm3.tasks.linear as linear_module
 from pcm3.checkpoint import load_encoder, save_checkpoint
+from pcm3.config import LinearSettings
 from pcm3.data.recording import Recording
 from pcm3.data.store import ClipStore
 from pcm3.errors import CheckpointError, ConfigError, DataError
@@ -19,7 +20,7 @@ from pcm3.pretrain import pretrain
 from pcm3.tasks import retrieval as retrieval_module
 from pcm3.tasks.evaluate import PRETRAINED, RAW, TASKS, UNTRAINED, evaluate, labelled_split, work
 from pcm3.tasks.features import ClipBank, RawCoordinates, extract, frozen
-from pcm3.tasks.linear import LinearSettings, fresh_head, linear
+from pcm3.tasks.linear import fresh_head, linear
 from pcm3.tasks.retrieval import nearest_neighbours, retrieval
 
 CPU = torch.device("cpu")
@@ -78,7 +79,7 @@ def test_a_task_changes_no_weight_no_buffer_and_no_mode_of_the_encoder(finished_
 
 
 def test_an_encoder_has_its_mode_back_even_after_an_error():
-    encoder = nn.BatchNorm1d(2).train()
+    encoder = RawCoordinates(4, 1, 2).train()
 
     def fail_inside():
         with frozen(encoder):

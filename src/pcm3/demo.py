@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
@@ -19,7 +21,8 @@ from pcm3.data.importer import import_recordings
 from pcm3.data.simulate import simulate
 from pcm3.data.store import ClipStore
 from pcm3.device import choose_device
-from pcm3.files import new_folder
+from pcm3.errors import ConfigError
+from pcm3.files import new_folder, write_json
 from pcm3.pretrain import PretrainResult, pretrain
 from pcm3.report import pictures
 from pcm3.report.page import write_page
@@ -50,6 +53,7 @@ def demo(folder: Path, settings: PretrainSettings, say: Callable[[str], object],
     """
     began = time.monotonic()
     raw, stored, run_path = folder / "raw", folder / "store", folder / "run"
+    _see_that_it_is_the_same(folder / "simulation.json", simulation)
     say(f"1/5  simulate recordings in {raw}")
     if not raw.exists():
         with new_folder(raw) as partial:
@@ -70,6 +74,20 @@ def demo(folder: Path, settings: PretrainSettings, say: Callable[[str], object],
         "pretrain": asdict(result),
         "tasks": {evaluation.task: evaluation.to_dict() for evaluation in found},
     }
+
+
+def _see_that_it_is_the_same(file: Path, simulation: dict[str, Any]) -> None:
+    """Write down which recordings the folder's are, or raise ConfigError where it holds others."""
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_json(file, simulation)
+    held = json.loads(file.read_text())
+    for name, value in simulation.items():
+        if held.get(name) != value:
+            raise ConfigError(
+                f"{file.parent} holds a demo with {name}={held.get(name)}, you asked for {value}: choose another "
+                "--folder"
+            )
 
 
 def _page(
@@ -149,7 +167,7 @@ def _width(run_path: Path) -> int:
     return load_encoder(run_path)[1].hidden
 
 
-def _one_clip_a_class(store: ClipStore) -> dict[str, np.ndarray[Any, Any]]:
+def _one_clip_a_class(store: ClipStore) -> dict[str, NDArray[Any]]:
     """Class name → its first clip from the front camera (2), whole."""
     chosen = {}
     for label, name in list(enumerate(store.classes))[:SHOWN_ACTIONS]:
@@ -159,7 +177,7 @@ def _one_clip_a_class(store: ClipStore) -> dict[str, np.ndarray[Any, Any]]:
     return chosen
 
 
-def _feature_map(store: ClipStore, run_path: Path) -> tuple[dict[str, np.ndarray[Any, Any]], np.ndarray[Any, Any]]:
+def _feature_map(store: ClipStore, run_path: Path) -> tuple[dict[str, NDArray[Any]], NDArray[Any]]:
     """Name → points in the plane, of the untrained and the pretrained encoder; and the labels of the test clips."""
     encoder, spec = load_encoder(run_path)
     device = choose_device("auto")

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from pcm3.config import Device, Precision
@@ -49,7 +50,7 @@ def allow_fast_matmul(device: torch.device) -> None:
     torch.set_float32_matmul_precision("medium" if device.type == "cpu" else "highest")
 
 
-def frames_on(frames: np.ndarray[Any, Any], device: torch.device) -> Tensor:
+def frames_on(frames: NDArray[Any], device: torch.device) -> Tensor:
     """The store's frames (F, M, V, C) as a tensor: on the device where half its memory holds them, else mapped.
 
     Mapped frames stay on the disk; `augment.crop.crop_resize` gathers from them row by row.

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from pcm3.errors import RunFailed
@@ -51,14 +52,14 @@ class BatchOrder:
     batch: int
     seed: int
     _epoch: int = field(default=-1, init=False)
-    _order: np.ndarray[Any, np.dtype[np.int64]] = field(default_factory=lambda: np.empty(0, np.int64), init=False)
+    _order: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64), init=False)
 
     @property
     def steps_per_epoch(self) -> int:
         """Whole batches in an epoch."""
         return self.clips // self.batch
 
-    def at(self, step: int, rank: int = 0, ranks: int = 1) -> np.ndarray[Any, np.dtype[np.int64]]:
+    def at(self, step: int, rank: int = 0, ranks: int = 1) -> NDArray[np.int64]:
         """Numbers of the clips that process `rank` of `ranks` sees at `step` (0-based), (batch / ranks,)."""
         epoch, place = divmod(step, self.steps_per_epoch)
         if epoch != self._epoch:
@@ -101,8 +102,15 @@ SCHEDULES: dict[str, Callable[[Schedule, int], float]] = {
 class Metrics:
     """Loss terms of the steps, looked at every `LOG_STEPS`, written as JSON lines; a bad one stops the run."""
 
-    def __init__(self, path: Path | None, step: int) -> None:
-        """Open the file for writing on after `step`; None: look, but do not write (processes but the first)."""
+    def __init__(self, path: Path | None, step: int, together: Callable[[Tensor], Tensor] = lambda own: own) -> None:
+        """Open the file for writing on after `step`.
+
+        Args:
+            path: the file; None: look, but do not write (processes but the first).
+            step: lines after it are dropped.
+            together: the mean over all processes, so that a term that is not finite in one stops them all.
+        """
+        self._together = together
         self._waiting: list[tuple[int, dict[str, Tensor]]] = []
         self._file = None
         self.loss: float | None = None
@@ -118,7 +126,7 @@ class Metrics:
         """Remember the terms of a step; nothing waits for the device yet."""
         self._waiting.append((step, terms))
 
-    def flush(self, **more: float) -> dict[str, float]:
+    def flush(self, **more: float) -> dict[str, int | float]:
         """Look at what was added, and write one line: means of the terms, and `more`.
 
         Raises:
@@ -128,15 +136,15 @@ class Metrics:
             return {}
         names = list(self._waiting[0][1])
         values = torch.stack([torch.stack([terms[name].float() for name in names]) for _, terms in self._waiting])
-        table = values.cpu().numpy()
+        table = self._together(values).cpu().numpy()
         for (step, _), row in zip(self._waiting, table, strict=True):
             if not np.isfinite(row).all():
                 told = ", ".join(f"{name} {value:.4g}" for name, value in zip(names, row, strict=True))
                 raise RunFailed(
                     f"the loss is not finite at step {step}: {told}. The last checkpoint is from before; a lower "
-                    "--optimiser.lr or --precision 32 may help"
+                    "--optimiser.lr or --precision 32 in another --run may help"
                 )
-        line = {"step": self._waiting[-1][0]} | more
+        line: dict[str, int | float] = {"step": self._waiting[-1][0]} | more
         line |= {name: float(mean) for name, mean in zip(names, table.mean(axis=0), strict=True)}
         self._waiting.clear()
         self.loss = line.get("loss")
@@ -157,7 +165,7 @@ class Metrics:
             self._file.close()
 
 
-def _sound_lines(path: Path, step: int) -> list[dict[str, float]]:
+def _sound_lines(path: Path, step: int) -> list[dict[str, int | float]]:
     """The lines up to `step`, without what a killed process or a bad disk may have left unreadable."""
     kept = []
     for text in path.read_text(errors="replace").splitlines() if path.exists() else []:
@@ -178,6 +186,13 @@ class Budget:
     seconds: float = math.inf
 
 
+def _time_is_up(fabric: Any, step: int, spent: float, seconds: float) -> bool:
+    """Whether the budget of seconds is spent; several processes ask the first, every `LOG_STEPS`, so as to agree."""
+    if seconds == math.inf or fabric.world_size == 1:
+        return spent >= seconds
+    return step % LOG_STEPS == 0 and bool(fabric.broadcast(spent >= seconds, src=0))
+
+
 def train(
     fabric: Any,
     method: Any,
@@ -193,7 +208,7 @@ def train(
     checkpoint_steps: int,
     save: Callable[[int, float], None],
     metrics: Metrics,
-    show: Callable[[int, dict[str, float]], None],
+    show: Callable[[int, dict[str, int | float]], None],
 ) -> tuple[int, float]:
     """Train until the budget is spent.
 
@@ -218,7 +233,7 @@ def train(
     """
     method.train()
     began, step, device = time.monotonic() - seconds_before, first_step, fabric.device
-    while step < budget.steps and time.monotonic() - began < budget.seconds:
+    while step < budget.steps and not _time_is_up(fabric, step, time.monotonic() - began, budget.seconds):
         generator = generator_for(seed, step, fabric.global_rank, device)
         numbers = torch.from_numpy(order.at(step, fabric.global_rank, fabric.world_size)).to(device)
         for group in optimiser.param_groups:
@@ -232,7 +247,7 @@ def train(
         step += 1
         metrics.add(step, {"loss": result.loss.detach()} | result.terms)
         at_checkpoint = step % checkpoint_steps == 0
-        line: dict[str, float] = {}
+        line: dict[str, int | float] = {}
         if step % LOG_STEPS == 0 or at_checkpoint or step == budget.steps:
             seconds = time.monotonic() - began
             line = metrics.flush(epoch=step / order.steps_per_epoch, lr=schedule.at(step - 1), seconds=seconds)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
@@ -94,7 +95,7 @@ def resolve(settings: PretrainSettings, store: ClipStore) -> PretrainSettings:
     return replace(settings, protocol=protocol, device=chosen, precision=precision)
 
 
-def training_clips(store: ClipStore, settings: PretrainSettings) -> np.ndarray[Any, np.dtype[np.int64]]:
+def training_clips(store: ClipStore, settings: PretrainSettings) -> NDArray[np.int64]:
     """Numbers of the clips that the run learns from, (N,)."""
     if settings.protocol == "all":
         return np.arange(len(store))
@@ -171,7 +172,7 @@ def build_optimiser(method: torch.nn.Module, settings: PretrainSettings) -> torc
 
 
 def batch_drawer(
-    store: ClipStore, clips: np.ndarray[Any, np.dtype[np.int64]], maker: ViewMaker, device: torch.device
+    store: ClipStore, clips: NDArray[np.int64], maker: ViewMaker, device: torch.device
 ) -> Callable[[Tensor, torch.Generator], Views]:
     """What turns places in `clips` (B,) into views, with everything that it needs on the device already."""
     frames = frames_on(store.frames, device)
@@ -204,7 +205,7 @@ def make_fabric(settings: PretrainSettings) -> Any:
 
 def _run(
     store: ClipStore,
-    clips: np.ndarray[Any, np.dtype[np.int64]],
+    clips: NDArray[np.int64],
     run: RunFolder,
     settings: PretrainSettings,
     progress: bool,
@@ -233,7 +234,7 @@ def _run(
         if not all(bool(parameter.isfinite().all()) for parameter in method.parameters()):
             raise RunFailed(
                 f"weights are not finite after step {step}. The last checkpoint is from before; a lower "
-                "--optimiser.lr or --precision 32 may help"
+                "--optimiser.lr or --precision 32 in another --run may help"
             )
         if fabric.is_global_zero:
             save_checkpoint(
@@ -242,8 +243,11 @@ def _run(
             )
             save_encoder(run, method.encoder, replace(spec, step=step, finished=finished))
 
+    def together(values: Tensor) -> Tensor:
+        return values if fabric.world_size == 1 else fabric.all_reduce(values, reduce_op="mean")
+
     with (
-        loop.Metrics(run.metrics if fabric.is_global_zero else None, first) as metrics,
+        loop.Metrics(run.metrics if fabric.is_global_zero else None, first, together) as metrics,
         _Progress(first, total, settings, run, show=progress and fabric.is_global_zero) as bar,
     ):
         steps, seconds = loop.train(
@@ -307,7 +311,7 @@ class _Progress:
             self._board = _board(self._run.path)
         return self
 
-    def show(self, step: int, line: dict[str, float]) -> None:
+    def show(self, step: int, line: dict[str, int | float]) -> None:
         """Tell how far the run is, after `step` steps; `line` is empty between two looks at the losses."""
         self._bar.update(step * self._settings.batch - self._bar.n)
         if not line:

@@ -88,7 +88,3 @@ def _fail(command: str, error: object, code: int) -> int:
     text = " ".join(str(error).split())
     print(f"pcm3 {command}: {text}" if command in COMMANDS else f"pcm3: {text}", file=sys.stderr)
     return code
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 WHAT = ("pretrain", "import")
 
@@ -15,7 +16,9 @@ def add_arguments(parser: Any, words: list[str]) -> None:
 
     parser.add_argument("what", type=str, help="pretrain (training steps) or import (NTU RGB+D files)")
     parser.add_argument("--hidden", type=int, nargs="+", default=[128, 256, 1024], help="widths to time")
-    parser.add_argument("--precision", type=str, nargs="+", default=["32", "bf16"], help="32, bf16 or both")
+    parser.add_argument(
+        "--precision", type=Literal["32", "bf16"], nargs="+", default=["32", "bf16"], help="32, bf16 or both"
+    )
     parser.add_argument("--preset", type=str, default="released", help="the rest of the settings")
     parser.add_argument("--batch", type=int, default=64, help="clips a step")
     parser.add_argument("--steps", type=int, default=3, help="steps (or imports) measured, after a warm-up")
@@ -38,6 +41,9 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
         near = get_close_matches(options.what, WHAT, n=1)
         hint = f": did you mean {near[0]}?" if near else ""
         raise ConfigError(f"expected {' or '.join(WHAT)}, got '{options.what}'{hint}")
+    for name in ("steps", "files"):
+        if getattr(options, name) < 1:
+            raise ConfigError(f"setting {name}: expected at least 1, got {getattr(options, name)}")
     rows = _pretrain(options) if options.what == "pretrain" else _import(options)
     told = {"benchmark": options.what, "machine": machine(), "rows": rows}
     print(f"{told['machine']}")
@@ -56,14 +62,16 @@ def _pretrain(options: Any) -> list[dict[str, Any]]:
     from pcm3.cli.parse import settings_of_preset
 
     preset = settings_of_preset(options.preset)
+    asked = []
+    for hidden, precision in product(options.hidden, options.precision):
+        prompts = replace(preset.prompts, width=max(min(preset.prompts.width, hidden), 1))
+        settings = replace(preset, hidden=hidden, precision=precision, batch=options.batch, prompts=prompts)
+        settings.check()
+        asked.append(settings)
     rows = []
-    sizes = [(hidden, precision) for hidden in options.hidden for precision in options.precision]
-    with tqdm(total=len(sizes) * (options.steps + 1), desc="pretrain", unit="step", delay=1) as bar:
-        for hidden, precision in sizes:
-            bar.set_postfix_str(f"hidden {hidden}, {precision}")
-            prompts = replace(preset.prompts, width=min(preset.prompts.width, hidden))
-            settings = replace(preset, hidden=hidden, precision=precision, batch=options.batch, prompts=prompts)
-            settings.check()
+    with tqdm(total=len(asked) * (options.steps + 1), desc="pretrain", unit="step", delay=1) as bar:
+        for settings in asked:
+            bar.set_postfix_str(f"hidden {settings.hidden}, {settings.precision}")
             rows.append(asdict(benchmark_pretrain(settings, options.steps, bar.update, options.device)))
     return rows
 

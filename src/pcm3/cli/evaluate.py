@@ -14,8 +14,7 @@ TASK_WORDS = {
 
 def add_arguments(parser: Any, words: list[str]) -> None:
     """Adds the command's arguments."""
-    from pcm3.config import Device
-    from pcm3.tasks.linear import LinearSettings
+    from pcm3.config import Device, LinearSettings
 
     told = "; ".join(f"{name}: {what}" for name, what in TASK_WORDS.items())
     parser.add_argument("task", type=str, help=told)
@@ -35,12 +34,12 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
 
     from tqdm import tqdm
 
+    from pcm3.config import LinearSettings
     from pcm3.data.store import ClipStore
     from pcm3.errors import ConfigError
     from pcm3.report.results import write_evaluation
     from pcm3.report.tables import text_table
     from pcm3.tasks.evaluate import evaluate, work
-    from pcm3.tasks.linear import LinearSettings
 
     if options.task not in TASK_WORDS:
         near = get_close_matches(options.task, TASK_WORDS, n=1)

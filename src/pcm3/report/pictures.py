@@ -96,7 +96,7 @@ def bars(results: Mapping[str, Mapping[str, Sequence[float]]], picture: Path, un
 
 
 def feature_map(
-    panels: Mapping[str, NDArray[np.float64]], label: NDArray[np.int64], classes: Sequence[str], picture: Path
+    panels: Mapping[str, NDArray[np.floating[Any]]], label: NDArray[np.int64], classes: Sequence[str], picture: Path
 ) -> None:
     """Points in the plane, one panel a feature: name → (N, 2), coloured by class."""
     present = np.unique(label)
@@ -124,8 +124,10 @@ def skeleton_strips(
     figure.subplots_adjust(left=0.14, right=1, top=1, bottom=0, wspace=0, hspace=0)
     for row, (name, clip) in zip(grid, clips.items(), strict=True):
         seen = clip[:, :, :, [0, 2]][np.abs(clip).sum(axis=(2, 3)) > 0]
+        if not seen.size:
+            seen = np.zeros((1, 1, 2))
         centre = (seen.min(axis=(0, 1)) + seen.max(axis=(0, 1))) / 2
-        reach = float((seen.max(axis=(0, 1)) - seen.min(axis=(0, 1))).max()) / 2 * 1.08
+        reach = max(float((seen.max(axis=(0, 1)) - seen.min(axis=(0, 1))).max()), 0.1) / 2 * 1.08
         for axes, frame in zip(row, np.linspace(0, len(clip) - 1, poses).round().astype(int), strict=True):
             for body in clip[frame]:
                 if np.abs(body).sum() > 0:

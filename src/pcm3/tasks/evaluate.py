@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcm3.checkpoint import EncoderSpec, load_encoder
-from pcm3.config import Device
+from pcm3.config import Device, LinearSettings
 from pcm3.data.protocol import split
 from pcm3.data.store import ClipStore
 from pcm3.device import allow_fast_matmul, choose_device
 from pcm3.errors import CheckpointError, DataError
 from pcm3.report.tables import mean_and_spread, mean_of, spread_of
 from pcm3.tasks.features import ClipBank, ClipEncoder, RawCoordinates
-from pcm3.tasks.linear import HeadResult, LinearSettings, linear
+from pcm3.tasks.linear import HeadResult, linear
 from pcm3.tasks.retrieval import retrieval
 
 TaskName = Literal["linear", "linear-cached", "retrieval"]

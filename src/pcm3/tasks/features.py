@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ TRAIN_CROP = (0.5, 1.0)
 LEAST_FRAMES = 64
 
 
+@runtime_checkable
 class ClipEncoder(Protocol):
     """What a task needs of an encoder: an `nn.Module` with ``clip`` and ``width``."""
 

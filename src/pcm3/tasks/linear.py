@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,31 +11,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pcm3.errors import ConfigError
+from pcm3.config import LinearSettings
 from pcm3.tasks.features import ClipBank, ClipEncoder, extract
 
 Labels = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class LinearSettings:
-    """The head and its training; the defaults are the protocol's."""
-
-    epochs: int = 100
-    """Epochs of the head."""
-    lr: float = 0.1
-    """Learning rate of SGD (momentum 0.9, no weight decay)."""
-    batch: int = 1024
-    """Clips a step."""
-    drop_epochs: list[int] = field(default_factory=lambda: [20, 50, 80])
-    """Epochs after which the rate is divided by ten."""
-
-    def check(self) -> None:
-        """Raises ConfigError for a value that no training has."""
-        for name, fine in (("epochs", self.epochs >= 1), ("batch", self.batch >= 1), ("lr", self.lr > 0)):
-            if not fine:
-                expected = "more than 0" if name == "lr" else "at least 1"
-                raise ConfigError(f"setting head.{name}: expected {expected}, got {getattr(self, name)}")
 
 
 @dataclass(frozen=True)
