@@ -45,8 +45,9 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
         if getattr(options, name) < 1:
             raise ConfigError(f"setting {name}: expected at least 1, got {getattr(options, name)}")
     rows = _pretrain(options) if options.what == "pretrain" else _import(options)
-    told = {"benchmark": options.what, "machine": machine(), "rows": rows}
-    print(f"{told['machine']}")
+    where = machine()
+    told = {"benchmark": options.what, "machine": where, "rows": rows}
+    print(f"{where['cpu']}, {where['cores']} cores, {where['gpu'] or 'no GPU'}, torch {where['torch']}")
     print(text_table(list(rows[0]), [list(row.values()) for row in rows]))
     if options.out is not None:
         options.out.parent.mkdir(parents=True, exist_ok=True)
