@@ -24,7 +24,8 @@ from pcm3.config import (
 from pcm3.errors import ConfigError
 
 PRESETS = pytest.mark.parametrize("preset", preset_names())
-OF_THE_RUN = {  # not of the method: where, how long and on what a user runs it
+OF_THE_RUN = {
+    "threads",  # not of the method: where, how long and on what a user runs it
     "protocol", "stream", "steps", "minutes", "seed", "checkpoint_steps", "device", "devices", "nodes", "tensorboard",
 }  # fmt: skip
 

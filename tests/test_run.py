@@ -122,7 +122,10 @@ def test_a_finished_run_folder_holds_what_its_docstring_says_and_no_more(finishe
 def test_settings_are_read_as_they_were_asked_for_with_nothing_left_on_auto(finished_path, tiny, store):
     settings, described = RunFolder(finished_path).read_settings()
     asked = flat(tiny())
-    assert {name: value for name, value in flat(settings).items() if value != asked[name]} == {"protocol": "xsub"}
+    assert {name: value for name, value in flat(settings).items() if value != asked[name]} == {
+        "protocol": "xsub",
+        "threads": 1,
+    }
     assert described == {"path": str(store.path), "kind": "npz", "clips": 24, "checksum": store.checksum}
 
 

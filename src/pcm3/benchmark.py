@@ -18,7 +18,7 @@ from pcm3.checkpoint import EncoderSpec
 from pcm3.config import Device, PretrainSettings
 from pcm3.data.importer import import_recordings
 from pcm3.data.simulate import simulate
-from pcm3.device import allow_fast_matmul, choose_device
+from pcm3.device import allow_fast_matmul, choose_device, choose_threads
 from pcm3.errors import ConfigError
 from pcm3.loop import generator_for
 from pcm3.pretrain import build_method, build_optimiser, encoder_spec, view_maker
@@ -49,9 +49,11 @@ class PretrainSpeed:
     gflops: float
     """Reached: billions of them a second."""
     matmul_gflops: float
-    """Of a plain matrix product in the same precision, measured between the steps."""
+    """Of a plain matrix product in the same precision on all cores, measured between the steps."""
     matmul_share: float
     """gflops / matmul_gflops."""
+    threads: int
+    """CPU threads that the step ran on."""
     steps: int
     """Steps measured."""
 
@@ -81,9 +83,11 @@ def benchmark_pretrain(
     length = torch.full_like(start, CLIP_FRAMES)
 
     step_seconds, view_seconds, matmul_seconds = [], [], []
+    count, all_cores = choose_threads(settings.threads, settings.hidden, chosen), torch.get_num_threads()
     for step in range(steps + 1):
         generator = generator_for(0, step, 0, chosen)
         numbers = torch.randint(CLIPS, (settings.batch,), generator=generator, device=chosen)
+        torch.set_num_threads(count)
         began = _now(chosen)
         views = maker(frames, start[numbers], length[numbers], generator)
         viewed = _now(chosen)
@@ -94,6 +98,7 @@ def benchmark_pretrain(
         optimiser.step()
         method.queue.push(result.keys)
         ended = _now(chosen)
+        torch.set_num_threads(all_cores)  # the machine's rate is that of all its cores
         if step:  # the first warms up
             step_seconds.append(ended - began)
             view_seconds.append(viewed - began)
@@ -112,6 +117,7 @@ def benchmark_pretrain(
         gflops=round(rate, 1),
         matmul_gflops=round(limit, 1),
         matmul_share=round(rate / limit, 3),
+        threads=count,
         steps=steps,
     )
 

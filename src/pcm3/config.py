@@ -153,6 +153,8 @@ class PretrainSettings:
     """Of the networks; losses and queue are always float32. 'auto' is bf16 where the device is fast at it."""
     device: Device = "auto"
     """Where to train; 'auto' is the GPU if there is one."""
+    threads: int | None = None
+    """CPU threads of each process; null: 1 up to hidden 256 (small products are slower when shared), else all."""
     devices: int = 1
     """Processes, each with its own device."""
     nodes: int = 1
@@ -212,7 +214,7 @@ class PretrainSettings:
                 raise ConfigError(f"setting {name}: expected {expected}, got {_value(self, name)}")
 
     def _counts(self) -> Iterator[tuple[str, int | None]]:
-        for name in ("hidden", "layers", "epochs", "steps", "checkpoint_steps", "devices", "nodes"):
+        for name in ("hidden", "layers", "epochs", "steps", "checkpoint_steps", "threads", "devices", "nodes"):
             yield name, getattr(self, name)
         for name in ("objective.queue", "objective.embedding", "objective.decoder_hidden", "prompts.width"):
             yield name, _value(self, name)

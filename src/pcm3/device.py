@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,29 @@ def choose_precision(wanted: Precision, device: torch.device) -> Precision:
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "32"
     fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return "bf16" if fast else "32"
+
+
+ONE_THREAD_UP_TO = 256
+"""Width of the encoder up to which one thread trains faster than two do: a step of its GRU is a product too small to
+share. Measured on two cores: 84 against 58 clips a second at 128, 33 against 23 at 256."""
+
+
+def choose_threads(wanted: int | None, hidden: int, device: torch.device) -> int:
+    """The CPU threads asked for; None is one for a narrow encoder on the CPU, else as many as torch has now."""
+    if wanted is not None:
+        return wanted
+    return 1 if device.type == "cpu" and hidden <= ONE_THREAD_UP_TO else torch.get_num_threads()
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Inside, torch computes on so many CPU threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def allow_fast_matmul(device: torch.device) -> None:

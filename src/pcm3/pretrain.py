@@ -20,7 +20,15 @@ from pcm3.checkpoint import EncoderSpec, load_checkpoint, save_checkpoint, save_
 from pcm3.config import Device, PretrainSettings
 from pcm3.data.protocol import split
 from pcm3.data.store import ClipStore
-from pcm3.device import allow_fast_matmul, choose_device, choose_precision, first_process, frames_on
+from pcm3.device import (
+    allow_fast_matmul,
+    choose_device,
+    choose_precision,
+    choose_threads,
+    first_process,
+    frames_on,
+    threads,
+)
 from pcm3.errors import CheckpointError, ConfigError, RunFailed
 from pcm3.methods.pcm3 import PCM3
 from pcm3.run import RunFolder, locked
@@ -72,7 +80,8 @@ def pretrain(store: ClipStore, run_path: Path, settings: PretrainSettings, progr
         try:
             if first_process():
                 run.begin(settings, described)
-            return _run(store, clips, run, settings, progress)
+            with threads(settings.threads or 1):
+                return _run(store, clips, run, settings, progress)
         except OSError as error:
             raise RunFailed(
                 f"{run.path} cannot be written ({error.strerror or error}); the last checkpoint is intact, so make "
@@ -92,7 +101,8 @@ def resolve(settings: PretrainSettings, store: ClipStore) -> PretrainSettings:
         protocol = next(iter(store.protocols), "all")
     chosen: Device = "cuda" if device.type == "cuda" else "cpu"
     precision = choose_precision(settings.precision, device)
-    return replace(settings, protocol=protocol, device=chosen, precision=precision)
+    count = choose_threads(settings.threads, settings.hidden, device)
+    return replace(settings, protocol=protocol, device=chosen, precision=precision, threads=count)
 
 
 def training_clips(store: ClipStore, settings: PretrainSettings) -> NDArray[np.int64]:

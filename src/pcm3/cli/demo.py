@@ -11,7 +11,7 @@ from typing import Any
 def add_arguments(parser: Any, words: list[str]) -> None:
     """Adds the command's arguments."""
     parser.add_argument("--folder", type=Path, default=Path("demo"), help="where everything goes")
-    parser.add_argument("--steps", type=int, default=300, help="pretraining steps")
+    parser.add_argument("--steps", type=int, default=400, help="pretraining steps")
     parser.add_argument("--hidden", type=int, default=128, help="width of each half of the encoder")
     parser.add_argument("--subjects", type=int, default=10, help="simulated people")
     parser.add_argument("--repetitions", type=int, default=2, help="times that everyone does each action")

@@ -1,0 +1,50 @@
+import importlib
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from pcm3.cli import COMMANDS
+from pcm3.cli.parse import parse
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```\n(.*?)```", README, flags=re.DOTALL)
+LINES = [line for block in BLOCKS for line in block.splitlines() if line.startswith("pcm3 ")]
+
+
+def test_the_readme_shows_commands():
+    assert len(LINES) >= 7
+    assert {line.split()[1] for line in LINES} >= {"simulate", "import", "info", "check", "pretrain", "evaluate"}
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_commands_of_the_readme_are_understood(line):
+    command, *words = shlex.split(line, comments=True)[1:]
+    module = importlib.import_module(f"pcm3.cli.{'import_' if command == 'import' else command}")
+    assert parse(command, COMMANDS[command], module.add_arguments, words) is not None
+
+
+def test_settings_named_in_the_readme_exist():
+    settings = re.findall(r"`--([\w.]+) ([^`…]+)`", README)
+    assert len(settings) >= 6
+    words = [word for name, value in settings for word in (f"--{name}", *shlex.split(value))]
+    module = importlib.import_module("pcm3.cli.pretrain")
+    assert parse("pretrain", "", module.add_arguments, ["store", "--run", "run", *words]) is not None
+
+
+@pytest.mark.parametrize("document", [README, *(p.read_text(encoding="utf-8") for p in ROOT.glob("docs/*.md"))])
+def test_links_and_pictures_of_the_documents_are_there(document):
+    for target in re.findall(r"\]\(([^)#]+)\)", document):
+        assert any((folder / target).exists() for folder in (ROOT, ROOT / "docs")), target
+
+
+def test_figures_of_the_readme_are_those_that_were_measured():
+    """Every row of the README's tables of results stands in a file that a command wrote."""
+    measured = "\n".join(file.read_text(encoding="utf-8") for file in (ROOT / "results").rglob("*.md"))
+    section = README.partition("## What was measured")[2].partition("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("| ") and "%" not in line and "---" not in line]
+    assert len(rows) >= 6
+    for row in rows:
+        assert row in measured, row
