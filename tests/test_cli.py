@@ -393,3 +393,19 @@ def test_json_is_the_last_line_of_a_real_process_too(store_path):
     done = run_command("info", store_path, "--json")
     assert done.returncode == 0
     assert json.loads(done.stdout.rstrip("\n").split("\n")[-1])["clips"] == 24
+
+
+def test_a_switch_may_stand_alone():
+    from pcm3.cli import import_
+    from pcm3.cli.parse import parse
+
+    def parsed(*words):
+        return parse("import", "", import_.add_arguments, ["npz", "file", "store", *words])
+
+    assert (parsed("--strict").strict, parsed("--strict", "--overwrite").overwrite) == (True, True)
+    assert (parsed("--strict", "false").strict, parsed("--strict=false").strict, parsed().strict) == (
+        False,
+        False,
+        False,
+    )
+    assert parsed("--overwrite", "--dtype", "float16").dtype == "float16"

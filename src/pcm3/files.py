@@ -66,7 +66,7 @@ def new_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         _recover(path)
         if path.exists() and not overwrite:
-            raise DataError(f"{path}: already exists; choose another place, or allow it to be overwritten")
+            raise DataError(f"{path}: already exists: choose another place, or overwrite it (--overwrite)")
         partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{PARTIAL}")
         partial.mkdir()
         lock = _lock(partial)

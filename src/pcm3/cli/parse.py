@@ -34,7 +34,7 @@ def parse(command: str, what: str, add_arguments: Callable[[Any, list[str]], Non
         add_arguments(parser, words)
         parser.add_argument("--json", action="store_true", help="print the result as one JSON object, the last line")
         _see_that_all_exist(parser, words)
-        return parser.parse_args(words)
+        return parser.parse_args(_switches_on(parser, words))
     except argparse.ArgumentError as error:
         raise ConfigError(_one_line(str(error), f"pcm3 {command} --help")) from None
     except SystemExit as leaving:
@@ -67,6 +67,20 @@ def _see_that_all_exist(parser: Any, words: list[str]) -> None:
         candidates = by_leaf[:1] or near
         hint = f": did you mean {candidates[0]}?" if candidates else f"; {parser.prog} --help lists them"
         raise ConfigError(f"unknown setting {option}{hint}")
+
+
+def _switches_on(parser: Any, words: list[str]) -> list[str]:
+    """The words with ``--strict`` as ``--strict=true``: a setting that is true or false may stand alone."""
+    switches = {
+        option
+        for action in parser._actions
+        if getattr(action, "_typehint", None) is bool
+        for option in action.option_strings
+    }
+    return [
+        f"{word}=true" if word in switches and following.lower() not in ("true", "false", "yes", "no") else word
+        for word, following in zip(words, [*words[1:], ""], strict=True)
+    ]
 
 
 def _one_line(text: str, help_command: str) -> str:
