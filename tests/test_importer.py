@@ -224,11 +224,25 @@ def test_a_single_file_is_a_source(folder, tmp_path):
     assert run(next(folder.rglob("*.skeleton")), tmp_path / "s").clips == 1
 
 
-def test_progress_goes_to_stderr_and_nothing_to_stdout(folder, tmp_path, capsys):
+def test_progress_goes_to_stderr_and_nothing_to_stdout(folder, tmp_path, capsys, monkeypatch):
+    bar = importer.tqdm
+    monkeypatch.setattr(importer, "tqdm", lambda *words, **named: bar(*words, **named | {"delay": 0}))
     import_recordings("ntu60", folder, tmp_path / "s")
     captured = capsys.readouterr()
     assert captured.out == ""
     assert "40/40" in captured.err
+
+
+def test_an_import_that_is_quick_shows_no_bar(folder, tmp_path, capsys):
+    import_recordings("ntu60", folder, tmp_path / "s")
+    assert capsys.readouterr().err == ""
+
+
+def test_recordings_with_classes_of_their_own_are_not_taken_for_ntu(folder, tmp_path):
+    (folder / "classes.txt").write_text("\n".join(f"class {number}" for number in range(60)))
+    run(folder, tmp_path / "s")
+    store = ClipStore.open(tmp_path / "s")
+    assert (store.kind, store.classes[3], list(store.protocols)) == ("ntu-format", "class 3", ["xsub", "xview"])
 
 
 def square(piece, shared):

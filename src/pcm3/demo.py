@@ -127,7 +127,7 @@ def _page(
             ),
             (
                 "The recordings",
-                "One clip of each action, eight moments from left to right, seen from the front.",
+                f"A clip of each of the first {SHOWN_ACTIONS} actions: eight moments, seen from the front.",
                 [drawn / "actions.png"],
                 None,
             ),

@@ -44,6 +44,8 @@ class Contents:
     """Files that are not to become clips, and why."""
     unusable: list[LeftOut] = field(default_factory=list)
     """Files that should have become clips and cannot, and why: these stop a strict import."""
+    kind: str | None = None
+    """What the store calls itself, where it is not the data set that the kind is named for."""
     classes: tuple[str, ...] | None = None
     layout: Layout | None = None
     fps: float | None = None

@@ -135,7 +135,7 @@ def _plan(
     layout = contents.layout or load_layout(str(found.layout))
     bodies = contents.bodies or found.bodies or 1
     description = {
-        "kind": kind,
+        "kind": contents.kind or kind,
         "layout": layout,
         "bodies": bodies,
         "fps": contents.fps or found.fps,

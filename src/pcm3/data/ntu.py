@@ -45,6 +45,8 @@ PROTOCOLS_120 = {
 
 OWN_CLASSES = "classes.txt"
 """A file beside the recordings with the name of action k in line k: the recordings are not NTU's own then."""
+OWN_KIND = "ntu-format"
+"""What a store of such recordings calls itself, so that no result of theirs is taken for one on NTU RGB+D."""
 
 
 def contents(source: Path, options: Options, *, actions: int) -> Contents:
@@ -68,7 +70,7 @@ def contents(source: Path, options: Options, *, actions: int) -> Contents:
             left_out.append((clip.file, f"action {action} is not one of the {len(classes)} classes"))
         else:
             inside.append(clip)
-    return Contents(inside, left_out=left_out, unusable=unusable, classes=classes)
+    return Contents(inside, left_out=left_out, unusable=unusable, classes=classes, kind=OWN_KIND if own else None)
 
 
 contents_60 = partial(contents, actions=60)
