@@ -308,7 +308,7 @@ def test_words_overrule_the_file_and_the_file_overrules_the_preset(cli, store_pa
 
 def test_the_settings_of_a_run_are_those_of_its_command_line(cli, store_path, tiny, tiny_words, tmp_path):
     assert cli("pretrain", store_path, "--run", tmp_path / "r", *tiny_words()).code == 0
-    assert settings_of(tmp_path / "r") == flat(tiny()) | {"protocol": "xsub"}
+    assert settings_of(tmp_path / "r") == flat(tiny()) | {"protocol": "xsub", "threads": 1}
 
 
 # The whole way

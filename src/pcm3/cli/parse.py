@@ -79,7 +79,7 @@ def _switches_on(parser: Any, words: list[str]) -> list[str]:
     }
     return [
         f"{word}=true" if word in switches and following.lower() not in ("true", "false", "yes", "no") else word
-        for word, following in zip(words, [*words[1:], ""], strict=True)
+        for word, following in zip(words, [*words, ""][1:], strict=True)
     ]
 
 
