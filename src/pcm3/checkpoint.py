@@ -91,10 +91,10 @@ class EncoderSpec:
 def save_encoder(run: RunFolder, encoder: Encoder, spec: EncoderSpec) -> None:
     """The encoder's weights as safetensors that carry their spec, and the spec as JSON for people to read."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder.state_dict().items()}
-    metadata = {"pcm3": json.dumps({"format": FORMAT, "encoder": asdict(spec)})}
-    data = to_safetensors(tensors, metadata)
+    told = {"format": FORMAT, "encoder": asdict(spec)}
+    data = to_safetensors(tensors, {"pcm3": json.dumps(told)})
     write_atomically(run.encoder, lambda file: file.write(data))
-    write_json(run.encoder_summary, {"format": FORMAT, "encoder": asdict(spec)})
+    write_json(run.encoder_summary, told)
 
 
 def load_encoder(path: Path) -> tuple[Encoder, EncoderSpec]:

@@ -67,7 +67,7 @@ def demo(folder: Path, settings: PretrainSettings, say: Callable[[str], object],
     say("4/5  judge the encoder on subjects that it has not seen, beside two baselines")
     found = [evaluate(task, [run_path], store, PROTOCOL, seeds=SEEDS) for task in TASKS]
     say("5/5  draw the page")
-    report = _page(folder, store, run_path, result, found, time.monotonic() - began)
+    report = _page(folder, store, run_path, settings.hidden, result, found, time.monotonic() - began)
     return {
         "report": str(report),
         "seconds": round(time.monotonic() - began, 1),
@@ -94,6 +94,7 @@ def _page(
     folder: Path,
     store: ClipStore,
     run_path: Path,
+    hidden: int,
     result: PretrainResult,
     found: list[Evaluation],
     seconds: float,
@@ -118,7 +119,7 @@ def _page(
                 "What happened",
                 f"{len(store):,} recordings of {len(store.classes)} actions by {len(np.unique(store.subject))} "
                 f"simulated people, seen by three cameras, were written as NTU RGB+D files and imported. An encoder "
-                f"(two halves of {_width(run_path)} units) was pretrained for {result.steps:,} steps on the "
+                f"(two halves of {hidden} units) was pretrained for {result.steps:,} steps on the "
                 f"{len(train):,} clips of the training subjects, without labels, in {result.seconds / 60:.1f} minutes. "
                 f"Then it was frozen and judged on {len(test):,} clips of other people. All in "
                 f"{seconds / 60:.1f} minutes.",
@@ -161,10 +162,6 @@ def _page(
         ],
     )
     return page
-
-
-def _width(run_path: Path) -> int:
-    return load_encoder(run_path)[1].hidden
 
 
 def _one_clip_a_class(store: ClipStore) -> dict[str, NDArray[Any]]:

@@ -223,7 +223,7 @@ def _run(
     fabric = make_fabric(settings)
     allow_fast_matmul(fabric.device)
     spec = encoder_spec(store.layout, store.frames.shape[1], settings, store.checksum)
-    method, optimiser = build_method(spec, settings), None
+    method = build_method(spec, settings)
     order = loop.BatchOrder(len(clips), settings.batch, settings.seed)
     total = settings.steps or settings.epochs * order.steps_per_epoch
     chosen = settings.optimiser

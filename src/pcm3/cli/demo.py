@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pcm3.report.tables import mean_and_spread
+
 
 def add_arguments(parser: Any, words: list[str]) -> None:
     """Adds the command's arguments."""
@@ -52,5 +54,4 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
 
 
 def _shown(row: dict[str, Any]) -> list[str]:
-    spread = "" if row["top1_sd"] is None else f" ± {row['top1_sd']:.1f}"
-    return [row["name"], f"{row['top1']:.1f}{spread}", f"{row['best_on_test']:.1f}"]
+    return [row["name"], mean_and_spread(row["values"]), f"{row['best_on_test']:.1f}"]

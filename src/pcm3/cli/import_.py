@@ -35,7 +35,9 @@ class ImportOptions:
 
 def add_arguments(parser: Any, words: list[str]) -> None:
     """Adds the command's arguments."""
-    parser.add_argument("kind", type=str, help="ntu60 ntu120 nw-ucla utd-mhad msr-action3d npz")
+    from pcm3.data.kinds import KINDS
+
+    parser.add_argument("kind", type=str, help=" ".join(KINDS))
     parser.add_argument("source", type=Path, help="folder, zip or file with the raw recordings")
     parser.add_argument("store", type=Path, help="folder to write")
     parser.add_class_arguments(ImportOptions)

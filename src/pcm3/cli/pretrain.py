@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pcm3.cli.parse import existing_preset
-from pcm3.config import PretrainSettings, from_dict
+from pcm3.config import PretrainSettings, from_dict, preset_file, preset_names
 
 
 def add_arguments(parser: Any, words: list[str]) -> None:
@@ -17,11 +17,9 @@ def add_arguments(parser: Any, words: list[str]) -> None:
     parser.usage = "pcm3 pretrain STORE --run DIR [--preset NAME] [--config FILE] [--SETTING VALUE …]"
     parser.add_argument("store", type=Path, help="a store that pcm3 import wrote")
     parser.add_argument("--run", type=Path, required=True, help="run folder; a run that it holds is resumed")
-    parser.add_argument("--preset", type=str, default="small", help="released, released-bone-motion, paper or small")
+    parser.add_argument("--preset", type=str, default="small", help=", ".join(preset_names()))
     parser.add_argument("--config", action="config", help="YAML file with settings, as --print_config writes them")
     parser.add_class_arguments(PretrainSettings)
-    from pcm3.config import preset_file
-
     parser.default_config_files = [str(preset or preset_file("small"))]
 
 
