@@ -7,9 +7,8 @@ import pytest
 from ntu_files import walkers
 from pcm3.data.check import check_store
 from pcm3.data.info import describe
-from pcm3.data.protocol import BY_SIDE
 from pcm3.data.recording import Recording
-from pcm3.data.store import ClipStore
+from pcm3.data.store import BY_SIDE, ClipStore
 from pcm3.data.store_writer import write_store
 from pcm3.skeleton import load_layout
 

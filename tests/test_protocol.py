@@ -4,8 +4,9 @@ import pytest
 from ntu_files import walkers
 from pcm3.data import ntu
 from pcm3.data.kinds import KINDS
-from pcm3.data.protocol import BY_SIDE, split
+from pcm3.data.protocol import split
 from pcm3.data.recording import Recording
+from pcm3.data.store import BY_SIDE
 from pcm3.data.store_writer import write_store
 from pcm3.errors import DataError
 from pcm3.skeleton import load_layout
@@ -27,7 +28,7 @@ def test_listed_values_train_and_all_other_known_ones_test(tmp_path):
 
 
 def test_data_that_comes_split_stays_split(tmp_path):
-    store = store_of(tmp_path, {"split": BY_SIDE}, [{"side": s} for s in (1, 0, -1, 1)])
+    store = store_of(tmp_path, {"split": BY_SIDE}, [{"sides": {"split": s}} for s in (1, 0, -1, 1)])
     assert [side.tolist() for side in split(store, "split")] == [[1], [0, 3]]
 
 
@@ -46,7 +47,7 @@ def test_a_protocol_that_the_data_cannot_serve_says_what_is_there(tmp_path):
         split(store, "xview")
     with pytest.raises(DataError, match=r"trains on subject 1, 2, 4.*only 1, 2, so the test side is empty"):
         split(store, "xsub")
-    other = store_of(tmp_path / "o", {"split": BY_SIDE}, [{"side": 1}])
+    other = store_of(tmp_path / "o", {"split": BY_SIDE}, [{"sides": {"split": 1}}])
     with pytest.raises(DataError, match="trains on side train; the store has only test, so the training side is empty"):
         split(other, "split")
 

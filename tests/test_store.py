@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from ntu_files import walkers
 from pcm3 import files
-from pcm3.data.recording import Recording
-from pcm3.data.store import ClipStore
+from pcm3.data.protocol import split
+from pcm3.data.recording import Interval, Recording
+from pcm3.data.store import BY_SIDE, ClipStore
 from pcm3.data.store_writer import store_writer, write_store
 from pcm3.errors import DataError, RunFailed
 from pcm3.skeleton import load_layout
@@ -24,7 +25,9 @@ ABOUT = {"layout": KINECT, "fps": 30.0, "bodies": 2, "kind": "ntu60", "classes":
 
 def recordings(count=3):
     return [
-        Recording(f"clip{i}", walkers(i, 4 + i, 2), label=i % 2, subject=i, camera=1, setup=i + 1, side=i % 2)
+        Recording(
+            f"clip{i}", walkers(i, 4 + i, 2), label=i % 2, subject=i, camera=1, setup=i + 1, sides={"split": i % 2}
+        )
         for i in range(count)
     ]
 
@@ -41,8 +44,9 @@ def test_what_is_written_is_what_is_read(tmp_path):
     assert len(store) == 3
     for index, clip in enumerate(clips):
         np.testing.assert_array_equal(store.clip(index), clip.frames)
-        for name in ("label", "subject", "camera", "setup", "side"):
+        for name in ("label", "subject", "camera", "setup", "confidence"):
             assert getattr(store, name)[index] == getattr(clip, name)
+        assert store.sides["split"][index] == clip.sides["split"]
     assert store.ids.tolist() == ["clip0", "clip1", "clip2"]
     assert store.start.tolist() == [0, 4, 9]
     assert store.length.tolist() == [4, 5, 6]
@@ -284,7 +288,7 @@ def swap_clips(path):
 @pytest.mark.parametrize(
     ("harm", "message"),
     [
-        (lambda path: edit(path, format=2), "written by a newer pcm3: format 2, this one reads up to 1; update pcm3"),
+        (lambda path: edit(path, format=3), "written by a newer pcm3: format 3, this one reads up to 2; update pcm3"),
         (lambda path: (path / "store.json").unlink(), "not a store: it has no store.json"),
         (lambda path: (path / "store.json").write_text("{"), "the store is damaged"),
         (lambda path: (path / "store.json").write_text("[]"), "the store is damaged"),
@@ -296,8 +300,11 @@ def swap_clips(path):
         (lambda path: cut(path / "frames.npy", 0.001), "the store is damaged"),
         (lambda path: cut(path / "clips.npz"), "the store is damaged"),
         (lambda path: (path / "frames.npy").unlink(), "the store is damaged"),
-        (lambda path: np.save(path / "frames.npy", np.zeros((2, 2, 25, 3), np.float32)), "2 frames for 3 clips of 15"),
-        (swap_clips, "clips that do not follow one another"),
+        (
+            lambda path: np.save(path / "frames.npy", np.zeros((2, 2, 25, 3), np.float32)),
+            "2 frames for 3 recordings of 15",
+        ),
+        (swap_clips, "recordings that do not follow one another"),
     ],
 )
 def test_each_damage_is_one_clear_error(stored, harm, message):
@@ -319,3 +326,56 @@ def test_a_pickle_in_a_store_is_not_loaded(stored):
     np.save(stored / "frames.npy", np.array([{"a": 1}], dtype=object))
     with pytest.raises(DataError, match="damaged"):
         ClipStore.open(stored)
+
+
+def untrimmed(name, seed, *ranges):
+    intervals = tuple(Interval(start, stop, label, 2) for start, stop, label in ranges)
+    return Recording(name, walkers(seed, 20, 2), subject=seed, camera=1, sides={"xsub": seed % 2}, intervals=intervals)
+
+
+def test_clips_of_untrimmed_recordings_are_views_on_their_intervals(tmp_path):
+    made = [untrimmed("a", 0, (2, 9, 1), (9, 20, 0)), untrimmed("b", 1), untrimmed("c", 2, (0, 5, 1), (0, 5, 0))]
+    store = write_store(tmp_path / "s", made, protocols={"xsub": BY_SIDE}, **ABOUT)
+    assert store.ids.tolist() == ["a:2-8", "a:9-19", "c:0-4", "c:0-4.2"]
+    assert store.label.tolist() == [1, 0, 1, 0]
+    assert store.recording.tolist() == [0, 0, 2, 2]
+    assert store.confidence.tolist() == [2, 2, 2, 2]
+    np.testing.assert_array_equal(store.clip(1), made[0].frames[9:20])
+    np.testing.assert_array_equal(store.clip(3), made[2].frames[:5])
+    whole = store.recordings
+    assert (len(whole), whole.ids.tolist(), whole.length.tolist()) == (3, ["a", "b", "c"], [20, 20, 20])
+    np.testing.assert_array_equal(whole.clip(1), made[1].frames)
+    assert store.sides["xsub"].tolist() == [0, 0, 0, 0]
+    assert [side.tolist() for side in split(whole, "xsub")] == [[0, 2], [1]]
+    assert set(store.checksums) == {"frames.npy", "clips.npz", "recordings.npz"}
+
+
+def test_a_store_holds_trimmed_or_untrimmed_recordings_not_both(tmp_path):
+    with pytest.raises(DataError, match="all recordings of a store trimmed, or all untrimmed"):
+        write_store(tmp_path / "s", [untrimmed("a", 0, (0, 5, 1)), recordings()[0]], **ABOUT)
+    with pytest.raises(DataError, match="all recordings of a store trimmed, or all untrimmed"):
+        write_store(tmp_path / "s", [recordings()[0], untrimmed("a", 0, (0, 5, 1))], **ABOUT)
+    with pytest.raises(DataError, match="a:15-20: expected an interval of the 20 frames"):
+        write_store(tmp_path / "s", [untrimmed("a", 0, (15, 21, 1))], **ABOUT)
+
+
+def test_intervals_that_leave_their_recording_are_damage(tmp_path):
+    store = write_store(tmp_path / "s", [untrimmed("a", 0, (2, 9, 1)), untrimmed("b", 1, (2, 9, 1))], **ABOUT)
+    with np.load(store.path / "clips.npz") as archive:
+        columns = dict(archive)
+    np.savez(store.path / "clips.npz", **columns | {"start": columns["start"] + 18})
+    with pytest.raises(DataError, match="clips that are not inside their recordings"):
+        ClipStore.open(store.path)
+
+
+def test_a_store_of_the_first_format_still_opens(tmp_path):
+    store = write_store(tmp_path / "s", recordings(), protocols={"split": BY_SIDE}, **ABOUT)
+    with np.load(store.path / "clips.npz") as archive:
+        columns = dict(archive)
+    old = {name: columns[name] for name in ("id", "start", "length", "bodies", "label", "subject", "camera", "setup")}
+    np.savez(store.path / "clips.npz", **old, side=columns["side_split"])
+    edit(store.path, format=1)
+    opened = ClipStore.open(store.path)
+    assert [side.tolist() for side in split(opened, "split")] == [[0, 2], [1]]
+    assert opened.recordings is None
+    assert (opened.confidence == -1).all()

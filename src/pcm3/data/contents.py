@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pcm3.data.recording import Recording
 from pcm3.data.sources import Entry, LeftOut, list_entries
@@ -23,6 +23,10 @@ class Options:
     """The skeleton of a kind that does not fix it."""
     all_files: bool = False
     """Take also the files that the kind's usual list leaves out."""
+    track: Literal["slot", "id"] = "slot"
+    """What makes a body the same from frame to frame: its place in the frame, or the number the recorder gave it."""
+    labels: str | None = None
+    """Which of several files of labels to take, where a source has them; None: the kind's usual one."""
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcm3.data.contents import Contents, Options, SourceClip
-from pcm3.data.protocol import BY_SIDE
 from pcm3.data.recording import TEST, TRAIN, UNKNOWN, Recording, metres
+from pcm3.data.store import BY_SIDE
 from pcm3.errors import DataError
 from pcm3.skeleton import Layout, load_layout
 
@@ -30,6 +30,8 @@ WHOLE = ("classes", "fps", "layout")
 """Of the whole file: class names in the order of the labels, frames a second (30), name of a layout of the package."""
 DEFAULT_FPS = 30.0
 
+PROTOCOL = "split"
+"""The protocol that ``split`` defines."""
 SIDES = {"train": TRAIN, "test": TEST, "": UNKNOWN}
 
 Arrays = dict[str, NDArray[Any]]
@@ -66,13 +68,13 @@ def contents(source: Path, options: Options) -> Contents:
         fps=_fps(source, arrays),
         bodies=frames.shape[1],
         classes=_classes(source, arrays, columns["label"]),
-        protocols={"split": BY_SIDE} if "split" in arrays else {},
+        protocols={PROTOCOL: BY_SIDE} if "split" in arrays else {},
         in_process=True,
     )
 
 
-def _read(frames: NDArray[Any], id: str, **known: int) -> Recording:
-    return Recording(id, metres(id, frames), **known)
+def _read(frames: NDArray[Any], id: str, side: int, *, label: int, subject: int, camera: int, setup: int) -> Recording:
+    return Recording(id, metres(id, frames), label, subject, camera, setup, {PROTOCOL: side})
 
 
 def _load(source: Path) -> Arrays:

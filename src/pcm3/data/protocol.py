@@ -17,10 +17,7 @@ from pcm3.data.store import ClipStore
 from pcm3.errors import DataError
 
 COLUMNS = ("subject", "camera", "setup", "side")
-"""What a protocol may go by. ``side`` is what the data itself says: 0 train, 1 test."""
-
-BY_SIDE: dict[str, Any] = {"by": "side", "train": [TRAIN]}
-"""The protocol of data that comes already split."""
+"""What a protocol may go by. ``side`` is what the data itself says under this protocol's name: 0 train, 1 test."""
 
 Indices = NDArray[np.int64]
 
@@ -34,7 +31,8 @@ def split(store: ClipStore, name: str) -> tuple[Indices, Indices]:
     if name not in store.protocols:
         raise DataError(_unknown(store, name))
     column, listed = _definition(store.protocols[name], store, name)
-    values: NDArray[np.int32] = getattr(store, column)
+    unknown = np.full(len(store), UNKNOWN, np.int32)
+    values: NDArray[np.int32] = store.sides.get(name, unknown) if column == "side" else getattr(store, column)
     known = values != UNKNOWN
     training = known & np.isin(values, listed)
     train, test = np.flatnonzero(training), np.flatnonzero(known & ~training)

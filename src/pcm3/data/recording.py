@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,18 +12,34 @@ from numpy.typing import NDArray
 from pcm3.errors import DataError
 
 UNKNOWN = -1
-"""Value of `label`, `subject`, `camera`, `setup` and `side` where the data set does not tell."""
+"""Value of `label`, `subject`, `camera`, `setup`, `confidence` and of a side where the data set does not tell."""
 
 TRAIN, TEST = 0, 1
-"""Values of `side`."""
+"""Sides of a split."""
 
 FARTHEST = 1000.0
 """Metres. No depth camera sees that far; a number beyond it is damage, or not metres."""
 
 
 @dataclass(frozen=True)
+class Interval:
+    """An action in an untrimmed recording."""
+
+    start: int
+    """Its first frame, 0-based."""
+    stop: int
+    """The frame after its last."""
+    label: int = UNKNOWN
+    confidence: int = UNKNOWN
+    """How sure the annotators were, where they say (PKU-MMD: 1 slight, 2 strong)."""
+
+
+@dataclass(frozen=True)
 class Recording:
-    """One clip as it was recorded: every body of the file, nothing chosen, repaired or moved yet."""
+    """What was recorded in one go: every body of the file, nothing chosen, repaired or moved yet.
+
+    It is one clip, or, where it has intervals, an untrimmed recording with a clip for each of them.
+    """
 
     id: str
     """Name of the clip, unique in its data set (NTU: ``S001C002P003R002A013``)."""
@@ -33,8 +50,11 @@ class Recording:
     subject: int = UNKNOWN
     camera: int = UNKNOWN
     setup: int = UNKNOWN
-    side: int = UNKNOWN
-    """`TRAIN` or `TEST` where the data itself says to which side of a split a clip belongs."""
+    sides: Mapping[str, int] = field(default_factory=dict)
+    """Protocol → `TRAIN` or `TEST`, where the data itself says to which side of it the recording belongs."""
+    intervals: tuple[Interval, ...] | None = None
+    """The labelled actions of an untrimmed recording, by their start; None: the recording itself is one action."""
+    confidence: int = UNKNOWN
 
 
 def metres(name: str, frames: NDArray[np.floating[Any]]) -> NDArray[np.float32]:

@@ -1,7 +1,9 @@
 """The clips of a data set as one folder: a flat memory-mapped array of frames, and what is known of each clip.
 
-``frames.npy`` (F, M, V, C) holds all clips one after the other; ``clips.npz`` says where each starts and what it is;
-``store.json`` is everything else. Writing them is `store_writer`'s work.
+``frames.npy`` (F, M, V, C) holds all that was recorded, one recording after the other; ``clips.npz`` says where each
+clip starts and what it is; ``store.json`` is everything else. Where recordings are untrimmed, their clips are the
+labelled intervals in them, and ``recordings.npz`` says where each recording starts and what it is. Writing them is
+`store_writer`'s work.
 """
 
 from __future__ import annotations
@@ -17,16 +19,22 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
+from pcm3.data.recording import TRAIN, UNKNOWN
 from pcm3.errors import DataError
 from pcm3.skeleton import Layout, layout_from_dict
 
-FORMAT = 1
-"""Version of the store's form; a store with a higher one was written by a newer pcm3."""
+FORMAT = 2
+"""Version of the store's form; a store with a higher one was written by a newer pcm3. Version 1 had one column ``side``
+for all protocols, no confidence and no untrimmed recordings."""
 
-FRAMES, CLIPS, STORE = "frames.npy", "clips.npz", "store.json"
+FRAMES, CLIPS, RECORDINGS, STORE = "frames.npy", "clips.npz", "recordings.npz", "store.json"
 
-NUMBERS = ("label", "subject", "camera", "setup", "side")
+NUMBERS = ("label", "subject", "camera", "setup", "confidence")
 """The columns of numbers, one a clip; −1 (`UNKNOWN`) where the data set does not tell."""
+BY_SIDE: dict[str, Any] = {"by": "side", "train": [TRAIN]}
+"""A protocol of data that comes already split."""
+SIDE = "side_"
+"""How the columns begin that say to which side of the protocol in the rest of their name a clip belongs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +53,12 @@ class ClipStore:
     subject: NDArray[np.int32]
     camera: NDArray[np.int32]
     setup: NDArray[np.int32]
-    side: NDArray[np.int32]
-    """(N,) 0 train, 1 test, where the data came already split; else −1."""
+    confidence: NDArray[np.int32]
+    """(N,) how sure the annotators were of the interval, where they say."""
+    recording: NDArray[np.int32]
+    """(N,) the untrimmed recording, as its number in `recordings`, that the clip is an interval of; −1: none."""
+    sides: dict[str, NDArray[np.int32]]
+    """Protocol → (N,) 0 train, 1 test, −1 neither, where the data came already split."""
     bodies: NDArray[np.bool_]
     """(N, M) True where the clip has that body in any frame."""
     layout: Layout
@@ -62,7 +74,10 @@ class ClipStore:
     report: dict[str, Any]
     """What the import left out and why: ``clips``, and ``left_out`` as [file, reason] pairs."""
     checksums: dict[str, str] = field(repr=False)
-    """SHA-256 of `FRAMES` and `CLIPS` as they were written."""
+    """SHA-256 of the files of arrays as they were written."""
+    recordings: ClipStore | None = field(repr=False)
+    """The same frames as whole recordings, where they are untrimmed: R "clips" without a label, so that a protocol
+    splits recordings as it splits clips. None: every clip is a recording."""
     _ids: NDArray[Any] = field(repr=False)
 
     @staticmethod
@@ -99,27 +114,43 @@ class ClipStore:
 def _open(path: Path) -> ClipStore:
     description = _description(path)
     try:
-        frames = np.load(path / FRAMES, mmap_mode="r", allow_pickle=False)
-        with (path / CLIPS).open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            columns = {name: archive[name] for name in ("id", "start", "length", "bodies", *NUMBERS)}
-        store = ClipStore(
-            path=path,
-            frames=frames.view(np.ndarray),
-            layout=layout_from_dict(description["layout"]),
-            fps=float(description["fps"]),
-            kind=description["kind"],
-            normalised=description["normalised"],
-            classes=tuple(description["classes"]),
-            protocols=description["protocols"],
-            report=description["report"],
-            checksums=description["checksums"],
-            _ids=columns.pop("id"),
-            **columns,
+        common = {
+            "path": path,
+            "frames": np.load(path / FRAMES, mmap_mode="r", allow_pickle=False).view(np.ndarray),
+            "layout": layout_from_dict(description["layout"]),
+            "fps": float(description["fps"]),
+            "kind": description["kind"],
+            "normalised": description["normalised"],
+            "classes": tuple(description["classes"]),
+            "protocols": description["protocols"],
+            "report": description["report"],
+            "checksums": description["checksums"],
+        }
+        untrimmed = RECORDINGS in common["checksums"]
+        recordings = (
+            ClipStore(**common, recordings=None, **_columns(path / RECORDINGS, common["protocols"]))
+            if untrimmed
+            else None
         )
+        store = ClipStore(**common, recordings=recordings, **_columns(path / CLIPS, common["protocols"]))
     except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile, AttributeError) as error:
         raise DataError(f"{path}: the store is damaged ({error}); import it again") from error
     _check_shapes(store)
     return store
+
+
+def _columns(file: Path, protocols: dict[str, Any]) -> dict[str, Any]:
+    """What is known of each clip, as the fields of `ClipStore` name it."""
+    with file.open("rb") as opened, np.load(opened, allow_pickle=False) as archive:
+        columns = {name: archive[name] for name in archive.files}
+    clips = len(columns["start"])
+    if "side" in columns:  # format 1
+        side = columns.pop("side")
+        columns |= {SIDE + name: side for name, protocol in protocols.items() if protocol == BY_SIDE}
+    sides = {name.removeprefix(SIDE): columns.pop(name) for name in list(columns) if name.startswith(SIDE)}
+    columns["_ids"] = columns.pop("id")
+    unknown = {name: np.full(clips, UNKNOWN, np.int32) for name in ("confidence", "recording")}
+    return unknown | columns | {"sides": sides}
 
 
 def _description(path: Path) -> dict[str, Any]:
@@ -141,16 +172,33 @@ def _description(path: Path) -> dict[str, Any]:
 
 
 def _check_shapes(store: ClipStore) -> None:
-    """Raises DataError unless the three files of the store speak of the same frames and clips."""
-    clips = len(store)
-    wrong = [name for name in ("length", *NUMBERS, "_ids", "bodies") if len(getattr(store, name)) != clips]
-    end = int(store.length.sum(dtype=np.int64))
+    """Raises DataError unless the files of the store speak of the same frames and clips."""
+    whole = store.recordings or store
+    wrong = [name for table in {id(whole): whole, id(store): store}.values() for name in _uneven(table)]
+    end = int(whole.length.sum(dtype=np.int64))
     joints = len(store.layout.joints)
     if store.frames.ndim != 4 or store.frames.shape[2] != joints or store.bodies.shape[1:] != store.frames.shape[1:2]:
         wrong.append(f"frames of shape {store.frames.shape} for {joints} joints")
-    elif clips == 0 or end != len(store.frames):
-        wrong.append(f"{len(store.frames)} frames for {clips} clips of {end} together")
-    elif not wrong and ((store.length < 1).any() or (np.diff(store.start, append=end) != store.length).any()):
-        wrong.append("clips that do not follow one another")
+    elif len(store) == 0 or len(whole) == 0 or end != len(store.frames):
+        wrong.append(f"{len(store.frames)} frames for {len(whole)} recordings of {end} together")
+    elif not wrong and ((whole.length < 1).any() or (np.diff(whole.start, append=end) != whole.length).any()):
+        wrong.append("recordings that do not follow one another")
+    elif not wrong and store.recordings is not None and not _inside(store, store.recordings):
+        wrong.append("clips that are not inside their recordings")
     if wrong:
         raise DataError(f"{store.path}: the store is damaged (wrong size: {', '.join(wrong)}); import it again")
+
+
+def _uneven(store: ClipStore) -> list[str]:
+    """The columns that are not as long as there are clips."""
+    columns = {name: getattr(store, name) for name in ("length", *NUMBERS, "recording", "_ids", "bodies")}
+    columns |= {SIDE + name: column for name, column in store.sides.items()}
+    return [name for name, column in columns.items() if len(column) != len(store)]
+
+
+def _inside(store: ClipStore, recordings: ClipStore) -> bool:
+    """Whether every clip is a stretch of its recording."""
+    if ((store.recording < 0) | (store.recording >= len(recordings)) | (store.length < 1)).any():
+        return False
+    first = store.start - recordings.start[store.recording]
+    return bool(((first >= 0) & (first + store.length <= recordings.length[store.recording])).all())

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
-from pcm3.data.recording import Recording
-from pcm3.data.store import CLIPS, FORMAT, FRAMES, NUMBERS, STORE, ClipStore
+from pcm3.data.recording import UNKNOWN, Interval, Recording
+from pcm3.data.store import CLIPS, FORMAT, FRAMES, NUMBERS, RECORDINGS, SIDE, STORE, ClipStore
 from pcm3.errors import DataError
 from pcm3.files import new_folder
 from pcm3.skeleton import Layout
@@ -22,59 +24,63 @@ HEADER = 256
 
 
 class StoreWriter:
-    """Appends clips to a store that is being written; `store_writer` gives one."""
+    """Appends recordings to a store that is being written; `store_writer` gives one."""
 
     def __init__(self, folder: Path, layout: Layout, bodies: int, dtype: str) -> None:
         self.report: dict[str, Any] = {}
         """Goes into the store as it is when the writing ends."""
+        self.frames = 0
+        """F, the frames appended so far."""
         self._folder = folder
         self._dtype = np.dtype(dtype).newbyteorder("<")
         self._shape = (bodies, len(layout.joints), 3)
-        self._columns: dict[str, list[Any]] = {name: [] for name in ("id", "length", "bodies", *NUMBERS)}
+        self._clips, self._recordings = _Table(), _Table()
         self._file: IO[bytes] = (folder / FRAMES).open("wb")
         self._file.write(bytes(HEADER))
 
     def __len__(self) -> int:
-        return len(self._columns["id"])
+        return len(self._clips.rows)
 
     @property
-    def frames(self) -> int:
-        """F, the frames appended so far."""
-        return sum(self._columns["length"])
+    def recordings(self) -> int:
+        """Untrimmed recordings appended so far."""
+        return len(self._recordings.rows)
 
-    def add(self, clip: Recording) -> None:
-        """Appends the clip; its frames (T, M, V, C) are written as they are.
+    def add(self, recording: Recording) -> None:
+        """Appends a clip, or an untrimmed recording with a clip for each of its intervals; frames are written as is.
 
         Raises:
-            DataError: other bodies, joints or coordinates than the store's, no frames, or a value that is not finite.
+            DataError: other bodies, joints or coordinates than the store's, no frames, a value that is not finite,
+                an interval that is not inside, or both trimmed and untrimmed recordings.
         """
-        frames = clip.frames
+        frames = recording.frames
         if frames.ndim != 4 or frames.shape[1:] != self._shape or len(frames) == 0:
-            raise DataError(f"{clip.id}: expected frames (T, {str(self._shape)[1:]}, T > 0, got {frames.shape}")
+            raise DataError(f"{recording.id}: expected frames (T, {str(self._shape)[1:]}, T > 0, got {frames.shape}")
         if not np.isfinite(frames).all() or np.abs(frames).max() > np.finfo(self._dtype).max:
-            raise DataError(f"{clip.id}: a coordinate is not finite in {self._dtype.name}")
+            raise DataError(f"{recording.id}: a coordinate is not finite in {self._dtype.name}")
+        if len(self) + self.recordings > 0 and (recording.intervals is None) != (self.recordings == 0):
+            raise DataError(f"{recording.id}: expected all recordings of a store trimmed, or all untrimmed, got both")
+        parts = [] if recording.intervals is None else intervals_as_clips(recording)
         self._file.write(np.ascontiguousarray(frames, self._dtype).data)
-        self._columns["id"].append(clip.id.encode())
-        self._columns["length"].append(len(frames))
-        self._columns["bodies"].append(frames.any(axis=(0, 2, 3)))
-        for name in NUMBERS:
-            self._columns[name].append(getattr(clip, name))
+        if recording.intervals is None:
+            self._clips.add(recording, self.frames)
+        else:
+            self._recordings.add(recording, self.frames)
+        for interval, part in parts:
+            self._clips.add(part, self.frames + interval.start, self.recordings - 1)
+        self.frames += len(frames)
 
     def finish(self, description: dict[str, Any]) -> None:
         """Writes the header and all that is not frames; ``description`` goes into store.json."""
         self._write_header()
-        length = np.array(self._columns["length"], np.int32)
-        np.savez(
-            self._folder / CLIPS,
-            id=np.array(self._columns["id"], np.bytes_),
-            start=np.cumsum(length, dtype=np.int64) - length,
-            length=length,
-            bodies=np.array(self._columns["bodies"], np.bool_),
-            **{name: np.array(self._columns[name], np.int32) for name in NUMBERS},  # type: ignore[arg-type]
-        )
+        self._clips.write(self._folder / CLIPS)
+        files = [FRAMES, CLIPS]
+        if self.recordings:
+            self._recordings.write(self._folder / RECORDINGS)
+            files.append(RECORDINGS)
         description |= {
-            "counts": {"clips": len(self), "frames": self.frames},
-            "checksums": {name: file_checksum(self._folder / name) for name in (FRAMES, CLIPS)},
+            "counts": {"clips": len(self), "recordings": self.recordings or len(self), "frames": self.frames},
+            "checksums": {name: file_checksum(self._folder / name) for name in files},
             "report": self.report,
         }
         text = json.dumps(description, indent=1, ensure_ascii=False)
@@ -151,6 +157,63 @@ def store_writer(
             )
         finally:
             writer.close()
+
+
+class _Table:
+    """What is known of each clip, or of each recording, as it will stand in a file of columns."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[Any, ...]] = []
+        self.sides: list[dict[str, int]] = []
+
+    def add(self, clip: Recording, start: int, recording: int = UNKNOWN) -> None:
+        """A row for a clip that starts at a frame of the store."""
+        bodies = clip.frames.any(axis=(0, 2, 3)).tolist()
+        numbers = (getattr(clip, name) for name in NUMBERS)
+        self.rows.append((clip.id, start, len(clip.frames), bodies, recording, *numbers))
+        self.sides.append(dict(clip.sides))
+
+    def write(self, file: Path) -> None:
+        """Writes the columns; those that hold nothing but `UNKNOWN` about recordings or sides are left out."""
+        ids, start, length, bodies, recording, *numbers = zip(*self.rows, strict=True)
+        columns = {
+            "id": np.array([name.encode() for name in ids], np.bytes_),
+            "start": np.array(start, np.int64),
+            "length": np.array(length, np.int32),
+            "bodies": np.array(bodies, np.bool_),
+            **{name: np.array(column, np.int32) for name, column in zip(NUMBERS, numbers, strict=True)},
+        }
+        if max(recording) != UNKNOWN:
+            columns["recording"] = np.array(recording, np.int32)
+        for protocol in sorted({name for sides in self.sides for name in sides}):
+            side = [sides.get(protocol, UNKNOWN) for sides in self.sides]
+            columns[SIDE + protocol] = np.array(side, np.int32)
+        np.savez(file, **columns)  # type: ignore[arg-type]
+
+
+def intervals_as_clips(recording: Recording) -> list[tuple[Interval, Recording]]:
+    """Each interval of an untrimmed recording as the clip that it is, called ``ID:FIRST-LAST`` (frames, 0-based).
+
+    Raises:
+        DataError: an interval is empty or not inside the recording.
+    """
+    clips: list[tuple[Interval, Recording]] = []
+    taken: Counter[str] = Counter()
+    for interval in recording.intervals or ():
+        name = f"{recording.id}:{interval.start}-{interval.stop - 1}"
+        if not 0 <= interval.start < interval.stop <= len(recording.frames):
+            raise DataError(f"{name}: expected an interval of the {len(recording.frames)} frames that were recorded")
+        taken[name] += 1
+        clip = replace(
+            recording,
+            id=name if taken[name] == 1 else f"{name}.{taken[name]}",
+            frames=recording.frames[interval.start : interval.stop],
+            label=interval.label,
+            confidence=interval.confidence,
+            intervals=None,
+        )
+        clips.append((interval, clip))
+    return clips
 
 
 def write_store(path: str | Path, clips: Iterable[Recording], **description: Any) -> ClipStore:
