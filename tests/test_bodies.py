@@ -110,16 +110,16 @@ def test_prepare_cuts_chooses_repairs_and_normalises_in_this_order():
     frames = walkers(4, 310, 3)
     frames[:5, 0] = 0
     recording = Recording("x", frames, label=3)
-    prepared = prepare(recording, Recipe(KINECT, 2))
+    (prepared,) = prepare(recording, Recipe(KINECT, 2))
     chosen = repair(choose_bodies(frames[:300], 2))
     np.testing.assert_array_equal(prepared.frames, normalise(chosen, present_joints(chosen), KINECT))
     assert (prepared.id, prepared.label, prepared.frames.dtype) == ("x", 3, np.float32)
-    raw = prepare(recording, Recipe(KINECT, 2, normalise=False, max_frames=None))
+    (raw,) = prepare(recording, Recipe(KINECT, 2, normalise=False, max_frames=None))
     np.testing.assert_array_equal(raw.frames, repair(choose_bodies(frames, 2)))
 
 
 def test_prepare_has_nothing_of_a_recording_without_skeleton_and_refuses_another_layout():
-    assert prepare(Recording("x", np.zeros((4, 1, 25, 3), np.float32)), Recipe(KINECT, 2)) is None
-    assert prepare(Recording("x", np.zeros((0, 1, 25, 3), np.float32)), Recipe(KINECT, 2)) is None
+    assert prepare(Recording("x", np.zeros((4, 1, 25, 3), np.float32)), Recipe(KINECT, 2)) == ["x"]
+    assert prepare(Recording("x", np.zeros((0, 1, 25, 3), np.float32)), Recipe(KINECT, 2)) == ["x"]
     with pytest.raises(DataError, match=r"x: expected frames \(T, M, 25, C\), got \(4, 1, 20, 3\)"):
         prepare(Recording("x", np.ones((4, 1, 20, 3), np.float32)), Recipe(KINECT, 2))

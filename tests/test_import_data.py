@@ -48,7 +48,7 @@ def test_all_that_is_known_of_the_clips_arrives(tmp_path):
     assert report.clips == 3
     assert store.ids.tolist() == ["wave, Ann", "walk, Bob", "?"]
     for index, clip in enumerate(CLIPS):
-        np.testing.assert_array_equal(store.clip(index), prepare(Recording("", clip), Recipe(KINECT, 2)).frames)
+        np.testing.assert_array_equal(store.clip(index), prepare(Recording("", clip), Recipe(KINECT, 2))[0].frames)
     assert (store.label.tolist(), store.subject.tolist(), store.camera.tolist()) == ([1, 0, -1], [3, 4, 5], [-1] * 3)
     assert (store.classes, store.fps, store.layout, store.kind) == (("walk", "wave"), 25.0, KINECT, "npz")
     assert [side.tolist() for side in split(store, "split")] == [[0], [1]]

@@ -52,7 +52,7 @@ def test_store_holds_each_recording_prepared_and_in_order(folder, tmp_path):
     for index, name in enumerate(store.ids):
         file = next(folder.rglob(f"{name}.skeleton"))
         recording = ntu.parse(file.name, file.read_bytes())
-        np.testing.assert_array_equal(store.clip(index), prepare(recording, Recipe(KINECT, 2)).frames)
+        np.testing.assert_array_equal(store.clip(index), prepare(recording, Recipe(KINECT, 2))[0].frames)
         assert (store.label[index], store.subject[index], store.camera[index], store.setup[index]) == (
             recording.label, recording.subject, recording.camera, 3,
         )  # fmt: skip
@@ -107,7 +107,9 @@ def test_every_file_that_is_no_clip_is_in_the_report_with_its_reason(folder, tmp
     double = f"the id {names(1)[0].removesuffix('.skeleton')} is taken by {names(1)[0]}"
     assert left_out[f"deep/{names(1)[0]}"] == double
     stored = json.loads((tmp_path / "s" / "store.json").read_text())["report"]
-    assert stored == {"clips": 40, "left_out": [list(pair) for pair in report.left_out]}
+    notes = ["a part of NTU RGB+D 60: 44 of its 56,880 recordings"]
+    assert stored == {"clips": 40, "left_out": [list(pair) for pair in report.left_out], "notes": notes}
+    assert report.notes == notes
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -51,11 +51,20 @@ def write_json(path: Path, data: Any) -> None:
 
 
 @contextmanager
-def new_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """A fresh sibling folder to write into, which becomes ``path`` when the block ends well.
+def new_folder(
+    path: Path, *, overwrite: bool = False, going_on: Callable[[Path], bool] | None = None
+) -> Iterator[Path]:
+    """A sibling folder to write into, which becomes ``path`` when the block ends well.
 
     When the block raises, or the process is killed, ``path`` is as it was before. Whatever killed processes have
-    left of earlier attempts at the same path is removed first.
+    left of earlier attempts at the same path is removed first; the folder is a fresh one then.
+
+    Args:
+        path: what is to be written.
+        overwrite: replace what is there.
+        going_on: says of what an earlier attempt has left whether work can go on in it. If so, that folder is given
+            instead of a fresh one; and it is left for the next attempt where this one is stopped (Ctrl-C) or the disk
+            is full.
 
     Raises:
         DataError: ``path`` exists and ``overwrite`` is off, or it cannot be written there.
@@ -64,40 +73,58 @@ def new_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     path = Path(os.path.abspath(path))  # noqa: PTH100 (a link stays a link, unlike with resolve)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _recover(path)
+        left = _recover(path, going_on)
         if path.exists() and not overwrite:
+            if left is not None and left[1] is not None:
+                os.close(left[1])
             raise DataError(f"{path}: already exists: choose another place, or overwrite it (--overwrite)")
-        partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{PARTIAL}")
-        partial.mkdir()
-        lock = _lock(partial)
+        partial, lock = left or _fresh(path)
         try:
             yield partial
             _flush(partial)
             _take_place(partial, path)
-        except BaseException:
-            shutil.rmtree(partial, ignore_errors=True)
+        except BaseException as error:
+            full = isinstance(error, OSError) and error.errno in DISK_FULL
+            stopped = isinstance(error, KeyboardInterrupt) or full
+            if not (stopped and going_on is not None and going_on(partial)):
+                shutil.rmtree(partial, ignore_errors=True)
             raise
         finally:
             if lock is not None:
                 os.close(lock)
     except OSError as error:
         told = f"{path}: cannot be written ({error.strerror or error}); nothing was changed"
+        if error.errno in DISK_FULL and going_on is not None:
+            told += "; what was done is kept beside it: run again to go on"
         raise (RunFailed if error.errno in DISK_FULL else DataError)(told) from error
 
 
-def _recover(path: Path) -> None:
-    """Undoes what killed processes left beside ``path``."""
+def _fresh(path: Path) -> tuple[Path, int | None]:
+    """A new folder beside ``path``, and the lock on it."""
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{PARTIAL}")
+    partial.mkdir()
+    return partial, _lock(partial)
+
+
+def _recover(path: Path, going_on: Callable[[Path], bool] | None) -> tuple[Path, int | None] | None:
+    """Undoes what killed processes left beside ``path``; but gives a folder in which work can go on, and its lock."""
     replaced = path.with_name(f".{path.name}{REPLACED}")
     if replaced.exists() and not path.exists():
         replaced.rename(path)  # killed between the two renames of `_take_place`
     _remove(replaced)
     prefix = f".{path.name}."
-    for partial in path.parent.iterdir():
+    found: tuple[Path, int | None] | None = None
+    for partial in sorted(path.parent.iterdir()):
         if partial.name.startswith(prefix) and partial.name.endswith(PARTIAL):
             lock = _lock(partial)
-            if lock is not None:  # nobody writes there any more
-                shutil.rmtree(partial, ignore_errors=True)
-                os.close(lock)
+            if lock is None:  # somebody writes there
+                continue
+            if found is None and going_on is not None and going_on(partial):
+                found = (partial, lock)
+                continue
+            shutil.rmtree(partial, ignore_errors=True)
+            os.close(lock)
+    return found
 
 
 def _lock(folder: Path) -> int | None:

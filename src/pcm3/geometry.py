@@ -65,6 +65,34 @@ def normalise(
     return turned
 
 
+def normalise_untrimmed(
+    frames: NDArray[np.floating[Any]], present: NDArray[np.bool_], layout: Layout
+) -> NDArray[np.floating[Any]]:
+    """A long recording, centred and turned as `normalise` does, where anyone may come and go.
+
+    In each frame the centre is that of the first body that is there; the rotation is taken from the first frame that
+    has a body.
+
+    Args:
+        frames: (T, M, V, 3) metres, camera frame.
+        present: (T, M, V), see `present_joints`; absent joints come back as zeros.
+        layout: says which joints are the centre, up and across.
+
+    Returns:
+        (T, M, V, 3) metres, in the precision of ``frames``.
+    """
+    body = np.asarray(present.any(axis=2))  # (T, M)
+    first = body.argmax(axis=1)
+    centre = frames[np.arange(len(frames)), first, layout.centre]  # (T, 3)
+    centred = np.where(present[..., None], frames - centre[:, None, None], 0)
+    seen = np.flatnonzero(body.any(axis=1))
+    if len(seen) == 0:
+        return centred
+    rotation = _upright(centred[seen[0], first[seen[0]]].astype(np.float64), layout)
+    turned: NDArray[np.floating[Any]] = centred @ rotation.T.astype(frames.dtype)
+    return turned
+
+
 def _upright(pose: NDArray[np.float64], layout: Layout) -> NDArray[np.float64]:
     """The rotation (3, 3) that turns up onto z and then, of the pose turned so, across onto x; pose is (V, 3)."""
     up = pose[layout.up[1]] - pose[layout.up[0]]

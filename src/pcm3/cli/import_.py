@@ -14,9 +14,15 @@ class ImportOptions:
     """How to import."""
 
     layout: str | None = None
-    """npz only: a layout's name or TOML file, when the file does not name one."""
+    """npz, agcn, ctrgcn, pyskl: a layout's name or TOML file, where the file does not name one."""
     all_files: bool = False
     """msr-action3d only: take all 567 clips instead of the published list's 557."""
+    track: Literal["slot", "id"] = "slot"
+    """ntu60 and ntu120: what makes a body the same from frame to frame, its place in the frame or its body id."""
+    labels: str | None = None
+    """utkinect only: which file of labels to take, original or modified."""
+    trim: bool = False
+    """Cut untrimmed recordings into their labelled actions, each prepared as a clip of its own."""
     leave_out: Path | None = None
     """Text file with the names of clips to leave out, one a line (a data set's list of missing skeletons)."""
     normalise: bool = True
@@ -46,6 +52,8 @@ def add_arguments(parser: Any, words: list[str]) -> None:
 def run(options: Any) -> tuple[int, dict[str, Any]]:
     """Imports, and says what came of it."""
     from pcm3.data.importer import import_recordings
+    from pcm3.data.info import describe
+    from pcm3.data.store import ClipStore
 
     report = import_recordings(
         options.kind,
@@ -53,6 +61,9 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
         options.store,
         layout=options.layout,
         all_files=options.all_files,
+        track=options.track,
+        labels=options.labels,
+        trim=options.trim,
         leave_out=options.leave_out,
         normalise=options.normalise,
         max_frames=options.max_frames,
@@ -62,7 +73,15 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
         overwrite=options.overwrite,
         progress=sys.stderr.isatty() or not options.json,
     )
-    print(f"{options.store}: {report.clips:,} clips, {report.frames:,} frames")
+    held = describe(ClipStore.open(options.store))
+    untrimmed = f" in {held['recordings']:,} untrimmed recordings" if held["untrimmed"] else ""
+    print(
+        f"{options.store}: {report.clips:,} clips{untrimmed}, {report.frames:,} frames, {held['bytes'] / 1e6:,.1f} MB"
+    )
+    for note in report.notes:
+        print(f"note: {note}")
+    for name, sides in held["protocols"].items():
+        print(f"{name}: {sides.get('error') or '{train:,} clips train, {test:,} test'.format(**sides)}")
     if report.left_out:
         print(f"left out: {len(report.left_out):,} files (all of them in {options.store}/store.json under report)")
         for reason, count in Counter(reason for _, reason in report.left_out).most_common(5):
@@ -70,11 +89,15 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
             print(f"  {count:,} x {reason} (e.g. {example})")
     else:
         print("left out: nothing")
-    print(f"{report.seconds:.1f} s, {report.clips_per_s:,.0f} clips/s")
+    print(f"{report.seconds:.1f} s, {report.clips_per_s:,.0f} recordings/s")
     told = {
         "store": str(options.store),
         "clips": report.clips,
+        "recordings": report.recordings,
         "frames": report.frames,
+        "bytes": held["bytes"],
+        "protocols": held["protocols"],
+        "notes": report.notes,
         "left_out": [list(entry) for entry in report.left_out],
         "seconds": round(report.seconds, 3),
         "clips_per_s": round(report.clips_per_s, 1),

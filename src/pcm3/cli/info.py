@@ -20,6 +20,10 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     held = describe(ClipStore.open(options.store))
     length = held["length"]
     print(f"{held['path']}: {held['kind']}, {held['clips']:,} clips, {held['frames']:,} frames, {held['hours']} h")
+    for note in held["notes"]:
+        print(f"note        {note}")
+    if held["untrimmed"]:
+        print(f"untrimmed   {held['recordings']:,} recordings, of which the clips are the labelled intervals")
     print(f"skeletons   {held['layout']}, {held['joints']} joints, up to {held['bodies']} bodies, {held['fps']:g} fps")
     print(f"length      {length['min']:g} to {length['max']:g} frames, median {length['median']:g}")
     print(f"prepared    {'centred and turned' if held['normalised'] else 'as recorded'}, {held['dtype']}, "

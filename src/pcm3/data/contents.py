@@ -55,6 +55,12 @@ class Contents:
     fps: float | None = None
     bodies: int | None = None
     protocols: dict[str, Any] | None = None
+    notes: list[str] = field(default_factory=list)
+    """What a user must know of this source, in whole lines."""
+    chosen: bool = False
+    """The bodies are those to keep, in their order: the source was prepared before."""
+    normalised: bool = False
+    """The clips stand and face as `geometry.normalise` leaves them already: turning them again would turn them on."""
     in_process: bool = False
     """The clips share memory and are read best where they are, not in other processes."""
 

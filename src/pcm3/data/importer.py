@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tqdm import tqdm
 
 from pcm3.data.contents import Contents, Options, SourceClip
-from pcm3.data.kinds import Kind, find_kind
+from pcm3.data.kinds import KINDS, Kind, find_kind
 from pcm3.data.ordered_map import ordered_map
 from pcm3.data.prepare import Recipe, prepare
 from pcm3.data.recording import Recording
 from pcm3.data.sources import LeftOut
+from pcm3.data.store import FORMAT
 from pcm3.data.store_writer import StoreWriter, store_writer
 from pcm3.errors import ConfigError, DataError
 from pcm3.skeleton import Layout, load_layout
@@ -26,6 +28,9 @@ MISSING = "missing skeleton: no body in any frame"
 
 CHUNK = 16
 """Clips that a process takes at a time: small enough for a steady progress bar, large enough to hide the transfer."""
+
+SAVE_SECONDS = 10.0
+"""Work that a killed import loses at most."""
 
 WORTH_PROCESSES = 2000
 """Clips below which starting processes costs more time than they save."""
@@ -41,11 +46,17 @@ class Report:
     left_out: list[LeftOut]
     """Every file that could have become a clip and did not, and why."""
     seconds: float
+    recordings: int
+    """Untrimmed recordings in the store; as many as clips where they are trimmed."""
+    read: int
+    """Recordings that this import read: fewer than there are, where it went on from one that was killed."""
+    notes: list[str]
+    """What a user must know: whether the data set is whole, what is missing."""
 
     @property
     def clips_per_s(self) -> float:
-        """Clips a second, from the first look at the source to the finished store."""
-        return self.clips / max(self.seconds, 1e-9)
+        """Recordings read a second, from the first look at the source to the finished store."""
+        return self.read / max(self.seconds, 1e-9)
 
 
 def import_recordings(
@@ -58,6 +69,9 @@ def import_recordings(
     dtype: str = "float32",
     layout: str | Path | Layout | None = None,
     all_files: bool = False,
+    track: Literal["slot", "id"] = "slot",
+    labels: str | None = None,
+    trim: bool = False,
     leave_out: str | Path | None = None,
     normalise: bool = True,
     max_frames: int | None = 300,
@@ -66,6 +80,8 @@ def import_recordings(
 ) -> Report:
     """Reads a data set and writes it as a store; the same store to the byte, however many processes read.
 
+    An import that was killed, stopped or had no room goes on where it was when it is run again.
+
     Args:
         kind: one of `pcm3.data.kinds.KINDS`.
         source: the folder, zip or file as it was downloaded.
@@ -73,12 +89,17 @@ def import_recordings(
         workers: processes that read; default: one a core, or none but this one for a small source.
         strict: stop at the first file that cannot become a clip, instead of leaving it out.
         dtype: ``float32``, or ``float16`` for half the disk at a precision of a millimetre.
-        layout: name, file or `Layout` of the skeleton, for a kind that does not fix it (npz).
+        layout: name, file or `Layout` of the skeleton, for a kind that does not fix it (npz, agcn,
+            ctrgcn, pyskl).
         all_files: take also files that the kind's usual list leaves out (msr-action3d).
+        track: what makes a body the same from frame to frame: its ``slot`` in the file, as in the released scripts, or
+            the ``id`` that the recorder gave it (ntu60, ntu120).
+        labels: which of several files of labels to take (utkinect).
+        trim: cut untrimmed recordings into their labelled actions, each prepared as a clip of its own.
         leave_out: text file with the names of clips to leave out, one a line, as data sets publish their lists of
             missing skeletons.
         normalise: centre and turn each clip as `pcm3.geometry.normalise` says; off: the camera's frame.
-        max_frames: cut recordings after so many frames; None: never.
+        max_frames: cut clips after so many frames; None: never. Untrimmed recordings stay whole.
         overwrite: replace a store that is there already, when the new one is complete.
         progress: show a progress bar on stderr.
 
@@ -91,20 +112,32 @@ def import_recordings(
     found = find_kind(kind)
     _check_settings(kind, found, layout, workers, max_frames)
     chosen = load_layout(layout) if isinstance(layout, str | Path) else layout
-    contents = found.read(Path(source), Options(chosen, all_files))
+    contents = found.read(Path(source), Options(chosen, all_files, track, labels))
     if leave_out is not None:
         contents = _without(contents, Path(leave_out))
     if strict and contents.unusable:
         file, reason = contents.unusable[0]
         raise DataError(f"{file}: {reason}")
-    recipe, description = _plan(kind, found, contents, normalise, max_frames)
-    with store_writer(Path(store_path), dtype=dtype, overwrite=overwrite, **description) as writer:
-        lost = _write(writer, contents, recipe, _processes(workers, contents), strict, progress)
-        left_out = _account(contents.left_out + contents.unusable + lost, Path(source))
+    recipe, description = _plan(kind, found, contents, normalise, max_frames, trim)
+    fingerprint = _fingerprint(contents, recipe, description | {"dtype": dtype}, Path(source))
+    with store_writer(
+        Path(store_path), dtype=dtype, overwrite=overwrite, fingerprint=fingerprint, **description
+    ) as writer:
+        _write(writer, contents, recipe, _processes(workers, contents), strict, progress)
+        left_out = _account(contents.left_out + contents.unusable + writer.lost, Path(source))
         if len(writer) == 0:
             raise DataError(_nothing(kind, Path(source), left_out))
-        writer.report = {"clips": len(writer), "left_out": [list(pair) for pair in left_out]}
-    return Report(len(writer), writer.frames, left_out, time.perf_counter() - began)
+        notes = [*contents.notes, *_completeness(found, contents, len(writer), leave_out is not None)]
+        writer.report = {"clips": len(writer), "left_out": [list(pair) for pair in left_out], "notes": notes}
+    return Report(
+        len(writer),
+        writer.frames,
+        left_out,
+        time.perf_counter() - began,
+        writer.recordings or len(writer),
+        len(contents.clips) - writer.done,
+        notes,
+    )
 
 
 def _without(contents: Contents, file: Path) -> Contents:
@@ -121,7 +154,8 @@ def _without(contents: Contents, file: Path) -> Contents:
 def _check_settings(kind: str, found: Kind, layout: Any, workers: int | None, max_frames: int | None) -> None:
     """Raises ConfigError for settings that make no sense."""
     if layout is not None and found.layout is not None:
-        raise ConfigError(f"{kind} has the layout {found.layout}; a layout can be given only for npz")
+        free = ", ".join(name for name, other in KINDS.items() if other.layout is None)
+        raise ConfigError(f"{kind} has the layout {found.layout}; a layout can be given for {free}")
     if workers is not None and workers < 1:
         raise ConfigError(f"expected at least 1 worker, got {workers}")
     if max_frames is not None and max_frames < 1:
@@ -129,7 +163,7 @@ def _check_settings(kind: str, found: Kind, layout: Any, workers: int | None, ma
 
 
 def _plan(
-    kind: str, found: Kind, contents: Contents, normalise: bool, max_frames: int | None
+    kind: str, found: Kind, contents: Contents, normalise: bool, max_frames: int | None, trim: bool
 ) -> tuple[Recipe, dict[str, Any]]:
     """How the clips are prepared and how the store describes them: the kind's word, unless the files have theirs."""
     layout = contents.layout or load_layout(str(found.layout))
@@ -141,9 +175,33 @@ def _plan(
         "fps": contents.fps or found.fps,
         "classes": found.classes if contents.classes is None else contents.classes,
         "protocols": found.protocols if contents.protocols is None else contents.protocols,
-        "normalised": normalise,
+        "normalised": normalise or contents.normalised,
     }
-    return Recipe(layout, bodies, normalise, max_frames), description
+    turn = normalise and not contents.normalised
+    return Recipe(layout, bodies, turn, max_frames, contents.chosen, trim), description
+
+
+def _fingerprint(contents: Contents, recipe: Recipe, description: dict[str, Any], source: Path) -> str:
+    """What is made of what: equal for two imports that write the same store, as far as names, sizes and times tell."""
+    clips = [(clip.id, clip.file) for clip in contents.clips]
+    files = [source] if source.is_file() else sorted(file for file in source.rglob("*") if file.is_file())
+    stamps = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    content = repr((FORMAT, clips, stamps, recipe, sorted(description.items(), key=lambda item: item[0])))
+    return hashlib.sha256(content.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _completeness(found: Kind, contents: Contents, clips: int, listed: bool) -> list[str]:
+    """Whether this is the whole data set, where it is known how much that is."""
+    whole = found.whole
+    if whole is None or contents.kind is not None:
+        return []
+    recordings = len(contents.clips) + len(contents.unusable) if not listed else whole.recordings
+    if recordings < whole.recordings:
+        return [f"a part of {whole.name}: {recordings:,} of its {whole.recordings:,} recordings"]
+    if clips == whole.clips:
+        return [f"the whole of {whole.name}: {clips:,} clips, as published"]
+    hint = "" if listed else "; published results leave out the authors' list of missing skeletons (--leave_out FILE)"
+    return [f"{whole.name} has {whole.clips:,} clips in published results, this store {clips:,}{hint}"]
 
 
 def _processes(workers: int | None, contents: Contents) -> int:
@@ -156,33 +214,49 @@ def _processes(workers: int | None, contents: Contents) -> int:
 
 def _write(
     writer: StoreWriter, contents: Contents, recipe: Recipe, processes: int, strict: bool, progress: bool
-) -> list[LeftOut]:
-    """Reads, prepares and appends all clips in their order; returns those that could not be, and why."""
-    clips = contents.clips
+) -> None:
+    """Reads, prepares and appends all clips in their order, from where an earlier process stopped."""
+    clips = contents.clips[writer.done :]
     chunks = [clips[start : start + CHUNK] for start in range(0, len(clips), CHUNK)]
-    lost: list[LeftOut] = []
     outcomes = ordered_map(_prepare_chunk, chunks, recipe, processes)
-    with closing(outcomes), tqdm(total=len(clips), unit="clip", desc="import", disable=not progress, delay=1) as bar:
+    bar = tqdm(
+        total=len(contents.clips), initial=writer.done, unit="clip", desc="import", disable=not progress, delay=1
+    )
+    done, saved = writer.done, time.monotonic()
+    with closing(outcomes), bar:
         for chunk, outcome in zip(chunks, outcomes, strict=True):
-            for clip, result in zip(chunk, outcome, strict=True):
-                if isinstance(result, Recording):
-                    writer.add(result)
-                    continue
-                if strict and result is not None:
-                    raise DataError(f"{clip.file}: {result}")
-                lost.append((clip.file, result or MISSING))
+            for clip, results in zip(chunk, outcome, strict=True):
+                _append(writer, clip, results, strict)
             bar.update(len(chunk))
-    return lost
+            done += len(chunk)
+            if time.monotonic() - saved > SAVE_SECONDS:
+                writer.save(done)
+                saved = time.monotonic()
 
 
-def _prepare_chunk(clips: Sequence[SourceClip], recipe: Recipe) -> list[Recording | str | None]:
-    """For each clip the prepared recording, or why it cannot be read, or None where it has no skeleton."""
-    outcomes: list[Recording | str | None] = []
+def _append(writer: StoreWriter, clip: SourceClip, results: Sequence[Recording | LeftOut], strict: bool) -> None:
+    """Appends what a recording became, and notes what it did not become."""
+    for result in results:
+        if isinstance(result, Recording):
+            writer.add(result)
+            continue
+        name, reason = result
+        if strict and reason != MISSING:
+            raise DataError(f"{clip.file}: {reason}")
+        writer.lost.append((clip.file if name in (clip.id, "") else f"{clip.file} ({name})", reason))
+
+
+def _prepare_chunk(clips: Sequence[SourceClip], recipe: Recipe) -> list[list[Recording | LeftOut]]:
+    """For each recording what it becomes; and what has no skeleton or cannot be read, by its id, with the reason."""
+    outcomes: list[list[Recording | LeftOut]] = []
     for clip in clips:
         try:
-            outcomes.append(prepare(clip.read(), recipe))
+            recording = clip.read()
+            results = prepare(recording, recipe)
+            prepared = [result if isinstance(result, Recording) else (result, MISSING) for result in results]
+            outcomes.append([*prepared, *recording.lost])
         except DataError as error:
-            outcomes.append(str(error))
+            outcomes.append([("", str(error))])
     return outcomes
 
 

@@ -24,6 +24,8 @@ def describe(store: ClipStore) -> dict[str, Any]:
         "path": str(store.path),
         "kind": store.kind,
         "clips": len(store),
+        "untrimmed": store.recordings is not None,
+        "recordings": len(store.recordings or store),
         "frames": len(store.frames),
         "hours": round(len(store.frames) / store.fps / 3600, 3),
         "fps": store.fps,
@@ -45,6 +47,7 @@ def describe(store: ClipStore) -> dict[str, Any]:
         "cameras": _known(store.camera),
         "setups": _known(store.setup),
         "protocols": {name: _sides(store, name) for name in store.protocols},
+        "notes": store.report.get("notes", []),
         "left_out": {"files": sum(reasons.values()), "reasons": dict(reasons.most_common())},
         "checksum": store.checksum,
     }

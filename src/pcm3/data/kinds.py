@@ -14,6 +14,16 @@ from pcm3.errors import DataError
 
 
 @dataclass(frozen=True)
+class Whole:
+    """How much a complete data set is, so that an import can say whether it got it."""
+
+    name: str
+    recordings: int
+    clips: int
+    """Those of the recordings that published results use."""
+
+
+@dataclass(frozen=True)
 class Kind:
     """What is known of a data set before its files are seen; what is None or empty, the files say."""
 
@@ -24,20 +34,32 @@ class Kind:
     """M, the bodies kept of each recording."""
     classes: tuple[str, ...] = ()
     protocols: dict[str, Any] = field(default_factory=dict)
+    whole: Whole | None = None
 
 
 ODD_SUBJECTS = {"xsub": {"by": "subject", "train": [1, 3, 5, 7, 9]}}
 
 KINDS: dict[str, Kind] = {
-    "ntu60": Kind(ntu.contents_60, "kinect_v2", 30.0, 2, ntu_classes.CLASSES[:60], ntu.PROTOCOLS_60),
-    "ntu120": Kind(ntu.contents_120, "kinect_v2", 30.0, 2, ntu_classes.CLASSES, ntu.PROTOCOLS_120),
+    "ntu60": Kind(
+        ntu.contents_60, "kinect_v2", 30.0, 2, ntu_classes.CLASSES[:60], ntu.PROTOCOLS_60,
+        Whole("NTU RGB+D 60", 56_880, 56_578),
+    ),
+    "ntu120": Kind(
+        ntu.contents_120, "kinect_v2", 30.0, 2, ntu_classes.CLASSES, ntu.PROTOCOLS_120,
+        Whole("NTU RGB+D 120", 114_480, 113_945),
+    ),
     "nw-ucla": Kind(
         nw_ucla.contents, "kinect_v1", 30.0, 1, nw_ucla.CLASSES, {"xview": {"by": "camera", "train": [1, 2]}}
     ),
-    "utd-mhad": Kind(utd_mhad.contents, "kinect_v1", 30.0, 1, utd_mhad.CLASSES, ODD_SUBJECTS),
-    "msr-action3d": Kind(msr_action3d.contents, "kinect_v1", 15.0, 1, msr_action3d.CLASSES, ODD_SUBJECTS),
+    "utd-mhad": Kind(
+        utd_mhad.contents, "kinect_v1", 30.0, 1, utd_mhad.CLASSES, ODD_SUBJECTS, Whole("UTD-MHAD", 861, 861)
+    ),
+    "msr-action3d": Kind(
+        msr_action3d.contents, "kinect_v1", 15.0, 1, msr_action3d.CLASSES, ODD_SUBJECTS,
+        Whole("MSR-Action3D", 557, 557),
+    ),
     "npz": Kind(npz.contents),
-}
+}  # fmt: skip
 
 
 def find_kind(name: str) -> Kind:

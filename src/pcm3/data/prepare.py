@@ -1,4 +1,4 @@
-"""From a recording to the clip that is stored and that the networks see: the table "Data to model input" in order."""
+"""From a recording to what is stored and what the networks see: the table "Data to model input" in order."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pcm3 import geometry
-from pcm3.data.bodies import choose_bodies, repair
-from pcm3.data.recording import Recording
+from pcm3.data.bodies import Frames, choose_bodies, present_bodies, repair
+from pcm3.data.recording import Recording, cut_into_clips
 from pcm3.errors import DataError
 from pcm3.skeleton import Layout
 
@@ -23,22 +23,61 @@ class Recipe:
     normalise: bool = True
     """Whether clips are centred and turned (`geometry.normalise`)."""
     max_frames: int | None = 300
-    """Frames after which a recording is cut off; None: never."""
+    """Frames after which a clip is cut off; None: never. Untrimmed recordings are whole."""
+    chosen: bool = False
+    """Whether the bodies are chosen and in order already."""
+    trim: bool = False
+    """Whether an untrimmed recording is cut into its intervals first, which then are prepared as any clip."""
 
 
-def prepare(recording: Recording, recipe: Recipe) -> Recording | None:
-    """The recording with its main bodies, repaired and normalised (T, M, V, C); None where no frame has a skeleton.
+def prepare(recording: Recording, recipe: Recipe) -> list[Recording | str]:
+    """What the recording becomes in a store (T, M, V, C): itself, or with `trim` its clips.
+
+    What has no skeleton in any frame is no clip; its id stands for it.
 
     Raises:
         DataError: its skeleton is of another layout.
     """
-    frames = recording.frames[: recipe.max_frames]
-    if frames.ndim != 4 or frames.shape[2] != len(recipe.layout.joints):
-        wanted = len(recipe.layout.joints)
-        raise DataError(f"{recording.id}: expected frames (T, M, {wanted}, C), got {frames.shape}")
+    wanted = len(recipe.layout.joints)
+    if recording.frames.ndim != 4 or recording.frames.shape[2] != wanted:
+        raise DataError(f"{recording.id}: expected frames (T, M, {wanted}, C), got {recording.frames.shape}")
+    if recording.intervals is None:
+        return [_clip(recording, recipe)]
+    if recipe.trim:
+        return [_clip(clip, recipe) for clip in cut_into_clips(recording)]
+    return _untrimmed(recording, recipe)
+
+
+def _clip(clip: Recording, recipe: Recipe) -> Recording | str:
+    """The clip with its main bodies, repaired and normalised."""
+    frames = clip.frames[: recipe.max_frames]
     if not frames.any():
-        return None
-    clip = repair(choose_bodies(frames, recipe.bodies))
+        return clip.id
+    frames = repair(frames[:, : recipe.bodies] if recipe.chosen else choose_bodies(frames, recipe.bodies))
     if recipe.normalise:
-        clip = geometry.normalise(clip, geometry.present_joints(clip), recipe.layout)
-    return replace(recording, frames=clip.astype(np.float32, copy=False))
+        frames = geometry.normalise(frames, geometry.present_joints(frames), recipe.layout)
+    return replace(clip, frames=frames.astype(np.float32, copy=False))
+
+
+def _untrimmed(recording: Recording, recipe: Recipe) -> list[Recording | str]:
+    """The recording with the bodies that are there longest, and the intervals in which nobody is there.
+
+    No frame is moved, so that the other intervals stay true.
+    """
+    if not recording.frames.any():
+        return [recording.id]
+    frames = _longest_present(recording.frames, recipe.bodies)
+    parts = list(zip(recording.intervals or (), cut_into_clips(recording), strict=True))
+    kept = tuple(interval for interval, clip in parts if clip.frames.any())
+    if recipe.normalise:
+        frames = geometry.normalise_untrimmed(frames, geometry.present_joints(frames), recipe.layout)
+    prepared = replace(recording, frames=frames.astype(np.float32, copy=False), intervals=kept)
+    return [prepared, *(clip.id for _, clip in parts if not clip.frames.any())]
+
+
+def _longest_present(frames: Frames, kept: int) -> Frames:
+    """The ``kept`` bodies that are in most frames, longest first (T, kept, V, C); zeros where there are fewer."""
+    order = np.argsort(-present_bodies(frames).sum(axis=0), kind="stable")[:kept]
+    chosen = np.zeros((len(frames), kept, *frames.shape[2:]), frames.dtype)
+    chosen[:, : len(order)] = frames[:, order]
+    return chosen

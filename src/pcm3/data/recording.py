@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,35 @@ class Recording:
     intervals: tuple[Interval, ...] | None = None
     """The labelled actions of an untrimmed recording, by their start; None: the recording itself is one action."""
     confidence: int = UNKNOWN
+    """Of a clip that was an interval: that of the interval."""
+    lost: tuple[tuple[str, str], ...] = ()
+    """Labelled actions that cannot be used, as (where, why); the import reports them."""
+
+
+def cut_into_clips(recording: Recording) -> list[Recording]:
+    """Each interval of an untrimmed recording as a clip of its own, called ``ID:FIRST-LAST`` (frames, 0-based).
+
+    Raises:
+        DataError: an interval is empty or not inside the recording.
+    """
+    clips: list[Recording] = []
+    taken: Counter[str] = Counter()
+    for interval in recording.intervals or ():
+        name = f"{recording.id}:{interval.start}-{interval.stop - 1}"
+        if not 0 <= interval.start < interval.stop <= len(recording.frames):
+            raise DataError(f"{name}: expected an interval of the {len(recording.frames)} frames that were recorded")
+        taken[name] += 1
+        clip = replace(
+            recording,
+            id=name if taken[name] == 1 else f"{name}.{taken[name]}",
+            frames=recording.frames[interval.start : interval.stop],
+            label=interval.label,
+            confidence=interval.confidence,
+            intervals=None,
+            lost=(),
+        )
+        clips.append(clip)
+    return clips
 
 
 def metres(name: str, frames: NDArray[np.floating[Any]]) -> NDArray[np.float32]:

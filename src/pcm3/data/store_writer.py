@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
-from pcm3.data.recording import UNKNOWN, Interval, Recording
-from pcm3.data.store import CLIPS, FORMAT, FRAMES, NUMBERS, RECORDINGS, SIDE, STORE, ClipStore
+from pcm3.data.columns import Columns
+from pcm3.data.progress import PROGRESS, Progress, read_progress
+from pcm3.data.recording import Recording, cut_into_clips
+from pcm3.data.store import CLIPS, FORMAT, FRAMES, RECORDINGS, STORE, ClipStore
 from pcm3.errors import DataError
 from pcm3.files import new_folder
 from pcm3.skeleton import Layout
@@ -26,17 +27,23 @@ HEADER = 256
 class StoreWriter:
     """Appends recordings to a store that is being written; `store_writer` gives one."""
 
-    def __init__(self, folder: Path, layout: Layout, bodies: int, dtype: str) -> None:
+    def __init__(self, folder: Path, layout: Layout, bodies: int, dtype: str, fingerprint: str) -> None:
         self.report: dict[str, Any] = {}
         """Goes into the store as it is when the writing ends."""
         self.frames = 0
         """F, the frames appended so far."""
+        self.done = 0
+        """Pieces of work that were done when the writing went on where a killed process had left it."""
+        self.lost: list[tuple[str, str]] = []
+        """What did not become a clip, and why; kept with the work that is done."""
         self._folder = folder
         self._dtype = np.dtype(dtype).newbyteorder("<")
         self._shape = (bodies, len(layout.joints), 3)
-        self._clips, self._recordings = _Table(), _Table()
-        self._file: IO[bytes] = (folder / FRAMES).open("wb")
-        self._file.write(bytes(HEADER))
+        self._clips, self._recordings = Columns(), Columns()
+        self._progress = Progress(folder / PROGRESS, fingerprint)
+        self._file: IO[bytes] = (folder / FRAMES).open("r+b" if self._progress.entries else "wb")
+        self._saved = (0, 0, 0)
+        self._go_on()
 
     def __len__(self) -> int:
         return len(self._clips.rows)
@@ -60,14 +67,14 @@ class StoreWriter:
             raise DataError(f"{recording.id}: a coordinate is not finite in {self._dtype.name}")
         if len(self) + self.recordings > 0 and (recording.intervals is None) != (self.recordings == 0):
             raise DataError(f"{recording.id}: expected all recordings of a store trimmed, or all untrimmed, got both")
-        parts = [] if recording.intervals is None else intervals_as_clips(recording)
+        clips = cut_into_clips(recording)
         self._file.write(np.ascontiguousarray(frames, self._dtype).data)
         if recording.intervals is None:
             self._clips.add(recording, self.frames)
         else:
             self._recordings.add(recording, self.frames)
-        for interval, part in parts:
-            self._clips.add(part, self.frames + interval.start, self.recordings - 1)
+        for interval, clip in zip(recording.intervals or (), clips, strict=True):
+            self._clips.add(clip, self.frames + interval.start, self.recordings - 1)
         self.frames += len(frames)
 
     def finish(self, description: dict[str, Any]) -> None:
@@ -83,8 +90,40 @@ class StoreWriter:
             "checksums": {name: file_checksum(self._folder / name) for name in files},
             "report": self.report,
         }
+        self._progress.remove()
         text = json.dumps(description, indent=1, ensure_ascii=False)
         (self._folder / STORE).write_text(text + "\n", encoding="utf-8")
+
+    def save(self, done: int) -> None:
+        """Has the disk hold all that was appended, so that a process that is killed after this can go on from here.
+
+        Args:
+            done: pieces of work that are done; the writer that goes on will have it as its `done`.
+        """
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        clips, recordings, lost = self._saved
+        self._progress.save(
+            {
+                "done": done,
+                "frames": self.frames,
+                "clips": self._clips.rows[clips:],
+                "recordings": self._recordings.rows[recordings:],
+                "lost": self.lost[lost:],
+            }
+        )
+        self._saved = (len(self), self.recordings, len(self.lost))
+
+    def _go_on(self) -> None:
+        """Takes in what was saved, and cuts off the frames that were written after it."""
+        for entry in self._progress.entries:
+            self._clips.rows += entry["clips"]
+            self._recordings.rows += entry["recordings"]
+            self.lost += [(file, reason) for file, reason in entry["lost"]]
+            self.done, self.frames = entry["done"], entry["frames"]
+        self._saved = (len(self), self.recordings, len(self.lost))
+        self._file.truncate(HEADER + self.frames * int(np.prod(self._shape)) * self._dtype.itemsize)
+        self._file.seek(0, os.SEEK_END)
 
     def close(self) -> None:
         """Lets go of the file of frames."""
@@ -114,6 +153,7 @@ def store_writer(
     normalised: bool = True,
     dtype: str = "float32",
     overwrite: bool = False,
+    fingerprint: str = "",
 ) -> Iterator[StoreWriter]:
     """A writer whose store stands at ``path`` when the block ends well; else ``path`` stays as it was.
 
@@ -128,6 +168,8 @@ def store_writer(
         normalised: whether the clips that will be added stand at the origin, turned as `geometry.normalise` does.
         dtype: ``float32``, or ``float16`` for half the disk at a precision of a millimetre.
         overwrite: replace a store that is there already.
+        fingerprint: what is being written from what, so that the writer goes on from the last `StoreWriter.save` of a
+            killed process that wrote the same; empty: it begins anew.
 
     Raises:
         DataError: ``path`` exists and ``overwrite`` is off, it is there and not a store, no clip was added, or the
@@ -138,8 +180,9 @@ def store_writer(
         raise DataError(f"expected dtype float32 or float16, got '{dtype}'")
     if path.exists() and overwrite and not (path / STORE).is_file():
         raise DataError(f"{path}: is there and is not a store, so it will not be overwritten")
-    with new_folder(path, overwrite=overwrite) as folder:
-        writer = StoreWriter(folder, layout, bodies, dtype)
+    going_on = (lambda folder: bool(read_progress(folder / PROGRESS, fingerprint))) if fingerprint else None
+    with new_folder(path, overwrite=overwrite, going_on=going_on) as folder:
+        writer = StoreWriter(folder, layout, bodies, dtype, fingerprint)
         try:
             yield writer
             if len(writer) == 0:
@@ -157,63 +200,6 @@ def store_writer(
             )
         finally:
             writer.close()
-
-
-class _Table:
-    """What is known of each clip, or of each recording, as it will stand in a file of columns."""
-
-    def __init__(self) -> None:
-        self.rows: list[tuple[Any, ...]] = []
-        self.sides: list[dict[str, int]] = []
-
-    def add(self, clip: Recording, start: int, recording: int = UNKNOWN) -> None:
-        """A row for a clip that starts at a frame of the store."""
-        bodies = clip.frames.any(axis=(0, 2, 3)).tolist()
-        numbers = (getattr(clip, name) for name in NUMBERS)
-        self.rows.append((clip.id, start, len(clip.frames), bodies, recording, *numbers))
-        self.sides.append(dict(clip.sides))
-
-    def write(self, file: Path) -> None:
-        """Writes the columns; those that hold nothing but `UNKNOWN` about recordings or sides are left out."""
-        ids, start, length, bodies, recording, *numbers = zip(*self.rows, strict=True)
-        columns = {
-            "id": np.array([name.encode() for name in ids], np.bytes_),
-            "start": np.array(start, np.int64),
-            "length": np.array(length, np.int32),
-            "bodies": np.array(bodies, np.bool_),
-            **{name: np.array(column, np.int32) for name, column in zip(NUMBERS, numbers, strict=True)},
-        }
-        if max(recording) != UNKNOWN:
-            columns["recording"] = np.array(recording, np.int32)
-        for protocol in sorted({name for sides in self.sides for name in sides}):
-            side = [sides.get(protocol, UNKNOWN) for sides in self.sides]
-            columns[SIDE + protocol] = np.array(side, np.int32)
-        np.savez(file, **columns)  # type: ignore[arg-type]
-
-
-def intervals_as_clips(recording: Recording) -> list[tuple[Interval, Recording]]:
-    """Each interval of an untrimmed recording as the clip that it is, called ``ID:FIRST-LAST`` (frames, 0-based).
-
-    Raises:
-        DataError: an interval is empty or not inside the recording.
-    """
-    clips: list[tuple[Interval, Recording]] = []
-    taken: Counter[str] = Counter()
-    for interval in recording.intervals or ():
-        name = f"{recording.id}:{interval.start}-{interval.stop - 1}"
-        if not 0 <= interval.start < interval.stop <= len(recording.frames):
-            raise DataError(f"{name}: expected an interval of the {len(recording.frames)} frames that were recorded")
-        taken[name] += 1
-        clip = replace(
-            recording,
-            id=name if taken[name] == 1 else f"{name}.{taken[name]}",
-            frames=recording.frames[interval.start : interval.stop],
-            label=interval.label,
-            confidence=interval.confidence,
-            intervals=None,
-        )
-        clips.append((interval, clip))
-    return clips
 
 
 def write_store(path: str | Path, clips: Iterable[Recording], **description: Any) -> ClipStore:

@@ -1,0 +1,44 @@
+"""What a store knows of each clip, gathered row by row and written as columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pcm3.data.recording import UNKNOWN, Recording
+from pcm3.data.store import NUMBERS, SIDE
+
+
+class Columns:
+    """The table of a store's clips, or of its untrimmed recordings, while it grows."""
+
+    def __init__(self) -> None:
+        self.rows: list[Sequence[Any]] = []
+        """One a clip, of JSON-able values: id, start, length, bodies, recording, sides, and `NUMBERS`."""
+
+    def add(self, clip: Recording, start: int, recording: int = UNKNOWN) -> None:
+        """A row for a clip that starts at that frame of the store."""
+        bodies = clip.frames.any(axis=(0, 2, 3)).tolist()
+        numbers = (int(getattr(clip, name)) for name in NUMBERS)
+        self.rows.append((clip.id, start, len(clip.frames), bodies, recording, dict(clip.sides), *numbers))
+
+    def write(self, file: Path) -> None:
+        """Writes the columns; ``recording`` only where clips belong to recordings, and a column for each protocol
+        that has sides.
+        """
+        ids, start, length, bodies, recording, sides, *numbers = zip(*self.rows, strict=True)
+        columns = {
+            "id": np.array([name.encode() for name in ids], np.bytes_),
+            "start": np.array(start, np.int64),
+            "length": np.array(length, np.int32),
+            "bodies": np.array(bodies, np.bool_),
+            **{name: np.array(column, np.int32) for name, column in zip(NUMBERS, numbers, strict=True)},
+        }
+        if max(recording) != UNKNOWN:
+            columns["recording"] = np.array(recording, np.int32)
+        for protocol in sorted({name for known in sides for name in known}):
+            columns[SIDE + protocol] = np.array([known.get(protocol, UNKNOWN) for known in sides], np.int32)
+        np.savez(file, **columns)  # type: ignore[arg-type]
