@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from pcm3.data.contents import Contents, Options, SourceClip
 from pcm3.data.kinds import KINDS, Kind, find_kind
 from pcm3.data.ordered_map import ordered_map
 from pcm3.data.prepare import Recipe, prepare
-from pcm3.data.recording import Recording
+from pcm3.data.recording import Recording, metres
 from pcm3.data.sources import LeftOut
 from pcm3.data.store import FORMAT
 from pcm3.data.store_writer import StoreWriter, store_writer
@@ -140,6 +140,61 @@ def import_recordings(
     )
 
 
+def store_recordings(
+    recordings: Iterable[Recording],
+    store_path: str | Path,
+    *,
+    layout: str | Path | Layout,
+    fps: float,
+    classes: Sequence[str] = (),
+    protocols: dict[str, Any] | None = None,
+    bodies: int = 1,
+    kind: str = "own",
+    normalise: bool = True,
+    max_frames: int | None = 300,
+    trim: bool = False,
+    dtype: str = "float32",
+    overwrite: bool = False,
+) -> Report:
+    """Prepares recordings that a reader of yours yields, and writes them as a store (docs/YOUR_DATA.md).
+
+    Args:
+        recordings: read one by one, so that they need not fit into memory; ids must differ.
+        store_path: the folder to write.
+        layout: name, file or `Layout` of the skeleton.
+        fps: frames a second.
+        classes: the class names, in the order of the labels.
+        protocols: which clips train, see `pcm3.data.protocol`.
+        bodies: M, the bodies kept of each recording.
+        kind: what the store calls itself.
+        normalise: centre and turn each clip as `pcm3.geometry.normalise` says.
+        max_frames: cut clips after so many frames; None: never.
+        trim: cut untrimmed recordings into their labelled actions.
+        dtype: ``float32`` or ``float16``.
+        overwrite: replace a store that is there already, when the new one is complete.
+
+    Raises:
+        DataError: two recordings of one id, frames that do not fit the layout or are not metres, no clip at all.
+    """
+    began = time.perf_counter()
+    chosen = layout if isinstance(layout, Layout) else load_layout(layout)
+    recipe = Recipe(chosen, bodies, normalise, max_frames, trim=trim)
+    about: dict[str, Any] = {"layout": chosen, "fps": fps, "bodies": bodies, "kind": kind, "classes": classes}
+    about |= {"protocols": protocols, "normalised": normalise, "dtype": dtype, "overwrite": overwrite}
+    taken: set[str] = set()
+    with store_writer(store_path, **about) as writer:
+        for recording in recordings:
+            if recording.id in taken:
+                raise DataError(f"{recording.id}: expected an id for each recording, no two alike, got it twice")
+            taken.add(recording.id)
+            checked = replace(recording, frames=metres(recording.id, recording.frames))
+            _append(writer, recording.id, _outcome(checked, recipe), strict=True)
+        writer.report = {"clips": len(writer), "left_out": [list(pair) for pair in writer.lost]}
+    made = len(writer)
+    seconds = time.perf_counter() - began
+    return Report(made, writer.frames, writer.lost, seconds, writer.recordings or made, len(taken), notes=[])
+
+
 def _without(contents: Contents, file: Path) -> Contents:
     """The contents less the clips that a file names, which are left out for that reason."""
     try:
@@ -226,7 +281,7 @@ def _write(
     with closing(outcomes), bar:
         for chunk, outcome in zip(chunks, outcomes, strict=True):
             for clip, results in zip(chunk, outcome, strict=True):
-                _append(writer, clip, results, strict)
+                _append(writer, clip.file, results, strict)
             bar.update(len(chunk))
             done += len(chunk)
             if time.monotonic() - saved > SAVE_SECONDS:
@@ -234,30 +289,38 @@ def _write(
                 saved = time.monotonic()
 
 
-def _append(writer: StoreWriter, clip: SourceClip, results: Sequence[Recording | LeftOut], strict: bool) -> None:
-    """Appends what a recording became, and notes what it did not become."""
+def _append(writer: StoreWriter, file: str, results: Sequence[Recording | LeftOut], strict: bool) -> None:
+    """Appends what a file became, and notes what it did not become."""
     for result in results:
         if isinstance(result, Recording):
             writer.add(result)
             continue
         name, reason = result
         if strict and reason != MISSING:
-            raise DataError(f"{clip.file}: {reason}")
-        writer.lost.append((clip.file if name in (clip.id, "") else f"{clip.file} ({name})", reason))
+            raise DataError(f"{file}: {reason}")
+        writer.lost.append((f"{file} ({name})" if name else file, reason))
 
 
 def _prepare_chunk(clips: Sequence[SourceClip], recipe: Recipe) -> list[list[Recording | LeftOut]]:
-    """For each recording what it becomes; and what has no skeleton or cannot be read, by its id, with the reason."""
+    """For each recording what it becomes; and what of it does not, with the reason."""
     outcomes: list[list[Recording | LeftOut]] = []
     for clip in clips:
         try:
-            recording = clip.read()
-            results = prepare(recording, recipe)
-            prepared = [result if isinstance(result, Recording) else (result, MISSING) for result in results]
-            outcomes.append([*prepared, *recording.lost])
+            outcomes.append(_outcome(clip.read(), recipe))
         except DataError as error:
             outcomes.append([("", str(error))])
     return outcomes
+
+
+def _outcome(recording: Recording, recipe: Recipe) -> list[Recording | LeftOut]:
+    """What the recording becomes, and what of it has no skeleton or is broken: which part ("": all of it), and why."""
+    outcome: list[Recording | LeftOut] = []
+    for result in prepare(recording, recipe):
+        if isinstance(result, Recording):
+            outcome.append(result)
+        else:
+            outcome.append(("" if result == recording.id else result, MISSING))
+    return [*outcome, *recording.lost]
 
 
 def _account(left_out: list[LeftOut], source: Path) -> list[LeftOut]:
