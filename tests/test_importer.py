@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ import pytest
 from ntu_files import skeleton_text, walkers
 from pcm3.data import importer, ntu
 from pcm3.data.importer import import_recordings
-from pcm3.data.kinds import KINDS, find_kind
+from pcm3.data.info import describe, protocol_lines
+from pcm3.data.kinds import KINDS, Whole, find_kind
 from pcm3.data.ordered_map import AHEAD, ordered_map
 from pcm3.data.prepare import Recipe, prepare
 from pcm3.data.protocol import split
@@ -359,3 +361,33 @@ def test_a_list_that_is_not_there_is_refused(folder, tmp_path):
     with pytest.raises(DataError, match=r"missing\.txt: expected a text file"):
         run(folder, tmp_path / "s", leave_out=tmp_path / "missing.txt")
     assert not (tmp_path / "s").exists()
+
+
+def test_a_whole_data_set_is_told_from_a_part_and_from_one_that_is_too_large(folder, tmp_path, monkeypatch):
+    def note(whole, **settings):
+        monkeypatch.setitem(KINDS, "ntu60", replace(find_kind("ntu60"), whole=whole))
+        return run(folder, tmp_path / "s", overwrite=True, **settings).notes
+
+    assert note(Whole("NTU", 50, 48)) == ["a part of NTU: 40 of its 50 recordings"]
+    assert note(Whole("NTU", 40, 40)) == ["the whole of NTU: 40 clips, as published"]
+    (told,) = note(Whole("NTU", 40, 38))
+    assert told.startswith("NTU has 38 clips in published results, this store 40; published results leave out")
+    (tmp_path / "missing.txt").write_text("\n".join(names(40)[:2]))
+    listed = {"leave_out": tmp_path / "missing.txt"}
+    assert note(Whole("NTU", 40, 38), **listed) == ["the whole of NTU: 38 clips, as published"]
+    assert note(Whole("NTU", 40, 37), **listed) == ["NTU has 37 clips in published results, this store 38"]
+
+
+def test_the_sides_of_a_protocol_stand_beside_the_published_ones(folder, tmp_path, monkeypatch):
+    run(folder, tmp_path / "s")
+    train, test = (len(side) for side in split(ClipStore.open(tmp_path / "s"), "xview"))
+
+    def told(*published):
+        monkeypatch.setitem(
+            KINDS, "ntu60", replace(find_kind("ntu60"), whole=Whole("NTU", 40, 40, {"xview": published}))
+        )
+        return protocol_lines(describe(ClipStore.open(tmp_path / "s")))["xview"]
+
+    assert told(train, test) == f"{train} clips train, {test} test: as published"
+    assert told(train + 1, test) == f"{train} clips train, {test} test (published: {train + 1}, {test})"
+    assert told(40_091, 16_487) == f"{train} clips train, {test} test"

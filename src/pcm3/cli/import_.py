@@ -52,7 +52,7 @@ def add_arguments(parser: Any, words: list[str]) -> None:
 def run(options: Any) -> tuple[int, dict[str, Any]]:
     """Imports, and says what came of it."""
     from pcm3.data.importer import import_recordings
-    from pcm3.data.info import describe
+    from pcm3.data.info import describe, protocol_lines
     from pcm3.data.store import ClipStore
 
     report = import_recordings(
@@ -80,8 +80,8 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     )
     for note in report.notes:
         print(f"note: {note}")
-    for name, sides in held["protocols"].items():
-        print(f"{name}: {sides.get('error') or '{train:,} clips train, {test:,} test'.format(**sides)}")
+    for name, told_sides in protocol_lines(held).items():
+        print(f"{name}: {told_sides}")
     if report.left_out:
         print(f"left out: {len(report.left_out):,} files (all of them in {options.store}/store.json under report)")
         for reason, count in Counter(reason for _, reason in report.left_out).most_common(5):

@@ -13,7 +13,7 @@ def add_arguments(parser: Any, words: list[str]) -> None:
 
 def run(options: Any) -> tuple[int, dict[str, Any]]:
     """Prints what the store holds."""
-    from pcm3.data.info import describe
+    from pcm3.data.info import describe, protocol_lines
     from pcm3.data.store import ClipStore
     from pcm3.report.tables import text_table
 
@@ -30,8 +30,7 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
           f"{held['bytes'] / 1e6:,.1f} MB")  # fmt: skip
     for name in ("subjects", "cameras", "setups"):
         print(f"{name:<11} {_listed(held[name])}")
-    for name, sides in held["protocols"].items():
-        told = sides.get("error") or f"{sides['train']:,} clips train, {sides['test']:,} test"
+    for name, told in protocol_lines(held).items():
         print(f"{name:<11} {told}")
     left_out = held["left_out"]
     print(

@@ -43,7 +43,8 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
 
     settings = settings_from(options)
     settings.check()
-    result = pretrain(ClipStore.open(options.store), options.run, settings)
+    store = ClipStore.open(options.store)
+    result = pretrain(store, options.run, settings)
     if not first_process():
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 (for the rest of the process)
         return 0, asdict(result)
@@ -53,6 +54,8 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     loss = "" if result.loss is None else f", loss {result.loss:.3f}"
     print(f"{options.run}: {result.steps:,} steps, {result.epochs:g} epochs of {result.clips:,} clips, "
           f"{result.seconds:,.0f} s{speed}{loss}")  # fmt: skip
+    if store.recordings is not None:
+        print("note: trained on the labelled actions of untrimmed recordings: their times were used, not their classes")
     print(f"next: pcm3 evaluate linear-cached --model {options.run} --store {options.store}")
     sys.stdout.flush()
     return 0, asdict(result)

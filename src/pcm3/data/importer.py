@@ -113,6 +113,7 @@ def import_recordings(
     _check_settings(kind, found, layout, workers, max_frames)
     chosen = load_layout(layout) if isinstance(layout, str | Path) else layout
     contents = found.read(Path(source), Options(chosen, all_files, track, labels))
+    there = len(contents.clips) + len(contents.unusable)
     if leave_out is not None:
         contents = _without(contents, Path(leave_out))
     if strict and contents.unusable:
@@ -127,7 +128,7 @@ def import_recordings(
         left_out = _account(contents.left_out + contents.unusable + writer.lost, Path(source))
         if len(writer) == 0:
             raise DataError(_nothing(kind, Path(source), left_out))
-        notes = [*contents.notes, *_completeness(found, contents, len(writer), leave_out is not None)]
+        notes = [*contents.notes, *_completeness(found, contents, there, len(writer), leave_out is not None)]
         writer.report = {"clips": len(writer), "left_out": [list(pair) for pair in left_out], "notes": notes}
     return Report(
         len(writer),
@@ -245,17 +246,17 @@ def _fingerprint(contents: Contents, recipe: Recipe, description: dict[str, Any]
     return hashlib.sha256(content.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _completeness(found: Kind, contents: Contents, clips: int, listed: bool) -> list[str]:
-    """Whether this is the whole data set, where it is known how much that is."""
+def _completeness(found: Kind, contents: Contents, recordings: int, clips: int, listed: bool) -> list[str]:
+    """Whether so many recordings and clips are the whole data set, where it is known how much that is."""
     whole = found.whole
     if whole is None or contents.kind is not None:
         return []
-    recordings = len(contents.clips) + len(contents.unusable) if not listed else whole.recordings
     if recordings < whole.recordings:
         return [f"a part of {whole.name}: {recordings:,} of its {whole.recordings:,} recordings"]
     if clips == whole.clips:
         return [f"the whole of {whole.name}: {clips:,} clips, as published"]
-    hint = "" if listed else "; published results leave out the authors' list of missing skeletons (--leave_out FILE)"
+    unlisted = whole.clips < whole.recordings and not listed
+    hint = "; published results leave out the authors' list of missing skeletons (--leave_out FILE)" if unlisted else ""
     return [f"{whole.name} has {whole.clips:,} clips in published results, this store {clips:,}{hint}"]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from pcm3.data.kinds import KINDS
 from pcm3.data.protocol import split
 from pcm3.data.recording import UNKNOWN
 from pcm3.data.store import ClipStore
@@ -59,9 +60,35 @@ def _known(column: np.ndarray) -> list[int]:
 
 
 def _sides(store: ClipStore, name: str) -> dict[str, Any]:
-    """The sizes of the protocol's sides, or why it has none."""
+    """The sizes of the protocol's sides, or why it has none; and the published ones, where the kind has them."""
     try:
         train, test = split(store, name)
     except DataError as error:
         return {"error": str(error)}
-    return {"train": len(train), "test": len(test), "neither": len(store) - len(train) - len(test)}
+    sizes: dict[str, Any] = {"train": len(train), "test": len(test), "neither": len(store) - len(train) - len(test)}
+    whole = KINDS[store.kind].whole if store.kind in KINDS else None
+    if whole is not None and name in whole.sides:
+        sizes["published"] = list(whole.sides[name])
+    return sizes
+
+
+def protocol_lines(held: dict[str, Any]) -> dict[str, str]:
+    """For each protocol of what `describe` has found, its sides in words, beside the published ones."""
+    return {name: _sides_in_words(sides, held["clips"]) for name, sides in held["protocols"].items()}
+
+
+def _sides_in_words(sides: dict[str, Any], clips: int) -> str:
+    if "error" in sides:
+        return str(sides["error"])
+    told = f"{sides['train']:,} clips train, {sides['test']:,} test"
+    if sides["neither"]:
+        told += f", {sides['neither']:,} neither"
+    published = sides.get("published")
+    if published == [sides["train"], sides["test"]]:
+        return f"{told}: as published"
+    # A part of a data set is not meant to agree.
+    return (
+        f"{told} (published: {published[0]:,}, {published[1]:,})"
+        if published and clips > 0.9 * sum(published)
+        else told
+    )

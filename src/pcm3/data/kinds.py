@@ -21,6 +21,8 @@ class Whole:
     recordings: int
     clips: int
     """Those of the recordings that published results use."""
+    sides: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Protocol → training and test clips in published results."""
 
 
 @dataclass(frozen=True)
@@ -42,21 +44,22 @@ ODD_SUBJECTS = {"xsub": {"by": "subject", "train": [1, 3, 5, 7, 9]}}
 KINDS: dict[str, Kind] = {
     "ntu60": Kind(
         ntu.contents_60, "kinect_v2", 30.0, 2, ntu_classes.CLASSES[:60], ntu.PROTOCOLS_60,
-        Whole("NTU RGB+D 60", 56_880, 56_578),
+        Whole("NTU RGB+D 60", 56_880, 56_578, {"xsub": (40_091, 16_487), "xview": (37_646, 18_932)}),
     ),
     "ntu120": Kind(
         ntu.contents_120, "kinect_v2", 30.0, 2, ntu_classes.CLASSES, ntu.PROTOCOLS_120,
-        Whole("NTU RGB+D 120", 114_480, 113_945),
+        Whole("NTU RGB+D 120", 114_480, 113_945, {"xsub": (63_026, 50_919), "xset": (54_468, 59_477)}),
     ),
     "nw-ucla": Kind(
         nw_ucla.contents, "kinect_v1", 30.0, 1, nw_ucla.CLASSES, {"xview": {"by": "camera", "train": [1, 2]}}
     ),
     "utd-mhad": Kind(
-        utd_mhad.contents, "kinect_v1", 30.0, 1, utd_mhad.CLASSES, ODD_SUBJECTS, Whole("UTD-MHAD", 861, 861)
+        utd_mhad.contents, "kinect_v1", 30.0, 1, utd_mhad.CLASSES, ODD_SUBJECTS,
+        Whole("UTD-MHAD", 861, 861, {"xsub": (431, 430)}),
     ),
     "msr-action3d": Kind(
         msr_action3d.contents, "kinect_v1", 15.0, 1, msr_action3d.CLASSES, ODD_SUBJECTS,
-        Whole("MSR-Action3D", 557, 557),
+        Whole("MSR-Action3D", 557, 557, {"xsub": (284, 273)}),
     ),
     "npz": Kind(npz.contents),
 }  # fmt: skip
