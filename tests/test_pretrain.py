@@ -81,6 +81,21 @@ def test_frames_that_do_not_fit_into_memory_stay_on_the_disk(store, monkeypatch)
     assert mapped[0].endswith("frames.npy")
 
 
+def test_a_store_larger_than_any_memory_is_mapped(store, tmp_path):
+    file = tmp_path / "frames.npy"
+    shape = (2**31, *store.frames.shape[1:])  # more than a terabyte
+    np.lib.format.open_memmap(file, "w+", np.float32, (1, *shape[1:])).flush()
+    header = np.lib.format.magic(1, 0)
+    text = str({"descr": "<f4", "fortran_order": False, "shape": shape}).ljust(117) + "\n"
+    with file.open("r+b") as opened:
+        opened.write(header + len(text).to_bytes(2, "little") + text.encode())
+        opened.truncate(128 + 4 * math.prod(shape))  # a hole: it takes no room on the disk
+    mapped = np.load(file, mmap_mode="r")
+    frames = device.frames_on(mapped.view(np.ndarray), torch.device("cpu"))
+    assert frames.shape == shape
+    assert not frames[[0, 2**30, -1]].any()
+
+
 # What is trained, and on what
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -86,10 +86,13 @@ def frames_on(frames: NDArray[Any], device: torch.device) -> Tensor:
         free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if frames.nbytes <= free // 2:
         return torch.from_numpy(np.array(frames)).to(device)
-    # Copy-on-write: torch wants memory that could be written, the file never is.
     mapped: Any = frames
     while mapped is not None and not isinstance(mapped, np.memmap):
         mapped = mapped.base
-    if mapped is None or mapped.filename is None:
+    if mapped is None:
         return torch.from_numpy(np.array(frames))
-    return torch.from_numpy(np.load(Path(mapped.filename), mmap_mode="c", allow_pickle=False))
+    with warnings.catch_warnings():
+        # Torch cannot know that nobody writes here. A map that could be written (copy-on-write) would be refused by
+        # the system where it is larger than the memory.
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
+        return torch.from_numpy(frames)

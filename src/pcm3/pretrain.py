@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
@@ -83,9 +84,12 @@ def pretrain(store: ClipStore, run_path: Path, settings: PretrainSettings, progr
             with threads(settings.threads or 1):
                 return _run(store, clips, run, settings, progress)
         except OSError as error:
+            told = error.strerror or error
+            if error.errno == errno.ENOMEM:
+                raise RunFailed(f"out of memory ({told}); the last checkpoint of {run.path} is intact") from error
             raise RunFailed(
-                f"{run.path} cannot be written ({error.strerror or error}); the last checkpoint is intact, so make "
-                "room and run the same command again"
+                f"{run.path} cannot be written ({told}); the last checkpoint is intact, so make room and run the same "
+                "command again"
             ) from error
 
 
