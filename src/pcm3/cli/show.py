@@ -1,0 +1,94 @@
+"""``pcm3 show STORE [CLIP ...]``."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from pcm3.errors import ConfigError
+
+
+def add_arguments(parser: Any, words: list[str]) -> None:
+    """Adds the command's arguments."""
+    parser.add_argument("store", type=Path, help="a store; with --kind, a folder, zip or file of raw recordings")
+    parser.add_argument(
+        "clips", type=str, nargs="*", help="ids, their beginnings, or numbers; none: one clip of each class"
+    )
+    parser.add_argument("--out", type=Path, help="file to write: .gif, .mp4 or .png; replaced where there is one")
+    parser.add_argument("--kind", type=str, help="of the raw recordings, as pcm3 import calls it")
+    parser.add_argument("--layout", type=str, help="of raw recordings whose kind has none: a name or a TOML file")
+    parser.add_argument("--names", type=bool, help="write the joints' names (default: for a single clip)")
+    parser.add_argument(
+        "--view", type=float, nargs=2, metavar=("AZIMUTH", "ELEVATION"),
+        help="degrees: 0 0 is straight from the front, 90 0 from the subject's left, 0 90 from above",
+    )  # fmt: skip
+    parser.add_argument("--frames", type=str, help="A-B: from frame A to frame B, both shown; A: this one alone")
+    parser.add_argument("--every", type=int, default=None, help="show every so many-th frame, at the same speed")
+    parser.add_argument("--fps", type=float, help="frames a second to play (default: as recorded)")
+    parser.add_argument("--size", type=int, help="pixels of the square in which each body moves")
+
+
+def run(options: Any) -> tuple[int, dict[str, Any]]:
+    """Draws, and says where."""
+    frames = _frames(options.frames)
+    for name in ("every", "fps"):
+        if getattr(options, name) is not None and not 0 < getattr(options, name) < 10_000:
+            raise ConfigError(f"--{name}: expected more than 0, got {getattr(options, name):g}")
+    if options.size is not None and not 40 <= options.size <= 4000:
+        raise ConfigError(f"--size: expected 40 to 4000 pixels, got {options.size}")
+    from pcm3.report.movie import check_form
+    from pcm3.report.render import SIDE_BY_SIDE, render
+    from pcm3.report.scene import View
+
+    if options.out is not None:
+        check_form(options.out)  # before any work
+    scenes = [scene.cut(frames) for scene in _scenes(options)]
+    few = 0 < len(options.clips) <= SIDE_BY_SIDE
+    out = options.out or Path(f"{_file_name('+'.join(scene.title for scene in scenes))}.gif" if few else "sheet.png")
+    count, seconds = render(
+        scenes,
+        out,
+        names=options.names,
+        view=View(*options.view) if options.view else None,
+        size=options.size,
+        fps=options.fps,
+        every=options.every,
+    )
+    clips = "1 clip" if len(scenes) == 1 else f"{len(scenes)} clips"
+    lasting = f"{count} frames, {seconds:.1f} s" if seconds else f"{count} moments" if count > 1 else "1 moment"
+    print(f"{out}: {clips}, {lasting}")
+    return 0, {"file": str(out), "frames": count, "seconds": round(seconds, 3)}
+
+
+def _scenes(options: Any) -> Any:
+    """The clips that the words name."""
+    from pcm3.report.shown import raw_scenes, store_scenes
+
+    if options.kind is not None:
+        return raw_scenes(options.kind, options.store, options.clips, options.layout)
+    if options.layout is not None:
+        raise ConfigError("--layout is for raw recordings (--kind); a store knows its layout")
+    from pcm3.data.store import ClipStore
+
+    return store_scenes(ClipStore.open(options.store), options.clips)
+
+
+def _frames(text: str | None) -> slice:
+    """The frames of ``A-B`` (both included) or ``A``; all for None.
+
+    Raises:
+        ConfigError: neither of these.
+    """
+    if text is None:
+        return slice(None)
+    match = re.fullmatch(r"(\d{1,9})(-(\d{1,9})?)?", text, re.ASCII)
+    if match is None or (match[3] and int(match[3]) < int(match[1])):
+        raise ConfigError(f"--frames: expected A-B, A- or A, numbers of frames from 0 on, got '{text}'")
+    last = int(match[3]) if match[3] else None if match[2] else int(match[1])
+    return slice(int(match[1]), None if last is None else last + 1)
+
+
+def _file_name(title: str) -> str:
+    """The title as the name of a file."""
+    return re.sub(r"[^\w.+-]+", "_", title)[:100].strip("_.") or "clip"
