@@ -13,6 +13,8 @@ from pcm3.data.recording import UNKNOWN
 from pcm3.data.store import ClipStore
 from pcm3.errors import DataError
 
+SHOWN_PROTOCOLS = 5
+
 
 def describe(store: ClipStore) -> dict[str, Any]:
     """The store in plain JSON-able numbers and names; reads no frame.
@@ -73,8 +75,14 @@ def _sides(store: ClipStore, name: str) -> dict[str, Any]:
 
 
 def protocol_lines(held: dict[str, Any]) -> dict[str, str]:
-    """For each protocol of what `describe` has found, its sides in words, beside the published ones."""
-    return {name: _sides_in_words(sides, held["clips"]) for name, sides in held["protocols"].items()}
+    """For each protocol of what `describe` has found, its sides in words, beside the published ones.
+
+    Of many (leave-one-out has one for each recording) the first stand for all.
+    """
+    told = {name: _sides_in_words(sides, held["clips"]) for name, sides in held["protocols"].items()}
+    shown = dict(list(told.items())[:SHOWN_PROTOCOLS])
+    more = list(told)[SHOWN_PROTOCOLS:]
+    return shown | ({"…": f"and {len(more)} more, up to {more[-1]}"} if more else {})
 
 
 def _sides_in_words(sides: dict[str, Any], clips: int) -> str:

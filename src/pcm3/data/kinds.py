@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from pcm3.data import msr_action3d, npz, ntu, ntu_classes, nw_ucla, utd_mhad
+from pcm3.data import msr_action3d, npz, ntu, ntu_classes, nw_ucla, pku_mmd, sbu, utd_mhad, utkinect
 from pcm3.data.contents import Contents, Options
 from pcm3.errors import DataError
 
@@ -60,6 +60,15 @@ KINDS: dict[str, Kind] = {
     "msr-action3d": Kind(
         msr_action3d.contents, "kinect_v1", 15.0, 1, msr_action3d.CLASSES, ODD_SUBJECTS,
         Whole("MSR-Action3D", 557, 557, {"xsub": (284, 273)}),
+    ),
+    "pkummd1": Kind(pku_mmd.contents_1, "kinect_v2", 30.0, 2, pku_mmd.CLASSES),
+    "pkummd2": Kind(pku_mmd.contents_2, "kinect_v2", 30.0, 2, pku_mmd.CLASSES),
+    "utkinect": Kind(
+        utkinect.contents, "kinect_v1", 15.0, 1, utkinect.CLASSES, utkinect.PROTOCOLS,
+        Whole("UTKinect-Action3D", 20, 199),
+    ),
+    "sbu": Kind(
+        sbu.contents, "sbu15", 15.0, 2, sbu.CLASSES, sbu.PROTOCOLS, Whole("SBU Kinect Interaction", 282, 282)
     ),
     "npz": Kind(npz.contents),
 }  # fmt: skip

@@ -1,0 +1,29 @@
+"""Class names of somebody's own, in a file ``classes.txt`` beside recordings that have a data set's form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pcm3.data.sources import Entry
+from pcm3.errors import DataError
+
+OWN_CLASSES = "classes.txt"
+"""The name of action k in line k: the recordings are not the data set's own then."""
+
+
+def own_classes(entries: Iterable[Entry]) -> tuple[str, ...] | None:
+    """The names in the source's classes.txt, without empty lines at its end; None where it has no such file.
+
+    Raises:
+        DataError: the file does not name classes.
+    """
+    files = [entry for entry in entries if entry.name == OWN_CLASSES]
+    if not files:
+        return None
+    try:
+        names = tuple(line.strip() for line in files[0].read().decode("utf-8").rstrip().splitlines())
+    except UnicodeDecodeError as error:
+        raise DataError(f"{files[0]}: expected one class name a line in UTF-8, got other bytes") from error
+    if not all(names) or len(set(names)) != len(names) or not names:
+        raise DataError(f"{files[0]}: expected one class name a line, none empty and no two alike")
+    return names
