@@ -1,5 +1,6 @@
 """Clips of a user's own in one .npz file; and the real data sets, where PCM3_DATA names them."""
 
+import contextlib
 import os
 import re
 from pathlib import Path
@@ -8,7 +9,9 @@ import numpy as np
 import pytest
 
 from ntu_files import walkers
+from pcm3.data import npz
 from pcm3.data.check import check_store
+from pcm3.data.contents import Options
 from pcm3.data.importer import import_recordings
 from pcm3.data.info import describe
 from pcm3.data.prepare import Recipe, prepare
@@ -170,3 +173,15 @@ def test_real_sets_import_whole(tmp_path, kind, folder, clips, frames, left_out,
     assert {finding.name for finding in check_store(store)} == set()
     import_recordings(kind, source, tmp_path / "again", workers=1, **settings)
     assert ClipStore.open(tmp_path / "again").checksum == store.checksum
+
+
+def test_damaged_heads_and_labels_without_end_are_data_errors(tmp_path):
+    with pytest.raises(DataError, match="expected labels below 10000, got 2147483647"):
+        import_npz(tmp_path, arrays(label=np.array([0, 2**31 - 1, -1])))
+    file = tmp_path / "mine.npz"
+    np.savez(file, **arrays())
+    whole = file.read_bytes()
+    for place in range(400):
+        file.write_bytes(whole[:place] + b"(" + whole[place + 1 :])
+        with contextlib.suppress(DataError):
+            npz.contents(file, Options())

@@ -8,7 +8,20 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from pcm3.data import msr_action3d, npz, ntu, ntu_classes, nw_ucla, pku_mmd, sbu, utd_mhad, utkinect
+from pcm3.data import (
+    agcn,
+    ctr_gcn,
+    msr_action3d,
+    npz,
+    ntu,
+    ntu_classes,
+    nw_ucla,
+    pku_mmd,
+    pyskl,
+    sbu,
+    utd_mhad,
+    utkinect,
+)
 from pcm3.data.contents import Contents, Options
 from pcm3.errors import DataError
 
@@ -70,6 +83,9 @@ KINDS: dict[str, Kind] = {
     "sbu": Kind(
         sbu.contents, "sbu15", 15.0, 2, sbu.CLASSES, sbu.PROTOCOLS, Whole("SBU Kinect Interaction", 282, 282)
     ),
+    "agcn": Kind(agcn.contents, fps=30.0),
+    "ctrgcn": Kind(ctr_gcn.contents, fps=30.0),
+    "pyskl": Kind(pyskl.contents, fps=30.0),
     "npz": Kind(npz.contents),
 }  # fmt: skip
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcm3.data.contents import Contents, Options, SourceClip
-from pcm3.data.recording import TEST, TRAIN, UNKNOWN, Recording, metres
+from pcm3.data.recording import CLASSES_LIMIT, NPY_ERRORS, TEST, TRAIN, UNKNOWN, Recording, metres
 from pcm3.data.store import BY_SIDE
 from pcm3.errors import DataError
 from pcm3.skeleton import Layout, load_layout
@@ -84,7 +84,7 @@ def _load(source: Path) -> Arrays:
             arrays = {name: archive[name] for name in archive.files}
     except FileNotFoundError as error:
         raise DataError(f"{source}: expected a .npz file, but there is none") from error
-    except (OSError, ValueError, EOFError, BadZipFile, MemoryError, TypeError, AttributeError) as error:
+    except (*NPY_ERRORS, BadZipFile, AttributeError) as error:
         raise DataError(f"{source}: expected a .npz file of plain arrays (docs/DATA.md): {error}") from error
     for name in arrays:
         if name not in (*REQUIRED, *COLUMNS, *WHOLE):
@@ -174,6 +174,8 @@ def _sides(source: Path, arrays: Arrays, clips: int) -> NDArray[np.int64]:
 def _classes(source: Path, arrays: Arrays, label: NDArray[np.int64]) -> tuple[str, ...]:
     """The class names; numbers where the file has none."""
     needed = int(label.max()) + 1
+    if needed > CLASSES_LIMIT:
+        raise DataError(f"{source}: expected labels below {CLASSES_LIMIT}, got {needed - 1}")
     if "classes" not in arrays:
         return tuple(str(number) for number in range(needed))
     classes = tuple(_strings(source, arrays, "classes", None))

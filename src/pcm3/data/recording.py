@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,12 @@ UNKNOWN = -1
 
 TRAIN, TEST = 0, 1
 """Sides of a split."""
+
+CLASSES_LIMIT = 10_000
+"""A label from here on is a mistake; the largest data sets have 400 classes."""
+
+NPY_ERRORS = (OSError, ValueError, TypeError, KeyError, ArithmeticError, EOFError, SyntaxError, TokenError, MemoryError)
+"""What NumPy raises over a damaged ``.npy``, whose head is a piece of Python."""
 
 FARTHEST = 1000.0
 """Metres. No depth camera sees that far; a number beyond it is damage, or not metres."""

@@ -19,7 +19,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from pcm3.data.recording import TRAIN, UNKNOWN
+from pcm3.data.recording import NPY_ERRORS, TRAIN, UNKNOWN
 from pcm3.errors import DataError
 from pcm3.skeleton import Layout, layout_from_dict
 
@@ -133,7 +133,7 @@ def _open(path: Path) -> ClipStore:
             else None
         )
         store = ClipStore(**common, recordings=recordings, **_columns(path / CLIPS, common["protocols"]))
-    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile, AttributeError) as error:
+    except (*NPY_ERRORS, BadZipFile, AttributeError) as error:
         raise DataError(f"{path}: the store is damaged ({error}); import it again") from error
     _check_shapes(store)
     return store
