@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pcm3.data.simulate import ACTIONS, simulate, skeleton_bytes, subject_of
-from pcm3.data.simulate.actions import ACTION_TABLE
+from pcm3.data.simulate import ACTIONS, _performance, _recording, simulate, skeleton_bytes, subject_of
+from pcm3.data.simulate.actions import PAIR_ACTIONS, SOLO_ACTIONS
 from pcm3.data.simulate.body import JOINT, KINECT, mirrored
-from pcm3.data.simulate.camera import Camera, record, seen_from
+from pcm3.data.simulate.camera import Camera, draw_cameras, record, seen_from
 from pcm3.data.simulate.performance import LONGEST, SHORTEST, draw_manner, perform, smooth_path
+from pcm3.data.simulate.streams import RECORDING, SETUP, random
 from pcm3.errors import DataError
 
 NAME = re.compile(r"S\d{3}C\d{3}P\d{3}R\d{3}A\d{3}\.skeleton")
@@ -47,7 +48,7 @@ def parse(text: str) -> list[dict[int, list[list[float]]]]:
 def performances(seed: int = 0, subject: int = 1) -> dict[str, NDArray[np.float64]]:
     person = subject_of(seed, subject)
     result = {}
-    for number, (name, ways) in enumerate(ACTION_TABLE.items()):
+    for number, (name, ways) in enumerate(SOLO_ACTIONS.items()):
         for which, way in enumerate(ways):
             rng = np.random.default_rng([seed, subject, number, which])
             result[f"{name} {which}"] = perform(person, (way,), draw_manner(rng), rng)
@@ -80,12 +81,33 @@ def test_asking_for_more_leaves_the_earlier_files_as_they_were(tmp_path: Path) -
     assert len(set(more.values())) == len(more)
 
 
+@pytest.mark.parametrize(
+    ("name", "frames", "head"),
+    [
+        ("S001C001P001R001A001", 160, (0.1627, 0.6263, 2.8230)),
+        ("S001C002P001R002A007", 147, (-0.0302, 0.6217, 2.8824)),
+        ("S001C003P002R001A012", 160, (0.0676, 0.8287, 2.7365)),
+        ("S001C001P002R002A020", 98, (-0.0083, 0.8369, 2.9137)),
+    ],
+)
+def test_first_actions_are_as_they_were_in_the_first_release(
+    name: str, frames: int, head: tuple[float, float, float]
+) -> None:
+    setup, camera, subject, repetition, action = (int(name[at : at + 3]) for at in (1, 5, 9, 13, 17))
+    bodies = _performance(0, subject, action, repetition)
+    place = draw_cameras(random(0, SETUP, setup), camera)[camera - 1]
+    seen = _recording(bodies, place, random(0, RECORDING, subject, action, repetition, camera))[0]
+    assert len(seen) == frames
+    assert np.allclose(seen[20, 0, JOINT["head"]], head, atol=1e-4)
+
+
 def test_files_have_genuine_names_and_classes_are_listed(small: Path) -> None:
     files = sorted(path.name for path in small.iterdir() if path.name != "classes.txt")
     assert len(files) == 3 * len(ACTIONS)
     assert all(NAME.fullmatch(name) for name in files)
     assert (small / "classes.txt").read_text(encoding="utf-8").splitlines() == list(ACTIONS)
-    assert len(ACTIONS) >= 16
+    assert len(ACTIONS) == len(set(ACTIONS)) >= 34
+    assert len(PAIR_ACTIONS) >= 10
     assert {int(name[17:20]) for name in files} == set(range(1, len(ACTIONS) + 1))
 
 
@@ -163,7 +185,7 @@ def test_every_action_moves() -> None:
 def test_left_hander_is_the_mirror_image() -> None:
     right = dataclasses.replace(subject_of(0, 1), left_handed=False)
     left = dataclasses.replace(right, left_handed=True)
-    for ways in list(ACTION_TABLE.values())[::4]:
+    for ways in list(SOLO_ACTIONS.values())[::4]:
         manner = draw_manner(np.random.default_rng(1))
         one = perform(right, ways, manner, np.random.default_rng(2))
         two = perform(left, ways, manner, np.random.default_rng(2))

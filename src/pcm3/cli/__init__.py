@@ -16,7 +16,7 @@ from pcm3.errors import ConfigError, Pcm3Error, RunFailed
 
 COMMANDS = {
     "demo": "simulate recordings, import, pretrain, evaluate, one page of results: minutes on a laptop",
-    "simulate": "write the simulated Kinect recordings, as raw files or as a store",
+    "simulate": "write simulated Kinect recordings: clips as raw files or a store, or untrimmed sessions",
     "import": "read a data set's raw recordings into a store",
     "info": "what a store holds: counts, classes, protocols",
     "show": "draw clips: a moving skeleton, two side by side, or a contact sheet, as GIF, MP4 or PNG",

@@ -17,6 +17,7 @@ def add_arguments(parser: Any, words: list[str]) -> None:
     parser.add_argument("--hidden", type=int, default=128, help="width of each half of the encoder")
     parser.add_argument("--subjects", type=int, default=10, help="simulated people")
     parser.add_argument("--repetitions", type=int, default=2, help="times that everyone does each action")
+    parser.add_argument("--actions", type=int, default=20, help="the first so many; 29 and later are done by two")
     parser.add_argument("--seed", type=int, default=0, help="of the people and of the training")
 
 
@@ -41,6 +42,7 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
         say,
         subjects=options.subjects,
         repetitions=options.repetitions,
+        actions=options.actions,
         seed=options.seed,
     )
     for task, result in told["tasks"].items():

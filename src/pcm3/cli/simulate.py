@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,14 +14,16 @@ from typing import Any, Literal
 class SimulateOptions:
     """What to simulate."""
 
-    form: Literal["raw", "store"] = "raw"
-    """Raw NTU RGB+D .skeleton files, or a store imported from them."""
+    form: Literal["raw", "store", "pkummd"] = "raw"
+    """Raw NTU RGB+D .skeleton files, a store imported from them, or long recordings as raw PKU-MMD files."""
     subjects: int = 10
     """People; protocol xsub trains on 1 2 4 5 8 9 ... as NTU RGB+D does."""
     repetitions: int = 2
-    """Times that everyone does each action."""
+    """Times that everyone does each action; not of pkummd."""
     cameras: int = 3
-    """Cameras that see the same performance, 1 to 3."""
+    """Cameras that see the same performance, 1 to 3; pkummd always has 3."""
+    sessions: int = 20
+    """Long recordings of pkummd, three videos each."""
     actions: int | None = None
     """The first so many actions; null for all."""
     seed: int = 0
@@ -36,27 +39,58 @@ def add_arguments(parser: Any, words: list[str]) -> None:
 def run(options: Any) -> tuple[int, dict[str, Any]]:
     """Simulates, and says what was written."""
     began = time.monotonic()
-    if options.form == "raw":
-        files = write_raw(options.folder, options)
-    else:
+    if options.form == "store":
         from pcm3.data.importer import import_recordings
 
         with tempfile.TemporaryDirectory(prefix="pcm3-simulate-") as raw:
-            files = write_raw(Path(raw) / "raw", options)
+            files = write_clips(Path(raw) / "raw", options)
             import_recordings("ntu60", Path(raw) / "raw", options.folder)
+    else:
+        files = (write_sessions if options.form == "pkummd" else write_clips)(options.folder, options)
     seconds = time.monotonic() - began
-    what = "recordings (NTU RGB+D .skeleton files)" if options.form == "raw" else "clips (a store)"
-    print(f"{options.folder}: {files:,} {what}, {seconds:.1f} s")
-    if options.form == "raw":
-        print(f"next: pcm3 import ntu60 {options.folder} STORE")
+    what = {
+        "raw": "recordings (NTU RGB+D .skeleton files)",
+        "store": "clips (a store)",
+        "pkummd": "untrimmed videos (PKU-MMD files)",
+    }
+    print(f"{options.folder}: {files:,} {what[options.form]}, {seconds:.1f} s")
+    if options.form != "store":
+        print(f"next: pcm3 import {'ntu60' if options.form == 'raw' else 'pkummd1'} {options.folder} STORE")
     return 0, {"folder": str(options.folder), "clips": files, "seconds": round(seconds, 3)}
 
 
-def write_raw(folder: Path, options: Any) -> int:
-    """The recordings as raw files, with a progress bar; how many."""
-    from tqdm import tqdm
-
+def write_clips(folder: Path, options: Any) -> int:
+    """The recordings as raw NTU RGB+D files, with a progress bar; how many."""
     from pcm3.data.simulate import simulate
+
+    return _with_bar(
+        simulate,
+        folder,
+        subjects=options.subjects,
+        repetitions=options.repetitions,
+        cameras=options.cameras,
+        actions=options.actions,
+        seed=options.seed,
+    )
+
+
+def write_sessions(folder: Path, options: Any) -> int:
+    """The sessions as raw PKU-MMD files, with a progress bar; how many videos."""
+    from pcm3.data.simulate import simulate_sessions
+
+    return _with_bar(
+        simulate_sessions,
+        folder,
+        sessions=options.sessions,
+        subjects=options.subjects,
+        actions=options.actions,
+        seed=options.seed,
+    )
+
+
+def _with_bar(simulate: Callable[..., int], folder: Path, **what: Any) -> int:
+    """What `simulate` returns, which tells of its progress."""
+    from tqdm import tqdm
 
     with tqdm(desc="simulate", unit="file", delay=1) as bar:
 
@@ -64,12 +98,4 @@ def write_raw(folder: Path, options: Any) -> int:
             bar.total = total
             bar.update(done - bar.n)
 
-        return simulate(
-            folder,
-            subjects=options.subjects,
-            repetitions=options.repetitions,
-            cameras=options.cameras,
-            actions=options.actions,
-            seed=options.seed,
-            progress=tell,
-        )
+        return simulate(folder, progress=tell, **what)

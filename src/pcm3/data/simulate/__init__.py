@@ -1,7 +1,8 @@
-"""Simulated Kinect recordings, the data set that comes with the package: raw files as NTU RGB+D has them.
+"""Simulated Kinect recordings, the data set that comes with the package: raw files as NTU RGB+D or PKU-MMD have them.
 
-Forward kinematics of people who perform everyday actions (`body`, `actions`, `performance`), seen by three cameras
-with a Kinect's mistakes (`camera`) and written as genuine ``.skeleton`` files (`writer`).
+Forward kinematics of people who perform everyday actions alone (`body`, `actions`, `performance`) or with each other
+(`pair`, `track`), seen by three cameras with a Kinect's mistakes (`camera`) and written as genuine ``.skeleton`` files
+(`writer`); or one action after the other in a long recording (`session`), as PKU-MMD has them (`pku_mmd`).
 """
 
 from __future__ import annotations
@@ -13,28 +14,31 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pcm3.data.simulate.actions import ACTION_TABLE, ACTIONS
-from pcm3.data.simulate.body import Floats, Subject, draw_subject, rotation
+from pcm3.data.simulate.actions import ACTIONS, PAIR_ACTIONS, SOLO_ACTIONS
+from pcm3.data.simulate.body import Floats, rotation
 from pcm3.data.simulate.camera import (
     CAMERA_ANGLES,
+    FIRST_ID,
     INFERRED,
     Camera,
     draw_cameras,
     furniture,
     missing_frames,
     record,
+    record_pair,
     seen_from,
 )
-from pcm3.data.simulate.performance import draw_manner, perform
+from pcm3.data.simulate.pair import perform_together
+from pcm3.data.simulate.performance import perform
+from pcm3.data.simulate.pku_mmd import simulate_sessions
+from pcm3.data.simulate.streams import PARTNER, PERFORMANCE, RECORDING, SETUP, manner_of, partner_of, random, subject_of
 from pcm3.data.simulate.writer import skeleton_bytes, write_skeleton
 from pcm3.errors import DataError
 
-__all__ = ["ACTIONS", "simulate", "skeleton_bytes", "subject_of", "write_skeleton"]
+__all__ = ["ACTIONS", "simulate", "simulate_sessions", "skeleton_bytes", "subject_of", "write_skeleton"]
 
-SUBJECTS_PER_SETUP = 5
+SUBJECTS_PERSETUP = 5
 CLASSES_FILE = "classes.txt"
-# What a stream of random numbers is for; part of its seed, so that no two are the same.
-_SUBJECT, _MANNER, _PERFORMANCE, _SETUP, _RECORDING = range(1, 6)
 
 
 def simulate(
@@ -57,7 +61,8 @@ def simulate(
         subjects: people, numbered from 1; protocol `xsub` trains on 1 2 4 5 8 9 … as in NTU RGB+D.
         repetitions: of every action by everyone. As in NTU, in odd ones he faces camera 2, in even ones camera 3.
         cameras: 1 to 3, of the same performance.
-        actions: the first so many of `ACTIONS`, all if None.
+        actions: the first so many of `ACTIONS`, all if None. Those of two people have a partner whom the file's name
+            does not tell: somebody of the same side of xsub, maybe one who has no recordings of his own.
         seed: other seeds are other people.
         progress: called after every file with how many are written and how many there will be.
 
@@ -75,23 +80,18 @@ def simulate(
     (folder / CLASSES_FILE).write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
     total, written = subjects * len(names) * repetitions * cameras, 0
     for subject in range(1, subjects + 1):
-        setup = 1 + (subject - 1) // SUBJECTS_PER_SETUP
-        places = draw_cameras(_random(seed, _SETUP, setup), cameras)
+        setup = 1 + (subject - 1) // SUBJECTS_PERSETUP
+        places = draw_cameras(random(seed, SETUP, setup), cameras)
         for action, repetition in product(range(1, len(names) + 1), range(1, repetitions + 1)):
-            joints = _performance(seed, subject, action, repetition)
+            bodies = _performance(seed, subject, action, repetition)
             for camera, place in enumerate(places, start=1):
                 name = f"S{setup:03}C{camera:03}P{subject:03}R{repetition:03}A{action:03}.skeleton"
-                rng = _random(seed, _RECORDING, subject, action, repetition, camera)
-                write_skeleton(folder / name, *_recording(joints, place, rng))
+                rng = random(seed, RECORDING, subject, action, repetition, camera)
+                write_skeleton(folder / name, *_recording(bodies, place, rng))
                 written += 1
                 if progress is not None:
                     progress(written, total)
     return written
-
-
-def subject_of(seed: int, number: int) -> Subject:
-    """The person with that number, from 1, among those of the seed."""
-    return draw_subject(_random(seed, _SUBJECT, number))
 
 
 def _check(subjects: int, repetitions: int, cameras: int, actions: int | None, seed: int) -> None:
@@ -108,30 +108,36 @@ def _check(subjects: int, repetitions: int, cameras: int, actions: int | None, s
         raise DataError(f"expected a seed of 0 or more, got {seed}")
 
 
-def _random(*words: int) -> np.random.Generator:
-    """The random numbers that belong to these words, the same on every machine."""
-    return np.random.Generator(np.random.Philox(np.random.SeedSequence(words)))
-
-
 def _performance(seed: int, subject: int, action: int, repetition: int) -> Floats:
-    """Joints (T, 25, 3) on the stage: somewhere near the middle, facing camera 2 or 3 more or less."""
-    rng = _random(seed, _PERFORMANCE, subject, action, repetition)
-    manner = draw_manner(_random(seed, _MANNER, subject, action))
-    joints = perform(subject_of(seed, subject), ACTION_TABLE[ACTIONS[action - 1]], manner, rng)
-    faces = CAMERA_ANGLES[1 if repetition % 2 else 2] + rng.normal(0, 0.15)
+    """Bodies (T, M, 25, 3) on the stage: near the middle, one who faces camera 2 or 3 more or less, or two across."""
+    rng = random(seed, PERFORMANCE, subject, action, repetition)
+    name, manner = ACTIONS[action - 1], manner_of(seed, subject, action)
+    faces = CAMERA_ANGLES[1 if repetition % 2 else 2]
+    if name in PAIR_ACTIONS:
+        partner = partner_of(subject, random(seed, PARTNER, subject, action, repetition))
+        people = (subject_of(seed, subject), subject_of(seed, partner))
+        manners = (manner, manner_of(seed, partner, action))
+        bodies = perform_together(people, PAIR_ACTIONS[name], manners, rng)
+        faces += float(rng.choice([-0.5, 0.5])) * np.pi + rng.normal(0, 0.15)
+    else:
+        bodies = perform(subject_of(seed, subject), SOLO_ACTIONS[name], manner, rng)[:, None]
+    faces += rng.normal(0, 0.15)
     place = rng.normal(0, 0.2, 3) * np.array([1.0, 0.0, 1.0])
-    placed: Floats = joints @ rotation(1, np.array(faces)).T + place
+    placed: Floats = bodies @ rotation(1, np.array(faces)).T + place
     return placed
 
 
 def _recording(
-    joints: Floats, camera: Camera, rng: np.random.Generator
+    bodies: Floats, camera: Camera, rng: np.random.Generator
 ) -> tuple[Floats, tuple[int, ...], NDArray[np.int64]]:
     """What `write_skeleton` needs of one camera's view: frames (T, M, 25, 3), body ids (M), tracking (T, M, 25)."""
-    true = seen_from(camera, joints)
+    true = seen_from(camera, bodies)
+    if true.shape[1] == 2:
+        return record_pair(true, rng)
+    true = true[:, 0]
     reported, state = record(true, rng)
-    reported[missing_frames(len(joints), rng)] = 0.0
-    first = 72057594037927936 + int(rng.integers(3000, 30000))
+    reported[missing_frames(len(true), rng)] = 0.0
+    first = FIRST_ID + int(rng.integers(3000, 30000))
     if rng.random() >= 0.04:
         return reported[:, None], (first,), state[:, None]
     chair = furniture(true, rng)

@@ -145,25 +145,46 @@ def unit(vectors: Floats) -> Floats:
     return vectors / np.maximum(length, 1e-9)
 
 
-def joints_of(subject: Subject, motion: Motion) -> Floats:
+def joints_of(subject: Subject, motion: Motion, *, steady: bool = False) -> Floats:
     """The joints (T, 25, 3) of a motion, acting side right, in the frame of the stage.
 
-    Bones keep their length whatever the motion asks: a hand or foot out of reach ends on the way there.
+    Bones keep their length whatever the motion asks: a hand or foot out of reach ends on the way there. When `steady`,
+    an elbow that changes sides takes a few frames for it; else it may do so from one frame to the next, where the arm
+    points the way that its elbow should.
     """
-    angle = {name: motion[name][:, 0] for name in ("turn", "twist", "lean", "tilt")}
-    heading = rotation(1, -angle["turn"])
-    tilt = rotation(2, -angle["tilt"])
-    chest = heading @ rotation(1, -angle["twist"]) @ rotation(0, -angle["lean"] - subject.slouch) @ tilt
-    pelvis = heading @ rotation(0, -0.45 * angle["lean"]) @ tilt
+    heading, pelvis, chest = _trunk_axes(subject, motion)
     moved = np.concatenate([0 * motion["lift"], motion["lift"], -motion["travel"]], axis=1) * subject.leg
 
     joints = np.zeros((len(moved), len(JOINT), 3))
     _trunk(subject, motion, heading, pelvis, chest, joints)
     for side, mark in ((1.0, ""), (-1.0, "2")):
-        _arm(subject, motion, chest, side, mark, joints)
+        _arm(subject, motion, chest, side, mark, joints, steady=steady)
         _leg(subject, motion, heading, pelvis, side, mark, joints)
     placed: Floats = joints + moved[:, None]
     return placed
+
+
+def hand_moved(subject: Subject, motion: Motion, mark: str, by: Floats) -> Floats:
+    """The channel ``"hand" + mark`` (T, 3) after the wrist is moved by so much (T, 3), metres on the stage.
+
+    An arm is no longer than it is: what is out of its reach is only pointed at.
+    """
+    _, _, chest = _trunk_axes(subject, motion)
+    along_chest = np.einsum("tji,tj->ti", chest, by) / subject.arm
+    hand = motion["hand" + mark] + _towards(-1.0 if mark else 1.0, along_chest)
+    length = np.linalg.norm(hand, axis=1, keepdims=True)
+    moved: Floats = hand * np.minimum(1.0, 1.02 / np.maximum(length, 1e-9))
+    return moved
+
+
+def _trunk_axes(subject: Subject, motion: Motion) -> tuple[Floats, Floats, Floats]:
+    """Rotations (T, 3, 3) of the whole body, the pelvis and the chest."""
+    angle = {name: motion[name][:, 0] for name in ("turn", "twist", "lean", "tilt")}
+    heading = rotation(1, -angle["turn"])
+    tilt = rotation(2, -angle["tilt"])
+    chest = heading @ rotation(1, -angle["twist"]) @ rotation(0, -angle["lean"] - subject.slouch) @ tilt
+    pelvis = heading @ rotation(0, -0.45 * angle["lean"]) @ tilt
+    return heading, pelvis, chest
 
 
 def _trunk(subject: Subject, motion: Motion, heading: Floats, pelvis: Floats, chest: Floats, joints: Floats) -> None:
@@ -189,7 +210,9 @@ def _trunk(subject: Subject, motion: Motion, heading: Floats, pelvis: Floats, ch
         joints[:, JOINT[name]] = place
 
 
-def _arm(subject: Subject, motion: Motion, chest: Floats, side: float, mark: str, joints: Floats) -> None:
+def _arm(
+    subject: Subject, motion: Motion, chest: Floats, side: float, mark: str, joints: Floats, *, steady: bool
+) -> None:
     """Fills in one arm: the wrist goes where the pose wants it, the elbow follows."""
     bones, name = subject.bones, "right_" if side > 0 else "left_"
     hand, wrist_bend = motion["hand" + mark], motion["wrist" + mark]
@@ -198,7 +221,7 @@ def _arm(subject: Subject, motion: Motion, chest: Floats, side: float, mark: str
     shoulder = joints[:, JOINT["spine_shoulder"]] + _turned(chest, collar)
     pole = _turned(chest, _towards(side, motion["elbow" + mark]))
     target = shoulder + _turned(chest, _towards(side, hand)) * subject.arm
-    elbow, wrist = _two_bones(shoulder, target, bones["upper_arm"], bones["forearm"], pole)
+    elbow, wrist = _two_bones(shoulder, target, bones["upper_arm"], bones["forearm"], pole, steady=steady)
     forearm = unit(wrist - elbow)
     inside = -unit(pole - np.sum(pole * forearm, axis=1, keepdims=True) * forearm)
     fingers = np.cos(wrist_bend) * forearm + np.sin(wrist_bend) * inside
@@ -237,16 +260,32 @@ def _leg(
         joints[:, JOINT[name + joint]] = place
 
 
-def _two_bones(root: Floats, target: Floats, first: float, second: float, pole: Floats) -> tuple[Floats, Floats]:
+def _two_bones(
+    root: Floats, target: Floats, first: float, second: float, pole: Floats, *, steady: bool = False
+) -> tuple[Floats, Floats]:
     """Middle joint and end (T, 3) of two bones from `root` to `target`, or towards it, bent towards `pole`."""
     line = target - root
     direction = unit(line)
     reach = np.linalg.norm(line, axis=1, keepdims=True)
     reach = np.clip(reach, abs(first - second) + 0.1 * first, 0.999 * (first + second))
-    bend = unit(pole - np.sum(pole * direction, axis=1, keepdims=True) * direction)
+    bend = pole - np.sum(pole * direction, axis=1, keepdims=True) * direction
+    if steady:  # where the pole says little the frames around say more
+        bend = _blurred(bend)
+        bend = bend - np.sum(bend * direction, axis=1, keepdims=True) * direction
+    bend = unit(bend)
     along = (first**2 - second**2 + reach**2) / (2 * reach)
     across = np.sqrt(np.maximum(first**2 - along**2, 0.0))
     return root + along * direction + across * bend, root + reach * direction
+
+
+def _blurred(values: Floats) -> Floats:
+    """The values (T, n) averaged over some frames before and after."""
+    wide = np.pad(values, ((4, 4), (0, 0)), mode="edge")
+    blurred: Floats = sum(part * wide[at : at + len(values)] for at, part in enumerate(_BINOMIAL))
+    return blurred
+
+
+_BINOMIAL = np.array([1, 8, 28, 56, 70, 56, 28, 8, 1]) / 256
 
 
 def _towards(side: float, directions: Floats) -> Floats:

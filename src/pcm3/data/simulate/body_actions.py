@@ -8,6 +8,7 @@ from pcm3.data.simulate.script import (
     GUARD,
     HIGH,
     LOW,
+    OUT,
     SEATED,
     Key,
     Pose,
@@ -196,4 +197,48 @@ PICK_UP = (
             key(0.9, 0.5, **both({"hand": (-0.05, -0.45, 0.55), "elbow": BACK})),
         ),
     ),
+)
+
+WINGS: Pose = both({"hand": (0.55, -0.55, 0.25), "elbow": BACK})
+WINGS_UP: Pose = both({"hand": (0.80, -0.15, 0.20), "elbow": BACK})
+FISTS: Pose = both({"hand": (0.05, -0.45, 0.35), "elbow": BACK})
+FISTS_UP: Pose = both({"hand": (0.05, -0.20, 0.50), "elbow": BACK})
+
+
+def _hop(knee: Pose, arms: Pose, arms_up: Pose, height: float, seconds: float, travel: float) -> Way:
+    """Hopping on the acting foot, the other one drawn up in that way."""
+    low: Pose = {**knee, **arms, "pelvis": (-0.09, -0.12, 0.0), "lean": (0.18,)}
+    flight: Pose = {**knee, **arms_up, "lift": (height,), "pelvis": (-0.09, 0.0, 0.0)}
+    landed: Pose = {**knee, **arms, "pelvis": (-0.09, -0.04, 0.0), "lean": (0.1,)}
+    return Way(
+        begin=(key(0.5, **knee, **arms, pelvis=(-0.09, 0, 0)),),
+        cycle=(Key(seconds, low), Key(0.16, flight, travel=travel), Key(0.18, landed, travel=travel)),
+        cycles=(3, 6),
+        exact=("foot", "foot2"),
+    )
+
+
+HOP = (
+    _hop({"foot2": (0.05, 0.34, -0.28)}, WINGS, WINGS_UP, 0.13, 0.2, 0.0),
+    _hop({"foot2": (0.0, 0.45, 0.22)}, FISTS, FISTS_UP, 0.11, 0.17, 0.10),
+    _hop({"foot2": (0.15, 0.32, 0.05)}, WINGS, FISTS_UP, 0.15, 0.22, 0.05),
+)
+
+FLUNG: Pose = {"hand": (0.80, -0.20, 0.30), "hand2": (0.45, -0.65, 0.10), "elbow": OUT, "elbow2": OUT}
+
+
+def _reel(tilt: float, lean: float, seconds: float, travel: float, cycles: tuple[int, int]) -> Way:
+    """Reeling from side to side, `travel` further at each step."""
+    over: Pose = {**FLUNG, "tilt": (tilt,), "lean": (lean,), "twist": (0.3,), "head": (0.2, 0, 0.4)}
+    caught: Pose = {**over, "foot": (0.22, 0, 0.5 * travel), "foot2": (0, 0, -0.5 * travel), "pelvis": (0.16, -0.07, 0)}
+    falling: Pose = {"foot": (0.10, 0.08, 0), "foot2": (0.05, 0, 0), "pelvis": (0.12, -0.02, 0), "tilt": (0.3 * tilt,)}
+    falling = {**falling, "lean": (lean,), "hand": (0.35, -0.7, 0.3), "hand2": (0.30, -0.8, 0.0)}
+    poses = (falling, caught, swapped(falling), swapped(caught))
+    return Way(cycle=tuple(Key(seconds, pose, travel=0.5 * travel) for pose in poses), cycles=cycles)
+
+
+STAGGER = (
+    _reel(0.34, 0.20, 0.30, 0.18, (1, 2)),
+    _reel(0.28, -0.16, 0.34, -0.16, (1, 2)),
+    _reel(0.42, 0.35, 0.38, 0.05, (1, 2)),
 )

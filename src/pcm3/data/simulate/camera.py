@@ -19,6 +19,11 @@ TRACKED, INFERRED, LOST = 2, 1, 0
 CAMERA_ANGLES = (0.0, -np.pi / 4, np.pi / 4)
 """Around the stage, from where -z looks, for cameras 1, 2 and 3: NTU's middle, left and right one."""
 
+FIRST_ID = 72057594037927936
+"""Of a body, about."""
+HALF_VIEW = 0.70
+"""Tangent of half the horizontal field of view of a Kinect v2, 70 degrees."""
+
 # How unsteadily the Kinect sees a joint that it does see, metres at a depth of 2 m.
 _UNSTEADY = {
     "spine": 0.005,
@@ -76,15 +81,19 @@ def seen_from(camera: Camera, points: Floats) -> Floats:
     return seen
 
 
-def record(joints: Floats, rng: np.random.Generator) -> tuple[Floats, NDArray[np.int64]]:
+def record(joints: Floats, rng: np.random.Generator, other: Floats | None = None) -> tuple[Floats, NDArray[np.int64]]:
     """What the sensor reports of joints (T, 25, 3) in its frame: positions, and tracking states (T, 25).
 
-    Joints behind the body are guessed: drawn towards it and unsteady. Any joint may be lost for a while.
+    Joints behind the body, or behind that of the `other` (T, 25, 3), are guessed: drawn towards the middle of the body
+    and unsteady. Any joint may be lost for a while.
     """
     # Ten times a second is often enough: what hides a joint does not come and go faster.
-    hidden = _smoothed(np.repeat(_hidden(joints[::3]), 3, axis=0)[: len(joints)], 0.6)
+    hides = _hidden(joints[::3], joints[::3], ~SAME_LIMB)
+    if other is not None:
+        hides = np.maximum(hides, _hidden(joints[::3], other[::3], np.array(True)))
+    hidden = _smoothed(np.repeat(hides, 3, axis=0)[: len(joints)], 0.6)
     centre = joints[:, [JOINT["spine_mid"]]]
-    depth = joints[..., 2:]
+    depth = np.maximum(joints[..., 2:], 0.3)  # who walks off the stage may be behind a camera
     size = UNSTEADY[:, None] * (depth / 2.0) ** 1.5 * (1 + 2.0 * hidden[..., None])
     size = size * float(np.exp(rng.normal(0, 0.2)))
     jitter = _correlated(joints.shape, 0.75, rng) * np.array([1.0, 1.0, 1.5])
@@ -94,6 +103,31 @@ def record(joints: Floats, rng: np.random.Generator) -> tuple[Floats, NDArray[np
     state = np.where(hidden > 0.5, INFERRED, TRACKED)
     _lose_joints(reported, state, rng)
     return reported, state
+
+
+def record_pair(bodies: Floats, rng: np.random.Generator) -> tuple[Floats, tuple[int, ...], NDArray[np.int64]]:
+    """What the sensor reports of two bodies (T, 2, 25, 3), each before or behind the other.
+
+    Returns:
+        Positions (T, 3, 25, 3), ids (3), tracking states (T, 3, 25). Who is lost for a while comes back as body 3.
+    """
+    order = rng.permutation(2)  # who was there first is not for the sensor to know
+    bodies = bodies[:, order]
+    frames = len(bodies)
+    reported, states = np.zeros((frames, 3, len(JOINT), 3)), np.zeros((frames, 3, len(JOINT)), dtype=np.int64)
+    for body in (0, 1):
+        reported[:, body], states[:, body] = record(bodies[:, body], rng, bodies[:, 1 - body])
+        reported[~in_view(bodies[:, body]), body] = 0.0
+    hidden = (states[:, :2] == INFERRED).mean(axis=2)
+    if rng.random() < 0.12 or hidden.max() > 0.75:
+        lost = int(np.argmax(hidden.mean(axis=0)))
+        start = int(np.argmax(hidden[:, lost])) if hidden.max() > 0.75 else int(rng.integers(frames))
+        back = start + int(rng.integers(4, 25))
+        reported[back:, 2], states[back:, 2] = reported[back:, lost], states[back:, lost]
+        reported[start:, lost] = 0.0
+    reported[missing_frames(frames, rng)] = 0.0
+    first = FIRST_ID + int(rng.integers(3000, 30000))
+    return reported, (first, first + int(rng.integers(1, 4)), first + int(rng.integers(4, 9))), states
 
 
 def missing_frames(frames: int, rng: np.random.Generator) -> NDArray[np.bool_]:
@@ -106,6 +140,13 @@ def missing_frames(frames: int, rng: np.random.Generator) -> NDArray[np.bool_]:
     return missing
 
 
+def in_view(joints: Floats) -> NDArray[np.bool_]:
+    """In which frames (T,) the sensor has the body (T, 25, 3) in its field of view, or most of it."""
+    x, _, z = np.moveaxis(joints[:, JOINT["spine_mid"]], -1, 0)
+    view: NDArray[np.bool_] = (np.abs(x) < HALF_VIEW * z) & (z > 0.8) & (z < 7.0)
+    return view
+
+
 def furniture(joints: Floats, rng: np.random.Generator) -> Floats:
     """A chair that is taken for a body, (T, 25, 3), beside the body `joints`: crumpled, and it hardly moves."""
     frames = len(joints)
@@ -115,15 +156,14 @@ def furniture(joints: Floats, rng: np.random.Generator) -> Floats:
     return chair
 
 
-def _hidden(joints: Floats) -> Floats:
-    """How far each joint (T, 25) is behind another part of the body, from 0 to 1."""
+def _hidden(joints: Floats, body: Floats, may_hide: NDArray[np.bool_]) -> Floats:
+    """How far each joint (T, 25) is behind a part of the body (T, 25, 3) that may hide it, from 0 to 1."""
     depth = np.linalg.norm(joints, axis=-1)
-    rays = unit(joints)
-    along = np.einsum("tac,tbc->tab", rays, joints)  # how far b lies along the ray of a
-    beside = np.sqrt(np.maximum(depth[:, None, :] ** 2 - along**2, 0.0))
+    along = np.einsum("tac,tbc->tab", unit(joints), body)  # how far b lies along the ray of a
+    beside = np.sqrt(np.maximum(np.linalg.norm(body, axis=-1)[:, None, :] ** 2 - along**2, 0.0))
     before = depth[:, :, None] - along - 0.5 * THICK
     covers = np.clip(1.5 - beside / THICK, 0.0, 1.0) * np.clip(before / 0.08, 0.0, 1.0)
-    most: Floats = np.max(covers * ~SAME_LIMB, axis=2)
+    most: Floats = np.max(covers * may_hide, axis=2)
     return most
 
 

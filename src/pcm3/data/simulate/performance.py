@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pcm3.data.simulate.body import CHANNELS, Floats, Subject, joints_of, mirrored
+from pcm3.data.simulate.body import CHANNELS, Floats, Motion, Subject, joints_of, mirrored
 from pcm3.data.simulate.script import BACK, LOW, OUT, SEATED, Key, Pose, Way
 
 FPS = 30
@@ -66,15 +66,22 @@ def perform(subject: Subject, ways: tuple[Way, ...], manner: Manner, rng: np.ran
     as_usual = rng.random() < 0.7
     way = ways[int((manner.favourite if as_usual else rng.random()) * len(ways))]
     other_side = rng.random() < 0.1
-    base = _posture(subject, rng, seated=way.seatable and rng.random() < 0.2)
-    times, poses, travel = _timeline(subject, way, manner, base, rng)
-    poses = _larger_or_smaller(subject, way, manner, base, poses, rng)
+    base = draw_posture(subject, rng, seated=way.seatable and rng.random() < 0.2)
+    times, poses, travel = timeline(subject, way, manner, base, rng)
+    poses = larger_or_smaller(subject, way.exact, manner, base, poses, rng)
     poses["travel"] = travel - travel[-1] / 2
     if rng.random() < 0.3 * subject.restless:
         times, poses = _with_fidget(times, poses, rng)
-    frames, offset = _cut(times[-1], rng)
+    frames, offset = cut(times[-1], rng)
     at = offset + np.arange(frames) / FPS
-    motion = {name: smooth_path(times, values, at) for name, values in poses.items()}
+    motion = swaying(subject, {name: smooth_path(times, values, at) for name, values in poses.items()}, at, rng)
+    joints = joints_of(subject, motion)
+    return mirrored(joints) if subject.left_handed != other_side else joints
+
+
+def swaying(subject: Subject, motion: Motion, at: Floats, rng: np.random.Generator) -> dict[str, Floats]:
+    """The motion at the times `at` (T,) of somebody who does not stand quite still."""
+    result = dict(motion)
     for name, size in (
         ("lean", 0.03),
         ("tilt", 0.025),
@@ -83,13 +90,12 @@ def perform(subject: Subject, ways: tuple[Way, ...], manner: Manner, rng: np.ran
         ("hand", 0.02),
         ("hand2", 0.02),
     ):
-        motion[name] = motion[name] + _sway(at, CHANNELS[name], size * subject.restless, rng)
-    motion["pelvis"] = motion["pelvis"] + _sway(at, 3, 0.02 * subject.restless, rng) * np.array([1.0, 0.1, 0.5])
-    joints = joints_of(subject, motion)
-    return mirrored(joints) if subject.left_handed != other_side else joints
+        result[name] = motion[name] + _sway(at, CHANNELS[name], size * subject.restless, rng)
+    result["pelvis"] = motion["pelvis"] + _sway(at, 3, 0.02 * subject.restless, rng) * np.array([1.0, 0.1, 0.5])
+    return result
 
 
-def _posture(subject: Subject, rng: np.random.Generator, *, seated: bool) -> dict[str, Floats]:
+def draw_posture(subject: Subject, rng: np.random.Generator, *, seated: bool) -> dict[str, Floats]:
     """How he stands or sits before anything happens: every channel, (numbers,)."""
     base = {name: np.zeros(numbers) for name, numbers in CHANNELS.items()}
     usual = rng.random(2) < 0.6
@@ -107,7 +113,7 @@ def _posture(subject: Subject, rng: np.random.Generator, *, seated: bool) -> dic
     return base
 
 
-def _timeline(
+def timeline(
     subject: Subject, way: Way, manner: Manner, base: dict[str, Floats], rng: np.random.Generator
 ) -> tuple[Floats, dict[str, Floats], Floats]:
     """Times (K,) in seconds, every channel at those times (K, numbers) as by the book, and the travel (K, 1)."""
@@ -133,9 +139,9 @@ def _timeline(
     return np.array(times), channels, np.array(travel)[:, None]
 
 
-def _larger_or_smaller(
+def larger_or_smaller(
     subject: Subject,
-    way: Way,
+    exact: tuple[str, ...],
     manner: Manner,
     base: dict[str, Floats],
     poses: dict[str, Floats],
@@ -145,14 +151,14 @@ def _larger_or_smaller(
     size = float(np.clip(subject.vigour * np.exp(rng.normal(0, 0.1)), 0.65, 1.3))
     result = {}
     for name, values in poses.items():
-        amount = 1.0 if name in way.exact else size
+        amount = 1.0 if name in exact else size
         # The trunk is the freest: the hands know where to go, and floor and balance are the same for all.
         amount = amount if name in ("lean", "twist") else 1 + 0.5 * (amount - 1)
         departs = values - base[name]
         changed = base[name] + amount * departs
         moves = np.any(np.abs(departs) > 1e-6, axis=1, keepdims=True)
         if name.startswith("hand"):
-            scale = 0.4 if name in way.exact else 1.0
+            scale = 0.4 if name in exact else 1.0
             habit = manner.habit[1 if name.endswith("2") else 0] + rng.normal(0, 0.025, 3)
             changed = changed + moves * scale * (habit + rng.normal(0, 0.02, values.shape))
         elif name.startswith("elbow"):
@@ -176,7 +182,7 @@ def _with_fidget(times: Floats, poses: dict[str, Floats], rng: np.random.Generat
     return grid, result
 
 
-def _cut(seconds: float, rng: np.random.Generator) -> tuple[int, float]:
+def cut(seconds: float, rng: np.random.Generator) -> tuple[int, float]:
     """Frames to record and the second at which recording starts: someone pressed the button, not quite in time."""
     early, late = rng.uniform(0.0, 0.3, 2)
     frames = int(np.clip(round((seconds - early - late) * FPS), SHORTEST, LONGEST))
@@ -203,7 +209,7 @@ def smooth_path(times: Floats, values: Floats, at: Floats) -> Floats:
     tangent = np.zeros_like(values)
     same_way = slope[:-1] * slope[1:] > 0
     one, two = 2 * step[1:] + step[:-1], step[1:] + 2 * step[:-1]
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         harmonic = (one + two) / (one / slope[:-1] + two / slope[1:])
     tangent[1:-1] = np.where(same_way, harmonic, 0.0)
     at = np.clip(at, times[0], times[-1])

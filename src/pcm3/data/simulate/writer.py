@@ -77,17 +77,18 @@ def _joint_blocks(bodies: Floats, tracking: NDArray[np.int64]) -> list[bytes]:
     columns = np.concatenate([bodies, pixels, _orientations(bodies)], axis=-1)
     text = np.zeros((*columns.shape[:2], 12, DIGITS + 3), dtype=np.uint8)
     for number, decimals in enumerate(DECIMALS):
-        text[:, :, number] = _written(columns[:, :, number], decimals)
+        text[:, :, number] = written(columns[:, :, number], decimals)
     text[:, :, 11, 0] = ord("0") + tracking
     text[:, :, 11, 1:3] = np.frombuffer(END, dtype=np.uint8)
     flat = text.reshape(len(text), -1)
     return [row[row != 0].tobytes() for row in flat]
 
 
-def _written(values: Floats, decimals: int) -> NDArray[np.uint8]:
+def written(values: Floats, decimals: int) -> NDArray[np.uint8]:
     """Numbers (...) as ASCII (..., DIGITS + 3): sign, digits, point, space; unused places are 0, NaN is written so.
 
-    Python's own formatting of the 30,000 numbers of a file would take longer than simulating them.
+    `DIGITS` must do for what is before the point and the decimals after it. Python's own formatting of the 30,000
+    numbers of a file would take longer than simulating them.
     """
     nan = np.isnan(values)
     rest = np.rint(np.abs(np.where(nan, 0.0, values)) * 10**decimals).astype(np.int32)
