@@ -1,3 +1,5 @@
+"""Planted faults are found, each by its name; simulated recordings have none."""
+
 import json
 from dataclasses import replace
 
@@ -6,12 +8,16 @@ import pytest
 
 from ntu_files import walkers
 from pcm3.data.check import check_store
+from pcm3.data.importer import import_recordings
 from pcm3.data.info import describe
+from pcm3.data.leaks import remembered
 from pcm3.data.recording import Recording
+from pcm3.data.simulate import simulate
 from pcm3.data.store import BY_SIDE, ClipStore
 from pcm3.data.store_writer import write_store
 from pcm3.skeleton import load_layout
 
+KINECT = load_layout("kinect_v2")
 PROTOCOLS = {"xsub": {"by": "subject", "train": [1]}}
 
 
@@ -22,17 +28,53 @@ def good(count=4):
     ]
 
 
-def store_of(path, clips, protocols=None):
-    about = {"layout": load_layout("kinect_v2"), "fps": 30.0, "bodies": 2, "kind": "ntu60", "classes": ["walk", "run"]}
-    return write_store(path / "s", clips, protocols=PROTOCOLS if protocols is None else protocols, **about)
+def store_of(path, clips, protocols=None, **changes):
+    about = {"layout": KINECT, "fps": 30.0, "bodies": 2, "kind": "npz", "classes": ["walk", "run"]}
+    return write_store(path / "s", clips, protocols=PROTOCOLS if protocols is None else protocols, **(about | changes))
 
 
 def findings(path, clips, **settings):
-    return {finding.name: finding for finding in check_store(store_of(path, clips, **settings))}
+    return {finding.name: finding for finding in check_store(store_of(path, clips, **settings)).findings}
 
 
-def test_a_good_store_has_no_findings(tmp_path):
-    assert findings(tmp_path, good()) == {}
+ODD_BODIES = {"nobody", "bones", "mirrored"}
+"""What may be said of `walkers`, whose joints are anywhere."""
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory):
+    """24 simulated clips of one or two people, no chair among them, as recordings."""
+    folder = tmp_path_factory.mktemp("people")
+    simulate(folder / "raw", subjects=3, repetitions=1, cameras=2, actions=4)
+    import_recordings("ntu60", folder / "raw", folder / "store", progress=False, workers=1)
+    store = ClipStore.open(folder / "store")
+    clips = [
+        Recording(str(store.ids[i]), store.clip(i), int(store.label[i]) % 2, int(store.subject[i]))
+        for i in range(len(store))
+    ]
+    for clip in clips:
+        clip.frames[:, 1] = 0
+    return clips
+
+
+def altered(people, change, number=5):
+    """The clips, one of them with frames (T, 2, 25, 3) that a function changed in place, and its id."""
+    clips = [replace(clip, frames=clip.frames.copy()) for clip in people]
+    change(clips[number].frames)
+    return clips, clips[number].id
+
+
+def test_simulated_people_have_no_findings(people, tmp_path):
+    check = check_store(store_of(tmp_path, people))
+    assert check.findings == []
+    assert check.leaks == {"xsub": []}
+    assert not check.wrong
+    assert set(check.seconds) == {"checksums", "labels", "leaks", "bodies"}
+    assert remembered(ClipStore.open(tmp_path / "s")) == check.leaks
+
+
+def test_a_good_store_has_nothing_wrong(tmp_path):
+    assert set(findings(tmp_path, good())) <= ODD_BODIES
 
 
 @pytest.mark.parametrize("name", ["frames.npy", "clips.npz"])
@@ -41,36 +83,69 @@ def test_a_changed_byte_is_found(tmp_path, name):
     data = bytearray((store.path / name).read_bytes())
     data[len(data) // 2] ^= 1
     (store.path / name).write_bytes(data)
-    found = check_store(store)
-    assert [finding.name for finding in found][:1] == ["checksum"]
-    assert name in found[0].text
+    check = check_store(store)
+    assert [finding.name for finding in check.findings][:1] == ["checksum"]
+    assert name in check.findings[0].text
+    assert check.wrong
 
 
-def test_frozen_and_outsized_clips_are_found(tmp_path):
-    clips = good()
+def test_frozen_and_outsized_clips_are_found_and_worth_a_look(people, tmp_path):
+    clips = list(people)
     clips[1] = replace(clips[1], frames=clips[1].frames[:1].repeat(6, axis=0))
     clips[2] = replace(clips[2], frames=clips[2].frames * 100)
+    check = check_store(store_of(tmp_path, clips))
+    found = {finding.name: finding for finding in check.findings}
+    assert found["frozen"].clips == [clips[1].id]
+    assert found["frozen"].text == "1 clip in which a body does not move for most of the time"
+    assert found["size"].clips == [clips[2].id]
+    assert not check.wrong
+
+
+def test_a_clip_that_stands_still_for_most_of_its_frames_is_found(people, tmp_path):
+    def freeze(frames):
+        frames[10:] = frames[10]
+
+    clips, name = altered(people, freeze)
+    (finding,) = check_store(store_of(tmp_path, clips)).findings
+    assert (finding.name, finding.clips, finding.wrong) == ("frozen", [name], False)
+    assert finding.details[0].startswith(f"{name}: body 0 in ")
+
+
+def test_a_second_body_that_never_moves_is_found_where_the_first_is_the_centre(people, tmp_path):
+    def add(frames):
+        frames[:, 1] = frames[0, 0] + np.cumsum(np.full((len(frames), 1, 3), 0.01, np.float32), axis=0)
+
+    clips, name = altered(people, add)
+    assert findings(tmp_path, clips)["frozen"].details == [f"{name}: body 1 in 100% of it"]
+
+
+def test_millimetres_are_found_once_not_in_every_clip(people, tmp_path):
+    clips = [replace(clip, frames=clip.frames * 1000) for clip in people]
     found = findings(tmp_path, clips)
-    assert {name: finding.clips for name, finding in found.items()} == {"frozen": ["c1"], "size": ["c2"]}
-    assert found["frozen"].text == "1 clip in which nothing moves"
+    assert "is the unit the metre?" in found["units"].text
+    assert "size" not in found
 
 
-def test_empty_clips_and_values_that_are_no_numbers_are_found(tmp_path):
+def test_empty_clips_and_values_that_are_no_numbers_are_wrong(tmp_path):
     clips = good()
     clips[0].frames[:] = 0
     store = store_of(tmp_path, clips)
     frames = np.load(store.path / "frames.npy")
     frames[7, 0, 3, 1] = np.nan
     np.save(store.path / "frames.npy", frames)
-    found = {finding.name: finding.clips for finding in check_store(ClipStore.open(store.path))}
-    assert found == {"checksum": [], "empty": ["c0"], "not_finite": ["c1"]}
+    check = check_store(ClipStore.open(store.path))
+    assert {finding.name: finding.clips for finding in check.findings if finding.wrong} == {
+        "checksum": [],
+        "empty": ["c0"],
+        "not_finite": ["c1"],
+    }
 
 
-def test_labels_without_a_class_are_found(tmp_path):
-    clips = good()
+def test_labels_without_a_class_are_found(people, tmp_path):
+    clips = list(people)
     clips[3] = replace(clips[3], label=2)
     clips[2] = replace(clips[2], label=-1)
-    assert {name: finding.clips for name, finding in findings(tmp_path, clips).items()} == {"label": ["c3"]}
+    assert {name: finding.clips for name, finding in findings(tmp_path, clips).items()} == {"label": [clips[3].id]}
 
 
 def test_copies_across_a_split_are_leaks_and_within_a_side_duplicates(tmp_path):
@@ -78,16 +153,116 @@ def test_copies_across_a_split_are_leaks_and_within_a_side_duplicates(tmp_path):
     clips[3] = replace(clips[3], frames=clips[0].frames)  # subject 2 and subject 1
     clips[4] = replace(clips[4], frames=clips[2].frames)  # subject 1 both
     found = findings(tmp_path, clips)
-    assert set(found) == {"leak", "duplicate"}
+    assert set(found) - ODD_BODIES == {"leak", "duplicate"}
     assert found["leak"].pairs == [("c0", "c3")]
-    assert found["leak"].text == "1 clips that 'xsub' trains on are also in its test set, to the bit"
+    assert found["leak"].text == "1 clip of the test set of 'xsub' with a copy in its training set"
+    assert found["leak"].details == ["c0 = c3: equal to the bit"]
+    assert found["leak"].wrong
     assert sorted(found["duplicate"].clips) == ["c0", "c2", "c3", "c4"]
+    assert not found["duplicate"].wrong
 
 
-def test_a_protocol_that_cannot_split_the_store_is_found(tmp_path):
-    found = findings(tmp_path, good(), protocols={"split": BY_SIDE})
+def test_a_protocol_that_cannot_split_the_store_is_worth_a_look(people, tmp_path):
+    found = findings(tmp_path, people, protocols={"split": BY_SIDE})
     assert set(found) == {"protocol"}
     assert "no clip of the store has one" in found["protocol"].text
+    assert not found["protocol"].wrong
+
+
+def wild_bone(frames):
+    frames[::2, 0, 6:8] += np.float32(0.7)  # every other frame the left forearm is long
+
+
+def long_arm(frames):
+    frames[:, 0, 5:8] += np.array([0, 0, 1.2], np.float32)
+
+
+def jumping_hand(frames):
+    frames[12, 0, 7] += np.float32(1.0)
+
+
+def jumping_body(frames):
+    frames[:, 1] = frames[:, 0] + np.array([1, 0, 0], np.float32)
+    frames[20:, 1] += np.array([0, 3, 0], np.float32)
+
+
+@pytest.mark.parametrize(
+    ("fault", "name", "told"),
+    [
+        (wild_bone, "bones", "bone to left_wrist changes between"),
+        (long_arm, "bones", "bone to left_elbow is long on one side, not on the other"),
+        (jumping_hand, "jump", "body 0, left_hand at 52 m/s to frame 12 and back"),
+        (jumping_body, "jump", "body 1 at 90 m/s to frame 20"),
+    ],
+)
+def test_a_fault_of_one_clip_is_found_and_told(people, tmp_path, fault, name, told):
+    clips, clip = altered(people, fault)
+    found = findings(tmp_path, clips)
+    assert found[name].clips == [clip]
+    assert told in found[name].details[0]
+
+
+def test_the_seam_of_a_looped_body_is_no_jump(people, tmp_path):
+    def loop(frames):
+        frames[:, 1] = np.resize(frames[:25, 0], frames[:, 1].shape) + np.array([1, 0, 0], np.float32)
+        frames[:, 1, :, 1] += np.linspace(0, 3, 25, dtype=np.float32)[np.arange(len(frames)) % 25][:, None]
+
+    clips, _ = altered(people, loop)
+    assert findings(tmp_path, clips) == {}
+
+
+def test_a_chair_taken_for_a_body_is_found(people, tmp_path):
+    def add_chair(frames):
+        rng = np.random.default_rng(0)
+        frames[:, 1] = rng.normal(0, 0.2, (25, 3)) + 0.01 * rng.normal(size=(len(frames), 25, 3))
+
+    clips, name = altered(people, add_chair)
+    found = findings(tmp_path, clips)
+    assert {name: finding.clips for name, finding in found.items()} == {"nobody": [name]}
+
+
+def in_a_mirror(frames):
+    return frames * np.array([-1, 1, 1], np.float32)
+
+
+def with_sides_exchanged(frames):
+    return frames[:, :, list(KINECT.mirrored)]
+
+
+@pytest.mark.parametrize("change", [in_a_mirror, with_sides_exchanged])
+def test_mirrored_clips_and_mirrored_stores_are_told_apart(people, tmp_path, change):
+    clips = [replace(clip, frames=change(clip.frames)) for clip in people]
+    one = findings(tmp_path / "one", [*people[:5], clips[5], *people[6:]])
+    assert one["mirrored"].clips == [people[5].id]
+    every = findings(tmp_path / "every", clips)
+    assert every["mirrored"].clips == []
+    assert "in most clips" in every["mirrored"].text
+    both = [replace(clip, frames=in_a_mirror(with_sides_exchanged(clip.frames))) for clip in people]
+    assert findings(tmp_path / "both", both) == {}
+
+
+def test_a_store_of_another_layout_is_checked_as_far_as_it_can_be(tmp_path):
+    layout = load_layout("kinect_v1")
+    clips = [Recording(f"c{seed}", walkers(seed, 30, 1, 20), 0, 1 + seed % 2) for seed in range(4)]
+    assert not check_store(store_of(tmp_path, clips, layout=layout, bodies=1)).wrong
+
+
+def test_the_command_tells_and_exits_by_what_is_wrong(people, tmp_path, cli):
+    clips, name = altered(people, jumping_hand)
+    odd = store_of(tmp_path / "odd", clips)
+    found = cli("check", odd.path, "--json")
+    assert found.code == 0
+    assert "xsub: no test clip has a copy in training" in found.out
+    assert f"{name}: body 0, left_hand" in found.out
+    assert [(told["name"], told["wrong"]) for told in found.json["findings"]] == [("jump", False)]
+    assert (found.json["clips"], found.json["leaks"]) == (len(clips), [])
+    assert set(found.json["seconds"]) == {"checksums", "labels", "leaks", "bodies"}
+    source = next(clip for clip in people if clip.subject == 1)
+    copy = replace(source, id="copy", frames=in_a_mirror(source.frames[3:]), subject=2)
+    leaky = cli("check", store_of(tmp_path / "leaky", [*people, copy]).path, "--json")
+    assert leaky.code == 1
+    assert leaky.json["leaks"] == [[source.id, "copy"]]
+    assert f"{source.id} = copy: frames 3-{len(source.frames) - 1} of it are 0-" in leaky.out
 
 
 def test_describe_counts_what_is_there(tmp_path):

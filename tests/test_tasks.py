@@ -12,6 +12,7 @@ import pcm3.pretrain as pretrain_module
 import pcm3.tasks.linear as linear_module
 from pcm3.checkpoint import load_encoder, save_checkpoint
 from pcm3.config import LinearSettings
+from pcm3.data.leaks import audit
 from pcm3.data.recording import Recording
 from pcm3.data.store import ClipStore
 from pcm3.errors import CheckpointError, ConfigError, DataError
@@ -415,6 +416,7 @@ def test_an_unfinished_run_and_pretraining_on_another_split_are_noted(store, tin
 def test_another_store_of_the_same_kind_needs_no_note_on_splits(finished_path, recordings, write_tiny, tmp_path):
     recordings[0].frames[0] += 0.01
     other = write_tiny(tmp_path / "other", recordings)
+    audit(other)
     assert evaluate("retrieval", [finished_path], other, "xview", seeds=1, device="cpu").notes == []
 
 

@@ -20,7 +20,7 @@ COMMANDS = {
     "import": "read a data set's raw recordings into a store",
     "info": "what a store holds: counts, classes, protocols",
     "show": "draw clips: a moving skeleton, two side by side, or a contact sheet, as GIF, MP4 or PNG",
-    "check": "whether a store is sound: checksums, empty or frozen clips, copies across a split",
+    "check": "whether a store is sound: checksums, copies across a split (leaks), odd clips and bodies",
     "pretrain": "learn an encoder from a store's clips, without labels; run again, it resumes",
     "evaluate": "how much an encoder's features know: linear, linear-cached, retrieval",
     "benchmark": "how fast this machine pretrains and imports, beside its own matmul rate",

@@ -25,6 +25,8 @@ def add_arguments(parser: Any, words: list[str]) -> None:
     parser.add_argument("--seeds", type=int, default=3, help="heads for each encoder, and untrained encoders")
     parser.add_argument("--device", type=Device, default="auto", help="where to compute")
     parser.add_argument("--out", type=Path, default=None, help="folder for the results; null for results/ in the run")
+    parser.add_argument("--without_leaks", "--without-leaks", type=bool, default=False,
+                        help="leave test clips out that are copies of training clips")  # fmt: skip
     parser.add_class_arguments(LinearSettings, "head")
 
 
@@ -70,6 +72,7 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
             options.seeds,
             options.device,
             tell,
+            without_leaks=options.without_leaks,
         )
     first = options.model[0]
     folder = options.out or (first.parent if first.is_file() else first) / "results"

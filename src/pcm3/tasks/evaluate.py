@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pcm3.checkpoint import EncoderSpec, load_encoder
 from pcm3.config import Device, LinearSettings
+from pcm3.data.leaks import audit, leaked_clips, remembered
 from pcm3.data.protocol import split
 from pcm3.data.store import ClipStore
 from pcm3.device import allow_fast_matmul, choose_device
@@ -105,6 +106,8 @@ def evaluate(
     seeds: int = 3,
     device: Device = "auto",
     tick: Callable[[str], object] = lambda told: None,
+    *,
+    without_leaks: bool = False,
 ) -> Evaluation:
     """How well the encoders' features tell the classes of a store's test clips.
 
@@ -117,6 +120,8 @@ def evaluate(
         seeds: heads trained for each encoder, and untrained encoders drawn.
         device: where to compute.
         tick: called with a word whenever something is done.
+        without_leaks: leave out test clips that are copies of training clips. Searches for them where no earlier
+            search is remembered beside the store (`pcm3.data.leaks`).
 
     Raises:
         CheckpointError: a model is not there, damaged, or does not fit the store.
@@ -134,6 +139,7 @@ def evaluate(
                 f"and {other.frames}: evaluate them one by one"
             )
     train, test = labelled_split(store, protocol)
+    test, leak_note = _leaks(store, protocol, test, without=without_leaks)
     bank = ClipBank.of(store, spec.stream, spec.frames, chosen)
 
     def judge(encoder: ClipEncoder, seed: int) -> HeadResult:
@@ -169,7 +175,7 @@ def evaluate(
         rows=[pretrained, untrained, raw],
         target=store.label[test].astype(np.int64),
         predicted=first.predicted,
-        notes=_notes(models, [other for _, other in loaded], store, protocol),
+        notes=[*_notes(models, [other for _, other in loaded], store, protocol), *leak_note],
     )
 
 
@@ -189,6 +195,26 @@ def labelled_split(store: ClipStore, protocol: str) -> tuple[NDArray[np.int64], 
     if len(train) == 0 or len(test) == 0:
         raise DataError(f"{store.path}: expected labelled clips on both sides of {protocol}, found none on one side")
     return train, test
+
+
+def _leaks(
+    store: ClipStore, protocol: str, test: NDArray[np.int64], *, without: bool
+) -> tuple[NDArray[np.int64], list[str]]:
+    """The test clips to evaluate on, and what there is to say about copies of training clips among them."""
+    known = remembered(store)
+    if known is None and without:
+        known = audit(store)
+    if known is None:
+        return test, [f"not checked for test clips that are copies of training clips: pcm3 check {store.path}"]
+    copied = np.isin(test, leaked_clips(store, known.get(protocol, [])))
+    if not copied.any():
+        return test, []
+    told = f"{copied.sum():,} of {len(test):,} test clips are copies of training clips"
+    if not without:
+        return test, [f"{told}: --without-leaks leaves them out"]
+    if copied.all():
+        raise DataError(f"{store.path}: {told} under {protocol}: none is left to evaluate on")
+    return test[~copied], [f"{told} and were left out"]
 
 
 def _classes(store: ClipStore) -> int:

@@ -1,0 +1,148 @@
+"""The measures of every body that tell a flaw: bone lengths, size, speed, stillness, where the toes point."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pcm3.data.store import ClipStore
+from pcm3.skeleton import Layout
+
+Numbers = NDArray[np.float64]
+Frames = NDArray[np.float32]
+
+QUARTILES = (0.25, 0.5, 0.75)
+
+
+@dataclass(frozen=True)
+class BodyMeasures:
+    """K bodies, those of a clip one after the other; body 0 of a clip is its main one."""
+
+    clip: NDArray[np.int64]
+    """(K,) index in the store."""
+    body: NDArray[np.int64]
+    bones: NDArray[np.int64]
+    """(B,) the bones, each as the joint at its far end."""
+    lengths: Numbers
+    """(K, 3, B) metres: the quartiles over the frames."""
+    extent: Numbers
+    """(K,) metres: the longest side of the box around the joints, median over the frames."""
+    still: Numbers
+    """(K,) share of the frames in which nothing has moved since the frame before."""
+    leap: Numbers
+    """(K,) metres a second: the fastest that the whole body is displaced between two frames."""
+    spike: Numbers
+    """(K,) the fastest that a joint leaves and, a frame later, comes back."""
+    spiking: NDArray[np.int64]
+    """(K,) that joint."""
+    frame: NDArray[np.int64]
+    """(K, 2) the frames of the leap and of the spike, 0-based."""
+    toes: Numbers
+    """(K,) from −1, backwards, to 1, forwards; NaN where the layout has no feet by name."""
+
+
+def measure(store: ClipStore, clips: Sequence[int]) -> BodyMeasures:
+    """The measures of all bodies of the clips, which must be finite; each clip is read once."""
+    layout = store.layout
+    bones = np.array([joint for joint, parent in enumerate(layout.parents) if joint != parent], np.int64)
+    feet = _feet(layout)
+    rows: list[tuple[Any, ...]] = []
+    eps = float(np.finfo(store.frames.dtype).eps)
+    for index in clips:
+        frames = store.clip(index)
+        for body in np.flatnonzero(store.bodies[index]):
+            there = np.flatnonzero(frames[:, body].any(axis=(1, 2)))
+            if len(there):
+                rows.append((index, body, *_of_body(frames[there, body], there, store.fps, layout, bones, feet, eps)))
+    columns = list(zip(*rows, strict=True)) or [()] * 10
+    clip, slot, lengths, extent, still, leap, spike, spiking, frame, toes = columns
+    return BodyMeasures(
+        clip=np.array(clip, np.int64),
+        body=np.array(slot, np.int64),
+        bones=bones,
+        lengths=np.array(lengths, np.float64).reshape(len(clip), 3, len(bones)),
+        extent=np.array(extent, np.float64),
+        still=np.array(still, np.float64),
+        leap=np.array(leap, np.float64),
+        spike=np.array(spike, np.float64),
+        spiking=np.array(spiking, np.int64),
+        frame=np.array(frame, np.int64).reshape(len(clip), 2),
+        toes=np.array(toes, np.float64),
+    )
+
+
+def _of_body(
+    body: Frames,
+    at: NDArray[np.int64],
+    fps: float,
+    layout: Layout,
+    bones: NDArray[np.int64],
+    feet: dict[str, NDArray[np.int64]] | None,
+    eps: float,
+) -> tuple[Any, ...]:
+    """The measures of one body (T, V, 3) that is there in the frames ``at`` (T,)."""
+    planes = np.ascontiguousarray(body.transpose(2, 0, 1))  # (3, T, V): several times faster to reduce than (T, V, 3)
+    spans = _size(planes[:, :, bones] - planes[:, :, np.array(layout.parents)[bones]])
+    lengths = np.sort(spans, axis=0)[[int(share * (len(body) - 1)) for share in QUARTILES]]
+    extent = float(np.median((planes.max(axis=2) - planes.min(axis=2)).max(axis=0)))
+    leap, spike, spiking, leaps, spikes = _jumps(planes, at, fps)
+    return lengths, extent, _still(planes, eps), leap, spike, spiking, (leaps, spikes), _toes(body, feet)
+
+
+def _size(planes: Frames) -> Frames:
+    """The lengths (T, ·) of vectors (3, T, ·)."""
+    size: Frames = np.sqrt((planes**2).sum(axis=0))
+    return size
+
+
+def _still(planes: Frames, eps: float) -> float:
+    """The share of steps in which the body (3, T, V) keeps its form to the last digit of its numbers."""
+    if planes.shape[1] == 1:
+        return 1.0
+    form = planes - planes[:, :, :1]  # where another body is the centre, this one shifts though it does not move
+    step = np.abs(np.diff(form, axis=1)).max(axis=2).max(axis=0)
+    return float((step <= 4 * eps * np.abs(planes).max()).mean())
+
+
+def _jumps(planes: Frames, at: NDArray[np.int64], fps: float) -> tuple[float, float, int, int, int]:
+    """Speed of the largest leap of the body and of the largest spike of a joint, the joint, and the two frames."""
+    if len(at) < 3:
+        return 0.0, 0.0, 0, 0, 0
+    steps = np.diff(planes, axis=1)
+    # The end of a body that was looped to fill the clip is followed by its first frame: that is no leap.
+    counts = (np.diff(at) == 1) & ~(planes[:, 1:] == planes[:, :1]).all(axis=2).all(axis=0)
+    speed = _size(steps) * np.float32(fps) * counts[:, None]
+    whole = np.median(speed, axis=1)
+    net = _size(steps[:, :-1] + steps[:, 1:]) * np.float32(fps)
+    there_and_back = np.minimum(speed[:-1], speed[1:])
+    there_and_back = np.where(net < there_and_back / 1.5, there_and_back, 0)
+    frame, joint = np.unravel_index(int(np.argmax(there_and_back)), there_and_back.shape)
+    leap = int(np.argmax(whole))
+    return float(whole[leap]), float(there_and_back[frame, joint]), int(joint), int(at[leap + 1]), int(at[frame + 1])
+
+
+def _feet(layout: Layout) -> dict[str, NDArray[np.int64]] | None:
+    """Toes, ankles and the two ends of the directions up and across, where the layout has feet by name."""
+    number = {name: joint for joint, name in enumerate(layout.joints)}
+    toes = next((name for name in ("foot", "toe", "toes") if f"left_{name}" in number), "foot")
+    needed = [f"{side}_{name}" for name in (toes, "ankle", "hip") for side in ("left", "right")]
+    if not all(name in number for name in needed):
+        return None
+    toe, ankle, hip = (np.array([number[name] for name in pair]) for pair in (needed[:2], needed[2:4], needed[4:]))
+    return {"toes": toe, "ankles": ankle, "hips": hip, "across": np.array(layout.across), "up": np.array(layout.up)}
+
+
+def _toes(body: Frames, feet: dict[str, NDArray[np.int64]] | None) -> float:
+    """Cosine between where the toes of the body (T, V, 3) point and forwards, up × across; median over the frames."""
+    if feet is None:
+        return float("nan")
+    up = body[:, feet["up"][1]] - body[:, feet["up"][0]]
+    hips, across = body[:, feet["hips"]], body[:, feet["across"]]
+    forward = np.cross(up, across[:, 1] - across[:, 0] + hips[:, 1] - hips[:, 0])
+    pointed = (body[:, feet["toes"]] - body[:, feet["ankles"]]).sum(axis=1)
+    size = np.sqrt((forward**2).sum(axis=1) * (pointed**2).sum(axis=1))
+    return float(np.median((forward * pointed).sum(axis=1) / np.maximum(size, np.float32(1e-12))))
