@@ -6,6 +6,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from pcm3 import benchmark
 from pcm3.benchmark import benchmark_pretrain, flop_per_clip, machine
+from pcm3.data import import_timing
+from pcm3.data.import_timing import benchmark_import
 from pcm3.loop import generator_for
 from pcm3.pretrain import build_method, view_maker
 from pcm3.skeleton import load_layout
@@ -73,8 +75,33 @@ def test_the_benchmark_leaves_a_table_and_the_same_figures_as_json(cli, tmp_path
     assert found.json["machine"]["torch"] == torch.__version__ == machine()["torch"]
 
 
-def test_the_import_benchmark_counts_files_and_bytes():
-    row = benchmark.benchmark_import(files=48, workers=1, runs=2)
-    assert (row.workers, row.files, row.runs) == (1, 48, 2)
-    assert row.files_per_s > 0
-    assert row.megabytes_per_s > 0
+def test_the_import_benchmark_measures_every_way_in_every_turn():
+    goes = []
+    rows = benchmark_import(files=12, workers=[1], turns=2, tick=lambda: goes.append(1))
+    assert len(goes) == 8
+    assert [(row.what, row.workers, row.files) for row in rows] == [
+        ("line by line", 1, 12),
+        ("numpy.fromstring", 1, 12),
+        ("parse", 1, 12),
+        ("import", 1, 12),
+    ]
+    for row in rows:
+        assert 0 < row.lowest <= row.files_per_s <= row.highest
+        assert row.megabytes_per_s > 0
+    assert rows[0].to_line_by_line == rows[1].to_fromstring == 1
+    assert rows[3].to_line_by_line > 2
+
+
+def test_the_command_tells_the_import_benchmark_as_a_table_and_as_json(cli):
+    found = cli("benchmark", "import", "--files", 3, "--steps", 1, "--workers", 1, "--json")
+    assert found.code == 0
+    assert [row["what"] for row in found.json["rows"]] == ["line by line", "numpy.fromstring", "parse", "import"]
+    assert {"files_per_s", "megabytes_per_s", "to_line_by_line", "to_fromstring"} <= set(found.json["rows"][0])
+    assert "to_line_by_line" in found.out.split("\n")[1]
+
+
+def test_more_files_than_there_are_different_ones_are_links_to_them(tmp_path):
+    different = import_timing._simulated(tmp_path, 240)
+    files = list(tmp_path.glob("*.skeleton"))
+    assert len(files) == len(different) * round(240 / len(different))
+    assert len({file.stat().st_ino for file in files}) == len(different)

@@ -277,12 +277,12 @@ def test_work_is_not_done_far_ahead_of_its_turn(tmp_path, processes):
 
 IMPORT = """
 import sys, time
-from pcm3.data import importer
-plain = importer.prepare
+from pcm3.data import importer, prepare
+plain = prepare.prepare
 def slow(*args):
     time.sleep(0.02)
     return plain(*args)
-importer.prepare = slow
+prepare.prepare = slow
 if __name__ == "__main__":
     settings = {"overwrite": True, "workers": int(sys.argv[3]), "progress": False}
     importer.import_recordings("ntu60", sys.argv[1], sys.argv[2], **settings)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ntu_files import skeleton_text, walkers
+from ntu_files import REST, skeleton_text, walkers
 from pcm3.data import ntu
 from pcm3.data.contents import Options
 from pcm3.data.ntu_classes import CLASSES
@@ -184,6 +184,92 @@ def test_two_thousand_damaged_files_parse_or_say_file_and_line():
     assert time.perf_counter() - began < 60
     assert 1000 < len(refusals) < 2000
     assert [text for text in refusals if not text.startswith(f"{NAME}: line ") or len(text) > 300] == []
+
+
+def skeleton_text_of(frames):
+    """A file with the bodies of each frame in the order given, as (id, joints (25, 3))."""
+    lines = [str(len(frames))]
+    for bodies in frames:
+        lines.append(str(len(bodies)))
+        for number, body in bodies:
+            lines += [f"{number} 0 1 1 1 1 0 0.02764709 0.05745083 2", str(len(body))]
+            lines += [f"{x:.7g} {y:.7g} {z:.7g} {REST}" for x, y, z in body]
+    return "\n".join(lines) + "\n"
+
+
+def people(seed, present):
+    """Who is in each frame, as (id, joints), of as many people as a row of `present` has."""
+    clip = walkers(seed, len(present), len(present[0]) if present else 1)
+    ids = [72057594037927936 + 9973 * number for number in range(clip.shape[1])]
+    frames = [[(ids[m], frame[m]) for m in np.flatnonzero(here)] for frame, here in zip(clip, present, strict=True)]
+    return clip, frames
+
+
+def test_bodies_that_swap_slots_stay_themselves_by_id():
+    clip, frames = people(0, [[True, True]] * 8)
+    swapped = [bodies[::-1] if 3 <= t < 6 else bodies for t, bodies in enumerate(frames)]
+    data = skeleton_text_of(swapped).encode()
+    np.testing.assert_allclose(ntu.parse(NAME, data, "id").frames, clip, rtol=1e-6)
+    np.testing.assert_allclose(ntu.parse(NAME, data, "slot").frames[3:6], clip[3:6, ::-1], rtol=1e-6)
+    np.testing.assert_array_equal(ntu.parse(NAME, data).frames, ntu.parse(NAME, data, "slot").frames)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    present=st.integers(1, 6).flatmap(
+        lambda bodies: st.lists(st.lists(st.booleans(), min_size=bodies, max_size=bodies), min_size=1, max_size=8)
+    ),
+    seed=st.integers(0, 99),
+)
+def test_the_order_within_a_frame_is_nothing_to_ids(present, seed):
+    _, frames = people(seed, present)
+    random = np.random.default_rng(seed)
+    shuffled = [[bodies[m] for m in random.permutation(len(bodies))] for bodies in frames]
+    expected = ntu.parse(NAME, skeleton_text_of(frames).encode(), "id").frames
+    np.testing.assert_array_equal(ntu.parse(NAME, skeleton_text_of(shuffled).encode(), "id").frames, expected)
+    seen = sorted(
+        (m for m in range(len(present[0])) if np.any([here[m] for here in present])), key=lambda m: first(present, m)
+    )
+    assert expected.shape[1] == max(len(seen), 1)
+    for place, m in enumerate(seen):
+        np.testing.assert_array_equal(expected[:, place].any(axis=(1, 2)), [here[m] for here in present])
+
+
+def first(present, body):
+    """The first frame with the body, and which it is: the order that ids get."""
+    return [here[body] for here in present].index(True), body
+
+
+def test_of_many_ids_those_in_most_frames_are_kept_by_first_frame():
+    present = np.zeros((20, 11), bool)
+    for m, length in enumerate([9, 1, 8, 7, 2, 6, 5, 4, 3, 10, 11]):
+        present[m : m + length, m] = True
+    clip, frames = people(1, present.tolist())
+    kept = [0, 2, 3, 5, 6, 7, 9, 10]
+    expected = np.where(present[..., None, None], clip, 0)[:, kept]
+    read = ntu.parse(NAME, skeleton_text_of(frames).encode(), "id").frames
+    assert read.shape == (20, ntu.IDS, 25, 3)
+    np.testing.assert_allclose(read, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("number", "line"), [("72057594037927936", 30), ("x7", 30), ("1.5", 30)])
+def test_an_id_twice_in_a_frame_or_none_is_told_with_its_line(number, line):
+    body = walkers(0, 1)[0, 0]
+    data = skeleton_text_of([[(72057594037927936, body), (number, body)]]).encode()
+    message = f"line {line}: expected a body id, once a frame, got '{number}'"
+    with pytest.raises(DataError, match=message):
+        ntu.parse(NAME, data, "id")
+    assert ntu.parse(NAME, data).frames.shape[1] == 2
+
+
+def test_contents_read_by_id_when_asked(tmp_path):
+    _, frames = people(0, [[True, True]] * 4)
+    file = tmp_path / "S001C001P001R001A001.skeleton"
+    file.write_text(skeleton_text_of([bodies[::-1] if t % 2 else bodies for t, bodies in enumerate(frames)]))
+    by_id, by_slot = (ntu.contents_60(tmp_path, Options(track=track)).clips[0] for track in ("id", "slot"))
+    np.testing.assert_array_equal(by_id.read().frames, ntu.parse(file.name, file.read_bytes(), "id").frames)
+    np.testing.assert_array_equal(by_slot.read().frames, ntu.parse(file.name, file.read_bytes()).frames)
+    assert not np.array_equal(by_id.read().frames, by_slot.read().frames)
 
 
 def write(folder, names):

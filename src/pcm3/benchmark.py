@@ -1,11 +1,10 @@
-"""How fast this machine pretrains and imports: medians, and the share of the machine's own matmul rate."""
+"""How fast this machine pretrains: medians, and the share of the machine's own matmul rate."""
 
 from __future__ import annotations
 
 import os
 import platform
 import statistics
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,8 +15,6 @@ import torch
 
 from pcm3.checkpoint import EncoderSpec
 from pcm3.config import Device, PretrainSettings
-from pcm3.data.importer import import_recordings
-from pcm3.data.simulate import simulate
 from pcm3.device import allow_fast_matmul, choose_device, choose_threads
 from pcm3.errors import ConfigError
 from pcm3.loop import generator_for
@@ -120,40 +117,6 @@ def benchmark_pretrain(
         threads=count,
         steps=steps,
     )
-
-
-@dataclass(frozen=True)
-class ImportSpeed:
-    """One number of processes' row."""
-
-    workers: int
-    files: int
-    files_per_s: float
-    """Median over the runs."""
-    megabytes_per_s: float
-    runs: int
-
-
-def benchmark_import(files: int, workers: int, runs: int, tick: Callable[[], object] = lambda: None) -> ImportSpeed:
-    """Time the import of simulated NTU RGB+D files.
-
-    Args:
-        files: about how many.
-        workers: processes.
-        runs: imports of the same files.
-        tick: called after every run.
-    """
-    with tempfile.TemporaryDirectory(prefix="pcm3-benchmark-") as folder:
-        raw = Path(folder) / "raw"
-        written = simulate(raw, subjects=max(files // (3 * 16), 1), repetitions=1, cameras=3, actions=16)
-        size = sum(file.stat().st_size for file in raw.iterdir())
-        seconds = []
-        for run in range(runs):
-            report = import_recordings("ntu60", raw, Path(folder) / f"store{run}", workers=workers, progress=False)
-            seconds.append(report.seconds)
-            tick()
-    median = statistics.median(seconds)
-    return ImportSpeed(workers, written, round(written / median, 1), round(size / median / 1e6, 1), runs)
 
 
 def machine() -> dict[str, object]:

@@ -33,7 +33,8 @@ def energy(frames: Frames) -> NDArray[np.float64]:
 
 def choose_bodies(frames: Frames, kept: int) -> Frames:
     """The ``kept`` bodies of highest energy, highest first (T, kept, V, C); zeros where there are fewer bodies."""
-    order = np.argsort(-energy(frames), kind="stable")[:kept]
+    alone = frames.shape[1] == 1  # most often: nothing to compare
+    order = np.array([0]) if alone else np.argsort(-energy(frames), kind="stable")[:kept]
     chosen = np.zeros((len(frames), kept, *frames.shape[2:]), frames.dtype)
     chosen[:, : len(order)] = frames[:, order]
     return chosen
@@ -48,6 +49,9 @@ def repair(frames: Frames) -> Frames:
     present = present_bodies(frames)
     repaired = np.zeros_like(frames)
     for body in np.flatnonzero(present.any(axis=0)):
+        if present[0, body] and present[-1, body]:
+            repaired[:, body] = frames[:, body]
+            continue
         valid = np.flatnonzero(present[:, body])
         if present[0, body]:
             valid = np.arange(valid[-1] + 1)

@@ -13,18 +13,16 @@ from typing import Any, Literal
 
 from tqdm import tqdm
 
-from pcm3.data.contents import Contents, Options, SourceClip
+from pcm3.data.contents import Contents, Options
 from pcm3.data.kinds import KINDS, Kind, find_kind
 from pcm3.data.ordered_map import ordered_map
-from pcm3.data.prepare import Recipe, prepare
+from pcm3.data.prepare import MISSING, Recipe, outcome, prepare_chunk
 from pcm3.data.recording import Recording, metres
 from pcm3.data.sources import LeftOut
 from pcm3.data.store import FORMAT
 from pcm3.data.store_writer import StoreWriter, store_writer
 from pcm3.errors import ConfigError, DataError
 from pcm3.skeleton import Layout, load_layout
-
-MISSING = "missing skeleton: no body in any frame"
 
 CHUNK = 16
 """Clips that a process takes at a time: small enough for a steady progress bar, large enough to hide the transfer."""
@@ -189,7 +187,7 @@ def store_recordings(
                 raise DataError(f"{recording.id}: expected an id for each recording, no two alike, got it twice")
             taken.add(recording.id)
             checked = replace(recording, frames=metres(recording.id, recording.frames))
-            _append(writer, recording.id, _outcome(checked, recipe), strict=True)
+            _append(writer, recording.id, outcome(checked, recipe), strict=True)
         writer.report = {"clips": len(writer), "left_out": [list(pair) for pair in writer.lost]}
     made = len(writer)
     seconds = time.perf_counter() - began
@@ -274,7 +272,7 @@ def _write(
     """Reads, prepares and appends all clips in their order, from where an earlier process stopped."""
     clips = contents.clips[writer.done :]
     chunks = [clips[start : start + CHUNK] for start in range(0, len(clips), CHUNK)]
-    outcomes = ordered_map(_prepare_chunk, chunks, recipe, processes)
+    outcomes = ordered_map(prepare_chunk, chunks, recipe, processes)
     bar = tqdm(
         total=len(contents.clips), initial=writer.done, unit="clip", desc="import", disable=not progress, delay=1
     )
@@ -300,28 +298,6 @@ def _append(writer: StoreWriter, file: str, results: Sequence[Recording | LeftOu
         if strict and reason != MISSING:
             raise DataError(f"{file}: {reason}")
         writer.lost.append((f"{file} ({name})" if name else file, reason))
-
-
-def _prepare_chunk(clips: Sequence[SourceClip], recipe: Recipe) -> list[list[Recording | LeftOut]]:
-    """For each recording what it becomes; and what of it does not, with the reason."""
-    outcomes: list[list[Recording | LeftOut]] = []
-    for clip in clips:
-        try:
-            outcomes.append(_outcome(clip.read(), recipe))
-        except DataError as error:
-            outcomes.append([("", str(error))])
-    return outcomes
-
-
-def _outcome(recording: Recording, recipe: Recipe) -> list[Recording | LeftOut]:
-    """What the recording becomes, and what of it has no skeleton or is broken: which part ("": all of it), and why."""
-    outcome: list[Recording | LeftOut] = []
-    for result in prepare(recording, recipe):
-        if isinstance(result, Recording):
-            outcome.append(result)
-        else:
-            outcome.append(("" if result == recording.id else result, MISSING))
-    return [*outcome, *recording.lost]
 
 
 def _account(left_out: list[LeftOut], source: Path) -> list[LeftOut]:

@@ -17,6 +17,7 @@ from pcm3.data import (
     ntu_classes,
     nw_ucla,
     pku_mmd,
+    pku_mmd_classes,
     pyskl,
     sbu,
     utd_mhad,
@@ -74,8 +75,8 @@ KINDS: dict[str, Kind] = {
         msr_action3d.contents, "kinect_v1", 15.0, 1, msr_action3d.CLASSES, ODD_SUBJECTS,
         Whole("MSR-Action3D", 557, 557, {"xsub": (284, 273)}),
     ),
-    "pkummd1": Kind(pku_mmd.contents_1, "kinect_v2", 30.0, 2, pku_mmd.CLASSES),
-    "pkummd2": Kind(pku_mmd.contents_2, "kinect_v2", 30.0, 2, pku_mmd.CLASSES),
+    "pkummd1": Kind(pku_mmd.contents_1, "kinect_v2", 30.0, 2, pku_mmd_classes.CLASSES),
+    "pkummd2": Kind(pku_mmd.contents_2, "kinect_v2", 30.0, 2, pku_mmd_classes.CLASSES),
     "utkinect": Kind(
         utkinect.contents, "kinect_v1", 15.0, 1, utkinect.CLASSES, utkinect.PROTOCOLS,
         Whole("UTKinect-Action3D", 20, 199),

@@ -21,6 +21,9 @@ Result = TypeVar("Result")
 AHEAD = 4
 """Pieces a process that may be done or under way before their turn."""
 
+KEPT = 31 * 2**20
+"""Bytes below which a block of freed memory stays with its process; glibc takes no more than 32 MiB for this."""
+
 
 def ordered_map(
     function: Callable[[Piece, Shared], Result], pieces: Sequence[Piece], shared: Shared, processes: int
@@ -36,11 +39,12 @@ def ordered_map(
     Raises:
         DataError: a process died.
     """
+    _keep_memory()
     if processes == 1:
         yield from (function(piece, shared) for piece in pieces)
         return
     # Fresh processes, not forks: the caller may hold the threads of torch.
-    pool = ProcessPoolExecutor(processes, get_context("spawn"), initializer=_obey_parent)
+    pool = ProcessPoolExecutor(processes, get_context("spawn"), initializer=_prepare_process)
     try:
         waiting: deque[Future[Result]] = deque()
         for piece in pieces:
@@ -56,6 +60,20 @@ def ordered_map(
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _prepare_process() -> None:
+    _keep_memory()
+    _obey_parent()
+
+
+def _keep_memory() -> None:
+    """Has the C library keep freed memory for the next piece.
+
+    glibc gives large blocks back to the system at once and faults each of their pages in anew, which takes as long as
+    reading a recording does. Freeing a block of that size is how it learns what is not large.
+    """
+    bytearray(KEPT)
 
 
 def _obey_parent() -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from pcm3 import geometry
 from pcm3.data.bodies import Frames, choose_bodies, present_bodies, repair
+from pcm3.data.contents import SourceClip
 from pcm3.data.recording import Recording, cut_into_clips
+from pcm3.data.sources import LeftOut
 from pcm3.errors import DataError
 from pcm3.skeleton import Layout
+
+MISSING = "missing skeleton: no body in any frame"
 
 
 @dataclass(frozen=True)
@@ -81,3 +86,25 @@ def _longest_present(frames: Frames, kept: int) -> Frames:
     chosen = np.zeros((len(frames), kept, *frames.shape[2:]), frames.dtype)
     chosen[:, : len(order)] = frames[:, order]
     return chosen
+
+
+def prepare_chunk(clips: Sequence[SourceClip], recipe: Recipe) -> list[list[Recording | LeftOut]]:
+    """For each recording what it becomes; and what of it does not, with the reason."""
+    outcomes: list[list[Recording | LeftOut]] = []
+    for clip in clips:
+        try:
+            outcomes.append(outcome(clip.read(), recipe))
+        except DataError as error:
+            outcomes.append([("", str(error))])
+    return outcomes
+
+
+def outcome(recording: Recording, recipe: Recipe) -> list[Recording | LeftOut]:
+    """What the recording becomes, and what of it has no skeleton or is broken: which part ("": all of it), and why."""
+    results: list[Recording | LeftOut] = []
+    for result in prepare(recording, recipe):
+        if isinstance(result, Recording):
+            results.append(result)
+        else:
+            results.append(("" if result == recording.id else result, MISSING))
+    return [*results, *recording.lost]

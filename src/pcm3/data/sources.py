@@ -47,7 +47,8 @@ class Entry:
         try:
             if self.member is None:
                 with self.container.open("rb") as file:
-                    data = file.read(SIZE_LIMIT + 1)
+                    # Python makes room for all that it is asked for, and the system clears what is used of it.
+                    data = file.read(min(os.fstat(file.fileno()).st_size, SIZE_LIMIT) + 1)
             else:
                 with _zip(self.container).open(self.member) as packed:
                     data = packed.read(SIZE_LIMIT + 1)
