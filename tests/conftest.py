@@ -79,7 +79,7 @@ def write_tiny_store(path, clips=None, **changes):
 def store_path(tmp_path_factory):
     """A folder with the tiny store; nobody may change it."""
     path = tmp_path_factory.mktemp("data") / "store"
-    from pcm3.data.leaks import audit
+    from pcm3.data.audit.leaks import audit
 
     audit(write_tiny_store(path))  # or every evaluation would say that nobody looked for leaks
     return path

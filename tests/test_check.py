@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from ntu_files import walkers
-from pcm3.data.check import check_store
+from pcm3.data.audit.check import check_store
+from pcm3.data.audit.leaks import remembered
 from pcm3.data.importer import import_recordings
 from pcm3.data.info import describe
-from pcm3.data.leaks import remembered
 from pcm3.data.recording import Recording
 from pcm3.data.simulate import simulate
 from pcm3.data.store import BY_SIDE, ClipStore

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from field_forms import crowd, ctr_clip, name, one_hot
 from ntu_files import skeleton_text
-from pcm3.data import ctr_gcn, ntu
 from pcm3.data.contents import Options
 from pcm3.data.importer import import_recordings
 from pcm3.data.kinds import KINDS, Kind
-from pcm3.data.npz_rows import NpzRows
-from pcm3.data.ntu_classes import CLASSES
 from pcm3.data.protocol import split
+from pcm3.data.readers import ctr_gcn, ntu
+from pcm3.data.readers.npz_rows import NpzRows
+from pcm3.data.readers.ntu_classes import CLASSES
 from pcm3.data.store import ClipStore
 from pcm3.errors import DataError
 
@@ -183,7 +183,7 @@ def test_a_shape_that_lies_about_the_size_is_refused_before_anything_is_read(tmp
 
 
 def test_a_zip_bomb_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("pcm3.data.npz_rows.ALWAYS_FINE", 2**20)
+    monkeypatch.setattr("pcm3.data.readers.npz_rows.ALWAYS_FINE", 2**20)
     np.savez_compressed(tmp_path / "f.npz", x_train=np.zeros((20, 300, 150), "f4"), y_train=one_hot([0] * 20))
     with pytest.raises(DataError, match="zip bomb"):
         read(tmp_path / "f.npz")

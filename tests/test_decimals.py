@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pcm3.data.decimals import DECIMALS, MARGIN, decimal_numbers, whole_numbers
+from pcm3.data.readers.decimals import DECIMALS, MARGIN, decimal_numbers, whole_numbers
 
 USUAL = re.compile(rf"-?[0-9]\.[0-9]{{0,{DECIMALS}}}", re.ASCII)
 

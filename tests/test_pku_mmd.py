@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ntu_files import walkers
-from pcm3.data import pku_mmd
 from pcm3.data.contents import Options
 from pcm3.data.importer import import_recordings
-from pcm3.data.pku_mmd_classes import CLASSES
-from pcm3.data.pku_mmd_lists import is_list, parse_list
-from pcm3.data.pku_mmd_text import parse_labels, parse_skeleton, what_is
 from pcm3.data.protocol import split
+from pcm3.data.readers import pku_mmd
+from pcm3.data.readers.pku_mmd_classes import CLASSES
+from pcm3.data.readers.pku_mmd_lists import is_list, parse_list
+from pcm3.data.readers.pku_mmd_text import parse_labels, parse_skeleton, what_is
 from pcm3.data.recording import TEST, TRAIN, Interval
 from pcm3.data.store import BY_SIDE, ClipStore
 from pcm3.errors import DataError

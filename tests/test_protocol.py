@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from ntu_files import walkers
-from pcm3.data import ntu
 from pcm3.data.kinds import KINDS
 from pcm3.data.protocol import split
+from pcm3.data.readers import ntu
 from pcm3.data.recording import Recording
 from pcm3.data.store import BY_SIDE
 from pcm3.data.store_writer import write_store
@@ -79,7 +79,7 @@ def test_ntu120_sides(tmp_path):
 
 
 def test_every_kind_names_only_protocols_that_can_be_split(tmp_path):
-    clips = [{"subject": s, "camera": 1 + s % 3, "setup": s} for s in range(1, 11)]
+    clips = [{"subject": s, "camera": 1 + s % 3, "setup": s} for s in range(1, 33)]
     for number, kind in enumerate(KINDS.values()):
         store = store_of(tmp_path / str(number), kind.protocols, clips)
         for name in kind.protocols:

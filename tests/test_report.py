@@ -17,8 +17,8 @@ from pcm3.report.page import write_page
 from pcm3.report.results import write_evaluation
 from pcm3.report.tables import markdown_table, mean_and_spread, mean_of, spread_of, text_table
 from pcm3.skeleton import load_layout
+from pcm3.task_settings import LinearSettings, TaskSettings
 from pcm3.tasks.evaluate import evaluate
-from pcm3.tasks.linear import LinearSettings
 
 figures = st.lists(st.floats(0, 100), min_size=2, max_size=9)
 
@@ -83,7 +83,7 @@ def evaluation(finished_path, store_path):
     from pcm3.data.store import ClipStore
 
     store = ClipStore.open(store_path)
-    head = LinearSettings(epochs=2)
+    head = TaskSettings(head=LinearSettings(epochs=2))
     return evaluate("linear-cached", [finished_path], store, "xview", head, seeds=2, device="cpu"), store
 
 
@@ -100,7 +100,7 @@ def test_results_are_written_as_json_markdown_and_a_picture(evaluation, tmp_path
     for row in read["rows"]:
         line = next(line for line in text.read_text().split("\n") if line.startswith(f"| {row['name']} |"))
         assert f"| {row['top1']:.1f} ± {row['top1_sd']:.1f} |" in line
-        assert f"| {row['best_on_test']:.1f} ± " in line
+        assert f"| {row['best_top1']:.1f} ± " in line
     assert f"Note: {read['notes'][0]}" in text.read_text()
     assert "16 training clips, 8 test clips" in text.read_text()
     pixels(picture)
@@ -247,7 +247,7 @@ def test_what_a_table_shows_is_what_json_holds(evaluation):
         mean, _, spread = shown[1].partition(" ± ")
         assert float(mean) == pytest.approx(row["top1"], abs=0.051)
         assert float(spread) == pytest.approx(row["top1_sd"], abs=0.051)
-        assert math.isfinite(row["best_on_test"])
+        assert math.isfinite(row["best_top1"])
 
 
 def test_the_loss_curve_of_a_real_run_can_be_drawn(finished_path, tmp_path):

@@ -21,7 +21,7 @@ ROWS = [
     {"geometry"},
     {"data", "augment", "nn", "objective"},
     {"methods"},
-    {"config"},
+    {"config", "task_settings"},
     {"run", "checkpoint", "device", "loop"},
     {"pretrain", "tasks", "report", "benchmark", "demo"},
     {"cli", "api", "__main__", "__init__"},

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from pcm3.data.safe_pickle import load
+from pcm3.data.readers.safe_pickle import load
 from pcm3.errors import DataError
 
 BAIT = []
@@ -326,7 +326,7 @@ def test_two_thousand_damaged_pickles_parse_or_are_refused(tmp_path):
 
 
 def test_every_instruction_of_pickles_is_known_or_forbidden():
-    from pcm3.data.safe_pickle import FORBIDDEN, INSTRUCTIONS
+    from pcm3.data.readers.safe_pickle import FORBIDDEN, INSTRUCTIONS
 
     codes = {operation.code.encode("latin-1") for operation in pickletools.opcodes}
     assert {*INSTRUCTIONS, *FORBIDDEN, b"."} == codes

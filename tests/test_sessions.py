@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from pcm3.data.contents import Options
-from pcm3.data.ntu import TRAIN_SUBJECTS_60
-from pcm3.data.pku_mmd import contents_1
+from pcm3.data.readers.ntu import TRAIN_SUBJECTS_60
+from pcm3.data.readers.pku_mmd import contents_1
 from pcm3.data.recording import TEST, TRAIN
 from pcm3.data.simulate import ACTIONS, simulate_sessions
 from pcm3.data.simulate.actions import PAIR_ACTIONS, SOLO_ACTIONS

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from pcm3.data.leaks import audit, remembered
+from pcm3.data.audit.leaks import audit, remembered
 from pcm3.data.store import ClipStore
 from pcm3.errors import DataError
 from pcm3.tasks.evaluate import evaluate
@@ -49,7 +49,7 @@ def test_leaks_are_left_out_whether_known_or_not(finished_path, leaky, known):
 def test_the_others_are_judged_as_before(finished_path, leaky):
     kept = judged(finished_path, leaky, without_leaks=True)
     every = judged(finished_path, leaky)
-    assert every.predicted[1:].tolist() == kept.predicted.tolist()
+    assert every.first.predicted[1:].tolist() == kept.first.predicted.tolist()
 
 
 def test_a_sound_store_needs_no_note(finished_path, store_path, tmp_path):

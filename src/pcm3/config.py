@@ -232,27 +232,6 @@ class PretrainSettings:
         yield "views.shear", self.views.shear
 
 
-@dataclass(frozen=True)
-class LinearSettings:
-    """The head of linear evaluation and its training; the defaults are the protocol's."""
-
-    epochs: int = 100
-    """Epochs of the head."""
-    lr: float = 0.1
-    """Learning rate of SGD (momentum 0.9, no weight decay)."""
-    batch: int = 1024
-    """Clips a step."""
-    drop_epochs: list[int] = field(default_factory=lambda: [20, 50, 80])
-    """Epochs after which the rate is divided by ten."""
-
-    def check(self) -> None:
-        """Raises ConfigError for a value that no training has."""
-        for name, fine in (("epochs", self.epochs >= 1), ("batch", self.batch >= 1), ("lr", self.lr > 0)):
-            if not fine:
-                expected = "more than 0" if name == "lr" else "at least 1"
-                raise ConfigError(f"setting head.{name}: expected {expected}, got {getattr(self, name)}")
-
-
 def preset_names() -> list[str]:
     """The presets that come with the package."""
     folder = files("pcm3") / "presets"

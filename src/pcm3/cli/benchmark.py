@@ -97,8 +97,8 @@ def _import(options: Any) -> list[dict[str, Any]]:
 def _leaks(options: Any) -> list[dict[str, Any]]:
     import tempfile
 
+    from pcm3.data.audit.leak_benchmark import leak_benchmark
     from pcm3.data.importer import import_recordings
-    from pcm3.data.leak_benchmark import leak_benchmark
     from pcm3.data.simulate import ACTIONS, simulate
     from pcm3.data.store import ClipStore
 

@@ -23,7 +23,7 @@ def add_arguments(parser: Any, words: list[str]) -> None:
 
 def run(options: Any) -> tuple[int, dict[str, Any]]:
     """Prints what is wrong with the store and what is odd about it; exit code 1 where anything is wrong."""
-    from pcm3.data.check import check_store
+    from pcm3.data.audit.check import check_store
     from pcm3.data.store import ClipStore
 
     store = ClipStore.open(options.store)

@@ -24,9 +24,9 @@ def add_arguments(parser: Any, words: list[str]) -> None:
 def run(options: Any) -> tuple[int, dict[str, Any]]:
     """Runs the demo, and says where its page is."""
     from pcm3.cli.parse import settings_of_preset
-    from pcm3.demo import demo
+    from pcm3.demo import SHOWN, demo
     from pcm3.report.tables import text_table
-    from pcm3.tasks.evaluate import Evaluation
+    from pcm3.tasks.table import header
 
     settings = replace(
         settings_of_preset("small"), steps=options.steps, hidden=options.hidden, seed=options.seed, protocol="xsub"
@@ -49,11 +49,12 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
         print(
             f"\n{task}: {result['train_clips']:,} training clips, {result['test_clips']:,} test clips of other people"
         )
-        print(text_table(Evaluation.HEADER, [_shown(row) for row in result["rows"]]))
+        print(text_table(header(SHOWN), [_shown(row) for row in result["rows"]]))
     print(f"\nthe page: {told['report']}   ({told['seconds'] / 60:.1f} minutes in all)")
     sys.stdout.flush()
     return 0, told
 
 
 def _shown(row: dict[str, Any]) -> list[str]:
-    return [row["name"], mean_and_spread(row["values"]), f"{row['best_on_test']:.1f}"]
+    best = f"{row['best_top1']:.1f}" if "best_top1" in row else ""
+    return [row["name"], mean_and_spread(row["values"]), best]

@@ -5,19 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-TASK_WORDS = {
-    "linear": "a linear head on frozen features, training crops encoded anew each epoch",
-    "linear-cached": "the same on features of the centre crop, taken once: seconds instead of minutes",
-    "retrieval": "each test clip takes the label of its nearest training clip (1-NN, cosine)",
-}
+ALL = "all"
 
 
 def add_arguments(parser: Any, words: list[str]) -> None:
     """Adds the command's arguments."""
-    from pcm3.config import Device, LinearSettings
+    from dataclasses import fields
+
+    from pcm3.config import Device
+    from pcm3.task_settings import TASK_WORDS, TaskSettings
 
     told = "; ".join(f"{name}: {what}" for name, what in TASK_WORDS.items())
-    parser.add_argument("task", type=str, help=told)
+    parser.add_argument("task", type=str, help=f"{told}; {ALL}: every one of these that the store can serve")
     parser.add_argument("--model", type=Path, nargs="+", required=True,
                         help="run folder or checkpoint (the authors' too); several: the mean over them")  # fmt: skip
     parser.add_argument("--store", type=Path, required=True, help="labelled clips")
@@ -27,48 +26,65 @@ def add_arguments(parser: Any, words: list[str]) -> None:
     parser.add_argument("--out", type=Path, default=None, help="folder for the results; null for results/ in the run")
     parser.add_argument("--without_leaks", "--without-leaks", type=bool, default=False,
                         help="leave test clips out that are copies of training clips")  # fmt: skip
-    parser.add_class_arguments(LinearSettings, "head")
+    for group in fields(TaskSettings):
+        parser.add_class_arguments(type(getattr(TaskSettings(), group.name)), group.name)
 
 
 def run(options: Any) -> tuple[int, dict[str, Any]]:
-    """Evaluates, prints the table, writes it with a confusion matrix beside it."""
+    """Evaluates, prints the tables, writes them with pictures beside them."""
+    from dataclasses import fields
     from difflib import get_close_matches
 
-    from tqdm import tqdm
-
-    from pcm3.config import LinearSettings
     from pcm3.data.store import ClipStore
-    from pcm3.errors import ConfigError
-    from pcm3.report.results import write_evaluation
-    from pcm3.report.tables import text_table
-    from pcm3.tasks.evaluate import evaluate, work
+    from pcm3.errors import ConfigError, DataError
+    from pcm3.task_settings import TASK_WORDS, TaskSettings
 
-    if options.task not in TASK_WORDS:
-        near = get_close_matches(options.task, TASK_WORDS, n=1)
+    if options.task not in (*TASK_WORDS, ALL):
+        near = get_close_matches(options.task, (*TASK_WORDS, ALL), n=1)
         raise ConfigError(
-            f"expected a task ({', '.join(TASK_WORDS)}), got '{options.task}'"
+            f"expected a task ({', '.join((*TASK_WORDS, ALL))}), got '{options.task}'"
             + (f": did you mean {near[0]}?" if near else "")
         )
     if options.seeds < 1:
         raise ConfigError(f"setting seeds: expected at least 1, got {options.seeds}")
+    groups = {one.name: type(getattr(TaskSettings(), one.name)) for one in fields(TaskSettings)}
+    settings = TaskSettings(**{name: made(**options[name].as_dict()) for name, made in groups.items()})
+    settings.check()
     store = ClipStore.open(options.store)
-    protocol = next(iter(store.protocols), "auto") if options.protocol == "auto" else options.protocol
-    head = LinearSettings(**options.head.as_dict())
-    head.check()
+    if options.task != ALL:
+        return 0, _one(options.task, options, store, settings)
+    told: dict[str, Any] = {"tasks": {}, "not_served": {}}
+    for task in TASK_WORDS:
+        try:
+            told["tasks"][task] = _one(task, options, store, settings)
+        except DataError as error:
+            told["not_served"][task] = str(error)
+        print()
+    for task, reason in told["not_served"].items():
+        print(f"not served: {task}: {reason}")
+    return 0, told
+
+
+def _one(task: str, options: Any, store: Any, settings: Any) -> dict[str, Any]:
+    """Evaluates one task, prints its table, and gives it as JSON."""
+    from tqdm import tqdm
+
+    from pcm3.report.results import write_evaluation
+    from pcm3.report.tables import text_table
+    from pcm3.tasks.evaluate import evaluate, work
 
     def tell(model: str) -> None:
         bar.set_postfix_str(model)
         bar.update()
 
-    with tqdm(
-        total=work(options.task, len(options.model), options.seeds), desc=options.task, unit="head", delay=1
-    ) as bar:
+    protocol = next(iter(store.protocols), "auto") if options.protocol == "auto" else options.protocol
+    with tqdm(total=work(task, len(options.model), options.seeds), desc=task, unit="head", delay=1) as bar:
         found = evaluate(
-            options.task,
+            task,
             options.model,
             store,
             protocol,
-            head,
+            settings,
             options.seeds,
             options.device,
             tell,
@@ -78,10 +94,11 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     folder = options.out or (first.parent if first.is_file() else first) / "results"
     written = write_evaluation(found, store, folder)
     print(
-        f"{found.task}, {store.kind} {found.protocol}: {found.train_clips:,} training clips, {found.test_clips:,} test"
+        f"{found.task}, {store.kind} {found.protocol}: {found.train_clips:,} training {found.what}, "
+        f"{found.test_clips:,} test"
     )
-    print(text_table(found.HEADER, found.table()))
+    print(text_table(found.header, found.table()))
     for note in found.notes:
         print(f"note: {note}")
     print(f"written: {', '.join(str(path) for path in written)}")
-    return 0, found.to_dict() | {"written": [str(path) for path in written]}
+    return found.to_dict() | {"written": [str(path) for path in written]}

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pcm3.data import ntu
 from pcm3.data.importer import import_recordings
 from pcm3.data.line_by_line import clip_line_by_line
+from pcm3.data.readers import ntu
 from pcm3.data.simulate import ACTIONS, simulate
 
 CAMERAS = 3

@@ -8,7 +8,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from pcm3.data import (
+from pcm3.data.contents import Contents, Options
+from pcm3.data.readers import (
     agcn,
     ctr_gcn,
     msr_action3d,
@@ -23,7 +24,6 @@ from pcm3.data import (
     utd_mhad,
     utkinect,
 )
-from pcm3.data.contents import Contents, Options
 from pcm3.errors import DataError
 
 

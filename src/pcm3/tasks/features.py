@@ -39,6 +39,14 @@ class ClipEncoder(Protocol):
         """As every torch module."""
 
 
+@runtime_checkable
+class FrameEncoder(Protocol):
+    """An encoder that has a feature for every frame."""
+
+    def frames(self, clips: Tensor) -> Tensor:
+        """(B, T, M, V, C) → (B, T, D)."""
+
+
 class RawCoordinates(nn.Module):
     """The baseline that learned nothing because it does nothing: the feature is the clip itself, laid out flat."""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pcm3.data.ntu import TRAIN_SUBJECTS_60
+from pcm3.data.readers.ntu import TRAIN_SUBJECTS_60
 from pcm3.data.simulate.actions import ACTIONS
 from pcm3.data.simulate.body import JOINT, Floats
 from pcm3.data.simulate.camera import Camera, draw_cameras, in_view, missing_frames, record, seen_from

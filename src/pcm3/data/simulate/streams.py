@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pcm3.data.ntu import TRAIN_SUBJECTS_60, TRAIN_SUBJECTS_120
+from pcm3.data.readers.ntu import TRAIN_SUBJECTS_60, TRAIN_SUBJECTS_120
 from pcm3.data.simulate.body import Subject, draw_subject
 from pcm3.data.simulate.performance import Manner, draw_manner
 

@@ -1,0 +1,1 @@
+"""What is wrong with a store: damage, flaws of bodies, and test clips that are copies of training clips."""

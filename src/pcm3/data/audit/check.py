@@ -1,0 +1,115 @@
+"""What is wrong with a store, or odd about it: damage, clips without content, leaks, bodies that nobody has."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pcm3.data.audit.body_measures import measure
+from pcm3.data.audit.findings import Finding, clips
+from pcm3.data.audit.leaks import Audit, audit, leaked_clips, twins
+from pcm3.data.audit.skeleton_flaws import skeleton_flaws
+from pcm3.data.protocol import split
+from pcm3.data.store import CLIPS, FRAMES, RECORDINGS, ClipStore
+from pcm3.data.store_writer import file_checksum
+from pcm3.errors import DataError
+
+
+@dataclass(frozen=True)
+class Check:
+    """What a check found."""
+
+    findings: list[Finding]
+    """What is wrong first, then what is odd; none when the store is sound."""
+    leaks: Audit
+    seconds: dict[str, float]
+    """Part of the check → how long it took."""
+
+    @property
+    def wrong(self) -> bool:
+        """Whether results on this store would be wrong."""
+        return any(finding.wrong for finding in self.findings)
+
+
+def check_store(store: ClipStore) -> Check:
+    """Everything that is wrong with the store or odd about it; remembers the leaks beside it (`leaks.audit`).
+
+    Reads every frame a few times, some clips at a time.
+    """
+    seconds: dict[str, float] = {}
+    findings: list[Finding] = []
+    leaks: Audit = {}
+
+    def add_leaks() -> Iterator[Finding]:
+        groups = twins(store)
+        leaks.update(audit(store, groups))
+        return _leaks(store, leaks, groups)
+
+    parts: dict[str, Callable[[], Iterator[Finding]]] = {
+        "checksums": lambda: _checksums(store),
+        "labels": lambda: _labels(store),
+        "leaks": add_leaks,
+        "bodies": lambda: _bodies(store),
+    }
+    for part, look in parts.items():
+        began = time.perf_counter()
+        findings += look()
+        seconds[part] = round(time.perf_counter() - began, 2)
+    return Check(sorted(findings, key=lambda finding: not finding.wrong), leaks, seconds)
+
+
+def _checksums(store: ClipStore) -> Iterator[Finding]:
+    """The files whose bytes are no longer those that were written."""
+    for name in (FRAMES, CLIPS, RECORDINGS):
+        written = store.checksums.get(name)
+        if (written is not None or name != RECORDINGS) and file_checksum(store.path / name) != written:
+            yield Finding("checksum", f"{name} is not what was written; import again")
+
+
+def _labels(store: ClipStore) -> Iterator[Finding]:
+    """Labels without a class name, and protocols that cannot split the store."""
+    wrong = _ids(store, (store.label >= len(store.classes)) | (store.label < -1))
+    if wrong:
+        yield Finding("label", f"{clips(len(wrong))} with a label outside the {len(store.classes)} classes", wrong)
+    for protocol in store.protocols:
+        try:
+            split(store, protocol)
+        except DataError as error:
+            yield Finding("protocol", str(error))
+
+
+def _leaks(store: ClipStore, found: Audit, groups: Sequence[Sequence[int]]) -> Iterator[Finding]:
+    """Test clips that a protocol also trains on, and clips that are in the store more than once."""
+    for protocol, leaks in found.items():
+        if leaks:
+            pairs = [(leak.train, leak.test) for leak in leaks]
+            ids = sorted({clip for pair in pairs for clip in pair})
+            tested = clips(len(leaked_clips(store, leaks)))
+            text = f"{tested} of the test set of '{protocol}' with a copy in its training set"
+            yield Finding("leak", text, ids, pairs, [str(leak) for leak in leaks])
+    ids = [str(store.ids[index]) for group in groups for index in group]
+    if ids:
+        details = [" = ".join(str(store.ids[index]) for index in group) for group in groups]
+        yield Finding("duplicate", f"{clips(len(ids))} with an exact copy in the store", ids, details=details)
+
+
+def _bodies(store: ClipStore) -> Iterator[Finding]:
+    """Clips without content, and what is odd about the bodies of the others."""
+    finite = np.array([np.isfinite(store.clip(index)).all() for index in range(len(store))], np.bool_)
+    present = store.bodies.any(axis=1)
+    for name, flawed, text in (
+        ("not_finite", ~finite, "with a value that is not a number"),
+        ("empty", finite & ~present, "without any skeleton"),
+    ):
+        ids = _ids(store, flawed)
+        if ids:
+            yield Finding(name, f"{clips(len(ids))} {text}", ids)
+    yield from skeleton_flaws(store, measure(store, np.flatnonzero(finite & present).tolist()))
+
+
+def _ids(store: ClipStore, which: NDArray[np.bool_]) -> list[str]:
+    return [str(store.ids[index]) for index in np.flatnonzero(which)]

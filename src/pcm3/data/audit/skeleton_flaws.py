@@ -1,0 +1,155 @@
+"""Bodies that no one has: impossible bones, jumps, left and right exchanged, units other than metres, furniture.
+
+All limits are in terms of what is usual in the same store. MSR-Action3D meets none of them, UTD-MHAD and the simulated
+recordings, noise and all, in one clip of 861 and of 20,000, where a bone really is impossible; and the simulated ones
+have their chairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pcm3.data.audit.body_measures import BodyMeasures
+from pcm3.data.audit.findings import Finding, clips
+from pcm3.data.store import ClipStore
+
+TIMES, BY = 3.0, 0.2
+"""Two lengths of a bone differ grossly if one is so many times the other, and more by this share of the usual size."""
+SHORT = 0.1
+"""Bones shorter than this share of the usual size, and those that end a limb, are too noisy to judge."""
+NOBODY = 0.3
+"""A second body is nobody's if this share of its bones is more than twice, or less than half, of what is usual."""
+FAST = 20.0
+"""Metres a second. The fastest real hand here, a tennis serve, is tracked at 30, but no joint leaves and returns within
+two frames at more than 15, and no body is displaced at more than 12."""
+STILL = 0.5
+"""Share of a clip's frames that repeat the one before, from which on it counts as frozen."""
+HUMAN = (0.5, 3.0)
+"""Metres that the longest side of the box around a body measures, in the median over the store."""
+OTHER_SIZE = 3.0
+"""Times the usual size, or part of it, that single clips may have."""
+CLEARLY = 0.5
+"""Cosine from which on toes clearly point forwards, or backwards."""
+
+Booleans = NDArray[np.bool_]
+
+
+def skeleton_flaws(store: ClipStore, found: BodyMeasures) -> Iterator[Finding]:
+    """What is odd about the bodies."""
+    main = found.body == 0
+    if not main.any():
+        return
+    size = float(np.median(found.extent[main]))
+    usual = np.median(found.lengths[main, 1], axis=0)  # (B,)
+    nobody = ~main & _nobodys(found.lengths[:, 1], usual)
+    yield from _units(size)
+    yield from _size(store, found, size, main)
+    yield from _frozen(store, found, nobody)
+    yield from _nobody(store, found, nobody)
+    yield from _bones(store, found, size, usual, ~nobody)
+    yield from _jumps(store, found, ~nobody)
+    yield from _mirrored(store, found, main)
+
+
+def _nobodys(lengths: NDArray[np.float64], usual: NDArray[np.float64]) -> Booleans:
+    """Whether `NOBODY` of the bones (K, B) are far from what is usual."""
+    off = np.maximum(lengths, usual) > 2 * np.minimum(lengths, usual)
+    nobodys: Booleans = off.sum(axis=1) > NOBODY * max(off.shape[1], 1)
+    return nobodys
+
+
+def _gross(one: NDArray[np.float64], other: NDArray[np.float64], by: float) -> Booleans:
+    """Whether the lengths are more than `TIMES` and ``by`` metres apart."""
+    larger, smaller = np.maximum(one, other), np.minimum(one, other)
+    gross: Booleans = (larger > TIMES * smaller) & (larger - smaller > by)
+    return gross
+
+
+def _units(size: float) -> Iterator[Finding]:
+    if not HUMAN[0] <= size <= HUMAN[1]:
+        yield Finding("units", f"bodies measure {size:.3g} metres in the median: is the unit the metre?")
+
+
+def _size(store: ClipStore, found: BodyMeasures, size: float, main: Booleans) -> Iterator[Finding]:
+    other = main & ((found.extent > OTHER_SIZE * size) | (found.extent < size / OTHER_SIZE))
+    text = f"of another size than the usual {size:.2f} metres: other units?"
+    yield from _of_clips(store, found, "size", other, text, [f"{value:.3g} metres" for value in found.extent])
+
+
+def _frozen(store: ClipStore, found: BodyMeasures, nobody: Booleans) -> Iterator[Finding]:
+    frozen = ~nobody & (found.still > STILL)
+    lines = [f"body {body} in {still:.0%} of it" for body, still in zip(found.body, found.still, strict=True)]
+    yield from _of_clips(store, found, "frozen", frozen, "in which a body does not move for most of the time", lines)
+
+
+def _nobody(store: ClipStore, found: BodyMeasures, nobody: Booleans) -> Iterator[Finding]:
+    text = "with a second body that has nobody's bones: furniture?"
+    yield from _of_clips(store, found, "nobody", nobody, text, [f"body {body}" for body in found.body])
+
+
+def _bones(
+    store: ClipStore, found: BodyMeasures, size: float, usual: NDArray[np.float64], people: Booleans
+) -> Iterator[Finding]:
+    """Bones that change within a clip, differ between left and right, or are not those of the other clips."""
+    parents = np.array(store.layout.parents)
+    inner = np.isin(found.bones, parents[found.bones]) & (usual > SHORT * size)
+    judged = inner if inner.any() else usual > SHORT * size
+    low, middle, high = found.lengths.transpose(1, 0, 2)
+    place = {int(joint): bone for bone, joint in enumerate(found.bones)}
+    image = np.array([place.get(store.layout.mirrored[joint], bone) for joint, bone in place.items()], np.int64)
+    cases = (
+        ("changes between", low, high),
+        ("is long on one side, not on the other:", middle, middle[:, image]),
+        ("is usually not so long:", middle, np.broadcast_to(usual, middle.shape)),
+    )
+    lines = [""] * len(found.clip)
+    for words, one, other in reversed(cases):
+        gross = _gross(one, other, BY * size) & judged
+        for row in np.flatnonzero(gross.any(axis=1)):
+            bone = int(np.argmax(gross[row]))
+            name = store.layout.joints[found.bones[bone]]
+            metres = f"{one[row, bone]:.2f} and {other[row, bone]:.2f} m"
+            lines[row] = f"body {found.body[row]}, bone to {name} {words} {metres}"
+    odd = people & np.array([bool(line) for line in lines])
+    yield from _of_clips(store, found, "bones", odd, "with an impossible bone", lines)
+
+
+def _jumps(store: ClipStore, found: BodyMeasures, people: Booleans) -> Iterator[Finding]:
+    lines = []
+    for row, body in enumerate(found.body):
+        leap, spike = found.frame[row]
+        joint = store.layout.joints[found.spiking[row]]
+        if found.leap[row] > FAST:
+            lines.append(f"body {body} at {found.leap[row]:.0f} m/s to frame {leap}")
+        else:
+            lines.append(f"body {body}, {joint} at {found.spike[row]:.0f} m/s to frame {spike} and back")
+    jumping = people & ((found.leap > FAST) | (found.spike > FAST))
+    yield from _of_clips(store, found, "jump", jumping, f"with a jump, faster than {FAST:g} m/s for a frame", lines)
+
+
+def _mirrored(store: ClipStore, found: BodyMeasures, main: Booleans) -> Iterator[Finding]:
+    """Toes that point backwards where left, right and up say what is forwards: in most clips, or in single ones."""
+    if np.isnan(found.toes[main]).any():
+        return
+    usually = float(np.median(found.toes[main]))
+    if usually < -CLEARLY:
+        text = "the toes point backwards in most clips: left and right are exchanged, or an axis is mirrored"
+        yield Finding("mirrored", text)
+    elif usually > CLEARLY:
+        text = "in which the toes point backwards: left and right exchanged, or mirrored?"
+        yield from _of_clips(store, found, "mirrored", main & (found.toes < -CLEARLY), text)
+
+
+def _of_clips(
+    store: ClipStore, found: BodyMeasures, name: str, odd: Booleans, text: str, lines: list[str] | None = None
+) -> Iterator[Finding]:
+    """The finding about the clips of the odd bodies, when there are any."""
+    rows = np.flatnonzero(odd)
+    if len(rows) == 0:
+        return
+    ids = list(dict.fromkeys(str(store.ids[found.clip[row]]) for row in rows))
+    details = [f"{store.ids[found.clip[row]]}: {lines[row]}" for row in rows] if lines else []
+    yield Finding(name, f"{clips(len(ids))} {text}", ids, details=details)

@@ -1,0 +1,125 @@
+"""The .npz that CTR-GCN and its kin make of NTU RGB+D: ``x_train`` (N, T, M·V·C), ``y_train`` one-hot, and so for test.
+
+There are no names in it: who was recorded, and by which camera, is lost, and with it all protocols but the file's own.
+The clips are unpacked one after the other (`npz_rows`), in one process, so that a file of 7 GB costs no memory.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from zipfile import ZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pcm3.data.contents import Contents, Options, SourceClip
+from pcm3.data.readers.npz_rows import DAMAGE, NpzRows
+from pcm3.data.readers.ntu_classes import CLASSES
+from pcm3.data.recording import TEST, TRAIN, Recording, metres
+from pcm3.data.store import BY_SIDE
+from pcm3.errors import DataError
+from pcm3.skeleton import Layout, load_layout
+
+PARTS = {"train": TRAIN, "test": TEST}
+PROTOCOL = "split"
+CLASSES_LIMIT = 10_000
+"""Columns; more of them are no classes."""
+
+
+def contents(source: Path, options: Options) -> Contents:
+    """The clips of the training part, then those of the test part, in the order of the file.
+
+    Raises:
+        DataError: it is no such file, or its arrays do not fit together.
+    """
+    layout = options.layout or load_layout("kinect_v2")
+    present = _parts(source)
+    joints = {part: NpzRows(source, f"x_{part}") for part in present}
+    bodies = {_bodies(rows, layout) for rows in joints.values()}
+    labels = {part: _labels(NpzRows(source, f"y_{part}"), len(joints[part])) for part in present}
+    columns = {count for _, count in labels.values()}
+    if len(bodies) > 1 or len(columns) > 1:
+        raise DataError(f"{source}: expected as many bodies and classes in training and test, got different ones")
+    clips = [
+        SourceClip(
+            f"{part}-{index:06d}",
+            f"{source}: x_{part}, row {index}",
+            partial(_read, rows, index, layout, f"{part}-{index:06d}", int(labels[part][0][index]), PARTS[part]),
+        )
+        for part, rows in joints.items()
+        for index in range(len(rows))
+    ]
+    return Contents(
+        clips,
+        layout=layout,
+        bodies=bodies.pop(),
+        classes=_classes(columns.pop()),
+        protocols={PROTOCOL: BY_SIDE} if len(present) == 2 else {},
+        in_process=True,
+    )
+
+
+def _parts(source: Path) -> list[str]:
+    """Which of training and test the file has."""
+    try:
+        with ZipFile(source) as archive:
+            names = archive.namelist()
+    except DAMAGE as error:
+        raise DataError(f"{source}: expected an .npz file like NTU60_CS.npz: {error}") from error
+    present = [part for part in PARTS if f"x_{part}.npy" in names]
+    if not present:
+        held = ", ".join(name.removesuffix(".npy") for name in names[:6])
+        raise DataError(f"{source}: expected x_train, y_train, x_test, y_test as CTR-GCN writes them, got {held}")
+    return present
+
+
+def _bodies(rows: NpzRows, layout: Layout) -> int:
+    """M of an array (N, T, M·V·C)."""
+    body = 3 * len(layout.joints)
+    if len(rows.shape) != 3 or 0 in rows.shape or rows.shape[2] % body or rows.dtype.kind != "f":
+        raise DataError(
+            f"{rows.file}: expected {rows.name} (N, T, M·{body}) of floats for layout '{layout.name}' with "
+            f"{len(layout.joints)} joints, got {rows.shape} of {rows.dtype}"
+        )
+    return rows.shape[2] // body
+
+
+def _labels(rows: NpzRows, clips: int) -> tuple[NDArray[np.int64], int]:
+    """The label of each clip (N,), from rows with a single 1; and how many classes there are."""
+    if len(rows.shape) != 2 or len(rows) != clips or rows.shape[1] > CLASSES_LIMIT or rows.dtype.kind not in "iufb":
+        raise DataError(
+            f"{rows.file}: expected {rows.name} ({clips}, classes) one-hot, got {rows.shape} of {rows.dtype}"
+        )
+    labels = np.zeros(clips, np.int64)
+    with closing(rows):
+        for index in range(clips):
+            ones = np.flatnonzero(rows.read(index))
+            if len(ones) != 1:
+                raise DataError(f"{rows.file}: expected a single 1 in row {index} of {rows.name}, got {len(ones)}")
+            labels[index] = ones[0]
+    return labels, rows.shape[1]
+
+
+def _classes(count: int) -> tuple[str, ...]:
+    """NTU's classes for so many as NTU has; numbers otherwise."""
+    return CLASSES[:count] if count in (60, 120) else tuple(str(number) for number in range(count))
+
+
+def _read(rows: NpzRows, index: int, layout: Layout, id: str, label: int, side: int) -> Recording:
+    """The clip without the empty frames that fill it up."""
+    values = rows.read(index)
+    frames = metres(id, values.reshape(len(values), -1, len(layout.joints), 3))
+    seen = np.flatnonzero(frames.any(axis=(1, 2, 3)))
+    frames = frames[: seen[-1] + 1 if len(seen) else 0]
+    return Recording(id, _absent_as_zeros(frames), label, sides={PROTOCOL: side})
+
+
+def _absent_as_zeros(frames: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The frames (T, M, V, C) with zeros for bodies all of whose joints are at one point.
+
+    CTR-GCN's script moves a recording of one body by a constant, also in the frames in which the body is absent.
+    """
+    collapsed = (frames == frames[:, :, :1]).all(axis=(2, 3), keepdims=True)
+    return np.where(collapsed, np.float32(0), frames)

@@ -1,0 +1,153 @@
+"""The pickle of PYSKL and MMAction2: a list of annotations, one a clip, and lists of names for each side of a split.
+
+An annotation holds ``keypoint`` (M, T, V, C), ``frame_dir`` (the name), ``label`` and ``total_frames``. Only skeletons
+in three dimensions are taken. The file is read whole, and costs its own size in memory; `safe_pickle` reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pcm3.data.contents import Contents, Options, SourceClip
+from pcm3.data.readers.agcn_files import NAME_LIMIT
+from pcm3.data.readers.ntu_names import NtuName, classes_and_protocols, ntu_name, wrong_label
+from pcm3.data.readers.pyskl_split import Split, compare, read_split
+from pcm3.data.readers.safe_pickle import load
+from pcm3.data.recording import CLASSES_LIMIT, UNKNOWN, Recording, metres
+from pcm3.data.sources import LeftOut
+from pcm3.data.store import BY_SIDE
+from pcm3.errors import DataError
+from pcm3.skeleton import Layout, load_layout
+
+SUFFIXES = (".pkl", ".pickle")
+BODIES = 4
+"""Bodies of a clip that are kept at most, the most moving ones."""
+
+
+def contents(source: Path, options: Options) -> Contents:
+    """The annotated clips, in the order of the file.
+
+    Raises:
+        DataError: it is no such file, or its skeletons are in pixels.
+    """
+    file = _find(source)
+    layout = options.layout or load_layout("kinect_v2")
+    held = load(file)
+    annotations = held.get("annotations") if isinstance(held, dict) else held
+    if not isinstance(annotations, list) or not annotations:
+        raise DataError(f"{file}: expected a dict with 'split' and a list 'annotations', as PYSKL writes it")
+    taken, unusable = _usable(file, annotations, layout)
+    named = {id: name for id in taken if (name := ntu_name(id)) is not None}
+    if named:
+        unusable += _leave_wrong(file, taken, named)
+    split = read_split(file, held.get("split", {}) if isinstance(held, dict) else {}, taken)
+    classes, protocols = classes_and_protocols(named.values()) if named else (_numbers(taken.values()), {})
+    return Contents(
+        [_clip(file, id, annotation, named.get(id), split) for id, annotation in taken.items()],
+        left_out=split.missing,
+        unusable=unusable,
+        layout=layout,
+        bodies=min(BODIES, max((len(annotation["keypoint"]) for annotation in taken.values()), default=1)),
+        classes=classes,
+        protocols=protocols | dict.fromkeys(split.protocols, BY_SIDE),
+        notes=split.notes + compare(split, named, protocols),
+        in_process=True,
+    )
+
+
+def _find(source: Path) -> Path:
+    """The pickle: the source itself, or the only one in it."""
+    if not source.is_dir():
+        return source
+    found = sorted(file for file in source.iterdir() if file.suffix in SUFFIXES)
+    if len(found) != 1:
+        names = ", ".join(file.name for file in found[:6]) or "none"
+        raise DataError(f"{source}: expected one pickle like ntu60_3danno.pkl, got {names}; name the file")
+    return found[0]
+
+
+def _usable(file: Path, annotations: list[Any], layout: Layout) -> tuple[dict[str, dict[str, Any]], list[LeftOut]]:
+    """Id → annotation of those that can become clips; and the others, with the reason."""
+    taken: dict[str, dict[str, Any]] = {}
+    unusable: list[LeftOut] = []
+    for index, annotation in enumerate(annotations):
+        if isinstance(annotation, dict) and _is_flat(annotation):
+            raise DataError(f"{file}: its skeletons are 2D, in pixels; pcm3 needs 3D ones, as in ntu60_3danno.pkl")
+        wrong = _wrong(annotation, layout)
+        if wrong is None and annotation["frame_dir"] in taken:
+            wrong = f"the name {annotation['frame_dir']} is taken by an annotation before it"
+        if wrong is None:
+            taken[str(annotation["frame_dir"])] = annotation
+        else:
+            unusable.append((f"{file}: annotation {index}", wrong))
+    return taken, unusable
+
+
+def _is_flat(annotation: dict[str, Any]) -> bool:
+    """Whether the skeleton is one of two dimensions: they have scores beside them."""
+    keypoint = annotation.get("keypoint")
+    return "keypoint_score" in annotation or (isinstance(keypoint, np.ndarray) and keypoint.shape[3:] == (2,))
+
+
+def _wrong(annotation: Any, layout: Layout) -> str | None:
+    """What is wrong with an annotation; None if it can become a clip."""
+    if not isinstance(annotation, dict):
+        return f"expected a dict, got a {type(annotation).__name__}"
+    missing = [name for name in ("frame_dir", "label", "keypoint") if name not in annotation]
+    if missing:
+        return f"'{missing[0]}' is missing"
+    name, label, keypoint = annotation["frame_dir"], annotation["label"], annotation["keypoint"]
+    if not isinstance(name, str) or not name.isprintable() or not 0 < len(name) <= NAME_LIMIT:
+        return f"expected a name as frame_dir, got {ascii(name)[:40]}"
+    if not isinstance(label, (int, np.integer)) or not 0 <= label < CLASSES_LIMIT:
+        return f"{name}: expected a label from 0 to {CLASSES_LIMIT - 1}, got {ascii(label)[:40]}"
+    wanted = f"expected keypoint (M, T, {len(layout.joints)}, 3) of floats for layout '{layout.name}'"
+    if not isinstance(keypoint, np.ndarray):
+        return f"{name}: {wanted}, got a {type(keypoint).__name__}"
+    if keypoint.ndim != 4 or keypoint.shape[2:] != (len(layout.joints), 3) or keypoint.dtype.kind != "f":
+        return f"{name}: {wanted}, got {keypoint.shape} of {keypoint.dtype}"
+    frames = annotation.get("total_frames", keypoint.shape[1])
+    if not isinstance(frames, (int, np.integer)) or frames != keypoint.shape[1] or not keypoint.size:
+        return f"{name}: total_frames says {ascii(frames)[:40]}, keypoint has shape {keypoint.shape}"
+    return None
+
+
+def _leave_wrong(file: Path, taken: dict[str, dict[str, Any]], named: dict[str, NtuName]) -> list[LeftOut]:
+    """Takes out what has no name of NTU RGB+D where others have, or a label that is not its action's."""
+    unusable: list[LeftOut] = []
+    for id in list(taken):
+        form = "expected a name like SsssCcccPpppRrrrAaaa, as others have"
+        wrong = wrong_label(named[id], int(taken[id]["label"])) if id in named else form
+        if wrong is not None:
+            unusable.append((f"{file}: {id}", wrong))
+            del taken[id]
+            named.pop(id, None)
+    return unusable
+
+
+def _numbers(annotations: Iterable[dict[str, Any]]) -> tuple[str, ...]:
+    """Numbers as class names."""
+    return tuple(str(number) for number in range(max((int(one["label"]) for one in annotations), default=-1) + 1))
+
+
+def _clip(file: Path, id: str, annotation: dict[str, Any], name: NtuName | None, split: Split) -> SourceClip:
+    """One clip, whose numbers are here already."""
+    subject, camera, setup = (name.subject, name.camera, name.setup) if name else (UNKNOWN,) * 3
+    recording = partial(
+        _read, annotation["keypoint"], id, int(annotation["label"]), subject, camera, setup, split.sides.get(id, {})
+    )
+    return SourceClip(id, f"{file}: {id}", recording)
+
+
+def _read(
+    keypoint: NDArray[Any], id: str, label: int, subject: int, camera: int, setup: int, sides: dict[str, int]
+) -> Recording:
+    """The recording, frames first."""
+    frames = np.ascontiguousarray(metres(id, keypoint.transpose(1, 0, 2, 3)))
+    return Recording(id, frames, label, subject, camera, setup, sides)

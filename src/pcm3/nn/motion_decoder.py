@@ -1,0 +1,32 @@
+"""The decoder of motion prediction: one GRU that says how each joint moves on (Martinez et al. 2017)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class MotionDecoder(nn.Module):
+    """An encoder's feature (B, D) and the last pose seen (B, P) → the poses that follow.
+
+    Residual: what it puts out is a velocity, added to the pose that it was fed. It is fed its own poses, in training
+    too. It starts as the zero-velocity baseline: the velocity's weights are zero.
+    """
+
+    def __init__(self, width: int, pose: int, hidden: int) -> None:
+        super().__init__()
+        self.start = nn.Linear(width, hidden)
+        self.gru = nn.GRUCell(pose, hidden)
+        self.velocity = nn.Linear(hidden, pose)
+        nn.init.zeros_(self.velocity.weight)
+        nn.init.zeros_(self.velocity.bias)
+
+    def forward(self, feature: Tensor, pose: Tensor, frames: int) -> Tensor:
+        """The `frames` poses after `pose`, (B, frames, P), in its unit."""
+        hidden = torch.tanh(self.start(feature))
+        poses = []
+        for _ in range(frames):
+            hidden = self.gru(pose, hidden)
+            pose = pose + self.velocity(hidden)
+            poses.append(pose)
+        return torch.stack(poses, dim=1)

@@ -1,0 +1,53 @@
+"""A picture of occluded clips: what is left for the encoder to see, beside what there was."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from pcm3.augment.crop import centre_crops, crop_resize
+from pcm3.data.store import ClipStore
+from pcm3.report.movie import in_palette, save_png
+from pcm3.report.scene import Scene, make_scene
+from pcm3.report.sheet import strips
+from pcm3.task_settings import OcclusionSettings
+from pcm3.tasks.features import TEST_CROP
+from pcm3.tasks.occlusion import KINDS, NAMES, hidden_in
+
+SIZE = 64
+"""Frames that clips are resampled to, as for an encoder."""
+
+
+def occluded_picture(
+    store: ClipStore, clips: Sequence[int], picture: Path, settings: OcclusionSettings | None = None, moments: int = 10
+) -> None:
+    """A contact sheet of test crops: each clip clean, without some body parts, and without a block of frames.
+
+    Args:
+        store: of the clips.
+        clips: their numbers.
+        picture: the .png to be written; one that is there is replaced.
+        settings: how much is hidden.
+        moments: of each clip.
+    """
+    scenes = [scene for clip in clips for scene in _scenes(store, clip, settings or OcclusionSettings())]
+    save_png(in_palette(strips(scenes, moments=moments)), picture)
+
+
+def _scenes(store: ClipStore, clip: int, settings: OcclusionSettings) -> list[Scene]:
+    """The three scenes of one clip: of the clean one, with joints that are not drawn where they are hidden."""
+    frames = torch.from_numpy(store.clip(clip))
+    start, length = centre_crops(torch.tensor([len(frames)]), TEST_CROP)
+    crop = crop_resize(frames, start, length, SIZE)[0].numpy()
+    fps = SIZE * store.fps / float(length)
+    title, normalised = str(store.ids[clip]), store.normalised
+    clean = make_scene(crop, store.layout, fps=fps, normalised=normalised, title=title)
+    scenes = []
+    for kind in KINDS:
+        hidden = hidden_in([title], store.layout, kind, SIZE, settings)[0]
+        labels = (NAMES[kind],) * SIZE
+        scenes.append(replace(clean, present=clean.present & ~hidden[:, None], labels=labels))
+    return scenes

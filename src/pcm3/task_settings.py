@@ -1,0 +1,227 @@
+"""Settings of the downstream tasks, and what each task is called. No torch here: the command line reads it first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
+
+from pcm3.errors import ConfigError
+
+TASK_WORDS = {
+    "linear": "a linear head on frozen features, training crops encoded anew each epoch",
+    "linear-cached": "the same on features of the centre crop, taken once: seconds instead of minutes",
+    "semi": "the whole network trained with a few per cent of the labels",
+    "finetune": "the whole network trained with all labels; with a run from another store, transfer",
+    "retrieval": "each test clip takes the label of its nearest training clip (1-NN, cosine)",
+    "occlusion": "linear, with body parts or a block of frames hidden",
+    "occlusion-cached": "the same on features taken once",
+    "detection": "which actions untrimmed recordings hold, and when; the whole network trained",
+    "detection-frozen": "the same, a linear head on frozen features",
+    "prediction": "the next 400 ms of motion; the encoder trained with the decoder",
+    "prediction-frozen": "the same from a frozen encoder",
+}
+"""Task → what it is."""
+
+
+@dataclass(frozen=True)
+class LinearSettings:
+    """The head of linear evaluation and its training; the defaults are the protocol's."""
+
+    epochs: int = 100
+    """Epochs of the head."""
+    lr: float = 0.1
+    """Learning rate of SGD (momentum 0.9, no weight decay)."""
+    batch: int = 1024
+    """Clips a step."""
+    drop_epochs: list[int] = field(default_factory=lambda: [20, 50, 80])
+    """Epochs after which the rate is divided by ten."""
+
+    def check(self) -> None:
+        """Raises ConfigError for a value that no training has."""
+        rules = [(getattr(self, name) >= 1, name, "at least 1") for name in ("epochs", "batch")]
+        _require("head", self, [*rules, (self.lr > 0, "lr", "more than 0")])
+
+
+@dataclass(frozen=True)
+class DetectionSettings:
+    """How actions are found in untrimmed recordings; the defaults are the protocol's, made for 30 frames a second."""
+
+    epochs: int = 60
+    """Epochs of training."""
+    lr: float = 0.01
+    """Learning rate of SGD (Nesterov momentum 0.9, no weight decay)."""
+    batch: int = 64
+    """Windows a step."""
+    drop_epochs: list[int] = field(default_factory=lambda: [50])
+    """Epochs after which the rate is divided by ten."""
+    windows: int = 16
+    """Windows that an epoch draws from each recording."""
+    frames: int = 16
+    """Frames of a window."""
+    strides: tuple[int, int] = (3, 5)
+    """Least and greatest step from one frame of a training window to the next, drawn for each window."""
+    test_stride: int = 4
+    """The same step of test windows."""
+    feature: Literal["clip", "centre"] = "clip"
+    """What of a window the classifier sees: its clip feature, or the feature of its centre frame, which in a causal
+    encoder knows only the first half of the window."""
+    smoothing: int = 10
+    """A frame's scores become the mean over so many frames before it and as many from it on; 0: they stay."""
+    activity: float = 0.4
+    """Least share of the scores that is not background's in the frames of an action."""
+    overlap: float = 0.5
+    """Least overlap of a prediction with the action that it finds."""
+    test_every: int = 20
+    """Epochs from one look at the test recordings to the next, from which the best is told."""
+
+    def check(self) -> None:
+        """Raises ConfigError for a value that makes no sense, naming the setting and what it may be."""
+        low, high = self.strides
+        counts = ("epochs", "batch", "windows", "frames", "test_stride", "test_every")
+        rules = [(getattr(self, name) >= 1, name, "at least 1") for name in counts]
+        rules += [
+            (self.lr > 0, "lr", "more than 0"),
+            (all(drop >= 1 for drop in self.drop_epochs), "drop_epochs", "epochs, 1 or more"),
+            (1 <= low <= high, "strides", "two steps, 1 <= least <= greatest"),
+            (self.feature in ("clip", "centre"), "feature", "clip or centre"),
+            (self.smoothing >= 0, "smoothing", "not negative"),
+            (0 < self.activity <= 1, "activity", "more than 0 and at most 1"),
+            (0 < self.overlap <= 1, "overlap", "more than 0 and at most 1"),
+        ]
+        _require("detection", self, rules)
+
+
+@dataclass(frozen=True)
+class PredictionSettings:
+    """How motion prediction trains; the frames are those of the protocol `short-term`, the rest is ours."""
+
+    seed_frames: int = 50
+    """Frames, at 25 a second, that are seen."""
+    predicted_frames: int = 10
+    """Frames, at 25 a second, that are predicted."""
+    hidden: int = 256
+    """Width of the decoder's GRU."""
+    steps: int = 1000
+    """Optimiser steps."""
+    batch: int = 32
+    """Windows a step."""
+    lr: float = 1e-3
+    """Learning rate of Adam; it falls to 0 over the steps along half a cosine."""
+    gradient_norm: float = 5.0
+    """Gradients longer than this are cut to it."""
+    test_every: int = 250
+    """Steps from one look at the test clips to the next, from which the best is told."""
+
+    def check(self) -> None:
+        """Raises ConfigError for a value that makes no sense, naming the setting and what it may be."""
+        counts = dict.fromkeys(("predicted_frames", "hidden", "steps", "batch", "test_every"), 1) | {"seed_frames": 2}
+        rules = [(getattr(self, name) >= least, name, f"at least {least}") for name, least in counts.items()]
+        rules += [(getattr(self, name) > 0, name, "more than 0") for name in ("lr", "gradient_norm")]
+        _require("prediction", self, rules)
+
+
+@dataclass(frozen=True)
+class FinetuneSettings:
+    """Training of the whole network with a linear classifier; the defaults are the protocol's."""
+
+    epochs: int = 80
+    """Times that every labelled clip is seen."""
+    lr: float = 0.01
+    """Learning rate of SGD (momentum 0.9, no weight decay), of encoder and classifier alike."""
+    batch: int = 64
+    """Clips a step; the last of an epoch may have fewer."""
+    drop_epochs: list[int] = field(default_factory=lambda: [50, 70])
+    """Epochs after which the rate is divided by ten."""
+    test_every: int = 5
+    """Epochs from one look at the test clips to the next, from which the best is told."""
+
+    def check(self) -> None:
+        """Raises ConfigError for a value that no training has."""
+        rules = [(getattr(self, name) >= 1, name, "at least 1") for name in ("epochs", "batch", "test_every")]
+        rules += [
+            (self.lr > 0, "lr", "more than 0"),
+            (all(drop >= 1 for drop in self.drop_epochs), "drop_epochs", "epochs, 1 or more"),
+        ]
+        _require("finetune", self, rules)
+
+
+@dataclass(frozen=True)
+class SubsetSettings:
+    """Which training clips a semi-supervised run has labels of."""
+
+    shares: list[float] = field(default_factory=lambda: [0.01, 0.05, 0.1, 0.2])
+    """Shares of the training clips, each a run of its own."""
+    kinds: list[Literal["global", "stratified"]] = field(default_factory=lambda: ["global", "stratified"])
+    """A random share of all training clips (released CMD), that share of each class (HiCLR), or both."""
+
+    def check(self) -> None:
+        """Raises ConfigError for a share that is none, naming the setting and what it may be."""
+        rules = [
+            (
+                bool(self.shares) and all(0 < share <= 1 for share in self.shares),
+                "shares",
+                "shares of the training clips, each more than 0 and at most 1",
+            ),
+            (
+                bool(self.kinds) and set(self.kinds) <= {"global", "stratified"},
+                "kinds",
+                "global, stratified or both",
+            ),
+        ]
+        _require("subset", self, rules)
+
+
+@dataclass(frozen=True)
+class OcclusionSettings:
+    """How much of an occluded clip is not seen."""
+
+    share: tuple[float, float] = (0.3, 0.7)
+    """Least and greatest share of the body parts, or of the frames, that are hidden; drawn for each clip."""
+
+    def check(self) -> None:
+        """Raises ConfigError for a range that is none."""
+        low, high = self.share
+        _require("occlusion", self, [(0 <= low <= high <= 1, "share", "two shares, 0 <= least <= greatest <= 1")])
+
+
+@dataclass(frozen=True)
+class RetrievalSettings:
+    """How neighbours are looked for and what is told of them."""
+
+    precision_at: list[int] = field(default_factory=lambda: [5, 10])
+    """Told for each k: which share of the k nearest has the query's label."""
+    how: Literal["exact", "ann"] = "exact"
+    """Compare with every clip, or look up an approximate index (faiss, the extra ``ann``), for millions of clips."""
+
+    def check(self) -> None:
+        """Raises ConfigError for a value that makes no sense."""
+        rules = [
+            (all(k >= 1 for k in self.precision_at), "precision_at", "numbers of neighbours, 1 or more"),
+            (self.how in ("exact", "ann"), "how", "exact or ann"),
+        ]
+        _require("retrieval", self, rules)
+
+
+@dataclass(frozen=True)
+class TaskSettings:
+    """The settings of all tasks."""
+
+    head: LinearSettings = field(default_factory=LinearSettings)
+    finetune: FinetuneSettings = field(default_factory=FinetuneSettings)
+    subset: SubsetSettings = field(default_factory=SubsetSettings)
+    occlusion: OcclusionSettings = field(default_factory=OcclusionSettings)
+    retrieval: RetrievalSettings = field(default_factory=RetrievalSettings)
+    detection: DetectionSettings = field(default_factory=DetectionSettings)
+    prediction: PredictionSettings = field(default_factory=PredictionSettings)
+
+    def check(self) -> None:
+        """Raises ConfigError for a value that makes no sense, naming the setting and what it may be."""
+        for group in fields(self):
+            getattr(self, group.name).check()
+
+
+def _require(group: str, settings: Any, rules: list[tuple[bool, str, str]]) -> None:
+    """Raises ConfigError for the first of (is it fine, setting, what is expected) that is not fine."""
+    for fine, name, expected in rules:
+        if not fine:
+            raise ConfigError(f"setting {group}.{name}: expected {expected}, got {getattr(settings, name)}")

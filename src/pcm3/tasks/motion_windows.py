@@ -1,0 +1,188 @@
+"""Windows of motion prediction: stretches of clips at 25 frames a second, a seed and what follows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pcm3.data.store import ClipStore
+from pcm3.device import frames_on
+from pcm3.errors import DataError
+from pcm3.geometry import StreamName, present_joints, stream
+
+RATE = 25.0
+"""Frames a second that clips are resampled to."""
+CHUNK = 65536
+"""Frames looked at in one go, to see which joints are there."""
+ROUNDING = 1e-9
+"""Frames by which a moment may miss a recorded frame and still be taken for it."""
+
+
+@dataclass(frozen=True)
+class MotionWindows:
+    """B windows of S seed frames and the P frames that follow."""
+
+    seed: Tensor
+    """(B, S, M, V, C) what an encoder sees: the store's coordinates, as its stream."""
+    past: Tensor
+    """(B, S, J, C) poses of body 0 about its root, metres."""
+    future: Tensor
+    """(B, P, J, C) the poses to be predicted."""
+
+
+@dataclass(frozen=True)
+class MotionBank:
+    """A store's windows on a device, ready to be gathered.
+
+    A window is a stretch of S + P frames of its clip at 25 fps in which body 0 has every joint that it has in most
+    frames of the store. Other bodies are seen by the encoder and not predicted. Clips without such a stretch, the
+    shorter ones above all, have no window.
+    """
+
+    store: ClipStore
+    stream: StreamName
+    seed_frames: int
+    """S."""
+    predicted_frames: int
+    """P."""
+    joints: tuple[int, ...]
+    """The J joints that are predicted: those that body 0 mostly has, but for the root, whose error about itself
+    is 0."""
+    frames: Tensor
+    """(F, M, V, C)."""
+    start: Tensor
+    """(N,) int64, first frame of each clip."""
+    length: Tensor
+    """(N,) int64, frames of each clip, at the store's rate."""
+    clip: Tensor
+    """(W,) int64, the clip of each window, ascending."""
+    offset: Tensor
+    """(W,) int64, the frame of its clip, at 25 fps, with which each window begins; ascending in each clip."""
+    first: Tensor
+    """(N,) int64, the first of each clip's windows."""
+    count: Tensor
+    """(N,) int64, the number of windows of each clip."""
+
+    @classmethod
+    def of(
+        cls, store: ClipStore, stream: StreamName, seed_frames: int, predicted_frames: int, device: torch.device
+    ) -> MotionBank:
+        """All windows of all clips.
+
+        Raises:
+            DataError: body 0 has no root, or nothing but a root.
+        """
+        present = _present(store)
+        used: NDArray[np.bool_] = 2 * present.sum(axis=0) > present.any(axis=1).sum()
+        joints = tuple(int(joint) for joint in np.flatnonzero(used) if joint != store.layout.root)
+        if not used[store.layout.root] or not joints:
+            raise DataError(
+                f"{store.path}: expected body 0 to have a root ({store.layout.joints[store.layout.root]}) and other "
+                "joints about it in most frames where it is, and it has not"
+            )
+        clip, offset = _windows(store, np.asarray(present[:, used].all(axis=1)), seed_frames + predicted_frames)
+        count = np.bincount(clip, minlength=len(store))
+        columns = (store.start, store.length, clip, offset, np.cumsum(count) - count, count)
+        on_device = [torch.from_numpy(column.astype(np.int64)).to(device) for column in columns]
+        return cls(store, stream, seed_frames, predicted_frames, joints, frames_on(store.frames, device), *on_device)
+
+    def with_windows(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Those of the clips that have a window, in their order.
+
+        Raises:
+            DataError: none has.
+        """
+        there: NDArray[np.int64] = numbers[self.count.cpu().numpy()[numbers] > 0]
+        if len(there) == 0:
+            size = self.seed_frames + self.predicted_frames
+            raise DataError(
+                f"{self.store.path}: expected clips with {size} frames at {RATE:g} fps ({size / RATE:g} s) in which "
+                f"body 0 is whole, found none among {len(numbers)}: motion prediction needs longer clips"
+            )
+        return there
+
+    def centre(self, numbers: Tensor) -> Tensor:
+        """The middle one of the windows of each clip (B,): the one that every test sees."""
+        return self.first[numbers] + (self.count[numbers] - 1) // 2
+
+    def random(self, numbers: Tensor, generator: torch.Generator) -> Tensor:
+        """One of the windows of each clip, all as likely; shaped as the numbers."""
+        place = torch.rand(numbers.shape, generator=generator, device=numbers.device, dtype=torch.float64)
+        return self.first[numbers] + (place * self.count[numbers]).long()
+
+    def take(self, windows: Tensor) -> MotionWindows:
+        """What is in these windows (B,)."""
+        clip, size = self.clip[windows], self.seed_frames + self.predicted_frames
+        clips = resample(self.frames, self.start[clip], self.length[clip], self.offset[windows], size, self.store.fps)
+        body, root = clips[:, :, 0], self.store.layout.root
+        poses = body[:, :, list(self.joints)] - body[:, :, root : root + 1]
+        seed = stream(clips[:, : self.seed_frames], self.stream, self.store.layout)
+        return MotionWindows(seed, poses[:, : self.seed_frames], poses[:, self.seed_frames :])
+
+    def bodies(self, poses: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+        """Poses (..., J, C) as bodies (..., V, C): the root at 0, and NaN for joints that are never there."""
+        layout = self.store.layout
+        bodies = np.full((*poses.shape[:-2], len(layout.joints), poses.shape[-1]), np.nan, poses.dtype)
+        bodies[..., list(self.joints), :] = poses
+        bodies[..., layout.root, :] = 0
+        return bodies
+
+
+def resample(frames: Tensor, start: Tensor, length: Tensor, offset: Tensor, size: int, fps: float) -> Tensor:
+    """Stretches of clips at `RATE`, linear in time between the recorded frames.
+
+    Frame k of a clip at 25 fps is its moment k / 25 s, that is k · fps / 25 in recorded frames; at a store of 25 fps
+    frames come out as they are, to the bit.
+
+    Args:
+        frames: (F, M, V, C) frames of all clips, on any device, any float type.
+        start: (B,) first frame of each clip, as a row of `frames`.
+        length: (B,) recorded frames of each clip.
+        offset: (B,) frame at 25 fps with which the stretch begins.
+        size: frames at 25 fps to take.
+        fps: of the store.
+
+    Returns:
+        (B, size, M, V, C) float32 on the device of `start`.
+    """
+    moment = offset.unsqueeze(1) + torch.arange(size, device=start.device)
+    # Multiplied first: whole numbers then give whole frames, where there are any.
+    position = moment.double() * fps / RATE
+    last = (length - 1).unsqueeze(1)
+    before = torch.minimum(position.long(), last)
+    after = torch.minimum(before + 1, last)
+    weight = (position - before).float()[:, :, None, None, None]
+    rows = torch.stack([before, after]) + start.unsqueeze(1)
+    taken = frames[rows.to(frames.device)].to(start.device, torch.float32)
+    return torch.lerp(taken[0], taken[1], weight)
+
+
+def _present(store: ClipStore) -> NDArray[np.bool_]:
+    """(F, V) True where body 0 has the joint."""
+    present = np.empty((len(store.frames), store.frames.shape[2]), np.bool_)
+    for begin in range(0, len(present), CHUNK):
+        here = slice(begin, begin + CHUNK)
+        present[here] = present_joints(store.frames[here, :1])[:, 0]
+    if store.normalised:  # the joint at the origin looks as if it were absent
+        present[:, store.layout.centre] = present.any(axis=1)
+    return present
+
+
+def _windows(store: ClipStore, whole: NDArray[np.bool_], size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Clip and offset (W,) of all stretches of `size` frames at 25 fps that touch only rows that are whole (F,)."""
+    start, length = store.start.astype(np.int64), store.length.astype(np.int64)
+    at_rate = np.floor((length - 1) * RATE / store.fps + ROUNDING).astype(np.int64) + 1
+    possible = np.maximum(at_rate - size + 1, 0)
+    clip = np.repeat(np.arange(len(store)), possible)
+    offset = np.arange(len(clip)) - np.repeat(np.cumsum(possible) - possible, possible)
+    begin = start[clip] + np.floor(offset * store.fps / RATE).astype(np.int64)
+    reach = np.ceil((offset + size - 1) * store.fps / RATE - ROUNDING).astype(np.int64)
+    end = start[clip] + np.minimum(reach, length[clip] - 1) + 1
+    broken = np.concatenate([[0], np.cumsum(~whole)])  # rows before each row that are not whole
+    fine = broken[begin] == broken[end]
+    return clip[fine], offset[fine]

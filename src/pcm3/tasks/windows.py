@@ -1,0 +1,106 @@
+"""Untrimmed recordings on a device: what every frame is labelled with, and windows around frames for an encoder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pcm3.data.store import ClipStore
+from pcm3.device import frames_on
+from pcm3.errors import DataError
+from pcm3.geometry import StreamName, stream
+
+BACKGROUND = 0
+"""The label of a frame in which there is no action; in one of class c (0-based) it is c + 1."""
+
+
+@dataclass(frozen=True)
+class RecordingBank:
+    """A store's R untrimmed recordings, ready to be cut into windows for an encoder of one stream."""
+
+    store: ClipStore
+    """Its clips are the actions in the recordings."""
+    frames: Tensor
+    """(F, M, V, C) of all recordings."""
+    label: Tensor
+    """(F,) int64, see `frame_labels`."""
+    start: Tensor
+    """(R,) int64, the first of `frames` of each recording."""
+    length: Tensor
+    """(R,) int64."""
+    stream: StreamName
+
+    @classmethod
+    def of(cls, store: ClipStore, stream: StreamName, device: torch.device) -> RecordingBank:
+        """All recordings of the store.
+
+        Raises:
+            DataError: the store holds trimmed clips, or actions without a class.
+        """
+        recordings, label = untrimmed(store), torch.from_numpy(frame_labels(store)).to(device)
+        start = torch.from_numpy(recordings.start.astype(np.int64)).to(device)
+        length = torch.from_numpy(recordings.length.astype(np.int64)).to(device)
+        return cls(store, frames_on(store.frames, device), label, start, length, stream)
+
+    def labels(self, recording: int) -> Tensor:
+        """(T,) the label of each frame of a recording."""
+        start = int(self.start[recording])
+        return self.label[start : start + int(self.length[recording])]
+
+    def windows(self, recording: Tensor, frame: Tensor, stride: Tensor, size: int) -> Tensor:
+        """The stretches around frames, as clips of `size` frames (B, T, M, V, C) float32 of the bank's stream.
+
+        Frame number T // 2 of a window is the frame that it is around. Where the recording has not begun, or is over,
+        its first or last frame stands still. Differs: the authors' code shifts such windows inside, where the frame is
+        no more in the middle, and all frames near an end have one and the same window.
+
+        Args:
+            recording: (B,) numbers of recordings.
+            frame: (B,) numbers of frames in them.
+            stride: (B,) frames from one frame of the window to the next.
+            size: T.
+        """
+        away = torch.arange(size, device=frame.device) - size // 2
+        wanted = frame[:, None] + stride[:, None] * away
+        inside = torch.minimum(wanted.clamp(min=0), self.length[recording, None] - 1)
+        rows = self.start[recording, None] + inside
+        clips = self.frames[rows.to(self.frames.device)].to(rows.device, torch.float32)
+        return stream(clips, self.stream, self.store.layout)
+
+
+def untrimmed(store: ClipStore) -> ClipStore:
+    """The store's recordings, whose labelled actions are its clips.
+
+    Raises:
+        DataError: the store has no untrimmed recordings.
+    """
+    if store.recordings is None:
+        raise DataError(
+            f"{store.path}: expected untrimmed recordings to detect actions in, got clips of one action each; import "
+            "a data set that has them (docs/DATA.md), without --trim"
+        )
+    return store.recordings
+
+
+def frame_labels(store: ClipStore) -> NDArray[np.int64]:
+    """What every frame (F,) of an untrimmed store shows: `BACKGROUND`, or its class + 1.
+
+    Where two actions overlap, the frames belong to the one that starts later.
+
+    Raises:
+        DataError: the store has no untrimmed recordings, or an action in them has no class.
+    """
+    untrimmed(store)
+    if (store.label < 0).any():
+        raise DataError(
+            f"{store.path}: expected actions with a class to detect, got {int((store.label < 0).sum())} of "
+            f"{len(store)} without one"
+        )
+    label = np.full(len(store.frames), BACKGROUND, np.int64)
+    for clip in np.argsort(store.start, kind="stable"):
+        label[store.start[clip] : store.start[clip] + store.length[clip]] = store.label[clip] + 1
+    return label

@@ -1,0 +1,102 @@
+"""Detected actions as files that other evaluators read, and as a picture."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pcm3.errors import DataError
+from pcm3.report.timeline import class_colours, timelines
+from pcm3.tasks.average_precision import detection_figures, segments
+from pcm3.tasks.detection_files import read_segments, write_segments
+
+NAMES = {0: "0002-L", 3: "a/b é"}
+found = st.lists(
+    st.tuples(
+        st.sampled_from([0, 3]), st.integers(0, 50), st.integers(0, 900), st.integers(1, 90),
+        st.floats(0, 1, allow_subnormal=False),
+    ).map(lambda row: (*row[:3], row[2] + row[3], row[4])),
+    max_size=9,
+)  # fmt: skip
+
+
+@settings(deadline=None, max_examples=25)
+@given(found)
+def test_what_is_written_is_read_again(tmp_path_factory, rows):
+    folder = tmp_path_factory.mktemp("results")
+    write_segments(folder, segments(rows), NAMES)
+    read = read_segments(folder, NAMES)
+    columns = (read.video, read.label, read.start, read.stop, read.confidence)
+    assert sorted(zip(*(column.tolist() for column in columns), strict=True)) == sorted(rows)
+
+
+def test_the_files_are_those_of_the_official_script(tmp_path):
+    rows = [(0, 4, 30, 45, 0.25), (0, 50, 3, 17, 0.5), (7, 0, 0, 9, 1.0)]
+    write_segments(tmp_path / "new", segments(rows), {0: "0002-L", 1: "0003-M"})
+    assert (tmp_path / "new" / "0002-L.txt").read_text() == "51,3,17,0.5\n5,30,45,0.25\n"
+    assert (tmp_path / "new" / "0003-M.txt").read_text() == "", "a video in which nothing was found has a file, too"
+    assert len(list((tmp_path / "new").iterdir())) == 2
+
+
+@pytest.mark.parametrize("text", ["5,30,45,2\n", "5 30 45 2", "5, 30, 45, 2\r\n\r\n", " 5.0\t30.0 45.0,2,\n"])
+def test_commas_or_spaces_separate(tmp_path, text):
+    (tmp_path / "v.txt").write_bytes(text.encode())
+    read = read_segments(tmp_path, {6: "v", 7: "not there"})
+    assert (read.video.tolist(), read.label.tolist(), read.start.tolist(), read.stop.tolist()) == ([6], [4], [30], [45])
+    assert read.confidence.tolist() == [2.0]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "0,1,2,0.5",
+        "1,2,2,0.5",
+        "1,-1,2,0.5",
+        "1,2,3",
+        "1,2,3,4,5",
+        "1,2,3,nan",
+        "a,b,c,d",
+        "inf,2,3,1",
+        "1;2;3;4",
+        "\x00",
+    ],
+)
+def test_a_damaged_line_is_named(tmp_path, line):
+    (tmp_path / "v.txt").write_text(f"1,2,3,0.5\n{line}\n")
+    with pytest.raises(DataError, match=r"v.txt: line 2: expected label,start,end,confidence with a label from 1"):
+        read_segments(tmp_path, {0: "v"})
+
+
+def test_files_that_are_not_there_or_no_text_are_refused(tmp_path):
+    with pytest.raises(DataError, match=r"expected a file for each video \(v.txt, w.txt, …\), found none"):
+        read_segments(tmp_path, {0: "v", 1: "w"})
+    (tmp_path / "v.txt").write_bytes(b"\xff\xfe1")
+    with pytest.raises(DataError, match="cannot be read as text"):
+        read_segments(tmp_path, {0: "v"})
+
+
+def test_the_truth_read_back_is_found_entirely(tmp_path):
+    true = segments([(0, 1, 5, 35, 1.0), (0, 2, 60, 90, 1.0), (3, 0, 0, 8, 1.0), (3, 1, 8, 9, 1.0)])
+    write_segments(tmp_path, true, NAMES)
+    figures = detection_figures(read_segments(tmp_path, NAMES), true, 0.5, 3)
+    assert figures == pytest.approx(dict.fromkeys(figures, 100.0))
+
+
+# The picture
+
+
+def test_a_timeline_is_drawn_of_many_classes_and_of_nothing(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = [(video, int(rng.integers(51)), 50 * n, 50 * n + 40, 0.5) for video in (0, 1) for n in range(40)]
+    classes, seconds = [f"class {n}" for n in range(51)], {0: 70.0, 1: 70.0}
+    timelines(segments(rows[::3]), segments(rows), {1: "b", 0: "a"}, classes, seconds, 30.0, tmp_path / "new" / "t.png")
+    timelines(segments([]), segments([]), {0: "a"}, classes, seconds, 30.0, tmp_path / "empty.png")
+    assert (tmp_path / "new" / "t.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "empty.png").stat().st_size > 1000
+
+
+def test_classes_have_unlike_colours():
+    colours = class_colours(60)
+    apart = np.abs(colours[:, None] - colours).max(axis=-1)
+    assert apart[~np.eye(60, dtype=bool)].min() > 0.02
+    assert np.abs(np.diff(colours, axis=0)).max(axis=1).min() > 0.3
