@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -48,6 +49,8 @@ class ImportSpeed:
     to_fromstring: float
     """Bytes a second over those of ``numpy.fromstring`` in the same turn, median over the turns."""
     turns: int
+    largest_mib: int
+    """Largest resident size of any process of the benchmark so far, pages of mapped files counted; 0: not told here."""
 
 
 def benchmark_import(
@@ -76,9 +79,11 @@ def benchmark_import(
         for count in workers:
             ways[IMPORT, count] = lambda count=count: _import_seconds(folder, count)  # type: ignore[misc]
         seconds: dict[tuple[str, int], list[float]] = {way: [] for way in ways}
+        largest: dict[tuple[str, int], int] = {}
         for _ in range(turns):
             for way, measure in ways.items():
                 seconds[way].append(measure())
+                largest[way] = _largest_mib()
                 tick()
         size = sum(file.stat().st_size for file in different) / 1e6
     sizes = {way: size * (copies if way[0] == IMPORT else 1) for way in ways}
@@ -95,6 +100,7 @@ def benchmark_import(
             to_line_by_line=_ratio(rate, rates[LINE_BY_LINE, 1]),
             to_fromstring=_ratio(rate, rates[FROMSTRING, 1]),
             turns=turns,
+            largest_mib=largest[what, count],
         )
         for (what, count), rate in rates.items()
     ]
@@ -135,6 +141,17 @@ def _import_seconds(folder: Path, workers: int) -> float:
     report = import_recordings("ntu60", folder / "raw", store, workers=workers, progress=False)
     shutil.rmtree(store)
     return report.seconds
+
+
+def _largest_mib() -> int:
+    """The largest resident size that this process, or one that it has waited for, has ever had."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return max(resource.getrusage(one).ru_maxrss for one in who) // unit
 
 
 def _ratio(rates: Sequence[float], others: Sequence[float]) -> float:
