@@ -86,7 +86,7 @@ class Task:
     sides: Callable[[ClipStore, str], tuple[Numbers, Numbers]]
     """What trains and what tests under a protocol of the store."""
     shown: tuple[str, ...] = ()
-    """Figures in the table for people; empty: all."""
+    """Figures in the table for people; empty: all but those of the best epoch."""
     raw_frames: Callable[[TaskSettings, EncoderSpec], int] | None = lambda _, spec: spec.frames
     """T of the raw coordinates that stand beside; None: they make no sense here."""
     seeded: bool = True
@@ -193,15 +193,17 @@ def _constant_velocity(setup: Setup) -> Verdict:
     return _predicted(constant_velocity(setup.motions, setup.test), setup)
 
 
+RECOGNISED = ("top1", "best_top1")
 OCCLUDED = ("top1_spatial", "top1_temporal", "top1_clean", "delta")
 DETECTED = ("map_a_voc", "map_v_official", "map_a_official", "f1_official", "frame_accuracy", "best_map_a_voc")
+PREDICTED = ("mpjpe_mm", *(f"mpjpe_{horizon}ms_mm" for horizon in (80, 160, 320, 400)), "best_mpjpe_mm")
 VELOCITIES = {"zero velocity": _zero_velocity, "constant velocity": _constant_velocity}
 
 TASKS: dict[str, Task] = {
-    "linear": Task(partial(_linear, cached=False), labelled_split),
-    "linear-cached": Task(partial(_linear, cached=True), labelled_split),
+    "linear": Task(partial(_linear, cached=False), labelled_split, RECOGNISED),
+    "linear-cached": Task(partial(_linear, cached=True), labelled_split, RECOGNISED),
     "semi": Task(_semi, labelled_split),
-    "finetune": Task(_finetune, labelled_split),
+    "finetune": Task(_finetune, labelled_split, RECOGNISED),
     "retrieval": Task(_retrieval, labelled_split, seeded=False),
     "occlusion": Task(partial(_occlusion, cached=False), labelled_split, OCCLUDED),
     "occlusion-cached": Task(partial(_occlusion, cached=True), labelled_split, OCCLUDED),
@@ -212,11 +214,11 @@ TASKS: dict[str, Task] = {
         partial(_detection, frozen=True), recording_split, DETECTED, lambda settings, _: settings.detection.frames
     ),
     "prediction": Task(
-        partial(_prediction, frozen=False), split, (), lambda settings, _: settings.prediction.seed_frames,
+        partial(_prediction, frozen=False), split, PREDICTED, lambda settings, _: settings.prediction.seed_frames,
         beside=VELOCITIES,
     ),
     "prediction-frozen": Task(
-        partial(_prediction, frozen=True), split, (), lambda settings, _: settings.prediction.seed_frames,
+        partial(_prediction, frozen=True), split, PREDICTED, lambda settings, _: settings.prediction.seed_frames,
         beside=VELOCITIES,
     ),
 }  # fmt: skip

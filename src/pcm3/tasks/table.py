@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +19,7 @@ COLUMNS = {
     "map_a_voc": "mAP_a VOC %",
     "map_a_official": "mAP_a official %",
     "map_v_official": "mAP_v official %",
-    "f1": "F1 %",
+    "f1_official": "F1 %",
     "frame_accuracy": "frames right %",
     "best_map_a_voc": "best epoch on test %",
     "mpjpe_mm": "MPJPE mm",
@@ -62,4 +63,12 @@ class Row:
 
 def header(names: Sequence[str]) -> list[str]:
     """The heads of a table of these figures."""
-    return ["", *(COLUMNS.get(name, name.replace("_", " ")) for name in names)]
+    return ["", *map(_head, names)]
+
+
+def _head(name: str) -> str:
+    """`COLUMNS`, and the figures that have a number in their name."""
+    subset = re.fullmatch(r"top1_([\d.]+)pc_(\w+)", name)
+    if subset:
+        return f"{subset[1]} % {subset[2]}"
+    return COLUMNS.get(name, re.sub(r"^precision_(\d+)$", r"precision at \1 %", name).replace("_", " "))

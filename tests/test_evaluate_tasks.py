@@ -1,0 +1,128 @@
+"""Every task behind `pcm3 evaluate`: one table, the baselines beside it, files and pictures."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from pcm3.data.recording import Interval, Recording
+from pcm3.errors import DataError
+from pcm3.task_settings import (
+    TASK_WORDS,
+    DetectionSettings,
+    FinetuneSettings,
+    LinearSettings,
+    PredictionSettings,
+    SubsetSettings,
+    TaskSettings,
+)
+from pcm3.tasks.evaluate import PRETRAINED, RAW, UNTRAINED, evaluate, work
+from pcm3.tasks.judges import TASKS
+
+QUICK = TaskSettings(
+    head=LinearSettings(epochs=2),
+    finetune=FinetuneSettings(epochs=2, drop_epochs=[1]),
+    subset=SubsetSettings(shares=[0.2, 0.5], kinds=["stratified"]),
+    detection=DetectionSettings(epochs=2, windows=4, test_every=2, frames=8),
+    prediction=PredictionSettings(seed_frames=12, predicted_frames=10, hidden=8, steps=4, test_every=2),
+)
+WORDS = [
+    "--head.epochs", 2, "--finetune.epochs", 2, "--finetune.drop_epochs", "[1]", "--subset.shares", "[0.5]",
+    "--detection.epochs", 2, "--detection.windows", 2, "--detection.test_every", 2, "--prediction.seed_frames", 12,
+    "--prediction.steps", 2, "--prediction.hidden", 8, "--seeds", 1,
+]  # fmt: skip
+
+
+@pytest.fixture
+def untrimmed(recordings, write_tiny, tmp_path):
+    """The tiny clips, six behind each other in a recording, with the classes of the first five told."""
+    made = []
+    for subject in (1, 2, 3, 4):
+        mine = [clip for clip in recordings if clip.subject == subject]
+        stops = np.cumsum([len(clip.frames) for clip in mine])
+        marked = [
+            Interval(int(stop) - len(clip.frames), int(stop), clip.label)
+            for clip, stop in zip(mine[:5], stops, strict=False)
+        ]
+        frames = np.concatenate([clip.frames for clip in mine])
+        made.append(Recording(f"r{subject}", frames, subject=subject, intervals=tuple(marked)))
+    protocols = {"xsub": {"by": "subject", "train": [1, 2, 4]}}
+    return write_tiny(tmp_path / "untrimmed", made, protocols=protocols)
+
+
+def test_the_words_and_the_judges_are_of_the_same_tasks():
+    assert list(TASKS) == list(TASK_WORDS)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_task_stands_beside_its_baselines(finished_path, untrimmed, task):
+    told = []
+    found = evaluate(task, [finished_path], untrimmed, "xsub", QUICK, seeds=2, device="cpu", tick=told.append)
+    names = [PRETRAINED, UNTRAINED, RAW, *TASKS[task].beside]
+    assert [row.name for row in found.rows] == names
+    heads = 2 if TASKS[task].seeded else 1
+    assert [len(row.values) for row in found.rows] == [heads, 2, heads, *(1 for _ in TASKS[task].beside)]
+    assert len(told) == work(task, 1, 2)
+    assert all(np.isfinite(value) for row in found.rows for values in row.figures.values() for value in values)
+    assert len(found.header) == len(found.table()[0]) == 1 + len(found.shown)
+    assert set(found.shown) <= set(found.rows[0].figures)
+    told = json.loads(json.dumps(found.to_dict()))
+    first = next(iter(found.rows[0].figures))
+    assert told[first] == pytest.approx(np.mean(told["rows"][0]["values"]))
+    again = evaluate(task, [finished_path], untrimmed, "xsub", QUICK, seeds=2, device="cpu")
+    assert again.to_dict() == found.to_dict()
+
+
+def test_detection_is_judged_on_recordings_and_the_rest_on_clips(finished_path, untrimmed):
+    sizes = {}
+    for task in ("detection-frozen", "linear-cached"):
+        found = evaluate(task, [finished_path], untrimmed, "xsub", QUICK, seeds=1, device="cpu")
+        sizes[found.what] = (found.train_clips, found.test_clips)
+    assert sizes == {"recordings": (3, 1), "clips": (15, 5)}
+
+
+def test_a_trimmed_store_serves_no_detection(finished_path, store):
+    with pytest.raises(DataError, match="untrimmed"):
+        evaluate("detection", [finished_path], store, "xsub", QUICK, seeds=1, device="cpu")
+
+
+def test_semi_supervised_figures_are_told_for_every_share_and_kind(finished_path, store):
+    both = replace(QUICK, subset=SubsetSettings(shares=[0.2, 0.5]))
+    found = evaluate("semi", [finished_path], store, "xsub", both, seeds=1, device="cpu")
+    assert found.header == ["", "20 % global", "50 % global", "20 % stratified", "50 % stratified"]
+    assert "best_top1_20pc_global" in found.to_dict()
+
+
+def test_all_runs_what_the_store_can_serve_and_says_what_it_cannot(cli, finished_path, store_path, tmp_path):
+    words = ["--model", finished_path, "--store", store_path, "--out", tmp_path / "out", *WORDS, "--json"]
+    found = cli("evaluate", "all", *words)
+    assert found.code == 0, found.err
+    told = json.loads(found.out.splitlines()[-1])
+    assert set(told["not_served"]) == {"detection", "detection-frozen"}
+    assert set(told["tasks"]) == set(TASK_WORDS) - set(told["not_served"])
+    assert "not served: detection:" in found.out
+    for task, result in told["tasks"].items():
+        assert len(result["written"]) >= 2, task
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"linear-xsub-confusion.png", "occlusion-xsub-clips.png", "prediction-xsub-motion.png"} <= written
+
+
+def test_what_detection_found_is_written_as_text_and_as_a_picture(cli, finished_path, untrimmed, tmp_path):
+    words = ["--model", finished_path, "--store", untrimmed.path, "--out", tmp_path / "out", *WORDS]
+    found = cli("evaluate", "detection-frozen", *words)
+    assert found.code == 0, found.err
+    assert [path.name for path in (tmp_path / "out" / "detection-frozen-xsub-found").iterdir()] == ["r3.txt"]
+    assert (tmp_path / "out" / "detection-frozen-xsub-timeline.png").stat().st_size > 1000
+    assert "3 training recordings, 1 test" in found.out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--finetune.lr", 0), ("--subset.shares", "[0]"), ("--detection.strides", "[3, 1]"), ("--prediction.steps", 0)],
+    ids=str,
+)
+def test_settings_of_any_task_that_make_no_sense_are_bad_input(cli, finished_path, store_path, words):
+    found = cli("evaluate", "linear-cached", "--model", finished_path, "--store", store_path, *words)
+    assert found.code == 2
+    assert f"setting {words[0].removeprefix('--')}: expected" in found.err
