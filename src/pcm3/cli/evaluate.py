@@ -18,7 +18,8 @@ def add_arguments(parser: Any, words: list[str]) -> None:
     told = "; ".join(f"{name}: {what}" for name, what in TASK_WORDS.items())
     parser.add_argument("task", type=str, help=f"{told}; {ALL}: every one of these that the store can serve")
     parser.add_argument("--model", type=Path, nargs="+", required=True,
-                        help="run folder or checkpoint (the authors' too); several: the mean over them")  # fmt: skip
+                        help="run folder or checkpoint (the authors' too), or a folder with runs of several streams, "
+                             "which are fused; several: the mean over them")  # fmt: skip
     parser.add_argument("--store", type=Path, required=True, help="labelled clips")
     parser.add_argument("--protocol", type=str, default="auto", help="the split; 'auto' is the store's first")
     parser.add_argument("--seeds", type=int, default=3, help="heads for each encoder, and untrained encoders")
@@ -72,22 +73,26 @@ def _one(task: str, options: Any, store: Any, settings: Any) -> dict[str, Any]:
     from pcm3.report.results import write_evaluation
     from pcm3.report.tables import text_table
     from pcm3.tasks.evaluate import evaluate, work
+    from pcm3.tasks.streams import evaluate_streams, streams_of
+
+    streams = streams_of(options.model[0])
 
     def tell(model: str) -> None:
         bar.set_postfix_str(model)
         bar.update()
 
     protocol = next(iter(store.protocols), "auto") if options.protocol == "auto" else options.protocol
-    with tqdm(total=work(task, len(options.model), options.seeds), desc=task, unit="head", delay=1) as bar:
-        found = evaluate(
+    heads = work(task, len(options.model), options.seeds) * max(len(streams), 1)
+    with tqdm(total=heads, desc=task, unit="head", delay=1) as bar:
+        found = (evaluate_streams if streams else evaluate)(
             task,
             options.model,
             store,
             protocol,
-            settings,
-            options.seeds,
-            options.device,
-            tell,
+            settings=settings,
+            seeds=options.seeds,
+            device=options.device,
+            tick=tell,
             without_leaks=options.without_leaks,
         )
     first = options.model[0]

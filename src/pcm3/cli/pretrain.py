@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pcm3.cli.parse import existing_preset
 from pcm3.config import PretrainSettings, from_dict, preset_file, preset_names
+from pcm3.geometry import StreamName
+
+if TYPE_CHECKING:
+    from pcm3.data.store import ClipStore
 
 
 def add_arguments(parser: Any, words: list[str]) -> None:
@@ -17,6 +21,9 @@ def add_arguments(parser: Any, words: list[str]) -> None:
     parser.usage = "pcm3 pretrain STORE --run DIR [--preset NAME] [--config FILE] [--SETTING VALUE …]"
     parser.add_argument("store", type=Path, help="a store that pcm3 import wrote")
     parser.add_argument("--run", type=Path, required=True, help="run folder; a run that it holds is resumed")
+    parser.add_argument("--streams", type=list[StreamName], default=[],
+                        help="runs for these streams one after the other, in folders of their names below --run; "
+                             "[joint,bone,motion] for all three")  # fmt: skip
     parser.add_argument("--preset", type=str, default="small", help=", ".join(preset_names()))
     parser.add_argument("--config", action="config", help="YAML file with settings, as --print_config writes them")
     parser.add_class_arguments(PretrainSettings)
@@ -26,36 +33,51 @@ def add_arguments(parser: Any, words: list[str]) -> None:
 def settings_from(options: Any) -> PretrainSettings:
     """The settings among the options."""
     data = options.as_dict()
-    for other in ("store", "run", "preset", "config", "json", "__default_config__"):
+    for other in ("store", "run", "streams", "preset", "config", "json", "__default_config__"):
         data.pop(other, None)
     return from_dict(data)
 
 
 def run(options: Any) -> tuple[int, dict[str, Any]]:
     """Pretrains, and says where the encoder is."""
-    from dataclasses import asdict
+    from dataclasses import replace
 
     from pcm3.data.store import ClipStore
+    from pcm3.device import first_process
+
+    settings = settings_from(options)
+    settings.check()
+    store = ClipStore.open(options.store)
+    if not options.streams:
+        told = _pretrained(store, options.run, settings)
+    else:
+        chosen = {name: replace(settings, stream=name) for name in options.streams}
+        told = {name: _pretrained(store, options.run / name, one) for name, one in chosen.items()}
+    if first_process():
+        if store.recordings is not None:
+            print("note: trained on the labelled actions of untrimmed recordings: on their times, not their classes")
+        print(f"next: pcm3 evaluate linear-cached --model {options.run} --store {options.store}")
+        sys.stdout.flush()
+    return 0, told
+
+
+def _pretrained(store: ClipStore, folder: Path, settings: PretrainSettings) -> dict[str, Any]:
+    """One run, and what it came to."""
+    from dataclasses import asdict
+
     from pcm3.device import first_process
     from pcm3.pretrain import pretrain
     from pcm3.report.pictures import loss_curve
     from pcm3.run import RunFolder
 
-    settings = settings_from(options)
-    settings.check()
-    store = ClipStore.open(options.store)
-    result = pretrain(store, options.run, settings)
+    result = pretrain(store, folder, settings)
     if not first_process():
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 (for the rest of the process)
-        return 0, asdict(result)
-    folder = RunFolder(options.run)
-    loss_curve(folder.metrics, folder.loss_picture)
+        return asdict(result)
+    run = RunFolder(folder)
+    loss_curve(run.metrics, run.loss_picture)
     speed = f", {result.clips_per_s:,.0f} clips/s" if result.clips_per_s else " (nothing was left to do)"
     loss = "" if result.loss is None else f", loss {result.loss:.3f}"
-    print(f"{options.run}: {result.steps:,} steps, {result.epochs:g} epochs of {result.clips:,} clips, "
+    print(f"{folder}: {result.steps:,} steps, {result.epochs:g} epochs of {result.clips:,} clips, "
           f"{result.seconds:,.0f} s{speed}{loss}")  # fmt: skip
-    if store.recordings is not None:
-        print("note: trained on the labelled actions of untrimmed recordings: their times were used, not their classes")
-    print(f"next: pcm3 evaluate linear-cached --model {options.run} --store {options.store}")
-    sys.stdout.flush()
-    return 0, asdict(result)
+    return asdict(result)

@@ -22,6 +22,8 @@ from pcm3.tasks.judges import TASKS, Setup, Verdict, recording_split
 from pcm3.tasks.table import Row, header
 
 PRETRAINED, UNTRAINED, RAW = "pretrained", "untrained encoder", "raw coordinates"
+STREAMS_SUFFIX = "-streams"
+"""How a task's name ends where the verdicts on several streams were fused."""
 Numbers = NDArray[np.int64]
 
 
@@ -44,6 +46,8 @@ class Evaluation:
     setup: Setup
     notes: list[str]
     """What a reader of the table must know: an unfinished run, pretraining that saw test clips."""
+    columns: tuple[str, ...] = ()
+    """Figures in the table for people, where they are not those of the task."""
 
     @property
     def target(self) -> Numbers:
@@ -53,12 +57,12 @@ class Evaluation:
     @property
     def what(self) -> str:
         """What trains and what tests."""
-        return "recordings" if TASKS[self.task].sides is recording_split else "clips"
+        return "recordings" if TASKS[self.task.removesuffix(STREAMS_SUFFIX)].sides is recording_split else "clips"
 
     @property
     def shown(self) -> tuple[str, ...]:
         """The figures in the table for people."""
-        told = TASKS[self.task].shown
+        told = self.columns or TASKS[self.task.removesuffix(STREAMS_SUFFIX)].shown
         return told or tuple(name for name in self.rows[0].figures if not name.startswith("best_"))
 
     @property
@@ -129,7 +133,7 @@ def evaluate(
     for path, (encoder, _) in zip(models, loaded, strict=True):
         for seed in range(seeds if found.seeded else 1):
             verdicts.append(found.judge(encoder.to(chosen), setup, seed))
-            pretrained.add(verdicts[-1].figures)
+            pretrained.add(verdicts[-1].figures, verdicts[-1].result)
             tick(f"{path}")
     return Evaluation(
         task=task,
@@ -151,13 +155,15 @@ def _baselines(task: str, setup: Setup, seeds: int, tick: Callable[[str], object
     found, untrained = TASKS[task], Row(UNTRAINED)
     for seed in range(seeds):
         fresh: Encoder = setup.spec.build(1000 + seed)
-        untrained.add(found.judge(fresh.to(setup.device), setup, seed).figures)
+        verdict = found.judge(fresh.to(setup.device), setup, seed)
+        untrained.add(verdict.figures, verdict.result)
         tick(UNTRAINED)
     rows, raw = [untrained], found.raw(setup)
     if raw is not None:
         rows.append(Row(RAW))
         for seed in range(seeds if found.seeded else 1):
-            rows[-1].add(found.judge(raw, setup, seed).figures)
+            verdict = found.judge(raw, setup, seed)
+            rows[-1].add(verdict.figures, verdict.result)
             tick(RAW)
     for name, judge in found.beside.items():
         rows.append(Row(name))

@@ -12,6 +12,12 @@ from pcm3.report.tables import mean_and_spread, mean_of, spread_of
 COLUMNS = {
     "top1": "top-1 %",
     "best_top1": "best epoch on test %",
+    "top1_logits_664": "logits .6 .6 .4 %",
+    "top1_scores_equal": "scores %",
+    "top1_scores_664": "scores .6 .6 .4 %",
+    "top1_joint": "joint %",
+    "top1_bone": "bone %",
+    "top1_motion": "motion %",
     "top1_clean": "clean %",
     "top1_spatial": "spatial %",
     "top1_temporal": "temporal %",
@@ -38,11 +44,14 @@ class Row:
 
     name: str
     figures: dict[str, list[float]] = field(default_factory=dict)
+    results: list[Any] = field(default_factory=list, repr=False)
+    """What each seed came to, as the task gives it."""
 
-    def add(self, figures: Mapping[str, float]) -> None:
+    def add(self, figures: Mapping[str, float], result: Any = None) -> None:
         """Take in the figures of one seed."""
         for name, value in figures.items():
             self.figures.setdefault(name, []).append(value)
+        self.results.append(result)
 
     @property
     def values(self) -> list[float]:

@@ -1,0 +1,72 @@
+"""Three streams: pretrained by one command, judged and fused by one."""
+
+import json
+
+import numpy as np
+import pytest
+
+from pcm3.checkpoint import load_encoder
+from pcm3.errors import CheckpointError
+from pcm3.task_settings import LinearSettings, TaskSettings
+from pcm3.tasks.evaluate import PRETRAINED, RAW, UNTRAINED, evaluate
+from pcm3.tasks.fusion import fused
+from pcm3.tasks.streams import evaluate_streams, streams_of
+
+QUICK = TaskSettings(head=LinearSettings(epochs=3))
+STREAMS = ["joint", "bone", "motion"]
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory, store_path, tiny):
+    """A folder with a run of each stream."""
+    from dataclasses import replace
+
+    from pcm3.data.store import ClipStore
+    from pcm3.pretrain import pretrain
+
+    folder = tmp_path_factory.mktemp("three")
+    for name in STREAMS:
+        pretrain(ClipStore.open(store_path), folder / name, replace(tiny(steps=3), stream=name), progress=False)
+    return folder
+
+
+def test_the_sum_of_three_streams_is_that_of_their_single_logits(three, store):
+    found = evaluate_streams("linear-cached", [three], store, "xsub", settings=QUICK, seeds=2, device="cpu")
+    assert [row.name for row in found.rows] == [PRETRAINED, UNTRAINED, RAW]
+    alone = {
+        name: evaluate("linear-cached", [three / name], store, "xsub", QUICK, seeds=2, device="cpu") for name in STREAMS
+    }
+    for seed in range(2):
+        logits = {name: one.rows[0].results[seed].logits for name, one in alone.items()}
+        summed = fused(logits, "logits", {"joint": 1.0, "bone": 1.0, "motion": 1.0})
+        assert found.rows[0].values[seed] == pytest.approx(100 * np.mean(summed.argmax(axis=1) == found.target))
+        for name in STREAMS:
+            assert found.rows[0].figures[f"top1_{name}"][seed] == alone[name].rows[0].values[seed]
+    assert found.task == "linear-cached-streams"
+    assert found.header[1:3] == ["top-1 %", "logits .6 .6 .4 %"]
+    assert found.what == "clips"
+
+
+def test_one_command_pretrains_them_and_one_fuses_them(cli, store_path, tmp_path, tiny):
+    words = ["--hidden", 8, "--layers", 1, "--batch", 8, "--steps", 2, "--objective.queue", 64, "--prompts.width", 4]
+    found = cli("pretrain", store_path, "--run", tmp_path / "r", "--streams", "[joint,bone]", *words, "--json")
+    assert found.code == 0, found.err
+    assert set(json.loads(found.out.splitlines()[-1])) == {"joint", "bone"}
+    assert streams_of(tmp_path / "r") == ["joint", "bone"]
+    assert load_encoder(tmp_path / "r" / "bone")[1].stream == "bone"
+    words = ["--model", tmp_path / "r", "--store", store_path, "--seeds", 1, "--head.epochs", 2, "--json"]
+    found = cli("evaluate", "linear-cached", *words)
+    assert found.code == 0, found.err
+    told = json.loads(found.out.splitlines()[-1])
+    assert {"top1", "top1_logits_664", "top1_joint", "top1_bone"} <= set(told)
+    assert (tmp_path / "r" / "results" / "linear-cached-streams-xsub-confusion.png").exists()
+    found = cli("evaluate", "retrieval", *words)
+    assert found.code == 2
+    assert "streams can be fused in linear, linear-cached, finetune, not in retrieval" in found.err
+    assert cli("pretrain", store_path, "--run", tmp_path / "x", "--streams", "[joint,speed]").code == 2
+
+
+def test_folders_must_hold_the_same_streams(three, store, tmp_path):
+    (tmp_path / "other" / "joint").mkdir(parents=True)
+    with pytest.raises(CheckpointError, match="expected the streams joint, bone, motion as in"):
+        evaluate_streams("linear-cached", [three, tmp_path / "other"], store, "xsub", seeds=1, device="cpu")
