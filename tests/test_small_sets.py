@@ -86,7 +86,7 @@ def test_a_matrix_that_announces_a_huge_size_is_not_unpacked():
 def test_damaged_matlab_files_are_data_errors_or_parse():
     random = np.random.default_rng(0)
     good = mat(walkers(0, 5, joints=20)[:, 0].transpose(1, 2, 0), do_compression=np.zeros(3))
-    for _ in range(300):
+    for _ in range(2000):
         data = bytearray(good)
         for place in random.integers(0, len(data), random.integers(1, 9)):
             data[place] = random.integers(256)

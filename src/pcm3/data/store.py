@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pcm3.data.recording import NPY_ERRORS, TRAIN, UNKNOWN
+from pcm3.data.sources import ZIP_ERRORS
 from pcm3.errors import DataError
 from pcm3.skeleton import Layout, layout_from_dict
 
@@ -133,7 +133,7 @@ def _open(path: Path) -> ClipStore:
             else None
         )
         store = ClipStore(**common, recordings=recordings, **_columns(path / CLIPS, common["protocols"]))
-    except (*NPY_ERRORS, BadZipFile, AttributeError) as error:
+    except (*NPY_ERRORS, *ZIP_ERRORS, AttributeError) as error:
         raise DataError(f"{path}: the store is damaged ({error}); import it again") from error
     _check_shapes(store)
     return store

@@ -10,13 +10,13 @@ from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pcm3.data.contents import Contents, Options, SourceClip
 from pcm3.data.recording import CLASSES_LIMIT, NPY_ERRORS, TEST, TRAIN, UNKNOWN, Recording, metres
+from pcm3.data.sources import ZIP_ERRORS
 from pcm3.data.store import BY_SIDE
 from pcm3.errors import DataError
 from pcm3.skeleton import Layout, load_layout
@@ -80,11 +80,11 @@ def _read(frames: NDArray[Any], id: str, side: int, *, label: int, subject: int,
 def _load(source: Path) -> Arrays:
     """The arrays of the file, when they have the names of this form."""
     try:
-        with np.load(source, allow_pickle=False) as archive:
+        with source.open("rb") as opened, np.load(opened, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
     except FileNotFoundError as error:
         raise DataError(f"{source}: expected a .npz file, but there is none") from error
-    except (*NPY_ERRORS, BadZipFile, AttributeError) as error:
+    except (*NPY_ERRORS, *ZIP_ERRORS, AttributeError) as error:
         raise DataError(f"{source}: expected a .npz file of plain arrays (docs/DATA.md): {error}") from error
     for name in arrays:
         if name not in (*REQUIRED, *COLUMNS, *WHOLE):
