@@ -23,7 +23,7 @@ ROWS = [
     {"methods"},
     {"config", "task_settings"},
     {"run", "checkpoint", "device", "loop"},
-    {"pretrain", "tasks", "report", "benchmark", "demo"},
+    {"pretrain", "tasks", "report", "benchmark", "demo", "paper_tables", "reproduce"},
     {"cli", "api", "__main__", "__init__"},
 ]
 """A file imports from its own row and from those above it."""

@@ -22,7 +22,8 @@ COMMANDS = {
     "show": "draw clips: a moving skeleton, two side by side, or a contact sheet, as GIF, MP4 or PNG",
     "check": "whether a store is sound: checksums, copies across a split (leaks), odd clips and bodies",
     "pretrain": "learn an encoder from a store's clips, without labels; run again, it resumes",
-    "evaluate": "how much an encoder's features know: linear, linear-cached, retrieval",
+    "evaluate": "what an encoder is worth: recognition, retrieval, occlusion, detection, motion prediction",
+    "reproduce": "run a table of the paper on your stores, its figures beside the paper's",
     "benchmark": "how fast this machine pretrains and imports, beside its own matmul rate",
 }
 """Command → what it does. Its file is ``cli/<command>.py`` (``import_`` for import)."""

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from pcm3.cli.parse import existing_preset
 from pcm3.config import PretrainSettings, from_dict, preset_file, preset_names
-from pcm3.geometry import StreamName
 
 if TYPE_CHECKING:
     from pcm3.data.store import ClipStore
@@ -17,6 +16,8 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: Any, words: list[str]) -> None:
     """Adds the command's arguments; a preset's values become the defaults."""
+    from pcm3.geometry import StreamName
+
     preset = existing_preset(words)
     parser.usage = "pcm3 pretrain STORE --run DIR [--preset NAME] [--config FILE] [--SETTING VALUE …]"
     parser.add_argument("store", type=Path, help="a store that pcm3 import wrote")

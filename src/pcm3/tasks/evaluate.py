@@ -102,6 +102,7 @@ def evaluate(
     tick: Callable[[str], object] = lambda told: None,
     *,
     without_leaks: bool = False,
+    baselines: int | None = None,
 ) -> Evaluation:
     """How well the encoders do at a task on a store's test side.
 
@@ -116,6 +117,7 @@ def evaluate(
         tick: called with a word whenever something is done.
         without_leaks: leave out test clips that are copies of training clips. Searches for them where no earlier
             search is remembered beside the store (`pcm3.data.audit.leaks`).
+        baselines: untrained encoders drawn, and heads on raw coordinates; None: as many as seeds; 0: no baselines.
 
     Raises:
         CheckpointError: a model is not there, damaged, or does not fit the store.
@@ -130,6 +132,7 @@ def evaluate(
     test, leak_notes = _leaks(store, protocol, test, found.sides is recording_split, without=without_leaks)
     setup = Setup(store, spec, train, test, settings or TaskSettings(), chosen)
     pretrained, verdicts = Row(PRETRAINED), []
+    drawn = seeds if baselines is None else baselines
     for path, (encoder, _) in zip(models, loaded, strict=True):
         for seed in range(seeds if found.seeded else 1):
             verdicts.append(found.judge(encoder.to(chosen), setup, seed))
@@ -143,7 +146,7 @@ def evaluate(
         test_clips=len(test),
         seeds=seeds,
         steps=[other.step for _, other in loaded],
-        rows=[pretrained, *_baselines(task, setup, seeds, tick)],
+        rows=[pretrained, *(_baselines(task, setup, drawn, tick) if drawn else ())],
         first=verdicts[0],
         setup=setup,
         notes=[*verdicts[0].notes, *_notes(models, [other for _, other in loaded], store, protocol), *leak_notes],

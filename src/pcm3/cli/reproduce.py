@@ -1,0 +1,79 @@
+"""``pcm3 reproduce table7 --store STORE --out DIR``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+SIZES = ("hidden", "epochs", "steps", "batch")
+"""Settings of the preset that the command line may replace."""
+
+
+def add_arguments(parser: Any, words: list[str]) -> None:
+    """Adds the command's arguments."""
+    from dataclasses import fields
+
+    from pcm3.config import preset_names
+    from pcm3.paper_tables import TABLES
+    from pcm3.task_settings import TaskSettings
+
+    told = "; ".join(f"{name}: {table.title}" for name, table in TABLES.items())
+    parser.add_argument("table", type=str, help=told)
+    parser.add_argument("--store", type=Path, required=True, help="pretrains, and serves the tasks of clips")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the table and its runs; goes on there")
+    parser.add_argument("--protocol", type=str, default="auto", help="the split; 'auto' is the store's first")
+    parser.add_argument("--untrimmed", type=Path, default=None, help="untrimmed recordings, for detection")
+    parser.add_argument("--seeds", type=int, default=3, help="runs of each row")
+    parser.add_argument("--preset", type=str, default="small", help=", ".join(preset_names()))
+    for name in SIZES:
+        parser.add_argument(f"--{name}", type=int | None, default=None, help="null: as in the preset")
+    parser.add_argument("--cached", type=bool, default=True,
+                        help="take linear-cached and occlusion-cached: minutes instead of hours")  # fmt: skip
+    for group in fields(TaskSettings):
+        parser.add_class_arguments(type(getattr(TaskSettings(), group.name)), group.name)
+
+
+def run(options: Any) -> tuple[int, dict[str, Any]]:
+    """Makes the table, and prints it."""
+    from dataclasses import fields, replace
+    from difflib import get_close_matches
+
+    from pcm3.cli.parse import settings_of_preset
+    from pcm3.data.store import ClipStore
+    from pcm3.errors import ConfigError
+    from pcm3.paper_tables import TABLES
+    from pcm3.reproduce import Plan, reproduce
+    from pcm3.task_settings import TaskSettings
+
+    if options.table not in TABLES:
+        near = get_close_matches(options.table, TABLES, n=1)
+        hint = f": did you mean {near[0]}?" if near else ""
+        raise ConfigError(f"expected a table ({', '.join(TABLES)}), got '{options.table}'{hint}")
+    if options.seeds < 1:
+        raise ConfigError(f"setting seeds: expected at least 1, got {options.seeds}")
+    sizes = {name: getattr(options, name) for name in SIZES if getattr(options, name) is not None}
+    settings = replace(settings_of_preset(options.preset), **sizes)
+    settings.check()
+    groups = {one.name: type(getattr(TaskSettings(), one.name)) for one in fields(TaskSettings)}
+    tasks = TaskSettings(**{name: made(**options[name].as_dict()) for name, made in groups.items()})
+    tasks.check()
+    store = ClipStore.open(options.store)
+    untrimmed = None if options.untrimmed is None else ClipStore.open(options.untrimmed)
+    if untrimmed is not None and untrimmed.recordings is None:
+        raise ConfigError(f"{options.untrimmed}: expected a store of untrimmed recordings, got one of trimmed clips")
+    plan = Plan(
+        store=store,
+        protocol=next(iter(store.protocols), "all") if options.protocol == "auto" else options.protocol,
+        untrimmed=untrimmed,
+        untrimmed_protocol=next(iter(untrimmed.protocols), "") if untrimmed is not None else "",
+        settings=settings,
+        tasks=tasks,
+        seeds=options.seeds,
+        cached=options.cached,
+        out=options.out,
+    )
+    told = reproduce(options.table, plan, lambda what: print(what, flush=True))
+    print()
+    print((options.out / f"{options.table}.md").read_text(encoding="utf-8"), end="")
+    print(f"written: {', '.join(told['written'])}")
+    return 0, told

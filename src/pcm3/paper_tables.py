@@ -1,0 +1,211 @@
+"""The tables of the paper (PCM³, ACM MM 2023) as data: what they report, and what of it we run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+Figures = tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A figure that we measure."""
+
+    head: str
+    task: str
+    """Of `pcm3 evaluate`."""
+    figure: str
+    lower_is_better: bool = False
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A row that we run: the method with some settings changed, by dotted name."""
+
+    changes: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PaperTable:
+    """One table."""
+
+    title: str
+    heads: tuple[str, ...]
+    """Of the paper's columns."""
+    published: dict[str, Figures]
+    """Row → the paper's figures; None where it has none."""
+    columns: tuple[Column, ...]
+    """What we measure on the store that is given."""
+    variants: dict[str, Variant]
+    """Those of the rows that we run; the others are published only."""
+    aligned: bool = False
+    """Our columns are the paper's, one for one, so that its figures can stand beside ours."""
+
+
+RECOGNITION = Column("linear %", "linear", "top1")
+DETECTION = Column("detection mAP_a (VOC) %", "detection", "map_a_voc")
+PREDICTION = Column("motion prediction mm", "prediction", "mpjpe_mm", lower_is_better=True)
+OURS = Variant()
+ALONE: dict[str, Any] = {"prompts.kind": "none", "objective.distillation_weight": 0.0}
+"""What the plain methods of Table 7 have in common: no prompts, no distillation, no views of the other task."""
+
+UNSUPERVISED = ("NTU 60 xsub", "NTU 60 xview", "NTU 120 xsub", "NTU 120 xset", "PKU-MMD II")
+
+
+def _positives(*views: str, distillation: bool = True) -> Variant:
+    weight = 1.0 if distillation else 0.0
+    return Variant(
+        {"objective.positives": list(views), "objective.distillation_weight": weight, "prompts.kind": "none"}
+    )
+
+
+TABLES: dict[str, PaperTable] = {
+    "table1": PaperTable(
+        "Unsupervised action recognition, top-1 %",
+        UNSUPERVISED,
+        {
+            "LongT GAN": (39.1, 48.1, None, None, 26.0), "MS²L": (52.6, None, None, None, 27.6),
+            "CRRL": (67.6, 73.8, 56.2, 57.0, 41.8), "ISC": (76.3, 85.2, 67.1, 67.9, 36.0),
+            "CMD": (79.8, 86.9, 70.3, 71.5, 43.0), "HaLP": (79.7, 86.8, 71.1, 72.2, 43.5),
+            "H-Transformer": (69.3, 72.8, None, None, None), "GL-Transformer": (76.3, 83.8, 66.0, 68.7, None),
+            "PCM³": (83.9, 90.4, 76.5, 77.5, 51.5), "3s-CMD": (84.1, 90.9, 74.7, 76.1, 52.6),
+            "3s-PCM³": (87.4, 93.1, 80.0, 81.2, 58.2),
+        },
+        (RECOGNITION,),
+        {"PCM³": OURS},
+    ),
+    "table2": PaperTable(
+        "Semi-supervised recognition on NTU 60, top-1 %",
+        ("xview 1 %", "xview 10 %", "xsub 1 %", "xsub 10 %"),
+        {
+            "LongT GAN": (None, None, 35.2, 62.0), "MS²L": (None, None, 33.1, 65.1),
+            "HiCLR": (50.9, 79.6, 51.1, 74.6), "ISC": (38.1, 72.5, 35.7, 65.9), "CMD": (53.0, 80.2, 50.6, 75.4),
+            "PCM³": (53.1, 82.8, 53.8, 77.1),
+        },
+        (
+            Column("1 % (global) %", "semi", "top1_1pc_global"),
+            Column("10 % (global) %", "semi", "top1_10pc_global"),
+            Column("10 % (stratified) %", "semi", "top1_10pc_stratified"),
+        ),
+        {"PCM³": OURS},
+    ),
+    "table3": PaperTable(
+        "Retrieval, 1-NN, top-1 %",
+        UNSUPERVISED[:4],
+        {
+            "LongT GAN": (39.1, 48.1, 31.5, 35.5), "ISC": (62.5, 82.6, 50.6, 52.3), "CRRL": (60.7, 75.2, None, None),
+            "CMD": (70.6, 85.4, 58.3, 60.9), "HaLP": (65.8, 83.6, 55.8, 59.0), "PCM³": (73.7, 88.8, 63.1, 66.8),
+        },
+        (Column("1-NN %", "retrieval", "top1"),),
+        {"PCM³": OURS},
+    ),
+    "table4": PaperTable(
+        "Recognition under occlusion on NTU 60, top-1 %",
+        ("spatial xsub", "spatial xview", "temporal xsub", "temporal xview"),
+        {
+            "MoCo-GRU": (64.8, 72.6, 68.8, 74.8), "ISC": (62.8, 70.6, 68.9, 76.8), "PCM³": (80.8, 87.0, 77.6, 86.1),
+        },
+        (
+            Column("spatial %", "occlusion", "top1_spatial"),
+            Column("temporal %", "occlusion", "top1_temporal"),
+            Column("spatial, head trained on it %", "occlusion", "trained_top1_spatial"),
+            Column("temporal, head trained on it %", "occlusion", "trained_top1_temporal"),
+            Column("clean %", "occlusion", "top1_clean"),
+        ),
+        {"PCM³": OURS},
+    ),
+    "table5": PaperTable(
+        "Detection on PKU-MMD I xsub at overlap 0.5, %",
+        ("mAP_a", "mAP_v"),
+        {
+            "Randomly initialised": (29.6, 28.2), "MS²L": (50.9, 49.1), "CRRL": (52.8, 50.5), "ISC": (55.1, 54.2),
+            "CMD": (59.4, 59.2), "PCM³": (61.8, 61.3),
+        },
+        (DETECTION, Column("mAP_v (official) %", "detection", "map_v_official")),
+        {"PCM³": OURS},
+        aligned=True,
+    ),
+    "table6": PaperTable(
+        "Motion prediction, MPJPE mm",
+        ("MPJPE",),
+        {"Random": (108.5,), "CRRL": (104.9,), "ISC": (144.2,), "CMD": (145.0,), "PCM³": (101.7,)},
+        (PREDICTION,),
+        {"PCM³": OURS},
+        aligned=True,
+    ),
+    "table7": PaperTable(
+        "What contrast and masked prediction give each other",
+        ("recognition %", "retrieval %", "occlusion %", "detection mAP_a %", "prediction mm"),
+        {
+            "masked prediction": (14.7, 64.4, 11.7, 47.0, 102.8),
+            "contrastive learning": (87.3, 84.5, 76.6, 58.4, 147.3),
+            "multi-task": (87.5, 85.1, 77.4, 59.7, 103.9),
+            "PCM³": (90.4, 88.8, 87.0, 61.8, 101.7),
+        },
+        (
+            RECOGNITION,
+            Column("1-NN %", "retrieval", "top1"),
+            Column("spatial occlusion %", "occlusion", "top1_spatial"),
+            DETECTION,
+            PREDICTION,
+        ),
+        {
+            "masked prediction": Variant({**ALONE, "objective.positives": []}),
+            "contrastive learning": Variant(
+                {**ALONE, "objective.positives": ["intra", "inter"], "objective.prediction_weight": 0.0}
+            ),
+            "multi-task": Variant({**ALONE, "objective.positives": ["intra", "inter"]}),
+            "PCM³": OURS,
+        },
+        aligned=True,
+    ),
+    "table8": PaperTable(
+        "Positive views and distillation, without prompts",
+        ("recognition %",),
+        {
+            "intra": (84.7,), "intra, inter": (87.5,), "intra, inter, distillation": (88.2,),
+            "intra, inter, predicted, distillation": (89.7,), "intra, inter, masked, distillation": (89.3,),
+            "all, distillation": (90.0,),
+        },
+        (RECOGNITION,),
+        {
+            "intra": _positives("intra", distillation=False),
+            "intra, inter": _positives("intra", "inter", distillation=False),
+            "intra, inter, distillation": _positives("intra", "inter"),
+            "intra, inter, predicted, distillation": _positives("intra", "inter", "predict"),
+            "intra, inter, masked, distillation": _positives("intra", "inter", "mask"),
+            "all, distillation": _positives("intra", "inter", "mask", "predict"),
+        },
+        aligned=True,
+    ),
+    "table9": PaperTable(
+        "Prompts",
+        ("recognition %", "detection mAP_a %"),
+        {"none": (90.0, 60.8), "domain": (90.3, 61.0), "domain and task": (90.4, 61.3)},
+        (RECOGNITION, DETECTION),
+        {
+            "none": Variant({"prompts.kind": "none"}), "domain": Variant({"prompts.kind": "domain"}),
+            "domain and task": OURS,
+        },
+        aligned=True,
+    ),
+    "table10": PaperTable(
+        "Masks",
+        ("recognition %",),
+        {
+            **{f"parts, {ratio} %": (of,) for ratio, of in ((20, 89.8), (40, 90.2), (60, 90.4), (80, 90.1))},
+            **{f"joints, {ratio} %": (of,) for ratio, of in ((20, 89.0), (40, 89.5), (60, 89.7), (80, 89.5))},
+        },
+        (RECOGNITION,),
+        {
+            **{f"parts, {ratio} %": Variant({"mask.ratio": ratio / 100}) for ratio in (20, 40, 60, 80)},
+            **{
+                f"joints, {ratio} %": Variant({"mask.ratio": ratio / 100, "mask.kind": "random"})
+                for ratio in (20, 40, 60, 80)
+            },
+        },
+        aligned=True,
+    ),
+}  # fmt: skip
+"""By name. Table 8's check marks are read so that the text of §4.4 holds; Table 1 is without the graph networks."""

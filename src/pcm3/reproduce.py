@@ -1,0 +1,213 @@
+"""``pcm3 reproduce``: a table of the paper run anew on the stores that are there, its figures beside ours.
+
+Runs and results lie in one folder and are not made again: a command that was stopped goes on where it was, and tables
+share the runs that they have in common.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pcm3.config import PretrainSettings, to_dict
+from pcm3.data.store import ClipStore
+from pcm3.files import write_atomically, write_json
+from pcm3.paper_tables import TABLES, Column, PaperTable
+from pcm3.pretrain import pretrain
+from pcm3.report.tables import markdown_table
+from pcm3.task_settings import TaskSettings
+from pcm3.tasks.evaluate import RAW, evaluate
+from pcm3.tasks.judges import TASKS, recording_split
+
+CACHED = {"linear": "linear-cached", "occlusion": "occlusion-cached"}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a table is made from."""
+
+    store: ClipStore
+    """Pretrains, and serves the tasks of clips."""
+    protocol: str
+    untrimmed: ClipStore | None
+    """Serves detection."""
+    untrimmed_protocol: str
+    settings: PretrainSettings
+    """Of every run, but for what a variant changes and the seed."""
+    tasks: TaskSettings
+    seeds: int
+    cached: bool
+    """Take the cached variants of linear and occlusion."""
+    out: Path
+
+
+def reproduce(name: str, plan: Plan, say: Callable[[str], object]) -> dict[str, Any]:
+    """Runs the table's variants, evaluates them, writes ``NAME.json``, ``.md`` into the plan's folder.
+
+    Args:
+        name: one of `TABLES`.
+        plan: what to run it on.
+        say: told what begins.
+
+    Returns:
+        ``rows`` (row → column → mean, sd, values, paper), ``baselines``, ``conditions``, ``written``.
+    """
+    table = TABLES[name]
+    served = [column for column in table.columns if _store_of(column, plan) is not None]
+    rows: dict[str, dict[str, Any]] = {}
+    baselines: dict[str, dict[str, Any]] = {}
+    hours = 0.0
+    for row, variant in table.variants.items():
+        runs, seconds = _runs(row, variant.changes, plan, say)
+        hours += seconds / 3600
+        rows[row] = {}
+        for column in served:
+            found = _evaluated(runs, column, plan, 0 if baselines.get(RAW, {}).get(column.head) else plan.seeds, say)
+            rows[row][column.head] = _cell(found["rows"][0], column)
+            for other in found["rows"][1:]:
+                baselines.setdefault(other["name"], {}).setdefault(column.head, _cell(other, column))
+    told = {
+        "table": name,
+        "title": table.title,
+        "rows": rows,
+        "baselines": baselines,
+        "published": {"heads": table.heads, **{row: list(figures) for row, figures in table.published.items()}},
+        "conditions": _conditions(plan, hours),
+        "not_served": [column.head for column in table.columns if column not in served],
+    }
+    data, text = plan.out / f"{name}.json", plan.out / f"{name}.md"
+    write_json(data, told)
+    write_atomically(text, lambda file: file.write(_markdown(name, table, served, told).encode()))
+    return told | {"written": [str(data), str(text)]}
+
+
+def changed(settings: PretrainSettings, changes: dict[str, Any]) -> PretrainSettings:
+    """The settings with some values changed, by dotted name."""
+    for name, value in changes.items():
+        group, _, leaf = name.rpartition(".")
+        if group:
+            settings = replace(settings, **{group: replace(getattr(settings, group), **{leaf: value})})
+        else:
+            settings = replace(settings, **{leaf: value})
+    return settings
+
+
+def run_folder(changes: dict[str, Any], plan: Plan, seed: int) -> Path:
+    """Where a variant's run lies: one place for equal settings, whichever table asks for them."""
+    settings = replace(changed(plan.settings, changes), seed=seed)
+    digest = hashlib.sha256(json.dumps([to_dict(settings), plan.store.checksum], sort_keys=True).encode()).hexdigest()
+    words = "-".join(f"{name.rpartition('.')[2]}={_short(value)}" for name, value in sorted(changes.items()))
+    return plan.out / "runs" / f"{words or 'pcm3'}-{digest[:6]}-s{seed}"
+
+
+def _short(value: Any) -> str:
+    return "+".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
+
+
+def _runs(row: str, changes: dict[str, Any], plan: Plan, say: Callable[[str], object]) -> tuple[list[Path], float]:
+    """The finished runs of a variant, and the seconds that they trained in all."""
+    folders, seconds = [], 0.0
+    for seed in range(plan.seeds):
+        folder = run_folder(changes, plan, seed)
+        say(f"pretrain {row}, seed {seed}: {folder}")
+        settings = replace(changed(plan.settings, changes), seed=seed, protocol=plan.protocol)
+        seconds += pretrain(plan.store, folder, settings).seconds
+        folders.append(folder)
+    return folders, seconds
+
+
+def _store_of(column: Column, plan: Plan) -> ClipStore | None:
+    """The store that serves a column, if there is one."""
+    return plan.untrimmed if TASKS[column.task].sides is recording_split else plan.store
+
+
+def _evaluated(
+    runs: Sequence[Path], column: Column, plan: Plan, baselines: int, say: Callable[[str], object]
+) -> dict[str, Any]:
+    """The evaluation of a variant's runs on a column's task, with one head for each run; kept beside the first run."""
+    task = CACHED.get(column.task, column.task) if plan.cached else column.task
+    store = _store_of(column, plan)
+    assert store is not None
+    detection = store is plan.untrimmed and TASKS[task].sides is recording_split
+    protocol = plan.untrimmed_protocol if detection else plan.protocol
+    asked = [task, [str(run) for run in runs], store.checksum, protocol, asdict(plan.tasks), baselines]
+    digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:12]
+    kept = runs[0] / "results" / f"{task}-{protocol}-{digest}.json"
+    if kept.is_file():
+        return dict(json.loads(kept.read_text(encoding="utf-8")))
+    say(f"evaluate {task} on {store.kind} {protocol}")
+    found = evaluate(task, runs, store, protocol, plan.tasks, seeds=1, baselines=baselines).to_dict()
+    kept.parent.mkdir(exist_ok=True)
+    write_json(kept, found)
+    return found
+
+
+def _cell(row: dict[str, Any], column: Column) -> dict[str, Any] | None:
+    """A figure of an evaluation's row: its mean and spread over the runs."""
+    if column.figure not in row:
+        return None
+    return {"mean": row[column.figure], "sd": row[f"{column.figure}_sd"], "best": row.get(f"best_{column.figure}")}
+
+
+def _conditions(plan: Plan, hours: float) -> dict[str, Any]:
+    """What a reader must know, so that a small run is never taken for the paper's."""
+    settings = plan.settings
+    return {
+        "store": plan.store.kind,
+        "protocol": plan.protocol,
+        "clips": len(plan.store),
+        "untrimmed_store": plan.untrimmed.kind if plan.untrimmed is not None else None,
+        "hidden": settings.hidden,
+        "layers": settings.layers,
+        "direction": settings.direction,
+        "batch": settings.batch,
+        "steps": settings.steps,
+        "epochs": None if settings.steps else settings.epochs,
+        "minutes_a_run": settings.minutes,
+        "seeds": plan.seeds,
+        "hours_of_pretraining": round(hours, 2),
+        "cached": plan.cached,
+        "tasks": asdict(plan.tasks),
+    }
+
+
+def _markdown(name: str, table: PaperTable, served: Sequence[Column], told: dict[str, Any]) -> str:
+    """The table for people."""
+    about = told["conditions"]
+    length = f"{about['steps']:,} steps" if about["steps"] else f"{about['epochs']} epochs"
+    lines = [
+        f"# {name}: {table.title}",
+        "",
+        f"Ours on **{about['store']}** {about['protocol']} ({about['clips']:,} clips)"
+        + (f", detection on **{about['untrimmed_store']}**" if about["untrimmed_store"] else "")
+        + f"; encoder of 2 x {about['hidden']} units, {about['layers']} layers, {about['direction']}; {length} of "
+        f"{about['batch']} clips; {about['seeds']} seeds (mean ± sd); {about['hours_of_pretraining']} h of pretraining "
+        "in all. The paper: NTU RGB+D at 2 x 1024 units and 450 epochs. The two are not the same experiment.",
+        "",
+        markdown_table(["ours", *(column.head for column in served)], [
+            [row, *(_shown(cells.get(column.head), table, row, number) for number, column in enumerate(served))]
+            for row, cells in [*told["rows"].items(), *told["baselines"].items()]
+        ]),
+    ]  # fmt: skip
+    if table.aligned:
+        lines += ["", "In brackets: the paper's figure."]
+    if told["not_served"]:
+        lines += ["", f"Not served by the stores given: {', '.join(told['not_served'])}."]
+    lines += ["", "## As published", "", markdown_table(["", *table.heads], [
+        [row, *("" if figure is None else f"{figure:.1f}" for figure in figures)]
+        for row, figures in table.published.items()
+    ])]  # fmt: skip
+    return "\n".join(lines) + "\n"
+
+
+def _shown(cell: dict[str, Any] | None, table: PaperTable, row: str, number: int) -> str:
+    if cell is None:
+        return ""
+    spread = "" if cell["sd"] is None else f" ± {cell['sd']:.1f}"
+    published = table.published.get(row) if table.aligned else None
+    paper = f" ({published[number]:.1f})" if published and published[number] is not None else ""
+    return f"{cell['mean']:.1f}{spread}{paper}"

@@ -1,0 +1,128 @@
+"""The paper's tables, run at toy size."""
+
+import json
+
+import numpy as np
+import pytest
+
+from pcm3 import reproduce as module
+from pcm3.config import PretrainSettings
+from pcm3.data.recording import Interval, Recording
+from pcm3.paper_tables import TABLES
+from pcm3.reproduce import Plan, changed, reproduce, run_folder
+from pcm3.task_settings import (
+    TASK_WORDS,
+    DetectionSettings,
+    FinetuneSettings,
+    LinearSettings,
+    PredictionSettings,
+    SubsetSettings,
+    TaskSettings,
+)
+
+QUICK = TaskSettings(
+    head=LinearSettings(epochs=2),
+    finetune=FinetuneSettings(epochs=1),
+    subset=SubsetSettings(shares=[0.1]),
+    detection=DetectionSettings(epochs=1, windows=2, test_every=1, frames=8),
+    prediction=PredictionSettings(seed_frames=12, hidden=8, steps=2, test_every=2),
+)
+
+
+@pytest.fixture
+def plan(store, tiny, tmp_path):
+    return Plan(store, "xsub", None, "", tiny(steps=2), QUICK, seeds=2, cached=True, out=tmp_path / "out")
+
+
+@pytest.fixture
+def untrimmed(recordings, write_tiny, tmp_path):
+    made = []
+    for subject in (1, 2, 3, 4):
+        mine = [clip.frames for clip in recordings if clip.subject == subject]
+        marked = (Interval(0, len(mine[0]), 0), Interval(len(mine[0]), len(mine[0]) + 40, 1))
+        made.append(Recording(f"r{subject}", np.concatenate(mine), subject=subject, intervals=marked))
+    return write_tiny(tmp_path / "untrimmed", made, protocols={"xsub": {"by": "subject", "train": [1, 2, 4]}})
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_table_is_whole(name):
+    table = TABLES[name]
+    assert all(len(figures) == len(table.heads) for figures in table.published.values())
+    assert set(table.variants) <= set(table.published)
+    assert all(column.task in TASK_WORDS for column in table.columns)
+    assert not table.aligned or len(table.columns) == len(table.heads)
+    for variant in table.variants.values():
+        changed(PretrainSettings(), variant.changes).check()
+
+
+def test_the_paper_s_figures_are_the_paper_s():
+    assert TABLES["table7"].published["PCM³"] == (90.4, 88.8, 87.0, 61.8, 101.7)
+    assert TABLES["table1"].published["PCM³"][:2] == (83.9, 90.4)
+    assert max(TABLES["table10"].published.values()) == (90.4,)
+
+
+def test_a_table_is_run_written_and_never_taken_for_the_paper_s(plan, untrimmed):
+    plan = Plan(**{**vars(plan), "untrimmed": untrimmed, "untrimmed_protocol": "xsub"})
+    said = []
+    told = reproduce("table7", plan, said.append)
+    assert list(told["rows"]) == list(TABLES["table7"].variants)
+    assert told["not_served"] == []
+    for cells in told["rows"].values():
+        assert all(np.isfinite(cell["mean"]) for cell in cells.values())
+        assert all(cell["sd"] is not None for cell in cells.values()), "two seeds have a spread"
+    text = (plan.out / "table7.md").read_text()
+    assert "(90.4)" in text
+    assert "The two are not the same experiment" in text
+    assert "2 x 8 units" in text
+    assert "2 seeds" in text
+    assert json.loads((plan.out / "table7.json").read_text())["conditions"]["steps"] == 2
+    assert set(told["baselines"]) >= {"untrained encoder", "raw coordinates", "zero velocity"}
+    # Once more nothing is trained nor judged, and another table uses the run that both have.
+    again = []
+    assert reproduce("table7", plan, again.append)["rows"] == told["rows"]
+    assert [word for word in again if word.startswith("evaluate")] == []
+    before = set((plan.out / "runs").iterdir())
+    reproduce("table3", plan, again.append)
+    assert set((plan.out / "runs").iterdir()) == before
+
+
+def test_what_the_stores_do_not_serve_is_said(plan):
+    told = reproduce("table9", plan, lambda what: None)
+    assert told["not_served"] == ["detection mAP_a (VOC) %"]
+    assert "Not served by the stores given: detection" in (plan.out / "table9.md").read_text()
+
+
+def test_runs_of_equal_settings_have_one_place(plan):
+    ours = run_folder({}, plan, 0)
+    assert (
+        run_folder({"mask.ratio": plan.settings.mask.ratio}, plan, 0).name.split("-")[-2:] == ours.name.split("-")[-2:]
+    )
+    assert len({run_folder(one.changes, plan, 0) for one in TABLES["table8"].variants.values()}) == 6
+
+
+def test_an_interrupted_table_goes_on(plan, monkeypatch):
+    plain, calls = module.evaluate, []
+
+    def stop_at_third(*args, **named):
+        calls.append(args)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return plain(*args, **named)
+
+    monkeypatch.setattr(module, "evaluate", stop_at_third)
+    with pytest.raises(KeyboardInterrupt):
+        reproduce("table8", plan, lambda what: None)
+    reproduce("table8", plan, lambda what: None)
+    assert len(calls) == 3 + 4, "the two that were done are not done again"
+
+
+def test_the_command_prints_the_table(cli, store_path, tmp_path):
+    words = ["--store", store_path, "--out", tmp_path / "o", "--seeds", 1, "--hidden", 32, "--steps", 1, "--batch", 8]
+    found = cli("reproduce", "table3", *words, "--json")
+    assert found.code == 0, found.err
+    assert "# table3: Retrieval" in found.out
+    assert set(json.loads(found.out.splitlines()[-1])["rows"]) == {"PCM³"}
+    assert cli("reproduce", "table11", *words).code == 2
+    found = cli("reproduce", "table5", *words, "--untrimmed", store_path)
+    assert found.code == 2
+    assert "expected a store of untrimmed recordings, got one of trimmed clips" in found.err
