@@ -116,7 +116,7 @@ MISTAKES = {
     "pretrain: no config": (["pretrain", STORE, "--run", NEW, "--config", NONE], ["config", "not exist"]),
     "pretrain: one word more": (["pretrain", STORE, "more", "--run", NEW], ["more"]),
     "pretrain: device": (["pretrain", STORE, "--run", NEW, "--device", "tpu"], ["device", "'cuda'"]),
-    "evaluate: task": (["evaluate", "retreival", "--model", RUN, "--store", STORE], ["did you mean retrieval?"]),
+    "evaluate: task": (["evaluate", "retreival", "--model", RUN, "--store", STORE], ["did you mean 'retrieval'?"]),
     "evaluate: nothing": (["evaluate"], ["required", "task"]),
     "evaluate: seeds": (["evaluate", "linear", "--model", RUN, "--store", STORE, "--seeds", "0"], ["seeds"]),
     "evaluate: half a seed": (["evaluate", "linear", "--model", RUN, "--store", STORE, "--seeds", "1.5"], ["seeds"]),
@@ -142,7 +142,7 @@ MISTAKES = {
     "import: kind": (["import", "ntu6", STORE, NEW], ["ntu60"]),
     "import: no source": (["import", "ntu60", NONE, NEW], ["{none}"]),
     "import: store is there": (["import", "ntu60", RUN, STORE], ["already exists"]),
-    "benchmark: what": (["benchmark", "pretain"], ["did you mean pretrain?"]),
+    "benchmark: what": (["benchmark", "pretain"], ["did you mean 'pretrain'?"]),
     "benchmark: preset": (["benchmark", "pretrain", "--preset", "smal"], ["small"]),
     "benchmark: width": (["benchmark", "pretrain", "--hidden", "0"], ["hidden", "at least 1"]),
     "benchmark: precision": (

@@ -5,6 +5,9 @@ The command line turns every one of them into one line and exit code 2; the libr
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 
 class Pcm3Error(Exception):
     """A mistake in what was given to pcm3, told in one line."""
@@ -24,3 +27,11 @@ class CheckpointError(Pcm3Error):
 
 class RunFailed(Exception):  # noqa: N818 (a run that failed is no one's mistake)
     """Something outside pcm3's input stopped a run: the loss left the numbers, the disk is full. Exit code 1."""
+
+
+def not_one_of(what: str, got: str, known: Iterable[str]) -> str:
+    """What to say about a name that does not exist: those that do, and the nearest of them."""
+    names = list(known)
+    near = get_close_matches(got.lower(), names, n=1, cutoff=0.5)
+    hint = f"; did you mean '{near[0]}'?" if near else ""
+    return f"expected {what} ({', '.join(names)}), got '{got}'{hint}"

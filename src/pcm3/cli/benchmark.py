@@ -36,17 +36,13 @@ def add_arguments(parser: Any, words: list[str]) -> None:
 
 def run(options: Any) -> tuple[int, dict[str, Any]]:
     """Measures and prints a table."""
-    from difflib import get_close_matches
-
     from pcm3.benchmark import machine
-    from pcm3.errors import ConfigError
+    from pcm3.errors import ConfigError, not_one_of
     from pcm3.files import write_json
     from pcm3.report.tables import text_table
 
     if options.what not in WHAT:
-        near = get_close_matches(options.what, WHAT, n=1)
-        hint = f": did you mean {near[0]}?" if near else ""
-        raise ConfigError(f"expected one of {', '.join(WHAT)}, got '{options.what}'{hint}")
+        raise ConfigError(not_one_of("what to measure", options.what, WHAT))
     for name in ("steps", "files"):
         if getattr(options, name) < 1:
             raise ConfigError(f"setting {name}: expected at least 1, got {getattr(options, name)}")

@@ -34,18 +34,13 @@ def add_arguments(parser: Any, words: list[str]) -> None:
 def run(options: Any) -> tuple[int, dict[str, Any]]:
     """Evaluates, prints the tables, writes them with pictures beside them."""
     from dataclasses import fields
-    from difflib import get_close_matches
 
     from pcm3.data.store import ClipStore
-    from pcm3.errors import ConfigError, DataError
+    from pcm3.errors import ConfigError, DataError, not_one_of
     from pcm3.task_settings import TASK_WORDS, TaskSettings
 
     if options.task not in (*TASK_WORDS, ALL):
-        near = get_close_matches(options.task, (*TASK_WORDS, ALL), n=1)
-        raise ConfigError(
-            f"expected a task ({', '.join((*TASK_WORDS, ALL))}), got '{options.task}'"
-            + (f": did you mean {near[0]}?" if near else "")
-        )
+        raise ConfigError(not_one_of("a task", options.task, (*TASK_WORDS, ALL)))
     if options.seeds < 1:
         raise ConfigError(f"setting seeds: expected at least 1, got {options.seeds}")
     groups = {one.name: type(getattr(TaskSettings(), one.name)) for one in fields(TaskSettings)}

@@ -36,19 +36,16 @@ def add_arguments(parser: Any, words: list[str]) -> None:
 def run(options: Any) -> tuple[int, dict[str, Any]]:
     """Makes the table, and prints it."""
     from dataclasses import fields, replace
-    from difflib import get_close_matches
 
     from pcm3.cli.parse import settings_of_preset
     from pcm3.data.store import ClipStore
-    from pcm3.errors import ConfigError
+    from pcm3.errors import ConfigError, not_one_of
     from pcm3.paper_tables import TABLES
     from pcm3.reproduce import Plan, reproduce
     from pcm3.task_settings import TaskSettings
 
     if options.table not in TABLES:
-        near = get_close_matches(options.table, TABLES, n=1)
-        hint = f": did you mean {near[0]}?" if near else ""
-        raise ConfigError(f"expected a table ({', '.join(TABLES)}), got '{options.table}'{hint}")
+        raise ConfigError(not_one_of("a table", options.table, TABLES))
     if options.seeds < 1:
         raise ConfigError(f"setting seeds: expected at least 1, got {options.seeds}")
     sizes = {name: getattr(options, name) for name in SIZES if getattr(options, name) is not None}

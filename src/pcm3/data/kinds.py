@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from pcm3.data.readers import (
     utd_mhad,
     utkinect,
 )
-from pcm3.errors import DataError
+from pcm3.errors import DataError, not_one_of
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,5 @@ def find_kind(name: str) -> Kind:
         DataError: there is none.
     """
     if name not in KINDS:
-        near = get_close_matches(name.lower(), KINDS, n=1, cutoff=0.5)
-        hint = f"; did you mean '{near[0]}'?" if near else ""
-        raise DataError(f"expected a kind of data set ({', '.join(KINDS)}), got '{name}'{hint}")
+        raise DataError(not_one_of("a kind of data set", name, KINDS))
     return KINDS[name]

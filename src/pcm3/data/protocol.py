@@ -6,7 +6,6 @@ value is known test. Clips with an unknown value are on neither side.
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from pcm3.data.recording import TEST, TRAIN, UNKNOWN
 from pcm3.data.store import ClipStore
-from pcm3.errors import DataError
+from pcm3.errors import DataError, not_one_of
 
 COLUMNS = ("subject", "camera", "setup", "side")
 """What a protocol may go by. ``side`` is what the data itself says under this protocol's name: 0 train, 1 test."""
@@ -69,6 +68,4 @@ def _unknown(store: ClipStore, name: str) -> str:
     """What to say about a protocol that the store does not have."""
     if not store.protocols:
         return f"{store.path}: the store has no protocol, so not '{name}' either; docs/DATA.md says how to give one"
-    near = get_close_matches(name, store.protocols, n=1)
-    hint = f"; did you mean '{near[0]}'?" if near else ""
-    return f"{store.path}: expected a protocol of the store ({', '.join(store.protocols)}), got '{name}'{hint}"
+    return f"{store.path}: {not_one_of('a protocol of the store', name, store.protocols)}"
