@@ -18,6 +18,7 @@ from pcm3.data.store import ClipStore
 from pcm3.files import write_atomically, write_json
 from pcm3.paper_tables import TABLES, Column, PaperTable
 from pcm3.pretrain import pretrain
+from pcm3.report.pictures import table_bars
 from pcm3.report.tables import markdown_table
 from pcm3.task_settings import TaskSettings
 from pcm3.tasks.evaluate import RAW, evaluate
@@ -79,10 +80,12 @@ def reproduce(name: str, plan: Plan, say: Callable[[str], object]) -> dict[str, 
         "conditions": _conditions(plan, hours),
         "not_served": [column.head for column in table.columns if column not in served],
     }
-    data, text = plan.out / f"{name}.json", plan.out / f"{name}.md"
+    data, text, picture = (plan.out / f"{name}.{suffix}" for suffix in ("json", "md", "png"))
     write_json(data, told)
     write_atomically(text, lambda file: file.write(_markdown(name, table, served, told).encode()))
-    return told | {"written": [str(data), str(text)]}
+    drawn = {column.head: _bars(column, number, table, told) for number, column in enumerate(served)}
+    table_bars(drawn, picture, f"{table.title}: ours on {plan.store.kind}, mean and sd of {plan.seeds} seeds")
+    return told | {"written": [str(data), str(text), str(picture)]}
 
 
 def changed(settings: PretrainSettings, changes: dict[str, Any]) -> PretrainSettings:
@@ -150,7 +153,9 @@ def _cell(row: dict[str, Any], column: Column) -> dict[str, Any] | None:
     """A figure of an evaluation's row: its mean and spread over the runs."""
     if column.figure not in row:
         return None
-    return {"mean": row[column.figure], "sd": row[f"{column.figure}_sd"], "best": row.get(f"best_{column.figure}")}
+    names = {"mean": "", "sd": "_sd", "values": "_values"}
+    cell = {name: row[column.figure + suffix] for name, suffix in names.items()}
+    return cell | {"best_on_test": row.get(f"best_{column.figure}")}
 
 
 def _conditions(plan: Plan, hours: float) -> dict[str, Any]:
@@ -202,6 +207,18 @@ def _markdown(name: str, table: PaperTable, served: Sequence[Column], told: dict
         for row, figures in table.published.items()
     ])]  # fmt: skip
     return "\n".join(lines) + "\n"
+
+
+def _bars(
+    column: Column, number: int, table: PaperTable, told: dict[str, Any]
+) -> dict[str, tuple[Sequence[float], float | None]]:
+    """Row → our values in a column, and the paper's figure where it has one that can stand beside."""
+    bars: dict[str, tuple[Sequence[float], float | None]] = {}
+    for row, cells in [*told["rows"].items(), *told["baselines"].items()]:
+        if cells.get(column.head) is not None:
+            published = table.published.get(row) if table.aligned else None
+            bars[row] = (cells[column.head]["values"], published[number] if published else None)
+    return bars
 
 
 def _shown(cell: dict[str, Any] | None, table: PaperTable, row: str, number: int) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from pcm3.report.tables import mean_of, spread_of
@@ -93,6 +94,43 @@ def bars(results: Mapping[str, Mapping[str, Sequence[float]]], picture: Path, un
     axes.legend(fontsize=8, frameon=False, ncols=len(rows), loc="upper center", bbox_to_anchor=(0.5, -0.1))
     _quiet(axes)
     _save(figure, picture)
+
+
+def table_bars(
+    columns: Mapping[str, Mapping[str, tuple[Sequence[float], float | None]]], picture: Path, title: str
+) -> None:
+    """A panel for each column of a table: a bar for each row with its spread, and a mark where the paper's figure is.
+
+    Args:
+        columns: head → row → (values over seeds, the paper's figure or None).
+        picture: the .png to be written.
+        title: over all.
+    """
+    rows = max(len(of_column) for of_column in columns.values())
+    figure = Figure(figsize=(1.5 + 2.6 * len(columns), 1.1 + 0.36 * rows), layout="constrained")
+    names = max((list(of_column) for of_column in columns.values()), key=len)
+    for axes, (head, of_column) in zip(np.atleast_1d(figure.subplots(1, len(columns))), columns.items(), strict=True):
+        for row, (values, paper) in of_column.items():
+            at = names.index(row)
+            spread = spread_of(values) or 0.0
+            axes.barh(at, mean_of(values), 0.7, xerr=spread, capsize=2, color=TRAINED if paper is not None else PALE)
+            axes.text(mean_of(values) + spread, at, f" {mean_of(values):.1f}", va="center", fontsize=7.5, color=INK)
+            if paper is not None:
+                axes.plot(paper, at, marker="D", ms=4, color=OTHER)
+        axes.set_yticks(range(len(names)), names if axes.get_subplotspec().is_first_col() else [""] * len(names))
+        axes.invert_yaxis()
+        axes.margins(x=0.18)
+        axes.set_xlabel(head, fontsize=9)
+        _quiet(axes)
+    figure.suptitle(title, fontsize=9)
+    if any(paper is not None for of_column in columns.values() for _, paper in of_column.values()):
+        figure.legend([_mark()], ["the paper's figure (another data set and size)"], fontsize=7.5, frameon=False,
+                      loc="outside lower right")  # fmt: skip
+    _save(figure, picture)
+
+
+def _mark() -> Line2D:
+    return Line2D([], [], marker="D", ms=4, ls="", color=OTHER)
 
 
 def feature_map(

@@ -63,10 +63,12 @@ class Row:
         return [self.name, *(mean_and_spread(self.figures[name]) if name in self.figures else "" for name in names)]
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON: every figure's mean under its name, its spread under ``NAME_sd``, and the first one's values."""
+        """For JSON: every figure's mean under its name, its spread under ``NAME_sd``, its values under ``NAME_values``;
+        those of the first under ``values`` too.
+        """
         told: dict[str, Any] = {"name": self.name}
         for name, values in self.figures.items():
-            told |= {name: mean_of(values), f"{name}_sd": spread_of(values)}
+            told |= {name: mean_of(values), f"{name}_sd": spread_of(values), f"{name}_values": values}
         return told | {"values": self.values}
 
 
