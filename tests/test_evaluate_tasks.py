@@ -101,7 +101,7 @@ def test_all_runs_what_the_store_can_serve_and_says_what_it_cannot(cli, finished
     told = json.loads(found.out.splitlines()[-1])
     assert set(told["not_served"]) == {"detection", "detection-frozen"}
     assert set(told["tasks"]) == set(TASK_WORDS) - set(told["not_served"])
-    assert "not served: detection:" in found.out
+    assert "not run: detection:" in found.out
     for task, result in told["tasks"].items():
         assert len(result["written"]) >= 2, task
     written = {path.name for path in (tmp_path / "out").iterdir()}
@@ -126,3 +126,17 @@ def test_settings_of_any_task_that_make_no_sense_are_bad_input(cli, finished_pat
     found = cli("evaluate", "linear-cached", "--model", finished_path, "--store", store_path, *words)
     assert found.code == 2
     assert f"setting {words[0].removeprefix('--')}: expected" in found.err
+
+
+def test_settings_that_are_not_the_protocol_s_are_told_beside_the_figures(finished_path, store):
+    found = evaluate("finetune", [finished_path], store, "xsub", QUICK, seeds=1, device="cpu")
+    assert found.notes[0] == "not the protocol's settings: finetune.epochs 2 (80), finetune.drop_epochs [1] ([50, 70])"
+    usual = evaluate("retrieval", [finished_path], store, "xsub", QUICK, seeds=1, device="cpu")
+    assert usual.notes == []
+
+
+def test_a_quick_look_says_that_it_is_one(cli, finished_path, store_path, tmp_path):
+    words = ["--model", finished_path, "--store", store_path, "--out", tmp_path / "out", "--quick"]
+    found = cli("evaluate", "finetune", *words)
+    assert found.code == 0, found.err
+    assert "note: not the protocol's settings: finetune.epochs 10 (80)" in found.out

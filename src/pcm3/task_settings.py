@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
@@ -218,6 +219,26 @@ class TaskSettings:
         """Raises ConfigError for a value that makes no sense, naming the setting and what it may be."""
         for group in fields(self):
             getattr(self, group.name).check()
+
+    def departures(self, groups: Iterable[str]) -> list[str]:
+        """The settings of these groups that are not the protocol's, each with the protocol's value in brackets."""
+        told = []
+        for name in groups:
+            group = getattr(self, name)
+            for entry in fields(group):
+                value, usual = getattr(group, entry.name), getattr(type(group)(), entry.name)
+                if value != usual:
+                    told.append(f"{name}.{entry.name} {value} ({usual})")
+        return told
+
+
+QUICK = TaskSettings(
+    head=LinearSettings(),
+    finetune=FinetuneSettings(epochs=10, drop_epochs=[6, 8], test_every=10),
+    detection=DetectionSettings(epochs=8, drop_epochs=[6], test_every=8),
+    prediction=PredictionSettings(steps=150, test_every=150),
+)
+"""A first look in minutes: far from the protocols, and told so beside every figure."""
 
 
 def _require(group: str, settings: Any, rules: list[tuple[bool, str, str]]) -> None:

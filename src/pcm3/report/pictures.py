@@ -118,7 +118,7 @@ def table_bars(
             if paper is not None:
                 axes.plot(paper, at, marker="D", ms=4, color=OTHER)
         axes.set_yticks(range(len(names)), names if axes.get_subplotspec().is_first_col() else [""] * len(names))
-        axes.invert_yaxis()
+        axes.set_ylim(len(names) - 0.5, -0.5)
         axes.margins(x=0.18)
         axes.set_xlabel(head, fontsize=9)
         _quiet(axes)

@@ -149,7 +149,12 @@ def evaluate(
         rows=[pretrained, *(_baselines(task, setup, drawn, tick) if drawn else ())],
         first=verdicts[0],
         setup=setup,
-        notes=[*verdicts[0].notes, *_notes(models, [other for _, other in loaded], store, protocol), *leak_notes],
+        notes=[
+            *_departures(setup, task),
+            *verdicts[0].notes,
+            *_notes(models, [other for _, other in loaded], store, protocol),
+            *leak_notes,
+        ],
     )
 
 
@@ -212,6 +217,12 @@ def _leaks(
     if copied.all():
         raise DataError(f"{store.path}: {told} under {protocol}: none is left to evaluate on")
     return test[~copied], [f"{told} and were left out"]
+
+
+def _departures(setup: Setup, task: str) -> list[str]:
+    """That the figures are not the protocol's, where its settings were changed."""
+    departures = setup.settings.departures(TASKS[task].groups)
+    return [f"not the protocol's settings: {', '.join(departures)}"] if departures else []
 
 
 def _notes(models: Sequence[Path], specs: Sequence[EncoderSpec], store: ClipStore, protocol: str) -> list[str]:

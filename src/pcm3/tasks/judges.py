@@ -85,6 +85,8 @@ class Task:
     """(encoder, setup, seed): the encoder stays as it is."""
     sides: Callable[[ClipStore, str], tuple[Numbers, Numbers]]
     """What trains and what tests under a protocol of the store."""
+    groups: tuple[str, ...]
+    """The groups of `TaskSettings` that it goes by."""
     shown: tuple[str, ...] = ()
     """Figures in the table for people; empty: all but those of the best epoch."""
     raw_frames: Callable[[TaskSettings, EncoderSpec], int] | None = lambda _, spec: spec.frames
@@ -199,29 +201,31 @@ DETECTED = ("map_a_voc", "map_v_official", "map_a_official", "f1_official", "fra
 PREDICTED = ("mpjpe_mm", *(f"mpjpe_{horizon}ms_mm" for horizon in (80, 160, 320, 400)), "best_mpjpe_mm")
 VELOCITIES = {"zero velocity": _zero_velocity, "constant velocity": _constant_velocity}
 
+
+def _window(settings: TaskSettings, _: EncoderSpec) -> int:
+    return settings.detection.frames
+
+
+def _seed(settings: TaskSettings, _: EncoderSpec) -> int:
+    return settings.prediction.seed_frames
+
+
+FOUND = (recording_split, ("detection",), DETECTED, _window)
+FORETOLD = (split, ("prediction",), PREDICTED, _seed)
+
 TASKS: dict[str, Task] = {
-    "linear": Task(partial(_linear, cached=False), labelled_split, RECOGNISED),
-    "linear-cached": Task(partial(_linear, cached=True), labelled_split, RECOGNISED),
-    "semi": Task(_semi, labelled_split),
-    "finetune": Task(_finetune, labelled_split, RECOGNISED),
-    "retrieval": Task(_retrieval, labelled_split, seeded=False),
-    "occlusion": Task(partial(_occlusion, cached=False), labelled_split, OCCLUDED),
-    "occlusion-cached": Task(partial(_occlusion, cached=True), labelled_split, OCCLUDED),
-    "detection": Task(
-        partial(_detection, frozen=False), recording_split, DETECTED, lambda settings, _: settings.detection.frames
-    ),
-    "detection-frozen": Task(
-        partial(_detection, frozen=True), recording_split, DETECTED, lambda settings, _: settings.detection.frames
-    ),
-    "prediction": Task(
-        partial(_prediction, frozen=False), split, PREDICTED, lambda settings, _: settings.prediction.seed_frames,
-        beside=VELOCITIES,
-    ),
-    "prediction-frozen": Task(
-        partial(_prediction, frozen=True), split, PREDICTED, lambda settings, _: settings.prediction.seed_frames,
-        beside=VELOCITIES,
-    ),
-}  # fmt: skip
+    "linear": Task(partial(_linear, cached=False), labelled_split, ("head",), RECOGNISED),
+    "linear-cached": Task(partial(_linear, cached=True), labelled_split, ("head",), RECOGNISED),
+    "semi": Task(_semi, labelled_split, ("finetune", "subset")),
+    "finetune": Task(_finetune, labelled_split, ("finetune",), RECOGNISED),
+    "retrieval": Task(_retrieval, labelled_split, ("retrieval",), seeded=False),
+    "occlusion": Task(partial(_occlusion, cached=False), labelled_split, ("occlusion", "head"), OCCLUDED),
+    "occlusion-cached": Task(partial(_occlusion, cached=True), labelled_split, ("occlusion", "head"), OCCLUDED),
+    "detection": Task(partial(_detection, frozen=False), *FOUND),
+    "detection-frozen": Task(partial(_detection, frozen=True), *FOUND),
+    "prediction": Task(partial(_prediction, frozen=False), *FORETOLD, beside=VELOCITIES),
+    "prediction-frozen": Task(partial(_prediction, frozen=True), *FORETOLD, beside=VELOCITIES),
+}
 """By name, in the order of `TASK_WORDS`, which tells what each is."""
 
 assert tuple(TASKS) == tuple(TASK_WORDS)
