@@ -75,6 +75,7 @@ def test_a_table_is_run_written_and_never_taken_for_the_paper_s(plan, untrimmed)
     assert "The two are not the same experiment" in text
     assert "2 x 8 units" in text
     assert "2 seeds" in text
+    assert "Not the protocols' settings: head.epochs 2 (100)" in text
     assert "## Best epoch on the test clips" in text
     assert json.loads((plan.out / "table7.json").read_text())["conditions"]["steps"] == 2
     assert set(told["baselines"]) >= {"untrained encoder", "raw coordinates", "zero velocity"}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +177,7 @@ def _conditions(plan: Plan, hours: float) -> dict[str, Any]:
         "hours_of_pretraining": round(hours, 2),
         "cached": plan.cached,
         "tasks": asdict(plan.tasks),
+        "not_the_protocols": plan.tasks.departures(field.name for field in fields(plan.tasks)),
     }
 
 
@@ -198,6 +199,8 @@ def _markdown(name: str, table: PaperTable, served: Sequence[Column], told: dict
             for row, cells in [*told["rows"].items(), *told["baselines"].items()]
         ]),
     ]  # fmt: skip
+    if about["not_the_protocols"]:
+        lines += ["", f"Not the protocols' settings: {', '.join(about['not_the_protocols'])}."]
     if table.aligned:
         lines += ["", "In brackets: the paper's figure."]
     chosen = [
