@@ -50,6 +50,7 @@ def describe(store: ClipStore) -> dict[str, Any]:
         "cameras": _known(store.camera),
         "setups": _known(store.setup),
         "protocols": {name: _sides(store, name) for name in store.protocols},
+        "published": _published(store),
         "notes": store.report.get("notes", []),
         "left_out": {"files": sum(reasons.values()), "reasons": dict(reasons.most_common())},
         "checksum": store.checksum,
@@ -62,16 +63,18 @@ def _known(column: np.ndarray) -> list[int]:
 
 
 def _sides(store: ClipStore, name: str) -> dict[str, Any]:
-    """The sizes of the protocol's sides, or why it has none; and the published ones, where the kind has them."""
+    """The sizes of the protocol's sides, or why it has none."""
     try:
         train, test = split(store, name)
     except DataError as error:
         return {"error": str(error)}
-    sizes: dict[str, Any] = {"train": len(train), "test": len(test), "neither": len(store) - len(train) - len(test)}
+    return {"train": len(train), "test": len(test), "neither": len(store) - len(train) - len(test)}
+
+
+def _published(store: ClipStore) -> dict[str, list[int]]:
+    """Protocol → training and test clips in published results, where the store's kind has them."""
     whole = KINDS[store.kind].whole if store.kind in KINDS else None
-    if whole is not None and name in whole.sides:
-        sizes["published"] = list(whole.sides[name])
-    return sizes
+    return {name: list(sides) for name, sides in whole.sides.items()} if whole is not None else {}
 
 
 def protocol_lines(held: dict[str, Any]) -> dict[str, str]:
@@ -79,19 +82,21 @@ def protocol_lines(held: dict[str, Any]) -> dict[str, str]:
 
     Of many (leave-one-out has one for each recording) the first stand for all.
     """
-    told = {name: _sides_in_words(sides, held["clips"]) for name, sides in held["protocols"].items()}
+    told = {
+        name: _sides_in_words(sides, held["published"].get(name), held["clips"])
+        for name, sides in held["protocols"].items()
+    }
     shown = dict(list(told.items())[:SHOWN_PROTOCOLS])
     more = list(told)[SHOWN_PROTOCOLS:]
     return shown | ({"…": f"and {len(more)} more, up to {more[-1]}"} if more else {})
 
 
-def _sides_in_words(sides: dict[str, Any], clips: int) -> str:
+def _sides_in_words(sides: dict[str, Any], published: list[int] | None, clips: int) -> str:
     if "error" in sides:
         return str(sides["error"])
     told = f"{sides['train']:,} clips train, {sides['test']:,} test"
     if sides["neither"]:
         told += f", {sides['neither']:,} neither"
-    published = sides.get("published")
     if published == [sides["train"], sides["test"]]:
         return f"{told}: as published"
     # A part of a data set is not meant to agree.
