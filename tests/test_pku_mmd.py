@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from damage import damage
 from ntu_files import walkers
 from pcm3.data.contents import Options
 from pcm3.data.importer import import_recordings
@@ -372,23 +373,6 @@ def test_what_a_file_holds_is_seen_in_its_first_line():
     ] * 5
 
 
-def damage(data, random):
-    """Flips, cuts and insertions."""
-    changed = bytearray(data)
-    for _ in range(random.integers(1, 4)):
-        place = int(random.integers(len(changed) + 1))
-        match random.integers(4):
-            case 0:
-                changed[place : place + 1] = bytes([random.integers(256)])
-            case 1:
-                del changed[place : place + int(random.integers(1, 400))]
-            case 2:
-                changed[place:place] = bytes(random.integers(256, size=random.integers(1, 9), dtype=np.uint8))
-            case 3:
-                changed[place:place] = random.choice([b"\n", b" ", b",", b"1e999", b"nan", b"-", b"\r", b"9" * 20])
-    return bytes(changed)
-
-
 def test_two_thousand_damaged_files_of_each_form_parse_or_say_file_and_line():
     random = np.random.default_rng(5)
     forms = {
@@ -401,7 +385,7 @@ def test_two_thousand_damaged_files_of_each_form_parse_or_say_file_and_line():
         refused = []
         for _ in range(2000):
             try:
-                assert fine(damage(text.encode(), random))
+                assert fine(damage(text.encode(), random, 400, b","))
             except DataError as error:
                 refused.append(str(error))
         assert 200 < len(refused) < 2000

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from damage import damage
 from ntu_files import walkers
 from pcm3.data.contents import Options
 from pcm3.data.importer import import_recordings
@@ -176,30 +177,13 @@ def test_each_mistake_is_told_with_its_line(content, message):
     assert str(caught.value).startswith(f"{sbu.FILE}: line ")
 
 
-def damage(data, random):
-    """Flips, cuts and insertions."""
-    changed = bytearray(data)
-    for _ in range(random.integers(1, 4)):
-        place = int(random.integers(len(changed) + 1))
-        match random.integers(4):
-            case 0:
-                changed[place : place + 1] = bytes([random.integers(256)])
-            case 1:
-                del changed[place : place + int(random.integers(1, 200))]
-            case 2:
-                changed[place:place] = bytes(random.integers(256, size=random.integers(1, 9), dtype=np.uint8))
-            case 3:
-                changed[place:place] = random.choice([b"\n", b" ", b",", b"1e999", b"nan", b"-", b"\r", b"9" * 20])
-    return bytes(changed)
-
-
 def test_two_thousand_damaged_files_parse_or_say_file_and_line():
     random = np.random.default_rng(9)
     refused = []
     began = time.perf_counter()
     for _ in range(2000):
         try:
-            assert np.abs(sbu.parse(sbu.FILE, damage(GOOD.encode(), random))).max() <= 1000
+            assert np.abs(sbu.parse(sbu.FILE, damage(GOOD.encode(), random, 200, b","))).max() <= 1000
         except DataError as error:
             refused.append(str(error))
     assert 1000 < len(refused) < 2000

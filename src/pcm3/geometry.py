@@ -103,13 +103,10 @@ def normalise_untrimmed(
     body = np.asarray(present.any(axis=2))  # (T, M)
     first = body.argmax(axis=1)
     centre = frames[np.arange(len(frames)), first, layout.centre]  # (T, 3)
-    centred = np.where(present[..., None], frames - centre[:, None, None], 0)
     seen = np.flatnonzero(body.any(axis=1))
     if len(seen) == 0:
-        return centred
-    rotation = _upright(centred[seen[0], first[seen[0]]].astype(np.float64), layout)
-    turned: NDArray[np.floating[Any]] = centred @ rotation.T.astype(frames.dtype)
-    return turned
+        return np.zeros_like(frames)
+    return _turned(frames, present, centre, (int(seen[0]), int(first[seen[0]])), layout)
 
 
 def _upright(pose: NDArray[np.float64], layout: Layout) -> NDArray[np.float64]:

@@ -22,7 +22,7 @@ from pcm3.report.pictures import table_bars
 from pcm3.report.tables import markdown_table
 from pcm3.task_settings import TaskSettings
 from pcm3.tasks.evaluate import RAW, evaluate
-from pcm3.tasks.judges import TASKS, recording_split
+from pcm3.tasks.judges import TASKS
 
 CACHED = {"linear": "linear-cached", "occlusion": "occlusion-cached"}
 
@@ -125,7 +125,7 @@ def _runs(row: str, changes: dict[str, Any], plan: Plan, say: Callable[[str], ob
 
 def _store_of(column: Column, plan: Plan) -> ClipStore | None:
     """The store that serves a column, if there is one."""
-    return plan.untrimmed if TASKS[column.task].sides is recording_split else plan.store
+    return plan.untrimmed if TASKS[column.task].of_recordings else plan.store
 
 
 def _evaluated(
@@ -135,8 +135,7 @@ def _evaluated(
     task = CACHED.get(column.task, column.task) if plan.cached else column.task
     store = _store_of(column, plan)
     assert store is not None
-    detection = store is plan.untrimmed and TASKS[task].sides is recording_split
-    protocol = plan.untrimmed_protocol if detection else plan.protocol
+    protocol = plan.untrimmed_protocol if TASKS[task].of_recordings else plan.protocol
     asked = [task, [str(run) for run in runs], store.checksum, protocol, asdict(plan.tasks), baselines]
     digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:12]
     kept = runs[0] / "results" / f"{task}-{protocol}-{digest}.json"

@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from pcm3.cli.parse import add_task_settings, task_settings
+
 ALL = "all"
 
 
 def add_arguments(parser: Any, words: list[str]) -> None:
     """Adds the command's arguments."""
-    from dataclasses import fields
-
     from pcm3.config import Device
-    from pcm3.task_settings import TASK_WORDS, TaskSettings
+    from pcm3.task_settings import TASK_WORDS
 
     told = "; ".join(f"{name}: {what}" for name, what in TASK_WORDS.items())
     parser.add_argument("task", type=str, help=f"{told}; {ALL}: every one of these that the store can serve")
@@ -30,25 +30,20 @@ def add_arguments(parser: Any, words: list[str]) -> None:
     parser.add_argument("--quick", type=bool, default=False,
                         help="one seed and far fewer epochs than the protocols have: a first look in minutes, and told "
                              "so beside every figure")  # fmt: skip
-    for group in fields(TaskSettings):
-        parser.add_class_arguments(type(getattr(TaskSettings(), group.name)), group.name)
+    add_task_settings(parser)
 
 
 def run(options: Any) -> tuple[int, dict[str, Any]]:
     """Evaluates, prints the tables, writes them with pictures beside them."""
-    from dataclasses import fields
-
     from pcm3.data.store import ClipStore
     from pcm3.errors import ConfigError, DataError, not_one_of
-    from pcm3.task_settings import QUICK, TASK_WORDS, TaskSettings
+    from pcm3.task_settings import QUICK, TASK_WORDS
 
     if options.task not in (*TASK_WORDS, ALL):
         raise ConfigError(not_one_of("a task", options.task, (*TASK_WORDS, ALL)))
     if options.seeds < 1:
         raise ConfigError(f"setting seeds: expected at least 1, got {options.seeds}")
-    groups = {one.name: type(getattr(TaskSettings(), one.name)) for one in fields(TaskSettings)}
-    settings = TaskSettings(**{name: made(**options[name].as_dict()) for name, made in groups.items()})
-    settings.check()
+    settings = task_settings(options)
     if options.quick:
         settings, options.seeds = QUICK, 1
     store = ClipStore.open(options.store)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Callable
+from dataclasses import fields
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from jsonargparse import ArgumentParser, set_parsing_settings
 
 from pcm3.config import PretrainSettings, from_dict, preset_file
 from pcm3.errors import ConfigError
+from pcm3.task_settings import TaskSettings
 
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
@@ -109,3 +111,24 @@ def settings_of_preset(name: str) -> PretrainSettings:
     data = parser.parse_args([]).as_dict()
     data.pop("__default_config__", None)
     return from_dict(data)
+
+
+def add_task_settings(parser: Any) -> None:
+    """Adds the settings of all tasks, a group a task; `task_settings` reads them."""
+    for name, kind in _task_groups().items():
+        parser.add_class_arguments(kind, name)
+
+
+def task_settings(options: Any) -> TaskSettings:
+    """The settings of all tasks among the options.
+
+    Raises:
+        ConfigError: a value makes no sense.
+    """
+    settings = TaskSettings(**{name: kind(**options[name].as_dict()) for name, kind in _task_groups().items()})
+    settings.check()
+    return settings
+
+
+def _task_groups() -> dict[str, Any]:
+    return {group.name: type(getattr(TaskSettings(), group.name)) for group in fields(TaskSettings)}

@@ -5,17 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from pcm3.cli.parse import add_task_settings, task_settings
+
 SIZES = ("hidden", "epochs", "steps", "batch")
 """Settings of the preset that the command line may replace."""
 
 
 def add_arguments(parser: Any, words: list[str]) -> None:
     """Adds the command's arguments."""
-    from dataclasses import fields
-
     from pcm3.config import preset_names
     from pcm3.paper_tables import TABLES
-    from pcm3.task_settings import TaskSettings
 
     told = "; ".join(f"{name}: {table.title}" for name, table in TABLES.items())
     parser.add_argument("table", type=str, help=told)
@@ -29,20 +28,18 @@ def add_arguments(parser: Any, words: list[str]) -> None:
         parser.add_argument(f"--{name}", type=int | None, default=None, help="null: as in the preset")
     parser.add_argument("--cached", type=bool, default=True,
                         help="take linear-cached and occlusion-cached: minutes instead of hours")  # fmt: skip
-    for group in fields(TaskSettings):
-        parser.add_class_arguments(type(getattr(TaskSettings(), group.name)), group.name)
+    add_task_settings(parser)
 
 
 def run(options: Any) -> tuple[int, dict[str, Any]]:
     """Makes the table, and prints it."""
-    from dataclasses import fields, replace
+    from dataclasses import replace
 
     from pcm3.cli.parse import settings_of_preset
     from pcm3.data.store import ClipStore
     from pcm3.errors import ConfigError, not_one_of
     from pcm3.paper_tables import TABLES
     from pcm3.reproduce import Plan, reproduce
-    from pcm3.task_settings import TaskSettings
 
     if options.table not in TABLES:
         raise ConfigError(not_one_of("a table", options.table, TABLES))
@@ -51,9 +48,6 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     sizes = {name: getattr(options, name) for name in SIZES if getattr(options, name) is not None}
     settings = replace(settings_of_preset(options.preset), **sizes)
     settings.check()
-    groups = {one.name: type(getattr(TaskSettings(), one.name)) for one in fields(TaskSettings)}
-    tasks = TaskSettings(**{name: made(**options[name].as_dict()) for name, made in groups.items()})
-    tasks.check()
     store = ClipStore.open(options.store)
     untrimmed = None if options.untrimmed is None else ClipStore.open(options.untrimmed)
     if untrimmed is not None and untrimmed.recordings is None:
@@ -64,7 +58,7 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
         untrimmed=untrimmed,
         untrimmed_protocol=next(iter(untrimmed.protocols), "") if untrimmed is not None else "",
         settings=settings,
-        tasks=tasks,
+        tasks=task_settings(options),
         seeds=options.seeds,
         cached=options.cached,
         out=options.out,

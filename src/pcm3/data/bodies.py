@@ -35,6 +35,16 @@ def choose_bodies(frames: Frames, kept: int) -> Frames:
     """The ``kept`` bodies of highest energy, highest first (T, kept, V, C); zeros where there are fewer bodies."""
     alone = frames.shape[1] == 1  # most often: nothing to compare
     order = np.array([0]) if alone else np.argsort(-energy(frames), kind="stable")[:kept]
+    return _in_order(frames, order, kept)
+
+
+def longest_present(frames: Frames, kept: int) -> Frames:
+    """The ``kept`` bodies that are in most frames, longest first (T, kept, V, C); zeros where there are fewer."""
+    return _in_order(frames, np.argsort(-present_bodies(frames).sum(axis=0), kind="stable")[:kept], kept)
+
+
+def _in_order(frames: Frames, order: NDArray[np.intp], kept: int) -> Frames:
+    """These bodies in their order, and room for ``kept`` (T, kept, V, C)."""
     chosen = np.zeros((len(frames), kept, *frames.shape[2:]), frames.dtype)
     chosen[:, : len(order)] = frames[:, order]
     return chosen

@@ -18,7 +18,7 @@ from pcm3.data.kinds import KINDS, Kind, find_kind
 from pcm3.data.ordered_map import ordered_map
 from pcm3.data.prepare import MISSING, Recipe, outcome, prepare_chunk
 from pcm3.data.recording import Recording, metres
-from pcm3.data.sources import LeftOut
+from pcm3.data.sources import LeftOut, walk
 from pcm3.data.store import FORMAT
 from pcm3.data.store_writer import StoreWriter, store_writer
 from pcm3.errors import ConfigError, DataError
@@ -238,8 +238,9 @@ def _plan(
 def _fingerprint(contents: Contents, recipe: Recipe, description: dict[str, Any], source: Path) -> str:
     """What is made of what: equal for two imports that write the same store, as far as names, sizes and times tell."""
     clips = [(clip.id, clip.file) for clip in contents.clips]
-    files = [source] if source.is_file() else sorted(file for file in source.rglob("*") if file.is_file())
-    stamps = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    files = [source] if source.is_file() else sorted(walk(source))
+    status = [(str(file), file.stat()) for file in files]
+    stamps = [(file, of.st_size, of.st_mtime_ns) for file, of in status]
     content = repr((FORMAT, clips, stamps, recipe, sorted(description.items(), key=lambda item: item[0])))
     return hashlib.sha256(content.encode("utf-8", "surrogateescape")).hexdigest()
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pcm3 import geometry
-from pcm3.data.bodies import Frames, choose_bodies, present_bodies, repair
+from pcm3.data.bodies import choose_bodies, longest_present, repair
 from pcm3.data.contents import SourceClip
 from pcm3.data.recording import Recording, cut_into_clips
 from pcm3.data.sources import LeftOut
@@ -71,21 +71,13 @@ def _untrimmed(recording: Recording, recipe: Recipe) -> list[Recording | str]:
     """
     if not recording.frames.any():
         return [recording.id]
-    frames = _longest_present(recording.frames, recipe.bodies)
+    frames = longest_present(recording.frames, recipe.bodies)
     parts = list(zip(recording.intervals or (), cut_into_clips(recording), strict=True))
     kept = tuple(interval for interval, clip in parts if clip.frames.any())
     if recipe.normalise:
         frames = geometry.normalise_untrimmed(frames, geometry.present_joints(frames), recipe.layout)
     prepared = replace(recording, frames=frames.astype(np.float32, copy=False), intervals=kept)
     return [prepared, *(clip.id for _, clip in parts if not clip.frames.any())]
-
-
-def _longest_present(frames: Frames, kept: int) -> Frames:
-    """The ``kept`` bodies that are in most frames, longest first (T, kept, V, C); zeros where there are fewer."""
-    order = np.argsort(-present_bodies(frames).sum(axis=0), kind="stable")[:kept]
-    chosen = np.zeros((len(frames), kept, *frames.shape[2:]), frames.dtype)
-    chosen[:, : len(order)] = frames[:, order]
-    return chosen
 
 
 def prepare_chunk(clips: Sequence[SourceClip], recipe: Recipe) -> list[list[Recording | LeftOut]]:

@@ -78,7 +78,7 @@ def list_entries(source: Path) -> tuple[list[Entry], list[LeftOut]]:
         raise DataError(f"{source}: expected a folder, a zip or a file with recordings, but there is none")
     entries: list[Entry] = []
     left_out: list[LeftOut] = []
-    for file in sorted(_walk(source)):
+    for file in sorted(walk(source)):
         if _is_zip(file):
             try:
                 inside, refused = _zip_entries(file)
@@ -91,7 +91,7 @@ def list_entries(source: Path) -> tuple[list[Entry], list[LeftOut]]:
     return [entry for entry in entries if not entry.name.startswith("._")], left_out
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def walk(folder: Path) -> Iterator[Path]:
     """Every regular file below the folder; links are followed, but into no folder twice."""
     seen: set[tuple[int, int]] = set()
     for parent, folders, files in os.walk(folder, followlinks=True):

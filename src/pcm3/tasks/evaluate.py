@@ -18,7 +18,7 @@ from pcm3.device import allow_fast_matmul, choose_device
 from pcm3.errors import CheckpointError, DataError
 from pcm3.nn.encoder import Encoder
 from pcm3.task_settings import TaskSettings
-from pcm3.tasks.judges import TASKS, Setup, Verdict, recording_split
+from pcm3.tasks.judges import TASKS, Setup, Task, Verdict
 from pcm3.tasks.table import Row, header
 
 PRETRAINED, UNTRAINED, RAW = "pretrained", "untrained encoder", "raw coordinates"
@@ -50,6 +50,11 @@ class Evaluation:
     """Figures in the table for people, where they are not those of the task."""
 
     @property
+    def _judged(self) -> Task:
+        """The task, whether of one stream or of several."""
+        return TASKS[self.task.removesuffix(STREAMS_SUFFIX)]
+
+    @property
     def target(self) -> Numbers:
         """(N_test,) true classes of the test clips."""
         return self.setup.store.label[self.setup.test].astype(np.int64)
@@ -57,12 +62,12 @@ class Evaluation:
     @property
     def what(self) -> str:
         """What trains and what tests."""
-        return "recordings" if TASKS[self.task.removesuffix(STREAMS_SUFFIX)].sides is recording_split else "clips"
+        return "recordings" if self._judged.of_recordings else "clips"
 
     @property
     def shown(self) -> tuple[str, ...]:
         """The figures in the table for people."""
-        told = self.columns or TASKS[self.task.removesuffix(STREAMS_SUFFIX)].shown
+        told = self.columns or self._judged.shown
         return told or tuple(name for name in self.rows[0].figures if not name.startswith("best_"))
 
     @property
@@ -129,7 +134,7 @@ def evaluate(
     _see_that_they_fit(models, [spec for _, spec in loaded], store)
     spec, found = loaded[0][1], TASKS[task]
     train, test = found.sides(store, protocol)
-    test, leak_notes = _leaks(store, protocol, test, found.sides is recording_split, without=without_leaks)
+    test, leak_notes = _leaks(store, protocol, test, found.of_recordings, without=without_leaks)
     setup = Setup(store, spec, train, test, settings or TaskSettings(), chosen)
     pretrained, verdicts = Row(PRETRAINED), []
     drawn = seeds if baselines is None else baselines

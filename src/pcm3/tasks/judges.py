@@ -96,6 +96,11 @@ class Task:
     beside: Mapping[str, Callable[[Setup], Verdict]] = field(default_factory=dict)
     """Baselines without an encoder."""
 
+    @property
+    def of_recordings(self) -> bool:
+        """Whether untrimmed recordings train and test, not clips."""
+        return self.sides is recording_split
+
     def raw(self, setup: Setup) -> ClipEncoder | None:
         """Raw coordinates as an encoder, where they make sense."""
         if self.raw_frames is None:

@@ -21,7 +21,6 @@ BOMB = 200
 """Times that an archive may grow in unpacking: clips of NTU RGB+D, mostly zeros, grow tenfold."""
 ALWAYS_FINE = 2**30
 """Bytes; an archive that unpacks to less is no bomb."""
-STEP = 2**20
 
 DAMAGE = (*NPY_ERRORS, *ZIP_ERRORS)
 

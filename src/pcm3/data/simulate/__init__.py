@@ -28,17 +28,16 @@ from pcm3.data.simulate.camera import (
     record_pair,
     seen_from,
 )
+from pcm3.data.simulate.folder import begin, check_counts
 from pcm3.data.simulate.pair import perform_together
 from pcm3.data.simulate.performance import perform
 from pcm3.data.simulate.pku_mmd import simulate_sessions
 from pcm3.data.simulate.streams import PARTNER, PERFORMANCE, RECORDING, SETUP, manner_of, partner_of, random, subject_of
 from pcm3.data.simulate.writer import skeleton_bytes, write_skeleton
-from pcm3.errors import DataError
 
 __all__ = ["ACTIONS", "simulate", "simulate_sessions", "skeleton_bytes", "subject_of", "write_skeleton"]
 
-SUBJECTS_PERSETUP = 5
-CLASSES_FILE = "classes.txt"
+SUBJECTS_PER_SETUP = 5
 
 
 def simulate(
@@ -73,14 +72,12 @@ def simulate(
         DataError: the folder holds something, or a number is out of range.
     """
     names = ACTIONS[:actions]
-    _check(subjects, repetitions, cameras, actions, seed)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise DataError(f"{folder}: expected a new or an empty folder to simulate into; remove it or name another")
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / CLASSES_FILE).write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
+    counts = {"subjects": (subjects, 999), "repetitions": (repetitions, 999), "cameras": (cameras, len(CAMERA_ANGLES))}
+    check_counts(counts, actions, seed)
+    begin(folder, names)
     total, written = subjects * len(names) * repetitions * cameras, 0
     for subject in range(1, subjects + 1):
-        setup = 1 + (subject - 1) // SUBJECTS_PERSETUP
+        setup = 1 + (subject - 1) // SUBJECTS_PER_SETUP
         places = draw_cameras(random(seed, SETUP, setup), cameras)
         for action, repetition in product(range(1, len(names) + 1), range(1, repetitions + 1)):
             bodies = _performance(seed, subject, action, repetition)
@@ -92,20 +89,6 @@ def simulate(
                 if progress is not None:
                     progress(written, total)
     return written
-
-
-def _check(subjects: int, repetitions: int, cameras: int, actions: int | None, seed: int) -> None:
-    """Raises DataError unless there is something to simulate and the file names have room for it."""
-    for what, value, most in (
-        ("subjects", subjects, 999),
-        ("repetitions", repetitions, 999),
-        ("cameras", cameras, len(CAMERA_ANGLES)),
-        ("actions", len(ACTIONS) if actions is None else actions, len(ACTIONS)),
-    ):
-        if not 1 <= value <= most:
-            raise DataError(f"expected {what} from 1 to {most}, got {value}")
-    if seed < 0:
-        raise DataError(f"expected a seed of 0 or more, got {seed}")
 
 
 def _performance(seed: int, subject: int, action: int, repetition: int) -> Floats:

@@ -14,6 +14,7 @@ from pcm3.data.readers.ntu import TRAIN_SUBJECTS_60
 from pcm3.data.simulate.actions import ACTIONS
 from pcm3.data.simulate.body import JOINT, Floats
 from pcm3.data.simulate.camera import Camera, draw_cameras, in_view, missing_frames, record, seen_from
+from pcm3.data.simulate.folder import begin, check_counts
 from pcm3.data.simulate.session import Person, Session, perform_session
 from pcm3.data.simulate.streams import (
     PARTNER,
@@ -27,7 +28,6 @@ from pcm3.data.simulate.streams import (
     subject_of,
 )
 from pcm3.data.simulate.writer import written
-from pcm3.errors import DataError
 
 SKELETONS, LABELS, SPLITS = "PKU_Skeleton_Renew", "Train_Label_PKU_final", "Split"
 """The folders of the genuine download."""
@@ -71,13 +71,11 @@ def simulate_sessions(
     Raises:
         DataError: the folder holds something, or a number is out of range.
     """
-    _check(sessions, subjects, actions, seed)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise DataError(f"{folder}: expected a new or an empty folder to simulate into; remove it or name another")
+    check_counts({"sessions": (sessions, 9999), "subjects": (subjects, 999)}, actions, seed)
+    names = ACTIONS[:actions]
+    begin(folder, names)
     for name in (SKELETONS, LABELS, SPLITS):
         (folder / name).mkdir(parents=True)
-    names = ACTIONS[:actions]
-    (folder / "classes.txt").write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
     numbers = range(1, sessions + 1)
     for number, written_before in zip(numbers, range(0, 3 * sessions, 3), strict=True):
         subject = _subject(number, subjects)
@@ -175,16 +173,3 @@ def _write_list(path: Path, numbers: Sequence[int], trains: Callable[[int, str],
         sides[0 if trains(number, letter) else 1].append(f"{number:04}-{letter}")
     text = "".join(f"{heading} \n{', '.join(videos)}\n" for heading, videos in zip(HEADINGS, sides, strict=True))
     path.write_text(text, encoding="utf-8")
-
-
-def _check(sessions: int, subjects: int, actions: int | None, seed: int) -> None:
-    """Raises DataError unless there is something to simulate and the file names have room for it."""
-    for what, value, most in (
-        ("sessions", sessions, 9999),
-        ("subjects", subjects, 999),
-        ("actions", len(ACTIONS) if actions is None else actions, len(ACTIONS)),
-    ):
-        if not 1 <= value <= most:
-            raise DataError(f"expected {what} from 1 to {most}, got {value}")
-    if seed < 0:
-        raise DataError(f"expected a seed of 0 or more, got {seed}")

@@ -1,0 +1,40 @@
+"""The folder of a simulation: what may be asked for, and where it begins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from pcm3.data.readers.own_classes import OWN_CLASSES
+from pcm3.data.simulate.actions import ACTIONS
+from pcm3.errors import DataError
+
+
+def check_counts(counts: Mapping[str, tuple[int, int]], actions: int | None, seed: int) -> None:
+    """Raises DataError unless there is something to simulate and the file names have room for it.
+
+    Args:
+        counts: what is counted → how many are asked for, and the most that there may be.
+        actions: the first so many, all if None.
+        seed: of the simulation.
+    """
+    for what, (value, most) in {
+        **counts,
+        "actions": (len(ACTIONS) if actions is None else actions, len(ACTIONS)),
+    }.items():
+        if not 1 <= value <= most:
+            raise DataError(f"expected {what} from 1 to {most}, got {value}")
+    if seed < 0:
+        raise DataError(f"expected a seed of 0 or more, got {seed}")
+
+
+def begin(folder: Path, names: tuple[str, ...]) -> None:
+    """Makes the folder, with the names of the actions in it.
+
+    Raises:
+        DataError: it holds something.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise DataError(f"{folder}: expected a new or an empty folder to simulate into; remove it or name another")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / OWN_CLASSES).write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
