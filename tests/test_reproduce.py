@@ -88,6 +88,14 @@ def test_a_table_is_run_written_and_never_taken_for_the_paper_s(plan, untrimmed)
     assert set((plan.out / "runs").iterdir()) == before
 
 
+def test_three_streams_are_a_row_of_table_1(plan):
+    told = reproduce("table1", plan, lambda what: None)
+    assert list(told["rows"]) == ["PCM³", "3s-PCM³"]
+    assert len(told["rows"]["3s-PCM³"]["linear %"]["values"]) == plan.seeds
+    runs = {path.name.split("-")[0] for path in (plan.out / "runs").iterdir()}
+    assert runs == {"pcm3", "stream=bone", "stream=motion"}, "the joint runs are those of the row PCM³"
+
+
 def test_what_the_stores_do_not_serve_is_said(plan):
     told = reproduce("table9", plan, lambda what: None)
     assert told["not_served"] == ["detection mAP_a (VOC) %"]

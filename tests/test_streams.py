@@ -10,7 +10,7 @@ from pcm3.errors import CheckpointError
 from pcm3.task_settings import LinearSettings, TaskSettings
 from pcm3.tasks.evaluate import PRETRAINED, RAW, UNTRAINED, evaluate
 from pcm3.tasks.fusion import fused
-from pcm3.tasks.streams import evaluate_streams, streams_of
+from pcm3.tasks.streams import evaluate_streams, stream_runs, streams_of
 
 QUICK = TaskSettings(head=LinearSettings(epochs=3))
 STREAMS = ["joint", "bone", "motion"]
@@ -31,7 +31,9 @@ def three(tmp_path_factory, store_path, tiny):
 
 
 def test_the_sum_of_three_streams_is_that_of_their_single_logits(three, store):
-    found = evaluate_streams("linear-cached", [three], store, "xsub", settings=QUICK, seeds=2, device="cpu")
+    found = evaluate_streams(
+        "linear-cached", stream_runs([three]), store, "xsub", settings=QUICK, seeds=2, device="cpu"
+    )
     assert [row.name for row in found.rows] == [PRETRAINED, UNTRAINED, RAW]
     alone = {
         name: evaluate("linear-cached", [three / name], store, "xsub", QUICK, seeds=2, device="cpu") for name in STREAMS
@@ -66,7 +68,7 @@ def test_one_command_pretrains_them_and_one_fuses_them(cli, store_path, tmp_path
     assert cli("pretrain", store_path, "--run", tmp_path / "x", "--streams", "[joint,speed]").code == 2
 
 
-def test_folders_must_hold_the_same_streams(three, store, tmp_path):
+def test_folders_must_hold_the_same_streams(three, tmp_path):
     (tmp_path / "other" / "joint").mkdir(parents=True)
     with pytest.raises(CheckpointError, match="expected the streams joint, bone, motion as in"):
-        evaluate_streams("linear-cached", [three, tmp_path / "other"], store, "xsub", seeds=1, device="cpu")
+        stream_runs([three, tmp_path / "other"])

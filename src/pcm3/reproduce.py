@@ -16,13 +16,15 @@ from typing import Any
 from pcm3.config import PretrainSettings, to_dict
 from pcm3.data.store import ClipStore
 from pcm3.files import write_atomically, write_json
-from pcm3.paper_tables import TABLES, Column, PaperTable
+from pcm3.geometry import STREAMS
+from pcm3.paper_tables import TABLES, Column, PaperTable, Variant
 from pcm3.pretrain import pretrain
 from pcm3.report.pictures import table_bars
 from pcm3.report.tables import markdown_table
 from pcm3.task_settings import TaskSettings
 from pcm3.tasks.evaluate import RAW, evaluate
 from pcm3.tasks.judges import TASKS
+from pcm3.tasks.streams import evaluate_streams
 
 CACHED = {"linear": "linear-cached", "occlusion": "occlusion-cached"}
 
@@ -63,7 +65,7 @@ def reproduce(name: str, plan: Plan, say: Callable[[str], object]) -> dict[str, 
     baselines: dict[str, dict[str, Any]] = {}
     hours = 0.0
     for row, variant in table.variants.items():
-        runs, seconds = _runs(row, variant.changes, plan, say)
+        runs, seconds = _runs(row, variant, plan, say)
         hours += seconds / 3600
         rows[row] = {}
         for column in served:
@@ -99,6 +101,10 @@ def changed(settings: PretrainSettings, changes: dict[str, Any]) -> PretrainSett
     return settings
 
 
+Runs = dict[str, list[Path]]
+"""Stream → its run of each seed."""
+
+
 def run_folder(changes: dict[str, Any], plan: Plan, seed: int) -> Path:
     """Where a variant's run lies: one place for equal settings, whichever table asks for them."""
     settings = replace(changed(plan.settings, changes), seed=seed)
@@ -111,16 +117,19 @@ def _short(value: Any) -> str:
     return "+".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
 
 
-def _runs(row: str, changes: dict[str, Any], plan: Plan, say: Callable[[str], object]) -> tuple[list[Path], float]:
+def _runs(row: str, variant: Variant, plan: Plan, say: Callable[[str], object]) -> tuple[Runs, float]:
     """The finished runs of a variant, and the seconds that they trained in all."""
-    folders, seconds = [], 0.0
-    for seed in range(plan.seeds):
-        folder = run_folder(changes, plan, seed)
-        say(f"pretrain {row}, seed {seed}: {folder}")
-        settings = replace(changed(plan.settings, changes), seed=seed, protocol=plan.protocol)
-        seconds += pretrain(plan.store, folder, settings).seconds
-        folders.append(folder)
-    return folders, seconds
+    seconds = 0.0
+    runs: Runs = {name: [] for name in (STREAMS if variant.streams else [plan.settings.stream])}
+    for name, folders in runs.items():
+        changes = variant.changes | ({} if name == plan.settings.stream else {"stream": name})
+        for seed in range(plan.seeds):
+            folder = run_folder(changes, plan, seed)
+            say(f"pretrain {row}, {name}, seed {seed}: {folder}")
+            settings = replace(changed(plan.settings, changes), seed=seed, protocol=plan.protocol)
+            seconds += pretrain(plan.store, folder, settings).seconds
+            folders.append(folder)
+    return runs, seconds
 
 
 def _store_of(column: Column, plan: Plan) -> ClipStore | None:
@@ -128,21 +137,24 @@ def _store_of(column: Column, plan: Plan) -> ClipStore | None:
     return plan.untrimmed if TASKS[column.task].of_recordings else plan.store
 
 
-def _evaluated(
-    runs: Sequence[Path], column: Column, plan: Plan, baselines: int, say: Callable[[str], object]
-) -> dict[str, Any]:
+def _evaluated(runs: Runs, column: Column, plan: Plan, baselines: int, say: Callable[[str], object]) -> dict[str, Any]:
     """The evaluation of a variant's runs on a column's task, with one head for each run; kept beside the first run."""
     task = CACHED.get(column.task, column.task) if plan.cached else column.task
     store = _store_of(column, plan)
     assert store is not None
     protocol = plan.untrimmed_protocol if TASKS[task].of_recordings else plan.protocol
-    asked = [task, [str(run) for run in runs], store.checksum, protocol, asdict(plan.tasks), baselines]
+    folders = [folder for of_stream in runs.values() for folder in of_stream]
+    asked = [task, [str(folder) for folder in folders], store.checksum, protocol, asdict(plan.tasks), baselines]
     digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:12]
-    kept = runs[0] / "results" / f"{task}-{protocol}-{digest}.json"
+    kept = folders[0] / "results" / f"{task}-{protocol}-{digest}.json"
     if kept.is_file():
         return dict(json.loads(kept.read_text(encoding="utf-8")))
     say(f"evaluate {task} on {store.kind} {protocol}")
-    found = evaluate(task, runs, store, protocol, plan.tasks, seeds=1, baselines=baselines).to_dict()
+    named: dict[str, Any] = {"settings": plan.tasks, "seeds": 1, "baselines": baselines}
+    if len(runs) > 1:
+        found = evaluate_streams(task, runs, store, protocol, **named).to_dict()
+    else:
+        found = evaluate(task, folders, store, protocol, **named).to_dict()
     kept.parent.mkdir(exist_ok=True)
     write_json(kept, found)
     return found

@@ -66,14 +66,16 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
 
 def _one(task: str, options: Any, store: Any, settings: Any) -> dict[str, Any]:
     """Evaluates one task, prints its table, and gives it as JSON."""
+    from functools import partial
+
     from tqdm import tqdm
 
     from pcm3.report.results import write_evaluation
     from pcm3.report.tables import text_table
     from pcm3.tasks.evaluate import evaluate, work
-    from pcm3.tasks.streams import evaluate_streams, streams_of
+    from pcm3.tasks.streams import evaluate_streams, stream_runs
 
-    streams = streams_of(options.model[0])
+    streams = stream_runs(options.model)
 
     def tell(model: str) -> None:
         bar.set_postfix_str(model)
@@ -82,9 +84,8 @@ def _one(task: str, options: Any, store: Any, settings: Any) -> dict[str, Any]:
     protocol = next(iter(store.protocols), "auto") if options.protocol == "auto" else options.protocol
     heads = work(task, len(options.model), options.seeds) * max(len(streams), 1)
     with tqdm(total=heads, desc=task, unit="head", delay=1) as bar:
-        found = (evaluate_streams if streams else evaluate)(
-            task,
-            options.model,
+        judge = partial(evaluate_streams, task, streams) if streams else partial(evaluate, task, options.model)
+        found = judge(
             store,
             protocol,
             settings=settings,

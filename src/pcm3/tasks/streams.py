@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,9 +25,22 @@ def streams_of(folder: Path) -> list[str]:
     return [name for name in STREAMS if (folder / name).is_dir()]
 
 
+def stream_runs(folders: Sequence[Path]) -> dict[str, list[Path]]:
+    """Stream → its run in each of the folders, which ``pcm3 pretrain --streams`` wrote.
+
+    Raises:
+        CheckpointError: folders that do not hold the same streams.
+    """
+    names = streams_of(folders[0])
+    for folder in folders:
+        if streams_of(folder) != names:
+            raise CheckpointError(f"{folder}: expected the streams {', '.join(names)} as in {folders[0]}")
+    return {name: [folder / name for folder in folders] for name in names}
+
+
 def evaluate_streams(
     task: str,
-    folders: Sequence[Path],
+    runs: Mapping[str, Sequence[Path]],
     store: ClipStore,
     protocol: str,
     tick: Callable[[str], object] = lambda told: None,
@@ -37,7 +50,7 @@ def evaluate_streams(
 
     Args:
         task: one of `FUSED`.
-        folders: each with a run for each stream, as ``pcm3 pretrain --streams`` writes them.
+        runs: stream → its runs, as many for each: those of one place go together.
         store: labelled clips.
         protocol: the split.
         tick: called with a word whenever something is done.
@@ -45,23 +58,19 @@ def evaluate_streams(
 
     Raises:
         ConfigError: a task without logits.
-        CheckpointError: folders that do not hold the same streams, or whatever `evaluate` says of a run.
+        CheckpointError: whatever `evaluate` says of a run.
     """
     if task not in FUSED:
         raise ConfigError(f"streams can be fused in {', '.join(FUSED)}, not in {task}: give --model one stream's run")
-    names = streams_of(folders[0])
-    for folder in folders:
-        if streams_of(folder) != names:
-            raise CheckpointError(f"{folder}: expected the streams {', '.join(names)} as in {folders[0]}")
-    alone = {name: evaluate(task, [folder / name for folder in folders], store, protocol, tick=tick, **settings)
-             for name in names}  # fmt: skip
+    alone = {name: evaluate(task, models, store, protocol, tick=tick, **settings) for name, models in runs.items()}
     first = next(iter(alone.values()))
     rows = [_fused_row(number, alone, first) for number in range(len(first.rows))]
     notes = [note for found in alone.values() for note in found.notes]
     return replace(
         first,
         task=task + STREAMS_SUFFIX,
-        models=[str(folder) for folder in folders],
+        models=[model for found in alone.values() for model in found.models],
+        steps=[steps for found in alone.values() for steps in found.steps],
         rows=rows,
         first=Verdict(rows[0].results[0].figures, rows[0].results[0].predicted, rows[0].results[0]),
         notes=list(dict.fromkeys(notes)),
