@@ -8,6 +8,7 @@ import pytest
 
 from pcm3.data.recording import Interval, Recording
 from pcm3.errors import DataError
+from pcm3.ordered_map import worker_processes
 from pcm3.task_settings import (
     TASK_WORDS,
     DetectionSettings,
@@ -30,7 +31,7 @@ QUICK = TaskSettings(
 WORDS = [
     "--head.epochs", 2, "--finetune.epochs", 2, "--finetune.drop_epochs", "[1]", "--subset.shares", "[0.5]",
     "--detection.epochs", 2, "--detection.windows", 2, "--detection.test_every", 2, "--prediction.seed_frames", 12,
-    "--prediction.steps", 2, "--prediction.hidden", 8, "--seeds", 1,
+    "--prediction.steps", 2, "--prediction.hidden", 8, "--seeds", 1, "--workers", 1,
 ]  # fmt: skip
 
 
@@ -140,3 +141,19 @@ def test_a_quick_look_says_that_it_is_one(cli, finished_path, store_path, tmp_pa
     found = cli("evaluate", "finetune", *words)
     assert found.code == 0, found.err
     assert "note: not the protocol's settings: finetune.epochs 10 (80)" in found.out
+
+
+@pytest.mark.slow
+def test_several_processes_come_to_the_same_figures(finished_path, untrimmed):
+    with worker_processes(2) as over:
+        for task in ("finetune", "prediction"):
+            alone = evaluate(task, [finished_path], untrimmed, "xsub", QUICK, seeds=2, device="cpu")
+            shared = evaluate(task, [finished_path], untrimmed, "xsub", QUICK, seeds=2, device="cpu", over=over)
+            assert alone.to_dict() == shared.to_dict()
+            assert np.array_equal(alone.first.result.predicted, shared.first.result.predicted)
+
+
+def test_a_number_of_workers_that_is_none_is_refused(cli, finished_path, store_path):
+    found = cli("evaluate", "retrieval", "--model", finished_path, "--store", store_path, "--workers", 0)
+    assert found.code == 2
+    assert "setting workers: expected at least 1, got 0" in found.err

@@ -16,7 +16,7 @@ from pcm3.data import importer
 from pcm3.data.importer import import_recordings
 from pcm3.data.info import describe, protocol_lines
 from pcm3.data.kinds import KINDS, Whole, find_kind
-from pcm3.data.ordered_map import AHEAD, ordered_map
+from pcm3.ordered_map import AHEAD, ordered_map
 from pcm3.data.prepare import Recipe, prepare
 from pcm3.data.protocol import split
 from pcm3.data.readers import ntu
@@ -258,7 +258,7 @@ def square(piece, shared):
 
 def test_results_come_in_order_and_a_dead_process_is_an_error():
     assert list(ordered_map(square, range(40), -1, 2)) == [n * n for n in range(40)]
-    with pytest.raises(DataError, match="a reading process died"):
+    with pytest.raises(DataError, match="a worker process died"):
         list(ordered_map(square, range(40), 20, 2))
 
 

@@ -8,6 +8,7 @@ import pytest
 from pcm3 import reproduce as module
 from pcm3.config import PretrainSettings
 from pcm3.data.recording import Interval, Recording
+from pcm3.ordered_map import worker_processes
 from pcm3.paper_tables import TABLES
 from pcm3.reproduce import Plan, changed, reproduce, run_folder
 from pcm3.task_settings import (
@@ -88,8 +89,10 @@ def test_a_table_is_run_written_and_never_taken_for_the_paper_s(plan, untrimmed)
     assert set((plan.out / "runs").iterdir()) == before
 
 
-def test_three_streams_are_a_row_of_table_1(plan):
-    told = reproduce("table1", plan, lambda what: None)
+@pytest.mark.slow
+def test_three_streams_are_a_row_of_table_1_also_in_several_processes(plan):
+    with worker_processes(2) as over:
+        told = reproduce("table1", plan, lambda what: None, over)
     assert list(told["rows"]) == ["PCM³", "3s-PCM³"]
     assert len(told["rows"]["3s-PCM³"]["linear %"]["values"]) == plan.seeds
     runs = {path.name.split("-")[0] for path in (plan.out / "runs").iterdir()}

@@ -16,7 +16,7 @@ LONGEST = 400
 
 ROWS = [
     {"errors"},
-    {"files"},
+    {"files", "ordered_map"},
     {"skeleton"},
     {"geometry"},
     {"data", "augment", "nn", "objective"},

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from pcm3.config import PretrainSettings, to_dict
 from pcm3.data.store import ClipStore
 from pcm3.files import write_atomically, write_json
 from pcm3.geometry import STREAMS
+from pcm3.ordered_map import OrderedMap, here
 from pcm3.paper_tables import TABLES, Column, PaperTable, Variant
-from pcm3.pretrain import pretrain
+from pcm3.pretrain import PretrainResult, pretrain
 from pcm3.report.pictures import table_bars
 from pcm3.report.tables import markdown_table
 from pcm3.task_settings import TaskSettings
@@ -48,28 +50,29 @@ class Plan:
     out: Path
 
 
-def reproduce(name: str, plan: Plan, say: Callable[[str], object]) -> dict[str, Any]:
+def reproduce(name: str, plan: Plan, say: Callable[[str], object], over: OrderedMap = here) -> dict[str, Any]:
     """Runs the table's variants, evaluates them, writes ``NAME.json``, ``.md`` into the plan's folder.
 
     Args:
         name: one of `TABLES`.
         plan: what to run it on.
-        say: told what begins.
+        say: told what was done.
+        over: where it is done: here, or several runs at a time in processes of their own.
 
     Returns:
         ``rows`` (row → column → mean, sd, values, paper), ``baselines``, ``conditions``, ``written``.
     """
     table = TABLES[name]
     served = [column for column in table.columns if _store_of(column, plan) is not None]
+    runs = {row: _runs(variant, plan) for row, variant in table.variants.items()}
+    hours = _pretrain(runs, plan, say, over) / 3600
     rows: dict[str, dict[str, Any]] = {}
     baselines: dict[str, dict[str, Any]] = {}
-    hours = 0.0
-    for row, variant in table.variants.items():
-        runs, seconds = _runs(row, variant, plan, say)
-        hours += seconds / 3600
+    for row, of_row in runs.items():
         rows[row] = {}
         for column in served:
-            found = _evaluated(runs, column, plan, 0 if baselines.get(RAW, {}).get(column.head) else plan.seeds, say)
+            missing = 0 if baselines.get(RAW, {}).get(column.head) else plan.seeds
+            found = _evaluated(of_row, column, plan, missing, say, over)
             rows[row][column.head] = _cell(found["rows"][0], column)
             for other in found["rows"][1:]:
                 baselines.setdefault(other["name"], {}).setdefault(column.head, _cell(other, column))
@@ -101,7 +104,15 @@ def changed(settings: PretrainSettings, changes: dict[str, Any]) -> PretrainSett
     return settings
 
 
-Runs = dict[str, list[Path]]
+@dataclass(frozen=True)
+class Run:
+    """A pretraining run, and where it lies."""
+
+    folder: Path
+    settings: PretrainSettings
+
+
+Runs = dict[str, list[Run]]
 """Stream → its run of each seed."""
 
 
@@ -117,19 +128,35 @@ def _short(value: Any) -> str:
     return "+".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
 
 
-def _runs(row: str, variant: Variant, plan: Plan, say: Callable[[str], object]) -> tuple[Runs, float]:
-    """The finished runs of a variant, and the seconds that they trained in all."""
-    seconds = 0.0
-    runs: Runs = {name: [] for name in (STREAMS if variant.streams else [plan.settings.stream])}
-    for name, folders in runs.items():
+def _runs(variant: Variant, plan: Plan) -> Runs:
+    """The runs of a variant."""
+    runs: Runs = {}
+    for name in STREAMS if variant.streams else [plan.settings.stream]:
         changes = variant.changes | ({} if name == plan.settings.stream else {"stream": name})
-        for seed in range(plan.seeds):
-            folder = run_folder(changes, plan, seed)
-            say(f"pretrain {row}, {name}, seed {seed}: {folder}")
-            settings = replace(changed(plan.settings, changes), seed=seed, protocol=plan.protocol)
-            seconds += pretrain(plan.store, folder, settings).seconds
-            folders.append(folder)
-    return runs, seconds
+        settings = replace(changed(plan.settings, changes), protocol=plan.protocol)
+        runs[name] = [Run(run_folder(changes, plan, seed), replace(settings, seed=seed)) for seed in range(plan.seeds)]
+    return runs
+
+
+def _pretrain(runs: dict[str, Runs], plan: Plan, say: Callable[[str], object], over: OrderedMap) -> float:
+    """Makes the runs of all rows, or ends those that were begun; the seconds that they trained in all."""
+    named: dict[Path, tuple[str, Run]] = {}
+    for row, of_row in runs.items():
+        for stream, of_stream in of_row.items():
+            for run in of_stream:
+                # Rows may have runs in common; no two processes may work on one.
+                named.setdefault(run.folder, (f"{row}, {stream}, seed {run.settings.seed}", run))
+    seconds = 0.0
+    results = over(_pretrained, [run for _, run in named.values()], plan.store.path)
+    for (words, _), result in zip(named.values(), results, strict=True):
+        say(f"pretrained {words}: {result.seconds:.0f} s, {result.run}")
+        seconds += result.seconds
+    return seconds
+
+
+def _pretrained(run: Run, store: Path) -> PretrainResult:
+    """Of the top level: other processes call it, and only in the first is a progress bar in its place."""
+    return pretrain(ClipStore.open(store), run.folder, run.settings, progress=parent_process() is None)
 
 
 def _store_of(column: Column, plan: Plan) -> ClipStore | None:
@@ -137,22 +164,25 @@ def _store_of(column: Column, plan: Plan) -> ClipStore | None:
     return plan.untrimmed if TASKS[column.task].of_recordings else plan.store
 
 
-def _evaluated(runs: Runs, column: Column, plan: Plan, baselines: int, say: Callable[[str], object]) -> dict[str, Any]:
+def _evaluated(
+    runs: Runs, column: Column, plan: Plan, baselines: int, say: Callable[[str], object], over: OrderedMap
+) -> dict[str, Any]:
     """The evaluation of a variant's runs on a column's task, with one head for each run; kept beside the first run."""
     task = CACHED.get(column.task, column.task) if plan.cached else column.task
     store = _store_of(column, plan)
     assert store is not None
     protocol = plan.untrimmed_protocol if TASKS[task].of_recordings else plan.protocol
-    folders = [folder for of_stream in runs.values() for folder in of_stream]
+    folders = [run.folder for of_stream in runs.values() for run in of_stream]
     asked = [task, [str(folder) for folder in folders], store.checksum, protocol, asdict(plan.tasks), baselines]
     digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:12]
     kept = folders[0] / "results" / f"{task}-{protocol}-{digest}.json"
     if kept.is_file():
         return dict(json.loads(kept.read_text(encoding="utf-8")))
     say(f"evaluate {task} on {store.kind} {protocol}")
-    named: dict[str, Any] = {"settings": plan.tasks, "seeds": 1, "baselines": baselines}
+    named: dict[str, Any] = {"settings": plan.tasks, "seeds": 1, "baselines": baselines, "over": over}
     if len(runs) > 1:
-        found = evaluate_streams(task, runs, store, protocol, **named).to_dict()
+        of_stream = {name: [run.folder for run in these] for name, these in runs.items()}
+        found = evaluate_streams(task, of_stream, store, protocol, **named).to_dict()
     else:
         found = evaluate(task, folders, store, protocol, **named).to_dict()
     kept.parent.mkdir(exist_ok=True)

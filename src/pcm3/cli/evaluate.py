@@ -24,6 +24,8 @@ def add_arguments(parser: Any, words: list[str]) -> None:
     parser.add_argument("--protocol", type=str, default="auto", help="the split; 'auto' is the store's first")
     parser.add_argument("--seeds", type=int, default=3, help="heads for each encoder, and untrained encoders")
     parser.add_argument("--device", type=Device, default="auto", help="where to compute")
+    parser.add_argument("--workers", type=int | None, default=None,
+                        help="processes that judge encoders; null: as many as the cores allow, 1 on a GPU")  # fmt: skip
     parser.add_argument("--out", type=Path, default=None, help="folder for the results; null for results/ in the run")
     parser.add_argument("--without_leaks", "--without-leaks", type=bool, default=False,
                         help="leave test clips out that are copies of training clips")  # fmt: skip
@@ -37,34 +39,41 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     """Evaluates, prints the tables, writes them with pictures beside them."""
     from pcm3.data.store import ClipStore
     from pcm3.errors import ConfigError, DataError, not_one_of
+    from pcm3.ordered_map import worker_processes
     from pcm3.task_settings import QUICK, TASK_WORDS
+    from pcm3.tasks.evaluate import useful_processes
+    from pcm3.tasks.streams import stream_runs
 
     if options.task not in (*TASK_WORDS, ALL):
         raise ConfigError(not_one_of("a task", options.task, (*TASK_WORDS, ALL)))
-    if options.seeds < 1:
-        raise ConfigError(f"setting seeds: expected at least 1, got {options.seeds}")
+    for name in ("seeds", "workers"):
+        if getattr(options, name) is not None and getattr(options, name) < 1:
+            raise ConfigError(f"setting {name}: expected at least 1, got {getattr(options, name)}")
     settings = task_settings(options)
     if options.quick:
         settings, options.seeds = QUICK, 1
     store = ClipStore.open(options.store)
-    if options.task != ALL:
-        return 0, _one(options.task, options, store, settings)
-    told: dict[str, Any] = {"tasks": {}, "not_served": {}}
-    for task in TASK_WORDS:
-        if options.quick and f"{task}-cached" in TASK_WORDS:
-            told["not_served"][task] = f"--quick takes {task}-cached instead"
-            continue
-        try:
-            told["tasks"][task] = _one(task, options, store, settings)
-        except DataError as error:
-            told["not_served"][task] = str(error)
-        print()
+    streams = stream_runs(options.model)
+    some_model = next(iter(streams.values()))[0] if streams else options.model[0]
+    with worker_processes(options.workers or useful_processes(some_model, options.device)) as over:
+        if options.task != ALL:
+            return 0, _one(options.task, options, store, settings, over)
+        told: dict[str, Any] = {"tasks": {}, "not_served": {}}
+        for task in TASK_WORDS:
+            if options.quick and f"{task}-cached" in TASK_WORDS:
+                told["not_served"][task] = f"--quick takes {task}-cached instead"
+                continue
+            try:
+                told["tasks"][task] = _one(task, options, store, settings, over)
+            except DataError as error:
+                told["not_served"][task] = str(error)
+            print(flush=True)
     for task, reason in told["not_served"].items():
         print(f"not run: {task}: {reason}")
     return 0, told
 
 
-def _one(task: str, options: Any, store: Any, settings: Any) -> dict[str, Any]:
+def _one(task: str, options: Any, store: Any, settings: Any, over: Any) -> dict[str, Any]:
     """Evaluates one task, prints its table, and gives it as JSON."""
     from functools import partial
 
@@ -93,6 +102,7 @@ def _one(task: str, options: Any, store: Any, settings: Any) -> dict[str, Any]:
             device=options.device,
             tick=tell,
             without_leaks=options.without_leaks,
+            over=over,
         )
     first = options.model[0]
     folder = options.out or (first.parent if first.is_file() else first) / "results"

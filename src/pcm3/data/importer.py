@@ -15,13 +15,13 @@ from tqdm import tqdm
 
 from pcm3.data.contents import Contents, Options
 from pcm3.data.kinds import KINDS, Kind, find_kind
-from pcm3.data.ordered_map import ordered_map
 from pcm3.data.prepare import MISSING, Recipe, outcome, prepare_chunk
 from pcm3.data.recording import Recording, metres
 from pcm3.data.sources import LeftOut, walk
 from pcm3.data.store import FORMAT
 from pcm3.data.store_writer import StoreWriter, store_writer
 from pcm3.errors import ConfigError, DataError
+from pcm3.ordered_map import cores, ordered_map
 from pcm3.skeleton import Layout, load_layout
 
 CHUNK = 16
@@ -263,8 +263,7 @@ def _processes(workers: int | None, contents: Contents) -> int:
     """The number of processes that are worth their start."""
     if contents.in_process or (workers is None and len(contents.clips) < WORTH_PROCESSES):
         return 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return cores if workers is None else workers
+    return cores() if workers is None else workers
 
 
 def _write(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +14,11 @@ from pcm3.checkpoint import EncoderSpec, load_encoder
 from pcm3.config import Device
 from pcm3.data.audit.leaks import audit, leaked_clips, remembered
 from pcm3.data.store import ClipStore
-from pcm3.device import allow_fast_matmul, choose_device
+from pcm3.device import allow_fast_matmul, choose_device, choose_threads, threads
 from pcm3.errors import CheckpointError, DataError
-from pcm3.nn.encoder import Encoder
+from pcm3.ordered_map import OrderedMap, cores, here
 from pcm3.task_settings import TaskSettings
+from pcm3.tasks.features import ClipEncoder
 from pcm3.tasks.judges import TASKS, Setup, Task, Verdict
 from pcm3.tasks.table import Row, header
 
@@ -108,6 +109,7 @@ def evaluate(
     *,
     without_leaks: bool = False,
     baselines: int | None = None,
+    over: OrderedMap = here,
 ) -> Evaluation:
     """How well the encoders do at a task on a store's test side.
 
@@ -123,6 +125,8 @@ def evaluate(
         without_leaks: leave out test clips that are copies of training clips. Searches for them where no earlier
             search is remembered beside the store (`pcm3.data.audit.leaks`).
         baselines: untrained encoders drawn, and heads on raw coordinates; None: as many as seeds; 0: no baselines.
+        over: where the verdicts of long tasks are found: here, one after the other, or in several processes. The
+            figures are the same.
 
     Raises:
         CheckpointError: a model is not there, damaged, or does not fit the store.
@@ -130,19 +134,23 @@ def evaluate(
     """
     chosen = choose_device(device)
     allow_fast_matmul(chosen)
-    loaded = [load_encoder(path) for path in models]
-    _see_that_they_fit(models, [spec for _, spec in loaded], store)
-    spec, found = loaded[0][1], TASKS[task]
+    specs = [load_encoder(path)[1] for path in models]
+    _see_that_they_fit(models, specs, store)
+    spec, found = specs[0], TASKS[task]
     train, test = found.sides(store, protocol)
     test, leak_notes = _leaks(store, protocol, test, found.of_recordings, without=without_leaks)
     setup = Setup(store, spec, train, test, settings or TaskSettings(), chosen)
-    pretrained, verdicts = Row(PRETRAINED), []
-    drawn = seeds if baselines is None else baselines
-    for path, (encoder, _) in zip(models, loaded, strict=True):
-        for seed in range(seeds if found.seeded else 1):
-            verdicts.append(found.judge(encoder.to(chosen), setup, seed))
-            pretrained.add(verdicts[-1].figures, verdicts[-1].result)
-            tick(f"{path}")
+    jobs = _jobs(found, models, seeds, seeds if baselines is None else baselines)
+    rows: dict[str, Row] = {}
+    verdicts = []
+    for job, verdict in zip(jobs, (over if found.long else here)(_verdict, jobs, (task, setup)), strict=True):
+        verdicts.append(verdict)
+        rows.setdefault(job.row, Row(job.row)).add(verdict.figures, verdict.result)
+        tick(str(job.model or job.row))
+    if len(rows) > 1:
+        for name, judge in found.beside.items():
+            rows[name] = Row(name)
+            rows[name].add(judge(setup).figures)
     return Evaluation(
         task=task,
         protocol=protocol,
@@ -150,45 +158,64 @@ def evaluate(
         train_clips=len(train),
         test_clips=len(test),
         seeds=seeds,
-        steps=[other.step for _, other in loaded],
-        rows=[pretrained, *(_baselines(task, setup, drawn, tick) if drawn else ())],
+        steps=[other.step for other in specs],
+        rows=list(rows.values()),
         first=verdicts[0],
         setup=setup,
         notes=[
             *_departures(setup, task),
             *verdicts[0].notes,
-            *_notes(models, [other for _, other in loaded], store, protocol),
+            *_notes(models, specs, store, protocol),
             *leak_notes,
         ],
     )
 
 
-def _baselines(task: str, setup: Setup, seeds: int, tick: Callable[[str], object]) -> list[Row]:
-    """The untrained encoder, raw coordinates where they make sense, and what the task has besides."""
-    found, untrained = TASKS[task], Row(UNTRAINED)
-    for seed in range(seeds):
-        fresh: Encoder = setup.spec.build(1000 + seed)
-        verdict = found.judge(fresh.to(setup.device), setup, seed)
-        untrained.add(verdict.figures, verdict.result)
-        tick(UNTRAINED)
-    rows, raw = [untrained], found.raw(setup)
-    if raw is not None:
-        rows.append(Row(RAW))
-        for seed in range(seeds if found.seeded else 1):
-            verdict = found.judge(raw, setup, seed)
-            rows[-1].add(verdict.figures, verdict.result)
-            tick(RAW)
-    for name, judge in found.beside.items():
-        rows.append(Row(name))
-        rows[-1].add(judge(setup).figures)
-    return rows
+class _Job(NamedTuple):
+    """One encoder to be judged with one seed."""
+
+    row: str
+    seed: int
+    model: Path | None = None
+
+
+def _jobs(found: Task, models: Sequence[Path], seeds: int, baselines: int) -> list[_Job]:
+    """All verdicts that an evaluation needs, row by row: the models', then those of the baselines."""
+    jobs = [_Job(PRETRAINED, seed, path) for path in models for seed in range(seeds if found.seeded else 1)]
+    jobs += [_Job(UNTRAINED, seed) for seed in range(baselines)]
+    if found.raw_frames is not None:
+        jobs += [_Job(RAW, seed) for seed in range(baselines if found.seeded else min(baselines, 1))]
+    return jobs
+
+
+def _verdict(job: _Job, shared: tuple[str, Setup]) -> Verdict:
+    """The task's verdict on the job's encoder."""
+    task, setup = shared
+    found = TASKS[task]
+    encoder: ClipEncoder | None
+    if job.model is not None:
+        encoder = load_encoder(job.model)[0].to(setup.device)
+    elif job.row == UNTRAINED:
+        encoder = setup.spec.build(1000 + job.seed).to(setup.device)
+    else:
+        encoder = found.raw(setup)
+    assert encoder is not None
+    allow_fast_matmul(setup.device)
+    with threads(choose_threads(None, setup.spec.hidden, setup.device)):
+        return found.judge(encoder, setup, job.seed)
+
+
+def useful_processes(model: Path, device: Device) -> int:
+    """How many processes that judge encoders like this one keep the machine busy: a narrow one uses one core."""
+    chosen = choose_device(device)
+    if chosen.type == "cuda":
+        return 1
+    return max(cores() // choose_threads(None, load_encoder(model)[1].hidden, chosen), 1)
 
 
 def work(task: str, models: int, seeds: int) -> int:
     """How often `evaluate` will call its `tick`."""
-    found = TASKS[task]
-    heads = seeds if found.seeded else 1
-    return models * heads + seeds + (heads if found.raw_frames is not None else 0)
+    return len(_jobs(TASKS[task], [Path()] * models, seeds, seeds))
 
 
 def _see_that_they_fit(models: Sequence[Path], specs: Sequence[EncoderSpec], store: ClipStore) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,11 @@ class Setup:
     settings: TaskSettings
     device: torch.device
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process opens the store by itself."""
+        rest = (self.spec, self.train, self.test, self.settings, self.device)
+        return _setup_elsewhere, (self.store.path, *rest)
+
     @property
     def classes(self) -> int:
         """L: as many as the store names, or as its labels need."""
@@ -61,6 +67,10 @@ class Setup:
         """The store's windows of motion on the device."""
         chosen = self.settings.prediction
         return MotionBank.of(self.store, self.spec.stream, chosen.seed_frames, chosen.predicted_frames, self.device)
+
+
+def _setup_elsewhere(path: Path, *rest: Any) -> Setup:
+    return Setup(ClipStore.open(path), *rest)
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +103,8 @@ class Task:
     """T of the raw coordinates that stand beside; None: they make no sense here."""
     seeded: bool = True
     """Whether an encoder is judged with several seeds."""
+    long: bool = True
+    """Whether a verdict takes long enough to be worth a process of its own."""
     beside: Mapping[str, Callable[[Setup], Verdict]] = field(default_factory=dict)
     """Baselines without an encoder."""
 
@@ -220,10 +232,10 @@ FORETOLD = (split, ("prediction",), PREDICTED, _seed)
 
 TASKS: dict[str, Task] = {
     "linear": Task(partial(_linear, cached=False), labelled_split, ("head",), RECOGNISED),
-    "linear-cached": Task(partial(_linear, cached=True), labelled_split, ("head",), RECOGNISED),
+    "linear-cached": Task(partial(_linear, cached=True), labelled_split, ("head",), RECOGNISED, long=False),
     "semi": Task(_semi, labelled_split, ("finetune", "subset")),
     "finetune": Task(_finetune, labelled_split, ("finetune",), RECOGNISED),
-    "retrieval": Task(_retrieval, labelled_split, ("retrieval",), seeded=False),
+    "retrieval": Task(_retrieval, labelled_split, ("retrieval",), seeded=False, long=False),
     "occlusion": Task(partial(_occlusion, cached=False), labelled_split, ("occlusion", "head"), OCCLUDED),
     "occlusion-cached": Task(partial(_occlusion, cached=True), labelled_split, ("occlusion", "head"), OCCLUDED),
     "detection": Task(partial(_detection, frozen=False), *FOUND),
