@@ -21,8 +21,9 @@ from pcm3.geometry import STREAMS
 from pcm3.ordered_map import OrderedMap, here
 from pcm3.paper_tables import TABLES, Column, PaperTable, Variant
 from pcm3.pretrain import PretrainResult, pretrain
-from pcm3.report.pictures import table_bars
-from pcm3.report.tables import markdown_table
+from pcm3.report.pictures import loss_curves, table_bars
+from pcm3.report.tables import markdown_table, mean_and_spread
+from pcm3.run import RunFolder
 from pcm3.task_settings import TaskSettings
 from pcm3.tasks.evaluate import RAW, evaluate
 from pcm3.tasks.judges import TASKS
@@ -65,7 +66,7 @@ def reproduce(name: str, plan: Plan, say: Callable[[str], object], over: Ordered
     table = TABLES[name]
     served = [column for column in table.columns if _store_of(column, plan) is not None]
     runs = {row: _runs(variant, plan) for row, variant in table.variants.items()}
-    hours = _pretrain(runs, plan, say, over) / 3600
+    trained = _pretrain(runs, plan, say, over)
     rows: dict[str, dict[str, Any]] = {}
     baselines: dict[str, dict[str, Any]] = {}
     for row, of_row in runs.items():
@@ -82,15 +83,21 @@ def reproduce(name: str, plan: Plan, say: Callable[[str], object], over: Ordered
         "rows": rows,
         "baselines": baselines,
         "published": {"heads": table.heads, **{row: list(figures) for row, figures in table.published.items()}},
-        "conditions": _conditions(plan, hours),
+        "conditions": _conditions(plan, sum(result.seconds for result in trained.values()) / 3600),
+        "pretraining": {
+            row: {stream: [asdict(trained[run.folder]) for run in these] for stream, these in of_row.items()}
+            for row, of_row in runs.items()
+        },
         "not_served": [column.head for column in table.columns if column not in served],
     }
-    data, text, picture = (plan.out / f"{name}.{suffix}" for suffix in ("json", "md", "png"))
+    data, text, picture, losses = (plan.out / f"{name}{suffix}" for suffix in (".json", ".md", ".png", "-loss.png"))
     write_json(data, told)
     write_atomically(text, lambda file: file.write(_markdown(name, table, served, told).encode()))
     drawn = {column.head: _bars(column, number, table, told) for number, column in enumerate(served)}
     table_bars(drawn, picture, f"{table.title}: ours on {plan.store.kind}, mean and sd of {plan.seeds} seeds")
-    return told | {"written": [str(data), str(text), str(picture)]}
+    curves = {row: [RunFolder(run.folder).metrics for run in next(iter(these.values()))] for row, these in runs.items()}
+    loss_curves(curves, losses, f"loss on {plan.store.kind}, {plan.seeds} seeds")
+    return told | {"written": [str(data), str(text), str(picture), str(losses)]}
 
 
 def changed(settings: PretrainSettings, changes: dict[str, Any]) -> PretrainSettings:
@@ -138,20 +145,22 @@ def _runs(variant: Variant, plan: Plan) -> Runs:
     return runs
 
 
-def _pretrain(runs: dict[str, Runs], plan: Plan, say: Callable[[str], object], over: OrderedMap) -> float:
-    """Makes the runs of all rows, or ends those that were begun; the seconds that they trained in all."""
+def _pretrain(
+    runs: dict[str, Runs], plan: Plan, say: Callable[[str], object], over: OrderedMap
+) -> dict[Path, PretrainResult]:
+    """Makes the runs of all rows, or ends those that were begun."""
     named: dict[Path, tuple[str, Run]] = {}
     for row, of_row in runs.items():
         for stream, of_stream in of_row.items():
             for run in of_stream:
                 # Rows may have runs in common; no two processes may work on one.
                 named.setdefault(run.folder, (f"{row}, {stream}, seed {run.settings.seed}", run))
-    seconds = 0.0
+    trained = {}
     results = over(_pretrained, [run for _, run in named.values()], plan.store.path)
-    for (words, _), result in zip(named.values(), results, strict=True):
-        say(f"pretrained {words}: {result.seconds:.0f} s, {result.run}")
-        seconds += result.seconds
-    return seconds
+    for (folder, (words, _)), result in zip(named.items(), results, strict=True):
+        say(f"pretrained {words}: {result.seconds:.0f} s, {folder}")
+        trained[folder] = result
+    return trained
 
 
 def _pretrained(run: Run, store: Path) -> PretrainResult:
@@ -258,10 +267,16 @@ def _markdown(name: str, table: PaperTable, served: Sequence[Column], told: dict
         lines += ["", markdown_table(["ours", *(column.head for column in served)], chosen)]
     if told["not_served"]:
         lines += ["", f"Not served by the stores given: {', '.join(told['not_served'])}."]
-    lines += ["", "## As published", "", markdown_table(["", *table.heads], [
-        [row, *("" if figure is None else f"{figure:.1f}" for figure in figures)]
-        for row, figures in table.published.items()
+    lines += ["", "## Pretraining", "", "Equal steps are not equal time.", ""]
+    lines += [markdown_table(["ours", "seconds a run", "last loss"], [
+        [row, *(mean_and_spread([run[of] for runs in of_row.values() for run in runs]) for of in ("seconds", "loss"))]
+        for row, of_row in told["pretraining"].items()
     ])]  # fmt: skip
+    if table.published:
+        lines += ["", "## As published", "", markdown_table(["", *table.heads], [
+            [row, *("" if figure is None else f"{figure:.1f}" for figure in figures)]
+            for row, figures in table.published.items()
+        ])]  # fmt: skip
     return "\n".join(lines) + "\n"
 
 

@@ -46,6 +46,28 @@ def loss_curve(metrics: Path, picture: Path) -> None:
     _save(figure, picture)
 
 
+def loss_curves(runs: Mapping[str, Sequence[Path]], picture: Path, title: str) -> None:
+    """The loss over the steps: row → the ``metrics.jsonl`` of its seeds, drawn as their mean and what lies between."""
+    figure = Figure(figsize=(6.4, 3.4), layout="constrained")
+    axes = figure.subplots()
+    for row, files in runs.items():
+        curves = [[json.loads(line) for line in file.read_text().splitlines()] for file in files]
+        shortest = min(map(len, curves))
+        if not shortest:
+            continue
+        steps = [line["step"] for line in curves[0][:shortest]]
+        losses = np.array([[line["loss"] for line in curve[:shortest]] for curve in curves])
+        (drawn,) = axes.plot(steps, losses.mean(axis=0), lw=1.2, label=row, marker="." if shortest < 3 else None)
+        axes.fill_between(steps, losses.min(axis=0), losses.max(axis=0), color=drawn.get_color(), alpha=0.2, lw=0)
+    axes.set_xlabel("step")
+    axes.set_ylabel("loss")
+    axes.set_title(title, fontsize=9)
+    if axes.lines:
+        axes.legend(fontsize=7.5, frameon=False)
+    _quiet(axes)
+    _save(figure, picture)
+
+
 def confusion_matrix(
     target: NDArray[np.int64], predicted: NDArray[np.int64], classes: Sequence[str], picture: Path, title: str
 ) -> None:
