@@ -1,6 +1,7 @@
 """The paper's tables, run at toy size."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -120,9 +121,11 @@ def test_what_the_stores_do_not_serve_is_said(plan):
 
 def test_runs_of_equal_settings_have_one_place(plan):
     ours = run_folder({}, plan, 0)
-    assert (
-        run_folder({"mask.ratio": plan.settings.mask.ratio}, plan, 0).name.split("-")[-2:] == ours.name.split("-")[-2:]
-    )
+    assert run_folder({"mask.ratio": plan.settings.mask.ratio}, plan, 0) == ours
+    assert run_folder(TABLES["table10"].variants["parts, 60 %"].changes, plan, 0) == ours
+    plan = replace(plan, settings=PretrainSettings())
+    without_prompts = run_folder(TABLES["table9"].variants["none"].changes, plan, 0)
+    assert run_folder(TABLES["table8"].variants["all, distillation"].changes, plan, 0) == without_prompts
     assert len({run_folder(one.changes, plan, 0) for one in TABLES["table8"].variants.values()}) == 6
 
 

@@ -14,7 +14,7 @@ from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any
 
-from pcm3.config import PretrainSettings, to_dict
+from pcm3.config import PretrainSettings, flat, to_dict
 from pcm3.data.store import ClipStore
 from pcm3.files import write_atomically, write_json
 from pcm3.geometry import STREAMS
@@ -127,6 +127,8 @@ def run_folder(changes: dict[str, Any], plan: Plan, seed: int) -> Path:
     """Where a variant's run lies: one place for equal settings, whichever table asks for them."""
     settings = replace(changed(plan.settings, changes), seed=seed)
     digest = hashlib.sha256(json.dumps([to_dict(settings), plan.store.checksum], sort_keys=True).encode()).hexdigest()
+    usual = flat(plan.settings)
+    changes = {name: value for name, value in flat(settings).items() if name != "seed" and value != usual[name]}
     words = "-".join(f"{name.rpartition('.')[2]}={_short(value)}" for name, value in sorted(changes.items()))
     return plan.out / "runs" / f"{words or 'pcm3'}-{digest[:6]}-s{seed}"
 

@@ -48,7 +48,7 @@ def loss_curve(metrics: Path, picture: Path) -> None:
 
 def loss_curves(runs: Mapping[str, Sequence[Path]], picture: Path, title: str) -> None:
     """The loss over the steps: row → the ``metrics.jsonl`` of its seeds, drawn as their mean and what lies between."""
-    figure = Figure(figsize=(6.4, 3.4), layout="constrained")
+    figure = Figure(figsize=(7.6, 3.4), layout="constrained")
     axes = figure.subplots()
     for row, files in runs.items():
         curves = [[json.loads(line) for line in file.read_text().splitlines()] for file in files]
@@ -63,7 +63,7 @@ def loss_curves(runs: Mapping[str, Sequence[Path]], picture: Path, title: str) -
     axes.set_ylabel("loss")
     axes.set_title(title, fontsize=9)
     if axes.lines:
-        axes.legend(fontsize=7.5, frameon=False)
+        figure.legend(fontsize=7.5, frameon=False, loc="outside right upper")
     _quiet(axes)
     _save(figure, picture)
 
