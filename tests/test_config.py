@@ -27,6 +27,7 @@ PRESETS = pytest.mark.parametrize("preset", preset_names())
 OF_THE_RUN = {
     "threads",  # not of the method: where, how long and on what a user runs it
     "protocol", "stream", "steps", "minutes", "seed", "checkpoint_steps", "device", "devices", "nodes", "tensorboard",
+    "accumulate", "sync_batchnorm",
 }  # fmt: skip
 
 

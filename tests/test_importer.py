@@ -16,12 +16,12 @@ from pcm3.data import importer
 from pcm3.data.importer import import_recordings
 from pcm3.data.info import describe, protocol_lines
 from pcm3.data.kinds import KINDS, Whole, find_kind
-from pcm3.ordered_map import AHEAD, ordered_map
 from pcm3.data.prepare import Recipe, prepare
 from pcm3.data.protocol import split
 from pcm3.data.readers import ntu
 from pcm3.data.store import ClipStore
 from pcm3.errors import ConfigError, DataError
+from pcm3.ordered_map import AHEAD, ordered_map
 from pcm3.skeleton import load_layout
 
 KINECT = load_layout("kinect_v2")

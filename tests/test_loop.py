@@ -174,11 +174,12 @@ class Toy(nn.Module):
     def __init__(self, bad_at=None):
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(()))
-        self.pushed, self.modes, self.bad_at = [], [], bad_at
+        self.pushed, self.modes, self.firsts, self.bad_at = [], [], [], bad_at
         self.queue = SimpleNamespace(push=self.pushed.append)
 
-    def forward(self, views, generator):
+    def forward(self, views, generator, first=True):
         self.modes.append(self.training)
+        self.firsts.append(first)
         noise = torch.rand((), generator=generator)
         loss = (self.weight - views.double().mean() - noise).square().float()
         if len(self.pushed) + 1 == self.bad_at:
@@ -186,10 +187,16 @@ class Toy(nn.Module):
         return SimpleNamespace(loss=loss, terms={"plain": loss.detach()}, keys=views.float().unsqueeze(1))
 
 
-FABRIC = SimpleNamespace(device=torch.device("cpu"), global_rank=0, world_size=1, backward=lambda loss: loss.backward())
+FABRIC = SimpleNamespace(
+    device=torch.device("cpu"),
+    global_rank=0,
+    world_size=1,
+    backward=lambda loss: loss.backward(),
+    no_backward_sync=lambda method: contextlib.nullcontext(),
+)
 
 
-def run_toy(path, toy, steps, *, first=0, seed=0, checkpoint_steps=5, lr="constant", seconds=math.inf):
+def run_toy(path, toy, steps, *, first=0, seed=0, checkpoint_steps=5, lr="constant", seconds=math.inf, accumulate=1):
     saved, shown, rates = [], [], []
     optimiser = torch.optim.SGD(toy.parameters(), 123.0)
 
@@ -211,6 +218,7 @@ def run_toy(path, toy, steps, *, first=0, seed=0, checkpoint_steps=5, lr="consta
             seed=seed,
             first_step=first,
             seconds_before=100.0 if first else 0.0,
+            accumulate=accumulate,
             checkpoint_steps=checkpoint_steps,
             save=lambda step, seconds: saved.append((step, toy.weight.item())),
             metrics=metrics,
@@ -238,6 +246,33 @@ def test_each_step_has_the_rate_of_the_schedule_and_the_metrics_tell_it(tmp_path
     assert found.rates == pytest.approx([0.1] * 8 + [0.01] * 4)
     assert [line["lr"] for line in lines_of(tmp_path / "m")] == pytest.approx([0.1, 0.01, 0.01])
     assert [line["epoch"] for line in lines_of(tmp_path / "m")] == [5 / 4, 10 / 4, 12 / 4]
+
+
+def test_a_batch_in_parts_is_one_step_that_pushes_its_keys_once_and_is_told_as_one(tmp_path):
+    toy = Toy()
+    found = run_toy(tmp_path / "m", toy, 3, accumulate=2)
+    assert toy.firsts == [True, False] * 3
+    assert [keys.flatten().tolist() for keys in toy.pushed] == [found.order.at(step).tolist() for step in range(3)]
+    weight, losses = 0.0, []
+    for step in range(3):
+        parts = [found.order.at(step)[:2], found.order.at(step)[2:]]
+        noise = [torch.rand((), generator=generator_for(0, step, 0, FABRIC.device, part)).item() for part in (0, 1)]
+        targets = [part.mean() + extra for part, extra in zip(parts, noise, strict=True)]
+        losses.append(np.mean([(weight - target) ** 2 for target in targets]))
+        weight -= 0.1 * np.mean([2 * (weight - target) for target in targets])
+    assert toy.weight.item() == pytest.approx(weight, rel=1e-5)
+    assert lines_of(tmp_path / "m")[-1]["loss"] == pytest.approx(np.mean(losses), rel=1e-5)
+
+
+def test_every_part_has_a_generator_of_its_own_and_the_first_the_one_of_a_step_in_one_part():
+    drawn = [torch.rand(3, generator=generator_for(1, 2, 3, FABRIC.device, part)).tolist() for part in range(4)]
+    assert len({tuple(draw) for draw in drawn}) == 4
+    assert drawn[0] == torch.rand(3, generator=generator_for(1, 2, 3, FABRIC.device)).tolist()
+
+
+@pytest.mark.parametrize("steps", [10, 12])
+def test_the_last_step_is_left_to_whoever_writes_the_finished_run(tmp_path, steps):
+    assert [step for step, _ in run_toy(tmp_path / "m", Toy(), steps).saved] == [5, 10][: (steps - 1) // 5]
 
 
 @pytest.mark.parametrize("stop", [1, 5, 7, 10, 19])

@@ -436,6 +436,18 @@ def test_keys_are_computed_after_the_momentum_update():
     torch.testing.assert_close(keys, expected, rtol=0, atol=1e-6)
 
 
+def test_the_key_networks_move_with_the_first_part_of_a_batch_only():
+    method, views = toy_method(momentum=0.7), toy_views()
+    with torch.no_grad():
+        for parameter in method.key_encoder.parameters():
+            parameter.zero_()
+    method(views, torch.Generator().manual_seed(0), first=False)
+    assert not any(parameter.any() for parameter in method.key_encoder.parameters())
+    method(views, torch.Generator().manual_seed(0), first=True)
+    for parameter, query in zip(method.key_encoder.parameters(), method.encoder.parameters(), strict=True):
+        torch.testing.assert_close(parameter, 0.3 * query, rtol=0, atol=1e-6)
+
+
 def test_keys_have_unit_length_and_a_step_does_not_push_them():
     method = toy_method()
     before = method.queue.keys.clone()

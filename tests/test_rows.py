@@ -22,7 +22,7 @@ ROWS = [
     {"data", "augment", "nn", "objective"},
     {"methods"},
     {"config", "task_settings"},
-    {"run", "checkpoint", "device", "loop"},
+    {"run", "checkpoint", "device", "processes", "loop"},
     {"pretrain", "tasks", "report", "benchmark", "demo", "paper_tables", "reproduce"},
     {"cli", "api", "__main__", "__init__"},
 ]

@@ -145,6 +145,9 @@ class PretrainSettings:
     """Stop after this many minutes, if the epochs or steps are not done before."""
     batch: int = 128
     """Clips a step, over all devices; the last partial batch of an epoch is dropped."""
+    accumulate: int = 1
+    """Parts that a step's batch is worked through in, one after the other, where memory is short; BatchNorm and mixing
+    see one part at a time."""
     seed: int = 0
     """Everything random follows from it."""
     checkpoint_steps: int = 500
@@ -159,6 +162,8 @@ class PretrainSettings:
     """Processes, each with its own device."""
     nodes: int = 1
     """Machines, under torchrun or SLURM."""
+    sync_batchnorm: bool = True
+    """Normalise over the clips of all devices, as one device would, instead of each device over its own."""
     tensorboard: bool = False
     """Also write TensorBoard files into the run folder."""
     views: ViewSettings = field(default_factory=ViewSettings)
@@ -170,6 +175,7 @@ class PretrainSettings:
     def check(self) -> None:
         """Raises ConfigError for a value that makes no sense, naming the setting and what it may be."""
         low, high = self.views.crop
+        parts = max(self.devices * self.nodes * self.accumulate, 1)
         rules = [(value is None or value >= 1, name, "at least 1") for name, value in self._counts()]
         self._enforce(rules)
         rules = [
@@ -184,8 +190,8 @@ class PretrainSettings:
             (all(drop >= 1 for drop in self.optimiser.drop_epochs), "optimiser.drop_epochs", "epochs, 1 or more"),
             (0 <= self.views.jitter <= 1, "views.jitter", "between 0 and 1"),
             (0 <= self.objective.momentum <= 1, "objective.momentum", "between 0 and 1"),
-            (self.batch >= 2, "batch", "at least 2 (BatchNorm and contrast need company)"),
-            (self.batch % (self.devices * self.nodes) == 0, "batch", "a multiple of devices x nodes"),
+            (self.batch % parts == 0, "batch", f"a multiple of devices x nodes x accumulate ({parts})"),
+            (self.batch >= 2 * parts, "batch", f"at least {2 * parts}, two clips for each part (mixing needs company)"),
             (self.minutes is None or self.minutes > 0, "minutes", "more than 0"),
             (len(set(self.objective.positives)) == len(self.objective.positives), "objective.positives", "no repeats"),
             (
@@ -214,7 +220,9 @@ class PretrainSettings:
                 raise ConfigError(f"setting {name}: expected {expected}, got {_value(self, name)}")
 
     def _counts(self) -> Iterator[tuple[str, int | None]]:
-        for name in ("hidden", "layers", "epochs", "steps", "checkpoint_steps", "threads", "devices", "nodes"):
+        for name in ("hidden", "layers", "epochs", "steps", "checkpoint_steps", "threads"):
+            yield name, getattr(self, name)
+        for name in ("devices", "nodes", "accumulate"):
             yield name, getattr(self, name)
         for name in ("objective.queue", "objective.embedding", "objective.decoder_hidden", "prompts.width"):
             yield name, _value(self, name)

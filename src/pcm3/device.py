@@ -75,15 +75,16 @@ def allow_fast_matmul(device: torch.device) -> None:
     torch.set_float32_matmul_precision("medium" if device.type == "cpu" else "highest")
 
 
-def frames_on(frames: NDArray[Any], device: torch.device) -> Tensor:
+def frames_on(frames: NDArray[Any], device: torch.device, processes: int = 1) -> Tensor:
     """The store's frames (F, M, V, C) as a tensor: on the device where half its memory holds them, else mapped.
 
-    Mapped frames stay on the disk; `augment.crop.crop_resize` gathers from them row by row.
+    Mapped frames stay on the disk; `augment.crop.crop_resize` gathers from them row by row. So many processes of this
+    machine share the CPU's memory.
     """
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
     else:
-        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // processes
     if frames.nbytes <= free // 2:
         return torch.from_numpy(np.array(frames)).to(device)
     mapped: Any = frames

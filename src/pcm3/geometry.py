@@ -6,6 +6,7 @@ The stream functions work alike on NumPy arrays and torch tensors, on axes ``(..
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
@@ -138,14 +139,23 @@ def rotation_between(source: NDArray[np.float64], target: NDArray[np.float64]) -
 
 def bone(clip: Clip, layout: Layout) -> Clip:
     """Each joint seen from its parent (..., T, M, V, C); the root's is 0."""
-    return clip - clip[..., list(layout.parents), :]
+    parents: Any = layout.parents
+    return clip - clip[..., list(parents) if isinstance(clip, np.ndarray) else _on(parents, clip.device), :]
+
+
+@cache
+def _on(numbers: tuple[int, ...], device: Any) -> Any:
+    """The numbers as a tensor, sent to the device once: a list as an index is sent every time, and waited for."""
+    import torch
+
+    return torch.tensor(numbers, device=device)
 
 
 def motion(clip: Clip) -> Clip:
     """The way of each joint to the next frame (..., T, M, V, C); the last frame's is 0."""
-    frames = clip.shape[T_AXIS]
-    following = [min(frame + 1, frames - 1) for frame in range(frames)]  # the last frame follows itself
-    return clip[..., following, :, :, :] - clip
+    following = clip + 0.0
+    following[..., :-1, :, :, :] = clip[..., 1:, :, :, :]  # the last frame follows itself
+    return following - clip
 
 
 STREAMS: dict[str, Callable[[Any, Layout], Any]] = {

@@ -1,7 +1,8 @@
 """The one training loop: any method, any number of processes, the same bits after any interruption.
 
-Everything random is a function of (seed, step, rank): which clips a step sees, and the generator of its views. So a
-checkpoint is {weights, queue, optimiser, step}, and a run that was killed goes on as if it had not been.
+Everything random is a function of (seed, step, rank), and of the part where a batch is worked through in parts: which
+clips a step sees, and the generators of its views. So a checkpoint is {weights, queue, optimiser, step}, and a run that
+was killed goes on as if it had not been.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ import json
 import math
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -38,9 +41,9 @@ class StepLike(Protocol):
     def keys(self) -> Tensor: ...  # noqa: D102
 
 
-def generator_for(seed: int, step: int, rank: int, device: torch.device) -> torch.Generator:
-    """The generator that everything random in one step of one process is drawn from."""
-    digest = hashlib.sha256(f"{seed} {step} {rank}".encode()).digest()
+def generator_for(seed: int, step: int, rank: int, device: torch.device, part: int = 0) -> torch.Generator:
+    """The generator that everything random in one part of one step of one process is drawn from."""
+    digest = hashlib.sha256((f"{seed} {step} {rank}" + f" {part}" * (part > 0)).encode()).digest()
     return torch.Generator(device=device).manual_seed(int.from_bytes(digest[:8], "little") >> 1)
 
 
@@ -193,6 +196,54 @@ def _time_is_up(fabric: Any, step: int, spent: float, seconds: float) -> bool:
     return step % LOG_STEPS == 0 and bool(fabric.broadcast(spent >= seconds, src=0))
 
 
+def train_step(
+    fabric: Any,
+    method: Any,
+    optimiser: Any,
+    draw: Callable[[Tensor, torch.Generator], Any],
+    parts: list[tuple[Tensor, torch.Generator]],
+) -> dict[str, Tensor]:
+    """One step of all processes: gradients from every part of the batch, then weights and queue; the host never waits.
+
+    Args:
+        fabric: as for `train`.
+        method: as for `train`.
+        optimiser: as for `train`.
+        draw: as for `train`.
+        parts: clip numbers (B / parts,) on the device, and the generator, of each part of this process's batch.
+
+    Returns:
+        The loss and its terms, mean over the parts.
+    """
+    optimiser.zero_grad(set_to_none=True)
+    keys, told = [], []
+    for number, (clips, generator) in enumerate(parts):
+        last = number == len(parts) - 1
+        with nullcontext() if last else fabric.no_backward_sync(method):
+            result: StepLike = method(draw(clips, generator), generator, first=number == 0)
+            fabric.backward(result.loss / len(parts))
+        keys.append(result.keys)
+        told.append({"loss": result.loss.detach()} | result.terms)
+    optimiser.step()
+    method.queue.push(_of_all_processes(fabric, torch.cat(keys)))
+    return {name: torch.stack([terms[name] for terms in told]).mean(dim=0) for name in told[0]}
+
+
+def _of_all_processes(fabric: Any, keys: Tensor) -> Tensor:
+    """The keys of every process's clips (B, E) → those of the whole batch, in its order, in every process."""
+    if fabric.world_size == 1:
+        return keys
+    gathered = [torch.empty_like(keys) for _ in range(fabric.world_size)]
+    dist.all_gather(gathered, keys.contiguous())
+    return torch.stack(gathered, dim=1).flatten(0, 1)  # process r has every ranks-th clip from the r-th on
+
+
+def _sent(numbers: NDArray[np.int64], device: torch.device) -> Tensor:
+    """The numbers on the device, without waiting for it."""
+    tensor = torch.from_numpy(numbers)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
 def train(
     fabric: Any,
     method: Any,
@@ -205,6 +256,7 @@ def train(
     seed: int,
     first_step: int,
     seconds_before: float,
+    accumulate: int = 1,
     checkpoint_steps: int,
     save: Callable[[int, float], None],
     metrics: Metrics,
@@ -214,7 +266,8 @@ def train(
 
     Args:
         fabric: Lightning's Fabric, launched; `method` and `optimiser` are set up by it.
-        method: module whose forward takes (views, generator) and gives a step with loss, terms, keys; has `queue`.
+        method: module whose forward takes (views, generator, first: whether they are the first part of a step's
+            batch) and gives a step with loss, terms, keys; has `queue`.
         optimiser: of the method's parameters.
         draw: (clip numbers (B,), generator) → views.
         order: which clips each step sees.
@@ -223,8 +276,9 @@ def train(
         seed: everything random follows from it, the step and the rank.
         first_step: steps done before, 0 for a new run.
         seconds_before: seconds spent before.
+        accumulate: parts that each process's share of a batch is worked through in, one after the other.
         checkpoint_steps: steps between calls of `save`.
-        save: (steps done, seconds spent) writes a checkpoint.
+        save: (steps done, seconds spent) writes a checkpoint; not called after the last step of `budget`.
         metrics: takes the loss terms.
         show: (steps done, metrics if the losses were looked at) tells the user.
 
@@ -233,20 +287,18 @@ def train(
     """
     method.train()
     began, step, device = time.monotonic() - seconds_before, first_step, fabric.device
+    rank, ranks = fabric.global_rank, fabric.world_size
     while step < budget.steps and not _time_is_up(fabric, step, time.monotonic() - began, budget.seconds):
-        generator = generator_for(seed, step, fabric.global_rank, device)
-        numbers = torch.from_numpy(order.at(step, fabric.global_rank, fabric.world_size)).to(device)
+        parts = [
+            (_sent(clips, device), generator_for(seed, step, rank, device, part))
+            for part, clips in enumerate(np.split(order.at(step, rank, ranks), accumulate))
+        ]
         for group in optimiser.param_groups:
             group["lr"] = schedule.at(step)
-        result: StepLike = method(draw(numbers, generator), generator)
-        optimiser.zero_grad(set_to_none=True)
-        fabric.backward(result.loss)
-        optimiser.step()
-        keys = fabric.all_gather(result.keys) if fabric.world_size > 1 else result.keys
-        method.queue.push(keys.reshape(-1, keys.shape[-1]))
+        terms = train_step(fabric, method, optimiser, draw, parts)
         step += 1
-        metrics.add(step, {"loss": result.loss.detach()} | result.terms)
-        at_checkpoint = step % checkpoint_steps == 0
+        metrics.add(step, terms)
+        at_checkpoint = step % checkpoint_steps == 0 and step < budget.steps
         line: dict[str, int | float] = {}
         if step % LOG_STEPS == 0 or at_checkpoint or step == budget.steps:
             seconds = time.monotonic() - began

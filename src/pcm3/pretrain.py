@@ -32,6 +32,8 @@ from pcm3.device import (
 )
 from pcm3.errors import CheckpointError, ConfigError, RunFailed
 from pcm3.methods.pcm3 import PCM3
+from pcm3.nn.batch_norm import normalise_over_processes
+from pcm3.processes import agree_with_launcher, make_fabric, told_of_lost_processes
 from pcm3.run import RunFolder, locked
 from pcm3.skeleton import Layout
 
@@ -51,7 +53,6 @@ class PretrainResult:
     """Clips a second in this session; 0 where there was nothing left to do."""
     loss: float | None
     """Mean loss of the last steps that were looked at."""
-    finished: bool
 
 
 def pretrain(store: ClipStore, run_path: Path, settings: PretrainSettings, progress: bool = True) -> PretrainResult:
@@ -66,9 +67,10 @@ def pretrain(store: ClipStore, run_path: Path, settings: PretrainSettings, progr
     Raises:
         ConfigError: settings make no sense together or here, or the folder holds another run.
         CheckpointError: the folder's checkpoint is damaged.
-        RunFailed: the loss is not finite, or the disk is full.
+        RunFailed: the loss is not finite, the disk is full, or another process of the run has ended.
     """
     settings.check()
+    agree_with_launcher(settings.devices, settings.nodes)
     settings = resolve(settings, store)
     clips = training_clips(store, settings)
     if len(clips) < settings.batch:
@@ -81,7 +83,7 @@ def pretrain(store: ClipStore, run_path: Path, settings: PretrainSettings, progr
         try:
             if first_process():
                 run.begin(settings, described)
-            with threads(settings.threads or 1):
+            with threads(settings.threads or 1), told_of_lost_processes(settings.devices * settings.nodes > 1):
                 return _run(store, clips, run, settings, progress)
         except OSError as error:
             told = error.strerror or error
@@ -186,35 +188,13 @@ def build_optimiser(method: torch.nn.Module, settings: PretrainSettings) -> torc
 
 
 def batch_drawer(
-    store: ClipStore, clips: NDArray[np.int64], maker: ViewMaker, device: torch.device
+    store: ClipStore, clips: NDArray[np.int64], maker: ViewMaker, device: torch.device, processes: int = 1
 ) -> Callable[[Tensor, torch.Generator], Views]:
     """What turns places in `clips` (B,) into views, with everything that it needs on the device already."""
-    frames = frames_on(store.frames, device)
+    frames = frames_on(store.frames, device, processes)
     start = torch.from_numpy(store.start[clips].astype(np.int64)).to(device)
     length = torch.from_numpy(store.length[clips].astype(np.int64)).to(device)
     return lambda numbers, generator: maker(frames, start[numbers], length[numbers], generator)
-
-
-def make_fabric(settings: PretrainSettings) -> Any:
-    """Lightning's Fabric for the devices and the precision of the settings, launched."""
-    import logging
-
-    from lightning.fabric import Fabric
-    from lightning.fabric.strategies.ddp import DDPStrategy
-
-    # What it would announce, precision and devices, stands in settings.json.
-    logging.getLogger("lightning_utilities.core.rank_zero").setLevel(logging.WARNING)
-    several = settings.devices * settings.nodes > 1
-    fabric = Fabric(
-        accelerator=settings.device,
-        devices=settings.devices,
-        num_nodes=settings.nodes,
-        precision={"32": "32-true", "bf16": "bf16-mixed"}[settings.precision],  # type: ignore[arg-type]
-        # Ablations leave parts of the method without a gradient.
-        strategy=DDPStrategy(find_unused_parameters=True) if several else "auto",
-    )
-    fabric.launch()
-    return fabric
 
 
 def _run(
@@ -237,6 +217,8 @@ def _run(
     state = load_checkpoint(run) or {"step": 0, "seconds": 0.0}
     if "method" in state:
         _restore(method, state["method"], run)
+    if settings.sync_batchnorm and fabric.world_size > 1:
+        normalise_over_processes(method)
     method = method.to(fabric.device)
     optimiser = build_optimiser(method, settings)
     if "optimiser" in state:
@@ -268,13 +250,14 @@ def _run(
             fabric,
             fabric_method,
             fabric_optimiser,
-            draw=batch_drawer(store, clips, view_maker(store.layout, settings), fabric.device),
+            draw=batch_drawer(store, clips, view_maker(store.layout, settings), fabric.device, settings.devices),
             order=order,
             schedule=schedule,
             budget=budget,
             seed=settings.seed,
             first_step=first,
             seconds_before=state["seconds"],
+            accumulate=settings.accumulate,
             checkpoint_steps=settings.checkpoint_steps,
             save=save,
             metrics=metrics,
@@ -293,7 +276,6 @@ def _run(
         seconds=round(seconds, 3),
         clips_per_s=round((steps - first) * settings.batch / session, 1) if steps > first else 0.0,
         loss=metrics.loss,
-        finished=True,
     )
 
 

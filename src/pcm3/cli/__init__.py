@@ -24,7 +24,7 @@ COMMANDS = {
     "pretrain": "learn an encoder from a store's clips, without labels; run again, it resumes",
     "evaluate": "what an encoder is worth: recognition, retrieval, occlusion, detection, motion prediction",
     "reproduce": "run a table of the paper on your stores, its figures beside the paper's",
-    "benchmark": "how fast this machine pretrains and imports, beside its own matmul rate",
+    "benchmark": "how fast this machine pretrains, encodes, judges and imports, beside its own matmul rate",
 }
 """Command → what it does. Its file is ``cli/<command>.py`` (``import_`` for import)."""
 
@@ -36,6 +36,8 @@ def main(argv: list[str] | None = None) -> int:
     # Two busy torch processes on the same cores slow each other tenfold unless idle threads sleep. Read when
     # OpenMP starts, so it is set before anything imports torch.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Torch's C++ warnings are for those who write with torch; its errors still come.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     words = sys.argv[1:] if argv is None else argv
     if not words or words[0] in ("-h", "--help", "help"):
         print(_overview())

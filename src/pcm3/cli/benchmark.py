@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, replace
-from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
-WHAT = ("pretrain", "import", "leaks")
+WHAT = ("import", "pretrain", "encode", "linear", "retrieval", "leaks")
+ALL = "all"
+Rows = list[dict[str, Any]]
 
 
 def add_arguments(parser: Any, words: list[str]) -> None:
@@ -17,80 +19,164 @@ def add_arguments(parser: Any, words: list[str]) -> None:
     parser.add_argument(
         "what",
         type=str,
-        help="pretrain (training steps), import (NTU RGB+D files) or leaks (how many planted copies the audit finds)",
+        help="pretrain (training steps), encode (clips to features), linear (the head of linear-cached), retrieval "
+        "(nearest neighbours), import (NTU RGB+D files), leaks (how many planted copies the audit finds), or all",
     )
-    parser.add_argument("--hidden", type=int, nargs="+", default=[128, 256, 1024], help="widths to time")
+    parser.add_argument("--steps", type=int, default=3, help="turns measured, in each of which everything has its go")
     parser.add_argument(
+        "--warm", type=int, default=1, help="turns before them that do not count (0: a first step on 4 clips stays)"
+    )
+    parser.add_argument("--device", type=Device, default="auto", help="where to compute")
+    parser.add_argument(
+        "--out", type=Path, default=None, help="also write the result to this JSON file (all: into this folder)"
+    )
+    steps = parser.add_argument_group("pretrain, encode")
+    steps.add_argument("--hidden", type=int, nargs="+", default=[128, 256, 1024], help="widths to time")
+    steps.add_argument(
         "--precision", type=Literal["32", "bf16"], nargs="+", default=["32", "bf16"], help="32, bf16 or both"
     )
-    parser.add_argument("--preset", type=str, default="released", help="the rest of the settings")
-    parser.add_argument("--batch", type=int, default=64, help="clips a step")
-    parser.add_argument("--steps", type=int, default=3, help="steps measured, after a warm-up; import: turns")
-    parser.add_argument("--device", type=Device, default="auto", help="where to compute")
-    parser.add_argument("--files", type=int, default=2000, help="import, leaks: about how many recordings")
-    parser.add_argument(
+    steps.add_argument("--preset", type=str, default="released", help="the rest of the settings")
+    steps.add_argument("--batch", type=int, default=64, help="clips a step")
+    training = parser.add_argument_group("pretrain")
+    training.add_argument("--accumulate", type=int, default=1, help="parts that a batch is worked through in")
+    training.add_argument(
+        "--peer",
+        type=Path,
+        default=None,
+        help="a checkout of the authors' PCM3 code; its training step is run and timed beside ours, in the same turns",
+    )
+    training.add_argument("--memory", type=bool, default=True, help="measure memory too, each in a fresh process")
+    training.add_argument(
+        "--epoch-of",
+        type=int,
+        default=None,
+        help="extrapolate the hours of 450 epochs of so many clips (on a GPU, by default, NTU 60's 40091)",
+    )
+    judging = parser.add_argument_group("linear, retrieval")
+    judging.add_argument("--clips", type=int, default=40000, help="training clips, or the gallery")
+    judging.add_argument("--tests", type=int, default=16000, help="test clips, or the queries")
+    judging.add_argument("--width", type=int, default=2048, help="values of a feature")
+    judging.add_argument("--classes", type=int, default=60, help="classes of the head")
+    judging.add_argument("--epochs", type=int, default=None, help="epochs of the head (default: the protocol's)")
+    files = parser.add_argument_group("import, leaks")
+    files.add_argument("--files", type=int, default=2000, help="about how many recordings")
+    files.add_argument(
         "--workers", type=int, nargs="+", default=None, help="import: numbers of processes (default: 1, and all cores)"
     )
-    parser.add_argument("--out", type=Path, default=None, help="also write the result to this JSON file")
 
 
 def run(options: Any) -> tuple[int, dict[str, Any]]:
-    """Measures and prints a table."""
-    from pcm3.benchmark import machine
+    """Measures, and prints tables."""
+    from pcm3.benchmark.machine import machine
     from pcm3.errors import ConfigError, not_one_of
-    from pcm3.files import write_json
-    from pcm3.report.tables import text_table
 
-    if options.what not in WHAT:
-        raise ConfigError(not_one_of("what to measure", options.what, WHAT))
-    for name in ("steps", "files"):
-        if getattr(options, name) < 1:
-            raise ConfigError(f"setting {name}: expected at least 1, got {getattr(options, name)}")
-    rows = {"pretrain": _pretrain, "import": _import, "leaks": _leaks}[options.what](options)
+    if options.what not in (*WHAT, ALL):
+        raise ConfigError(not_one_of("what to measure", options.what, (*WHAT, ALL)))
+    _check(options)
     where = machine()
-    told = {"benchmark": options.what, "machine": where, "rows": rows}
-    print(f"{where['cpu']}, {where['cores']} cores, {where['gpu'] or 'no GPU'}, torch {where['torch']}")
-    print(text_table(list(rows[0]), [list(row.values()) for row in rows]))
-    if options.out is not None:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        write_json(options.out, told)
-        print(f"written: {options.out}")
-    return 0, told
+    if options.what != ALL:
+        return 0, _measured(options.what, options, where, options.out)
+    found = {}
+    for what in WHAT:
+        found[what] = _measured(what, options, where, options.out and options.out / f"benchmark-{what}.json")
+    return 0, {"benchmark": ALL, "machine": where} | {what: told["rows"] for what, told in found.items()}
 
 
-def _pretrain(options: Any) -> list[dict[str, Any]]:
-    from tqdm import tqdm
+def _check(options: Any) -> None:
+    from pcm3.errors import ConfigError
 
-    from pcm3.benchmark import benchmark_pretrain
-    from pcm3.cli.parse import settings_of_preset
+    counts = ("steps", "files", "clips", "tests", "width", "classes", "epochs", "epoch_of", "accumulate")
+    for name in counts:
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            raise ConfigError(f"setting {name}: expected at least 1, got {value}")
+    if options.warm < 0:
+        raise ConfigError(f"setting warm: expected at least 0, got {options.warm}")
+    if options.what == ALL and options.out is not None and options.out.is_file():
+        raise ConfigError(f"setting out: expected a folder, {options.out} is a file")
+    if options.peer is not None and options.preset != "released":
+        raise ConfigError(f"setting preset: expected released beside --peer, got {options.preset}")
 
-    preset = settings_of_preset(options.preset)
-    asked = []
-    for hidden, precision in product(options.hidden, options.precision):
-        prompts = replace(preset.prompts, width=max(min(preset.prompts.width, hidden), 1))
-        settings = replace(preset, hidden=hidden, precision=precision, batch=options.batch, prompts=prompts)
-        settings.check()
-        asked.append(settings)
-    rows = []
-    with tqdm(total=len(asked) * (options.steps + 1), desc="pretrain", unit="step", delay=1) as bar:
-        for settings in asked:
-            bar.set_postfix_str(f"hidden {settings.hidden}, {settings.precision}")
-            rows.append(asdict(benchmark_pretrain(settings, options.steps, bar.update, options.device)))
+
+def _measured(what: str, options: Any, where: dict[str, object], out: Path | None) -> dict[str, Any]:
+    """One benchmark, printed, and written where that is asked for."""
+    from pcm3.benchmark.tables import pretrain_tables, table
+    from pcm3.files import write_json
+
+    rows = _WAYS[what](options)
+    print(f"{what}: {where['cpu']}, {where['cores']} cores, {where['gpu'] or 'no GPU'}, torch {where['torch']}")
+    print(pretrain_tables(rows) if what == "pretrain" else table(rows))
+    told = {"benchmark": what, "machine": where, "rows": rows}
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_json(out, told)
+        print(f"written: {out}")
+    return told
+
+
+def _pretrain(options: Any) -> Rows:
+    from pcm3.benchmark.pretrain import benchmark_pretrain, calls, entrants
+    from pcm3.device import choose_device
+    from pcm3.errors import ConfigError
+
+    preset = replace(_preset(options), accumulate=options.accumulate)
+    if options.peer is not None and options.accumulate > 1:
+        raise ConfigError(f"setting accumulate: expected 1 beside --peer, got {options.accumulate}")
+    device = choose_device(options.device)
+    measured = entrants(preset, options.hidden, options.precision, options.peer)
+    with _Bar("pretrain", calls(measured, options.steps, options.warm, options.memory)) as bar:
+        found = benchmark_pretrain(measured, options.steps, options.warm, device, options.memory, bar.tell)
+    rows: Rows = [asdict(row) for row in found]
+    clips = options.epoch_of or (40091 if device.type == "cuda" else None)
+    if clips is not None:
+        for row, speed in zip(rows, found, strict=True):
+            row |= {"epoch_of": clips, "hours_of_450_epochs": speed.hours(clips)}
     return rows
 
 
-def _import(options: Any) -> list[dict[str, Any]]:
-    from tqdm import tqdm
+def _encode(options: Any) -> Rows:
+    from pcm3.benchmark.encode import benchmark_encode
+    from pcm3.benchmark.pretrain import entrants
+    from pcm3.device import choose_device
 
-    from pcm3.benchmark import machine
+    asked = [entrant.settings for entrant in entrants(_preset(options), options.hidden, options.precision)]
+    with _Bar("encode", len(asked) * (options.warm + options.steps)) as bar:
+        found = benchmark_encode(asked, options.steps, options.warm, choose_device(options.device), bar.tell)
+    return [asdict(row) for row in found]
+
+
+def _linear(options: Any) -> Rows:
+    from pcm3.benchmark.judging import benchmark_linear
+    from pcm3.device import choose_device
+    from pcm3.task_settings import LinearSettings
+
+    settings = LinearSettings() if options.epochs is None else LinearSettings(epochs=options.epochs)
+    with _Bar("linear", 1 + settings.epochs * options.steps, unit="epoch") as bar:
+        found = benchmark_linear(_sizes(options), settings, options.steps, choose_device(options.device), bar.tell)
+    return [asdict(row) for row in found]
+
+
+def _retrieval(options: Any) -> Rows:
+    from pcm3.benchmark.judging import benchmark_retrieval
+    from pcm3.device import choose_device
+
+    with _Bar("retrieval", 3 * (options.warm + options.steps)) as bar:
+        device = choose_device(options.device)
+        found = benchmark_retrieval(_sizes(options), options.steps, options.warm, device, bar.tell)
+    return [asdict(row) for row in found]
+
+
+def _import(options: Any) -> Rows:
+    from pcm3.benchmark.machine import machine
     from pcm3.data.import_timing import benchmark_import
 
     workers = options.workers or sorted({1, machine()["cores"]})
-    with tqdm(total=(3 + len(workers)) * options.steps, desc="import", unit="run", delay=1) as bar:
-        return [asdict(row) for row in benchmark_import(options.files, workers, options.steps, bar.update)]
+    with _Bar("import", (3 + len(workers)) * options.steps) as bar:
+        found = benchmark_import(options.files, workers, options.steps, bar.done)
+    return [asdict(row) for row in found]
 
 
-def _leaks(options: Any) -> list[dict[str, Any]]:
+def _leaks(options: Any) -> Rows:
     import tempfile
 
     from pcm3.data.audit.leak_benchmark import leak_benchmark
@@ -106,3 +192,54 @@ def _leaks(options: Any) -> list[dict[str, Any]]:
         found = leak_benchmark(ClipStore.open(store), "xsub", max(options.files // 200, 1), Path(folder, "planted"))
     same = {"clips": found.clips, "false_pairs": len(found.false_pairs), "seconds": round(found.seconds, 1)}
     return [asdict(row) | same for row in found.rows]
+
+
+_WAYS: dict[str, Callable[[Any], Rows]] = {
+    "pretrain": _pretrain,
+    "encode": _encode,
+    "linear": _linear,
+    "retrieval": _retrieval,
+    "import": _import,
+    "leaks": _leaks,
+}
+
+
+def _preset(options: Any) -> Any:
+    from pcm3.cli.parse import settings_of_preset
+
+    return replace(settings_of_preset(options.preset), batch=options.batch)
+
+
+def _sizes(options: Any) -> Any:
+    from pcm3.benchmark.judging import Sizes
+
+    return Sizes(options.clips, options.tests, options.width, options.classes)
+
+
+class _Bar:
+    """A progress bar that says what is being measured."""
+
+    def __init__(self, name: str, total: int, unit: str = "go") -> None:
+        from tqdm import tqdm
+
+        self._total, self._bar = total, tqdm(total=total, desc=name, unit=unit, delay=1, dynamic_ncols=True)
+        self._begun = False
+
+    def tell(self, what: str) -> None:
+        """What comes next; what was told before is done."""
+        self._bar.set_postfix_str(what)
+        if self._begun:
+            self.done()
+        self._begun = True
+
+    def done(self) -> None:
+        """One more is done."""
+        self._bar.update()
+
+    def __enter__(self) -> _Bar:
+        return self
+
+    def __exit__(self, kind: object, *raised: object) -> None:
+        if kind is None:
+            self._bar.update(self._total - self._bar.n)
+        self._bar.close()

@@ -90,13 +90,17 @@ class PCM3(nn.Module):
         self.prediction_weight, self.prediction_error = prediction_weight, prediction_error
         self.predicted_view, self.decoder_gradient = predicted_view, decoder_gradient
 
-    def forward(self, views: Views, generator: torch.Generator) -> Step:
+    def forward(self, views: Views, generator: torch.Generator, first: bool = True) -> Step:
         """The losses of one step; the caller steps the optimiser and pushes `keys` to the queue.
 
         Args:
             views: of B clips.
             generator: draws the places of the task prompts.
+            first: of the parts that a step's batch is worked through in; the key networks move once a step, then.
         """
+        if self.training and first:
+            momentum_update(self.key_encoder, self.encoder, self.momentum)
+            momentum_update(self.key_projector, self.projector, self.momentum)
         queries: dict[Positive, Tensor] = {}
         terms: dict[str, Tensor] = {}
 
@@ -183,10 +187,7 @@ class PCM3(nn.Module):
 
     @torch.no_grad()
     def _keys(self, clips: Tensor, generator: torch.Generator) -> Tensor:
-        """Clips (B, T, M, V, C) → keys (B, E), by the momentum networks, updated first; prompts are the query's."""
-        if self.training:
-            momentum_update(self.key_encoder, self.encoder, self.momentum)
-            momentum_update(self.key_projector, self.projector, self.momentum)
+        """Clips (B, T, M, V, C) → keys (B, E), by the momentum networks; the prompts are the query's."""
         features = self.key_encoder.pool(self._encode({"intra": flatten(clips)}, self.key_encoder)["intra"])
         keys: Tensor = self.key_projector(self._prompted("contrast", features, generator))
         return keys

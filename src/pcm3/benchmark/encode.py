@@ -1,0 +1,118 @@
+"""How fast a frozen encoder gives clip features."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+
+from pcm3.benchmark.machine import matmul_gflops, now
+from pcm3.benchmark.operations import encoder_flop_per_clip
+from pcm3.benchmark.step import BODIES, CLIPS, LAYOUT
+from pcm3.benchmark.turns import Spread, turn_by_turn
+from pcm3.checkpoint import EncoderSpec
+from pcm3.config import PretrainSettings
+from pcm3.device import allow_fast_matmul
+from pcm3.pretrain import encoder_spec
+from pcm3.skeleton import load_layout
+from pcm3.tasks.features import frozen
+
+
+@dataclass(frozen=True)
+class EncodeSpeed:
+    """One width in one precision. Medians over the turns."""
+
+    hidden: int
+    precision: str
+    batch: int
+    threads: int
+    turns: int
+    clips_per_s: float
+    lowest: float
+    """Clips a second in the slowest turn."""
+    highest: float
+    """Clips a second in the fastest turn."""
+    gflop_per_clip: float
+    """Billions of multiplications and additions for one clip, counted from the sizes."""
+    gflops: float
+    """Reached: billions of them a second."""
+    matmul_gflops: float
+    """Of a plain matrix product in the same precision on all cores, measured in every turn."""
+    matmul_share: float
+    """gflops / matmul_gflops."""
+
+
+def benchmark_encode(
+    configurations: Sequence[PretrainSettings],
+    turns: int,
+    warm: int,
+    device: torch.device,
+    tell: Callable[[str], object] = lambda what: None,
+) -> list[EncodeSpeed]:
+    """A row for each configuration: the features of one batch of random clips, in each turn by each.
+
+    Args:
+        configurations: hidden, layers, direction, pooling, frames, batch, precision.
+        turns: turns that count.
+        warm: turns before them that do not.
+        device: where to compute.
+        tell: called with what comes next, before every go.
+    """
+    specs = [encoder_spec(load_layout(LAYOUT), BODIES, settings) for settings in configurations]
+    goes = {
+        place: partial(_go, _encoding(spec, settings, device), settings, device, tell)
+        for place, (spec, settings) in enumerate(zip(specs, configurations, strict=True))
+    }
+    found = turn_by_turn(goes, turns, warm)
+    return [_row(spec, configurations[place], found[place]) for place, spec in enumerate(specs)]
+
+
+def _encoding(spec: EncoderSpec, settings: PretrainSettings, device: torch.device) -> Callable[[], object]:
+    """What encodes one batch."""
+    encoder = spec.build(0).to(device)
+    shape = (min(settings.batch, CLIPS), spec.frames, spec.bodies, spec.joints, 3)
+    clips = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(device)
+
+    def encode() -> object:
+        with frozen(encoder), torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
+            return encoder.clip(clips)
+
+    return encode
+
+
+def _go(
+    encode: Callable[[], object],
+    settings: PretrainSettings,
+    device: torch.device,
+    tell: Callable[[str], object],
+    turn: int,
+) -> tuple[float, float]:
+    """Seconds of a batch, and the matmul rate."""
+    tell(f"hidden {settings.hidden}, {settings.precision}")
+    allow_fast_matmul(device)
+    began = now(device)
+    encode()
+    return now(device) - began, matmul_gflops(settings.precision, device)
+
+
+def _row(spec: EncoderSpec, settings: PretrainSettings, goes: list[tuple[float, float]]) -> EncodeSpeed:
+    flop, batch = encoder_flop_per_clip(spec), min(settings.batch, CLIPS)
+    rate = Spread.of([batch / seconds for seconds, _ in goes], 2)
+    reached, limit = flop * rate.median / 1e9, statistics.median(limit for _, limit in goes)
+    return EncodeSpeed(
+        hidden=settings.hidden,
+        precision=settings.precision,
+        batch=batch,
+        threads=torch.get_num_threads(),
+        turns=len(goes),
+        clips_per_s=rate.median,
+        lowest=rate.lowest,
+        highest=rate.highest,
+        gflop_per_clip=round(flop / 1e9, 3),
+        gflops=round(reached, 1),
+        matmul_gflops=round(limit, 1),
+        matmul_share=round(reached / limit, 3),
+    )

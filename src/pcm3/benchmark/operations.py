@@ -1,0 +1,31 @@
+"""Multiplications and additions, counted from the sizes of the matrices; element-wise work is not counted."""
+
+from __future__ import annotations
+
+from pcm3.checkpoint import EncoderSpec
+from pcm3.config import PretrainSettings
+
+
+def encoder_flop_per_clip(spec: EncoderSpec) -> float:
+    """Of one clip in one forward pass of the encoder."""
+    inputs, width = spec.bodies * spec.joints * 3, 2 * spec.hidden
+    layers = [inputs, *[width] * (spec.layers - 1)]
+    return float(spec.frames * sum(2 * 2 * 3 * spec.hidden * (taken + spec.hidden) for taken in layers))
+
+
+def step_flop_per_clip(spec: EncoderSpec, settings: PretrainSettings) -> float:
+    """Of one clip in one pretraining step.
+
+    A backward pass costs twice its forward pass; the key network has none.
+    """
+    outputs, width, objective = spec.bodies * spec.joints * 3, 2 * settings.hidden, settings.objective
+    encoder, projector = encoder_flop_per_clip(spec), 2 * width * (width + objective.embedding)
+    bridge = objective.decoder_hidden
+    decoder = spec.frames * 2 * (width * bridge + bridge * bridge + 2 * 3 * bridge * 2 * bridge + bridge * outputs)
+    positives = set(objective.positives)
+    masked = bool(positives & {"mask", "predict"}) or objective.prediction_weight > 0
+    encodings = len(positives & {"intra", "inter", "predict"}) + masked
+    decodings = (objective.prediction_weight > 0) + ("predict" in positives and objective.decoder_gradient)
+    queries = 3 * (encodings * encoder + len(positives) * projector + decodings * decoder)
+    contrast = 3 * len(positives) * 2 * objective.queue * objective.embedding
+    return float(queries + encoder + projector + contrast)

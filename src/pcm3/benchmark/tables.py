@@ -1,0 +1,74 @@
+"""The rows of a benchmark as text that fits a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pcm3.report.tables import Cell, text_table
+
+Row = dict[str, Any]
+SIDE_BY_SIDE = 8
+"""Configurations in one table, where each is a column."""
+UNPRINTED = ("turns", "megabytes_per_s")
+"""Told in another way: the first above the table, the second by the files a second."""
+WHO = ("code", "prompts", "hidden", "precision")
+RATE = ("clips_per_s", "lowest", "highest")
+
+
+def table(rows: Sequence[Row], names: Sequence[str] | None = None) -> str:
+    """These values of every row; where none are named, all that matter, and the turns in a line above."""
+    if names is None and "turns" in rows[0]:
+        told = f"medians of {rows[0]['turns']} turns; lowest, highest: of all turns\n"
+        return told + table(rows, [name for name in rows[0] if name not in UNPRINTED])
+    names = names or list(rows[0])
+    return text_table(list(names), [[row[name] for name in names] for row in rows])
+
+
+def pretrain_tables(rows: Sequence[Row]) -> str:
+    """All tables of `pcm3 benchmark pretrain`."""
+    first = rows[0]
+    about = (
+        f"a step of {first['batch']} clips, median of {first['turns']} turns; lowest, highest: clips_per_s of the "
+        "slowest, fastest turn;\nmatmul_share: gflops reached / matmul_gflops of this device"
+    )
+    told = [about, table(rows, (*WHO, "threads", *RATE, "gflops", "matmul_gflops", "matmul_share"))]
+    if first["to_peer"] is not None:
+        compared = ("clips_per_s", "to_peer", "without_views_clips_per_s", "to_peer_without_views")
+        told += [
+            "\nto_peer: times as fast as the released code in the same turn; its views are made by its own feeder, in "
+            "this process",
+            table(rows, (*WHO, *compared)),
+        ]
+    parted = [row for row in rows if row["parts_s"] is not None]
+    told += ["\nwhere the time goes: per cent of another step, which was watched (watched_s; step_s: the one above)"]
+    told += _columns([_percent(row) for row in parted], parted)
+    remembered = [row for row in rows if row["memory_mib"] is not None]
+    if remembered:
+        told += [
+            "\nmemory of a step, MiB beyond Python, torch and the clips: the peak, and what it is made of "
+            "(rest: activations,\nand what lives for a moment)"
+        ]
+        told += _columns([row["memory_mib"] for row in remembered], remembered)
+    if "epoch_of" in first:
+        told += ["\nextrapolated, not run: hours of 450 epochs (of the released code as if its views took no time)"]
+        told += [table(rows, (*WHO, "epoch_of", "clips_per_s", "hours_of_450_epochs"))]
+    return "\n".join(told)
+
+
+def _percent(row: Row) -> Row:
+    watched = sum(row["parts_s"].values())
+    shares = {part: round(100 * seconds / watched, 1) for part, seconds in row["parts_s"].items()}
+    return shares | {"watched_s": round(watched, 4), "step_s": row["step_s"]}
+
+
+def _columns(values: Sequence[Row], rows: Sequence[Row]) -> list[str]:
+    """Tables with a column for every row, a line for every value."""
+    told = []
+    pairs = list(zip(values, rows, strict=True))
+    for start in range(0, len(pairs), SIDE_BY_SIDE):
+        some = pairs[start : start + SIDE_BY_SIDE]
+        lines: list[list[Cell]] = [[name, *(str(row[name]) for _, row in some)] for name in WHO if name != "hidden"]
+        lines += [[name, *(value[name] for value, _ in some)] for name in some[0][0]]
+        told.append(text_table(["hidden", *(str(row["hidden"]) for _, row in some)], lines))
+    return told

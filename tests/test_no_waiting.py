@@ -1,0 +1,152 @@
+"""In a step the host asks the device for nothing: no number, no size, no copy to or fro. Checked without a GPU.
+
+On the CPU a step must run none of the operations whose result the host has to wait for. On `meta`, where tensors have a
+device and no values, a step must run at all, and no operation may see tensors of two devices.
+"""
+
+from contextlib import nullcontext
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_iter
+
+from pcm3.loop import Metrics, generator_for, train_step
+from pcm3.pretrain import batch_drawer, build_method, build_optimiser, training_clips, view_maker
+
+FORBIDDEN = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "is_nonzero", "equal.default", "bincount")
+ASKED = (torch.tensor, torch.as_tensor, torch.from_numpy, torch.Tensor.tolist, torch.Tensor.item, torch.Tensor.numpy)
+FABRIC = SimpleNamespace(
+    world_size=1, backward=lambda loss: loss.backward(), no_backward_sync=lambda method: nullcontext()
+)
+SETTINGS = [
+    {},
+    {"optimiser.kind": "adam", "direction": "bidirectional", "prompts.domain": "after_norm"},
+    {"views.spatial": "both", "mask.per_clip": True, "mask.bodies": "all", "prompts.place": "channels",
+     "objective.prediction_error": "distance", "objective.predicted_view": "whole"},
+    {"views.mix_per_clip": True, "mask.kind": "random", "pooling": "mean", "accumulate": 2},
+    {"stream": "bone", "objective.distillation_weight": 0.0, "objective.decoder_gradient": False,
+     "prompts.kind": "none"},
+    {"stream": "motion", "objective.positives": ["intra"], "objective.prediction_weight": 0.0},
+]  # fmt: skip
+
+
+class HostWaitsError(AssertionError):
+    """Something asked the device."""
+
+
+class NothingAsked(TorchDispatchMode):
+    """Refuses what makes the host wait, and what takes tensors of two devices."""
+
+    def __torch_dispatch__(self, op, types, args=(), kwargs=None):
+        name = str(op)
+        if any(word in name for word in FORBIDDEN):
+            raise HostWaitsError(name)
+        given = [x for x in tree_iter((args, kwargs)) if isinstance(x, torch.Tensor)]
+        chosen = tree_iter(args[1]) if name.startswith(("aten.index.", "aten.index_put")) else ()
+        if any(isinstance(x, torch.Tensor) and x.dtype in (torch.bool, torch.uint8) for x in chosen):
+            raise HostWaitsError(f"{name} by booleans, whose number is not known")
+        out = op(*args, **(kwargs or {}))
+        # A number that torch itself made of a Python number goes along with the call of a kernel.
+        devices = {x.device for x in given if x.dim()} | {
+            x.device for x in tree_iter(out) if isinstance(x, torch.Tensor)
+        }
+        if len(devices) > 1 and name != "aten.scalar_tensor.default":
+            raise HostWaitsError(f"{name} with tensors on {devices}")
+        return out
+
+
+def parts_of(index):
+    """The parts of an index."""
+    return index if isinstance(index, tuple) else (index,)
+
+
+class NothingSent(TorchFunctionMode):
+    """Refuses tensors made of Python's or NumPy's numbers, which a device waits for, and the way back."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        if function in ASKED:
+            raise HostWaitsError(f"{function.__name__} in a step")
+        if function is torch.Tensor.__getitem__ and any(isinstance(part, list) for part in parts_of(args[1])):
+            raise HostWaitsError("an index that is a list, which has to be sent")
+        return function(*args, **(kwargs or {}))
+
+
+def step_of(store, settings, spec, device):
+    """What makes one step: the parts of the batch and all else on the device."""
+    torch.manual_seed(0)
+    clips = training_clips(store, settings)
+    method = build_method(spec, settings).train()
+    if device.type == "meta":
+        for module in method.modules():
+            for owned in (module._parameters, module._buffers):
+                for name, tensor in owned.items():
+                    moved = torch.empty_like(tensor, device=device)
+                    learns = tensor.requires_grad
+                    owned[name] = torch.nn.Parameter(moved, learns) if owned is module._parameters else moved
+    optimiser = build_optimiser(method, settings)
+    draw = batch_drawer(store, clips, view_maker(store.layout, settings), device)
+    size = settings.batch // settings.accumulate
+    numbers = torch.arange(size, device=device)
+    return method, optimiser, draw, numbers
+
+
+@pytest.mark.parametrize("changes", SETTINGS, ids=str)
+def test_a_step_runs_nothing_that_the_host_has_to_wait_for(store, tiny, tiny_spec, changes):
+    settings, device = tiny({"protocol": "xsub"} | changes), torch.device("cpu")
+    method, optimiser, draw, numbers = step_of(store, settings, tiny_spec(settings), device)
+    metrics = Metrics(None, 0)
+    for step in (1, 2, 3):
+        parts = [(numbers, generator_for(0, step, 0, device, part)) for part in range(settings.accumulate)]
+        with NothingAsked() if step > 1 else nullcontext():  # the first may fill what is kept
+            metrics.add(step, train_step(FABRIC, method, optimiser, draw, parts))
+    assert metrics.flush()["loss"] > 0
+
+
+class MetaGenerator(torch.Generator):
+    """A generator that says it is on `meta`, for which torch has none."""
+
+    device = torch.device("meta")
+
+
+@pytest.mark.parametrize("changes", SETTINGS, ids=str)
+def test_everything_in_a_step_happens_on_the_device_of_the_clips(store, tiny, tiny_spec, changes, monkeypatch):
+    settings, device = tiny({"protocol": "xsub"} | changes), torch.device("meta")
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # it has no such device
+    for kind in ("SGD", "Adam"):
+        monkeypatch.setattr(torch.optim, kind, lambda learning, lr, **_: torch.optim.ASGD(learning, lr, foreach=True))
+    monkeypatch.setattr(torch.optim.ASGD, "step", lambda self: None)  # no fused kernel; the test above has it
+    method, optimiser, draw, numbers = step_of(store, settings, tiny_spec(settings), device)
+    parts = [(numbers, MetaGenerator()) for _ in range(settings.accumulate)]
+    train_step(FABRIC, method, optimiser, draw, parts)
+    with NothingSent(), NothingAsked():
+        terms = train_step(FABRIC, method, optimiser, draw, parts)
+    assert {term.device for term in terms.values()} == {device}
+
+
+def ask_for_a_number(x):
+    return float(x.sum())
+
+
+def ask_for_a_size(x):
+    return x[x > 0]
+
+
+def ask_whether(x):
+    return 1 if x.sum() > 0 else 0
+
+
+def bring_a_list(x):
+    return x + torch.tensor([1.0, 2.0, 3.0])
+
+
+def choose_by_a_list(x):
+    return x[..., [0, 2]]
+
+
+@pytest.mark.parametrize("asked", [ask_for_a_number, ask_for_a_size, ask_whether, bring_a_list, choose_by_a_list])
+def test_the_watchers_see_what_they_are_for(asked):
+    with pytest.raises(HostWaitsError), NothingSent(), NothingAsked():
+        asked(torch.ones(3))
