@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 from pcm3.errors import ConfigError
 from pcm3.task_settings import RetrievalSettings
 from pcm3.tasks import nearest as nearest_module
+from pcm3.tasks import scores as scores_module
 from pcm3.tasks.features import ClipBank, extract
-from pcm3.tasks.nearest import full_float32, nearest
+from pcm3.tasks.nearest import nearest
 from pcm3.tasks.retrieval import find_neighbours, nearest_neighbours, precision_at, retrieval
+from pcm3.tasks.scores import full_float32, keys_of
 from toy import toy_encoder
 
 TRAIN, TEST = np.arange(18), np.arange(18, 24)
@@ -44,7 +46,14 @@ def small_steps():
     with pytest.MonkeyPatch.context() as patched:
         for name, value in (("CHUNK", 3), ("SPARE", 1), ("RANKED", 50), ("DENSE", 2)):
             patched.setattr(nearest_module, name, value)
+        few_directions(patched, 1, 3)
         yield patched
+
+
+def few_directions(patched, directions, sample):
+    """At most so many directions are told finely, and are looked for in so many rows; of many there would be none."""
+    for name, value in (("DIRECTIONS", directions), ("SAMPLE", sample), ("ROWS", 7), ("WORTH", 2.0)):
+        patched.setattr(scores_module, name, value)
 
 
 # The nearest, exactly
@@ -54,7 +63,7 @@ def small_steps():
 @pytest.mark.parametrize("near", [1, 1e-2, 1e-4, 1e-7])
 @pytest.mark.parametrize(("k", "width"), [(1, 2048), (10, 64), (60, 5)])
 def test_the_nearest_are_those_of_the_slow_reference(monkeypatch, low, near, k, width):
-    monkeypatch.setattr(nearest_module, "rounds", lambda device: low)
+    monkeypatch.setattr(scores_module, "rounds", lambda device: low)
     rng = np.random.default_rng([k, width])
     rows = units(rng, 90, width, near)
     assert_exact(rows[60:], rows[:60], k)
@@ -76,15 +85,19 @@ def test_ties_and_near_ties_of_every_kind_are_told_apart_or_left_in_order(seed, 
     queries, gallery = rows[:7], rows[3:]
     k = data.draw(st.integers(1, len(gallery)))
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(nearest_module, "rounds", lambda device: low)
+        patched.setattr(scores_module, "rounds", lambda device: low)
         for name, most in (("CHUNK", 8), ("SPARE", 4), ("RANKED", 60), ("DENSE", 30)):
             patched.setattr(nearest_module, name, data.draw(st.integers(1, most)))
+        few_directions(patched, data.draw(st.integers(1, 12)), data.draw(st.integers(1, 20)))
         assert_exact(queries, gallery, k)
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.integers(0, 10**6), st.booleans(), st.sampled_from([1.0, 1e-2, 1e-5]), st.sampled_from([1, 7, 300]))
-def test_no_score_is_off_by_more_than_its_bound(seed, low, near, width):
+@given(
+    st.integers(0, 10**6), st.booleans(), st.sampled_from([1.0, 1e-2, 1e-5]), st.sampled_from([1, 7, 300]),
+    st.sampled_from([1, 4, 64]),
+)  # fmt: skip
+def test_no_score_is_off_by_more_than_its_bound(seed, low, near, width, directions):
     rng = np.random.default_rng(seed)
     rows = units(rng, 30, width, near)
     if seed % 2:  # halfway between numbers of bfloat16: the largest errors, all on one side
@@ -92,24 +105,27 @@ def test_no_score_is_off_by_more_than_its_bound(seed, low, near, width):
         rows = torch.where(rows.norm(dim=1, keepdim=True) > 1, rows / 2, rows)
     queries, gallery = rows[:10], rows[10:]
     with pytest.MonkeyPatch.context() as patched, full_float32():
-        patched.setattr(nearest_module, "rounds", lambda device: low)
-        keys = nearest_module._Keys.of(gallery)
-        score, off = keys.score(queries, fast=True)
-    q, g, m = queries.double(), gallery.double(), keys.mean.double()
-    error = score.double() - (q @ g.T - (q @ m).unsqueeze(1))
-    assert (error.abs() <= off.double().unsqueeze(1)).all()
+        patched.setattr(scores_module, "rounds", lambda device: low)
+        few_directions(patched, directions, 20)
+        keys = keys_of(gallery)
+        score, off = keys.score(queries, keys.room(10))
+    # What all scores of a query have in common is not known from outside: only differences are.
+    error = score.double() - queries.double() @ gallery.double().T
+    last = scores_module.BFLOAT16 * score.double().abs() if low else torch.zeros(())
+    highest, lowest = ((error + sign * last) for sign in (1, -1))
+    assert (lowest.amax(dim=1) - highest.amin(dim=1) <= 2 * off.double()).all()
     assert not low or width < 300 or near < 1 or off.max() < 0.02, "and the bound is of use"
 
 
 def test_a_coarse_product_alone_would_be_wrong_and_all_ways_of_ranking_are_gone(small_steps):
     """Or the tests above show nothing: in bfloat16 these rows cannot be told apart."""
-    small_steps.setattr(nearest_module, "rounds", lambda device: True)
+    small_steps.setattr(scores_module, "rounds", lambda device: True)
     rng = np.random.default_rng(0)
     rows = units(rng, 40, 16, 1)
     nudged = F.normalize(rows[9:] + 1e-4 * torch.from_numpy(rng.normal(size=(31, 16)).astype(np.float32)), dim=1)
     queries, gallery = rows[:9], torch.cat([rows[9:], nudged])
-    keys = nearest_module._Keys.of(gallery)
-    coarse = keys.score(queries, fast=True)[0].argmax(dim=1).numpy()
+    keys = keys_of(gallery)
+    coarse = keys.score(queries, keys.room(9))[0].argmax(dim=1).numpy()
     assert (coarse != slow_nearest(queries, gallery, 1)[0][:, 0]).any()
     ways = []
     for name in ("ranked", "ranked_all", "_nearest_of_many"):
@@ -118,6 +134,29 @@ def test_a_coarse_product_alone_would_be_wrong_and_all_ways_of_ranking_are_gone(
     assert_exact(queries, gallery, 1)
     assert_exact(queries, torch.cat([gallery[:1]] * 60), 25)
     assert set(ways) == {"ranked", "ranked_all", "_nearest_of_many"}
+
+
+def test_features_of_few_directions_have_bounds_of_float32_and_few_candidates(monkeypatch):
+    """Features of a network: near each other, and of low rank. Directions that are told finely are worth it."""
+    monkeypatch.setattr(scores_module, "rounds", lambda device: True)
+    rng = np.random.default_rng(4)
+    few = rng.normal(size=(340, 5)) @ rng.normal(size=(5, 128)) + 0.01 * rng.normal(size=(340, 128))
+    rows = F.normalize(torch.from_numpy((few + 3 * rng.normal(size=128)).astype(np.float32)), dim=1)
+    off = []
+    for worth in (1 / 2, -1.0):
+        monkeypatch.setattr(scores_module, "WORTH", worth)
+        with full_float32():
+            keys = keys_of(rows[40:])
+            off.append(keys.score(rows[:40], keys.room(40))[1])
+        assert_exact(rows[:40], rows[40:], 3)
+    assert (off[0] < 0.05 * off[1]).all()
+
+
+def test_features_that_are_no_numbers_find_something():
+    rows = units(np.random.default_rng(5), 60, 16, 1)
+    rows[7] = torch.nan
+    for queries, gallery in ((rows[:9], rows[9:]), (rows[9:], rows[:9]), (rows[:9], rows[:40])):
+        assert nearest(queries, gallery, 2).row.shape == (len(queries), 2)
 
 
 def test_rows_that_are_all_alike_come_in_order():

@@ -22,7 +22,7 @@ from pcm3.tasks import nearest as nearest_module
 from pcm3.tasks.evaluate import PRETRAINED, RAW, UNTRAINED, evaluate, work
 from pcm3.tasks.features import ClipBank, RawCoordinates, extract, frozen
 from pcm3.tasks.judges import labelled_split
-from pcm3.tasks.linear import fresh_head, linear
+from pcm3.tasks.linear import fresh_head, linear, train_head
 from pcm3.tasks.retrieval import nearest_neighbours, retrieval
 
 CPU = torch.device("cpu")
@@ -259,6 +259,47 @@ def test_the_head_is_trained_as_the_protocol_says(numbered, monkeypatch):
     np.testing.assert_allclose(head.weight.detach().numpy(), weight, atol=1e-5)
     np.testing.assert_allclose(head.bias.detach().numpy(), bias, atol=1e-5)
     np.testing.assert_array_equal(result.predicted, (table[TEST].numpy() @ weight.T + bias).argmax(axis=1))
+
+
+def plain_head(head, seen, label, tests, settings, generator):
+    """The same head by autograd and torch's own optimiser: after every epoch its logits on each set of tests."""
+    optimiser = torch.optim.SGD(head.parameters(), settings.lr, momentum=0.9)
+    schedule = torch.optim.lr_scheduler.MultiStepLR(optimiser, settings.drop_epochs)
+    said = []
+    for _ in range(settings.epochs):
+        features = seen(generator)
+        for part in torch.randperm(len(features), generator=generator).split(settings.batch):
+            optimiser.zero_grad()
+            nn.functional.cross_entropy(head(features[part]), label[part]).backward()
+            optimiser.step()
+        schedule.step()
+        said.append([head(features).detach() for features in tests])
+    return said
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 2e-4)], ids=str)
+@pytest.mark.parametrize("drops", [[2, 5], [3, 3], []], ids=str)
+def test_the_head_is_that_of_autograd_and_of_torchs_optimiser(monkeypatch, dtype, tolerance, drops):
+    settings = LinearSettings(epochs=7, lr=0.5, batch=16, drop_epochs=drops)
+    rng = np.random.default_rng(3)
+    features = torch.from_numpy(rng.normal(size=(53, 9))).to(dtype)
+    label, test_label = (torch.from_numpy(rng.integers(0, 5, rows)) for rows in (53, 21))
+    tests = [torch.from_numpy(rng.normal(size=(21, 9))).to(dtype) for _ in range(2)]
+
+    def seen(generator):  # other features in every epoch, drawn from the same source
+        return features + torch.rand(features.shape, generator=generator, dtype=dtype)
+
+    monkeypatch.setattr(linear_module, "fresh_head", lambda *a: fresh_head(*a).to(dtype))
+    generators = [torch.Generator().manual_seed(5) for _ in range(2)]
+    found = train_head(seen, label, tests, test_label, 5, settings, generators[0])
+    head = fresh_head(9, 5, generators[1]).to(dtype)
+    said = plain_head(head, seen, label, tests, settings, generators[1])
+    assert torch.equal(*(generator.get_state() for generator in generators)), "as much was drawn"
+    for place, result in enumerate(found):
+        looks = [100 * (mine[place].argmax(dim=1) == test_label).double().mean().item() for mine in said]
+        assert (result.top1, result.best_top1) == (looks[-1], max(looks))
+        expected = said[-1][place].float().numpy()
+        np.testing.assert_allclose(result.logits, expected, rtol=tolerance, atol=tolerance)
 
 
 def test_the_defaults_of_the_head_are_the_protocols():

@@ -148,7 +148,8 @@ def _on(numbers: tuple[int, ...], device: Any) -> Any:
     """The numbers as a tensor, sent to the device once: a list as an index is sent every time, and waited for."""
     import torch
 
-    return torch.tensor(numbers, device=device)
+    with torch.inference_mode(False):  # what is made there cannot be used in training later
+        return torch.tensor(numbers, device=device)
 
 
 def motion(clip: Clip) -> Clip:

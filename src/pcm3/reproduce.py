@@ -85,7 +85,10 @@ def reproduce(name: str, plan: Plan, say: Callable[[str], object], over: Ordered
         "published": {"heads": table.heads, **{row: list(figures) for row, figures in table.published.items()}},
         "conditions": _conditions(plan, sum(result.seconds for result in trained.values()) / 3600),
         "pretraining": {
-            row: {stream: [asdict(trained[run.folder]) for run in these] for stream, these in of_row.items()}
+            row: {
+                stream: [asdict(trained[run.folder]) | {"run": run.folder.name} for run in these]
+                for stream, these in of_row.items()
+            }
             for row, of_row in runs.items()
         },
         "not_served": [column.head for column in table.columns if column not in served],

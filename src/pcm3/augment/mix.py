@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -82,7 +83,12 @@ def _region(
     return in_stretch[:, :, None] & in_parts[:, None, :], resampled
 
 
+@lru_cache(maxsize=32)
 def part_of_joint(parts: tuple[tuple[int, ...], ...], joints: int, device: torch.device) -> Tensor:
-    """(V,) the number of the body part that each joint belongs to."""
+    """(V,) the number of the body part that each joint belongs to; not to be written to.
+
+    It is kept, as a GPU would have to wait for such numbers in every step.
+    """
     part = [next(index for index, part in enumerate(parts) if joint in part) for joint in range(joints)]
-    return torch.tensor(part, device=device)
+    with torch.inference_mode(False):  # what is made there cannot be used in training later
+        return torch.tensor(part, device=device)

@@ -1,0 +1,261 @@
+"""Scores that order a gallery by its cosines to a query: a fast product, and a bound on how far each may be off.
+
+Features of one network mostly point the same way, and differ in few directions. The gallery is therefore moved so that
+its mean m is the origin: a query q orders the rows g as (q − m)·(g − m) + m·(g − m) does, which is q·g but for what is
+the same for all rows. Where the product is of bfloat16, the coordinates of the moved rows along those few directions
+are told by two numbers each, and only what is left of them by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from pcm3.device import choose_precision
+
+FLOAT32 = 2.0**-24
+"""Greatest relative error of rounding to float32."""
+BFLOAT16 = 2.0**-8
+"""Greatest relative error of rounding to bfloat16."""
+CLEAR = 1.01
+"""A bound is so much larger than what was computed for it in float32."""
+SAMPLE = 512
+"""Most rows of a gallery that are looked at to know it roughly."""
+DIRECTIONS = 64
+"""Most directions along which coordinates are told by two numbers."""
+LEFT = 1 / 64
+"""Share of the rows' square length that may be left when there are enough directions."""
+WORTH = 1 / 2
+"""If more than this is left after `DIRECTIONS`, there are no main directions."""
+ROWS = 1024
+"""Rows told at a time."""
+
+
+def rounds(device: torch.device) -> bool:
+    """Whether a product of bfloat16 is worth its looser bound: where the device is fast at it."""
+    return choose_precision("auto", device) == "bf16"
+
+
+def least(kth: Tensor, off: Tensor) -> Tensor:
+    """The least score (Q,) of a row that may be as near as the row with the k-th score (Q,).
+
+    Before their last rounding, the scores of two rows come in the wrong order only if they differ by no more than both
+    errors. And rounding leaves numbers in order, so what was not less before is not less after.
+    """
+    score = kth.float()
+    rounding = BFLOAT16 if kth.dtype == torch.bfloat16 else 0.0
+    return (score - rounding * score.abs() - 2 * off).to(kth.dtype)
+
+
+@contextmanager
+def full_float32() -> Iterator[None]:
+    """Inside, products of float32 are float32, and those of bfloat16 are summed in float32: the bounds hold."""
+    gpu = torch.backends.cuda.matmul
+    before = torch.get_float32_matmul_precision(), gpu.allow_bf16_reduced_precision_reduction
+    torch.set_float32_matmul_precision("highest")
+    gpu.allow_bf16_reduced_precision_reduction = False
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before[0])
+        gpu.allow_bf16_reduced_precision_reduction = before[1]
+
+
+@dataclass(frozen=True, eq=False)
+class FullKeys:
+    """Scores of float32."""
+
+    mean: Tensor
+    """(D,) m, any vector near the mean."""
+    moved: Tensor
+    """(G, D) g − m."""
+    offset: Tensor
+    """(G,) m·(g − m)."""
+    longest: Tensor
+    """() greatest length of a row of `moved`."""
+
+    @classmethod
+    def of(cls, unit: Tensor) -> FullKeys:
+        """A gallery of unit rows (G, D), or zeros."""
+        mean = unit.mean(dim=0)
+        moved = unit - mean
+        offset = torch.cat([(part.double() @ mean.double()).float() for part in moved.split(ROWS)])
+        return cls(mean, moved, offset, moved.norm(dim=1).max())
+
+    def room(self, queries: int) -> Tensor:
+        """Room for the scores (Q, G) of so many queries; taking it anew each time costs a tenth of the product."""
+        return self.moved.new_empty(queries, len(self.moved))
+
+    def score(self, queries: Tensor, room: Tensor) -> tuple[Tensor, Tensor]:
+        """What orders the rows, (Q, G) in `room`, and by how much each query's may be off (Q,)."""
+        moved = queries - self.mean
+        # Of a sum of D products in float32; of the moves, the offset and the rounding of cosines.
+        off = CLEAR * (queries.shape[1] + 8) * FLOAT32 * moved.norm(dim=1) * self.longest
+        off = off + 8 * FLOAT32 * (1 + self.offset.abs().max())
+        return torch.addmm(self.offset, moved, self.moved.T, out=room[: len(queries)]), off
+
+
+class Lengths(NamedTuple):
+    """Of each row x ≈ P a + r, told as P (high + fine) + low: how long it is, and what telling it lost; (N,) each."""
+
+    whole: Tensor
+    """|x|."""
+    along: Tensor
+    """|a|, where a = high + fine."""
+    fine: Tensor
+    """|fine|."""
+    rest: Tensor
+    """|r|."""
+    lost: Tensor
+    """|r − low|."""
+    slip: Tensor
+    """At least |x − P a − r|, which float32 lost."""
+    lean: Tensor
+    """At least |Pᵀ r|, which is 0 but for rounding."""
+
+
+class Told(NamedTuple):
+    """N moved rows in bfloat16."""
+
+    high: Tensor
+    """(N, R) their coordinates along the main directions, rounded."""
+    fine: Tensor
+    """(N, R) what that rounding lost, rounded."""
+    low: Tensor
+    """(N, D) what is left of the rows, rounded."""
+    offset: Tensor
+    """(N,) float64, m·x."""
+    lengths: Lengths
+
+
+@dataclass(frozen=True, eq=False)
+class Origin:
+    """From where, and along which directions, rows are told; any will do, good ones make the errors small."""
+
+    mean: Tensor
+    """(D,) m."""
+    basis: Tensor
+    """(D, R) P, nearly orthonormal."""
+    gram: Tensor
+    """(R, R) float64, Pᵀ P."""
+    skew: float
+    """At least the norm of Pᵀ P − 1."""
+
+    @classmethod
+    def of(cls, unit: Tensor) -> Origin:
+        """The mean of unit rows (G, D), and the main directions of a sample about it."""
+        mean = unit.mean(dim=0)
+        sample = (every(unit) - mean).double().nan_to_num()
+        values, vectors = torch.linalg.eigh(sample @ sample.T)
+        share = (values / values.sum().clamp(min=1e-300)).flip(0)[: min(DIRECTIONS, unit.shape[1])]
+        left = 1 - share.cumsum(0)
+        rank = min(int((left > LEFT).sum()) + 1, len(left)) if left[-1] < WORTH else 0
+        basis = torch.linalg.qr(sample.T @ vectors.flip(1)[:, :rank]).Q.float()
+        gram = basis.double().T @ basis.double()
+        return cls(mean, basis, gram, CLEAR * float((gram - torch.eye(rank, device=gram.device)).norm()))
+
+    def tell(self, unit: Tensor) -> Told:
+        """Unit rows (N, D), or zeros, in bfloat16."""
+        moved = unit - self.mean
+        rank = self.basis.shape[1]
+        exact = moved.double() @ torch.cat([self.basis, self.mean.unsqueeze(1)], dim=1).double()
+        wanted = exact[:, :rank]
+        high = wanted.bfloat16()
+        fine = (wanted - high).bfloat16()
+        along = high.double() + fine.double()
+        rest = torch.addmm(moved, along.float(), self.basis.T, alpha=-1)
+        low = rest.bfloat16()
+        whole, length = moved.norm(dim=1), along.norm(dim=1).float()
+        slip = CLEAR * (rank + 3) * FLOAT32 * (whole + (rank**0.5 + 1) * length)
+        lean = (wanted - along @ self.gram).norm(dim=1).float() + (1 + self.skew) * slip
+        lengths = whole, length, fine.float().norm(dim=1), rest.norm(dim=1), (rest - low).norm(dim=1), slip, lean
+        return Told(high, fine, low, exact[:, rank], Lengths(*lengths))
+
+
+@dataclass(frozen=True, eq=False)
+class LowKeys:
+    """Scores of bfloat16, summed in float32.
+
+    From a query's scores the highest of a sample of the rows is taken, so that the last rounding, which is relative,
+    hardly moves the highest of all.
+    """
+
+    origin: Origin
+    columns: Tensor
+    """(G, K) bfloat16, all that the product needs of the rows."""
+    longest: Lengths
+    """() each: the greatest of all rows."""
+    offset: Tensor
+    """() the greatest |m·(g − m)|."""
+
+    @classmethod
+    def of(cls, unit: Tensor) -> LowKeys:
+        """A gallery of unit rows (G, D), or zeros."""
+        origin = Origin.of(unit)
+        rank, width = origin.basis.shape[1], unit.shape[1]
+        columns = unit.new_empty(len(unit), width + 3 * rank + 4, dtype=torch.bfloat16)
+        lengths, offsets = [], []
+        for part, mine in zip(unit.split(ROWS), columns.split(ROWS), strict=True):
+            told = origin.tell(part)
+            ones = told.low.new_full((len(part), 1), -1.0)
+            torch.cat([told.low, told.high, told.fine, told.high, _thirds(told.offset), ones], dim=1, out=mine)
+            lengths.append(told.lengths)
+            offsets.append(told.offset)
+        longest = Lengths(*(torch.cat(mine).max() for mine in zip(*lengths, strict=True)))
+        return cls(origin, columns, longest, torch.cat(offsets).abs().max().float())
+
+    def room(self, queries: int) -> Tensor:
+        """As `FullKeys.room`."""
+        return self.columns.new_empty(queries, len(self.columns))
+
+    def score(self, queries: Tensor, room: Tensor) -> tuple[Tensor, Tensor]:
+        """As `FullKeys.score`; the scores are then rounded to bfloat16, which `least` knows."""
+        told = self.origin.tell(queries)
+        ends = told.low.new_tensor([1, 1, 1, 0]).expand(len(queries), 4)
+        columns = torch.cat([told.low, told.high, told.high, told.fine, ends], dim=1)
+        taken = (columns @ every(self.columns).T).amax(dim=1)
+        columns[:, -1] = taken
+        score = torch.mm(columns, self.columns.T, out=room[: len(queries)])
+        return score, self._off(told.lengths, taken.abs().float())
+
+    def _off(self, one: Lengths, taken: Tensor) -> Tensor:
+        """By how much a query's scores may be off (Q,), by the triangle inequality and Cauchy and Schwarz.
+
+        Let x = P a + r + s be the query's moved row, y = P b + t + u one of the gallery's. Then x·y is
+        a·b + r·t, which is computed but for the products of what is fine and of what is lost, and a·(PᵀP − 1)b +
+        a·Pᵀt + Pᵀr·b + s·y + (x − s)·u, which is left out. The float32 sum of K products, which are exact, is off by
+        K rounding errors of the sum of their sizes.
+        """
+        most = self.longest
+        off = self.origin.skew * one.along * most.along + one.along * most.lean + one.lean * most.along
+        off = off + one.slip * most.whole + (one.whole + one.slip) * most.slip
+        off = off + one.fine * most.fine + one.lost * (most.rest + most.lost) + one.rest * most.lost
+        sizes = 1.02 * one.along * most.along + (one.rest + one.lost) * (most.rest + most.lost)
+        off = off + self.columns.shape[1] * FLOAT32 * (sizes + self.offset + taken)
+        # Of the moves, the thirds of the offset, the rounding of cosines, and of `least`.
+        return CLEAR * off + 16 * FLOAT32 * (one.whole * most.whole + 1 + self.offset + taken)
+
+
+Keys = FullKeys | LowKeys
+
+
+def keys_of(unit: Tensor) -> Keys:
+    """A gallery of unit rows (G, D), or zeros; in bfloat16 where the device is fast at it."""
+    return LowKeys.of(unit) if rounds(unit.device) else FullKeys.of(unit)
+
+
+def every(rows: Tensor) -> Tensor:
+    """At most `SAMPLE` of the rows, evenly spaced."""
+    return rows[:: -(-len(rows) // SAMPLE)]
+
+
+def _thirds(numbers: Tensor) -> Tensor:
+    """Numbers (N,) as sums of three of bfloat16, (N, 3), to float32's precision."""
+    first = numbers.bfloat16()
+    second = (numbers - first).bfloat16()
+    return torch.stack([first, second, (numbers - first - second).bfloat16()], dim=1)
