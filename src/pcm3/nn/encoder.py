@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from pcm3.nn.flatten import flatten
 from pcm3.nn.prompt import Prompt
+from pcm3.nn.recurrence import applies_to, cells_of, gru_layer
 
 Direction = Literal["causal", "bidirectional"]
 Pooling = Literal["last", "mean"]
@@ -105,4 +106,20 @@ class TwoHalves(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, T, I) → (B, T, 2H)."""
+        if applies_to(features):
+            return gru_layer(features, [cell for half in self.halves for cell in cells_of(half)])  # type: ignore[arg-type]
+        if features.is_cuda and not self.backward:
+            return torch.cat(self._on_two_streams(features), dim=-1)
         return torch.cat([half(features)[0] for half in self.halves], dim=-1)
+
+    def _on_two_streams(self, features: Tensor) -> list[Tensor]:
+        """Both halves at once on a GPU: neither alone fills it. The backward pass follows on the same streams."""
+        here, beside = torch.cuda.current_stream(features.device), torch.cuda.Stream(features.device)
+        beside.wait_stream(here)
+        with torch.cuda.stream(beside):
+            second = self.halves[1](features)[0]
+        first = self.halves[0](features)[0]
+        here.wait_stream(beside)
+        features.record_stream(beside)
+        second.record_stream(here)
+        return [first, second]

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pcm3.nn.recurrence import applies_to, cells_of, gru_layer
+
 
 class Projector(nn.Module):
     """Features (B, D) → embeddings of unit length (B, E): Linear, ReLU, Linear (MoCo v2)."""
@@ -42,5 +44,14 @@ class Decoder(nn.Module):
         for sequence in features:
             normed = self.norm(self.enter(sequence).flatten(0, 1)).view(*sequence.shape[:2], -1)
             entered.append(self.bridge(F.relu(normed)))
-        decoded = self.leave(self.gru(torch.cat(entered))[0])
+        decoded = self.leave(self._recur(torch.cat(entered)))
         return list(decoded.split([len(sequence) for sequence in features]))
+
+    def _recur(self, entered: Tensor) -> Tensor:
+        """(B, T, H) → (B, T, H)."""
+        if not applies_to(entered):
+            decoded: Tensor = self.gru(entered)[0]
+            return decoded
+        for layer in range(self.gru.num_layers):
+            entered = gru_layer(entered, cells_of(self.gru, layer))
+        return entered
