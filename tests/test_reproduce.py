@@ -147,6 +147,7 @@ def test_an_interrupted_table_goes_on(plan, monkeypatch):
 
 def test_the_command_prints_the_table(cli, store_path, tmp_path):
     words = ["--store", store_path, "--out", tmp_path / "o", "--seeds", 1, "--hidden", 32, "--steps", 1, "--batch", 8]
+    words += ["--workers", 1]
     found = cli("reproduce", "table3", *words, "--json")
     assert found.code == 0, found.err
     assert "# table3: Retrieval" in found.out

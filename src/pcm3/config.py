@@ -157,7 +157,7 @@ class PretrainSettings:
     device: Device = "auto"
     """Where to train; 'auto' is the GPU if there is one."""
     threads: int | None = None
-    """CPU threads of each process; null: 1 up to hidden 256 (small products are slower when shared), else all."""
+    """CPU threads of each process; null: all, but at most 4 up to hidden 256, whose products are small."""
     devices: int = 1
     """Processes, each with its own device."""
     nodes: int = 1

@@ -16,6 +16,7 @@ from typing import Any
 
 from pcm3.config import PretrainSettings, flat, to_dict
 from pcm3.data.store import ClipStore
+from pcm3.device import choose_device, judging_threads
 from pcm3.files import write_atomically, write_json
 from pcm3.geometry import STREAMS
 from pcm3.ordered_map import OrderedMap, here
@@ -146,6 +147,8 @@ def _runs(variant: Variant, plan: Plan) -> Runs:
     for name in STREAMS if variant.streams else [plan.settings.stream]:
         changes = variant.changes | ({} if name == plan.settings.stream else {"stream": name})
         settings = replace(changed(plan.settings, changes), protocol=plan.protocol)
+        if settings.threads is None:  # the bits depend on it, and must not depend on how many runs there are at a time
+            settings = replace(settings, threads=judging_threads(settings.hidden, choose_device(settings.device)))
         runs[name] = [Run(run_folder(changes, plan, seed), replace(settings, seed=seed)) for seed in range(plan.seeds)]
     return runs
 

@@ -159,8 +159,7 @@ def benchmark_pretrain(
         tell(f"building {_name(entrant)}")
         steps.append(_built(entrant, device, clips))
         if isinstance(steps[-1], PeerStep):
-            narrow = choose_threads(entrant.settings.threads, entrant.settings.hidden, device)
-            steps[-1].try_threads({narrow, torch.get_num_threads()})
+            steps[-1].try_threads({1, choose_threads(entrant.settings.threads, entrant.settings.hidden, device)})
         goes[place] = partial(_go, steps[-1], f"{_name(entrant)}", tell)
     found = turn_by_turn(goes, turns, warm)
     return [

@@ -37,6 +37,7 @@ def add_arguments(parser: Any, words: list[str]) -> None:
 
 def run(options: Any) -> tuple[int, dict[str, Any]]:
     """Evaluates, prints the tables, writes them with pictures beside them."""
+    from pcm3.checkpoint import load_encoder
     from pcm3.data.store import ClipStore
     from pcm3.errors import ConfigError, DataError, not_one_of
     from pcm3.ordered_map import worker_processes
@@ -54,8 +55,8 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
         settings, options.seeds = QUICK, 1
     store = ClipStore.open(options.store)
     streams = stream_runs(options.model)
-    some_model = next(iter(streams.values()))[0] if streams else options.model[0]
-    with worker_processes(options.workers or useful_processes(some_model, options.device)) as over:
+    spec = load_encoder(next(iter(streams.values()))[0] if streams else options.model[0])[1]
+    with worker_processes(options.workers or useful_processes(spec.hidden, options.device)) as over:
         if options.task != ALL:
             return 0, _one(options.task, options, store, settings, over)
         told: dict[str, Any] = {"tasks": {}, "not_served": {}}

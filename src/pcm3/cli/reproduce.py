@@ -28,8 +28,8 @@ def add_arguments(parser: Any, words: list[str]) -> None:
         parser.add_argument(f"--{name}", type=int | None, default=None, help="null: as in the preset")
     parser.add_argument("--cached", type=bool, default=True,
                         help="take linear-cached and occlusion-cached: minutes instead of hours")  # fmt: skip
-    parser.add_argument("--workers", type=int, default=1,
-                        help="runs at a time, each in its own process: as many as cores, if narrow")  # fmt: skip
+    parser.add_argument("--workers", type=int | None, default=None,
+                        help="runs at a time, each in a process; null: what keeps the cores busy")  # fmt: skip
     add_task_settings(parser)
 
 
@@ -43,11 +43,12 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     from pcm3.ordered_map import worker_processes
     from pcm3.paper_tables import TABLES
     from pcm3.reproduce import Plan, reproduce
+    from pcm3.tasks.evaluate import useful_processes
 
     if options.table not in TABLES:
         raise ConfigError(not_one_of("a table", options.table, TABLES))
     for name in ("seeds", "workers"):
-        if getattr(options, name) < 1:
+        if getattr(options, name) is not None and getattr(options, name) < 1:
             raise ConfigError(f"setting {name}: expected at least 1, got {getattr(options, name)}")
     sizes = {name: getattr(options, name) for name in SIZES if getattr(options, name) is not None}
     settings = replace(settings_of_preset(options.preset), **sizes)
@@ -67,7 +68,7 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
         cached=options.cached,
         out=options.out,
     )
-    with worker_processes(options.workers) as over:
+    with worker_processes(options.workers or useful_processes(settings.hidden, settings.device)) as over:
         told = reproduce(options.table, plan, lambda what: print(what, flush=True), over)
     print()
     print((options.out / f"{options.table}.md").read_text(encoding="utf-8"), end="")

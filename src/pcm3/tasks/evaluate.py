@@ -14,7 +14,7 @@ from pcm3.checkpoint import EncoderSpec, load_encoder
 from pcm3.config import Device
 from pcm3.data.audit.leaks import audit, leaked_clips, remembered
 from pcm3.data.store import ClipStore
-from pcm3.device import allow_fast_matmul, choose_device, choose_threads, threads
+from pcm3.device import allow_fast_matmul, choose_device, judging_threads, threads
 from pcm3.errors import CheckpointError, DataError
 from pcm3.ordered_map import OrderedMap, cores, here
 from pcm3.task_settings import TaskSettings
@@ -201,16 +201,14 @@ def _verdict(job: _Job, shared: tuple[str, Setup]) -> Verdict:
         encoder = found.raw(setup)
     assert encoder is not None
     allow_fast_matmul(setup.device)
-    with threads(choose_threads(None, setup.spec.hidden, setup.device)):
+    with threads(judging_threads(setup.spec.hidden, setup.device)):
         return found.judge(encoder, setup, job.seed)
 
 
-def useful_processes(model: Path, device: Device) -> int:
-    """How many processes that judge encoders like this one keep the machine busy: a narrow one uses one core."""
+def useful_processes(hidden: int, device: Device) -> int:
+    """How many processes that judge encoders of this width keep the machine busy: a narrow one uses one core."""
     chosen = choose_device(device)
-    if chosen.type == "cuda":
-        return 1
-    return max(cores() // choose_threads(None, load_encoder(model)[1].hidden, chosen), 1)
+    return 1 if chosen.type == "cuda" else max(cores() // judging_threads(hidden, chosen), 1)
 
 
 def work(task: str, models: int, seeds: int) -> int:
