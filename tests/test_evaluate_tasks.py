@@ -157,3 +157,15 @@ def test_a_number_of_workers_that_is_none_is_refused(cli, finished_path, store_p
     found = cli("evaluate", "retrieval", "--model", finished_path, "--store", store_path, "--workers", 0)
     assert found.code == 2
     assert "setting workers: expected at least 1, got 0" in found.err
+
+
+@pytest.mark.parametrize("task", ["linear-cached", "finetune", "detection", "prediction", "prediction-frozen"])
+def test_bfloat16_is_all_but_the_same_and_is_told(finished_path, untrimmed, task):
+    words = {"settings": QUICK, "seeds": 1, "device": "cpu", "baselines": 0}
+    exact = evaluate(task, [finished_path], untrimmed, "xsub", **words)
+    fast = evaluate(task, [finished_path], untrimmed, "xsub", precision="bf16", **words)
+    assert "the encoders' products were of bfloat16" in fast.notes
+    assert "the encoders' products were of bfloat16" not in exact.notes
+    if task.startswith("prediction"):
+        assert fast.rows[0].values == pytest.approx(exact.rows[0].values, rel=0.02)
+        assert fast.rows[0].values != exact.rows[0].values

@@ -12,7 +12,7 @@ ALL = "all"
 
 def add_arguments(parser: Any, words: list[str]) -> None:
     """Adds the command's arguments."""
-    from pcm3.config import Device
+    from pcm3.config import Device, Precision
     from pcm3.task_settings import TASK_WORDS
 
     told = "; ".join(f"{name}: {what}" for name, what in TASK_WORDS.items())
@@ -24,6 +24,8 @@ def add_arguments(parser: Any, words: list[str]) -> None:
     parser.add_argument("--protocol", type=str, default="auto", help="the split; 'auto' is the store's first")
     parser.add_argument("--seeds", type=int, default=3, help="heads for each encoder, and untrained encoders")
     parser.add_argument("--device", type=Device, default="auto", help="where to compute")
+    parser.add_argument("--precision", type=Precision, default="32",
+                        help="of the encoders' products: bf16 is faster, its figures all but the same")  # fmt: skip
     parser.add_argument("--workers", type=int | None, default=None,
                         help="processes that judge encoders; null: as many as the cores allow, 1 on a GPU")  # fmt: skip
     parser.add_argument("--out", type=Path, default=None, help="folder for the results; null for results/ in the run")
@@ -103,6 +105,7 @@ def _one(task: str, options: Any, store: Any, settings: Any, over: Any) -> dict[
             device=options.device,
             tick=tell,
             without_leaks=options.without_leaks,
+            precision=options.precision,
             over=over,
         )
     first = options.model[0]

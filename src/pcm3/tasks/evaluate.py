@@ -11,14 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcm3.checkpoint import EncoderSpec, load_encoder
-from pcm3.config import Device
+from pcm3.config import Device, Precision
 from pcm3.data.audit.leaks import audit, leaked_clips, remembered
 from pcm3.data.store import ClipStore
-from pcm3.device import allow_fast_matmul, choose_device, judging_threads, threads
+from pcm3.device import allow_fast_matmul, choose_device, choose_precision, judging_threads, threads
 from pcm3.errors import CheckpointError, DataError
+from pcm3.nn.encoder import Encoder
 from pcm3.ordered_map import OrderedMap, cores, here
 from pcm3.task_settings import TaskSettings
-from pcm3.tasks.features import ClipEncoder
+from pcm3.tasks.features import ClipEncoder, InBfloat16
 from pcm3.tasks.judges import TASKS, Setup, Task, Verdict
 from pcm3.tasks.table import Row, header
 
@@ -109,6 +110,7 @@ def evaluate(
     *,
     without_leaks: bool = False,
     baselines: int | None = None,
+    precision: Precision = "32",
     over: OrderedMap = here,
 ) -> Evaluation:
     """How well the encoders do at a task on a store's test side.
@@ -125,6 +127,7 @@ def evaluate(
         without_leaks: leave out test clips that are copies of training clips. Searches for them where no earlier
             search is remembered beside the store (`pcm3.data.audit.leaks`).
         baselines: untrained encoders drawn, and heads on raw coordinates; None: as many as seeds; 0: no baselines.
+        precision: of the encoders' products, trained or not; "auto" is bfloat16 where the device is fast at it.
         over: where the verdicts of long tasks are found: here, one after the other, or in several processes. The
             figures are the same.
 
@@ -141,9 +144,10 @@ def evaluate(
     test, leak_notes = _leaks(store, protocol, test, found.of_recordings, without=without_leaks)
     setup = Setup(store, spec, train, test, settings or TaskSettings(), chosen)
     jobs = _jobs(found, models, seeds, seeds if baselines is None else baselines)
+    shared = _Shared(task, setup, choose_precision(precision, chosen) == "bf16")
     rows: dict[str, Row] = {}
     verdicts = []
-    for job, verdict in zip(jobs, (over if found.long else here)(_verdict, jobs, (task, setup)), strict=True):
+    for job, verdict in zip(jobs, (over if found.long else here)(_verdict, jobs, shared), strict=True):
         verdicts.append(verdict)
         rows.setdefault(job.row, Row(job.row)).add(verdict.figures, verdict.result)
         tick(str(job.model or job.row))
@@ -164,6 +168,7 @@ def evaluate(
         setup=setup,
         notes=[
             *_departures(setup, task),
+            *(["the encoders' products were of bfloat16"] if shared.in_bfloat16 else []),
             *verdicts[0].notes,
             *_notes(models, specs, store, protocol),
             *leak_notes,
@@ -188,10 +193,17 @@ def _jobs(found: Task, models: Sequence[Path], seeds: int, baselines: int) -> li
     return jobs
 
 
-def _verdict(job: _Job, shared: tuple[str, Setup]) -> Verdict:
+class _Shared(NamedTuple):
+    """What all jobs of an evaluation have in common."""
+
+    task: str
+    setup: Setup
+    in_bfloat16: bool
+
+
+def _verdict(job: _Job, shared: _Shared) -> Verdict:
     """The task's verdict on the job's encoder."""
-    task, setup = shared
-    found = TASKS[task]
+    found, setup = TASKS[shared.task], shared.setup
     encoder: ClipEncoder | None
     if job.model is not None:
         encoder = load_encoder(job.model)[0].to(setup.device)
@@ -200,6 +212,9 @@ def _verdict(job: _Job, shared: tuple[str, Setup]) -> Verdict:
     else:
         encoder = found.raw(setup)
     assert encoder is not None
+    if shared.in_bfloat16 and job.row != RAW:
+        assert isinstance(encoder, Encoder)
+        encoder = InBfloat16(encoder)
     allow_fast_matmul(setup.device)
     with threads(judging_threads(setup.spec.hidden, setup.device)):
         return found.judge(encoder, setup, job.seed)

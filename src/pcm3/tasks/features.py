@@ -59,6 +59,31 @@ class RawCoordinates(nn.Module):
         return clips.flatten(1)
 
 
+class InBfloat16(nn.Module):
+    """An encoder whose products are of bfloat16, also while it is fine-tuned; weights and features are float32."""
+
+    def __init__(self, encoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    @property
+    def width(self) -> int:
+        """D, as the encoder's."""
+        return int(self.encoder.width)  # type: ignore[arg-type]
+
+    def clip(self, clips: Tensor) -> Tensor:
+        """(B, T, M, V, C) → (B, D)."""
+        with torch.autocast(clips.device.type, torch.bfloat16):
+            feature: Tensor = self.encoder.clip(clips)  # type: ignore[operator]
+        return feature.float()
+
+    def frames(self, clips: Tensor) -> Tensor:
+        """(B, T, M, V, C) → (B, T, D)."""
+        with torch.autocast(clips.device.type, torch.bfloat16):
+            features: Tensor = self.encoder.frames(clips)  # type: ignore[operator]
+        return features.float()
+
+
 @dataclass(frozen=True)
 class ClipBank:
     """A store's clips on a device, ready to be cropped and fed to an encoder of one stream."""
