@@ -4,6 +4,8 @@ import json
 import math
 import os
 import statistics
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -357,3 +359,11 @@ def test_a_store_of_another_layout_trains_too(recordings, write_tiny, tiny, tmp_
     spec = load_encoder(tmp_path / "run")[1]
     assert (spec.layout, spec.bodies, spec.joints) == ("kinect_v1", 1, 20)
     assert RunFolder(tmp_path / "run").read_settings()[1]["checksum"] == ClipStore.open(tmp_path / "store").checksum
+
+
+def test_nobody_but_us_speaks(store_path, tmp_path):
+    words = ["--preset", "small", "--steps", "1", "--hidden", "16", "--batch", "8", "--precision", "bf16"]
+    command = [Path(sys.executable).with_name("pcm3"), "pretrain", store_path, "--run", tmp_path / "r", *words]
+    told = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=120, check=True)
+    lines = [line for line in told.stderr.replace("\r", "\n").splitlines() if line.strip()]
+    assert [line for line in lines if not line.startswith("pretraining:")] == []

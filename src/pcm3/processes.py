@@ -60,10 +60,11 @@ def make_fabric(settings: PretrainSettings) -> Any:
 
     from lightning.fabric import Fabric
     from lightning.fabric.strategies.ddp import DDPStrategy
+    from lightning_utilities.core import rank_zero
 
     agree_with_launcher(settings.devices, settings.nodes)
     # What it would announce, precision and devices, stands in settings.json.
-    logging.getLogger("lightning_utilities.core.rank_zero").setLevel(logging.WARNING)
+    rank_zero.log.setLevel(logging.WARNING)
     several = settings.devices * settings.nodes > 1
     ddp: dict[str, Any] = {
         "timeout": PATIENCE,
