@@ -14,7 +14,7 @@ from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any
 
-from pcm3.config import PretrainSettings, flat, to_dict
+from pcm3.config import PretrainSettings, flat
 from pcm3.data.store import ClipStore
 from pcm3.device import choose_device, judging_threads
 from pcm3.files import write_atomically, write_json
@@ -130,7 +130,10 @@ Runs = dict[str, list[Run]]
 def run_folder(changes: dict[str, Any], plan: Plan, seed: int) -> Path:
     """Where a variant's run lies: one place for equal settings, whichever table asks for them."""
     settings = replace(changed(plan.settings, changes), seed=seed)
-    digest = hashlib.sha256(json.dumps([to_dict(settings), plan.store.checksum], sort_keys=True).encode()).hexdigest()
+    # Of what is not the default, so that a setting that comes to the program later leaves the places as they are.
+    default = flat(PretrainSettings())
+    told = {name: value for name, value in flat(settings).items() if value != default[name]}
+    digest = hashlib.sha256(json.dumps([told, plan.store.checksum], sort_keys=True).encode()).hexdigest()
     usual = flat(plan.settings)
     changes = {name: value for name, value in flat(settings).items() if name != "seed" and value != usual[name]}
     words = "-".join(f"{name.rpartition('.')[2]}={_short(value)}" for name, value in sorted(changes.items()))
