@@ -82,7 +82,7 @@ def test_hands_meet_whatever_the_two_heights(which: tuple[str, int], seed: int, 
         for contact in way.contacts:
             hand = joints[held, contact.by, body_joint(contact.hand)]
             other = joints[held, 1 - contact.by, body_joint(contact.joint)]
-            # Of 1,320 meetings (120 seeds) all but one stay within 0.014; in that one an arm is too short at the end: 0.044.
+            # Of 1,320 meetings (120 seeds) all but one stay within 0.014; in that one an arm is too short: 0.044.
             most = 0.06 if contact.meets else 0.12 + np.linalg.norm(contact.beside)
             assert np.linalg.norm(hand - other, axis=1).max() < most
 
