@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -73,6 +73,8 @@ def test_both_keep_their_bones_stay_above_the_floor_and_move_as_people_can(name:
 
 @settings(max_examples=25, deadline=None)
 @given(which=st.sampled_from(TOUCHING), seed=st.integers(0, 10**6), mirror=st.booleans())
+# A known fault: this one ends 0.044 apart. Of 1,320 performances (120 seeds) the others stay within 0.014.
+@example(which=("high five", 1), seed=62, mirror=False).xfail(raises=AssertionError)
 def test_hands_meet_whatever_the_two_heights(which: tuple[str, int], seed: int, mirror: bool) -> None:
     way = PAIR_ACTIONS[which[0]][which[1]]
     way = other_handed_pair(way) if mirror else way
@@ -82,8 +84,7 @@ def test_hands_meet_whatever_the_two_heights(which: tuple[str, int], seed: int, 
         for contact in way.contacts:
             hand = joints[held, contact.by, body_joint(contact.hand)]
             other = joints[held, 1 - contact.by, body_joint(contact.joint)]
-            # Of 1,320 meetings (120 seeds) all but one stay within 0.014; in that one an arm is too short: 0.044.
-            most = 0.06 if contact.meets else 0.12 + np.linalg.norm(contact.beside)
+            most = 0.03 if contact.meets else 0.12 + np.linalg.norm(contact.beside)
             assert np.linalg.norm(hand - other, axis=1).max() < most
 
 
