@@ -128,10 +128,10 @@ def tiny_spec():
     """The spec of the encoder that settings ask for on the tiny store."""
 
     def make(settings):
-        from pcm3.checkpoint import EncoderSpec
+        from pcm3.pretrain import encoder_spec
+        from pcm3.skeleton import load_layout
 
-        same = {name: getattr(settings, name) for name in ("hidden", "layers", "direction", "pooling", "stream")}
-        return EncoderSpec(layout="kinect_v2", bodies=2, joints=25, frames=settings.views.frames, **same)
+        return encoder_spec(load_layout("kinect_v2"), 2, settings)
 
     return make
 

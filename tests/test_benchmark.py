@@ -24,9 +24,10 @@ from pcm3.benchmark.turns import Spread, median_ratio, turn_by_turn
 from pcm3.cli.parse import settings_of_preset
 from pcm3.data import import_timing
 from pcm3.data.import_timing import benchmark_import
+from pcm3.errors import ConfigError
 from pcm3.loop import generator_for
 from pcm3.nn import encoder, heads
-from pcm3.pretrain import build_method, view_maker
+from pcm3.pretrain import build_method, encoder_spec, view_maker
 from pcm3.skeleton import load_layout
 from pcm3.task_settings import LinearSettings
 
@@ -75,23 +76,39 @@ def plain_gru(monkeypatch):
         {"objective.positives": ["intra"], "objective.prediction_weight": 0.0, "prompts.kind": "none"},
         {"objective.positives": ["intra", "mask"]},
         {"objective.positives": [], "prompts.kind": "domain"},
+        {"sees": ["itself", "bone", "motion"]},
+        {"pooling": "mean_max", "hidden": 64, "objective.embedding": 1024, "objective.projector_norm": True},
+        {"sees": ["itself", "motion"], "pooling": "attention", "standardise": True},
+        {"objective.negatives": "batch", "objective.queue": 4096, "objective.embedding": 256},
     ],
     ids=str,
 )
-def test_the_operations_counted_from_the_sizes_are_those_that_torch_counts(tiny, tiny_spec, changes):
+def test_the_operations_counted_from_the_sizes_are_those_that_torch_counts(tiny, changes):
     settings = tiny({"hidden": 16, "batch": BATCH, "objective.queue": 16, "objective.decoder_hidden": 12} | changes)
-    spec = tiny_spec(settings)
+    spec = encoder_spec(load_layout("kinect_v2"), 2, settings)
     expected = counted(spec, settings)
     assert expected > 0
     assert step_flop_per_clip(spec, settings) == pytest.approx(expected, rel=0.05)
 
 
 @pytest.mark.usefixtures("plain_gru")
-def test_the_operations_of_the_encoder_are_those_that_torch_counts(tiny, tiny_spec):
-    spec = tiny_spec(tiny(hidden=16, layers=3))
+@pytest.mark.parametrize("sees", [["itself"], ["bone"], ["itself", "bone", "motion"]], ids="+".join)
+@pytest.mark.parametrize("pooling", ["last", "attention"])
+def test_the_operations_of_the_encoder_are_those_that_torch_counts(tiny, sees, pooling):
+    settings = tiny(hidden=16, layers=3, sees=sees, pooling=pooling)
+    spec = encoder_spec(load_layout("kinect_v2"), 2, settings)
     with FlopCounterMode(display=False) as counter:
         spec.build(0).clip(torch.randn(2, spec.frames, 2, 25, 3))
     assert encoder_flop_per_clip(spec) == pytest.approx(counter.get_total_flops() / 2, rel=0.05)
+
+
+@pytest.mark.parametrize("network", ["transformer", "graph"])
+def test_the_operations_of_other_networks_are_not_guessed(tiny, network):
+    settings = tiny(network=network, direction="bidirectional")
+    spec = encoder_spec(load_layout("kinect_v2"), 2, settings)
+    for count in (lambda: encoder_flop_per_clip(spec), lambda: step_flop_per_clip(spec, settings)):
+        with pytest.raises(ConfigError, match=f"^setting network: expected gru, .*, got {network}: benchmark the gru"):
+            count()
 
 
 def test_in_each_turn_everyone_has_a_go_and_the_warm_turns_do_not_count():

@@ -14,6 +14,7 @@ from torch import nn
 from pcm3 import checkpoint
 from pcm3.checkpoint import EncoderSpec, load_checkpoint, load_encoder, save_checkpoint, save_encoder
 from pcm3.errors import CheckpointError
+from pcm3.pretrain import pretrain
 from pcm3.run import RunFolder
 from pcm3.skeleton import load_layout
 
@@ -56,7 +57,7 @@ def test_an_encoder_is_read_as_it_was_written_with_its_buffers_and_ready_for_use
         assert spec == SPEC
         assert not read.training
         torch.testing.assert_close(dict(read.state_dict()), dict(encoder.state_dict()), rtol=0, atol=0)
-    assert json.loads(run.encoder_summary.read_text())["encoder"] == dataclasses.asdict(SPEC)
+    assert json.loads(run.encoder_summary.read_text())["encoder"] == json.loads(json.dumps(dataclasses.asdict(SPEC)))
 
 
 def test_fresh_weights_follow_from_the_seed_and_leave_torchs_own_generator_alone():
@@ -168,6 +169,105 @@ def test_a_path_that_holds_no_model_is_told_what_was_expected(tmp_path):
         load_encoder(tmp_path)
 
 
+# Other networks and files of before
+
+
+PARENTS = load_layout("kinect_v2").parents
+OTHERS = [
+    {"network": "transformer", "pooling": "attention"},
+    {"network": "graph", "parents": PARENTS, "pooling": "mean_max", "standardise": True},
+    {"sees": ("bone", "motion"), "parents": PARENTS, "pooling": "max", "direction": "causal"},
+    {"network": "graph", "parents": PARENTS, "sees": ("itself", "bone", "motion"), "pooling": "last"},
+]
+
+
+@pytest.mark.parametrize("changes", OTHERS, ids=lambda changes: changes.get("network", "gru"))
+def test_an_encoder_of_any_kind_gives_the_features_that_it_gave_before_it_was_written(tmp_path, changes):
+    spec = dataclasses.replace(SPEC, **changes)
+    run, encoder = RunFolder(tmp_path), spec.build(3)
+    clips = torch.randn(4, 16, 1, 25, 3, generator=torch.Generator().manual_seed(0))
+    encoder.clip(clips + 1)  # moves what running statistics there are
+    if spec.standardise:
+        encoder.readout.fit(encoder.pool(encoder.frames(clips)))
+    save_encoder(run, encoder, spec)
+    read, told = load_encoder(tmp_path)
+    assert told == spec
+    with torch.no_grad():
+        assert torch.equal(read.clip(clips), encoder.eval().clip(clips))
+
+
+def test_an_encoder_file_of_format_1_is_read_with_the_same_features(tmp_path):
+    run, encoder = saved(tmp_path)
+
+    def of_format_1(header, tensors):
+        header["format"] = 1
+        for name in ("network", "sees", "parents", "standardise"):
+            del header["encoder"][name]
+
+    rewritten(run, of_format_1)
+    read, spec = load_encoder(tmp_path)
+    clips = torch.randn(4, 16, 1, 25, 3)
+    with torch.no_grad():
+        assert torch.equal(read.clip(clips), encoder.eval().clip(clips))
+    assert spec == SPEC
+    # The names of its tensors, written down: a file of format 1 has these.
+    kinds = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    gates = [f"{kind}_l0{way}" for way in ("", "_reverse") for kind in kinds]
+    norm = {f"norm.{name}" for name in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")}
+    halves = {f"layers.{layer}.halves.0.{gate}" for layer in (0, 1) for gate in gates}
+    assert set(read.state_dict()) == norm | halves
+
+
+def test_a_checkpoint_of_format_1_is_gone_on_with(run_path, store, tiny, trace, tmp_path):
+    state = torch.load(run_path / "checkpoint.pt", weights_only=True)
+    torch.save(state | {"format": 1}, run_path / "checkpoint.pt")
+    settings = json.loads((run_path / "settings.json").read_text())
+    new = {"network", "sees", "standardise", "leave_out"}
+    owner = settings.get("settings", settings)
+    assert new <= set(owner)
+    for name in new:
+        del owner[name]
+    for name in ("keep", "negatives", "projector_norm"):
+        del owner["objective"][name]
+    (run_path / "settings.json").write_text(json.dumps(settings))
+    pretrain(store, run_path, tiny(steps=12), progress=False)
+    pretrain(store, tmp_path / "whole", tiny(steps=12), progress=False)
+    assert trace(run_path).encoder == trace(tmp_path / "whole").encoder
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"network": "psychic"}, "damaged"),
+        ({"sees": []}, "sees is"),
+        ({"sees": ["itself", "aura"]}, "sees is"),
+        ({"sees": None}, "damaged"),
+        ({"sees": "bone"}, "damaged"),
+        ({"sees": ["bone"]}, "parents is"),
+        ({"sees": ["bone"], "parents": [0] * 24}, "parents is"),
+        ({"sees": ["bone"], "parents": [0] * 24 + [25]}, "parents is"),
+        ({"sees": ["bone"], "parents": [0] * 24 + [-1]}, "parents is"),
+        ({"sees": ["bone"], "parents": [0] * 24 + [1.5]}, "parents is"),
+        ({"parents": [0] * 25}, "parents is"),
+        ({"network": "graph"}, "parents is"),
+        ({"network": "graph", "parents": [0] * 25, "hidden": 5}, "hidden is"),
+        ({"network": "transformer", "hidden": 5}, "hidden is"),
+        ({"pooling": "median"}, "damaged"),
+        ({"standardise": "no"}, "damaged"),
+        ({"standardise": True}, "readout.centre is missing"),
+        ({"pooling": "attention"}, "readout.score.weight is missing"),
+        ({"network": "transformer"}, "is missing"),
+        ({"sees": ["itself", "motion"]}, "has shape"),
+    ],
+    ids=str,
+)
+def test_an_encoder_file_that_tells_what_no_encoder_is_or_another_one_is_refused(tmp_path, changes, told):
+    run, _ = saved(tmp_path)
+    rewritten(run, lambda header, tensors: header["encoder"].update(changes))
+    with pytest.raises(CheckpointError, match=told):
+        load_encoder(tmp_path)
+
+
 # Damage of any kind: what is read is either fine or a CheckpointError
 
 
@@ -253,7 +353,7 @@ def test_a_checkpoint_of_a_newer_version_stops_the_run(cli, run_path, store_path
     found = cli("pretrain", store_path, "--run", run_path, *tiny_words(steps=20))
     assert found.code == 2
     assert one_line(found.err)
-    assert "written by a newer pcm3 (format 99, this one reads up to 1): update pcm3" in found.err
+    assert "written by a newer pcm3 (format 99, this one reads up to 2): update pcm3" in found.err
     assert content(run_path)["checkpoint.pt"] == before["checkpoint.pt"]
 
 

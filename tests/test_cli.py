@@ -111,7 +111,7 @@ MISTAKES = {
     "pretrain: not a number": (["pretrain", STORE, "--run", NEW, "--hidden", "wide"], ["hidden", "whole number"]),
     "pretrain: no such choice": (["pretrain", STORE, "--run", NEW, "--stream", "bones"], ["stream", "'bone'"]),
     "pretrain: no sense": (["pretrain", STORE, "--run", NEW, "--views.frames", "63"], ["views.frames", "16"]),
-    "pretrain: no width": (["pretrain", STORE, "--run", NEW, "--hidden", "0"], ["hidden", "at least 1"]),
+    "pretrain: no width": (["pretrain", STORE, "--run", NEW, "--hidden", "-1"], ["hidden", "at least 1"]),
     "pretrain: large batch": (["pretrain", STORE, "--run", NEW, "--batch", "64"], ["batch", "18", "64"]),
     "pretrain: no config": (["pretrain", STORE, "--run", NEW, "--config", NONE], ["config", "not exist"]),
     "pretrain: one word more": (["pretrain", STORE, "more", "--run", NEW], ["more"]),

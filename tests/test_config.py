@@ -27,7 +27,7 @@ PRESETS = pytest.mark.parametrize("preset", preset_names())
 OF_THE_RUN = {
     "threads",  # not of the method: where, how long and on what a user runs it
     "protocol", "stream", "steps", "minutes", "seed", "checkpoint_steps", "device", "devices", "nodes", "tensorboard",
-    "accumulate", "sync_batchnorm",
+    "accumulate", "sync_batchnorm", "leave_out",
 }  # fmt: skip
 
 
@@ -80,12 +80,12 @@ def test_released_presets_set_every_switch_explicitly(preset):
 def test_released_is_what_the_authors_code_does():
     made = parsed("--preset", "released")
     assert (made.hidden, made.layers, made.direction, made.pooling) == (1024, 3, "causal", "last")
-    assert made.views == ViewSettings(64, (0.1, 1.0), 64, "either", 1.0, 0.6, False)
+    assert made.views == ViewSettings(64, (0.1, 1.0), 64, "either", 1.0, 0.6, mix_per_clip=False)
     assert made.mask == MaskSettings("topology", 0.6, False, "first")
     assert made.prompts == PromptSettings("both", "before_norm", 128, "window")
     assert made.objective == ObjectiveSettings(
-        ["intra", "inter", "mask", "predict"], 128, 16384, 0.999, 0.07, 0.1, 0.05, 1.0, 1.0, 40.0, "squared", "filled",
-        True, 512,
+        ["intra", "inter", "mask", "predict"], 128, False, 16384, "queue", 0.999, "query", 0.07, 0.1, 0.05, 1.0, 1.0,
+        40.0, "squared", "filled", True, 512,
     )  # fmt: skip
     optimiser = made.optimiser
     assert (optimiser.kind, optimiser.lr, optimiser.momentum) == ("sgd", 0.02, 0.9)
@@ -185,7 +185,7 @@ WRONG = [
     ("minutes", 0.0),
     ("hidden", -1),
     ("layers", 0),
-    ("epochs", 0),
+    ("epochs", -1),
     ("steps", 0),
     ("checkpoint_steps", 0),
     ("devices", -1),
@@ -200,6 +200,33 @@ def test_a_value_that_makes_no_sense_is_told_with_its_setting(name, value):
         made.prompts.kind = "none"  # otherwise the prompt that does not fit is told first
     with pytest.raises(ConfigError, match=rf"^setting {name}: expected .*, got "):
         made.check()
+
+
+@pytest.mark.parametrize("sees", [[], ["itself", "itself"], ["bone", "motion", "bone"]], ids=str)
+def test_an_encoder_sees_something_and_nothing_twice(sees):
+    with pytest.raises(ConfigError, match=r"^setting sees: expected one or more of itself, bone and motion, without"):
+        PretrainSettings(sees=sees).check()
+
+
+@pytest.mark.parametrize("network", ["transformer", "graph"])
+def test_only_the_gru_is_causal_and_the_others_share_a_feature_out_among_four(network):
+    with pytest.raises(ConfigError, match=rf"^setting direction: expected bidirectional for network {network}"):
+        PretrainSettings(network=network).check()
+    PretrainSettings(network=network, direction="bidirectional").check()
+    with pytest.raises(ConfigError, match=rf"^setting hidden: expected a multiple of 2 for network {network}"):
+        PretrainSettings(network=network, direction="bidirectional", hidden=201).check()
+    PretrainSettings(hidden=201).check()
+
+
+def test_negatives_of_the_batch_need_four_clips_a_part():
+    for batch, parts, fine in ((4, 1, True), (3, 1, False), (8, 2, True), (6, 2, False), (14, 4, False)):
+        made = PretrainSettings(batch=batch, accumulate=parts, objective=ObjectiveSettings(negatives="batch"))
+        if fine:
+            made.check()
+        else:
+            with pytest.raises(ConfigError, match=r"^setting batch: expected "):
+                made.check()
+    PretrainSettings(batch=3).check()
 
 
 @pytest.mark.parametrize("name", ["devices", "nodes"])

@@ -6,8 +6,12 @@ import numpy as np
 import pytest
 
 from pcm3 import demo as module
+from pcm3 import sizes
 from pcm3.data.store import ClipStore
 from pcm3.demo import demo
+from pcm3.errors import RunFailed
+from pcm3.pretrain import pretrain
+from pcm3.run import RunFolder
 from pcm3.tasks.linear import LinearSettings
 
 SIMULATION = {"subjects": 4, "repetitions": 1, "cameras": 3, "actions": 3, "seed": 0}
@@ -67,6 +71,50 @@ def test_every_figure_of_the_demo_is_told_three_times_alike(made):
         for row in result["rows"]:
             spread = "" if row["top1_sd"] is None else f" ± {row['top1_sd']:.1f}"
             assert f"<td>{row['name']}</td><td>{row['top1']:.1f}{spread}</td>" in page
+
+
+def test_the_page_tells_the_sizes_that_were_chosen_and_why(tiny, tmp_path):
+    run = RunFolder(tmp_path)
+    run.begin(tiny(hidden=24, batch=6), {})
+    assert module._chosen(tmp_path) == ""
+    (tmp_path / sizes.FILE).write_text('["hidden 24: few", "batch 6: half"]')
+    assert module._chosen(tmp_path) == " (chosen: hidden 24: few; batch 6: half)"
+
+
+def test_the_page_tells_the_width_and_the_batch_of_the_run(made):
+    assert "two halves of 8 units" in (made[0] / "report.html").read_text()
+    assert "10 steps of 8 clips" in (made[0] / "report.html").read_text()
+
+
+def test_both_encoders_of_the_feature_map_are_fitted_where_features_are_standardised(made, tiny, monkeypatch, tmp_path):
+    store, features, centres = ClipStore.open(made[0] / "store"), module.extract, []
+    pretrain(store, tmp_path / "run", tiny(protocol="xsub", standardise=True, steps=2), progress=False)
+
+    def watched(encoder, *rest):
+        centres.append(encoder.readout.centre.abs().sum().item())
+        return features(encoder, *rest)
+
+    monkeypatch.setattr(module, "extract", watched)
+    points, labels = module._feature_map(store, tmp_path / "run")
+    assert {len(one) for one in points.values()} == {len(labels)}
+    assert len(centres) == 2
+    assert min(centres) > 0
+
+
+def test_the_demo_chooses_its_sizes_unless_told(cli, tmp_path, monkeypatch):
+    asked = []
+
+    def watched(folder, settings, say, **simulation):
+        asked.append(settings)
+        raise RunFailed("seen")
+
+    monkeypatch.setattr(module, "demo", watched)
+    cli("demo", "--folder", tmp_path / "demo")
+    cli("demo", "--folder", tmp_path / "demo", "--steps", 7, "--hidden", 16)
+    assert [(one.hidden, one.batch, one.epochs, one.steps, one.minutes) for one in asked] == [
+        (0, 0, 0, None, 4.0),
+        (16, 0, 0, 7, None),
+    ]
 
 
 def test_the_page_of_the_demo_can_be_mailed(made):

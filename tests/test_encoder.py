@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import numpy as np
@@ -8,10 +9,11 @@ from hypothesis import strategies as st
 from torch import nn
 
 import reference
+from pcm3.geometry import motion, stream
 from pcm3.nn.encoder import Encoder, TwoHalves
 from pcm3.nn.flatten import flatten, unflatten
 from pcm3.nn.prompt import Prompt
-from toy import toy_encoder
+from toy import KINECT1, KINECT2, toy_encoder
 
 DIRECTIONS = pytest.mark.parametrize("direction", ["causal", "bidirectional"])
 
@@ -192,3 +194,124 @@ def test_gru_matrices_are_xavier_uniform(direction):
         assert matrix.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.05)
     biases = [parameter.detach() for parameter in encoder.layers.parameters() if parameter.dim() == 1]
     assert all(0 < bias.abs().max() <= 1 / math.sqrt(48) for bias in biases), "PyTorch's default"
+
+
+# What the encoder makes of a clip
+
+
+def sighted(sees, network="gru", bodies=2, layout=KINECT2, **settings):
+    """A small float64 encoder that sees so, and knows its layout's bones."""
+    chosen = {"hidden": 6, "layers": 2, "direction": "bidirectional"} | settings
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        joints = len(layout.joints)
+        made = Encoder(bodies, joints, network=network, sees=sees, parents=layout.parents, **chosen)
+    return made.double()
+
+
+def seen_slowly(sight, clips, hidden, parents):
+    """One joint of one frame at a time: clips (B, T, M, V, C), hidden (B, T, M, V), both NumPy."""
+    seen = np.zeros_like(clips)
+    for place in np.ndindex(clips.shape[:4]):
+        clip, frame, body, joint = place
+        after = (clip, min(frame + 1, clips.shape[1] - 1), body, joint)
+        other = {"itself": place, "bone": (clip, frame, body, parents[joint]), "motion": after}[sight]
+        if not hidden[place] and not hidden[other]:
+            sign = {"itself": 0, "bone": -1, "motion": 1}[sight]
+            seen[place] = clips[place] if sign == 0 else sign * (clips[other] - clips[place])
+    return seen
+
+
+SIGHTS = [sees for count in (1, 2, 3) for sees in itertools.permutations(("itself", "bone", "motion"), count)]
+
+
+@pytest.mark.parametrize("sees", SIGHTS, ids="+".join)
+@settings(max_examples=5, deadline=None)
+@given(st.integers(0, 10_000), st.floats(0, 1), st.integers(1, 2), st.sampled_from([KINECT1, KINECT2]))
+def test_what_is_seen_is_that_of_the_slow_reference_and_hidden_joints_take_bones_and_motions_along(
+    sees, seed, share, bodies, layout
+):
+    encoder, clips = sighted(sees, bodies=bodies, layout=layout), random(1, 3, bodies, len(layout.joints), 3, seed=seed)
+    hidden = torch.rand(clips.shape[:-1], generator=torch.Generator().manual_seed(seed)) < share
+    for away in (torch.zeros_like(hidden), hidden):
+        parts = [reference.flat_inputs(seen_slowly(sight, clips.numpy(), away.numpy(), layout.parents))
+                 for sight in sees]  # fmt: skip
+        np.testing.assert_array_equal(encoder.see(clips, away), np.concatenate(parts, axis=-1))
+    assert torch.equal(encoder.see(clips), encoder.see(clips, torch.zeros_like(hidden)))
+
+
+@pytest.mark.parametrize("sees", SIGHTS, ids="+".join)
+def test_nothing_of_a_hidden_joint_can_be_read_from_what_is_seen(sees):
+    encoder, clips = sighted(sees), random(2, 6, 2, 25, 3)
+    hidden = torch.rand(clips.shape[:-1], generator=torch.Generator().manual_seed(1)) < 0.4
+    elsewhere = clips.masked_fill(hidden.unsqueeze(-1), 1e6)
+    assert torch.equal(encoder.see(clips, hidden), encoder.see(elsewhere, hidden))
+
+
+@pytest.mark.parametrize("name", ["itself", "bone", "motion"])
+def test_what_an_encoder_makes_of_joints_is_the_stream_of_that_name(name):
+    clips = random(2, 6, 2, 25, 3)
+    as_stream = stream(clips, "joint" if name == "itself" else name, KINECT2)
+    assert torch.equal(sighted([name]).see(clips), flatten(as_stream))
+
+
+@pytest.mark.parametrize("network", ["gru", "transformer", "graph"])
+def test_an_encoder_that_makes_the_motion_itself_is_one_that_is_given_it(network):
+    clips = random(3, 6, 2, 25, 3)
+    own, given = sighted(["motion"], network), sighted(["itself"], network)
+    assert torch.equal(own.clip(clips), given.clip(motion(clips)))
+
+
+def test_the_gradient_reaches_the_clip_through_everything_that_is_seen():
+    clips = random(2, 6, 2, 25, 3)
+    for sight, expected in (("itself", 1.0), ("bone", 0.0), ("motion", 0.0)):
+        leaf = clips.clone().requires_grad_()
+        sighted([sight]).see(leaf).sum().backward()
+        assert leaf.grad.abs().sum() > 0
+        # Differences leave a clip's shift out of account.
+        assert leaf.grad.sum().item() == pytest.approx(expected * clips.numel(), abs=1e-9)
+
+
+# Networks
+
+
+@pytest.mark.parametrize("network", ["transformer", "graph"])
+def test_in_every_network_views_that_are_encoded_together_equal_views_encoded_one_by_one(network):
+    together, alone = sighted(["itself", "motion"], network), sighted(["itself", "motion"], network)
+    views = [random(4, 8, 300, seed=1), 5 * random(4, 8, 300, seed=2) + 3, random(2, 8, 300, seed=3)]
+    shared = together.frames_of_views(*views)
+    for view, features in zip(views, shared, strict=True):
+        torch.testing.assert_close(features, alone.frames_of_views(view)[0], rtol=0, atol=1e-12)
+    for ours, theirs in zip(together.buffers(), alone.buffers(), strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("network", ["transformer", "graph"])
+@pytest.mark.parametrize(("bodies", "layout"), [(1, KINECT2), (2, KINECT1)], ids=["one body", "20 joints"])
+def test_in_every_network_a_batch_equals_its_clips_one_by_one_in_evaluation(network, bodies, layout):
+    encoder = sighted(["itself", "bone"], network, bodies, layout, pooling="mean_max")
+    encoder.clip(random(4, 9, bodies, len(layout.joints), 3, seed=5))  # moves the running statistics
+    encoder.eval()
+    clips = random(5, 9, bodies, len(layout.joints), 3)
+    singles = torch.cat([encoder.clip(clip.unsqueeze(0)) for clip in clips])
+    torch.testing.assert_close(encoder.clip(clips), singles, rtol=0, atol=1e-10)
+    assert singles.shape == (5, encoder.width) == (5, 2 * encoder.frame_width)
+
+
+def test_a_graph_sees_the_inputs_of_a_joint_at_that_joint():
+    encoder, clips = sighted(["itself", "bone", "motion"], "graph").eval(), random(2, 6, 2, 25, 3)
+    given_to = []
+    encoder.layers[0].layers.register_forward_pre_hook(lambda _, args: given_to.append(args[0]))
+    encoder.frames(clips)
+    expected = torch.cat([clips, stream(clips, "bone", KINECT2), motion(clips)], dim=-1).transpose(2, 3)
+    # Fresh BatchNorm: divided by sqrt(1 + eps).
+    torch.testing.assert_close(given_to[0], expected / math.sqrt(1 + 1e-5), rtol=1e-9, atol=1e-9)
+
+
+def test_only_the_clip_feature_is_standardised():
+    plain, standardised = sighted(["itself"]), sighted(["itself"], standardise=True)
+    clips = random(7, 6, 2, 25, 3)
+    standardised.readout.fit(standardised.pool(standardised.frames(clips)))
+    assert torch.equal(plain.frames(clips), standardised.frames(clips))
+    assert torch.equal(plain.clip(clips), standardised.pool(standardised.frames(clips)))
+    assert standardised.clip(clips).square().mean().item() == pytest.approx(1)

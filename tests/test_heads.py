@@ -37,6 +37,29 @@ def test_only_the_last_projector_layer_is_xavier():
     assert first.abs().max() <= 1 / math.sqrt(256), "PyTorch's default is narrower than Xavier's"
 
 
+def test_a_projector_with_a_norm_takes_mean_and_deviation_off_before_the_relu():
+    projector, features = Projector(12, 5, norm=True).double(), 3 * random(7, 12) + 2
+    first, norm, _, last = projector.layers
+    with torch.no_grad():
+        norm.weight.copy_(random(12, seed=1))
+        norm.bias.copy_(random(12, seed=2))
+    entered = features.numpy() @ first.weight.detach().numpy().T + first.bias.detach().numpy()
+    normed = (entered - entered.mean(axis=0)) / np.sqrt(entered.var(axis=0) + reference.EPSILON)
+    rectified = np.maximum(norm.weight.detach().numpy() * normed + norm.bias.detach().numpy(), 0)
+    embedded = rectified @ last.weight.detach().numpy().T + last.bias.detach().numpy()
+    expected = embedded / np.linalg.norm(embedded, axis=1, keepdims=True)
+    np.testing.assert_allclose(projector(features).detach(), expected, rtol=0, atol=1e-6)
+
+
+def test_a_projector_without_a_norm_has_the_weights_and_names_of_before():
+    torch.manual_seed(0)
+    plain = Projector(12, 5)
+    assert list(plain.state_dict()) == ["layers.0.weight", "layers.0.bias", "layers.2.weight", "layers.2.bias"]
+    torch.manual_seed(0)
+    normed = Projector(12, 5, norm=True)
+    assert torch.equal(plain.layers[-1].weight, normed.layers[-1].weight), "a norm draws nothing"
+
+
 def test_the_decoder_is_that_of_the_slow_reference():
     decoder, features = Decoder(12, 30, hidden=7).double(), random(4, 6, 12)
     with torch.no_grad():

@@ -91,6 +91,35 @@ def test_the_constant_schedule_is_constant():
     assert {schedule.at(step) for step in range(20)} == {0.3}
 
 
+@given(st.sampled_from(["step", "cosine", "constant"]), st.integers(1, 40), st.integers(41, 90))
+def test_the_rate_rises_in_a_straight_line_up_to_the_rate_and_no_step_has_more(kind, warmup, total):
+    schedule = Schedule(kind, 0.6, (9,), steps_per_epoch=10, total_steps=total, warmup_steps=warmup)
+    rates = np.array([schedule.at(step) for step in range(total)])
+    np.testing.assert_allclose(rates[:warmup], np.linspace(0.6 / warmup, 0.6, warmup), rtol=1e-12)
+    assert rates.max() == rates[warmup - 1] == rates[warmup] == 0.6
+
+
+@given(st.integers(0, 60), st.integers(1, 60))
+def test_after_the_warm_up_the_half_cosine_runs_over_what_is_left(warmup, left):
+    warm = Schedule("cosine", 0.3, (), steps_per_epoch=3, total_steps=warmup + left, warmup_steps=warmup)
+    cold = Schedule("cosine", 0.3, (), steps_per_epoch=3, total_steps=left)
+    assert [warm.at(warmup + step) for step in range(left + 9)] == [cold.at(step) for step in range(left + 9)]
+
+
+def test_after_the_warm_up_the_step_schedule_counts_the_epochs_of_the_run():
+    warm = Schedule("step", 0.2, (2, 5), steps_per_epoch=3, total_steps=30, warmup_steps=4)
+    cold = Schedule("step", 0.2, (2, 5), steps_per_epoch=3, total_steps=30)
+    assert [warm.at(step) for step in range(4, 30)] == [cold.at(step) for step in range(4, 30)]
+
+
+@pytest.mark.parametrize("kind", ["step", "cosine", "constant"])
+@pytest.mark.parametrize("warmup", [5, 9])
+def test_a_run_may_be_over_before_its_warm_up(kind, warmup):
+    schedule = Schedule(kind, 1.0, (9,), steps_per_epoch=1, total_steps=5, warmup_steps=warmup)
+    assert [schedule.at(step) for step in range(5)] == [(step + 1) / warmup for step in range(5)]
+    assert all(math.isfinite(schedule.at(step)) for step in range(-1, 20))
+
+
 # The metrics file
 
 

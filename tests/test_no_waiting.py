@@ -14,7 +14,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
 from pcm3.loop import Metrics, generator_for, train_step
-from pcm3.pretrain import batch_drawer, build_method, build_optimiser, training_clips, view_maker
+from pcm3.optimiser import build_optimiser
+from pcm3.pretrain import batch_drawer, build_method, training_clips, view_maker
 
 FORBIDDEN = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "is_nonzero", "equal.default", "bincount")
 ASKED = (torch.tensor, torch.as_tensor, torch.from_numpy, torch.Tensor.tolist, torch.Tensor.item, torch.Tensor.numpy)
@@ -28,8 +29,12 @@ SETTINGS = [
      "objective.prediction_error": "distance", "objective.predicted_view": "whole"},
     {"views.mix_per_clip": True, "mask.kind": "random", "pooling": "mean", "accumulate": 2},
     {"stream": "bone", "objective.distillation_weight": 0.0, "objective.decoder_gradient": False,
-     "prompts.kind": "none"},
-    {"stream": "motion", "objective.positives": ["intra"], "objective.prediction_weight": 0.0},
+     "prompts.kind": "none", "optimiser.kind": "adamw"},
+    {"stream": "motion", "objective.positives": ["intra"], "objective.prediction_weight": 0.0,
+     "optimiser.kind": "lars"},
+    {"views.turn": 30.0, "views.limbs": 0.2, "views.mirror": 0.5, "views.jittered": 0.2,
+     "sees": ["itself", "bone", "motion", "motion4"], "pooling": "mean_max", "objective.negatives": "batch", "objective.projector_norm": True,
+     "objective.prediction_error": "standardised"},
 ]  # fmt: skip
 
 
@@ -86,7 +91,7 @@ def step_of(store, settings, spec, device):
                     moved = torch.empty_like(tensor, device=device)
                     learns = tensor.requires_grad
                     owned[name] = torch.nn.Parameter(moved, learns) if owned is module._parameters else moved
-    optimiser = build_optimiser(method, settings)
+    optimiser = build_optimiser(method, settings.optimiser)
     draw = batch_drawer(store, clips, view_maker(store.layout, settings), device)
     size = settings.batch // settings.accumulate
     numbers = torch.arange(size, device=device)
@@ -115,7 +120,7 @@ class MetaGenerator(torch.Generator):
 def test_everything_in_a_step_happens_on_the_device_of_the_clips(store, tiny, tiny_spec, changes, monkeypatch):
     settings, device = tiny({"protocol": "xsub"} | changes), torch.device("meta")
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # it has no such device
-    for kind in ("SGD", "Adam"):
+    for kind in ("SGD", "Adam", "AdamW"):
         monkeypatch.setattr(torch.optim, kind, lambda learning, lr, **_: torch.optim.ASGD(learning, lr, foreach=True))
     monkeypatch.setattr(torch.optim.ASGD, "step", lambda self: None)  # no fused kernel; the test above has it
     method, optimiser, draw, numbers = step_of(store, settings, tiny_spec(settings), device)

@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import reference
-from pcm3.objective import info_nce, masked_prediction, relational_distillation
+from pcm3.objective import FLOOR, info_nce, masked_prediction, relational_distillation
 
 TEMPERATURE, STUDENT, TEACHER = 0.07, 0.1, 0.05
+ERRORS = pytest.mark.parametrize("error", ["squared", "distance", "standardised"])
 
 
 def embeddings(generator, *shape):
@@ -126,7 +127,7 @@ def test_no_gradient_reaches_the_teacher():
     assert teacher.grad is None
 
 
-@pytest.mark.parametrize("error", ["squared", "distance"])
+@ERRORS
 def test_prediction_costs_nothing_where_nothing_is_hidden(error):
     predicted, source, hidden = clips(3)
     predicted.requires_grad_()
@@ -143,14 +144,14 @@ def test_a_perfect_prediction_costs_nothing():
     assert masked_prediction(source, source, hidden, "distance").item() == pytest.approx(0, abs=1.001e-6)
 
 
-@pytest.mark.parametrize("error", ["squared", "distance"])
+@ERRORS
 def test_only_hidden_joints_are_judged(error):
     predicted, source, hidden = clips(5)
     elsewhere = torch.where(hidden.unsqueeze(-1), predicted, predicted + 100)
     assert masked_prediction(elsewhere, source, hidden, error) == masked_prediction(predicted, source, hidden, error)
 
 
-@pytest.mark.parametrize("error", ["squared", "distance"])
+@ERRORS
 def test_the_gradient_is_finite_where_prediction_and_truth_are_equal(error):
     _, source, hidden = clips(6)
     predicted = source.clone().requires_grad_()
@@ -174,3 +175,79 @@ def test_losses_are_float32_whatever_precision_comes_in(dtype):
 def test_losses_keep_float64():
     query, key, queue = drawn(9, 1, 2, 5)
     assert info_nce((query * key).sum(-1), query @ queue.T, TEMPERATURE).dtype == torch.float64
+
+
+# The standardised error
+
+
+def standardised_slowly(predicted, source, hidden):
+    """One coordinate at a time, in NumPy."""
+    clips, frames = source.shape[:2]
+    variance = np.zeros(source.shape[2:])
+    for place in np.ndindex(variance.shape):
+        values = [source[(clip, frame, *place)] for clip in range(clips) for frame in range(frames)]
+        mean = sum(values) / len(values)
+        variance[place] = sum((value - mean) ** 2 for value in values) / len(values)
+    unit = variance + FLOOR**2 * variance.mean()
+    total, count = 0.0, 0
+    for clip, frame, body, joint in np.argwhere(hidden):
+        for coordinate in range(source.shape[-1]):
+            difference = predicted[clip, frame, body, joint, coordinate] - source[clip, frame, body, joint, coordinate]
+            total, count = total + difference**2 / unit[body, joint, coordinate], count + 1
+    return total / count if count else 0.0
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 10_000), share=st.floats(0, 1))
+def test_the_standardised_error_measures_each_coordinate_by_its_deviation(seed, share):
+    predicted, source, hidden = clips(seed, share, (2, 3, 2, 3, 3))
+    source = source * torch.linspace(0.1, 5, 18, dtype=torch.float64).view(2, 3, 3)
+    ours = masked_prediction(predicted, source, hidden, "standardised")
+    theirs = standardised_slowly(predicted.numpy(), source.numpy(), hidden.numpy())
+    assert ours.item() == pytest.approx(theirs, rel=1e-6, abs=1e-9)
+
+
+def test_who_predicts_the_mean_has_a_standardised_error_of_1_but_for_the_floor():
+    _, source, hidden = clips(10, shape=(6, 8, 1, 5, 3))
+    everything, mean = torch.ones_like(hidden), source.mean(dim=(0, 1)).expand_as(source)
+    variance = source.var(dim=(0, 1), correction=0)
+    expected = (variance / (variance + FLOOR**2 * variance.mean())).mean().item()
+    assert masked_prediction(mean, source, everything, "standardised").item() == pytest.approx(expected, rel=1e-9)
+    assert 0.98 < expected < 1
+    # Deviations that are equal: 1 / (1 + FLOOR²) to the last digit, however far apart the means are.
+    alike = (source - mean) / variance.sqrt() + 100 * torch.arange(15, dtype=torch.float64).view(5, 3)
+    loss = masked_prediction(alike.mean(dim=(0, 1)).expand_as(alike), alike, everything, "standardised")
+    assert loss.item() == pytest.approx(1 / (1 + FLOOR**2), rel=1e-6)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 10_000), unit=st.sampled_from([0.1, 10.0, 1000.0]), share=st.floats(0.2, 1))
+def test_the_standardised_error_does_not_depend_on_the_unit(seed, unit, share):
+    predicted, source, hidden = clips(seed, share)
+    predicted, source = 0.01 * predicted, 0.01 * source  # the metres that joints move from frame to frame
+    loss = masked_prediction(predicted, source, hidden, "standardised").item()
+    scaled = masked_prediction(unit * predicted, unit * source, hidden, "standardised").item()
+    assert scaled == pytest.approx(loss, rel=1e-4)
+    single = masked_prediction(unit * predicted.float(), unit * source.float(), hidden, "standardised").item()
+    assert single == pytest.approx(scaled, rel=1e-4)
+
+
+def test_coordinates_that_hardly_move_or_never_do_cost_no_more_than_the_floor_says():
+    _, source, hidden = clips(11, hidden_share=1.0, shape=(6, 8, 1, 4, 3))
+    source[..., 0, :] *= 1e-6
+    source[..., 1, :] = 7.0
+    wrong = source.clone()
+    wrong[..., :2, :] += 0.1
+    variance = source.var(dim=(0, 1), correction=0).mean().item()
+    expected = 0.1**2 / (FLOOR**2 * variance) / 2
+    assert masked_prediction(wrong, source, hidden, "standardised").item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_gradient_of_the_standardised_error_is_the_difference_over_the_variance():
+    predicted, source, hidden = clips(12)
+    predicted.requires_grad_()
+    masked_prediction(predicted, source, hidden, "standardised").backward()
+    unit = source.var(dim=(0, 1), correction=0)
+    unit = unit + FLOOR**2 * unit.mean()
+    expected = 2 * (predicted.detach() - source) / unit * hidden.unsqueeze(-1) / (3 * hidden.sum())
+    torch.testing.assert_close(predicted.grad, expected, rtol=1e-6, atol=1e-12)

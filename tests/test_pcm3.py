@@ -6,7 +6,10 @@ import torch
 import torch.nn.functional as F
 
 import reference
+from pcm3.augment.mix import Mixed
+from pcm3.augment.views import Views
 from pcm3.methods.pcm3 import POSITIVES
+from pcm3.nn.encoder import Encoder
 from pcm3.nn.flatten import flatten, unflatten
 from pcm3.skeleton import load_layout
 from toy import KINECT1, KINECT2, step, toy_encoder, toy_method, toy_views
@@ -510,3 +513,188 @@ def test_networks_may_run_in_bfloat16_and_losses_stay_float32():
     assert ours.loss.item() == pytest.approx(plain, rel=0.05)
     ours.loss.backward()
     assert all(p.grad.isfinite().all() for p in method.parameters() if p.grad is not None)
+
+
+# Negatives from the batch.
+
+
+def slow_batch_terms(queries, keys, partner, ratio):
+    """Contrast and distillation of each view against the other clips' keys, one query at a time, NumPy float64.
+
+    A query is told apart from all keys but its own clip's; the mixed one from all but those of its two clips.
+    """
+    terms = {}
+    for view, query in queries.items():
+        contrast, distilled = [], []
+        for number, z in enumerate(query):
+            positive, own = keys[number], {number}
+            if view == "inter":
+                positive = (1 - ratio[number]) * keys[number] + ratio[number] * keys[partner[number]]
+                positive, own = positive / np.linalg.norm(positive), {number, partner[number]}
+            others = np.array([key for other, key in enumerate(keys) if other not in own])
+            contrast.append(reference.info_nce(z[None], positive[None], others, 0.07))
+            distilled.append(reference.distillation(z[None], positive[None], others, 0.1, 0.05))
+        terms |= {f"contrast/{view}": np.mean(contrast), f"distillation/{view}": np.mean(distilled)}
+    return terms
+
+
+def unit_vectors(*shape, seed):
+    drawn = torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return F.normalize(drawn, dim=-1)
+
+
+def mixed_by(partner, ratio):
+    """Views of which only who was mixed with whom, and how much, is told."""
+    nothing = torch.zeros(len(partner), 1, 1, 1, 3)
+    hidden = torch.zeros(len(partner), 1, 1, 1, dtype=torch.bool)
+    return Views(nothing, Mixed(nothing, partner, ratio), nothing, nothing, hidden)
+
+
+@pytest.mark.parametrize("shift", [1, 2, 4])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_contrast_and_distillation_in_the_batch_are_those_of_the_slow_reference_with_their_gradient(seed, shift):
+    method, size = toy_method(negatives="batch"), 5
+    partner = torch.arange(size).roll(shift)
+    ratio = torch.rand(size, generator=torch.Generator().manual_seed(seed))
+    keys = unit_vectors(size, 5, seed=seed)
+    queries = {view: unit_vectors(size, 5, seed=10 + seed + number) for number, view in enumerate(POSITIVES)}
+    leaves = {view: query.clone().requires_grad_() for view, query in queries.items()}
+    ours = method._contrast(leaves, keys, mixed_by(partner, ratio))
+
+    def slowly(changed):
+        return slow_batch_terms(
+            {view: query.numpy() for view, query in changed.items()}, keys.numpy(), partner.tolist(),
+            ratio.double().numpy(),
+        )  # fmt: skip
+
+    expected = slowly(queries)
+    assert ours.keys() == expected.keys()
+    for name, value in expected.items():
+        assert ours[name].item() == pytest.approx(value, rel=1e-6, abs=1e-9), name
+    sum(ours.values()).backward()
+    nudge = 1e-5
+    for view, query in queries.items():
+        for place in [(0, 0), (2, 3), (4, 1)]:
+            moved = []
+            for way in (nudge, -nudge):
+                one = query.clone()
+                one[place] += way
+                moved.append(sum(slowly(queries | {view: one}).values()))
+            slope = (moved[0] - moved[1]) / (2 * nudge)
+            assert leaves[view].grad[place].item() == pytest.approx(slope, rel=1e-4, abs=1e-6), view
+
+
+def test_a_clip_is_never_a_negative_of_itself():
+    # Alone in the world with copies of other clips, a query that is its key loses to nobody but them.
+    method, keys = toy_method(negatives="batch"), torch.eye(5, dtype=torch.float64)[:4]
+    partner = torch.tensor([1, 2, 3, 0])
+    terms = method._contrast({"intra": keys, "inter": keys}, keys, mixed_by(partner, torch.zeros(4)))
+    told_apart = [torch.log1p(count * torch.tensor(-1 / 0.07, dtype=torch.float64).exp()) for count in (3, 2)]
+    assert terms["contrast/intra"].item() == pytest.approx(told_apart[0].item(), rel=1e-6)
+    assert terms["contrast/inter"].item() == pytest.approx(told_apart[1].item(), rel=1e-6)
+    # Relations of a query to the others are those of its key: nothing to distil.
+    assert terms["distillation/intra"].item() == pytest.approx(0, abs=1e-9)
+
+
+def test_with_negatives_of_the_batch_the_queue_has_no_say():
+    views = toy_views(5)
+    first, other = toy_method(negatives="batch"), toy_method(negatives="batch")
+    other.queue.keys.copy_(unit_vectors(11, 5, seed=1))
+    assert torch.equal(step(first, views).loss, step(other, views).loss)
+    assert step(toy_method(), views).loss != step(toy_method(negatives="batch"), views).loss
+
+
+@pytest.mark.parametrize("size", [2, 3, 4])
+def test_a_batch_too_small_for_a_negative_costs_nothing_and_stays_finite(size):
+    method = toy_method(negatives="batch", prediction_weight=0.0)
+    ours = step(method, toy_views(size))
+    ours.loss.backward()
+    assert ours.loss.isfinite()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in method.parameters())
+    if size == 2:  # the two of a mixed query are all that there are
+        assert ours.terms["contrast/inter"] == 0
+        assert ours.terms["distillation/inter"] == 0
+
+
+def test_keys_of_the_batch_get_no_gradient():
+    method = toy_method(negatives="batch")
+    everything = set(parts_of(method)) - {"key encoder", "key projector", "queue"}
+    assert reached(method, toy_views()) == everything
+    assert not step(method, toy_views()).keys.requires_grad
+
+
+# Other networks, more to see, other features of a clip.
+
+
+def chosen_encoder(network="gru", pooling="last", sees=("itself",), direction="bidirectional", hidden=6):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return Encoder(
+            2, 25, hidden=hidden, layers=1, direction=direction, pooling=pooling, network=network, sees=sees,
+            parents=KINECT2.parents,
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("place", ["before_norm", "after_norm"])
+@pytest.mark.parametrize("prompt_place", ["window", "channels"])
+@pytest.mark.parametrize("sees", [("motion",), ("bone", "itself"), ("itself", "bone", "motion")], ids="+".join)
+def test_prompts_are_as_wide_as_what_they_are_added_to(sees, prompt_place, place):
+    encoder = chosen_encoder(pooling="mean_max", sees=sees)
+    method = toy_method(encoder, domain_place=place, prompt_place=prompt_place)
+    assert {prompt.vector.shape for prompt in method.domain_prompts.values()} == {(150 * len(sees),)}
+    widths = {task: prompt.features for task, prompt in method.task_prompts.items()}
+    assert widths == {"contrast": 24, "prediction": 12}
+    everything = set(parts_of(method)) - {"key encoder", "key projector", "queue"}
+    assert reached(method, toy_views()) == everything
+
+
+@pytest.mark.parametrize("sees", [("itself",), ("motion",), ("itself", "bone", "motion")], ids="+".join)
+def test_what_is_predicted_is_the_clip_whatever_the_encoder_sees_of_it(sees):
+    views, method = toy_views(mask_bodies="all"), toy_method(chosen_encoder(sees=sees))
+    seen, decoded = [], []
+    method.domain_prompts["mask"].register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    method.domain_prompts["predict"].register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    method.decoder.register_forward_hook(lambda _, args, out: decoded.append(out[1]))
+    step(method, views)
+    assert torch.equal(seen[0], method.encoder.see(views.source, views.hidden))
+    predicted = unflatten(decoded[0], 2, 25)
+    filled = torch.where(views.hidden.unsqueeze(-1), predicted, views.source)
+    assert torch.equal(seen[1], method.encoder.see(filled))
+
+
+@pytest.mark.parametrize("network", ["transformer", "graph"])
+def test_the_gradients_of_the_terms_add_up_in_every_network(network):
+    # A BatchNorm over several views at once would make the terms depend on which others there are.
+    views = toy_views()
+    whole = gradients(toy_method(chosen_encoder(network)), views)
+    without, alone = {"positives": ("intra", "mask")}, {"positives": ("inter", "predict"), "prediction_weight": 0.0}
+    rest, own = (gradients(toy_method(chosen_encoder(network), **part), views) for part in (without, alone))
+    for name, gradient in whole.items():
+        if gradient is not None:
+            parts = [part[name] for part in (rest, own) if part[name] is not None]
+            torch.testing.assert_close(gradient, sum(parts), rtol=1e-3, atol=5e-5, msg=name)
+
+
+@pytest.mark.parametrize("network", ["gru", "transformer", "graph"])
+def test_a_feature_that_will_be_standardised_trains_as_one_that_will_not(network):
+    views, losses = toy_views(), []
+    for standardise in (False, True):
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            encoder = Encoder(2, 25, hidden=6, layers=1, network=network, parents=KINECT2.parents,
+                              standardise=standardise)  # fmt: skip
+        if standardise:
+            encoder.readout.fit(torch.randn(9, 12, generator=torch.Generator().manual_seed(3)))
+        losses.append(step(toy_method(encoder), views).loss)
+    assert torch.equal(*losses)
+
+
+def test_a_projector_with_a_norm_has_its_own_statistics_in_the_key_network():
+    method = toy_method(projector_norm=True)
+    before = untouched(method)
+    step(method, toy_views(6))
+    assert changed(method, before) >= {
+        "projector.layers.1.running_mean", "key_projector.layers.1.running_mean"
+    }  # fmt: skip
+    assert method.projector.layers[1].num_batches_tracked == 4
+    assert method.key_projector.layers[1].num_batches_tracked == 1

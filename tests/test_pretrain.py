@@ -19,6 +19,7 @@ from pcm3.data.store import ClipStore
 from pcm3.errors import ConfigError, DataError, RunFailed
 from pcm3.pretrain import build_method, pretrain, resolve, training_clips
 from pcm3.run import RunFolder
+from pcm3.tasks.features import ClipBank, extract
 
 
 def one_line(text):
@@ -367,3 +368,85 @@ def test_nobody_but_us_speaks(store_path, tmp_path):
     told = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=120, check=True)
     lines = [line for line in told.stderr.replace("\r", "\n").splitlines() if line.strip()]
     assert [line for line in lines if not line.startswith("pretraining:")] == []
+
+
+# Which encoder is kept, and what is fitted to the training clips
+
+
+def features_of(folder, store, settings):
+    """Features of the training clips by the encoder in the folder."""
+    encoder, spec = load_encoder(folder)
+    bank = ClipBank.of(store, spec.stream, spec.frames, torch.device("cpu"))
+    return extract(encoder, bank, training_clips(store, settings)).double()
+
+
+KEPT = {"standardise": True, "objective.keep": "key", "objective.momentum": 0.9, "pooling": "mean_max"}
+
+
+@pytest.mark.parametrize("keep", ["query", "key"])
+@pytest.mark.parametrize("stream", ["joint", "motion"])
+def test_kept_features_have_mean_0_and_mean_square_1_over_the_training_clips(store, tiny, tmp_path, keep, stream):
+    settings = tiny(KEPT | {"objective.keep": keep, "stream": stream, "steps": 3, "protocol": "xsub"})
+    pretrain(store, tmp_path, settings, progress=False)
+    features = features_of(tmp_path, store, settings)
+    np.testing.assert_allclose(features.mean(dim=0), 0, atol=1e-4)
+    assert features.square().mean().item() == pytest.approx(1, rel=1e-4)
+
+
+@pytest.mark.parametrize(("keep", "network"), [("query", "encoder"), ("key", "key_encoder")])
+def test_the_kept_encoder_is_that_of_the_network_asked_for(store, tiny, tmp_path, keep, network):
+    settings = tiny({"objective.keep": keep, "objective.momentum": 0.7, "objective.projector_norm": True, "steps": 3})
+    pretrain(store, tmp_path, settings, progress=False)
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["method"]
+    kept = load_encoder(tmp_path)[0].state_dict()
+    for name, tensor in kept.items():
+        assert torch.equal(tensor, state[f"{network}.{name}"])
+    assert not torch.equal(state["encoder.norm.weight"], state["key_encoder.norm.weight"])
+
+
+@pytest.mark.parametrize("checkpoint_steps", [3, 100])
+def test_a_run_that_fits_and_keeps_the_key_network_goes_on_to_the_same_bits(
+    store, tiny, trace, tmp_path, checkpoint_steps
+):
+    changes = KEPT | {"sees": ["itself", "bone"], "checkpoint_steps": checkpoint_steps}
+    pretrain(store, tmp_path / "parts", tiny(changes, steps=4), progress=False)
+    pretrain(store, tmp_path / "parts", tiny(changes, steps=8), progress=False)
+    pretrain(store, tmp_path / "whole", tiny(changes, steps=8), progress=False)
+    parts, whole = trace(tmp_path / "parts"), trace(tmp_path / "whole")
+    torch.testing.assert_close(parts.state, whole.state, rtol=0, atol=0)
+    assert parts.encoder == whole.encoder
+
+
+def test_fitting_leaves_the_run_itself_alone(store, tiny, tmp_path):
+    for name, standardise in (("plain", False), ("fitted", True)):
+        pretrain(store, tmp_path / name, tiny(standardise=standardise, checkpoint_steps=2), progress=False)
+    plain, fitted = (
+        torch.load(tmp_path / name / "checkpoint.pt", weights_only=True)["method"] for name in ("plain", "fitted")
+    )
+    for name, tensor in plain.items():
+        assert torch.equal(tensor, fitted[name]), name
+    added = set(fitted) - set(plain)
+    assert added == {f"{owner}.readout.{name}" for owner in ("encoder", "key_encoder") for name in ("centre", "scale")}
+    assert all(torch.equal(fitted[name], torch.full_like(fitted[name], name.endswith("scale"))) for name in added)
+
+
+def test_a_finished_run_that_is_asked_again_keeps_the_same_encoder(store, tiny, tmp_path):
+    for _ in range(2):
+        pretrain(store, tmp_path, tiny(KEPT, steps=2), progress=False)
+        kept = (tmp_path / "encoder.safetensors").read_bytes()
+    pretrain(store, tmp_path / "once", tiny(KEPT, steps=2), progress=False)
+    assert (tmp_path / "once" / "encoder.safetensors").read_bytes() == kept
+
+
+@pytest.mark.parametrize("keep", ["query", "key"])
+def test_test_clips_have_no_part_in_the_fit(store, recordings, write_tiny, tiny, tmp_path, keep):
+    for clip in recordings:
+        if clip.subject == 3:
+            clip.frames[:] += 100.0
+    other, settings = write_tiny(tmp_path / "store", recordings), tiny(KEPT | {"objective.keep": keep}, steps=2)
+    pretrain(store, tmp_path / "one", settings, progress=False)
+    pretrain(other, tmp_path / "other", settings, progress=False)
+    one, same = (load_encoder(tmp_path / name)[0].readout for name in ("one", "other"))
+    assert torch.equal(one.centre, same.centre)
+    assert torch.equal(one.scale, same.scale)
+    assert one.scale != 1

@@ -1,14 +1,18 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ntu_files import walkers
 from pcm3.data.kinds import KINDS
-from pcm3.data.protocol import split
+from pcm3.data.protocol import hold_out, split
 from pcm3.data.readers import ntu
 from pcm3.data.recording import Recording
 from pcm3.data.store import BY_SIDE
 from pcm3.data.store_writer import write_store
-from pcm3.errors import DataError
+from pcm3.errors import ConfigError, DataError
 from pcm3.skeleton import load_layout
 
 
@@ -85,3 +89,58 @@ def test_every_kind_names_only_protocols_that_can_be_split(tmp_path):
         for name in kind.protocols:
             train, test = split(store, name)
             assert len(train) + len(test) == len(store)
+
+
+# Subjects of the training side that are left out
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory):
+    """Makes a store that tells of its clips' subjects, for all else like one clip's."""
+    one = store_of(tmp_path_factory.mktemp("people"), {}, [{}])
+    return lambda *subjects: replace(one, subject=np.array(subjects, np.int32))
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.data())
+def test_every_clip_of_a_subject_is_on_one_side_and_none_of_an_unknown_one_on_either(people, data):
+    subjects = data.draw(st.lists(st.sampled_from([-1, 1, 2, 3, 7]), min_size=1, max_size=30))
+    store = people(*subjects)
+    train = np.array(sorted(data.draw(st.sets(st.integers(0, len(subjects) - 1)))), np.int64)
+    there = sorted({subjects[clip] for clip in train} - {-1})
+    if len(there) < 2:
+        return
+    held = data.draw(st.lists(st.sampled_from(there), min_size=1, max_size=len(there) - 1, unique=True))
+    rest, validation = hold_out(store, train, held)
+    assert rest.tolist() == [clip for clip in train if subjects[clip] not in (-1, *held)]
+    assert validation.tolist() == [clip for clip in train if subjects[clip] in held]
+    assert rest.dtype == validation.dtype == np.int64
+
+
+def test_where_no_subject_is_left_out_every_clip_stays(people):
+    train = np.array([0, 2, 3])
+    rest, validation = hold_out(people(-1, 1, -1, 2), train, [])
+    assert rest is train
+    assert len(validation) == 0
+
+
+def test_a_subject_that_does_not_train_is_answered_with_those_that_do(tmp_path):
+    clips = [{"subject": s} for s in (10, 4, 1, 2, -1, 3)]
+    store = store_of(tmp_path, {"xsub": {"by": "subject", "train": [1, 2, 4]}}, clips)
+    train, _ = split(store, "xsub")
+    told = r"^setting leave_out: expected subjects on the training side \(1, 2, 4\), got 3$"
+    with pytest.raises(ConfigError, match=told):
+        hold_out(store, train, [1, 3])
+    for subject in (-1, 5, 10**12):
+        with pytest.raises(ConfigError, match=f"got {subject}$"):
+            hold_out(store, train, [subject])
+
+
+def test_somebody_is_left_to_train_on(people):
+    with pytest.raises(ConfigError, match=r"leave_out: expected a subject to be left to train on; .* only 1, 2$"):
+        hold_out(people(1, 2, 1, -1), np.arange(4), [2, 1])
+
+
+def test_a_store_that_does_not_tell_the_subjects_cannot_leave_any_out(people):
+    with pytest.raises(DataError, match="no subject can be left out, since no clip on the training side has one"):
+        hold_out(people(-1, -1, 3), np.arange(2), [3])

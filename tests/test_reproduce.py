@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from pcm3 import reproduce as module
+from pcm3 import sizes
 from pcm3.config import PretrainSettings
 from pcm3.data.recording import Interval, Recording
 from pcm3.ordered_map import worker_processes
@@ -60,7 +61,7 @@ def test_every_table_is_whole(name):
 def test_the_paper_s_figures_are_the_paper_s():
     assert TABLES["table7"].published["PCM³"] == (90.4, 88.8, 87.0, 61.8, 101.7)
     assert TABLES["table1"].published["PCM³"][:2] == (83.9, 90.4)
-    assert [name for name, table in TABLES.items() if not table.published] == ["precision"], "the only one of our own"
+    assert [name for name, table in TABLES.items() if not table.published] == ["recipe", "precision"], "our own"
     assert max(TABLES["table10"].published.values()) == (90.4,)
 
 
@@ -156,3 +157,20 @@ def test_the_command_prints_the_table(cli, store_path, tmp_path):
     found = cli("reproduce", "table5", *words, "--untrimmed", store_path)
     assert found.code == 2
     assert "expected a store of untrimmed recordings, got one of trimmed clips" in found.err
+
+
+def test_a_table_by_minutes_says_so_and_shows_sizes_that_were_chosen(plan, monkeypatch):
+    monkeypatch.setattr(sizes, "pace_of", lambda make, of: 60 * sizes.SAFETY / 2.5)  # two steps a minute
+    asked = replace(plan.settings, hidden=0, batch=0, steps=None, epochs=0, minutes=1.0)
+    said = []
+    told = reproduce("table3", replace(plan, settings=asked, seeds=1), said.append)
+    about = told["conditions"]
+    assert (about["hidden"], about["batch"]) == (128, 9)
+    assert (about["steps"], about["epochs"], about["minutes_a_run"]) == (None, None, 1.0)
+    text = (plan.out / "table3.md").read_text()
+    assert "2 x 128 units" in text
+    assert "as many steps as fit into 1 minute a run of 9 clips" in text
+    assert said[:2] == ["hidden 128: 18 clips are fewer than 10,000", "batch 9: half of the 18 clips"]
+    (made,) = (plan.out / "runs").iterdir()
+    assert made.name.startswith("pcm3-"), "what is chosen for all is no change of one"
+    assert [run["steps"] for run in told["pretraining"]["PCM³"]["joint"]] == [2]

@@ -22,8 +22,8 @@ ROWS = [
     {"data", "augment", "nn", "objective"},
     {"methods"},
     {"config", "task_settings"},
-    {"run", "checkpoint", "device", "processes", "loop"},
-    {"pretrain", "tasks", "report", "benchmark", "demo", "paper_tables", "reproduce"},
+    {"run", "checkpoint", "device", "processes", "loop", "optimiser"},
+    {"pretrain", "sizes", "tasks", "report", "benchmark", "demo", "paper_tables", "reproduce", "trial", "tune"},
     {"cli", "api", "__main__", "__init__"},
 ]
 """A file imports from its own row and from those above it."""

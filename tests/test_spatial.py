@@ -1,8 +1,12 @@
+import math
+
+import numpy as np
 import pytest
 import torch
 from scipy import stats
 
-from pcm3.augment.spatial import joint_jitter, shear, spatial_view
+from pcm3.augment import spatial
+from pcm3.augment.spatial import joint_jitter, shear, spatial_view, turn
 
 
 def clips(size, seed=0, joints=25, frames=4):
@@ -99,14 +103,41 @@ def kinds(before, after):
 
 def test_either_gives_exactly_one_of_shear_and_jitter():
     before = clips(400, frames=2)
-    sheared, jittered = kinds(before, spatial_view(before, "either", 1.0, 0.6, generator(4)))
+    sheared, jittered = kinds(before, spatial_view(before, "either", 1.0, 0.6, 0.5, generator(4)))
     assert all(s != j for s, j in zip(sheared, jittered, strict=True))
     assert stats.binomtest(sum(sheared), 400, 0.5).pvalue > 0.01
 
 
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.9, 1.0])
+def test_either_jitters_that_share_of_the_views_and_shears_the_others(share):
+    before = clips(300, frames=2)
+    sheared, jittered = kinds(before, spatial_view(before, "either", 1.0, 0.6, share, generator(6)))
+    assert all(s != j for s, j in zip(sheared, jittered, strict=True))
+    if share in {0.0, 1.0}:
+        assert sum(jittered) == share * 300
+    else:
+        assert stats.binomtest(sum(jittered), 300, share).pvalue > 0.01
+
+
+def test_a_greater_share_jitters_the_same_views_and_more():
+    before = clips(50)
+    few, many = (
+        kinds(before, spatial_view(before, "either", 1.0, 0.6, share, generator(7)))[1] for share in (0.3, 0.7)
+    )
+    assert 0 < sum(few) < sum(many)
+    assert all(b or not a for a, b in zip(few, many, strict=True))
+
+
+def test_both_is_both_whatever_the_share():
+    before = clips(20)
+    none, half, all_ = (spatial_view(before, "both", 1.0, 0.6, share, generator(8)) for share in (0.0, 0.5, 1.0))
+    assert torch.equal(none, half)
+    assert torch.equal(half, all_)
+
+
 def test_both_shears_all_joints_and_jitters_some():
     before = clips(100, frames=2)
-    after = spatial_view(before, "both", 1.0, 0.6, generator(5))
+    after = spatial_view(before, "both", 1.0, 0.6, 0.5, generator(5))
     zeroed = 0
     for b, a in zip(before, after, strict=True):
         assert (b != a).any(dim=-1).all(), "shear moves every joint"
@@ -125,12 +156,12 @@ def test_both_shears_all_joints_and_jitters_some():
 @pytest.mark.parametrize("choice", ["either", "both"])
 def test_nothing_happens_without_shear_and_jitter(choice):
     before = clips(8)
-    torch.testing.assert_close(spatial_view(before, choice, 0.0, 0.0, generator()), before, rtol=0, atol=1e-6)
+    torch.testing.assert_close(spatial_view(before, choice, 0.0, 0.0, 0.5, generator()), before, rtol=0, atol=1e-6)
 
 
 def test_spatial_views_follow_from_the_generator():
     before = clips(8)
-    first, again, other = (spatial_view(before, "either", 1.0, 0.6, generator(seed)) for seed in (1, 1, 2))
+    first, again, other = (spatial_view(before, "either", 1.0, 0.6, 0.5, generator(seed)) for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
@@ -138,5 +169,63 @@ def test_spatial_views_follow_from_the_generator():
 def test_the_clips_that_come_in_are_not_changed():
     before = clips(8)
     kept = before.clone()
-    spatial_view(before, "both", 1.0, 0.6, generator())
+    spatial_view(before, "both", 1.0, 0.6, 0.5, generator())
     assert torch.equal(before, kept)
+
+
+def turned_by(angles, monkeypatch):
+    """Makes these the angles (B,), in degrees, that are drawn."""
+    monkeypatch.setattr(
+        spatial, "uniform", lambda shape, amplitude, like, generator: torch.deg2rad(angles).to(like).reshape(shape)
+    )
+
+
+def test_a_turn_by_90_degrees_brings_x_to_y_and_y_to_minus_x(monkeypatch):
+    turned_by(torch.tensor([90.0, -90.0, 180.0]), monkeypatch)
+    axes = torch.eye(3).expand(3, 1, 1, 3, 3)  # three joints, one on each axis
+    left, right, back = turn(axes, 180.0, generator())[:, 0, 0]
+    torch.testing.assert_close(left, torch.tensor([[0.0, 1, 0], [-1, 0, 0], [0, 0, 1]]), rtol=0, atol=1e-6)
+    torch.testing.assert_close(right, torch.tensor([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]]), rtol=0, atol=1e-6)
+    torch.testing.assert_close(back, torch.tensor([[-1.0, 0, 0], [0, -1, 0], [0, 0, 1]]), rtol=0, atol=1e-6)
+
+
+def test_turns_are_as_the_slow_reference_says(monkeypatch):
+    before, angles = clips(5), torch.tensor([0.0, 10.0, -33.0, 120.0, -180.0], dtype=torch.float64)
+    turned_by(angles, monkeypatch)
+    after = turn(before, 180.0, generator())
+    expected = np.zeros(before.shape)
+    for at in np.ndindex(before.shape[:4]):
+        angle = math.radians(angles[at[0]].item())
+        x, y, z = before[at].double().tolist()
+        radius, direction = math.hypot(x, y), math.atan2(y, x) + angle
+        expected[at] = radius * math.cos(direction), radius * math.sin(direction), z
+    np.testing.assert_allclose(after.numpy(), expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("degrees", [15.0, 180.0])
+def test_each_clip_is_turned_as_a_whole_about_the_vertical_by_its_own_angle(degrees):
+    before = clips(500, frames=2)
+    after = turn(before, degrees, generator(9))
+    assert torch.equal(after[..., 2], before[..., 2])
+    angles = []
+    for b, a in zip(before, after, strict=True):
+        matrix, rest = linear_map(b, a)
+        assert rest < 1e-5
+        torch.testing.assert_close(matrix @ matrix.T, torch.eye(3, dtype=torch.float64), rtol=0, atol=1e-5)
+        assert matrix.det() > 0
+        angles.append(math.degrees(math.atan2(matrix[1, 0], matrix[0, 0])))
+    assert stats.kstest(angles, stats.uniform(-degrees, 2 * degrees).cdf).pvalue > 0.001
+
+
+def test_a_turn_by_nothing_changes_no_bit_and_absent_bodies_stay_absent():
+    before = clips(8)
+    before[:, 2:, 1] = 0.0
+    assert torch.equal(turn(before, 0.0, generator()), before)
+    assert (turn(before, 180.0, generator())[:, 2:, 1] == 0).all()
+
+
+def test_turns_follow_from_the_generator():
+    before = clips(8)
+    first, again, other = (turn(before, 30.0, generator(seed)) for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)

@@ -9,18 +9,23 @@ import torch
 from torch import nn
 
 import pcm3.pretrain as pretrain_module
+import pcm3.tasks.features as features_module
+import pcm3.tasks.judges as judges_module
 import pcm3.tasks.linear as linear_module
 from pcm3.checkpoint import load_encoder, save_checkpoint
 from pcm3.data.audit.leaks import audit
-from pcm3.data.recording import Recording
+from pcm3.data.recording import Interval, Recording
 from pcm3.data.store import ClipStore
+from pcm3.data.store_writer import write_store
 from pcm3.errors import CheckpointError, ConfigError, DataError
 from pcm3.geometry import stream
+from pcm3.nn.encoder import Encoder
 from pcm3.pretrain import pretrain
-from pcm3.task_settings import LinearSettings, TaskSettings
+from pcm3.skeleton import load_layout
+from pcm3.task_settings import DetectionSettings, LinearSettings, PredictionSettings, TaskSettings
 from pcm3.tasks import nearest as nearest_module
 from pcm3.tasks.evaluate import PRETRAINED, RAW, UNTRAINED, evaluate, work
-from pcm3.tasks.features import ClipBank, RawCoordinates, extract, frozen
+from pcm3.tasks.features import ClipBank, InBfloat16, RawCoordinates, extract, fit_readout, frozen
 from pcm3.tasks.judges import labelled_split
 from pcm3.tasks.linear import fresh_head, linear, train_head
 from pcm3.tasks.retrieval import nearest_neighbours, retrieval
@@ -30,6 +35,7 @@ QUICK = LinearSettings(epochs=3)
 ALL_QUICK, TWO_EPOCHS = TaskSettings(head=QUICK), TaskSettings(head=LinearSettings(epochs=2))
 RECOGNITION = ("linear", "linear-cached", "retrieval")
 TRAIN, TEST = np.arange(18), np.arange(18, 24)
+TRAIN_XSUB = np.r_[0:12, 18:24]
 
 
 def bank_of(store, stream_name="joint", size=16):
@@ -145,6 +151,48 @@ def test_test_crops_are_the_central_95_per_cent_and_training_crops_half_or_more(
     assert first.min() > -0.01
     assert last.min() > -0.01
     assert first.mean() == pytest.approx(last.mean().item(), abs=0.02), "placed anywhere in the clip, evenly"
+
+
+# Fitting a readout
+
+
+def unfitted(**settings):
+    """An encoder for the tiny store that is to be standardised."""
+    torch.manual_seed(0)
+    return Encoder(2, 25, hidden=4, layers=1, standardise=True, **settings)
+
+
+def test_a_fitted_readout_gives_mean_0_and_mean_square_1_whatever_the_batch_and_changes_nothing_else(store):
+    encoder, bank = unfitted(pooling="mean"), bank_of(store)
+    encoder.train()
+    before = state_of(encoder)
+    fit_readout(encoder, bank, TRAIN, batch=4)
+    assert encoder.training
+    features = extract(encoder, bank, TRAIN)
+    np.testing.assert_allclose(features.mean(dim=0), 0, atol=1e-5)
+    assert features.square().mean().item() == pytest.approx(1, rel=1e-5)
+    for name, tensor in encoder.state_dict().items():
+        assert torch.equal(tensor, before[name]) != name.startswith("readout."), name
+    assert all(parameter.grad is None for parameter in encoder.parameters())
+    in_bfloat16 = extract(InBfloat16(encoder), bank, TRAIN)
+    assert in_bfloat16.square().mean().item() == pytest.approx(1, rel=0.05)
+    assert (InBfloat16(encoder).width, InBfloat16(encoder).frame_width) == (encoder.width, encoder.frame_width)
+
+
+def test_of_many_clips_a_readout_is_fitted_to_some_of_every_action(store, monkeypatch):
+    monkeypatch.setattr(features_module, "FITTED_CLIPS", 12)
+    chosen, centre = [], ClipBank.centre
+    monkeypatch.setattr(ClipBank, "centre", lambda bank, part: chosen.append(part) or centre(bank, part))
+    # A store's clips lie in the order of actions: every n-th of them could all show the same one.
+    numbers = np.tile(np.array([0, 2, 4, 6, 8, 10]), 12)
+    for _ in range(2):
+        fit_readout(unfitted(), bank_of(store), numbers)
+    assert torch.equal(*chosen)
+    assert len(chosen[0]) == 12
+    assert len(chosen[0].unique()) >= 4
+    chosen.clear()
+    fit_readout(unfitted(), bank_of(store), numbers[:12])
+    assert chosen[0].tolist() == numbers[:12].tolist()
 
 
 # Retrieval
@@ -509,6 +557,62 @@ def test_labels_without_class_names_have_a_head_wide_enough(finished_path, recor
     store = write_tiny(tmp_path / "store", recordings, classes=())
     found = evaluate("linear-cached", [finished_path], store, "xsub", seeds=1, device="cpu")
     assert found.rows[2].values == [100.0]
+
+
+NETWORKS, SEEN = ("gru", "transformer", "graph"), (["itself"], ["motion"], ["bone", "itself", "motion"])
+POOLED = ("last", "mean", "max", "mean_max", "attention")
+KINDS = [
+    (network, pooling, SEEN[(first + second) % 3], (first + second) % 2 == 0)
+    for first, network in enumerate(NETWORKS)
+    for second, pooling in enumerate(POOLED)
+]
+FEW = TaskSettings(
+    head=LinearSettings(epochs=1),
+    detection=DetectionSettings(epochs=1, windows=2, test_every=1, frames=8, feature="centre"),
+    prediction=PredictionSettings(seed_frames=12, predicted_frames=10, hidden=8, steps=1, test_every=1),
+)
+
+
+@pytest.fixture(scope="module")
+def untrimmed_store(tmp_path_factory):
+    """Four recordings, one a subject, in which an action takes the first half."""
+    rng, made = np.random.default_rng(0), []
+    for subject in (1, 2, 3, 4):
+        frames = rng.normal(scale=0.3, size=(80, 2, 25, 3)).astype(np.float32)
+        marked = (Interval(0, 40, subject % 3), Interval(40, 75, (1 + subject) % 3))
+        made.append(Recording(f"r{subject}", frames, subject=subject, intervals=marked))
+    about = {"layout": load_layout("kinect_v2"), "fps": 30.0, "bodies": 2, "kind": "npz", "classes": ("a", "b", "c")}
+    protocols = {"xsub": {"by": "subject", "train": [1, 2, 4]}}
+    return write_store(tmp_path_factory.mktemp("untrimmed") / "store", made, protocols=protocols, **about)
+
+
+@pytest.mark.parametrize(("network", "pooling", "sees", "standardise"), KINDS, ids=str)
+def test_every_kind_of_encoder_trains_is_kept_and_is_judged_by_every_kind_of_task(
+    untrimmed_store, tiny, tmp_path, network, pooling, sees, standardise
+):
+    changes = {"network": network, "pooling": pooling, "sees": sees, "standardise": standardise, "steps": 1}
+    changes |= {"batch": 4, "objective.negatives": "batch", "direction": "bidirectional", "objective.keep": "key"}
+    pretrain(untrimmed_store, tmp_path, tiny(changes), progress=False)
+    encoder, spec = load_encoder(tmp_path)
+    assert (spec.network, spec.pooling, list(spec.sees), spec.standardise) == (network, pooling, sees, standardise)
+    assert encoder.width == (2 if pooling == "mean_max" else 1) * encoder.frame_width
+    for task in ("linear-cached", "retrieval", "detection-frozen", "prediction-frozen"):
+        beside = 0 if task == "detection-frozen" else 1  # raw coordinates have no feature of a centre frame
+        found = evaluate(task, [tmp_path], untrimmed_store, "xsub", FEW, seeds=1, device="cpu", baselines=beside)
+        assert all(np.isfinite(values).all() for row in found.rows for values in row.figures.values())
+
+
+def test_the_untrained_encoder_beside_a_standardised_one_is_fitted_too(store, tiny, tmp_path, monkeypatch):
+    pretrain(store, tmp_path, tiny(standardise=True, pooling="mean", steps=1), progress=False)
+    squares = []
+
+    def watched(encoder, bank, *rest):
+        squares.append(extract(encoder, bank, TRAIN_XSUB).square().mean().item())
+        return retrieval(encoder, bank, *rest)
+
+    monkeypatch.setattr(judges_module, "retrieval", watched)
+    evaluate("retrieval", [tmp_path], store, "xsub", seeds=2, device="cpu")
+    assert squares[:3] == pytest.approx([1, 1, 1], rel=1e-4)
 
 
 def test_models_of_another_layout_or_number_of_bodies_are_refused(finished_path, recordings, write_tiny, tmp_path):

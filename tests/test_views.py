@@ -1,8 +1,18 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
+from pcm3.augment.crop import crop_resize, random_crops
+from pcm3.augment.mask import draw_hidden
+from pcm3.augment.mix import mix
+from pcm3.augment.person import mirror, vary_limbs
+from pcm3.augment.spatial import shear, spatial_view, turn
 from pcm3.augment.views import ViewMaker
-from pcm3.geometry import stream
+from pcm3.config import PretrainSettings
+from pcm3.errors import ConfigError
+from pcm3.geometry import bone, stream
+from pcm3.pretrain import view_maker
 from pcm3.skeleton import load_layout
 
 KINECT2, KINECT1 = load_layout("kinect_v2"), load_layout("kinect_v1")
@@ -157,3 +167,116 @@ def test_a_clip_shorter_than_the_views_is_stretched_whole():
     for view in (views.query, views.key, views.source):
         torch.testing.assert_close(view[:, 0, 0, 0, 0], torch.zeros(2))
         torch.testing.assert_close(view[:, -1, 0, 0, 0], torch.ones(2))
+
+
+def one_by_one(start, length, frames, generator, share=0.5, mirrored=0.0, limbs=0.0, degrees=0.0):
+    """The query, key and source of the view maker's defaults, written out in the order of the draws."""
+    begin, taken = random_crops(length.repeat(3), (0.1, 1.0), 64, generator)
+    crops = crop_resize(frames, start.repeat(3) + begin, taken, 64)
+    if mirrored:
+        chosen = torch.rand(len(start), generator=generator) < mirrored
+        crops = mirror(crops, KINECT2, torch.cat([chosen, chosen, chosen]))
+    if limbs:
+        crops = vary_limbs(crops, KINECT2, limbs, generator)
+    if degrees:
+        crops = turn(crops, degrees, generator)
+    both = spatial_view(crops[: 2 * len(start)], "either", 1.0, 0.6, share, generator)
+    source = shear(crops[2 * len(start) :], 1.0, generator)
+    return *both.chunk(2), source
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"jittered": 0.1},
+        {"mirror": 0.5},
+        {"limbs": 0.2},
+        {"turn": 40.0},
+        {"jittered": 0.8, "mirror": 0.7, "limbs": 0.1, "turn": 180.0},
+    ],
+    ids=str,
+)
+def test_views_are_drawn_in_one_order_and_what_is_off_draws_nothing(values):
+    frames, start, length = store()
+    ours, theirs = (torch.Generator().manual_seed(3) for _ in range(2))
+    views = ViewMaker(KINECT2, **values)(frames, start, length, ours)
+    names = {"jittered": "share", "mirror": "mirrored", "turn": "degrees"}
+    expected = one_by_one(start, length, frames, theirs, **{names.get(k, k): v for k, v in values.items()})
+    for view, other in zip((views.query, views.key, views.source), expected, strict=True):
+        assert torch.equal(view, other)
+    hidden = draw_hidden(tuple(views.source.shape[:4]), KINECT2.parts, "topology", 0.6, False, "first", theirs)
+    assert torch.equal(views.hidden, hidden)
+    for ours_, theirs_ in zip(views.mixed, mix(views.query, KINECT2.parts, False, theirs), strict=True):
+        assert torch.equal(ours_, theirs_)
+    assert torch.equal(ours.get_state(), theirs.get_state())
+
+
+def posed(**values):
+    """Query, key and source (3, B, V, 3) of clips that never move, from the first body, not sheared or jittered."""
+    pose = torch.randn((1, 1, 25, 3), generator=torch.Generator().manual_seed(1))
+    views = made(ViewMaker(KINECT2, shear=0.0, jitter=0.0, **values), store(bodies=1, pose=pose), seed=2)
+    return pose[0, 0], torch.stack([views.query, views.key, views.source])[:, :, 0, 0]
+
+
+def test_the_same_clips_are_mirrored_in_all_three_views():
+    pose, views = posed(mirror=0.5)
+    reflected = mirror(pose.expand(1, 1, 1, 25, 3), KINECT2, torch.tensor([True]))[0, 0, 0]
+    plain = (views - pose).abs().amax(dim=(2, 3)) < 1e-5
+    seen_in_a_mirror = (views - reflected).abs().amax(dim=(2, 3)) < 1e-5
+    assert (plain != seen_in_a_mirror).all()
+    assert (plain == plain[:1]).all()
+    assert 0 < plain[0].sum() < len(LENGTHS)
+
+
+def test_every_view_has_its_own_limbs_and_its_own_turn():
+    pose, views = posed(limbs=0.3)
+    length = bone(views, KINECT2).norm(dim=-1).flatten(0, 1)
+    assert len({tuple(row) for row in length.round(decimals=4).tolist()}) == 3 * len(LENGTHS)
+    torch.testing.assert_close(views[:, :, KINECT2.centre], pose[KINECT2.centre].expand(3, len(LENGTHS), 3))
+
+    pose, views = posed(turn=30.0)
+    torch.testing.assert_close(views.norm(dim=-1), pose.norm(dim=-1).expand(3, len(LENGTHS), 25))
+    assert len({round(x, 5) for x in views[:, :, 5, 0].flatten().tolist()}) == 3 * len(LENGTHS)
+
+
+def test_a_share_of_none_or_all_is_exactly_that():
+    pose, views = posed(mirror=1.0)
+    assert not torch.isclose(views[:, :, 5, 0], pose[5, 0]).any()
+    pose, views = posed(mirror=0.0)
+    torch.testing.assert_close(views, pose.expand_as(views))
+
+
+def test_a_layout_that_knows_no_left_and_right_cannot_be_mirrored():
+    layout = replace(KINECT1, name="stick", mirror=())
+    with pytest.raises(ConfigError, match=r"views\.mirror.*'stick'.*no mirror pairs"):
+        ViewMaker(layout, mirror=0.5)
+    assert ViewMaker(layout, limbs=0.1).mirror == 0.0
+
+
+def test_the_view_maker_of_a_run_has_what_is_set_and_both_have_the_same_defaults():
+    settings = PretrainSettings()
+    assert view_maker(KINECT2, settings) == ViewMaker(KINECT2)
+    settings.views.turn, settings.views.limbs, settings.views.mirror, settings.views.jittered = 30.0, 0.1, 0.5, 0.2
+    maker = view_maker(KINECT2, settings)
+    assert (maker.turn, maker.limbs, maker.mirror, maker.jittered) == (30.0, 0.1, 0.5, 0.2)
+
+
+@pytest.mark.parametrize(
+    ("name", "fine", "wrong"),
+    [
+        ("jittered", (0.0, 0.5, 1.0), (-0.1, 1.1, float("nan"))),
+        ("turn", (0.0, 30.0, 180.0), (-1.0, 181.0, float("nan"))),
+        ("limbs", (0.0, 0.2, 0.99), (-0.1, 1.0, float("nan"))),
+        ("mirror", (0.0, 0.5, 1.0), (-0.1, 1.1, float("nan"))),
+    ],
+)
+def test_a_setting_of_the_views_that_makes_no_sense_is_refused(name, fine, wrong):
+    settings = PretrainSettings()
+    for value in fine:
+        setattr(settings.views, name, value)
+        settings.check()
+    for value in wrong:
+        setattr(settings.views, name, value)
+        with pytest.raises(ConfigError, match=rf"setting views\.{name}: expected .*, got {value}"):
+            settings.check()

@@ -20,11 +20,12 @@ from torch import Tensor, nn
 from pcm3.errors import CheckpointError
 from pcm3.files import write_atomically, write_json
 from pcm3.geometry import StreamName
-from pcm3.nn.encoder import Direction, Encoder, Pooling
+from pcm3.nn.encoder import Direction, Encoder, Network, Sight
+from pcm3.nn.readout import Pooling
 from pcm3.run import RunFolder
 from pcm3.skeleton import Layout, load_layout
 
-FORMAT = 1
+FORMAT = 2
 """Version of what is written here; readers refuse a newer one."""
 
 
@@ -51,15 +52,33 @@ class EncoderSpec:
     """The split whose training side it was pretrained on."""
     store_checksum: str = ""
     """Checksum of the store that it was pretrained on."""
+    network: Network = "gru"
+    sees: tuple[Sight, ...] = ("itself",)
+    """What it makes of a clip and looks at."""
+    parents: tuple[int, ...] = ()
+    """Of every joint, where the encoder needs them."""
+    standardise: bool = False
 
     def __post_init__(self) -> None:
         """Raises ValueError for sizes and names that no encoder has: a spec comes from a file."""
         for name in ("bodies", "joints", "hidden", "layers", "frames"):
             if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)!r}")
-        for name, known in (("direction", Direction), ("pooling", Pooling), ("stream", StreamName)):
+        names = {"direction": Direction, "pooling": Pooling, "stream": StreamName, "network": Network}
+        for name, known in names.items():
             if getattr(self, name) not in get_args(known):
                 raise ValueError(f"{name} is {getattr(self, name)!r}")
+        if not self.sees or not all(sight in get_args(Sight) for sight in self.sees):
+            raise ValueError(f"sees is {self.sees!r}")
+        if self.network != "gru" and self.hidden % 2:  # a frame's feature is shared out among four
+            raise ValueError(f"hidden is {self.hidden!r}")
+        if not isinstance(self.standardise, bool):
+            raise ValueError(f"standardise is {self.standardise!r}")
+        needed = self.network == "graph" or "bone" in self.sees
+        if len(self.parents) != (self.joints if needed else 0) or not all(
+            isinstance(parent, int) and 0 <= parent < self.joints for parent in self.parents
+        ):
+            raise ValueError(f"parents is {self.parents!r}")
 
     def build(self, seed: int = 0) -> Encoder:
         """The encoder with fresh weights, which follow from the seed."""
@@ -72,6 +91,10 @@ class EncoderSpec:
                 layers=self.layers,
                 direction=self.direction,
                 pooling=self.pooling,
+                network=self.network,
+                sees=self.sees,
+                parents=self.parents,
+                standardise=self.standardise,
             )
 
     def see_that_it_fits(self, layout: Layout, bodies: int, where: str) -> None:
@@ -125,7 +148,9 @@ def _load_ours(path: Path) -> tuple[Encoder, EncoderSpec]:
                     f"{path}: written by a newer pcm3 (format {header['format']}, this one reads up to {FORMAT}): "
                     "update pcm3"
                 )
-            spec = EncoderSpec(**header["encoder"])
+            told = header["encoder"]
+            of_lists = {name: tuple(told[name]) for name in ("sees", "parents") if name in told}
+            spec = EncoderSpec(**(told | of_lists))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
         raise CheckpointError(f"{path}: not an encoder that pcm3 wrote, or damaged ({error})") from error

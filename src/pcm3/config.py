@@ -16,6 +16,7 @@ from pcm3.errors import ConfigError
 
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "32", "bf16"]
+Pooling = Literal["last", "mean", "max", "mean_max", "attention"]
 
 
 @dataclass
@@ -34,6 +35,16 @@ class ViewSettings:
     """Off-diagonal entries of the shear matrix are U[-shear, shear]."""
     jitter: float = 0.6
     """Share of the joints that joint jitter disturbs."""
+    jittered: float = 0.5
+    """Share of the views that are jittered where spatial is either; the others are sheared. Where it is both, all have
+    both."""
+    turn: float = 0.0
+    """Each view is turned about the vertical by U[-turn, turn] degrees."""
+    limbs: float = 0.0
+    """Each bone of each view is made longer or shorter by a factor U[1 - limbs, 1 + limbs], as people differ."""
+    mirror: float = 0.0
+    """Share of the clips that are seen in a mirror, left and right exchanged, in all their views alike: others to learn
+    from, not the same motion."""
     mix_per_clip: bool = False
     """Draw the mixing method, its region and its ratio for each clip instead of once a batch."""
 
@@ -76,10 +87,17 @@ class ObjectiveSettings:
     """Views whose embedding is drawn to its key."""
     embedding: int = 128
     """Width of an embedding."""
+    projector_norm: bool = False
+    """A BatchNorm within the projector (SimCLR, MoCo v3)."""
     queue: int = 16384
     """Keys in the queue."""
+    negatives: Literal["queue", "batch"] = "queue"
+    """What a query is told apart from: earlier keys, or the other clips' keys of its own batch. A queue as long as the
+    data set holds the query's own clip too."""
     momentum: float = 0.999
     """Momentum of the key network."""
+    keep: Literal["query", "key"] = "query"
+    """Which encoder is the run's result: the query network's, or the key network's, its moving average."""
     temperature: float = 0.07
     """Of the contrast."""
     student_temperature: float = 0.1
@@ -92,8 +110,9 @@ class ObjectiveSettings:
     """Weight of each distillation term; 0 leaves distillation out."""
     prediction_weight: float = 40.0
     """Weight of masked prediction; 0 leaves it out."""
-    prediction_error: Literal["squared", "distance"] = "squared"
-    """Mean square over hidden coordinates (released), or mean distance over hidden joints (paper)."""
+    prediction_error: Literal["squared", "distance", "standardised"] = "squared"
+    """Mean square over hidden coordinates (released), mean distance over hidden joints (paper), or mean square of
+    coordinates each measured by its deviation in the batch."""
     predicted_view: Literal["filled", "whole"] = "filled"
     """The decoder's output where hidden and the visible input elsewhere (released), or all of it (paper)."""
     decoder_gradient: bool = True
@@ -106,18 +125,20 @@ class ObjectiveSettings:
 class OptimiserSettings:
     """How the weights are moved."""
 
-    kind: Literal["sgd", "adam"] = "sgd"
-    """SGD with momentum, or Adam."""
+    kind: Literal["sgd", "adam", "adamw", "lars"] = "sgd"
+    """SGD with momentum, Adam, Adam with decoupled weight decay, or SGD with a rate for each weight's size (LARS)."""
     lr: float = 0.02
     """Learning rate."""
     momentum: float = 0.9
     """Momentum of SGD; beta 1 of Adam."""
     weight_decay: float = 1e-4
-    """Weight decay (added to the gradient, as torch's SGD and Adam do)."""
+    """Weight decay: added to the gradient, as torch's SGD and Adam do; in adamw apart from it."""
     schedule: Literal["step", "cosine", "constant"] = "step"
     """The rate over time: a tenth after each of drop_epochs, a half cosine to 0 over the run, or unchanged."""
     drop_epochs: list[int] = field(default_factory=lambda: [350])
     """Epochs after which the step schedule divides the rate by ten."""
+    warmup_steps: int = 0
+    """Steps over which the rate rises from 0, before its schedule has it."""
 
 
 @dataclass
@@ -127,24 +148,37 @@ class PretrainSettings:
     protocol: str = "auto"
     """Train on the training side of this split: a protocol of the store, 'all' for every clip, or 'auto' for
     the store's first protocol."""
+    leave_out: list[int] = field(default_factory=list)
+    """Subjects on the training side that are not trained on, to validate on them."""
     stream: Literal["joint", "bone", "motion"] = "joint"
     """Positions, bones (joint - parent), or motion (next frame - this frame)."""
+    sees: list[Literal["itself", "bone", "motion", "motion4", "motion8"]] = field(default_factory=lambda: ["itself"])
+    """What the encoder makes of the clips of its stream and looks at, side by side; motions to the next frame, or over
+    four or eight frames."""
+    network: Literal["gru", "transformer", "graph"] = "gru"
+    """The encoder's layers: recurrent, attention over the frames, or graph convolutions over joints and frames."""
     hidden: int = 1024
-    """H, width of each half of the encoder; a feature has 2H values."""
+    """H, width of each half of the encoder; a frame's feature has 2H values. 0: chosen from the number of clips."""
     layers: int = 3
-    """GRU layers of the encoder."""
+    """Layers of the encoder."""
     direction: Literal["causal", "bidirectional"] = "causal"
-    """Both halves forward (as the released code computes), or one forward and one backward (as the paper says)."""
-    pooling: Literal["last", "mean"] = "last"
-    """Clip feature: where each half has seen the whole clip, or the mean over frames."""
+    """Both halves forward (as the released code computes), or one forward and one backward (as the paper says).
+    Only the gru can be causal: the other networks' frames know later ones."""
+    pooling: Pooling = "last"
+    """Clip feature: where each half has seen the whole clip; over the frames the mean, the maximum, or both side by
+    side; or a mean with learned weights."""
+    standardise: bool = False
+    """Bring clip features to length 1, then to mean 0 and mean square 1 over the training clips."""
     epochs: int = 450
-    """Times that every clip is seen."""
+    """Times that every clip is seen. 0: as often as fits into the minutes, which is measured first."""
     steps: int | None = None
     """Stop after this many steps instead of after the epochs."""
     minutes: float | None = None
-    """Stop after this many minutes, if the epochs or steps are not done before."""
+    """Stop after this many minutes, if the epochs or steps are not done before; with epochs 0 and no steps, the time to
+    fill: null is 15. Steps or epochs alone know no limit of time."""
     batch: int = 128
-    """Clips a step, over all devices; the last partial batch of an epoch is dropped."""
+    """Clips a step, over all devices; the last partial batch of an epoch is dropped. 0: chosen from the number of
+    clips."""
     accumulate: int = 1
     """Parts that a step's batch is worked through in, one after the other, where memory is short; BatchNorm and mixing
     see one part at a time."""
@@ -177,6 +211,8 @@ class PretrainSettings:
         low, high = self.views.crop
         parts = max(self.devices * self.nodes * self.accumulate, 1)
         rules = [(value is None or value >= 1, name, "at least 1") for name, value in self._counts()]
+        left = "at least 1, or 0 to have it chosen"
+        rules += [(getattr(self, name) >= 0, name, left) for name in ("hidden", "epochs", "batch")]
         self._enforce(rules)
         rules = [
             (self.views.frames % 16 == 0 and self.views.frames > 0, "views.frames", "a positive multiple of 16"),
@@ -188,11 +224,41 @@ class PretrainSettings:
             ),
             (0 <= self.optimiser.momentum < 1, "optimiser.momentum", "at least 0 and less than 1"),
             (all(drop >= 1 for drop in self.optimiser.drop_epochs), "optimiser.drop_epochs", "epochs, 1 or more"),
+            (len(set(self.leave_out)) == len(self.leave_out), "leave_out", "no repeats"),
             (0 <= self.views.jitter <= 1, "views.jitter", "between 0 and 1"),
+            (0 <= self.views.jittered <= 1, "views.jittered", "between 0 and 1"),
+            (0 <= self.views.turn <= 180, "views.turn", "degrees, between 0 and 180"),
+            (0 <= self.views.limbs < 1, "views.limbs", "at least 0 and less than 1"),
+            (0 <= self.views.mirror <= 1, "views.mirror", "between 0 and 1"),
             (0 <= self.objective.momentum <= 1, "objective.momentum", "between 0 and 1"),
             (self.batch % parts == 0, "batch", f"a multiple of devices x nodes x accumulate ({parts})"),
-            (self.batch >= 2 * parts, "batch", f"at least {2 * parts}, two clips for each part (mixing needs company)"),
+            (
+                not 0 < self.batch < 2 * parts,
+                "batch",
+                f"at least {2 * parts}, two clips for each part (mixing needs company)",
+            ),
+            (
+                self.objective.negatives != "batch" or not 0 < self.batch < 4 * parts,
+                "batch",
+                f"at least {4 * parts} with negatives from the batch, four clips for each part (a mixed query has two "
+                "keys of its own)",
+            ),
             (self.minutes is None or self.minutes > 0, "minutes", "more than 0"),
+            (
+                0 < len(self.sees) == len(set(self.sees)),
+                "sees",
+                "one or more of itself, bone and motion, without repeats",
+            ),
+            (
+                self.network == "gru" or self.direction == "bidirectional",
+                "direction",
+                f"bidirectional for network {self.network}, whose frames know later ones",
+            ),
+            (
+                self.network == "gru" or self.hidden % 2 == 0,
+                "hidden",
+                f"a multiple of 2 for network {self.network}, which shares a feature out among four",
+            ),
             (len(set(self.objective.positives)) == len(self.objective.positives), "objective.positives", "no repeats"),
             (
                 self.objective.prediction_weight > 0
@@ -205,6 +271,7 @@ class PretrainSettings:
             ),
             (
                 self.prompts.kind != "both"
+                or self.hidden == 0
                 or self.prompts.width <= (self.hidden if self.prompts.place == "window" else 2 * self.hidden),
                 "prompts.width",
                 f"at most the feature's room ({self.hidden} in each half): lower it, or raise hidden",
@@ -220,7 +287,7 @@ class PretrainSettings:
                 raise ConfigError(f"setting {name}: expected {expected}, got {_value(self, name)}")
 
     def _counts(self) -> Iterator[tuple[str, int | None]]:
-        for name in ("hidden", "layers", "epochs", "steps", "checkpoint_steps", "threads"):
+        for name in ("layers", "steps", "checkpoint_steps", "threads"):
             yield name, getattr(self, name)
         for name in ("devices", "nodes", "accumulate"):
             yield name, getattr(self, name)
@@ -237,6 +304,7 @@ class PretrainSettings:
         for name in ("contrast_weight", "distillation_weight", "prediction_weight"):
             yield f"objective.{name}", getattr(self.objective, name)
         yield "optimiser.weight_decay", self.optimiser.weight_decay
+        yield "optimiser.warmup_steps", self.optimiser.warmup_steps
         yield "views.shear", self.views.shear
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
+from pcm3 import sizes
 from pcm3.checkpoint import load_encoder
 from pcm3.config import PretrainSettings
 from pcm3.data.importer import import_recordings
@@ -29,7 +30,7 @@ from pcm3.report.page import write_page
 from pcm3.report.results import write_evaluation
 from pcm3.run import RunFolder
 from pcm3.tasks.evaluate import UNTRAINED, Evaluation, evaluate
-from pcm3.tasks.features import ClipBank, extract
+from pcm3.tasks.features import ClipBank, extract, fit_readout
 from pcm3.tasks.judges import labelled_split
 from pcm3.tasks.table import header
 
@@ -67,11 +68,11 @@ def demo(folder: Path, settings: PretrainSettings, say: Callable[[str], object],
         import_recordings("ntu60", raw, stored)
     store = ClipStore.open(stored)
     say(f"3/5  pretrain on the training subjects' clips, without their labels, in {run_path}")
-    result = pretrain(store, run_path, settings)
+    result = pretrain(store, run_path, settings, say=lambda reason: say(f"     {reason}"))
     say("4/5  judge the encoder on subjects that it has not seen, beside two baselines")
     found = [evaluate(task, [run_path], store, PROTOCOL, seeds=SEEDS) for task in TASKS]
     say("5/5  draw the page")
-    report = _page(folder, store, run_path, settings.hidden, result, found, time.monotonic() - began)
+    report = _page(folder, store, run_path, result, found, time.monotonic() - began)
     return {
         "report": str(report),
         "seconds": round(time.monotonic() - began, 1),
@@ -98,13 +99,13 @@ def _page(
     folder: Path,
     store: ClipStore,
     run_path: Path,
-    hidden: int,
     result: PretrainResult,
     found: list[Evaluation],
     seconds: float,
 ) -> Path:
     """The pictures and the page; returns the page's path."""
     run, drawn = RunFolder(run_path), folder / "pictures"
+    settings = run.read_settings()[0]
     pictures.loss_curve(run.metrics, run.loss_picture)
     for evaluation in found:
         write_evaluation(evaluation, store, run.results)
@@ -124,8 +125,9 @@ def _page(
                 "What happened",
                 f"{len(store):,} recordings of {len(store.classes)} actions by {len(np.unique(store.subject))} "
                 f"simulated people, seen by three cameras, were written as NTU RGB+D files and imported. An encoder "
-                f"(two halves of {hidden} units) was pretrained for {result.steps:,} steps on the "
-                f"{len(train):,} clips of the training subjects, without labels, in {result.seconds / 60:.1f} minutes. "
+                f"(two halves of {settings.hidden} units) was pretrained for {result.steps:,} steps of "
+                f"{settings.batch} clips on the {len(train):,} clips of the training subjects, without labels, in "
+                f"{result.seconds / 60:.1f} minutes{_chosen(run_path)}. "
                 f"Then it was frozen and judged on {len(test):,} clips of other people. All in "
                 f"{seconds / 60:.1f} minutes.",
                 [],
@@ -169,6 +171,12 @@ def _page(
     return page
 
 
+def _chosen(run_path: Path) -> str:
+    """Which sizes of the run were chosen by the program, and why; nothing where none were."""
+    file = run_path / sizes.FILE
+    return f" (chosen: {'; '.join(json.loads(file.read_text(encoding='utf-8')))})" if file.exists() else ""
+
+
 def _one_clip_a_class(store: ClipStore) -> dict[str, NDArray[Any]]:
     """Class name → its first clip from the front camera (2), whole."""
     chosen = {}
@@ -183,10 +191,12 @@ def _feature_map(store: ClipStore, run_path: Path) -> tuple[dict[str, NDArray[An
     """Name → points in the plane, of the untrained and the pretrained encoder; and the labels of the test clips."""
     encoder, spec = load_encoder(run_path)
     device = choose_device("auto")
-    test = labelled_split(store, PROTOCOL)[1]
+    train, test = labelled_split(store, PROTOCOL)
     bank = ClipBank.of(store, spec.stream, spec.frames, device)
-    points = {}
-    for name, one in ((UNTRAINED, spec.build(1000)), ("pretrained", encoder)):
+    fresh, points = spec.build(1000).to(device), {}
+    if spec.standardise:
+        fit_readout(fresh, bank, train)
+    for name, one in ((UNTRAINED, fresh), ("pretrained", encoder)):
         features = torch.nn.functional.normalize(extract(one.to(device), bank, test), dim=1).cpu().numpy()
         reduced = PCA(min(30, *features.shape), random_state=0).fit_transform(features)
         perplexity = min(30, max((len(test) - 1) // 3, 1))

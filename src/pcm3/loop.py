@@ -73,16 +73,20 @@ class BatchOrder:
 
 @dataclass(frozen=True)
 class Schedule:
-    """The learning rate over the run."""
+    """The learning rate over the run: a straight line up to it, then its schedule."""
 
     kind: str
     lr: float
     drop_epochs: tuple[int, ...]
     steps_per_epoch: int
     total_steps: int
+    warmup_steps: int = 0
+    """The first of them has lr / warmup_steps, the last lr."""
 
     def at(self, step: int) -> float:
         """The rate at `step` (0-based)."""
+        if 0 <= step < self.warmup_steps:
+            return self.lr * (step + 1) / self.warmup_steps
         return self.lr * SCHEDULES[self.kind](self, step)
 
 
@@ -92,7 +96,8 @@ def _step_factor(schedule: Schedule, step: int) -> float:
 
 
 def _cosine_factor(schedule: Schedule, step: int) -> float:
-    return 0.5 * (1 + math.cos(math.pi * min(step / schedule.total_steps, 1)))
+    done, steps = step - schedule.warmup_steps, schedule.total_steps - schedule.warmup_steps
+    return 0.5 * (1 + math.cos(math.pi * min(done / steps, 1))) if steps > 0 else 0.0
 
 
 SCHEDULES: dict[str, Callable[[Schedule, int], float]] = {

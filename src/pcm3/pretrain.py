@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable
 from contextlib import nullcontext
+from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from pcm3 import loop
+from pcm3 import loop, sizes
 from pcm3.augment.views import ViewMaker, Views
 from pcm3.checkpoint import EncoderSpec, load_checkpoint, save_checkpoint, save_encoder
 from pcm3.config import Device, PretrainSettings
-from pcm3.data.protocol import split
+from pcm3.data.protocol import hold_out, split
 from pcm3.data.store import ClipStore
 from pcm3.device import (
     allow_fast_matmul,
@@ -31,11 +32,14 @@ from pcm3.device import (
     threads,
 )
 from pcm3.errors import CheckpointError, ConfigError, RunFailed
+from pcm3.files import write_json
 from pcm3.methods.pcm3 import PCM3
 from pcm3.nn.batch_norm import normalise_over_processes
+from pcm3.optimiser import build_optimiser
 from pcm3.processes import agree_with_launcher, make_fabric, told_of_lost_processes
 from pcm3.run import RunFolder, locked
 from pcm3.skeleton import Layout
+from pcm3.tasks.features import ClipBank, fit_readout
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,13 @@ class PretrainResult:
     """Mean loss of the last steps that were looked at."""
 
 
-def pretrain(store: ClipStore, run_path: Path, settings: PretrainSettings, progress: bool = True) -> PretrainResult:
+def pretrain(
+    store: ClipStore,
+    run_path: Path,
+    settings: PretrainSettings,
+    progress: bool = True,
+    say: Callable[[str], object] = lambda line: None,
+) -> PretrainResult:
     """Pretrain PCM³ on the training side of a protocol, or go on with the run that the folder holds.
 
     Args:
@@ -63,6 +73,7 @@ def pretrain(store: ClipStore, run_path: Path, settings: PretrainSettings, progr
         run_path: the run folder; made if it does not exist.
         settings: of the run.
         progress: show a progress bar on stderr.
+        say: is told each size that was chosen, and why.
 
     Raises:
         ConfigError: settings make no sense together or here, or the folder holds another run.
@@ -73,16 +84,16 @@ def pretrain(store: ClipStore, run_path: Path, settings: PretrainSettings, progr
     agree_with_launcher(settings.devices, settings.nodes)
     settings = resolve(settings, store)
     clips = training_clips(store, settings)
-    if len(clips) < settings.batch:
-        raise ConfigError(
-            f"setting batch: expected at most the {len(clips)} training clips of the store, got {settings.batch}"
-        )
+    view_maker(store.layout, settings)  # says what this layout cannot do, before anything is written
+    settings, why = _sized(store, len(clips), run_path, settings, say)
     with locked(run_path) if first_process() else nullcontext():
         run = RunFolder(run_path)
         described = {"path": str(store.path), "kind": store.kind, "clips": len(store), "checksum": store.checksum}
         try:
             if first_process():
                 run.begin(settings, described)
+                if why and not (run_path / sizes.FILE).exists():
+                    write_json(run_path / sizes.FILE, why)
             with threads(settings.threads or 1), told_of_lost_processes(settings.devices * settings.nodes > 1):
                 return _run(store, clips, run, settings, progress)
         except OSError as error:
@@ -93,6 +104,30 @@ def pretrain(store: ClipStore, run_path: Path, settings: PretrainSettings, progr
                 f"{run.path} cannot be written ({told}); the last checkpoint is intact, so make room and run the same "
                 "command again"
             ) from error
+
+
+def _sized(
+    store: ClipStore, clips: int, run_path: Path, settings: PretrainSettings, say: Callable[[str], object]
+) -> tuple[PretrainSettings, list[str]]:
+    """The settings with no size left to choose, and why they were chosen; those of a run that the folder holds stay."""
+    run = RunFolder(run_path)
+    held = run.read_settings()[0] if run.settings.exists() else None
+    settings, why = sizes.with_sizes(settings, clips, held)
+    settings.check()
+    if clips < settings.batch:
+        raise ConfigError(
+            f"setting batch: expected at most the {clips} training clips of the store, got {settings.batch}"
+        )
+    count = choose_threads(settings.threads, settings.hidden, choose_device(settings.device))
+    settings = replace(settings, threads=count)
+
+    def pace(of: PretrainSettings) -> float:
+        return sizes.pace_of(lambda folder, short: pretrain(store, folder, short, progress=False), of)
+
+    settings, why_so_long = sizes.with_length(settings, clips, pace, held)
+    for reason in why + why_so_long:
+        say(reason)
+    return settings, why + why_so_long
 
 
 def resolve(settings: PretrainSettings, store: ClipStore) -> PretrainSettings:
@@ -107,15 +142,18 @@ def resolve(settings: PretrainSettings, store: ClipStore) -> PretrainSettings:
         protocol = next(iter(store.protocols), "all")
     chosen: Device = "cuda" if device.type == "cuda" else "cpu"
     precision = choose_precision(settings.precision, device)
-    count = choose_threads(settings.threads, settings.hidden, device)
-    return replace(settings, protocol=protocol, device=chosen, precision=precision, threads=count)
+    return replace(settings, protocol=protocol, device=chosen, precision=precision)
 
 
 def training_clips(store: ClipStore, settings: PretrainSettings) -> NDArray[np.int64]:
-    """Numbers of the clips that the run learns from, (N,)."""
-    if settings.protocol == "all":
-        return np.arange(len(store))
-    return split(store, settings.protocol)[0]
+    """Numbers of the clips that the run learns from, (N,): the training side without the subjects that are left out.
+
+    Raises:
+        DataError: the store cannot serve the protocol, or does not tell the subjects that are to be left out.
+        ConfigError: a subject to be left out is not on the training side, or is all that there is.
+    """
+    clips = np.arange(len(store)) if settings.protocol == "all" else split(store, settings.protocol)[0]
+    return hold_out(store, clips, settings.leave_out)[0]
 
 
 def encoder_spec(layout: Layout, bodies: int, settings: PretrainSettings, store_checksum: str = "") -> EncoderSpec:
@@ -129,6 +167,10 @@ def encoder_spec(layout: Layout, bodies: int, settings: PretrainSettings, store_
         direction=settings.direction,
         pooling=settings.pooling,
         stream=settings.stream,
+        network=settings.network,
+        sees=tuple(settings.sees),
+        parents=layout.parents if settings.network == "graph" or "bone" in settings.sees else (),
+        standardise=settings.standardise,
         frames=settings.views.frames,
         protocol=settings.protocol,
         store_checksum=store_checksum,
@@ -144,9 +186,11 @@ def build_method(spec: EncoderSpec, settings: PretrainSettings) -> PCM3:
         return PCM3(
             encoder,
             embedding=objective.embedding,
+            projector_norm=objective.projector_norm,
             decoder_hidden=objective.decoder_hidden,
             positives=tuple(objective.positives),
             queue=objective.queue,
+            negatives=objective.negatives,
             momentum=objective.momentum,
             temperature=objective.temperature,
             student_temperature=objective.student_temperature,
@@ -177,16 +221,6 @@ def view_maker(layout: Layout, settings: PretrainSettings) -> ViewMaker:
     )
 
 
-def build_optimiser(method: torch.nn.Module, settings: PretrainSettings) -> torch.optim.Optimizer:
-    """The optimiser over everything that learns."""
-    chosen = settings.optimiser
-    learning = [parameter for parameter in method.parameters() if parameter.requires_grad]
-    if chosen.kind == "adam":
-        betas = (chosen.momentum, 0.999)
-        return torch.optim.Adam(learning, chosen.lr, betas=betas, weight_decay=chosen.weight_decay, fused=True)
-    return torch.optim.SGD(learning, chosen.lr, momentum=chosen.momentum, weight_decay=chosen.weight_decay, fused=True)
-
-
 def batch_drawer(
     store: ClipStore, clips: NDArray[np.int64], maker: ViewMaker, device: torch.device, processes: int = 1
 ) -> Callable[[Tensor, torch.Generator], Views]:
@@ -211,7 +245,9 @@ def _run(
     order = loop.BatchOrder(len(clips), settings.batch, settings.seed)
     total = settings.steps or settings.epochs * order.steps_per_epoch
     chosen = settings.optimiser
-    schedule = loop.Schedule(chosen.schedule, chosen.lr, tuple(chosen.drop_epochs), order.steps_per_epoch, total)
+    schedule = loop.Schedule(
+        chosen.schedule, chosen.lr, tuple(chosen.drop_epochs), order.steps_per_epoch, total, chosen.warmup_steps
+    )
     budget = loop.Budget(total, settings.minutes * 60 if settings.minutes else float("inf"))
 
     state = load_checkpoint(run) or {"step": 0, "seconds": 0.0}
@@ -220,7 +256,7 @@ def _run(
     if settings.sync_batchnorm and fabric.world_size > 1:
         normalise_over_processes(method)
     method = method.to(fabric.device)
-    optimiser = build_optimiser(method, settings)
+    optimiser = build_optimiser(method, settings.optimiser)
     if "optimiser" in state:
         _restore(optimiser, state["optimiser"], run)
     first = state["step"]
@@ -237,7 +273,14 @@ def _run(
                 run,
                 {"step": step, "seconds": seconds, "method": method.state_dict(), "optimiser": optimiser.state_dict()},
             )
-            save_encoder(run, method.encoder, replace(spec, step=step, finished=finished))
+            keep(step, finished)
+
+    def keep(step: int, finished: bool) -> None:
+        encoder = method.encoder if settings.objective.keep == "query" else method.key_encoder
+        if settings.standardise:
+            encoder = deepcopy(encoder)  # the run goes on with one that was never fitted, so that resuming is exact
+            fit_readout(encoder, ClipBank.of(store, settings.stream, settings.views.frames, fabric.device), clips)
+        save_encoder(run, encoder, replace(spec, step=step, finished=finished))
 
     def together(values: Tensor) -> Tensor:
         return values if fabric.world_size == 1 else fabric.all_reduce(values, reduce_op="mean")
@@ -266,7 +309,7 @@ def _run(
     if steps > first or not run.encoder.exists():
         save(steps, seconds, finished=True)
     elif fabric.is_global_zero:
-        save_encoder(run, method.encoder, replace(spec, step=steps, finished=True))
+        keep(steps, finished=True)
     session = seconds - state["seconds"]
     return PretrainResult(
         run=str(run.path),

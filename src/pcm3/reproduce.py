@@ -21,16 +21,19 @@ from pcm3.files import write_atomically, write_json
 from pcm3.geometry import STREAMS
 from pcm3.ordered_map import OrderedMap, here
 from pcm3.paper_tables import TABLES, Column, PaperTable, Variant
-from pcm3.pretrain import PretrainResult, pretrain
+from pcm3.pretrain import PretrainResult, pretrain, training_clips
 from pcm3.report.pictures import loss_curves, table_bars
 from pcm3.report.tables import markdown_table, mean_and_spread
 from pcm3.run import RunFolder
+from pcm3.sizes import MINUTES, in_words, with_sizes
 from pcm3.task_settings import TaskSettings
 from pcm3.tasks.evaluate import RAW, evaluate
 from pcm3.tasks.judges import TASKS
 from pcm3.tasks.streams import evaluate_streams
 
 CACHED = {"linear": "linear-cached", "occlusion": "occlusion-cached"}
+MOST_WORDS = 200
+"""Characters of a run's name that tell what was changed; file systems take 255 in all."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ def reproduce(name: str, plan: Plan, say: Callable[[str], object], over: Ordered
     Returns:
         ``rows`` (row → column → mean, sd, values, paper), ``baselines``, ``conditions``, ``written``.
     """
-    table = TABLES[name]
+    plan, table = sized(plan, say), TABLES[name]
     served = [column for column in table.columns if _store_of(column, plan) is not None]
     runs = {row: _runs(variant, plan) for row, variant in table.variants.items()}
     trained = _pretrain(runs, plan, say, over)
@@ -104,6 +107,20 @@ def reproduce(name: str, plan: Plan, say: Callable[[str], object], over: Ordered
     return told | {"written": [str(data), str(text), str(picture), str(losses)]}
 
 
+def sized(plan: Plan, say: Callable[[str], object]) -> Plan:
+    """The plan with one width, batch and length for all its runs: none that a run would choose without the others.
+
+    Where only the minutes are told, each run measures how many steps fit into them, since not all are equally fast.
+    """
+    clips = len(training_clips(plan.store, replace(plan.settings, protocol=plan.protocol)))
+    settings, why = with_sizes(plan.settings, clips)
+    for reason in why:
+        say(reason)
+    if settings.epochs == 0 and settings.steps is None:
+        settings = replace(settings, minutes=settings.minutes or MINUTES)
+    return replace(plan, settings=settings)
+
+
 def changed(settings: PretrainSettings, changes: dict[str, Any]) -> PretrainSettings:
     """The settings with some values changed, by dotted name."""
     for name, value in changes.items():
@@ -130,14 +147,19 @@ Runs = dict[str, list[Run]]
 def run_folder(changes: dict[str, Any], plan: Plan, seed: int) -> Path:
     """Where a variant's run lies: one place for equal settings, whichever table asks for them."""
     settings = replace(changed(plan.settings, changes), seed=seed)
+    return plan.out / "runs" / run_name(settings, plan.settings, plan.store)
+
+
+def run_name(settings: PretrainSettings, usual: PretrainSettings, store: ClipStore) -> str:
+    """The name of a run's folder: what is not as usual in words, a digest of all settings and the store, the seed."""
     # Of what is not the default, so that a setting that comes to the program later leaves the places as they are.
     default = flat(PretrainSettings())
     told = {name: value for name, value in flat(settings).items() if value != default[name]}
-    digest = hashlib.sha256(json.dumps([told, plan.store.checksum], sort_keys=True).encode()).hexdigest()
-    usual = flat(plan.settings)
-    changes = {name: value for name, value in flat(settings).items() if name != "seed" and value != usual[name]}
+    digest = hashlib.sha256(json.dumps([told, store.checksum], sort_keys=True).encode()).hexdigest()
+    before = flat(usual)
+    changes = {name: value for name, value in flat(settings).items() if name != "seed" and value != before[name]}
     words = "-".join(f"{name.rpartition('.')[2]}={_short(value)}" for name, value in sorted(changes.items()))
-    return plan.out / "runs" / f"{words or 'pcm3'}-{digest[:6]}-s{seed}"
+    return f"{words[:MOST_WORDS] or 'pcm3'}-{digest[:6]}-s{settings.seed}"
 
 
 def _short(value: Any) -> str:
@@ -232,7 +254,7 @@ def _conditions(plan: Plan, hours: float) -> dict[str, Any]:
         "direction": settings.direction,
         "batch": settings.batch,
         "steps": settings.steps,
-        "epochs": None if settings.steps else settings.epochs,
+        "epochs": None if settings.steps or settings.epochs == 0 else settings.epochs,
         "minutes_a_run": settings.minutes,
         "seeds": plan.seeds,
         "hours_of_pretraining": round(hours, 2),
@@ -245,7 +267,12 @@ def _conditions(plan: Plan, hours: float) -> dict[str, Any]:
 def _markdown(name: str, table: PaperTable, served: Sequence[Column], told: dict[str, Any]) -> str:
     """The table for people."""
     about = told["conditions"]
-    length = f"{about['steps']:,} steps" if about["steps"] else f"{about['epochs']} epochs"
+    if about["steps"]:
+        length = f"{about['steps']:,} steps"
+    elif about["epochs"]:
+        length = f"{about['epochs']} epochs"
+    else:
+        length = f"as many steps as fit into {in_words(about['minutes_a_run'])} a run"
     lines = [
         f"# {name}: {table.title}",
         "",

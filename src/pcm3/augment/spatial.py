@@ -1,7 +1,8 @@
-"""Shear and joint jitter: the spatial transformations within one clip (PCM³ §3.1, from ISC and CMD)."""
+"""Shear and joint jitter, the spatial transformations within one clip (PCM³ §3.1, from ISC and CMD); and turning."""
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -18,7 +19,7 @@ def shear(clips: Tensor, amplitude: float, generator: torch.Generator) -> Tensor
         amplitude: largest shear; the paper's 1.
         generator: source of randomness.
     """
-    matrix = _uniform((len(clips), 3, 3), amplitude, clips, generator)
+    matrix = uniform((len(clips), 3, 3), amplitude, clips, generator)
     matrix.diagonal(dim1=-2, dim2=-1).fill_(1)
     return _apply(matrix, clips)
 
@@ -38,26 +39,55 @@ def joint_jitter(clips: Tensor, share: float, generator: torch.Generator) -> Ten
     rank = torch.rand((size, joints), generator=generator, device=clips.device).argsort(dim=1).argsort(dim=1)
     chosen = rank < round(share * joints)
     erase = torch.rand((size, 1, 1), generator=generator, device=clips.device) < 0.5
-    matrix = _uniform((size, 3, 3), 1.0, clips, generator).masked_fill(erase, 0)
+    matrix = uniform((size, 3, 3), 1.0, clips, generator).masked_fill(erase, 0)
     return torch.where(chosen[:, None, None, :, None], _apply(matrix, clips), clips)
 
 
+def turn(clips: Tensor, degrees: float, generator: torch.Generator) -> Tensor:
+    """The clips, each turned about the vertical by its own angle U[-degrees, degrees].
+
+    The vertical is z, through the origin, as in normalised clips.
+
+    Args:
+        clips: (B, T, M, V, 3).
+        degrees: largest angle; 180 is every direction.
+        generator: source of randomness.
+    """
+    angle = uniform((len(clips), 1, 1, 1), math.radians(degrees), clips, generator)
+    cosine, sine = angle.cos(), angle.sin()
+    x, y, z = clips.unbind(dim=-1)
+    return torch.stack([cosine * x - sine * y, sine * x + cosine * y, z], dim=-1)
+
+
 def spatial_view(
-    clips: Tensor, choice: SpatialChoice, amplitude: float, share: float, generator: torch.Generator
+    clips: Tensor,
+    choice: SpatialChoice,
+    amplitude: float,
+    share: float,
+    jittered: float,
+    generator: torch.Generator,
 ) -> Tensor:
-    """The clips under `either` shear or jitter, each with probability ½, or under `both`, shear first.
+    """The clips under `either` shear or jitter, or all of them under `both`, shear first.
 
     Differs: the paper applies both; the released code, and our default, either (docs/FIDELITY.md 6).
+
+    Args:
+        clips: (B, T, M, V, 3).
+        choice: `either` or `both`.
+        amplitude: of `shear`.
+        share: of the joints, see `joint_jitter`.
+        jittered: probability of jitter in `either`; shear has the rest. In `both` it has no say.
+        generator: source of randomness.
     """
     sheared = shear(clips, amplitude, generator)
-    jittered = joint_jitter(sheared if choice == "both" else clips, share, generator)
+    disturbed = joint_jitter(sheared if choice == "both" else clips, share, generator)
     if choice == "both":
-        return jittered
-    jitter = torch.rand((len(clips), 1, 1, 1, 1), generator=generator, device=clips.device) < 0.5
-    return torch.where(jitter, jittered, sheared)
+        return disturbed
+    jitter = torch.rand((len(clips), 1, 1, 1, 1), generator=generator, device=clips.device) < jittered
+    return torch.where(jitter, disturbed, sheared)
 
 
-def _uniform(shape: tuple[int, ...], amplitude: float, like: Tensor, generator: torch.Generator) -> Tensor:
+def uniform(shape: tuple[int, ...], amplitude: float, like: Tensor, generator: torch.Generator) -> Tensor:
     """U[-amplitude, amplitude], of the type and on the device of `like`."""
     draw = torch.rand(shape, generator=generator, device=like.device, dtype=like.dtype)
     return (2 * draw - 1) * amplitude

@@ -11,7 +11,9 @@ from torch import Tensor
 from pcm3.augment.crop import crop_resize, random_crops
 from pcm3.augment.mask import MaskedBodies, MaskKind, draw_hidden
 from pcm3.augment.mix import Mixed, mix
-from pcm3.augment.spatial import SpatialChoice, shear, spatial_view
+from pcm3.augment.person import mirror, vary_limbs
+from pcm3.augment.spatial import SpatialChoice, shear, spatial_view, turn
+from pcm3.errors import ConfigError
 from pcm3.geometry import StreamName, stream
 from pcm3.skeleton import Layout
 
@@ -33,7 +35,13 @@ class Views(NamedTuple):
 
 @dataclass(frozen=True)
 class ViewMaker:
-    """Makes the views of a batch; a frozen set of plain values, so that a step is a function of its generator."""
+    """Makes the views of a batch; a frozen set of plain values, so that a step is a function of its generator.
+
+    What is off, as `turn`, `limbs` and `mirror` are at 0, draws nothing.
+
+    Raises:
+        ConfigError: clips are to be mirrored, and the layout does not say which joints mirror each other.
+    """
 
     layout: Layout
     stream: StreamName = "joint"
@@ -43,11 +51,22 @@ class ViewMaker:
     spatial: SpatialChoice = "either"
     shear: float = 1.0
     jitter: float = 0.6
+    jittered: float = 0.5
+    turn: float = 0.0
+    limbs: float = 0.0
+    mirror: float = 0.0
     mix_per_clip: bool = False
     mask: MaskKind = "topology"
     mask_ratio: float = 0.6
     mask_per_clip: bool = False
     mask_bodies: MaskedBodies = "first"
+
+    def __post_init__(self) -> None:
+        if self.mirror and not self.layout.mirror:
+            raise ConfigError(
+                f"setting views.mirror: expected 0 for the layout '{self.layout.name}', got {self.mirror}: "
+                "the layout has no mirror pairs of left and right joints; give it some, or set 0"
+            )
 
     def __call__(self, frames: Tensor, start: Tensor, length: Tensor, generator: torch.Generator) -> Views:
         """The views of B clips.
@@ -60,8 +79,9 @@ class ViewMaker:
         """
         crop_start, crop_length = random_crops(length.repeat(3), self.crop, self.least_frames, generator)
         crops = crop_resize(frames, start.repeat(3) + crop_start, crop_length, self.frames)
+        crops = self._as_others(crops, generator)
         size = len(start)
-        plain = spatial_view(crops[: 2 * size], self.spatial, self.shear, self.jitter, generator)
+        plain = spatial_view(crops[: 2 * size], self.spatial, self.shear, self.jitter, self.jittered, generator)
         source = shear(crops[2 * size :], self.shear, generator)
         # Bone and motion are taken after the augmentation, as released (docs/FIDELITY.md 23).
         views = stream(torch.cat([plain, source]), self.stream, self.layout)
@@ -77,3 +97,14 @@ class ViewMaker:
         )
         mixed = mix(query, self.layout.parts, self.mix_per_clip, generator)
         return Views(query, mixed, key, source, hidden)
+
+    def _as_others(self, crops: Tensor, generator: torch.Generator) -> Tensor:
+        """The crops (3B, T, M, V, C) as of other people who face other ways; a clip's three are mirrored or none is."""
+        if self.mirror:
+            chosen = torch.rand(len(crops) // 3, generator=generator, device=crops.device) < self.mirror
+            crops = mirror(crops, self.layout, chosen.repeat(3))
+        if self.limbs:
+            crops = vary_limbs(crops, self.layout, self.limbs, generator)
+        if self.turn:
+            crops = turn(crops, self.turn, generator)
+        return crops

@@ -16,7 +16,8 @@ from pcm3.config import PretrainSettings
 from pcm3.device import allow_fast_matmul, choose_threads, threads
 from pcm3.loop import generator_for, train_step
 from pcm3.methods import pcm3 as methods
-from pcm3.pretrain import build_method, build_optimiser, encoder_spec, view_maker
+from pcm3.optimiser import build_optimiser
+from pcm3.pretrain import build_method, encoder_spec, view_maker
 from pcm3.skeleton import load_layout
 
 LAYOUT, BODIES = "kinect_v2", 2
@@ -70,7 +71,7 @@ class Step:
         layout = load_layout(LAYOUT)
         self.spec = encoder_spec(layout, BODIES, settings)
         self.method = build_method(self.spec, settings).to(device).train()
-        self.optimiser = build_optimiser(self.method, settings)
+        self.optimiser = build_optimiser(self.method, settings.optimiser)
         self._maker = view_maker(layout, settings)
         self._frames = torch.from_numpy(clips).flatten(0, 1).to(device)
         self._start = torch.arange(0, len(self._frames), clips.shape[1], device=device)

@@ -22,6 +22,7 @@ COMMANDS = {
     "show": "draw clips: a moving skeleton, two side by side, or a contact sheet, as GIF, MP4 or PNG",
     "check": "whether a store is sound: checksums, copies across a split (leaks), odd clips and bodies",
     "pretrain": "learn an encoder from a store's clips, without labels; run again, it resumes",
+    "tune": "search for a recipe on your stores: candidates, successive halving, held-out training subjects",
     "evaluate": "what an encoder is worth: recognition, retrieval, occlusion, detection, motion prediction",
     "reproduce": "run a table of the paper on your stores, its figures beside the paper's",
     "benchmark": "how fast this machine pretrains, encodes, judges and imports, beside its own matmul rate",

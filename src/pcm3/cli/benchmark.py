@@ -85,9 +85,10 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
 def _check(options: Any) -> None:
     from pcm3.errors import ConfigError
 
-    counts = ("steps", "files", "clips", "tests", "width", "classes", "epochs", "epoch_of", "accumulate")
-    for name in counts:
-        value = getattr(options, name)
+    counts = ("steps", "files", "clips", "tests", "width", "classes", "epochs", "epoch_of", "accumulate", "batch")
+    asked = [(name, getattr(options, name)) for name in counts]
+    # There is no store to choose a width from, as a 0 would ask elsewhere.
+    for name, value in asked + [("hidden", width) for width in options.hidden]:
         if value is not None and value < 1:
             raise ConfigError(f"setting {name}: expected at least 1, got {value}")
     if options.warm < 0:

@@ -9,12 +9,18 @@ from typing import Any
 
 from pcm3.report.tables import mean_and_spread
 
+MINUTES = 4.0
+"""Of pretraining: with all else the demo takes less than eight on two cores."""
+
 
 def add_arguments(parser: Any, words: list[str]) -> None:
     """Adds the command's arguments."""
     parser.add_argument("--folder", type=Path, default=Path("demo"), help="where everything goes")
-    parser.add_argument("--steps", type=int, default=400, help="pretraining steps")
-    parser.add_argument("--hidden", type=int, default=128, help="width of each half of the encoder")
+    parser.add_argument("--minutes", type=float, default=MINUTES, help="of pretraining, where no steps are told")
+    parser.add_argument("--steps", type=int | None, default=None,
+                        help="pretraining steps; null: as many as fit into the minutes")  # fmt: skip
+    parser.add_argument("--hidden", type=int, default=0,
+                        help="width of each half of the encoder; 0: chosen from the number of clips")  # fmt: skip
     parser.add_argument("--subjects", type=int, default=10, help="simulated people")
     parser.add_argument("--repetitions", type=int, default=2, help="times that everyone does each action")
     parser.add_argument("--actions", type=int, default=20, help="the first so many; 29 and later are done by two")
@@ -29,7 +35,12 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     from pcm3.tasks.table import header
 
     settings = replace(
-        settings_of_preset("small"), steps=options.steps, hidden=options.hidden, seed=options.seed, protocol="xsub"
+        settings_of_preset("small"),
+        steps=options.steps,
+        minutes=options.minutes if options.steps is None else None,
+        hidden=options.hidden,
+        seed=options.seed,
+        protocol="xsub",
     )
     settings.check()
 

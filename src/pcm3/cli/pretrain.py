@@ -62,6 +62,10 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     return 0, told
 
 
+def _silent(line: str) -> None:
+    """What a process that is not the first says."""
+
+
 def _pretrained(store: ClipStore, folder: Path, settings: PretrainSettings) -> dict[str, Any]:
     """One run, and what it came to."""
     from dataclasses import asdict
@@ -70,8 +74,9 @@ def _pretrained(store: ClipStore, folder: Path, settings: PretrainSettings) -> d
     from pcm3.pretrain import pretrain
     from pcm3.report.pictures import loss_curve
     from pcm3.run import RunFolder
+    from pcm3.sizes import in_words
 
-    result = pretrain(store, folder, settings)
+    result = pretrain(store, folder, settings, say=print if first_process() else _silent)
     if not first_process():
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 (for the rest of the process)
         return asdict(result)
@@ -81,4 +86,10 @@ def _pretrained(store: ClipStore, folder: Path, settings: PretrainSettings) -> d
     loss = "" if result.loss is None else f", loss {result.loss:.3f}"
     print(f"{folder}: {result.steps:,} steps, {result.epochs:g} epochs of {result.clips:,} clips, "
           f"{result.seconds:,.0f} s{speed}{loss}")  # fmt: skip
+    held = run.read_settings()[0]
+    planned = held.steps or held.epochs * (result.clips // held.batch)
+    if result.steps < planned:
+        chosen = settings.epochs == 0 and settings.steps is None
+        why = ": the machine was slower than measured" if chosen else "; more --minutes would end it"
+        print(f"stopped at {result.steps:,} of {planned:,} steps after {in_words(held.minutes or 0)}{why}")
     return asdict(result)

@@ -7,8 +7,8 @@ from typing import Any
 
 from pcm3.cli.parse import add_task_settings, task_settings
 
-SIZES = ("hidden", "epochs", "steps", "batch")
-"""Settings of the preset that the command line may replace."""
+SIZES = {"hidden": int, "epochs": int, "steps": int, "minutes": float, "batch": int}
+"""Settings of the preset that the command line may replace, by their types."""
 
 
 def add_arguments(parser: Any, words: list[str]) -> None:
@@ -24,8 +24,9 @@ def add_arguments(parser: Any, words: list[str]) -> None:
     parser.add_argument("--untrimmed", type=Path, default=None, help="untrimmed recordings, for detection")
     parser.add_argument("--seeds", type=int, default=3, help="runs of each row")
     parser.add_argument("--preset", type=str, default="small", help=", ".join(preset_names()))
-    for name in SIZES:
-        parser.add_argument(f"--{name}", type=int | None, default=None, help="null: as in the preset")
+    for name, kind in SIZES.items():
+        told = "; epochs or steps that are told leave its minutes out" if name == "minutes" else ""
+        parser.add_argument(f"--{name}", type=kind | None, default=None, help=f"null: as in the preset{told}")
     parser.add_argument("--cached", type=bool, default=True,
                         help="take linear-cached and occlusion-cached: minutes instead of hours")  # fmt: skip
     parser.add_argument("--workers", type=int | None, default=None,
@@ -42,7 +43,7 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     from pcm3.errors import ConfigError, not_one_of
     from pcm3.ordered_map import worker_processes
     from pcm3.paper_tables import TABLES
-    from pcm3.reproduce import Plan, reproduce
+    from pcm3.reproduce import Plan, reproduce, sized
     from pcm3.tasks.evaluate import useful_processes
 
     if options.table not in TABLES:
@@ -50,8 +51,10 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     for name in ("seeds", "workers"):
         if getattr(options, name) is not None and getattr(options, name) < 1:
             raise ConfigError(f"setting {name}: expected at least 1, got {getattr(options, name)}")
-    sizes = {name: getattr(options, name) for name in SIZES if getattr(options, name) is not None}
-    settings = replace(settings_of_preset(options.preset), **sizes)
+    told: dict[str, Any] = {name: getattr(options, name) for name in SIZES if getattr(options, name) is not None}
+    if "epochs" in told or "steps" in told:
+        told.setdefault("minutes", None)
+    settings = replace(settings_of_preset(options.preset), **told)
     settings.check()
     store = ClipStore.open(options.store)
     untrimmed = None if options.untrimmed is None else ClipStore.open(options.untrimmed)
@@ -68,9 +71,10 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
         cached=options.cached,
         out=options.out,
     )
-    with worker_processes(options.workers or useful_processes(settings.hidden, settings.device)) as over:
-        told = reproduce(options.table, plan, lambda what: print(what, flush=True), over)
+    plan = sized(plan, print)
+    with worker_processes(options.workers or useful_processes(plan.settings.hidden, settings.device)) as over:
+        written = reproduce(options.table, plan, lambda what: print(what, flush=True), over)
     print()
     print((options.out / f"{options.table}.md").read_text(encoding="utf-8"), end="")
-    print(f"written: {', '.join(told['written'])}")
-    return 0, told
+    print(f"written: {', '.join(written['written'])}")
+    return 0, written

@@ -6,6 +6,7 @@ value is known test. Clips with an unknown value are on neither side.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from pcm3.data.recording import TEST, TRAIN, UNKNOWN
 from pcm3.data.store import ClipStore
-from pcm3.errors import DataError, not_one_of
+from pcm3.errors import ConfigError, DataError, not_one_of
 
 COLUMNS = ("subject", "camera", "setup", "side")
 """What a protocol may go by. ``side`` is what the data itself says under this protocol's name: 0 train, 1 test."""
@@ -46,6 +47,39 @@ def split(store: ClipStore, name: str) -> tuple[Indices, Indices]:
             f"so the {empty} side is empty"
         )
     return train, test
+
+
+def hold_out(store: ClipStore, train: Indices, subjects: Sequence[int]) -> tuple[Indices, Indices]:
+    """The training clips of the other subjects, and those of these subjects, to validate on; both ascending.
+
+    As with a protocol, clips whose subject is unknown are on neither side, unless no subject is held out.
+
+    Args:
+        store: whose clips they are.
+        train: clips of the training side, as ascending indices into the store.
+        subjects: to hold out.
+
+    Raises:
+        DataError: no clip on the training side has a subject.
+        ConfigError: a subject is not on the training side, or no other is.
+    """
+    if not subjects:
+        return train, train[:0]
+    of = store.subject[train]
+    there = np.unique(of[of != UNKNOWN])
+    if len(there) == 0:
+        raise DataError(
+            f"{store.path}: no subject can be left out, since no clip on the training side has one; leave out none"
+        )
+    told = ", ".join(map(str, there))
+    strangers = [subject for subject in subjects if subject not in there]
+    if strangers:
+        raise ConfigError(f"setting leave_out: expected subjects on the training side ({told}), got {strangers[0]}")
+    held = np.isin(of, subjects)
+    rest = (of != UNKNOWN) & ~held
+    if not rest.any():
+        raise ConfigError(f"setting leave_out: expected a subject to be left to train on; the store has only {told}")
+    return train[rest], train[held]
 
 
 def _definition(protocol: Any, store: ClipStore, name: str) -> tuple[str, list[int]]:

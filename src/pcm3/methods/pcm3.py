@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from pcm3.augment.views import Views
 from pcm3.nn.encoder import Encoder
-from pcm3.nn.flatten import flatten, unflatten
+from pcm3.nn.flatten import unflatten
 from pcm3.nn.heads import Decoder, Projector
 from pcm3.nn.momentum import key_copy, momentum_update
 from pcm3.nn.prompt import Prompt, PromptPlace, TaskPrompt
@@ -22,6 +22,9 @@ POSITIVES: tuple[Positive, ...] = ("intra", "inter", "mask", "predict")
 PromptKind = Literal["none", "domain", "both"]
 DomainPlace = Literal["before_norm", "after_norm"]
 PredictedView = Literal["filled", "whole"]
+Negatives = Literal["queue", "batch"]
+EXCLUDED = -1e4
+"""In place of the cosine with what is no negative: nothing is left of it after a softmax, at a temperature below 50."""
 
 
 class Step(NamedTuple):
@@ -47,9 +50,11 @@ class PCM3(nn.Module):
         encoder: Encoder,
         *,
         embedding: int = 128,
+        projector_norm: bool = False,
         decoder_hidden: int = 512,
         positives: tuple[Positive, ...] = POSITIVES,
         queue: int = 16384,
+        negatives: Negatives = "queue",
         momentum: float = 0.999,
         temperature: float = 0.07,
         student_temperature: float = 0.1,
@@ -67,21 +72,24 @@ class PCM3(nn.Module):
     ) -> None:
         super().__init__()
         self.encoder = encoder
-        self.projector = Projector(encoder.width, embedding)
-        self.decoder = Decoder(encoder.width, encoder.inputs, decoder_hidden)
+        self.projector = Projector(encoder.width, embedding, projector_norm)
+        self.decoder = Decoder(encoder.frame_width, encoder.inputs, decoder_hidden)
         self.key_encoder = key_copy(self.encoder)
         self.key_projector = key_copy(self.projector)
         self.queue = KeyQueue(queue, embedding)
         self.domain_prompts = nn.ModuleDict(
-            {view: Prompt(encoder.inputs) for view in POSITIVES} if prompts != "none" else {}
+            {view: Prompt(encoder.seen) for view in POSITIVES} if prompts != "none" else {}
         )
         self.domain_place = domain_place
         self.task_prompts = nn.ModuleDict(
-            {task: TaskPrompt(encoder.width, prompt_width, prompt_place) for task in ("contrast", "prediction")}
+            {
+                task: TaskPrompt(width, prompt_width, prompt_place)
+                for task, width in (("contrast", encoder.width), ("prediction", encoder.frame_width))
+            }
             if prompts == "both"
             else {}
         )
-        self.positives = positives
+        self.positives, self.negatives = positives, negatives
         self.momentum = momentum
         self.temperature = temperature
         self.student_temperature, self.teacher_temperature = student_temperature, teacher_temperature
@@ -114,7 +122,7 @@ class PCM3(nn.Module):
             if self.prediction_weight:
                 terms["prediction"] = masked_prediction(predicted, views.source, views.hidden, self.prediction_error)
             if "predict" in self.positives:
-                again = self._encode({"predict": flatten(filled)})["predict"]
+                again = self._encode({"predict": self.encoder.see(filled)})["predict"]
                 queries["predict"] = self._embed(self.encoder.pool(again), generator)
 
         keys = self._keys(views.key, generator)
@@ -124,14 +132,14 @@ class PCM3(nn.Module):
         return Step(loss, {name: term.detach() for name, term in terms.items()}, keys)
 
     def _inputs(self, views: Views) -> dict[Positive, Tensor]:
-        """Flat inputs (B, T, V·C·M) of the views that are needed and exist before the encoder runs."""
+        """Flat inputs (B, T, I) of the views that are needed and exist before the encoder runs."""
         inputs: dict[Positive, Tensor] = {}
         if "intra" in self.positives:
-            inputs["intra"] = flatten(views.query)
+            inputs["intra"] = self.encoder.see(views.query)
         if "inter" in self.positives:
-            inputs["inter"] = flatten(views.mixed.clips)
+            inputs["inter"] = self.encoder.see(views.mixed.clips)
         if self.prediction_weight or "mask" in self.positives or "predict" in self.positives:
-            inputs["mask"] = flatten(views.source.masked_fill(views.hidden.unsqueeze(-1), 0))
+            inputs["mask"] = self.encoder.see(views.source, views.hidden)
         return inputs
 
     def _encode(self, inputs: dict[Positive, Tensor], encoder: Encoder | None = None) -> dict[Positive, Tensor]:
@@ -188,32 +196,47 @@ class PCM3(nn.Module):
     @torch.no_grad()
     def _keys(self, clips: Tensor, generator: torch.Generator) -> Tensor:
         """Clips (B, T, M, V, C) → keys (B, E), by the momentum networks; the prompts are the query's."""
-        features = self.key_encoder.pool(self._encode({"intra": flatten(clips)}, self.key_encoder)["intra"])
-        keys: Tensor = self.key_projector(self._prompted("contrast", features, generator))
+        features = self._encode({"intra": self.key_encoder.see(clips)}, self.key_encoder)["intra"]
+        pooled = self.key_encoder.pool(features)
+        keys: Tensor = self.key_projector(self._prompted("contrast", pooled, generator))
         return keys
 
     def _contrast(self, queries: dict[Positive, Tensor], keys: Tensor, views: Views) -> dict[str, Tensor]:
-        """InfoNCE and distillation of every positive pair (eq. 5), each against the same queue."""
+        """InfoNCE and distillation of every positive pair (eq. 5), all against the same negatives."""
         if not queries or not (self.contrast_weight or self.distillation_weight):
             return {}
-        queue = self.queue.keys.clone()  # the push of this step must not reach the backward pass
         mixed_keys = nn.functional.normalize(
             torch.lerp(keys, keys[views.mixed.partner], views.mixed.ratio.to(keys.dtype).unsqueeze(1)), dim=-1
         )
+        # Two different keys a clip, so two teachers, however many pairs there are.
+        of_key = {"plain": keys, "inter": mixed_keys}
+        kinds = ["inter" if view == "inter" else "plain" for view in queries]
+        # The push of this step must not reach the backward pass.
+        others = self.queue.keys.clone() if self.negatives == "queue" else keys
+        excluded = self._excluded(views) if self.negatives == "batch" else {}
         query = torch.stack(list(queries.values()))
-        negative = query @ queue.T
-        positive = torch.stack([mixed_keys if view == "inter" else keys for view in queries])
+        negative = query @ others.T
+        if excluded:
+            negative = negative.masked_fill(torch.stack([excluded[kind] for kind in kinds]), EXCLUDED)
         terms: dict[str, Tensor] = {}
         if self.contrast_weight:
+            positive = torch.stack([of_key[kind] for kind in kinds])
             contrast = info_nce((query * positive).sum(dim=-1), negative, self.temperature)
             terms |= {f"contrast/{view}": term for view, term in zip(queries, contrast, strict=True)}
         if self.distillation_weight:
-            # Two different keys a clip, so two teachers, however many pairs there are.
-            plain, inter = keys @ queue.T, mixed_keys @ queue.T
-            teacher = torch.stack([inter if view == "inter" else plain for view in queries])
+            relations = {kind: key @ others.T for kind, key in of_key.items()}
+            relations |= {kind: relations[kind].masked_fill(where, EXCLUDED) for kind, where in excluded.items()}
+            teacher = torch.stack([relations[kind] for kind in kinds])
             distilled = relational_distillation(negative, teacher, self.student_temperature, self.teacher_temperature)
             terms |= {f"distillation/{view}": term for view, term in zip(queries, distilled, strict=True)}
         return terms
+
+    @staticmethod
+    def _excluded(views: Views) -> dict[str, Tensor]:
+        """Which keys of the batch (B, B) are no negatives: of a plain query its own, of a mixed one both its clips'."""
+        partner = views.mixed.partner
+        own = torch.eye(len(partner), dtype=torch.bool, device=partner.device)
+        return {"plain": own, "inter": own | own[partner]}
 
     def _weight(self, term: str) -> float:
         """The weight of a term in eq. 7, by the first word of its name."""

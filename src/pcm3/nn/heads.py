@@ -10,11 +10,15 @@ from pcm3.nn.recurrence import applies_to, cells_of, gru_layer
 
 
 class Projector(nn.Module):
-    """Features (B, D) → embeddings of unit length (B, E): Linear, ReLU, Linear (MoCo v2)."""
+    """Features (B, D) → embeddings of unit length (B, E): Linear, ReLU, Linear (MoCo v2).
 
-    def __init__(self, width: int, embedding: int) -> None:
+    With `norm` there is a BatchNorm before the ReLU (SimCLR, MoCo v3).
+    """
+
+    def __init__(self, width: int, embedding: int, norm: bool = False) -> None:
         super().__init__()
-        self.layers = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, embedding))
+        between: list[nn.Module] = [nn.BatchNorm1d(width)] if norm else []
+        self.layers = nn.Sequential(nn.Linear(width, width), *between, nn.ReLU(), nn.Linear(width, embedding))
         # As released: only the last layer; the other keeps PyTorch's default.
         nn.init.xavier_uniform_(self.layers[-1].weight)  # type: ignore[arg-type]
 

@@ -19,7 +19,7 @@ from pcm3.errors import CheckpointError, DataError
 from pcm3.nn.encoder import Encoder
 from pcm3.ordered_map import OrderedMap, cores, here
 from pcm3.task_settings import TaskSettings
-from pcm3.tasks.features import ClipEncoder, InBfloat16
+from pcm3.tasks.features import ClipEncoder, InBfloat16, fit_readout
 from pcm3.tasks.judges import TASKS, Setup, Task, Verdict
 from pcm3.tasks.table import Row, header
 
@@ -208,7 +208,7 @@ def _verdict(job: _Job, shared: _Shared) -> Verdict:
     if job.model is not None:
         encoder = load_encoder(job.model)[0].to(setup.device)
     elif job.row == UNTRAINED:
-        encoder = setup.spec.build(1000 + job.seed).to(setup.device)
+        encoder = untrained(setup, job.seed, of_recordings=found.of_recordings)
     else:
         encoder = found.raw(setup)
     assert encoder is not None
@@ -218,6 +218,14 @@ def _verdict(job: _Job, shared: _Shared) -> Verdict:
     allow_fast_matmul(setup.device)
     with threads(judging_threads(setup.spec.hidden, setup.device)):
         return found.judge(encoder, setup, job.seed)
+
+
+def untrained(setup: Setup, seed: int, of_recordings: bool = False) -> Encoder:
+    """The encoder of the setup with fresh weights; where its features are standardised, by the training clips."""
+    encoder = setup.spec.build(1000 + seed).to(setup.device)
+    if setup.spec.standardise and not of_recordings:
+        fit_readout(encoder, setup.clips, setup.train)
+    return encoder
 
 
 def useful_processes(hidden: int, device: Device) -> int:

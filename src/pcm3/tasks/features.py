@@ -16,7 +16,10 @@ from pcm3.augment.crop import centre_crops, crop_resize, random_crops
 from pcm3.data.store import ClipStore
 from pcm3.device import frames_on
 from pcm3.geometry import StreamName, stream
+from pcm3.nn.encoder import Encoder
 
+FITTED_CLIPS = 4096
+"""Clips to which a readout is fitted at most: enough for a mean. Of more, as many are drawn, always the same ones."""
 TEST_CROP = 0.95
 """The central share of a clip that every test sees (docs/FIDELITY.md 5)."""
 TRAIN_CROP = (0.5, 1.0)
@@ -42,6 +45,10 @@ class ClipEncoder(Protocol):
 @runtime_checkable
 class FrameEncoder(Protocol):
     """An encoder that has a feature for every frame."""
+
+    @property
+    def frame_width(self) -> int:
+        """The width of a frame's feature."""
 
     def frames(self, clips: Tensor) -> Tensor:
         """(B, T, M, V, C) → (B, T, D)."""
@@ -70,6 +77,11 @@ class InBfloat16(nn.Module):
     def width(self) -> int:
         """D, as the encoder's."""
         return int(self.encoder.width)  # type: ignore[arg-type]
+
+    @property
+    def frame_width(self) -> int:
+        """As the encoder's."""
+        return int(self.encoder.frame_width)  # type: ignore[arg-type]
 
     def clip(self, clips: Tensor) -> Tensor:
         """(B, T, M, V, C) → (B, D)."""
@@ -148,3 +160,13 @@ def extract(
             clips = bank.centre(part) if generator is None else bank.random(part, generator)
             features.append(encoder.clip(clips).float())
     return torch.cat(features)
+
+
+def fit_readout(encoder: Encoder, bank: ClipBank, numbers: NDArray[np.int64], batch: int = 256) -> None:
+    """The encoder's clip features of these clips (N,) have from now on the mean 0 and the mean square 1."""
+    if len(numbers) > FITTED_CLIPS:  # not every n-th, which in a store sorted by action may all show the same one
+        numbers = np.random.default_rng(0).choice(numbers, FITTED_CLIPS, replace=False)
+    chosen = torch.from_numpy(numbers).to(bank.start.device)
+    with frozen(encoder):
+        pooled = [encoder.pool(encoder.frames(bank.centre(part))) for part in chosen.split(batch)]
+    encoder.readout.fit(torch.cat(pooled))

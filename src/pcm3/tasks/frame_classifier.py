@@ -52,7 +52,8 @@ class FrameClassifier:
             )
         self.encoder = encoder if keep else deepcopy(encoder)
         self.keep, self.feature = keep, feature
-        self.head = fresh_head(encoder.width, 1 + classes, generator)
+        width = encoder.frame_width if feature == "centre" and isinstance(encoder, FrameEncoder) else encoder.width
+        self.head = fresh_head(width, 1 + classes, generator)
         if not keep:
             self.encoder.train(True)
 

@@ -78,7 +78,8 @@ def motion_prediction(
     """
     learning, judged = bank.with_windows(train), bank.with_windows(test)
     model = encoder if frozen else copy.deepcopy(encoder)
-    decoder = _fresh_decoder(encoder.width, bank, settings.hidden, seed)
+    width = encoder.frame_width if isinstance(encoder, FrameEncoder) else encoder.width
+    decoder = _fresh_decoder(width, bank, settings.hidden, seed)
     trained = [*decoder.parameters(), *(() if frozen else cast(nn.Module, model).parameters())]
     optimiser = torch.optim.Adam(trained, settings.lr)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, settings.steps)

@@ -1,0 +1,140 @@
+"""Files of candidates for ``pcm3 tune``: read whole and seen to make sense before anything runs.
+
+``base`` holds settings that every run has otherwise than the preset, ``candidates`` question → name → what is changed,
+by dotted name as on the command line.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pcm3.cli.parse import parse
+from pcm3.config import PretrainSettings, flat, from_dict
+from pcm3.errors import ConfigError, not_one_of
+
+SEARCHED = ("steps", "minutes", "epochs", "seed", "leave_out", "protocol", "devices", "nodes")
+"""Settings that are the search's own: no candidate may change them."""
+
+
+def search_names() -> list[str]:
+    """The files of candidates that come with the package."""
+    folder = files("pcm3") / "searches"
+    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
+def search_file(name: str) -> Path:
+    """A file of that name of the package's, or the file at that path.
+
+    Raises:
+        ConfigError: there is neither.
+    """
+    if name in search_names():
+        return Path(str(files("pcm3") / "searches" / f"{name}.yaml"))
+    if not Path(name).is_file():
+        raise ConfigError(f"expected a file of candidates, or one of {', '.join(search_names())}; got '{name}'")
+    return Path(name)
+
+
+def read_candidates(file: Path) -> tuple[dict[str, Any], dict[str, dict[str, dict[str, Any]]]]:
+    """The base's settings and the candidates (question → name → changes) of a file; values are not looked at yet.
+
+    Raises:
+        ConfigError: it is no YAML, or not of this form, or names a setting that does not exist.
+    """
+    try:
+        data = yaml.load(file.read_text(encoding="utf-8"), _NoRepeats)
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise ConfigError(f"{file}: expected YAML ({' '.join(str(error).split())})") from None
+    data = _mapping(data, str(file), "base and candidates")
+    for name in data:
+        if name not in ("base", "candidates"):
+            raise ConfigError(f"{file}: {not_one_of('one of', str(name), ('base', 'candidates'))}")
+    groups = _mapping(data.get("candidates"), f"{file}: candidates", "questions, each with its candidates")
+    found = {
+        str(group): {
+            str(name): _settings(changes, f"{file}: candidate '{group}: {name}'", of_candidate=True)
+            for name, changes in _mapping(
+                of_group, f"{file}: '{group}'", "candidates, each with what it changes"
+            ).items()
+        }
+        for group, of_group in groups.items()
+    }
+    return _settings(data.get("base"), f"{file}: base", of_candidate=False), found
+
+
+def with_changes(settings: PretrainSettings, changes: Mapping[str, Any], where: str) -> PretrainSettings:
+    """The settings with some changed, as the command line would.
+
+    Raises:
+        ConfigError: a value is not of its setting's type, or makes no sense; says where.
+    """
+    words = [
+        f"--{name}={value if isinstance(value, str) else json.dumps(value)}"
+        for name, value in (flat(settings) | dict(changes)).items()
+    ]
+    try:
+        options = parse("tune", "", lambda parser, _: parser.add_class_arguments(PretrainSettings), words)
+        data = options.as_dict()
+        del data["json"]
+        made = from_dict(data)
+        made.check()
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
+    return made
+
+
+def _settings(data: Any, where: str, *, of_candidate: bool) -> dict[str, Any]:
+    """What is changed, by dotted names that exist."""
+    changes = _mapping(data, where, "settings by dotted name, as {pooling: mean, optimiser.lr: 0.001}")
+    known = flat(PretrainSettings())
+    for name, value in changes.items():
+        if name not in known:
+            groups = sorted({known_name.partition(".")[0] for known_name in known if "." in known_name})
+            told = f"its settings by dotted name, as {name}.{_first(known, name)}" if name in groups else ""
+            raise ConfigError(f"{where}: {'expected ' + told if told else _unknown(str(name), known)}")
+        if of_candidate and name in SEARCHED:
+            raise ConfigError(f"{where}: expected settings of the recipe; {name} is the search's own")
+        if not _is_plain(value):
+            raise ConfigError(f"{where}: setting {name}: expected a value, got {value!r}")
+    return changes
+
+
+def _unknown(name: str, known: Mapping[str, Any]) -> str:
+    """What to say about a setting that does not exist, without naming all that do."""
+    hint = not_one_of("", name, known).partition("; did you mean ")[2]
+    return f"there is no setting '{name}'" + (f"; did you mean {hint}" if hint else "; pcm3 pretrain --help tells them")
+
+
+def _first(known: Mapping[str, Any], group: str) -> str:
+    return next(name for name in known if name.startswith(f"{group}.")).partition(".")[2]
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a value from YAML is one that a setting may have: no date, no mapping."""
+    if isinstance(value, list):
+        return all(_is_plain(entry) for entry in value)
+    return value is None or isinstance(value, str | int | float)
+
+
+def _mapping(data: Any, where: str, of: str) -> dict[Any, Any]:
+    """The data as a dictionary; nothing is an empty one."""
+    if data is not None and not isinstance(data, dict):
+        raise ConfigError(f"{where}: expected {of}, got {data!r}")
+    return data or {}
+
+
+class _NoRepeats(yaml.SafeLoader):
+    """YAML in which no name stands twice, where PyYAML would take the last."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        names = [key.value for key, _ in node.value]
+        for key, _ in node.value:
+            if names.count(key.value) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"'{key.value}' stands twice", key.start_mark)
+        return dict(super().construct_mapping(node, deep))

@@ -1,0 +1,156 @@
+"""``pcm3 tune STORE … --candidates FILE --out DIR``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pcm3.cli.candidates import read_candidates, search_file, search_names, with_changes
+from pcm3.config import PretrainSettings, flat, from_dict
+
+if TYPE_CHECKING:
+    from pcm3.data.store import ClipStore
+    from pcm3.tune import Candidate, Search
+
+STEPS = 60
+"""Of a run in the first rung, where neither steps nor minutes are told."""
+OWN = ("stores", "candidates", "out", "preset", "seeds", "factor", "share", "keep", "workers", "json")
+
+
+def add_arguments(parser: Any, words: list[str]) -> None:
+    """Adds the command's arguments; the preset's values and the base's of the candidates become the defaults."""
+    from pcm3.cli.parse import settings_of_preset
+    from pcm3.config import preset_names
+
+    parser.usage = "pcm3 tune STORE … --out DIR [--candidates FILE] [--preset NAME] [--seeds LIST] [--SETTING VALUE …]"
+    parser.add_argument(
+        "stores", type=Path, nargs="+", help="labelled stores, whose training clips know their subjects"
+    )
+    parser.add_argument("--candidates", type=str, default="small",
+                        help=f"a YAML file (docs/SEARCH.md), or one of: {', '.join(search_names())}")  # fmt: skip
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder for the log and the runs; a search goes on there"
+    )
+    parser.add_argument("--preset", type=str, default="small", help=", ".join(preset_names()))
+    parser.add_argument("--seeds", type=list[int], default=[1, 2, 3],
+                        help="seeds of each candidate in each rung, as many rungs as numbers; each seed holds out "
+                             "another training subject")  # fmt: skip
+    parser.add_argument("--factor", type=float, default=2.0, help="steps, or minutes, of a rung over those before")
+    parser.add_argument("--share", type=float, default=0.5, help="the best of a rung that go on")
+    parser.add_argument("--keep", type=int, default=3, help="at least so many go on, and the base")
+    parser.add_argument("--workers", type=int | None, default=None,
+                        help="runs at a time, each in a process; null: what keeps the cores busy")  # fmt: skip
+    parser.add_class_arguments(PretrainSettings)
+    base = settings_of_preset(_value(words, "--preset") or "small")
+    file = search_file(_value(words, "--candidates") or "small")
+    base = with_changes(base, read_candidates(file)[0], f"{file}: base")
+    for mine, other in (("steps", "minutes"), ("minutes", "steps")):  # the one that is told counts
+        if _value(words, f"--{mine}") is not None:
+            setattr(base, other, None)
+    parser.set_defaults(flat(base))
+
+
+def _value(words: list[str], option: str) -> str | None:
+    """The value of an option among the words, before they are parsed."""
+    for word, following in zip(words, [*words, ""][1:], strict=True):
+        if word == option:
+            return following
+        if word.startswith(f"{option}="):
+            return word.partition("=")[2]
+    return None
+
+
+def run(options: Any) -> tuple[int, dict[str, Any]]:
+    """Searches, and prints how the best stand."""
+    from pcm3.errors import ConfigError
+    from pcm3.ordered_map import worker_processes
+    from pcm3.report.search import standing_table
+    from pcm3.report.tables import text_table
+    from pcm3.tasks.evaluate import useful_processes
+    from pcm3.tune import tune
+
+    if options.workers is not None and options.workers < 1:
+        raise ConfigError(f"setting workers: expected at least 1, got {options.workers}")
+    search = _search(options)
+    with worker_processes(options.workers or useful_processes(search.base.hidden, search.base.device)) as over:
+        told = tune(search, lambda what: print(what, flush=True), over)
+    print()
+    print(text_table(*standing_table(told)))
+    print(f"the best: {told['winner']}")
+    files = ("log.json", "log.md", "search.png", "winner.yaml")
+    print(f"written: {', '.join(str(search.out / name) for name in files)}")
+    print(f"next: pcm3 pretrain {options.stores[0]} --run RUN --config {search.out / 'winner.yaml'}")
+    return 0, told
+
+
+def read_search(file: Path, base: PretrainSettings) -> list[Candidate]:
+    """The candidates of a file, each a change of the base.
+
+    Raises:
+        ConfigError: the file cannot be read, or a candidate makes no sense; says which.
+    """
+    from pcm3.tune import Candidate
+
+    candidates = []
+    for group, of_group in read_candidates(file)[1].items():
+        for name, changes in of_group.items():
+            settings = with_changes(base, changes, f"{file}: candidate '{group}: {name}'")
+            values = flat(settings)
+            candidates.append(Candidate(group, name, {of: values[of] for of in changes}, settings))
+    return candidates
+
+
+def _search(options: Any) -> Search:
+    """The search that the options ask for."""
+    from dataclasses import replace
+
+    from pcm3.data.store import ClipStore
+    from pcm3.errors import ConfigError
+    from pcm3.tune import Search
+
+    data = options.as_dict()
+    base = from_dict({name: value for name, value in data.items() if name not in OWN})
+    base.check()
+    if base.steps is None and base.minutes is None:
+        base = replace(base, steps=STEPS)
+    stores: dict[str, ClipStore] = {}
+    for path in options.stores:
+        if path.resolve() in [store.path.resolve() for store in stores.values()]:
+            raise ConfigError(f"expected stores that differ, got {path} twice")
+        name = path.resolve().name
+        stores[str(path) if name in stores else name] = ClipStore.open(path)
+    candidates = [
+        replace(candidate, settings=_sized(candidate.settings, stores)[0])
+        for candidate in read_search(search_file(options.candidates), base)
+    ]
+    base, why = _sized(base, stores)
+    for reason in why:
+        print(reason, flush=True)
+    return Search(
+        stores=stores,
+        base=base,
+        candidates=candidates,
+        seeds=options.seeds,
+        factor=options.factor,
+        share=options.share,
+        keep=options.keep,
+        out=options.out,
+    )
+
+
+def _sized(settings: PretrainSettings, stores: dict[str, ClipStore]) -> tuple[PretrainSettings, list[str]]:
+    """The settings with one width and batch for all stores, so that a recipe is the same on all, and why."""
+    from dataclasses import replace
+
+    from pcm3.pretrain import resolve, training_clips
+    from pcm3.sizes import with_sizes
+    from pcm3.trial import validation_subjects
+
+    if settings.hidden > 0 and settings.batch > 0:
+        return settings, []
+    fewest = min(
+        len(training_clips(store, replace(resolved, leave_out=[*resolved.leave_out, subject])))
+        for store, resolved in ((store, resolve(settings, store)) for store in stores.values())
+        for subject in validation_subjects(store, settings)
+    )
+    return with_sizes(settings, fewest)

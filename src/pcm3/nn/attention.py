@@ -1,0 +1,81 @@
+"""A small Transformer over the frames of a clip: every frame attends to every other, whatever their number."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from pcm3.errors import ConfigError
+
+SLOWEST = 10_000.0
+"""Ratio of the longest to the shortest wavelength of the positions (Vaswani et al. 2017, §3.5)."""
+
+
+class AttentionLayers(nn.Module):
+    """Inputs of every frame (B, T, I) → features of every frame (B, T, W), each knowing the whole clip.
+
+    Pre-norm blocks (Xiong et al. 2020), as they need no warm-up of the learning rate; no dropout, so that nothing is
+    random. The positions are fixed, so that any T can follow any other.
+
+    Raises:
+        ConfigError: the width cannot be shared out among the heads.
+    """
+
+    def __init__(self, inputs: int, width: int, layers: int, heads: int = 4) -> None:
+        super().__init__()
+        if heads < 1 or width % heads:
+            raise ConfigError(f"expected a width that is a multiple of the {heads} heads, got {width}")
+        self.enter = nn.Linear(inputs, width)
+        self.blocks = nn.ModuleList(AttentionBlock(width, heads) for _ in range(layers))
+        self.norm = nn.LayerNorm(width)
+        for parameter in self.parameters():
+            if parameter.dim() == 2:
+                nn.init.xavier_uniform_(parameter)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """(B, T, I) → (B, T, W)."""
+        # The weights' type, float32 under bf16 autocast, is from here on that of the sum over the blocks.
+        features = self.enter(inputs) + positions(inputs.shape[1], self.norm.weight)
+        for block in self.blocks:
+            features = block(features)
+        normed: Tensor = self.norm(features)
+        return normed
+
+
+class AttentionBlock(nn.Module):
+    """Self-attention over the frames, then an MLP on each, both added to what came in: (B, T, W) → (B, T, W)."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.LayerNorm(width)
+        self.project = nn.Linear(width, 3 * width)
+        self.gather = nn.Linear(width, width)
+        self.mlp = nn.Sequential(
+            nn.LayerNorm(width), nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, T, W) → (B, T, W)."""
+        # Queries, keys and values, each (B, heads, T, W / heads).
+        query, key, value = self.project(self.norm(features)).unflatten(-1, (3, self.heads, -1)).unbind(2)
+        # Written out: on a CPU, at a clip's lengths, torch's fused attention takes five times as long.
+        query, key, value = (part.transpose(1, 2) for part in (query, key, value))
+        attention = (query @ key.transpose(2, 3) * query.shape[-1] ** -0.5).softmax(dim=-1)
+        attended = (attention @ value).transpose(1, 2).flatten(2)
+        features = features + self.gather(attended)
+        added: Tensor = features + self.mlp(features)
+        return added
+
+
+def positions(frames: int, like: Tensor) -> Tensor:
+    """(T, W) in the type of `like` (W): the sines of W/2 wavelengths, then their cosines.
+
+    Wavelengths are in geometric progression from 2π frames; of an odd width the last cosine is left out.
+    """
+    half = (len(like) + 1) // 2
+    rates = torch.exp(torch.arange(half, device=like.device, dtype=like.dtype) * (-math.log(SLOWEST) / half))
+    angles = torch.arange(frames, device=like.device, dtype=like.dtype).unsqueeze(1) * rates
+    return torch.cat([angles.sin(), angles.cos()], dim=1)[:, : len(like)]

@@ -1,0 +1,154 @@
+"""What a search found: a page with a table for each question, and one picture of all differences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from pcm3.report.pictures import INK, OTHER, PALE, TRAINED
+from pcm3.report.tables import markdown_table
+
+HEADS = ("linear %", "1-NN %", "score %", "over the base", "s a run")
+
+
+def search_page(told: Mapping[str, Any]) -> str:
+    """The log of a search (`tune`) as Markdown."""
+    stores = ", ".join(told["stores"])
+    lines = [
+        f"# A search for a recipe on {stores}",
+        "",
+        "Learned from the clips of the training subjects but one, judged on that one's clips (linear evaluation and "
+        "1-NN, last epoch); which one is held out changes with the seed. Clips of the test side were not looked at. "
+        "The score is the mean of the two over stores and seeds, ± its standard deviation over the seeds. Differences "
+        "are to the base in the same rung, over the same subjects and seeds; different rungs do not compare.",
+        "",
+        markdown_table(
+            ["rung", "steps a run", "seeds", "candidates"],
+            [
+                [f"{number}", _steps(rung), rung["seeds"], len(rung["candidates"])]
+                for number, rung in enumerate(told["rungs"], 1)
+            ],
+        ),
+    ]
+    if not told["finished"]:
+        lines += ["", "The search is not finished."]
+    lines += ["", "## How they stand in the last rung", "", markdown_table(*standing_table(told))]
+    if told["winner"] is not None:
+        lines += ["", f"The best: **{told['winner']}**; its settings are in `winner.yaml`."]
+    groups: dict[str, list[str]] = {}
+    for title, candidate in told["candidates"].items():
+        groups.setdefault(candidate["group"], []).append(title)
+    (base,) = groups.pop("")
+    for group, titles in groups.items():
+        rows = [
+            [one["name"] or group, _changes(one["changes"]), str(one["rung"]), *_figures(one)]
+            for one in (told["candidates"][title] for title in titles)
+        ]
+        lines += ["", f"## {group}", "", markdown_table(["", "changed", "rung", *HEADS], rows)]
+    about = told["candidates"][base]["runs"]
+    if all("failed" not in run for rung in about for run in rung):
+        lines += ["", "## The base, rung by rung", "", markdown_table(["rung", "linear %", "1-NN %"], [
+            [str(number), *(f"{np.mean([run[figure] for run in rung]):.1f}" for figure in ("linear", "retrieval"))]
+            for number, rung in enumerate(about, 1)
+        ])]  # fmt: skip
+    return "\n".join(lines) + "\n"
+
+
+def standing_table(told: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Head and rows of the last rung, the best first, and of the baselines; the score of each store apart."""
+    stores = list(told["stores"]) if len(told["stores"]) > 1 else []
+    rows = [
+        [title, *_figures(one), *(f"{one['stores'][name]:.1f}" for name in stores)]
+        for title, one in [
+            *((title, told["candidates"][title]) for title in told["standing"]),
+            *told["baselines"].items(),
+        ]
+    ]
+    return ["", *HEADS, *stores], rows
+
+
+def _steps(rung: Mapping[str, Any]) -> str:
+    low, high = rung["steps"]
+    minutes = "" if rung["minutes"] is None else f" ({rung['minutes']:g} minutes)"
+    return f"{low:,}{minutes}" if low == high else f"{low:,} to {high:,}{minutes}"
+
+
+def _figures(one: Mapping[str, Any]) -> list[str]:
+    """The cells under `HEADS`."""
+    if "failed" in one:
+        return ["failed", "", "", "", ""]
+    return [
+        f"{one['linear']:.1f}",
+        f"{one['retrieval']:.1f}",
+        _with_spread(one["score"], one["spread"]),
+        _with_spread(one.get("difference"), one.get("difference_spread"), "+"),
+        "" if one["seconds"] is None else f"{one['seconds']:.0f}",
+    ]
+
+
+def _with_spread(value: float | None, spread: float | None, sign: str = "") -> str:
+    if value is None:
+        return ""
+    return f"{value:{sign}.1f}" + ("" if spread is None else f" ± {spread:.1f}")
+
+
+def _changes(changes: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {_plain(now)} ({_plain(before)})" for name, (before, now) in changes.items())
+
+
+def _plain(value: Any) -> str:
+    return "[" + ", ".join(map(str, value)) + "]" if isinstance(value, list) else str(value)
+
+
+def differences(told: Mapping[str, Any], picture: Path) -> None:
+    """Every candidate's score over the base's in the last rung that it reached, under the heading of its question."""
+    rows: list[tuple[str, Mapping[str, Any] | None]] = []
+    for group in dict.fromkeys(one["group"] for one in told["candidates"].values() if one["group"]):
+        rows.append((group, None))
+        rows += [(one["name"], one) for one in told["candidates"].values() if one["group"] == group]
+    last = len(told["rungs"])
+    figure = Figure(figsize=(7.5, 1.3 + 0.21 * max(len(rows), 4)), layout="constrained")
+    axes = figure.subplots()
+    axes.axvline(0, color=INK, lw=0.8)
+    for at, (_, one) in enumerate(rows):
+        if one is None:
+            continue
+        if one.get("difference") is None:
+            axes.text(0, at, " failed" if "failed" in one else " no base", va="center", fontsize=7, color=OTHER)
+            continue
+        gain, spread = one["difference"], one["difference_spread"]
+        colour = TRAINED if one["rung"] == last else PALE
+        axes.barh(at, gain, 0.68, color=colour)
+        if spread is not None:
+            axes.errorbar(gain, at, xerr=spread, color=INK, lw=0.9, capsize=2)
+        end = gain + (spread or 0.0) * (1 if gain >= 0 else -1)
+        axes.annotate(f"{gain:+.1f}", (end, at), (4 if gain >= 0 else -4, 0), textcoords="offset points",
+                      ha="left" if gain >= 0 else "right", va="center", fontsize=7, color=INK)  # fmt: skip
+        if told["winner"] is not None and one is told["candidates"][told["winner"]]:
+            axes.plot(0, at, marker="*", ms=8, color=OTHER)
+    axes.set_yticks(range(len(rows)), [name if one is None else f"   {name}" for name, one in rows])
+    for label, (_, one) in zip(axes.get_yticklabels(), rows, strict=True):
+        label.set(fontsize=7.5, fontweight="bold" if one is None else "normal")
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.margins(x=0.12)
+    axes.set_xlabel("score over the base in the same rung, points (± sd over seeds)", fontsize=8.5)
+    axes.set_title(f"{', '.join(told['stores'])}: mean of linear and 1-NN on held-out training subjects", fontsize=9)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    axes.tick_params(axis="x", labelsize=8)
+    figure.legend(
+        [_patch(TRAINED), _patch(PALE), Line2D([], [], marker="*", ls="", color=OTHER)],
+        [f"reached rung {last}", "fell before", "the best"],
+        fontsize=7.5, frameon=False, ncols=3, loc="outside lower center",
+    )  # fmt: skip
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(picture, dpi=130)
+
+
+def _patch(colour: str) -> Line2D:
+    return Line2D([], [], marker="s", ls="", color=colour)

@@ -1,0 +1,281 @@
+from typing import get_args, get_type_hints
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from pcm3.config import OptimiserSettings
+from pcm3.data.protocol import split
+from pcm3.errors import ConfigError
+from pcm3.nn.lars import LARS
+from pcm3.optimiser import OPTIMISERS, build_optimiser
+from pcm3.pretrain import pretrain, training_clips
+
+KINDS = get_args(get_type_hints(OptimiserSettings)["kind"])
+SHAPES = [(3, 4), (4,), (), (2, 3, 2), (1, 5)]
+
+
+class Weights(nn.Module):
+    """Parameters of these shapes, and one that does not learn."""
+
+    def __init__(self, shapes=SHAPES, seed=0, dtype=torch.float32):
+        super().__init__()
+        generator = torch.Generator().manual_seed(seed)
+        made = [torch.randn(shape, generator=generator, dtype=dtype) for shape in shapes]
+        self.learning = nn.ParameterList(made)
+        self.still = nn.Parameter(torch.ones(2, 2), requires_grad=False)
+
+    def give(self, gradients):
+        for weight, gradient in zip(self.learning, gradients, strict=True):
+            weight.grad = gradient.clone() if gradient is not None else None
+
+    def values(self):
+        return [weight.detach().clone() for weight in self.learning]
+
+
+def gradients_of(steps, shapes=SHAPES, seed=1, dtype=torch.float32):
+    """Random gradients of some steps."""
+    generator = torch.Generator().manual_seed(seed)
+    return [[torch.randn(shape, generator=generator, dtype=dtype) for shape in shapes] for _ in range(steps)]
+
+
+def walked(module, optimiser, gradients):
+    for given_ in gradients:
+        module.give(given_)
+        optimiser.step()
+    return module.values()
+
+
+# What each does, written out
+
+
+def lars_by_hand(weights, gradients, lr, momentum, decay, trust=0.001):
+    """Number by number."""
+    weights = [weight.double().numpy().copy() for weight in weights]
+    velocities = [np.zeros_like(weight) for weight in weights]
+    for step in gradients:
+        for w, v, gradient in zip(weights, velocities, step, strict=True):
+            g = gradient.double().numpy()
+            move = g
+            if w.ndim > 1:
+                size, slope = np.sqrt((w**2).sum()), np.sqrt((g**2).sum())
+                ratio = trust * size / (slope + decay * size) if size > 0 and slope + decay * size > 0 else 1.0
+                move = ratio * (g + decay * w)
+            v[...] = momentum * v + move
+            w[...] = w - lr * v
+    return weights
+
+
+def adamw_by_hand(weights, gradients, lr, momentum, decay):
+    """Number by number."""
+    found = []
+    for number, weight in enumerate(weights):
+        w = weight.double().numpy().copy()
+        m, v = np.zeros_like(w), np.zeros_like(w)
+        for t, step in enumerate(gradients, start=1):
+            g = step[number].double().numpy()
+            w = w - lr * (decay if w.ndim > 1 else 0.0) * w
+            m, v = momentum * m + (1 - momentum) * g, 0.999 * v + 0.001 * g * g
+            w = w - lr * (m / (1 - momentum**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+        found.append(w)
+    return found
+
+
+@pytest.mark.parametrize(("kind", "by_hand"), [("lars", lars_by_hand), ("adamw", adamw_by_hand)])
+@settings(deadline=None, max_examples=20)
+@given(lr=st.floats(1e-3, 2), momentum=st.floats(0, 0.99), decay=st.floats(0, 0.5), seed=st.integers(0, 1000))
+def test_the_steps_are_those_written_out_in_float64(kind, by_hand, lr, momentum, decay, seed):
+    module = Weights(seed=seed, dtype=torch.float64)
+    gradients = gradients_of(6, seed=seed + 1, dtype=torch.float64)
+    expected = by_hand(module.values(), gradients, lr, momentum, decay)
+    chosen = OptimiserSettings(kind, lr=lr, momentum=momentum, weight_decay=decay)
+    for got, want in zip(walked(module, build_optimiser(module, chosen), gradients), expected, strict=True):
+        np.testing.assert_allclose(got.numpy(), want, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize(("kind", "made"), [("sgd", torch.optim.SGD), ("adam", torch.optim.Adam)])
+def test_sgd_and_adam_are_torchs_over_everything_in_one_group(kind, made):
+    # As they were before there were others: a checkpoint of then goes on.
+    ours, torchs, gradients = Weights(), Weights(), gradients_of(5)
+    more = {"momentum": 0.8} if kind == "sgd" else {"betas": (0.8, 0.999)}
+    other = made(list(torchs.learning), 0.1, weight_decay=0.01, fused=True, **more)
+    chosen = OptimiserSettings(kind, lr=0.1, momentum=0.8, weight_decay=0.01)
+    built = build_optimiser(ours, chosen)
+    assert len(built.param_groups) == 1
+    for one, two in zip(walked(ours, built, gradients), walked(torchs, other, gradients), strict=True):
+        assert torch.equal(one, two)
+
+
+def test_the_table_has_every_kind_that_the_settings_have():
+    assert set(OPTIMISERS) == set(KINDS)
+
+
+# What is true of all of them
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_everything_that_learns_is_moved_and_nothing_else(kind):
+    module = Weights()
+    optimiser = build_optimiser(module, OptimiserSettings(kind))
+    held = [weight for group in optimiser.param_groups for weight in group["params"]]
+    assert {id(weight) for weight in held} == {id(weight) for weight in module.learning}
+    assert len(held) == len(SHAPES)
+    before = module.values()
+    after = walked(module, optimiser, gradients_of(1))
+    assert not any(torch.equal(one, other) for one, other in zip(before, after, strict=True))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("shapes", [[(3, 4)], [(4,), ()]], ids=["matrices", "vectors"])
+def test_a_module_may_have_matrices_only_or_none(kind, shapes):
+    module = Weights(shapes)
+    walked(module, build_optimiser(module, OptimiserSettings(kind)), gradients_of(2, shapes))
+    assert all(bool(weight.isfinite().all()) for weight in module.learning)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_weight_without_a_gradient_stays(kind):
+    module = Weights()
+    first = module.values()
+    gradients = [[None, *step[1:]] for step in gradients_of(2)]
+    after = walked(module, build_optimiser(module, OptimiserSettings(kind)), gradients)
+    assert torch.equal(after[0], first[0])
+    assert not torch.equal(after[1], first[1])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("stop", [1, 4])
+def test_an_optimiser_gone_on_with_from_its_state_has_the_bits_of_one_not_stopped(kind, stop, tmp_path):
+    chosen, gradients = OptimiserSettings(kind, lr=0.3, weight_decay=0.01), gradients_of(8)
+    whole = Weights()
+    expected = walked(whole, build_optimiser(whole, chosen), gradients)
+    first = Weights()
+    optimiser = build_optimiser(first, chosen)
+    walked(first, optimiser, gradients[:stop])
+    torch.save({"weights": first.state_dict(), "optimiser": optimiser.state_dict()}, tmp_path / "state")
+    state, second = torch.load(tmp_path / "state", weights_only=True), Weights(seed=9)
+    second.load_state_dict(state["weights"])
+    again = build_optimiser(second, chosen)
+    again.load_state_dict(state["optimiser"])
+    for one, other in zip(expected, walked(second, again, gradients[stop:]), strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_run_stopped_in_and_after_the_warm_up_and_gone_on_with_is_the_run_not_stopped(
+    kind, store, tiny, trace, tmp_path
+):
+    changes = {"optimiser.kind": kind, "optimiser.warmup_steps": 4, "optimiser.lr": 0.01, "leave_out": [2]}
+    pretrain(store, tmp_path / "whole", tiny(changes, steps=10), progress=False)
+    for stop in (3, 5, 10):
+        pretrain(store, tmp_path / "parts", tiny(changes, steps=stop), progress=False)
+    whole, parts = trace(tmp_path / "whole"), trace(tmp_path / "parts")
+    torch.testing.assert_close(parts.state, whole.state, rtol=0, atol=0)
+    assert parts.encoder == whole.encoder
+    assert [line["lr"] for line in parts.metrics] == pytest.approx([0.0075, 0.01, 0.01])
+
+
+# LARS
+
+
+@settings(deadline=None, max_examples=30)
+@given(power=st.integers(-20, 20), seed=st.integers(0, 1000), momentum=st.floats(0, 0.99))
+def test_lars_moves_matrices_alike_whatever_the_scale_of_the_loss(power, seed, momentum):
+    shapes = [(3, 4), (2, 3, 2)]
+    gradients = gradients_of(4, shapes, seed)
+    ends = []
+    for scale in (1.0, 2.0**power):  # of powers of two every bit is the same
+        module = Weights(shapes, seed)
+        scaled = [[scale * gradient for gradient in step] for step in gradients]
+        ends.append(walked(module, LARS(module.learning, 0.5, momentum=momentum), scaled))
+    for one, other in zip(*ends, strict=True):
+        assert torch.equal(one, other)
+
+
+@settings(deadline=None, max_examples=30)
+@given(power=st.integers(-10, 10), seed=st.integers(0, 1000))
+def test_lars_moves_a_matrix_by_a_share_of_its_size(power, seed):
+    # Of a network that only knows the direction of its weights, the gradient shrinks as they grow; the way is the same.
+    scale = 2.0**power
+    target = torch.randn((3, 4), generator=torch.Generator().manual_seed(seed + 1))
+    ends = []
+    for size in (1.0, scale):
+        module = Weights([(3, 4)], seed)
+        with torch.no_grad():
+            module.learning[0].mul_(size)
+        optimiser = LARS(module.learning, 2.0)
+        for _ in range(5):
+            optimiser.zero_grad()
+            weight = module.learning[0]
+            (weight / weight.norm() * target).sum().backward()
+            optimiser.step()
+        ends.append(module.values()[0])
+    torch.testing.assert_close(ends[0] * scale, ends[1], rtol=1e-5, atol=1e-6 * scale)
+
+
+def test_a_step_of_lars_at_rate_one_is_a_thousandth_of_the_matrix_long():
+    module = Weights([(6, 7)])
+    before = module.values()[0]
+    after = walked(module, LARS(module.learning, 1.0), gradients_of(1, [(6, 7)]))[0]
+    assert (after - before).norm() / before.norm() == pytest.approx(0.001, rel=1e-4)
+
+
+def test_under_lars_a_matrix_of_zeros_begins_to_move_and_one_without_slope_shrinks():
+    module = Weights([(2, 2), (2, 2)])
+    nn.init.zeros_(module.learning[0])
+    before = module.values()[1]
+    gradient = torch.tensor([[1.0, -2.0], [0.0, 4.0]])
+    after = walked(module, LARS(module.learning, 0.5, weight_decay=0.1), [[gradient, torch.zeros(2, 2)]])
+    assert torch.equal(after[0], -0.5 * gradient)
+    torch.testing.assert_close(after[1], before * (1 - 0.5 * 0.001))
+    still = Weights([(2, 2)])
+    assert torch.equal(walked(still, LARS(still.learning, 0.5), [[torch.zeros(2, 2)]])[0], still.values()[0])
+
+
+def test_lars_gives_the_loss_of_its_closure_and_takes_the_gradient_that_it_makes():
+    module = Weights([(2, 2)])
+    optimiser = LARS(module.learning, 0.5)
+    before = module.values()
+
+    def closure():
+        loss = module.learning[0].square().sum()
+        loss.backward()
+        return loss.item()
+
+    assert optimiser.step(closure) == pytest.approx(before[0].square().sum().item())
+    assert not torch.equal(module.learning[0], before[0])
+
+
+def test_half_the_memory_of_adam_is_enough_for_lars():
+    module = Weights()
+    optimiser = build_optimiser(module, OptimiserSettings("lars"))
+    walked(module, optimiser, gradients_of(2))
+    assert [set(state) for state in optimiser.state.values()] == [{"momentum_buffer"}] * len(SHAPES)
+
+
+# Which clips the run learns from, and the settings' checks
+
+
+def test_the_run_does_not_learn_from_the_subjects_that_are_left_out(store, tiny):
+    train, _ = split(store, "xsub")
+    chosen = training_clips(store, tiny(protocol="xsub", leave_out=[4, 1]))
+    assert set(store.subject[chosen]) == {2}
+    assert set(chosen) < set(train)
+    assert np.array_equal(training_clips(store, tiny(protocol="xsub")), train)
+    assert set(store.subject[training_clips(store, tiny(protocol="all", leave_out=[3]))]) == {1, 2, 4}
+
+
+@pytest.mark.parametrize(("left_out", "told"), [([3], r"\(1, 2, 4\), got 3"), ([1, 2, 4], "left to train on")])
+def test_a_run_without_clips_is_refused_before_anything_is_made(store, tiny, tmp_path, left_out, told):
+    with pytest.raises(ConfigError, match=rf"^setting leave_out: .*{told}"):
+        pretrain(store, tmp_path / "run", tiny(protocol="xsub", leave_out=left_out), progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("name", "value"), [("leave_out", [2, 2]), ("optimiser.warmup_steps", -1)])
+def test_settings_that_make_no_sense_are_told_with_their_name(tiny, name, value):
+    with pytest.raises(ConfigError, match=rf"^setting {name}: expected .*, got "):
+        tiny({name: value}).check()

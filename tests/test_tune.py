@@ -1,0 +1,412 @@
+"""The search for a recipe, at toy size."""
+
+import json
+import math
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import yaml
+
+from pcm3 import trial as module
+from pcm3.cli.candidates import read_candidates, search_file, search_names, with_changes
+from pcm3.cli.parse import settings_of_preset
+from pcm3.cli.tune import read_search
+from pcm3.config import flat
+from pcm3.data.protocol import split
+from pcm3.data.store import ClipStore
+from pcm3.errors import ConfigError, RunFailed
+from pcm3.ordered_map import worker_processes
+from pcm3.pretrain import training_clips
+from pcm3.run import RunFolder, locked
+from pcm3.tasks.evaluate import PRETRAINED, RAW, UNTRAINED
+from pcm3.trial import fold, make_trial, validation_subjects
+from pcm3.tune import BASE, Candidate, Search, best, score, summary, tune
+
+FIGURES = ("linear", "retrieval", "loss", "steps", "seed", "held_out", "training_clips", "validation_clips")
+"""What of a judgement must be the same in two searches that are the same."""
+
+
+def made(base, store, out, candidates, **more):
+    """A search with two rungs of one and two seeds."""
+    found = [
+        Candidate(group, name, changes, with_changes(base, changes, name))
+        for group, named in candidates.items()
+        for name, changes in named.items()
+    ]
+    stores = store if isinstance(store, dict) else {"toy": store}
+    return Search(stores, base, found, **({"seeds": [1, 2], "factor": 2.0, "share": 0.5, "keep": 1, "out": out} | more))
+
+
+CANDIDATES = {
+    "pooling": {"mean": {"pooling": "mean"}},
+    "shear": {"none": {"views.shear": 0.0}, "strong": {"views.shear": 0.9}},
+}
+
+
+@pytest.fixture
+def search(store, tiny, tmp_path):
+    return made(tiny(steps=3, checkpoint_steps=2), store, tmp_path / "out", CANDIDATES)
+
+
+@pytest.fixture(scope="module")
+def finished(store_path, tiny, tmp_path_factory):
+    """The search when it was done, what it gave, and what it said; nobody may change its folder."""
+    said = []
+    done = made(
+        tiny(steps=3, checkpoint_steps=2),
+        ClipStore.open(store_path),
+        tmp_path_factory.mktemp("search") / "out",
+        CANDIDATES,
+    )
+    return done, tune(done, said.append), said
+
+
+@pytest.fixture
+def copied(finished, tmp_path):
+    """A copy of the finished search, to be gone on with."""
+    shutil.copytree(finished[0].out, tmp_path / "copy")
+    return replace(finished[0], out=tmp_path / "copy")
+
+
+def quiet(what):
+    pass
+
+
+def essence(told):
+    """All judgements of a search, without times and places."""
+    return {
+        title: [[{name: run.get(name) for name in FIGURES} for run in rung] for rung in one["runs"]]
+        for title, one in told["candidates"].items()
+    } | {name: [[run[figure] for figure in ("linear", "retrieval")] for run in one["runs"]]
+         for name, one in told["baselines"].items()}  # fmt: skip
+
+
+def test_a_search_is_run_halved_and_written(finished):
+    search, told, said = finished
+    assert [rung["steps"] for rung in told["rungs"]] == [[3, 3], [6, 6]]
+    assert told["rungs"][0]["candidates"] == [BASE, "pooling: mean", "shear: none", "shear: strong"]
+    first = {name: score(one["runs"][0]) for name, one in told["candidates"].items() if name != BASE}
+    assert sorted(told["rungs"][1]["candidates"]) == sorted([BASE, *best(first, 0.5, 1)])
+    assert len(told["rungs"][1]["candidates"]) == 3, "the best two of three, and the base"
+    assert told["winner"] == told["standing"][0]
+    assert told["standing"] == sorted(told["standing"], key=lambda name: -told["candidates"][name]["score"])
+    for title in told["standing"]:
+        runs = told["candidates"][title]["runs"]
+        assert [[run["seed"] for run in rung] for rung in runs] == [[0], [0, 1]]
+        assert [[run["held_out"] for run in rung] for rung in runs] == [[1], [1, 2]]
+        assert all(run["training_clips"] == 12 and run["validation_clips"] == 6 for rung in runs for run in rung)
+    assert said[0] == "3 candidates and the base, 2 rungs, the first of 3 steps a run"
+    assert len(said) == 1 + 4 + 4 + 2 * 3, "two baselines of two seeds, four runs, then three with two seeds"
+    assert "rung 1 of 2, 1/4 base, toy, seed 0: linear " in said[5]
+    assert json.loads((search.out / "log.json").read_text()) == told
+    page = (search.out / "log.md").read_text()
+    assert "## shear" in page
+    assert "| none | views.shear 0.0 (1.0) | " in page
+    assert "raw coordinates" in page
+    assert (search.out / "search.png").stat().st_size > 5000
+    left = [file.name for file in search.out.rglob("*") if file.suffix in (".pt", ".safetensors")]
+    assert left == [], "weights of judged runs take room and are not kept"
+
+
+def test_a_finished_search_does_nothing_anew(copied, finished, monkeypatch):
+    monkeypatch.setattr(module, "_judge", None)
+    monkeypatch.setattr(module, "pretrain", None)
+    assert tune(copied, quiet) == finished[1]
+
+
+def test_the_winner_s_settings_are_what_pretrain_takes(finished, store_path, cli, tmp_path):
+    search, told, _ = finished
+    (winner,) = [candidate for candidate in search.all if candidate.title == told["winner"]]
+    found = cli("pretrain", store_path, "--run", tmp_path / "run", "--config", search.out / "winner.yaml", "--json")
+    assert found.code == 0, found.err
+    assert found.json["steps"] == 6, "as in the last rung"
+    asked = flat(RunFolder(tmp_path / "run").read_settings()[0])
+    wanted = flat(winner.settings) | {"steps": 6}
+    chosen = ("protocol", "threads", "device", "precision")  # what a run fills in by itself
+    assert [name for name in wanted if asked[name] != wanted[name] and name not in chosen] == []
+
+
+def test_each_seed_holds_out_another_training_subject_and_no_test_clip_is_on_a_side(store, tiny, tmp_path):
+    train, test = split(store, "xsub")
+    assert validation_subjects(store, tiny()) == [1, 2, 4]
+    for seed, subject in enumerate([1, 2, 4, 1, 2]):
+        trial = make_trial(store, tiny(), tiny(), seed, tmp_path, PRETRAINED)
+        assert trial.settings.leave_out == [subject]
+        learned, held = fold(store, trial.settings)
+        np.testing.assert_array_equal(learned, training_clips(store, trial.settings))
+        assert set(store.subject[held]) == {subject}
+        assert sorted([*learned, *held]) == train.tolist()
+        assert not set(test) & {*learned, *held}
+    # What the user leaves out stays out.
+    trial = make_trial(store, tiny(leave_out=[2]), tiny(), 1, tmp_path, PRETRAINED)
+    assert trial.settings.leave_out == [2, 4]
+    assert set(store.subject[np.concatenate(fold(store, trial.settings))]) == {1, 4}
+
+
+def test_the_test_clips_and_their_labels_change_nothing(finished, recordings, write_tiny, tmp_path):
+    search, told, _ = finished
+    for clip in recordings:
+        if clip.subject == 3:
+            clip.frames[:] = np.random.default_rng(0).normal(scale=1e4, size=clip.frames.shape)
+    poisoned = [replace(clip, label=2 - clip.label) if clip.subject == 3 else clip for clip in recordings]
+    store = write_tiny(tmp_path / "poisoned", poisoned)
+    assert store.checksum != search.stores["toy"].checksum
+    again = tune(replace(search, stores={"toy": store}, out=tmp_path / "again"), quiet)
+    assert essence(again) == essence(told)
+    assert again["standing"] == told["standing"]
+
+
+def test_labels_of_test_clips_are_out_of_sight(store, tiny, tmp_path):
+    label = store.label.copy()
+    label[split(store, "xsub")[1]] = 50  # a class that no head may make room for
+    trial = make_trial(store, tiny(), tiny(), 0, tmp_path, RAW)
+    seen = module._blind(replace(store, label=label), trial.settings)
+    assert seen.label.max() == 2
+    assert (seen.label >= 0).sum() == len(split(store, "xsub")[0])
+
+
+def test_a_killed_search_goes_on_where_it_was(search, finished, monkeypatch):
+    plain, calls = module.pretrain, []
+
+    def stop_at(number):
+        def stopping(store, folder, settings, progress):
+            calls.append(folder)
+            if len(calls) == number:
+                plain(store, folder, replace(settings, steps=2), progress)  # killed after its first checkpoint
+                raise KeyboardInterrupt
+            return plain(store, folder, settings, progress)
+
+        return stopping
+
+    monkeypatch.setattr(module, "pretrain", stop_at(3))
+    with pytest.raises(KeyboardInterrupt):
+        tune(search, quiet)
+    monkeypatch.setattr(module, "pretrain", stop_at(8))
+    with pytest.raises(KeyboardInterrupt):
+        tune(search, quiet)
+    assert not json.loads((search.out / "log.json").read_text())["finished"]
+    assert "The search is not finished." in (search.out / "log.md").read_text()
+    told = tune(search, quiet)
+    assert len(calls) == 2 + 4 + 6, "each run once, and two that were stopped"
+    assert essence(told) == essence(finished[1])
+
+
+def test_a_run_that_was_pretrained_but_not_judged_is_only_judged(copied, finished):
+    search, told, _ = finished
+    (folder,) = (copied.out / "runs").glob("pooling=mean-steps=3-*-s0")
+    settings, _ = RunFolder(folder).read_settings()
+    (folder / "judgement.json").unlink()
+    module.pretrain(search.stores["toy"], folder, settings, progress=False)
+    assert essence(tune(copied, quiet)) == essence(told)
+    assert not (folder / "encoder.safetensors").exists()
+
+
+@pytest.mark.slow
+def test_several_processes_find_the_same(search, finished):
+    with worker_processes(2) as over:
+        together = tune(search, quiet, over)
+    assert essence(together) == essence(finished[1])
+    assert together["standing"] == finished[1]["standing"]
+
+
+def judgement(store, seed, linear, retrieval, **more):
+    return {"store": store, "seed": seed, "linear": linear, "retrieval": retrieval} | more
+
+
+def test_scores_spreads_and_differences_are_as_by_hand():
+    runs = [
+        judgement("a", 0, 60.0, 40.0, seconds=10.0, loss=3.0),  # 50
+        judgement("a", 1, 80.0, 60.0, seconds=20.0, loss=4.0),  # 70
+        judgement("b", 0, 30.0, 30.0, seconds=30.0, loss=5.0),  # 30
+        judgement("b", 1, 50.0, 70.0, seconds=40.0, loss=None),  # 60
+    ]
+    base = [judgement(run["store"], run["seed"], 40.0, 20.0 + 10 * run["seed"]) for run in runs]  # 30, 35
+    told = summary(runs, base)
+    assert (told["linear"], told["retrieval"]) == (55.0, 50.0)
+    assert told["scores"] == [40.0, 65.0], "seed 0 over both stores, seed 1 over both stores"
+    assert told["score"] == score(runs) == 52.5
+    assert told["spread"] == pytest.approx(25 / math.sqrt(2))
+    assert told["stores"] == {"a": 60.0, "b": 45.0}
+    assert told["difference"] == pytest.approx((10 + 30) / 2)
+    assert told["difference_spread"] == pytest.approx(20 / math.sqrt(2))
+    assert (told["seconds"], told["loss"]) == (25.0, 4.0)
+    assert summary(runs[:1])["spread"] is None
+    assert "difference" not in summary(runs)
+
+
+def test_the_best_go_on():
+    scores = {"a": 1.0, "b": 3.0, "c": None, "d": 3.0, "e": 2.0}
+    assert best(scores, 0.5, 1) == ["b", "d", "e"], "half of five, rounded up; of equal ones the first"
+    assert best(scores, 0.1, 2) == ["b", "d"]
+    assert best(scores, 1.0, 9) == ["b", "d", "e", "a"], "what failed never goes on"
+    assert best({}, 0.5, 1) == []
+
+
+def test_a_candidate_that_fails_falls_and_the_search_goes_on(store, tiny, tmp_path):
+    wild = {"optimiser": {"wild": {"optimiser.kind": "sgd", "optimiser.lr": 1e30}, "calm": {"optimiser.lr": 0.001}}}
+    search = made(tiny(steps=12), store, tmp_path / "out", wild, seeds=[1, 1], factor=1.0)
+    said = []
+    told = tune(search, said.append)
+    assert "not finite" in told["candidates"]["optimiser: wild"]["failed"]
+    assert told["candidates"]["optimiser: wild"]["rung"] == 1
+    assert any("optimiser: wild, toy, seed 0: failed" in line for line in said)
+    assert sorted(told["standing"]) == ["base", "optimiser: calm"]
+    assert "| wild | optimiser.kind sgd" in (search.out / "log.md").read_text()
+    # Where even the base fails there is nothing to be told apart.
+    search = made(
+        tiny(steps=12, **{"optimiser.kind": "sgd", "optimiser.lr": 1e30}), store, tmp_path / "worse", {}, seeds=[1]
+    )
+    with pytest.raises(RunFailed, match="every candidate failed"):
+        tune(search, quiet)
+
+
+def test_a_full_disk_stops_the_search(search, monkeypatch):
+    def full(*args, **named):
+        raise RunFailed("cannot be written") from OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module, "pretrain", full)
+    with pytest.raises(RunFailed, match="cannot be written"):
+        tune(search, quiet)
+    assert not list((search.out / "runs").rglob("judgement.json"))
+
+
+def test_candidates_of_equal_settings_share_their_runs(store, tiny, tmp_path):
+    equal = {"a": {"one": {"views.shear": 0.5}}, "b": {"two": {"views.shear": 0.5}, "as the base": {}}}
+    search = made(tiny(steps=2), store, tmp_path / "out", equal, seeds=[1])
+    told = tune(search, quiet)
+    assert len(list((search.out / "runs").iterdir())) == 2
+    assert essence(told)["a: one"] == essence(told)["b: two"]
+    assert told["candidates"]["b: as the base"]["difference"] == 0.0
+
+
+def test_minutes_become_steps_that_fit_in_them(store, tiny, tmp_path):
+    base = replace(tiny(), steps=None, minutes=0.0005)
+    search = made(base, store, tmp_path / "out", {"width": {"twice": {"hidden": 16}}}, seeds=[1, 1])
+    told = tune(search, quiet)
+    paces = [json.loads(file.read_text()) for file in (search.out / "runs").rglob("pace.json")]
+    assert len(paces) == 2
+    for rung, runs in enumerate(zip(*(one["runs"] for one in told["candidates"].values()), strict=True)):
+        fit = sorted(max(int(0.03 * 2**rung / pace["seconds_a_step"]), 1) for pace in paces)
+        assert sorted(run[0]["steps"] for run in runs) == fit
+    assert tune(search, quiet) == told, "measured once"
+
+
+def test_two_stores_are_searched_together(store, recordings, write_tiny, tiny, tmp_path):
+    other = write_tiny(tmp_path / "other", [clip for clip in recordings if clip.label < 2], classes=("a", "b"))
+    search = made(tiny(steps=2, batch=4), {"one": store, "other": other}, tmp_path / "out", {}, seeds=[2])
+    told = tune(search, quiet)
+    runs = told["candidates"][BASE]["runs"][0]
+    assert [(run["store"], run["seed"]) for run in runs] == [("one", 0), ("one", 1), ("other", 0), ("other", 1)]
+    assert set(told["baselines"][RAW]["stores"]) == set(told["baselines"][UNTRAINED]["stores"]) == {"one", "other"}
+    assert "| one | other |" in (search.out / "log.md").read_text()
+
+
+def refused(search, *words):
+    with pytest.raises(ConfigError) as error:
+        tune(search, quiet)
+    assert all(word in str(error.value) for word in words), error.value
+    assert not search.out.exists(), "nothing ran"
+
+
+def test_what_cannot_be_searched_is_told_before_anything_runs(search, store, recordings, write_tiny, tiny, tmp_path):
+    refused(replace(search, seeds=[]), "seeds", "at least 1")
+    refused(replace(search, share=0.0), "share", "more than 0")
+    refused(replace(search, factor=0.5), "factor", "at least 1")
+    refused(replace(search, base=tiny(steps=None)), "either steps or minutes")
+    big = made(tiny(), store, tmp_path / "out", {"batch": {"16": {"batch": 16}}})
+    refused(big, "candidate 'batch: 16' on toy", "at most the 12 clips", "without subject 1", "got 16")
+    nobody = write_tiny(tmp_path / "nobody", [replace(clip, subject=-1) for clip in recordings], protocols={})
+    refused(replace(search, stores={"nobody": nobody}), "at least two subjects", "found 0")
+    unlabelled = write_tiny(tmp_path / "unlabelled", [replace(clip, label=-1) for clip in recordings], classes=())
+    refused(replace(search, stores={"unlabelled": unlabelled}), "labelled clips")
+
+
+# The command and its files
+
+
+BAD = {
+    "not YAML": ("candidates: [", ["expected YAML"]),
+    "not a mapping": ("- 1", ["base and candidates", "[1]"]),
+    "another key": ("recipes: {}", ["'recipes'", "candidates"]),
+    "unknown setting": ("candidates: {a: {b: {poolin: mean}}}", ["candidate 'a: b'", "'poolin'", "'pooling'"]),
+    "unknown, nothing near": ("candidates: {a: {b: {xyzzy: 1}}}", ["no setting 'xyzzy'", "--help"]),
+    "unknown in the base": ("base: {hiden: 3}", ["base", "'hidden'"]),
+    "nested": ("candidates: {a: {b: {views: {shear: 1}}}}", ["dotted", "views.frames"]),
+    "type": ("candidates: {a: {b: {hidden: wide}}}", ["candidate 'a: b'", "hidden", "whole number", "wide"]),
+    "word": ("candidates: {a: {b: {pooling: men}}}", ["pooling", "'mean'", "men"]),
+    "pair": ("candidates: {a: {b: {views.crop: [0.5]}}}", ["views.crop", "2 elements"]),
+    "mapping": ("candidates: {a: {b: {pooling: {c: 1}}}}", ["pooling", "expected a value"]),
+    "date": ("candidates: {a: {b: {pooling: 2020-01-01}}}", ["pooling", "expected a value"]),
+    "makes no sense": ("candidates: {a: {b: {views.jitter: 2}}}", ["'a: b'", "views.jitter", "between 0 and 1"]),
+    "base makes no sense": ("base: {mask.ratio: 1}", ["base", "mask.ratio"]),
+    "the search's own": ("candidates: {a: {b: {steps: 5}}}", ["'a: b'", "steps is the search's own"]),
+    "group is a value": ("candidates: {pooling: mean}", ["'pooling'", "candidates", "'mean'"]),
+    "changes are a value": ("candidates: {pooling: {mean: mean}}", ["'pooling: mean'", "dotted name", "'mean'"]),
+    "twice": ("candidates: {a: {b: {hidden: 8}, b: {hidden: 9}}}", ["'b' stands twice"]),
+}
+
+
+@pytest.mark.parametrize(("text", "words"), BAD.values(), ids=BAD)
+def test_a_bad_file_of_candidates_is_told(text, words, tiny, tmp_path):
+    file = tmp_path / "bad.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigError) as error:
+        read_search(file, with_changes(tiny(), read_candidates(file)[0], f"{file}: base"))
+    assert all(word in str(error.value) for word in [str(file), *words]), error.value
+
+
+def test_a_bad_file_stops_the_command_before_anything_runs(cli, store_path, tmp_path):
+    for text in ("base: {hidden: wide}", "candidates: {a: {b: {hidden: wide}}}"):
+        (tmp_path / "bad.yaml").write_text(text)
+        found = cli("tune", store_path, "--candidates", tmp_path / "bad.yaml", "--out", tmp_path / "out")
+        assert found.code == 2
+        assert len(found.err.splitlines()) == 1
+        assert found.out == ""
+        assert "setting hidden: expected a whole number, got wide" in found.err
+        assert not (tmp_path / "out").exists()
+
+
+def test_the_command_searches_and_prints_how_the_best_stand(cli, store_path, tmp_path, tiny_words):
+    file, out = tmp_path / "mine.yaml", tmp_path / "out"
+    file.write_text("base: {pooling: mean, optimiser.lr: 1e-3}\ncandidates: {width: {16: {hidden: 16}}}\n")
+    words = [word for word in tiny_words(steps=2) if word.partition("=")[0] not in ("--pooling", "--optimiser.lr")]
+    words = [word for word in words if "=null" not in word]
+    found = cli("tune", store_path, "--candidates", file, "--out", out, "--seeds=[1]", "--workers=1", *words, "--json")
+    assert found.code == 0, found.err
+    assert "rung 1 of 1, 2/2 width: 16, store, seed 0: linear " in found.out
+    assert "the best: " in found.out
+    assert found.json["base"]["pooling"] == "mean"
+    assert found.json["base"]["optimiser"]["lr"] == 0.001
+    assert found.json["candidates"]["width: 16"]["changes"] == {"hidden": [8, 16]}
+    assert yaml.safe_load((out / "winner.yaml").read_text())["steps"] == 2
+    assert cli("tune", store_path, "--candidates", "nix", "--out", out).err.count("got 'nix'") == 1
+    assert "twice" in cli("tune", store_path, store_path, "--out", out).err
+    assert cli("tune", tmp_path, "--out", out).code == 2
+    assert "workers" in cli("tune", store_path, "--out", out, "--workers", 0).err
+
+
+@pytest.mark.parametrize("name", search_names())
+def test_the_lists_of_the_package_are_whole(name):
+    file = search_file(name)
+    base = with_changes(settings_of_preset("small"), read_candidates(file)[0], name)
+    assert len(read_search(file, base)) >= 20
+
+
+def test_a_search_in_use_is_left_alone(search):
+    with locked(search.out), pytest.raises(ConfigError, match="in use"):
+        tune(search, quiet)
+
+
+def test_sizes_left_to_the_program_are_one_for_all_stores_and_in_the_log(cli, store_path, tmp_path, tiny_words):
+    file, out = tmp_path / "c.yaml", tmp_path / "out"
+    file.write_text("base: {pooling: mean}\ncandidates: {width: {chosen: {hidden: 0}}}\n")
+    words = [word for word in tiny_words(steps=2, batch=0, epochs=0) if "=null" not in word and "--pooling" not in word]
+    found = cli("tune", store_path, "--candidates", file, "--out", out, "--seeds=[1]", "--workers=1", *words, "--json")
+    assert found.code == 0, found.err
+    # Of the 18 training clips of three subjects six are held out.
+    assert "batch 6: half of the 12 clips" in found.out
+    assert (found.json["base"]["hidden"], found.json["base"]["batch"]) == (8, 6)
+    widths = {json.loads((run / "settings.json").read_text())["settings"]["hidden"] for run in (out / "runs").iterdir()}
+    assert widths == {8, 128}
