@@ -33,8 +33,8 @@ SETTINGS = [
     {"stream": "motion", "objective.positives": ["intra"], "objective.prediction_weight": 0.0,
      "optimiser.kind": "lars"},
     {"views.turn": 30.0, "views.limbs": 0.2, "views.mirror": 0.5, "views.jittered": 0.2,
-     "sees": ["itself", "bone", "motion", "motion4"], "pooling": "mean_max", "objective.negatives": "batch", "objective.projector_norm": True,
-     "objective.prediction_error": "standardised"},
+     "sees": ["itself", "bone", "motion", "motion4"], "pooling": "mean_max", "objective.negatives": "batch",
+     "objective.projector_norm": True, "objective.prediction_error": "standardised"},
 ]  # fmt: skip
 
 

@@ -404,7 +404,7 @@ def test_encoding_a_frozen_encoders_windows_ahead_changes_nothing(waving, monkey
 class LastFrame(nn.Module):
     """What it says of a frame is where a joint of body 0 is, and it says nothing of clips."""
 
-    width = 3
+    width = frame_width = 3
 
     def frames(self, clips):
         return clips[:, :, 0, 7]

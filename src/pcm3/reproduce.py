@@ -19,6 +19,7 @@ from pcm3.data.store import ClipStore
 from pcm3.device import choose_device, judging_threads
 from pcm3.files import write_atomically, write_json
 from pcm3.geometry import STREAMS
+from pcm3.methods.pcm3 import POSITIVES
 from pcm3.ordered_map import OrderedMap, here
 from pcm3.paper_tables import TABLES, Column, PaperTable, Variant
 from pcm3.pretrain import PretrainResult, pretrain, training_clips
@@ -119,6 +120,21 @@ def sized(plan: Plan, say: Callable[[str], object]) -> Plan:
     if settings.epochs == 0 and settings.steps is None:
         settings = replace(settings, minutes=settings.minutes or MINUTES)
     return replace(plan, settings=settings)
+
+
+PREDICTION_WEIGHT = 1.0
+"""Of the prediction where a preset leaves it out: beside a standardised error of about 1, as one contrastive term."""
+
+
+def whole(settings: PretrainSettings) -> PretrainSettings:
+    """The settings with every part of PCM³ that the preset leaves out: views, prediction, prompts."""
+    objective, prompts = settings.objective, settings.prompts
+    changes: dict[str, Any] = {"objective.positives": list(POSITIVES)}
+    if not objective.prediction_weight:
+        changes["objective.prediction_weight"] = PREDICTION_WEIGHT
+    if prompts.kind == "none":
+        changes["prompts.kind"] = "both"
+    return changed(settings, changes)
 
 
 def changed(settings: PretrainSettings, changes: dict[str, Any]) -> PretrainSettings:
