@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from pcm3.checkpoint import EncoderSpec
 from pcm3.config import PretrainSettings
 from pcm3.errors import ConfigError
@@ -11,17 +13,31 @@ def encoder_flop_per_clip(spec: EncoderSpec) -> float:
     """Of one clip in one forward pass of the encoder.
 
     Raises:
-        ConfigError: its layers are not recurrent.
+        ConfigError: its layers are graph convolutions.
     """
-    if spec.network != "gru":
+    if spec.network not in LAYERS:
         raise ConfigError(
-            f"setting network: expected gru, whose multiplications and additions are counted here, got {spec.network}: "
-            "benchmark the gru"
+            f"setting network: expected {' or '.join(LAYERS)}, whose multiplications and additions are counted here, "
+            f"got {spec.network}: benchmark one of these"
         )
-    seen, width = spec.bodies * spec.joints * 3 * len(spec.sees), 2 * spec.hidden
-    layers = [seen, *[width] * (spec.layers - 1)]
-    scores = 2 * width if spec.pooling == "attention" else 0
-    return float(spec.frames * (scores + sum(2 * 2 * 3 * spec.hidden * (taken + spec.hidden) for taken in layers)))
+    scores = 4 * spec.hidden if spec.pooling == "attention" else 0
+    return float(spec.frames * (scores + LAYERS[spec.network](spec, spec.bodies * spec.joints * 3 * len(spec.sees))))
+
+
+def _recurrent(spec: EncoderSpec, seen: int) -> int:
+    """Of one frame in all layers: two GRUs each, of three gates, on what comes in and on the state."""
+    layers = [seen, *[2 * spec.hidden] * (spec.layers - 1)]
+    return sum(2 * 2 * 3 * spec.hidden * (taken + spec.hidden) for taken in layers)
+
+
+def _attention(spec: EncoderSpec, seen: int) -> int:
+    """Of one frame in all blocks: query, key and value, what is gathered, both layers of the MLP, and all frames."""
+    width = 2 * spec.hidden
+    return 2 * seen * width + spec.layers * (2 * 12 * width * width + 2 * 2 * spec.frames * width)
+
+
+LAYERS: dict[str, Callable[[EncoderSpec, int], int]] = {"gru": _recurrent, "transformer": _attention}
+"""The networks that are counted: (encoder, inputs of a frame) → operations of a frame."""
 
 
 def step_flop_per_clip(spec: EncoderSpec, settings: PretrainSettings) -> float:
@@ -30,7 +46,7 @@ def step_flop_per_clip(spec: EncoderSpec, settings: PretrainSettings) -> float:
     A backward pass costs twice its forward pass; the key network has none.
 
     Raises:
-        ConfigError: the encoder's layers are not recurrent.
+        ConfigError: the encoder's layers are graph convolutions.
     """
     outputs, width, objective = spec.bodies * spec.joints * 3, 2 * settings.hidden, settings.objective
     pooled = 2 * width if spec.pooling == "mean_max" else width
