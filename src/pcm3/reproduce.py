@@ -188,6 +188,9 @@ def _runs(variant: Variant, plan: Plan) -> Runs:
     for name in STREAMS if variant.streams else [plan.settings.stream]:
         changes = variant.changes | ({} if name == plan.settings.stream else {"stream": name})
         settings = replace(changed(plan.settings, changes), protocol=plan.protocol)
+        clips = len(training_clips(plan.store, settings))
+        if settings.batch > clips:  # a variant's batch is that of a larger data set
+            settings = with_sizes(replace(settings, batch=0), clips)[0]
         if settings.threads is None:  # the bits depend on it, and must not depend on how many runs there are at a time
             settings = replace(settings, threads=judging_threads(settings.hidden, choose_device(settings.device)))
         runs[name] = [Run(run_folder(changes, plan, seed), replace(settings, seed=seed)) for seed in range(plan.seeds)]
