@@ -12,7 +12,7 @@ from pcm3.config import PretrainSettings
 from pcm3.data.recording import Interval, Recording
 from pcm3.ordered_map import worker_processes
 from pcm3.paper_tables import TABLES
-from pcm3.reproduce import Plan, changed, reproduce, run_folder
+from pcm3.reproduce import Plan, changed, reproduce, run_folder, whole
 from pcm3.task_settings import (
     TASK_WORDS,
     DetectionSettings,
@@ -174,3 +174,13 @@ def test_a_table_by_minutes_says_so_and_shows_sizes_that_were_chosen(plan, monke
     (made,) = (plan.out / "runs").iterdir()
     assert made.name.startswith("pcm3-"), "what is chosen for all is no change of one"
     assert [run["steps"] for run in told["pretraining"]["PCM³"]["joint"]] == [2]
+
+
+def test_what_a_preset_leaves_out_of_the_method_is_put_in_before_it_is_taken_apart():
+    bare = PretrainSettings()
+    bare.objective.positives, bare.objective.prediction_weight, bare.prompts.kind = ["intra"], 0.0, "none"
+    full = whole(bare)
+    assert (full.objective.positives, full.prompts.kind) == (["intra", "inter", "mask", "predict"], "both")
+    assert full.objective.prediction_weight == 1.0
+    assert whole(PretrainSettings()) == PretrainSettings(), "what has everything stays as it is"
+    assert {name for name, table in TABLES.items() if table.whole} == {"table7", "table8", "table9", "table10"}

@@ -69,6 +69,8 @@ def reproduce(name: str, plan: Plan, say: Callable[[str], object], over: Ordered
         ``rows`` (row → column → mean, sd, values, paper), ``baselines``, ``conditions``, ``written``.
     """
     plan, table = sized(plan, say), TABLES[name]
+    if table.whole:
+        plan = replace(plan, settings=whole(plan.settings))
     served = [column for column in table.columns if _store_of(column, plan) is not None]
     runs = {row: _runs(variant, plan) for row, variant in table.variants.items()}
     trained = _pretrain(runs, plan, say, over)
