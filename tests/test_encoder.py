@@ -133,15 +133,20 @@ def test_a_bidirectional_clip_feature_depends_on_every_frame_in_both_halves():
         assert (slope.flatten(2).abs().sum(dim=-1) > 0).all()
 
 
-@DIRECTIONS
-def test_views_that_share_a_pass_equal_views_encoded_one_by_one(direction):
-    together, alone = toy_encoder(direction=direction).double(), toy_encoder(direction=direction).double()
-    views = [random(4, 8, 150, seed=1), 5 * random(4, 8, 150, seed=2) + 3, random(2, 8, 150, seed=3)]
+def see_that_views_are_encoded_apart(together, alone, width):
+    """Three views in one pass of an encoder, and one by one by one that is equal to it."""
+    views = [random(4, 8, width, seed=1), 5 * random(4, 8, width, seed=2) + 3, random(2, 8, width, seed=3)]
     shared = together.frames_of_views(*views)
     for view, features in zip(views, shared, strict=True):
         torch.testing.assert_close(features, alone.frames_of_views(view)[0], rtol=0, atol=1e-12)
     for ours, theirs in zip(together.buffers(), alone.buffers(), strict=True):
         torch.testing.assert_close(ours, theirs)
+
+
+@DIRECTIONS
+def test_views_that_share_a_pass_equal_views_encoded_one_by_one(direction):
+    together, alone = toy_encoder(direction=direction).double(), toy_encoder(direction=direction).double()
+    see_that_views_are_encoded_apart(together, alone, 150)
     assert together.norm.num_batches_tracked == 3
 
 
@@ -278,12 +283,7 @@ def test_the_gradient_reaches_the_clip_through_everything_that_is_seen():
 @pytest.mark.parametrize("network", ["transformer", "graph"])
 def test_in_every_network_views_that_are_encoded_together_equal_views_encoded_one_by_one(network):
     together, alone = sighted(["itself", "motion"], network), sighted(["itself", "motion"], network)
-    views = [random(4, 8, 300, seed=1), 5 * random(4, 8, 300, seed=2) + 3, random(2, 8, 300, seed=3)]
-    shared = together.frames_of_views(*views)
-    for view, features in zip(views, shared, strict=True):
-        torch.testing.assert_close(features, alone.frames_of_views(view)[0], rtol=0, atol=1e-12)
-    for ours, theirs in zip(together.buffers(), alone.buffers(), strict=True):
-        torch.testing.assert_close(ours, theirs)
+    see_that_views_are_encoded_apart(together, alone, 300)
 
 
 @pytest.mark.parametrize("network", ["transformer", "graph"])

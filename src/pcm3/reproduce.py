@@ -162,6 +162,13 @@ Runs = dict[str, list[Run]]
 """Stream → its run of each seed."""
 
 
+def with_threads(settings: PretrainSettings) -> PretrainSettings:
+    """The settings with a number of threads, on which the bits depend: it must not follow from the runs at a time."""
+    if settings.threads is not None:
+        return settings
+    return replace(settings, threads=judging_threads(settings.hidden, choose_device(settings.device)))
+
+
 def run_folder(changes: dict[str, Any], plan: Plan, seed: int) -> Path:
     """Where a variant's run lies: one place for equal settings, whichever table asks for them."""
     settings = replace(changed(plan.settings, changes), seed=seed)
@@ -193,8 +200,7 @@ def _runs(variant: Variant, plan: Plan) -> Runs:
         clips = len(training_clips(plan.store, settings))
         if settings.batch > clips:  # a variant's batch is that of a larger data set
             settings = with_sizes(replace(settings, batch=0), clips)[0]
-        if settings.threads is None:  # the bits depend on it, and must not depend on how many runs there are at a time
-            settings = replace(settings, threads=judging_threads(settings.hidden, choose_device(settings.device)))
+        settings = with_threads(settings)
         runs[name] = [Run(run_folder(changes, plan, seed), replace(settings, seed=seed)) for seed in range(plan.seeds)]
     return runs
 

@@ -24,7 +24,7 @@ from pcm3.device import allow_fast_matmul, choose_device, judging_threads, threa
 from pcm3.errors import ConfigError, RunFailed
 from pcm3.files import write_json
 from pcm3.pretrain import encoder_spec, pretrain, resolve, training_clips
-from pcm3.reproduce import run_name
+from pcm3.reproduce import run_name, with_threads
 from pcm3.run import RunFolder
 from pcm3.task_settings import TaskSettings
 from pcm3.tasks.evaluate import PRETRAINED, RAW, UNTRAINED, untrained
@@ -74,9 +74,7 @@ def make_trial(
 
 def _filled_in(settings: PretrainSettings, store: ClipStore, seed: int, left: int) -> PretrainSettings:
     settings = replace(settings, seed=seed, leave_out=[*settings.leave_out, left])
-    if settings.threads is None:  # the bits depend on it, and must not depend on how many runs there are at a time
-        settings = replace(settings, threads=judging_threads(settings.hidden, choose_device(settings.device)))
-    return resolve(settings, store)
+    return resolve(with_threads(settings), store)
 
 
 def validation_subjects(store: ClipStore, settings: PretrainSettings) -> list[int]:

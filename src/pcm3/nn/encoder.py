@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Literal
 
 import torch
@@ -146,12 +147,14 @@ def _ahead(clips: Tensor, frames: int) -> Tensor:
     return torch.cat([clips[:, frames:], last], dim=1)
 
 
+def _moved(frames: int, _: Encoder, clips: Tensor) -> Tensor:
+    return _ahead(clips, frames) - clips
+
+
 SIGHTS: dict[str, Callable[[Encoder, Tensor], Tensor]] = {
     "itself": lambda _, clips: clips,
     "bone": lambda encoder, clips: clips - clips[..., encoder.parent, :],
-    "motion": lambda _, clips: _ahead(clips, STRIDES["motion"]) - clips,
-    "motion4": lambda _, clips: _ahead(clips, STRIDES["motion4"]) - clips,
-    "motion8": lambda _, clips: _ahead(clips, STRIDES["motion8"]) - clips,
+    **{name: partial(_moved, frames) for name, frames in STRIDES.items()},
 }
 """What an encoder can make of a clip; the motions to the end of a clip are those to its last frame."""
 
