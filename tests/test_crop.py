@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from pcm3.augment.crop import centre_crops, crop_resize, random_crops
+from pcm3.augment.crop import centre_crops, crop_resize, random_crops, spread_crops
 
 
 def frames_of(count, seed=0, shape=(2, 4, 3)):
@@ -137,3 +137,29 @@ def test_random_crops_follow_from_the_generator():
     other = random_crops(clip, (0.1, 1.0), 16, torch.Generator().manual_seed(6))
     assert torch.equal(torch.stack(first), torch.stack(again))
     assert not torch.equal(torch.stack(first), torch.stack(other))
+
+
+@given(st.lists(st.integers(1, 400), min_size=1, max_size=5), st.integers(1, 16))
+def test_spread_crops_lie_inside_and_are_no_shorter_than_asked(lengths, number):
+    length = torch.tensor(lengths)
+    crops = spread_crops(length, (0.5, 1.0), 64, number)
+    assert len(crops) == number
+    for start, crop in crops:
+        assert start.dtype == crop.dtype == torch.int64
+        assert bool((start >= 0).all())
+        assert bool((start + crop <= length).all())
+        assert bool((crop >= torch.minimum(length, torch.clamp(length // 2, min=64))).all())
+
+
+def test_spread_crops_see_the_whole_of_a_clip_and_its_parts():
+    crops = [(int(start), int(crop)) for start, crop in spread_crops(torch.tensor([1000]), (0.5, 1.0), 64, 12)]
+    sizes = [crop for _, crop in crops]
+    assert sizes == sorted(sizes)
+    assert sizes[0] < 530
+    assert sizes[-1] > 970
+    seen = torch.zeros(1000)
+    for start, crop in crops:
+        seen[start : start + crop] += 1
+    assert seen[25:-25].min() >= 1  # the protocol leaves out as much at the ends
+    of_short = spread_crops(torch.tensor([40]), (0.5, 1.0), 64, 12)
+    assert {(int(start), int(crop)) for start, crop in of_short} == {(0, 40)}

@@ -62,6 +62,37 @@ def test_the_network_is_trained_as_the_protocol_says(bank):
     assert found.top1 == pytest.approx(100 * np.mean(found.predicted == bank.store.label[TEST]))
 
 
+def test_adamw_trains_as_its_paper_says(bank):
+    """Against Loshchilov and Hutter, algorithm 2, written down; but decay is of matrices only, as in MAE."""
+    settings = FinetuneSettings(epochs=4, optimiser="adamw", lr=0.003, weight_decay=0.1, batch=7, drop_epochs=[2])
+    generator = torch.Generator().manual_seed(4)
+    label = torch.from_numpy(bank.store.label.astype(np.int64))
+    head = fresh_head(toy_encoder().width, CLASSES, generator).double()
+    network = deepcopy(toy_encoder()).double().train()
+    weights = [*head.parameters(), *network.parameters()]
+    mean, square = ([torch.zeros_like(weight) for weight in weights] for _ in range(2))
+    step = 0
+    for epoch in range(4):
+        rate = 0.003 if epoch < 2 else 0.0003
+        order = torch.randperm(len(TRAIN), generator=generator)
+        for chosen in order.split(7):
+            step += 1
+            logits = head(network.clip(bank.random(chosen, generator).double()))
+            gradients = torch.autograd.grad(torch.nn.functional.cross_entropy(logits, label[chosen]), weights)
+            with torch.no_grad():
+                for weight, first, second, gradient in zip(weights, mean, square, gradients, strict=True):
+                    first.mul_(0.9).add_(0.1 * gradient)
+                    second.mul_(0.999).add_(0.001 * gradient**2)
+                    if weight.dim() > 1:
+                        weight.mul_(1 - rate * 0.1)
+                    moved = first / (1 - 0.9**step) / ((second / (1 - 0.999**step)).sqrt() + 1e-8)
+                    weight.sub_(rate * moved)
+    with frozen(network):
+        expected = head(network.clip(bank.centre(torch.from_numpy(TEST)).double())).numpy()
+    found = finetune(toy_encoder(), bank, TRAIN, TEST, CLASSES, settings, seed=4)
+    np.testing.assert_allclose(found.logits, expected, atol=1e-3)
+
+
 def test_the_encoder_that_is_given_stays_as_it_is(bank):
     encoder = toy_encoder().eval()
     before = state_of(encoder)
@@ -151,7 +182,8 @@ def test_the_defaults_are_the_protocols():
     FinetuneSettings().check()
 
 
-@pytest.mark.parametrize("wrong", [{"epochs": 0}, {"batch": 0}, {"lr": 0.0}, {"drop_epochs": [0]}, {"test_every": 0}])
+@pytest.mark.parametrize("wrong", [{"epochs": 0}, {"batch": 0}, {"lr": 0.0}, {"drop_epochs": [0]}, {"test_every": 0},
+                                   {"weight_decay": -1.0}])  # fmt: skip
 def test_a_training_that_cannot_be_is_refused(wrong):
     with pytest.raises(ConfigError, match=f"finetune.{next(iter(wrong))}"):
         FinetuneSettings(**wrong).check()

@@ -2,6 +2,7 @@ import itertools
 import math
 import shutil
 import statistics
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import pcm3.pretrain as pretrain_module
 import pcm3.tasks.features as features_module
 import pcm3.tasks.judges as judges_module
 import pcm3.tasks.linear as linear_module
+from pcm3.augment.crop import crop_resize, spread_crops
 from pcm3.checkpoint import load_encoder, save_checkpoint
 from pcm3.data.audit.leaks import audit
 from pcm3.data.recording import Interval, Recording
@@ -22,7 +24,7 @@ from pcm3.geometry import stream
 from pcm3.nn.encoder import Encoder
 from pcm3.pretrain import pretrain
 from pcm3.skeleton import load_layout
-from pcm3.task_settings import DetectionSettings, LinearSettings, PredictionSettings, TaskSettings
+from pcm3.task_settings import ClipSettings, DetectionSettings, LinearSettings, PredictionSettings, TaskSettings
 from pcm3.tasks import nearest as nearest_module
 from pcm3.tasks.evaluate import PRETRAINED, RAW, UNTRAINED, evaluate, work
 from pcm3.tasks.features import ClipBank, InBfloat16, RawCoordinates, extract, fit_readout, frozen
@@ -121,6 +123,31 @@ def test_features_do_not_depend_on_the_size_of_the_batch(finished_path, store):
     assert whole.shape == (6, 16)
     torch.testing.assert_close(extract(encoder, bank, TEST, batch=1), whole, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(extract(encoder, bank, TEST[::-1].copy()), whole.flip(0), rtol=1e-5, atol=1e-6)
+
+
+def test_a_feature_over_several_crops_is_the_mean_of_theirs(finished_path, store):
+    encoder, spec = load_encoder(finished_path)
+    one = bank_of(store, spec.stream, spec.frames)
+    several = replace(one, crops=3)
+    numbers = torch.from_numpy(TEST)
+    with frozen(encoder):
+        by_hand = [
+            encoder.clip(stream(crop_resize(one.frames, one.start[numbers] + start, length, one.size), spec.stream,
+                                store.layout))
+            for start, length in spread_crops(one.length[numbers], (0.5, 1.0), 64, 3)
+        ]  # fmt: skip
+    torch.testing.assert_close(extract(encoder, several, TEST), sum(by_hand) / 3, rtol=1e-5, atol=1e-6)
+    generators = [torch.Generator().manual_seed(1) for _ in range(2)]
+    assert torch.equal(extract(encoder, several, TEST, generators[0]), extract(encoder, one, TEST, generators[1]))
+
+
+def test_an_evaluation_takes_as_many_crops_as_it_is_told_and_says_so(finished_path, store):
+    settings = replace(ALL_QUICK, test=ClipSettings(crops=4))
+    found = evaluate("retrieval", [finished_path], store, "xsub", settings, seeds=1, device="cpu")
+    assert found.setup.clips.crops == 4
+    assert found.notes == ["not the protocol's settings: test.crops 4 (1)"]
+    with pytest.raises(ConfigError, match=r"setting test.crops: expected at least 1, got 0"):
+        ClipSettings(crops=0).check()
 
 
 @pytest.mark.parametrize("name", ["joint", "bone", "motion"])

@@ -25,6 +25,18 @@ TASK_WORDS = {
 
 
 @dataclass(frozen=True)
+class ClipSettings:
+    """What the tasks that recognise clips see of a clip at the test; the default is the protocol's."""
+
+    crops: int = 1
+    """Its feature is the mean over so many crops, spread over half to all of it; 1: its centre alone."""
+
+    def check(self) -> None:
+        """Raises ConfigError for no crops."""
+        _require("test", self, [(self.crops >= 1, "crops", "at least 1")])
+
+
+@dataclass(frozen=True)
 class LinearSettings:
     """The head of linear evaluation and its training; the defaults are the protocol's."""
 
@@ -127,8 +139,12 @@ class FinetuneSettings:
 
     epochs: int = 80
     """Times that every labelled clip is seen."""
+    optimiser: Literal["sgd", "adamw"] = "sgd"
+    """SGD with momentum 0.9, or AdamW, which also trains a Transformer from scratch (lr about 0.001)."""
     lr: float = 0.01
-    """Learning rate of SGD (momentum 0.9, no weight decay), of encoder and classifier alike."""
+    """Learning rate, of encoder and classifier alike."""
+    weight_decay: float = 0.0
+    """Weight decay."""
     batch: int = 64
     """Clips a step; the last of an epoch may have fewer."""
     drop_epochs: list[int] = field(default_factory=lambda: [50, 70])
@@ -141,6 +157,7 @@ class FinetuneSettings:
         rules = [(getattr(self, name) >= 1, name, "at least 1") for name in ("epochs", "batch", "test_every")]
         rules += [
             (self.lr > 0, "lr", "more than 0"),
+            (self.weight_decay >= 0, "weight_decay", "not negative"),
             (all(drop >= 1 for drop in self.drop_epochs), "drop_epochs", "epochs, 1 or more"),
         ]
         _require("finetune", self, rules)
@@ -207,6 +224,7 @@ class RetrievalSettings:
 class TaskSettings:
     """The settings of all tasks."""
 
+    test: ClipSettings = field(default_factory=ClipSettings)
     head: LinearSettings = field(default_factory=LinearSettings)
     finetune: FinetuneSettings = field(default_factory=FinetuneSettings)
     subset: SubsetSettings = field(default_factory=SubsetSettings)

@@ -39,6 +39,34 @@ def centre_crops(length: Tensor, ratio: float) -> tuple[Tensor, Tensor]:
     return start, length - 2 * start
 
 
+GOLDEN = (5**0.5 - 1) / 2
+"""Multiples of it, without their whole part, lie evenly in [0, 1), however many are taken."""
+
+
+def spread_crops(
+    length: Tensor, ratio: tuple[float, float], least_frames: int, number: int
+) -> list[tuple[Tensor, Tensor]]:
+    """Start and length of several crops of each clip that are spread over its length and over the shares.
+
+    Args:
+        length: (B,) frames that each clip has.
+        ratio: smallest and largest share of the clip that a crop may take.
+        least_frames: crops are at least this long, where the clip is.
+        number: K, crops of each clip.
+
+    Returns:
+        K times start (B,) and length (B,), both int64.
+    """
+    low, high = ratio
+    crops = []
+    for k in range(number):
+        share = low + (high - low) * (k + 0.5) / number
+        place = (k + 0.5) * GOLDEN % 1
+        crop = torch.minimum((length * share).long().clamp(min=least_frames), length)
+        crops.append(((place * (length - crop + 1)).long(), crop))
+    return crops
+
+
 def crop_resize(frames: Tensor, start: Tensor, length: Tensor, size: int) -> Tensor:
     """The crops, each linearly resampled to `size` frames with half-pixel centres.
 

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pcm3.augment.crop import centre_crops, crop_resize, random_crops
+from pcm3.augment.crop import centre_crops, crop_resize, random_crops, spread_crops
 from pcm3.data.store import ClipStore
 from pcm3.device import frames_on
 from pcm3.geometry import StreamName, stream
@@ -21,7 +21,7 @@ from pcm3.nn.encoder import Encoder
 FITTED_CLIPS = 4096
 """Clips to which a readout is fitted at most: enough for a mean. Of more, as many are drawn, always the same ones."""
 TEST_CROP = 0.95
-"""The central share of a clip that every test sees (docs/FIDELITY.md 5)."""
+"""The central share of a clip that a test sees (docs/FIDELITY.md 5)."""
 TRAIN_CROP = (0.5, 1.0)
 """Shares of a clip that crops take when a downstream head trains."""
 LEAST_FRAMES = 64
@@ -110,18 +110,27 @@ class ClipBank:
     stream: StreamName
     size: int
     """T, frames that crops are resampled to."""
+    crops: int = 1
+    """Crops of a clip over which its feature is the mean at the test; 1: the central one alone."""
 
     @classmethod
-    def of(cls, store: ClipStore, stream: StreamName, size: int, device: torch.device) -> ClipBank:
+    def of(cls, store: ClipStore, stream: StreamName, size: int, device: torch.device, crops: int = 1) -> ClipBank:
         """All clips of the store."""
         start = torch.from_numpy(store.start.astype(np.int64)).to(device)
         length = torch.from_numpy(store.length.astype(np.int64)).to(device)
-        return cls(store, frames_on(store.frames, device), start, length, stream, size)
+        return cls(store, frames_on(store.frames, device), start, length, stream, size, crops)
 
     def centre(self, numbers: Tensor) -> Tensor:
         """Test crops of these clips (B,) → (B, T, M, V, C)."""
         start, length = centre_crops(self.length[numbers], TEST_CROP)
         return self._take(numbers, start, length)
+
+    def tested(self, numbers: Tensor) -> list[Tensor]:
+        """All that a test sees of these clips (B,): as many times (B, T, M, V, C) as there are crops."""
+        if self.crops == 1:
+            return [self.centre(numbers)]
+        spread = spread_crops(self.length[numbers], TRAIN_CROP, LEAST_FRAMES, self.crops)
+        return [self._take(numbers, start, length) for start, length in spread]
 
     def random(self, numbers: Tensor, generator: torch.Generator) -> Tensor:
         """Training crops of these clips (B,) → (B, T, M, V, C)."""
@@ -152,13 +161,16 @@ def extract(
     generator: torch.Generator | None = None,
     batch: int = 256,
 ) -> Tensor:
-    """Features of these clips, (N, D) float32: of the centre crop, or with a generator of a random one."""
+    """Features of these clips, (N, D) float32: of what a test sees, the mean over its crops; or with a generator of a
+    random crop.
+    """
     chosen = torch.from_numpy(numbers).to(bank.start.device)
     features = []
     with frozen(encoder):
         for part in chosen.split(batch):
-            clips = bank.centre(part) if generator is None else bank.random(part, generator)
-            features.append(encoder.clip(clips).float())
+            seen = bank.tested(part) if generator is None else [bank.random(part, generator)]
+            of_crops = [encoder.clip(clips).float() for clips in seen]
+            features.append(of_crops[0] if len(of_crops) == 1 else torch.stack(of_crops).mean(dim=0))
     return torch.cat(features)
 
 

@@ -16,6 +16,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from pcm3.config import OptimiserSettings
+from pcm3.optimiser import OPTIMISERS
 from pcm3.task_settings import FinetuneSettings
 from pcm3.tasks.features import ClipBank, ClipEncoder, extract
 from pcm3.tasks.linear import HeadResult, accuracy, fresh_head, judged
@@ -54,7 +56,8 @@ def finetune(
     network = deepcopy(encoder)
     head = fresh_head(network.width, classes, generator)
     moved = [*head.parameters(), *(network.parameters() if isinstance(network, nn.Module) else ())]
-    optimiser = torch.optim.SGD([weight.requires_grad_(True) for weight in moved], settings.lr, momentum=0.9)
+    chosen_optimiser = OptimiserSettings(settings.optimiser, settings.lr, 0.9, settings.weight_decay)
+    optimiser = OPTIMISERS[settings.optimiser]([weight.requires_grad_(True) for weight in moved], chosen_optimiser)
     schedule = torch.optim.lr_scheduler.MultiStepLR(optimiser, settings.drop_epochs)
     looks, logits = [], torch.empty(0)
     for epoch in range(1, settings.epochs + 1):

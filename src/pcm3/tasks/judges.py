@@ -55,7 +55,8 @@ class Setup:
     @cached_property
     def clips(self) -> ClipBank:
         """The store's clips on the device."""
-        return ClipBank.of(self.store, self.spec.stream, self.spec.frames, self.device)
+        crops = self.settings.test.crops
+        return ClipBank.of(self.store, self.spec.stream, self.spec.frames, self.device, crops)
 
     @cached_property
     def recordings(self) -> RecordingBank:
@@ -231,11 +232,11 @@ FOUND = (recording_split, ("detection",), DETECTED, _window)
 FORETOLD = (split, ("prediction",), PREDICTED, _seed)
 
 TASKS: dict[str, Task] = {
-    "linear": Task(partial(_linear, cached=False), labelled_split, ("head",), RECOGNISED),
-    "linear-cached": Task(partial(_linear, cached=True), labelled_split, ("head",), RECOGNISED, long=False),
-    "semi": Task(_semi, labelled_split, ("finetune", "subset")),
-    "finetune": Task(_finetune, labelled_split, ("finetune",), RECOGNISED),
-    "retrieval": Task(_retrieval, labelled_split, ("retrieval",), seeded=False, long=False),
+    "linear": Task(partial(_linear, cached=False), labelled_split, ("test", "head"), RECOGNISED),
+    "linear-cached": Task(partial(_linear, cached=True), labelled_split, ("test", "head"), RECOGNISED, long=False),
+    "semi": Task(_semi, labelled_split, ("test", "finetune", "subset")),
+    "finetune": Task(_finetune, labelled_split, ("test", "finetune"), RECOGNISED),
+    "retrieval": Task(_retrieval, labelled_split, ("test", "retrieval"), seeded=False, long=False),
     "occlusion": Task(partial(_occlusion, cached=False), labelled_split, ("occlusion", "head"), OCCLUDED),
     "occlusion-cached": Task(partial(_occlusion, cached=True), labelled_split, ("occlusion", "head"), OCCLUDED),
     "detection": Task(partial(_detection, frozen=False), *FOUND),
