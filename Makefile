@@ -11,7 +11,7 @@ demo: $(VENV)/installed
 	$(VENV)/bin/pcm3 demo --folder demo
 
 test: $(VENV)/installed-dev
-	OMP_NUM_THREADS=1 $(VENV)/bin/pytest -n 2
+	$(VENV)/bin/pytest -n 2
 
 check: $(VENV)/installed-dev
 	$(VENV)/bin/ruff check

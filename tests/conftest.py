@@ -9,8 +9,10 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-# Read when torch starts: threads that wait must sleep, or two test processes on two cores slow each other tenfold.
+# Read when torch starts: threads that wait must sleep, or two test processes on two cores slow each other tenfold; and
+# one thread a process, so that bits and chosen numbers of threads are the same on every machine.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # pcm3 itself is imported inside the fixtures, when the import hook that checks shapes and types stands.
 

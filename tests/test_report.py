@@ -140,6 +140,16 @@ def test_a_confusion_matrix_of_any_number_of_classes_can_be_drawn(tmp_path, clas
     pixels(path)
 
 
+@pytest.mark.parametrize("columns", [1, 2, 5])
+def test_a_table_s_picture_holds_all_that_is_drawn(tmp_path, columns):
+    rows = {"intra, inter, predicted, distillation": ([90.0, 91.0], 89.7), "untrained encoder": ([80.0], None)}
+    title = "Positive views and distillation, without prompts: ours on utd-mhad, mean and sd of 3 seeds"
+    pictures.table_bars({f"figure {number} %": rows for number in range(columns)}, tmp_path / "bars.png", title)
+    image = pixels(tmp_path / "bars.png")
+    edges = (image[:2], image[-2:], image[:, :2], image[:, -2:])
+    assert all(bool(np.all(edge == 1)) for edge in edges)  # nothing is cut off
+
+
 def metrics_file(tmp_path, lines):
     path = tmp_path / "metrics.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))

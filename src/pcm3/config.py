@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
 from pcm3.errors import ConfigError
+from pcm3.packaged import packaged
 
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "32", "bf16"]
@@ -310,8 +310,7 @@ class PretrainSettings:
 
 def preset_names() -> list[str]:
     """The presets that come with the package."""
-    folder = files("pcm3") / "presets"
-    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+    return list(packaged("presets", ".yaml"))
 
 
 def preset_file(name: str) -> Path:
@@ -320,9 +319,10 @@ def preset_file(name: str) -> Path:
     Raises:
         ConfigError: there is no such preset.
     """
-    if name not in preset_names():
-        raise ConfigError(f"expected a preset ({', '.join(preset_names())}), got '{name}'")
-    return Path(str(files("pcm3") / "presets" / f"{name}.yaml"))
+    presets = packaged("presets", ".yaml")
+    if name not in presets:
+        raise ConfigError(f"expected a preset ({', '.join(presets)}), got '{name}'")
+    return presets[name]
 
 
 def flat(settings: Any, prefix: str = "") -> dict[str, Any]:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import asdict, dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from pcm3.errors import DataError
+from pcm3.packaged import packaged
 
 PART_NAMES = ("trunk", "left_arm", "right_arm", "left_leg", "right_leg")
 
@@ -58,8 +58,7 @@ class Layout:
 
 def layout_names() -> list[str]:
     """The names of the layouts that come with the package."""
-    folder = files("pcm3") / "layouts"
-    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+    return list(packaged("layouts", ".toml"))
 
 
 def load_layout(name_or_file: str | Path) -> Layout:
@@ -68,14 +67,10 @@ def load_layout(name_or_file: str | Path) -> Layout:
     Raises:
         DataError: no such layout or file, or the file does not describe a skeleton.
     """
-    if str(name_or_file) in layout_names():
-        text = (files("pcm3") / "layouts" / f"{name_or_file}.toml").read_text(encoding="utf-8")
-        return _parse(text, str(name_or_file))
-    path = Path(name_or_file)
+    layouts = packaged("layouts", ".toml")
+    path = layouts.get(str(name_or_file), Path(name_or_file))
     if path.suffix != ".toml" or not path.is_file():
-        raise DataError(
-            f"expected a layout ({', '.join(layout_names())}) or a .toml file that exists, got '{name_or_file}'"
-        )
+        raise DataError(f"expected a layout ({', '.join(layouts)}) or a .toml file that exists, got '{name_or_file}'")
     try:
         return _parse(path.read_text(encoding="utf-8"), str(path))
     except UnicodeDecodeError as error:

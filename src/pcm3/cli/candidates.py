@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import yaml
 from pcm3.cli.parse import parse
 from pcm3.config import PretrainSettings, flat, from_dict
 from pcm3.errors import ConfigError, not_one_of
+from pcm3.packaged import packaged
 
 SEARCHED = ("steps", "minutes", "epochs", "seed", "leave_out", "protocol", "devices", "nodes")
 """Settings that are the search's own: no candidate may change them."""
@@ -24,8 +24,7 @@ SEARCHED = ("steps", "minutes", "epochs", "seed", "leave_out", "protocol", "devi
 
 def search_names() -> list[str]:
     """The files of candidates that come with the package."""
-    folder = files("pcm3") / "searches"
-    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+    return list(packaged("searches", ".yaml"))
 
 
 def search_file(name: str) -> Path:
@@ -34,10 +33,11 @@ def search_file(name: str) -> Path:
     Raises:
         ConfigError: there is neither.
     """
-    if name in search_names():
-        return Path(str(files("pcm3") / "searches" / f"{name}.yaml"))
+    searches = packaged("searches", ".yaml")
+    if name in searches:
+        return searches[name]
     if not Path(name).is_file():
-        raise ConfigError(f"expected a file of candidates, or one of {', '.join(search_names())}; got '{name}'")
+        raise ConfigError(f"expected a file of candidates, or one of {', '.join(searches)}; got '{name}'")
     return Path(name)
 
 

@@ -38,7 +38,7 @@ def loss_curve(metrics: Path, picture: Path) -> None:
             steps = [line["step"] for line in lines if name in line]
             values = [line[name] for line in lines if name in line]
             axes.plot(steps, values, lw=1.2, label=name.partition("/")[2], marker="." if len(steps) < 3 else None)
-        axes.set_title(kind if kind != "prediction" else "prediction (m²)", fontsize=10)
+        axes.set_title(kind, fontsize=10)  # without a unit: what the prediction's is, is a setting
         axes.set_xlabel("step")
         if len(names) > 1:
             axes.legend(fontsize=7, frameon=False)
@@ -144,7 +144,7 @@ def table_bars(
         axes.margins(x=0.18)
         axes.set_xlabel(head, fontsize=9)
         _quiet(axes)
-    figure.suptitle(title, fontsize=9)
+    figure.suptitle(title, fontsize=9, wrap=True)
     if any(paper is not None for of_column in columns.values() for _, paper in of_column.values()):
         figure.legend([_mark()], ["the paper's figure (another data set and size)"], fontsize=7.5, frameon=False,
                       loc="outside lower right")  # fmt: skip
