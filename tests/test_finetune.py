@@ -93,6 +93,39 @@ def test_adamw_trains_as_its_paper_says(bank):
     np.testing.assert_allclose(found.logits, expected, atol=1e-3)
 
 
+def test_the_statistics_of_the_pretraining_are_kept_where_that_is_asked_for(bank, monkeypatch):
+    encoder = toy_encoder()
+    with torch.no_grad():  # seven batches of "pretraining"
+        for number in range(7):
+            encoder.train().clip(bank.centre(torch.tensor([number])) * 3)
+    before, looked_at = state_of(encoder), []
+
+    def remember(network, *rest):
+        looked_at.append(state_of(network))
+        return extract(network, *rest)
+
+    monkeypatch.setattr("pcm3.tasks.finetune.extract", remember)
+    kept = FinetuneSettings(epochs=2, batch=8, batch_norm="pretrained")
+    found = finetune(encoder, bank, TRAIN, TEST, CLASSES, kept, 0)
+    after = looked_at[-1]
+    for name in ("norm.running_mean", "norm.running_var", "norm.num_batches_tracked"):
+        assert torch.equal(after[name], before[name])
+    assert not torch.equal(after["norm.weight"], before["norm.weight"])
+    usual = finetune(encoder, bank, TRAIN, TEST, CLASSES, QUICK, 0)
+    assert not np.array_equal(found.logits, usual.logits)
+    assert not torch.equal(looked_at[-1]["norm.running_mean"], before["norm.running_mean"])
+
+
+def test_an_encoder_that_has_no_statistics_takes_those_of_its_batches(bank):
+    """An untrained one, and raw coordinates, are trained alike either way."""
+    for encoder in (toy_encoder(), RawCoordinates(16, 2, 25)):
+        kept, usual = (
+            finetune(encoder, bank, TRAIN, TEST, CLASSES, FinetuneSettings(epochs=3, batch=8, batch_norm=which), 0)
+            for which in ("pretrained", "batch")
+        )
+        np.testing.assert_array_equal(kept.logits, usual.logits)
+
+
 def test_the_encoder_that_is_given_stays_as_it_is(bank):
     encoder = toy_encoder().eval()
     before = state_of(encoder)

@@ -145,6 +145,9 @@ class FinetuneSettings:
     """Learning rate, of encoder and classifier alike."""
     weight_decay: float = 0.0
     """Weight decay."""
+    batch_norm: Literal["batch", "pretrained"] = "batch"
+    """Statistics by which a pretrained encoder normalises while it trains: of each batch, which become its own, or
+    those of its pretraining, which stay. Few labelled clips tell their statistics badly: `pretrained` is for them."""
     batch: int = 64
     """Clips a step; the last of an epoch may have fewer."""
     drop_epochs: list[int] = field(default_factory=lambda: [50, 70])

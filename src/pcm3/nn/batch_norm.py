@@ -42,6 +42,12 @@ def normalise_over_processes(module: nn.Module) -> None:
             part.__class__ = GlobalBatchNorm  # it has no state of its own, so nothing has to be copied
 
 
+def norms_with_statistics(module: nn.Module) -> list[nn.BatchNorm1d]:
+    """The BatchNorms of the module that have seen a batch: out of training they normalise by what they averaged."""
+    norms = (part for part in module.modules() if isinstance(part, nn.BatchNorm1d))
+    return [norm for norm in norms if norm.num_batches_tracked]
+
+
 class _Normalise(torch.autograd.Function):
     """(x - mean) / sqrt(variance + eps) · weight + bias, and mean and variance, which get no gradient."""
 

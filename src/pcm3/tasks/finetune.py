@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pcm3.config import OptimiserSettings
+from pcm3.nn.batch_norm import norms_with_statistics
 from pcm3.optimiser import OPTIMISERS
 from pcm3.task_settings import FinetuneSettings
 from pcm3.tasks.features import ClipBank, ClipEncoder, extract
@@ -36,8 +37,8 @@ def finetune(
 ) -> HeadResult:
     """Train a copy of the encoder and a classifier on `train`, and test them on `test`.
 
-    BatchNorm takes its statistics from each batch and keeps averaging them, as when the encoder was pretrained. They
-    are over clips and frames, so that a batch of one clip has statistics, too.
+    BatchNorm takes its statistics from each batch and keeps averaging them, as when the encoder was pretrained, unless
+    the settings keep those that it has. They are over clips and frames, so that a batch of one clip has some, too.
 
     Args:
         encoder: stays as it is; what has no weights, as raw coordinates, has only its classifier trained.
@@ -59,9 +60,12 @@ def finetune(
     chosen_optimiser = OptimiserSettings(settings.optimiser, settings.lr, 0.9, settings.weight_decay)
     optimiser = OPTIMISERS[settings.optimiser]([weight.requires_grad_(True) for weight in moved], chosen_optimiser)
     schedule = torch.optim.lr_scheduler.MultiStepLR(optimiser, settings.drop_epochs)
+    kept = norms_with_statistics(network.train(True)) if settings.batch_norm == "pretrained" else []
     looks, logits = [], torch.empty(0)
     for epoch in range(1, settings.epochs + 1):
         network.train(True)
+        for norm in kept:
+            norm.train(False)
         for part in torch.randperm(len(chosen), generator=generator, device=device).split(settings.batch):
             clips = bank.random(chosen[part], generator)
             _step(network, head, optimiser, clips, label[chosen[part]])
