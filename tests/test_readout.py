@@ -36,7 +36,9 @@ def slowly(readout, features):
         mean = [sum(clip[:, n]) / frames for n in range(width)]
         most = [max(clip[:, n]) for n in range(width)]
         last = [clip[0 if readout.backward and n >= width // 2 else -1, n] for n in range(width)]
-        kept = {"mean": mean, "max": most, "mean_max": mean + most, "last": last}
+        least = [min(clip[:, n]) for n in range(width)]
+        kept = {"mean": mean, "max": most, "mean_max": mean + most, "last": last, "max_min": most + least,
+                "mean_max_min": mean + most + least}  # fmt: skip
         if readout.pooling == "attention":
             weight, bias = readout.score.weight.detach().numpy()[0], readout.score.bias.item()
             share = [math.exp(sum(w * x for w, x in zip(weight, frame, strict=True)) + bias) for frame in clip]
@@ -64,11 +66,11 @@ def test_the_ways_to_pool_are_those_of_the_settings():
 @EVERY
 def test_of_one_frame_every_pooling_is_the_frame(pooling):
     features = random(3, 1, 4)
-    expected = torch.cat([features[:, 0]] * (2 if pooling == "mean_max" else 1), dim=1)
+    expected = torch.cat([features[:, 0]] * {"mean_max": 2, "max_min": 2, "mean_max_min": 3}.get(pooling, 1), dim=1)
     torch.testing.assert_close(readout_of(4, pooling, backward=True)(features), expected, rtol=0, atol=1e-7)
 
 
-@pytest.mark.parametrize("pooling", ["mean", "max", "mean_max", "attention"])
+@pytest.mark.parametrize("pooling", ["mean", "max", "mean_max", "max_min", "mean_max_min", "attention"])
 def test_pooling_over_the_frames_does_not_depend_on_their_order(pooling):
     readout, features = readout_of(4, pooling, backward=True), random(3, 9, 4)
     shuffled = features[:, torch.randperm(9, generator=torch.Generator().manual_seed(0))]
@@ -98,7 +100,8 @@ def test_the_gradient_reaches_what_the_feature_was_taken_from(pooling):
     features = random(2, 6, 4).requires_grad_()
     readout_of(4, pooling, backward=True)(features).sum().backward()
     reached = (features.grad != 0).sum(dim=1)
-    assert (reached == (1 if pooling in ("last", "max") else 6)).all()
+    frames = {"last": 1, "max": 1, "max_min": 2}.get(pooling, 6)
+    assert (reached == frames).all()
 
 
 @EVERY

@@ -587,7 +587,7 @@ def test_labels_without_class_names_have_a_head_wide_enough(finished_path, recor
 
 
 NETWORKS, SEEN = ("gru", "transformer", "graph"), (["itself"], ["motion"], ["bone", "itself", "motion"])
-POOLED = ("last", "mean", "max", "mean_max", "attention")
+POOLED = ("last", "mean", "max", "mean_max", "max_min", "mean_max_min", "attention")
 KINDS = [
     (network, pooling, SEEN[(first + second) % 3], (first + second) % 2 == 0)
     for first, network in enumerate(NETWORKS)
@@ -622,7 +622,7 @@ def test_every_kind_of_encoder_trains_is_kept_and_is_judged_by_every_kind_of_tas
     pretrain(untrimmed_store, tmp_path, tiny(changes), progress=False)
     encoder, spec = load_encoder(tmp_path)
     assert (spec.network, spec.pooling, list(spec.sees), spec.standardise) == (network, pooling, sees, standardise)
-    assert encoder.width == (2 if pooling == "mean_max" else 1) * encoder.frame_width
+    assert encoder.width == {"mean_max": 2, "max_min": 2, "mean_max_min": 3}.get(pooling, 1) * encoder.frame_width
     for task in ("linear-cached", "retrieval", "detection-frozen", "prediction-frozen"):
         beside = 0 if task == "detection-frozen" else 1  # raw coordinates have no feature of a centre frame
         found = evaluate(task, [tmp_path], untrimmed_store, "xsub", FEW, seeds=1, device="cpu", baselines=beside)

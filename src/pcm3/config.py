@@ -16,7 +16,7 @@ from pcm3.packaged import packaged
 
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "32", "bf16"]
-Pooling = Literal["last", "mean", "max", "mean_max", "attention"]
+Pooling = Literal["last", "mean", "max", "mean_max", "max_min", "mean_max_min", "attention"]
 
 
 @dataclass

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pcm3.checkpoint import EncoderSpec
 from pcm3.config import PretrainSettings
 from pcm3.errors import ConfigError
+from pcm3.nn.readout import pooled_width
 
 
 def encoder_flop_per_clip(spec: EncoderSpec) -> float:
@@ -49,7 +50,7 @@ def step_flop_per_clip(spec: EncoderSpec, settings: PretrainSettings) -> float:
         ConfigError: the encoder's layers are graph convolutions.
     """
     outputs, width, objective = spec.bodies * spec.joints * 3, 2 * settings.hidden, settings.objective
-    pooled = 2 * width if spec.pooling == "mean_max" else width
+    pooled = pooled_width(spec.pooling, width)
     encoder, projector = encoder_flop_per_clip(spec), 2 * pooled * (pooled + objective.embedding)
     bridge = objective.decoder_hidden
     decoder = spec.frames * 2 * (width * bridge + bridge * bridge + 2 * 3 * bridge * 2 * bridge + bridge * outputs)

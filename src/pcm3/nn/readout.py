@@ -9,15 +9,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-Pooling = Literal["last", "mean", "max", "mean_max", "attention"]
+Pooling = Literal["last", "mean", "max", "mean_max", "max_min", "mean_max_min", "attention"]
 
 
 class Readout(nn.Module):
     """Frame features (B, T, D) → clip feature (B, `width`): pooled, and standardised where that was asked for.
 
     `last`: each half where it has seen the whole clip (its last frame; the first, for a half that runs backward).
-    `mean`, `max`: over the frames. `mean_max`: both, side by side. `attention`: a mean whose weights are a softmax over
-    the frames of a learned score.
+    `mean`, `max`: over the frames. `mean_max`, `max_min`, `mean_max_min`: these and the minimum, side by side.
+    `attention`: a mean whose weights are a softmax over the frames of a learned score.
     """
 
     centre: Tensor
@@ -36,7 +36,7 @@ class Readout(nn.Module):
         """
         super().__init__()
         self.pooling, self.backward, self.standardise = pooling, backward, standardise
-        self.width = 2 * features if pooling == "mean_max" else features
+        self.width = pooled_width(pooling, features)
         if pooling == "attention":
             self.score = nn.Linear(features, 1)
         if standardise:
@@ -69,6 +69,11 @@ class Readout(nn.Module):
         self.scale.copy_((exact - exact.mean(dim=0)).square().mean().sqrt().clamp(min=1e-6))
 
 
+def pooled_width(pooling: Pooling, features: int) -> int:
+    """The width of what a pooling makes of frames of so many features: its parts stand side by side."""
+    return features * len(pooling.split("_"))
+
+
 def _last(readout: Readout, features: Tensor) -> Tensor:
     if not readout.backward:
         return features[:, -1]
@@ -87,6 +92,10 @@ POOLINGS: dict[str, Callable[[Readout, Tensor], Tensor]] = {
     "mean": lambda _, features: features.mean(dim=1),
     "max": lambda _, features: features.amax(dim=1),
     "mean_max": lambda _, features: torch.cat([features.mean(dim=1), features.amax(dim=1)], dim=-1),
+    "max_min": lambda _, features: torch.cat([features.amax(dim=1), features.amin(dim=1)], dim=-1),
+    "mean_max_min": lambda _, features: torch.cat(
+        [features.mean(dim=1), features.amax(dim=1), features.amin(dim=1)], dim=-1
+    ),
     "attention": _attended,
 }
 """The ways to pool."""
