@@ -27,10 +27,20 @@ from pcm3.skeleton import load_layout
 from pcm3.task_settings import ClipSettings, DetectionSettings, LinearSettings, PredictionSettings, TaskSettings
 from pcm3.tasks import nearest as nearest_module
 from pcm3.tasks.evaluate import PRETRAINED, RAW, UNTRAINED, evaluate, work
-from pcm3.tasks.features import ClipBank, InBfloat16, RawCoordinates, extract, fit_readout, frozen
+from pcm3.tasks.features import (
+    ClipBank,
+    InBfloat16,
+    RawCoordinates,
+    clips_to_fit,
+    extract,
+    fit_readout,
+    frozen,
+    windows_to_fit,
+)
 from pcm3.tasks.judges import labelled_split
 from pcm3.tasks.linear import fresh_head, linear, train_head
 from pcm3.tasks.retrieval import nearest_neighbours, retrieval
+from pcm3.tasks.windows import RecordingBank
 
 CPU = torch.device("cpu")
 QUICK = LinearSettings(epochs=3)
@@ -193,7 +203,7 @@ def test_a_fitted_readout_gives_mean_0_and_mean_square_1_whatever_the_batch_and_
     encoder, bank = unfitted(pooling="mean"), bank_of(store)
     encoder.train()
     before = state_of(encoder)
-    fit_readout(encoder, bank, TRAIN, batch=4)
+    fit_readout(encoder, clips_to_fit(bank, TRAIN, batch=4))
     assert encoder.training
     features = extract(encoder, bank, TRAIN)
     np.testing.assert_allclose(features.mean(dim=0), 0, atol=1e-5)
@@ -213,12 +223,12 @@ def test_of_many_clips_a_readout_is_fitted_to_some_of_every_action(store, monkey
     # A store's clips lie in the order of actions: every n-th of them could all show the same one.
     numbers = np.tile(np.array([0, 2, 4, 6, 8, 10]), 12)
     for _ in range(2):
-        fit_readout(unfitted(), bank_of(store), numbers)
+        fit_readout(unfitted(), clips_to_fit(bank_of(store), numbers))
     assert torch.equal(*chosen)
     assert len(chosen[0]) == 12
     assert len(chosen[0].unique()) >= 4
     chosen.clear()
-    fit_readout(unfitted(), bank_of(store), numbers[:12])
+    fit_readout(unfitted(), clips_to_fit(bank_of(store), numbers[:12]))
     assert chosen[0].tolist() == numbers[:12].tolist()
 
 
@@ -640,6 +650,36 @@ def test_the_untrained_encoder_beside_a_standardised_one_is_fitted_too(store, ti
     monkeypatch.setattr(judges_module, "retrieval", watched)
     evaluate("retrieval", [tmp_path], store, "xsub", seeds=2, device="cpu")
     assert squares[:3] == pytest.approx([1, 1, 1], rel=1e-4)
+
+
+def test_for_detection_it_is_fitted_to_windows_of_the_training_recordings(untrimmed_store, tiny, tmp_path, monkeypatch):
+    pretrain(untrimmed_store, tmp_path, tiny(standardise=True, pooling="mean", steps=1, batch=4), progress=False)
+    squares = []
+
+    def watched(encoder, bank, train, *rest, **how):
+        windows = torch.cat([encoder.clip(clips) for clips in windows_to_fit(bank, train, 4, 8)])
+        squares.append((windows.square().mean().item(), windows.mean(dim=0).abs().max().item()))
+        return judges_detection(encoder, bank, train, *rest, **how)
+
+    judges_detection = judges_module.detection
+    monkeypatch.setattr(judges_module, "detection", watched)
+    few = replace(FEW, detection=replace(FEW.detection, feature="clip"))
+    evaluate("detection", [tmp_path], untrimmed_store, "xsub", few, seeds=1, device="cpu")
+    _, (square, mean), _ = squares
+    assert square == pytest.approx(1, rel=1e-4)
+    assert mean < 1e-4
+
+
+def test_windows_to_fit_are_spread_over_all_recordings(untrimmed_store, monkeypatch):
+    bank = RecordingBank.of(untrimmed_store, "joint", CPU)
+    monkeypatch.setattr(features_module, "FITTED_CLIPS", 7)
+    found = torch.cat(list(windows_to_fit(bank, np.array([3, 0, 2]), 2, 5, batch=3)))
+    places = [0, 34, 68, 102, 137, 171, 205]  # of the 80 + 80 + 80 frames behind each other
+    recording = torch.tensor([[3, 0, 2][place // 80] for place in places])
+    frame = torch.tensor([place % 80 for place in places])
+    assert torch.equal(found, bank.windows(recording, frame, torch.full_like(frame, 2), 5))
+    monkeypatch.setattr(features_module, "FITTED_CLIPS", 10_000)
+    assert sum(len(part) for part in windows_to_fit(bank, np.array([1, 2]), 2, 5)) == 160
 
 
 def test_models_of_another_layout_or_number_of_bodies_are_refused(finished_path, recordings, write_tiny, tmp_path):

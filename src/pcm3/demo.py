@@ -30,7 +30,7 @@ from pcm3.report.page import write_page
 from pcm3.report.results import write_evaluation
 from pcm3.run import RunFolder
 from pcm3.tasks.evaluate import UNTRAINED, Evaluation, evaluate
-from pcm3.tasks.features import ClipBank, extract, fit_readout
+from pcm3.tasks.features import ClipBank, clips_to_fit, extract, fit_readout
 from pcm3.tasks.judges import labelled_split
 from pcm3.tasks.table import header
 
@@ -195,7 +195,7 @@ def _feature_map(store: ClipStore, run_path: Path) -> tuple[dict[str, NDArray[An
     bank = ClipBank.of(store, spec.stream, spec.frames, device)
     fresh, points = spec.build(1000).to(device), {}
     if spec.standardise:
-        fit_readout(fresh, bank, train)
+        fit_readout(fresh, clips_to_fit(bank, train))
     for name, one in ((UNTRAINED, fresh), ("pretrained", encoder)):
         features = torch.nn.functional.normalize(extract(one.to(device), bank, test), dim=1).cpu().numpy()
         reduced = PCA(min(30, *features.shape), random_state=0).fit_transform(features)

@@ -39,7 +39,7 @@ from pcm3.optimiser import build_optimiser
 from pcm3.processes import agree_with_launcher, make_fabric, told_of_lost_processes
 from pcm3.run import RunFolder, locked
 from pcm3.skeleton import Layout
-from pcm3.tasks.features import ClipBank, fit_readout
+from pcm3.tasks.features import ClipBank, clips_to_fit, fit_readout
 
 
 @dataclass(frozen=True)
@@ -279,7 +279,8 @@ def _run(
         encoder = method.encoder if settings.objective.keep == "query" else method.key_encoder
         if settings.standardise:
             encoder = deepcopy(encoder)  # the run goes on with one that was never fitted, so that resuming is exact
-            fit_readout(encoder, ClipBank.of(store, settings.stream, settings.views.frames, fabric.device), clips)
+            bank = ClipBank.of(store, settings.stream, settings.views.frames, fabric.device)
+            fit_readout(encoder, clips_to_fit(bank, clips))
         save_encoder(run, encoder, replace(spec, step=step, finished=finished))
 
     def together(values: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from pcm3.errors import CheckpointError, DataError
 from pcm3.nn.encoder import Encoder
 from pcm3.ordered_map import OrderedMap, cores, here
 from pcm3.task_settings import TaskSettings
-from pcm3.tasks.features import ClipEncoder, InBfloat16, fit_readout
+from pcm3.tasks.features import ClipEncoder, InBfloat16, clips_to_fit, fit_readout, windows_to_fit
 from pcm3.tasks.judges import TASKS, Setup, Task, Verdict
 from pcm3.tasks.table import Row, header
 
@@ -221,10 +221,13 @@ def _verdict(job: _Job, shared: _Shared) -> Verdict:
 
 
 def untrained(setup: Setup, seed: int, of_recordings: bool = False) -> Encoder:
-    """The encoder of the setup with fresh weights; where its features are standardised, by the training clips."""
+    """The encoder of the setup with fresh weights; where its features are standardised, by what trains the task."""
     encoder = setup.spec.build(1000 + seed).to(setup.device)
-    if setup.spec.standardise and not of_recordings:
-        fit_readout(encoder, setup.clips, setup.train)
+    if setup.spec.standardise and of_recordings:
+        chosen = setup.settings.detection
+        fit_readout(encoder, windows_to_fit(setup.recordings, setup.train, chosen.test_stride, chosen.frames))
+    elif setup.spec.standardise:
+        fit_readout(encoder, clips_to_fit(setup.clips, setup.train))
     return encoder
 
 

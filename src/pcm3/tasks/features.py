@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -17,6 +17,7 @@ from pcm3.data.store import ClipStore
 from pcm3.device import frames_on
 from pcm3.geometry import StreamName, stream
 from pcm3.nn.encoder import Encoder
+from pcm3.tasks.windows import RecordingBank
 
 FITTED_CLIPS = 4096
 """Clips to which a readout is fitted at most: enough for a mean. Of more, as many are drawn, always the same ones."""
@@ -174,11 +175,30 @@ def extract(
     return torch.cat(features)
 
 
-def fit_readout(encoder: Encoder, bank: ClipBank, numbers: NDArray[np.int64], batch: int = 256) -> None:
-    """The encoder's clip features of these clips (N,) have from now on the mean 0 and the mean square 1."""
+def fit_readout(encoder: Encoder, batches: Iterable[Tensor]) -> None:
+    """The encoder's clip features of these clips, (B, T, M, V, C) a batch, have from now on mean 0 and mean square 1."""
+    with frozen(encoder):
+        pooled = [encoder.pool(encoder.frames(clips)) for clips in batches]
+    encoder.readout.fit(torch.cat(pooled))
+
+
+def clips_to_fit(bank: ClipBank, numbers: NDArray[np.int64], batch: int = 256) -> Iterator[Tensor]:
+    """Centre crops of these clips (N,), of `FITTED_CLIPS` of them where there are more, batch by batch."""
     if len(numbers) > FITTED_CLIPS:  # not every n-th, which in a store sorted by action may all show the same one
         numbers = np.random.default_rng(0).choice(numbers, FITTED_CLIPS, replace=False)
-    chosen = torch.from_numpy(numbers).to(bank.start.device)
-    with frozen(encoder):
-        pooled = [encoder.pool(encoder.frames(bank.centre(part))) for part in chosen.split(batch)]
-    encoder.readout.fit(torch.cat(pooled))
+    for part in torch.from_numpy(numbers).to(bank.start.device).split(batch):
+        yield bank.centre(part)
+
+
+def windows_to_fit(
+    bank: RecordingBank, recordings: NDArray[np.int64], stride: int, size: int, batch: int = 256
+) -> Iterator[Tensor]:
+    """Windows around frames spread evenly over these recordings (R,), at most `FITTED_CLIPS`, batch by batch."""
+    chosen = torch.from_numpy(recordings).to(bank.length.device)
+    ends = bank.length[chosen].cumsum(dim=0)
+    total = int(ends[-1])
+    count = min(total, FITTED_CLIPS)
+    for place in (torch.arange(count, device=ends.device) * total // count).split(batch):
+        of = torch.searchsorted(ends, place, right=True)
+        frame = place - (ends - bank.length[chosen])[of]
+        yield bank.windows(chosen[of], frame, torch.full_like(frame, stride), size)
