@@ -657,7 +657,8 @@ def test_for_detection_it_is_fitted_to_windows_of_the_training_recordings(untrim
     squares = []
 
     def watched(encoder, bank, train, *rest, **how):
-        windows = torch.cat([encoder.clip(clips) for clips in windows_to_fit(bank, train, 4, 8)])
+        with frozen(encoder):
+            windows = torch.cat([encoder.clip(clips) for clips in windows_to_fit(bank, train, 4, 8)])
         squares.append((windows.square().mean().item(), windows.mean(dim=0).abs().max().item()))
         return judges_detection(encoder, bank, train, *rest, **how)
 

@@ -176,7 +176,7 @@ def extract(
 
 
 def fit_readout(encoder: Encoder, batches: Iterable[Tensor]) -> None:
-    """The encoder's clip features of these clips, (B, T, M, V, C) a batch, have from now on mean 0 and mean square 1."""
+    """The encoder's features of these clips, batches (B, T, M, V, C), have from now on mean 0 and mean square 1."""
     with frozen(encoder):
         pooled = [encoder.pool(encoder.frames(clips)) for clips in batches]
     encoder.readout.fit(torch.cat(pooled))
