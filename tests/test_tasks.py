@@ -144,7 +144,7 @@ def test_a_feature_over_several_crops_is_the_mean_of_theirs(finished_path, store
         by_hand = [
             encoder.clip(stream(crop_resize(one.frames, one.start[numbers] + start, length, one.size), spec.stream,
                                 store.layout))
-            for start, length in spread_crops(one.length[numbers], (0.5, 1.0), 64, 3)
+            for start, length in spread_crops(one.length[numbers], (0.5, 1.0), 16, 3)
         ]  # fmt: skip
     torch.testing.assert_close(extract(encoder, several, TEST), sum(by_hand) / 3, rtol=1e-5, atol=1e-6)
     generators = [torch.Generator().manual_seed(1) for _ in range(2)]

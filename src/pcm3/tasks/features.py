@@ -26,6 +26,9 @@ TEST_CROP = 0.95
 TRAIN_CROP = (0.5, 1.0)
 """Shares of a clip that crops take when a downstream head trains."""
 LEAST_FRAMES = 64
+"""Frames that those crops have at least, where the clip has so many."""
+LEAST_TESTED = 16
+"""The same where a test takes the mean over several crops: in short clips, too, they are to differ."""
 
 
 @runtime_checkable
@@ -130,7 +133,7 @@ class ClipBank:
         """All that a test sees of these clips (B,): as many times (B, T, M, V, C) as there are crops."""
         if self.crops == 1:
             return [self.centre(numbers)]
-        spread = spread_crops(self.length[numbers], TRAIN_CROP, LEAST_FRAMES, self.crops)
+        spread = spread_crops(self.length[numbers], TRAIN_CROP, LEAST_TESTED, self.crops)
         return [self._take(numbers, start, length) for start, length in spread]
 
     def random(self, numbers: Tensor, generator: torch.Generator) -> Tensor:
