@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -19,12 +20,24 @@ from pcm3.data.store import ClipStore
 from pcm3.errors import ConfigError, RunFailed
 from pcm3.ordered_map import worker_processes
 from pcm3.pretrain import training_clips
+from pcm3.report.search import crops_table
 from pcm3.run import RunFolder, locked
 from pcm3.tasks.evaluate import PRETRAINED, RAW, UNTRAINED
 from pcm3.trial import fold, make_trial, validation_subjects
 from pcm3.tune import BASE, Candidate, Search, best, score, summary, tune
 
-FIGURES = ("linear", "retrieval", "loss", "steps", "seed", "held_out", "training_clips", "validation_clips")
+FIGURES = (
+    "linear",
+    "retrieval",
+    "linear_crops",
+    "retrieval_crops",
+    "loss",
+    "steps",
+    "seed",
+    "held_out",
+    "training_clips",
+    "validation_clips",
+)
 """What of a judgement must be the same in two searches that are the same."""
 
 
@@ -201,6 +214,22 @@ def test_a_run_that_was_pretrained_but_not_judged_is_only_judged(copied, finishe
     module.pretrain(search.stores["toy"], folder, settings, progress=False)
     assert essence(tune(copied, quiet)) == essence(told)
     assert not (folder / "encoder.safetensors").exists()
+
+
+def test_every_trial_is_judged_over_crops_too_and_the_page_tells_what_that_gives(finished):
+    search, told = finished[0], deepcopy(finished[1])
+    page = (search.out / "log.md").read_text()
+    assert "## A test that takes the mean over 8 crops" in page
+    rows = {row[0]: row[1:] for row in crops_table(told)}
+    assert list(rows) == [*told["standing"], UNTRAINED, RAW]
+    for title in told["standing"]:
+        runs = told["candidates"][title]["runs"][-1]
+        over = [run["retrieval_crops"] - run["retrieval"] for run in runs]
+        assert rows[title][2] == f"{sum(run['retrieval_crops'] for run in runs) / len(runs):.1f}"
+        assert rows[title][3] == f"{sum(over) / 2:+.1f} ± {abs(over[0] - over[1]) / math.sqrt(2):.1f}"
+    # The logs of earlier versions have no such judgements.
+    del told["baselines"][RAW]["runs"][0]["linear_crops"]
+    assert crops_table(told) == []
 
 
 @pytest.mark.slow

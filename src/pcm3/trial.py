@@ -26,12 +26,14 @@ from pcm3.files import write_json
 from pcm3.pretrain import encoder_spec, pretrain, resolve, training_clips
 from pcm3.reproduce import run_name, with_threads
 from pcm3.run import RunFolder
-from pcm3.task_settings import TaskSettings
+from pcm3.task_settings import ClipSettings, TaskSettings
 from pcm3.tasks.evaluate import PRETRAINED, RAW, UNTRAINED, untrained
 from pcm3.tasks.judges import TASKS, Setup
 
 JUDGES = {"linear": "linear-cached", "retrieval": "retrieval"}
 """Figure of a judgement → the task whose top-1 it is."""
+CROPS = 8
+"""At the test, of the second look at each figure: the centre is what counts, these tell what a mean over crops adds."""
 PACE_STEPS = sizes.PACE_STEPS
 """Steps of a run that only tells how long a step takes."""
 
@@ -100,7 +102,8 @@ def fold(store: ClipStore, settings: PretrainSettings) -> tuple[NDArray[np.int64
 
 
 def judged(trial: Trial, shared: None = None) -> dict[str, Any]:
-    """What the trial came to: top-1 of linear evaluation and 1-NN, and of the run seconds, clips/s and last loss.
+    """What the trial came to: top-1 of linear evaluation and 1-NN on the centre of each clip, and (``_crops``) on the
+    mean over `CROPS` crops; and of the run seconds, clips/s and last loss.
 
     Kept in the folder as ``judgement.json``; the weights are not kept. A run whose loss left the numbers has only
     ``failed``, the reason.
@@ -128,11 +131,13 @@ def _judge(trial: Trial) -> dict[str, Any]:
     learned, held = (side[store.label[side] >= 0] for side in fold(store, settings))
     device = choose_device(settings.device)
     spec = encoder_spec(store.layout, store.frames.shape[1], settings, store.checksum)
-    setup = Setup(_blind(store, settings), spec, learned, held, TaskSettings(), device)
+    centre = Setup(_blind(store, settings), spec, learned, held, TaskSettings(), device)
+    crops = replace(centre, settings=TaskSettings(test=ClipSettings(CROPS)))
     allow_fast_matmul(device)
     with threads(judging_threads(settings.hidden, device)):
         figures = {
-            figure: TASKS[task].judge(_encoder(trial, setup, task), setup, settings.seed).figures["top1"]
+            figure + suffix: TASKS[task].judge(_encoder(trial, setup, task), setup, settings.seed).figures["top1"]
+            for suffix, setup in (("", centre), ("_crops", crops))
             for figure, task in JUDGES.items()
         }
     return about | figures | run | {"training_clips": len(learned), "validation_clips": len(held)}

@@ -26,7 +26,7 @@ from pcm3.report.search import differences, search_page
 from pcm3.report.tables import mean_of, spread_of
 from pcm3.run import locked
 from pcm3.tasks.evaluate import PRETRAINED, RAW, UNTRAINED
-from pcm3.trial import JUDGES, PACE_STEPS, Trial, fold, judged, make_trial, seconds_a_step
+from pcm3.trial import CROPS, JUDGES, PACE_STEPS, Trial, fold, judged, make_trial, seconds_a_step
 
 BASE = "base"
 """The candidate without changes: in every rung, what the others are compared with."""
@@ -269,6 +269,7 @@ def _told(
         "finished": len(rungs) == len(search.seeds),
         "share": search.share,
         "keep": search.keep,
+        "crops": CROPS,
         "base": to_dict(search.base),
         "baselines": {name: summary(runs) | {"runs": runs} for name, runs in baselines.items()},
         "candidates": candidates,

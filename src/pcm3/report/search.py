@@ -11,8 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from pcm3.report.pictures import INK, OTHER, PALE, TRAINED
-from pcm3.report.tables import markdown_table
+from pcm3.report.tables import markdown_table, mean_of, spread_of
 
+FIGURES = ("linear", "retrieval")
 HEADS = ("linear %", "1-NN %", "score %", "over the base", "s a run")
 
 
@@ -53,10 +54,35 @@ def search_page(told: Mapping[str, Any]) -> str:
     about = told["candidates"][base]["runs"]
     if all("failed" not in run for rung in about for run in rung):
         lines += ["", "## The base, rung by rung", "", markdown_table(["rung", "linear %", "1-NN %"], [
-            [str(number), *(f"{np.mean([run[figure] for run in rung]):.1f}" for figure in ("linear", "retrieval"))]
+            [str(number), *(f"{np.mean([run[figure] for run in rung]):.1f}" for figure in FIGURES)]
             for number, rung in enumerate(about, 1)
         ])]  # fmt: skip
+    crops = crops_table(told)
+    if crops:
+        lines += [
+            "", f"## A test that takes the mean over {told['crops']} crops", "",
+            "Of the same encoders as in the last rung, the mean feature of crops of half to all of each clip, and what "
+            "that is over the centre alone, ± the standard deviation over all runs.",
+            "", markdown_table(["", "linear %", "over the centre", "1-NN %", "over the centre"], crops),
+        ]  # fmt: skip
     return "\n".join(lines) + "\n"
+
+
+def crops_table(told: Mapping[str, Any]) -> list[list[str]]:
+    """A row for each candidate of the last rung, and each baseline; none where an older search was judged without."""
+    runs = {title: told["candidates"][title]["runs"][-1] for title in told["standing"]}
+    runs |= {name: one["runs"] for name, one in told["baselines"].items()}
+    rows = []
+    for title, these in runs.items():
+        if not all(f"{figure}_crops" in run for figure in FIGURES for run in these):
+            return []
+        cells = [title]
+        for figure in FIGURES:
+            over = [run[f"{figure}_crops"] - run[figure] for run in these]
+            cells += [f"{mean_of([run[f'{figure}_crops'] for run in these]):.1f}",
+                      _with_spread(mean_of(over), spread_of(over), "+")]  # fmt: skip
+        rows.append(cells)
+    return rows
 
 
 def standing_table(told: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
