@@ -1,12 +1,14 @@
 import importlib
 import re
 import shlex
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from pcm3.cli import COMMANDS
 from pcm3.cli.parse import parse
+from pcm3.task_settings import TaskSettings
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -29,9 +31,14 @@ def test_commands_of_the_readme_are_understood(line):
 def test_settings_named_in_the_readme_exist():
     settings = re.findall(r"`--([\w.]+) ([^`…]+)`", README)
     assert len(settings) >= 6
-    words = [word for name, value in settings for word in (f"--{name}", *shlex.split(value))]
-    module = importlib.import_module("pcm3.cli.pretrain")
-    assert parse("pretrain", "", module.add_arguments, ["store", "--run", "run", *words]) is not None
+    of_tasks = {group.name for group in fields(TaskSettings)}
+    words = {"pretrain": ["store", "--run", "run"], "evaluate": ["linear", "--model", "run", "--store", "store"]}
+    for name, value in settings:
+        command = "evaluate" if name.partition(".")[0] in of_tasks else "pretrain"
+        words[command] += [f"--{name}", *shlex.split(value)]
+    for command, given in words.items():
+        module = importlib.import_module(f"pcm3.cli.{command}")
+        assert parse(command, "", module.add_arguments, given) is not None
 
 
 @pytest.mark.parametrize("document", [README, *(p.read_text(encoding="utf-8") for p in ROOT.glob("docs/*.md"))])

@@ -15,6 +15,7 @@ from pcm3.paper_tables import TABLES
 from pcm3.reproduce import Plan, changed, reproduce, run_folder, whole
 from pcm3.task_settings import (
     TASK_WORDS,
+    ClipSettings,
     DetectionSettings,
     FinetuneSettings,
     LinearSettings,
@@ -128,6 +129,16 @@ def test_runs_of_equal_settings_have_one_place(plan):
     without_prompts = run_folder(TABLES["table9"].variants["none"].changes, plan, 0)
     assert run_folder(TABLES["table8"].variants["all, distillation"].changes, plan, 0) == without_prompts
     assert len({run_folder(one.changes, plan, 0) for one in TABLES["table8"].variants.values()}) == 6
+
+
+def test_only_what_a_task_goes_by_makes_it_judge_again(plan):
+    """Settings of other tasks, and settings that a later version of the program brings, leave evaluations as they are."""
+    reproduce("table3", plan, [].append)
+    said = []
+    reproduce("table3", replace(plan, tasks=replace(QUICK, head=LinearSettings(epochs=3))), said.append)
+    assert not any(line.startswith("evaluate") for line in said)
+    reproduce("table3", replace(plan, tasks=replace(QUICK, test=ClipSettings(crops=2))), said.append)
+    assert sum(line.startswith("evaluate retrieval") for line in said) == 1
 
 
 def test_an_interrupted_table_goes_on(plan, monkeypatch):

@@ -242,7 +242,9 @@ def _evaluated(
     assert store is not None
     protocol = plan.untrimmed_protocol if TASKS[task].of_recordings else plan.protocol
     folders = [run.folder for of_stream in runs.values() for run in of_stream]
-    asked = [task, [str(folder) for folder in folders], store.checksum, protocol, asdict(plan.tasks), baselines]
+    # Of what is not the protocol's, as in `run_name`, and only of this task's settings.
+    told = plan.tasks.departures(TASKS[task].groups)
+    asked = [task, [str(folder) for folder in folders], store.checksum, protocol, told, baselines]
     digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:12]
     kept = folders[0] / "results" / f"{task}-{protocol}-{digest}.json"
     if kept.is_file():
