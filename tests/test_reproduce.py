@@ -132,7 +132,7 @@ def test_runs_of_equal_settings_have_one_place(plan):
 
 
 def test_only_what_a_task_goes_by_makes_it_judge_again(plan):
-    """Settings of other tasks, and settings that a later version of the program brings, leave evaluations as they are."""
+    """Settings of other tasks, and settings that later versions bring, leave evaluations as they are."""
     reproduce("table3", plan, [].append)
     said = []
     reproduce("table3", replace(plan, tasks=replace(QUICK, head=LinearSettings(epochs=3))), said.append)

@@ -154,8 +154,15 @@ def test_a_feature_over_several_crops_is_the_mean_of_theirs(finished_path, store
 def test_an_evaluation_takes_as_many_crops_as_it_is_told_and_says_so(finished_path, store):
     settings = replace(ALL_QUICK, test=ClipSettings(crops=4))
     found = evaluate("retrieval", [finished_path], store, "xsub", settings, seeds=1, device="cpu")
-    assert found.setup.clips.crops == 4
     assert found.notes == ["not the protocol's settings: test.crops 4 (1)"]
+    assert (found.setup.clips.crops, found.setup.cropped_clips.crops) == (1, 4)
+    for task, told in (("linear-cached", True), ("linear", False)):  # which learns from crops, and takes no mean
+        found, centre = (
+            evaluate(task, [finished_path], store, "xsub", chosen, seeds=1, device="cpu")
+            for chosen in (settings, ALL_QUICK)
+        )
+        assert any("test.crops" in note for note in found.notes) == told
+        assert np.array_equal(found.first.result.logits, centre.first.result.logits) != told
     with pytest.raises(ConfigError, match=r"setting test.crops: expected at least 1, got 0"):
         ClipSettings(crops=0).check()
 

@@ -26,10 +26,12 @@ TASK_WORDS = {
 
 @dataclass(frozen=True)
 class ClipSettings:
-    """What the tasks that recognise clips see of a clip at the test; the default is the protocol's."""
+    """What the tasks that take the feature of a clip once (`linear-cached`, `retrieval`) see of it, training clips and
+    test clips alike; the default is the protocol's.
+    """
 
     crops: int = 1
-    """Its feature is the mean over so many crops, spread over half to all of it; 1: its centre alone."""
+    """The feature is the mean over so many crops, spread over half to all of the clip; 1: its centre alone."""
 
     def check(self) -> None:
         """Raises ConfigError for no crops."""

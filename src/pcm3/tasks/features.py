@@ -115,14 +115,14 @@ class ClipBank:
     size: int
     """T, frames that crops are resampled to."""
     crops: int = 1
-    """Crops of a clip over which its feature is the mean at the test; 1: the central one alone."""
+    """Crops of a clip over which its feature is the mean, where that is taken once; 1: the central one alone."""
 
     @classmethod
-    def of(cls, store: ClipStore, stream: StreamName, size: int, device: torch.device, crops: int = 1) -> ClipBank:
+    def of(cls, store: ClipStore, stream: StreamName, size: int, device: torch.device) -> ClipBank:
         """All clips of the store."""
         start = torch.from_numpy(store.start.astype(np.int64)).to(device)
         length = torch.from_numpy(store.length.astype(np.int64)).to(device)
-        return cls(store, frames_on(store.frames, device), start, length, stream, size, crops)
+        return cls(store, frames_on(store.frames, device), start, length, stream, size)
 
     def centre(self, numbers: Tensor) -> Tensor:
         """Test crops of these clips (B,) → (B, T, M, V, C)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -55,8 +55,12 @@ class Setup:
     @cached_property
     def clips(self) -> ClipBank:
         """The store's clips on the device."""
-        crops = self.settings.test.crops
-        return ClipBank.of(self.store, self.spec.stream, self.spec.frames, self.device, crops)
+        return ClipBank.of(self.store, self.spec.stream, self.spec.frames, self.device)
+
+    @property
+    def cropped_clips(self) -> ClipBank:
+        """The same, for features that are taken once: over as many crops as the settings have."""
+        return replace(self.clips, crops=self.settings.test.crops)
 
     @cached_property
     def recordings(self) -> RecordingBank:
@@ -147,12 +151,12 @@ def _recognised(result: HeadResult) -> Verdict:
 
 
 def _linear(encoder: ClipEncoder, setup: Setup, seed: int, *, cached: bool) -> Verdict:
-    head = setup.settings.head
-    return _recognised(linear(encoder, setup.clips, setup.train, setup.test, setup.classes, head, seed, cached))
+    head, bank = setup.settings.head, setup.cropped_clips if cached else setup.clips
+    return _recognised(linear(encoder, bank, setup.train, setup.test, setup.classes, head, seed, cached))
 
 
 def _retrieval(encoder: ClipEncoder, setup: Setup, seed: int) -> Verdict:
-    return _recognised(retrieval(encoder, setup.clips, setup.train, setup.test, setup.settings.retrieval))
+    return _recognised(retrieval(encoder, setup.cropped_clips, setup.train, setup.test, setup.settings.retrieval))
 
 
 def _finetune(encoder: ClipEncoder, setup: Setup, seed: int) -> Verdict:
@@ -232,10 +236,10 @@ FOUND = (recording_split, ("detection",), DETECTED, _window)
 FORETOLD = (split, ("prediction",), PREDICTED, _seed)
 
 TASKS: dict[str, Task] = {
-    "linear": Task(partial(_linear, cached=False), labelled_split, ("test", "head"), RECOGNISED),
+    "linear": Task(partial(_linear, cached=False), labelled_split, ("head",), RECOGNISED),
     "linear-cached": Task(partial(_linear, cached=True), labelled_split, ("test", "head"), RECOGNISED, long=False),
-    "semi": Task(_semi, labelled_split, ("test", "finetune", "subset")),
-    "finetune": Task(_finetune, labelled_split, ("test", "finetune"), RECOGNISED),
+    "semi": Task(_semi, labelled_split, ("finetune", "subset")),
+    "finetune": Task(_finetune, labelled_split, ("finetune",), RECOGNISED),
     "retrieval": Task(_retrieval, labelled_split, ("test", "retrieval"), seeded=False, long=False),
     "occlusion": Task(partial(_occlusion, cached=False), labelled_split, ("occlusion", "head"), OCCLUDED),
     "occlusion-cached": Task(partial(_occlusion, cached=True), labelled_split, ("occlusion", "head"), OCCLUDED),
