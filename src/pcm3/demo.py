@@ -29,9 +29,10 @@ from pcm3.report import pictures
 from pcm3.report.page import write_page
 from pcm3.report.results import write_evaluation
 from pcm3.run import RunFolder
-from pcm3.tasks.evaluate import UNTRAINED, Evaluation, evaluate
-from pcm3.tasks.features import ClipBank, clips_to_fit, extract, fit_readout
-from pcm3.tasks.judges import labelled_split
+from pcm3.task_settings import TaskSettings
+from pcm3.tasks.evaluate import UNTRAINED, Evaluation, evaluate, untrained
+from pcm3.tasks.features import extract
+from pcm3.tasks.judges import Setup, labelled_split
 from pcm3.tasks.table import header
 
 PROTOCOL = "xsub"
@@ -190,14 +191,10 @@ def _one_clip_a_class(store: ClipStore) -> dict[str, NDArray[Any]]:
 def _feature_map(store: ClipStore, run_path: Path) -> tuple[dict[str, NDArray[Any]], NDArray[Any]]:
     """Name → points in the plane, of the untrained and the pretrained encoder; and the labels of the test clips."""
     encoder, spec = load_encoder(run_path)
-    device = choose_device("auto")
     train, test = labelled_split(store, PROTOCOL)
-    bank = ClipBank.of(store, spec.stream, spec.frames, device)
-    fresh, points = spec.build(1000).to(device), {}
-    if spec.standardise:
-        fit_readout(fresh, clips_to_fit(bank, train))
-    for name, one in ((UNTRAINED, fresh), ("pretrained", encoder)):
-        features = torch.nn.functional.normalize(extract(one.to(device), bank, test), dim=1).cpu().numpy()
+    setup, points = Setup(store, spec, train, test, TaskSettings(), choose_device("auto")), {}
+    for name, one in ((UNTRAINED, untrained(setup, 0)), ("pretrained", encoder.to(setup.device))):
+        features = torch.nn.functional.normalize(extract(one, setup.clips, test), dim=1).cpu().numpy()
         reduced = PCA(min(30, *features.shape), random_state=0).fit_transform(features)
         perplexity = min(30, max((len(test) - 1) // 3, 1))
         points[name] = TSNE(2, perplexity=perplexity, init="pca", random_state=0).fit_transform(reduced)

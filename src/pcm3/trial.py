@@ -135,8 +135,9 @@ def _judge(trial: Trial) -> dict[str, Any]:
     crops = replace(centre, settings=TaskSettings(test=ClipSettings(CROPS)))
     allow_fast_matmul(device)
     with threads(judging_threads(settings.hidden, device)):
+        encoder = _encoder(trial, centre)
         figures = {
-            figure + suffix: TASKS[task].judge(_encoder(trial, setup, task), setup, settings.seed).figures["top1"]
+            figure + suffix: TASKS[task].judge(encoder, setup, settings.seed).figures["top1"]
             for suffix, setup in (("", centre), ("_crops", crops))
             for figure, task in JUDGES.items()
         }
@@ -151,10 +152,10 @@ def _pretrained(store: ClipStore, trial: Trial) -> dict[str, Any]:
     return {name: result[name] for name in ("steps", "epochs", "seconds", "clips_per_s", "loss")}
 
 
-def _encoder(trial: Trial, setup: Setup, task: str) -> Any:
+def _encoder(trial: Trial, setup: Setup) -> Any:
     """The encoder to be judged, on the setup's device."""
     if trial.encoder == RAW:
-        return TASKS[task].raw(setup)
+        return TASKS["retrieval"].raw(setup)
     if trial.encoder == UNTRAINED:
         return untrained(setup, trial.settings.seed)
     return load_encoder(trial.folder)[0].to(setup.device)

@@ -22,10 +22,8 @@ def random_crops(
     """
     low, high = ratio
     share = low + (high - low) * torch.rand(length.shape, generator=generator, device=length.device)
-    crop = torch.minimum((length * share).long().clamp(min=least_frames), length)
     place = torch.rand(length.shape, generator=generator, device=length.device, dtype=torch.float64)
-    start = (place * (length - crop + 1)).long()
-    return start, crop
+    return _crops(length, share, place, least_frames)
 
 
 def centre_crops(length: Tensor, ratio: float) -> tuple[Tensor, Tensor]:
@@ -62,9 +60,14 @@ def spread_crops(
     for k in range(number):
         share = low + (high - low) * (k + 0.5) / number
         place = (k + 0.5) * GOLDEN % 1
-        crop = torch.minimum((length * share).long().clamp(min=least_frames), length)
-        crops.append(((place * (length - crop + 1)).long(), crop))
+        crops.append(_crops(length, share, place, least_frames))
     return crops
+
+
+def _crops(length: Tensor, share: Tensor | float, place: Tensor | float, least_frames: int) -> tuple[Tensor, Tensor]:
+    """Start and length of crops of a share of each clip, which lie at a place in [0, 1) among all that there are."""
+    crop = torch.minimum((length * share).long().clamp(min=least_frames), length)
+    return (place * (length - crop + 1)).long(), crop
 
 
 def crop_resize(frames: Tensor, start: Tensor, length: Tensor, size: int) -> Tensor:

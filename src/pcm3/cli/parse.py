@@ -47,11 +47,17 @@ def parse(command: str, what: str, add_arguments: Callable[[Any, list[str]], Non
 
 def existing_preset(words: list[str]) -> Path | None:
     """The file of the preset that the words name with ``--preset``, before they are parsed."""
+    name = value_among(words, "--preset")
+    return None if name is None else preset_file(name)
+
+
+def value_among(words: list[str], option: str) -> str | None:
+    """The value of an option among the words, before they are parsed; None where it is not told."""
     for place, word in enumerate(words):
-        if word == "--preset" and place + 1 < len(words):
-            return preset_file(words[place + 1])
-        if word.startswith("--preset="):
-            return preset_file(word.partition("=")[2])
+        if word == option and place + 1 < len(words):
+            return words[place + 1]
+        if word.startswith(f"{option}="):
+            return word.partition("=")[2]
     return None
 
 

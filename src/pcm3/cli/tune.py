@@ -19,7 +19,7 @@ OWN = ("stores", "candidates", "out", "preset", "seeds", "factor", "share", "kee
 
 def add_arguments(parser: Any, words: list[str]) -> None:
     """Adds the command's arguments; the preset's values and the base's of the candidates become the defaults."""
-    from pcm3.cli.parse import settings_of_preset
+    from pcm3.cli.parse import settings_of_preset, value_among
     from pcm3.config import preset_names
 
     parser.usage = "pcm3 tune STORE … --out DIR [--candidates FILE] [--preset NAME] [--seeds LIST] [--SETTING VALUE …]"
@@ -41,23 +41,13 @@ def add_arguments(parser: Any, words: list[str]) -> None:
     parser.add_argument("--workers", type=int | None, default=None,
                         help="runs at a time, each in a process; null: what keeps the cores busy")  # fmt: skip
     parser.add_class_arguments(PretrainSettings)
-    base = settings_of_preset(_value(words, "--preset") or "small")
-    file = search_file(_value(words, "--candidates") or "small")
+    base = settings_of_preset(value_among(words, "--preset") or "small")
+    file = search_file(value_among(words, "--candidates") or "small")
     base = with_changes(base, read_candidates(file)[0], f"{file}: base")
     for mine, other in (("steps", "minutes"), ("minutes", "steps")):  # the one that is told counts
-        if _value(words, f"--{mine}") is not None:
+        if value_among(words, f"--{mine}") is not None:
             setattr(base, other, None)
     parser.set_defaults(flat(base))
-
-
-def _value(words: list[str], option: str) -> str | None:
-    """The value of an option among the words, before they are parsed."""
-    for word, following in zip(words, [*words, ""][1:], strict=True):
-        if word == option:
-            return following
-        if word.startswith(f"{option}="):
-            return word.partition("=")[2]
-    return None
 
 
 def run(options: Any) -> tuple[int, dict[str, Any]]:

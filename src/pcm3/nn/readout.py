@@ -87,15 +87,20 @@ def _attended(readout: Readout, features: Tensor) -> Tensor:
     return pooled
 
 
+OVER_FRAMES: dict[str, Callable[[Tensor], Tensor]] = {
+    "mean": lambda features: features.mean(dim=1),
+    "max": lambda features: features.amax(dim=1),
+    "min": lambda features: features.amin(dim=1),
+}
+
+
+def _side_by_side(readout: Readout, features: Tensor) -> Tensor:
+    return torch.cat([OVER_FRAMES[part](features) for part in readout.pooling.split("_")], dim=-1)
+
+
 POOLINGS: dict[str, Callable[[Readout, Tensor], Tensor]] = {
     "last": _last,
-    "mean": lambda _, features: features.mean(dim=1),
-    "max": lambda _, features: features.amax(dim=1),
-    "mean_max": lambda _, features: torch.cat([features.mean(dim=1), features.amax(dim=1)], dim=-1),
-    "max_min": lambda _, features: torch.cat([features.amax(dim=1), features.amin(dim=1)], dim=-1),
-    "mean_max_min": lambda _, features: torch.cat(
-        [features.mean(dim=1), features.amax(dim=1), features.amin(dim=1)], dim=-1
-    ),
+    **dict.fromkeys(("mean", "max", "mean_max", "max_min", "mean_max_min"), _side_by_side),
     "attention": _attended,
 }
 """The ways to pool."""

@@ -173,8 +173,7 @@ def extract(
     with frozen(encoder):
         for part in chosen.split(batch):
             seen = bank.tested(part) if generator is None else [bank.random(part, generator)]
-            of_crops = [encoder.clip(clips).float() for clips in seen]
-            features.append(of_crops[0] if len(of_crops) == 1 else torch.stack(of_crops).mean(dim=0))
+            features.append(torch.stack([encoder.clip(clips).float() for clips in seen]).mean(dim=0))
     return torch.cat(features)
 
 

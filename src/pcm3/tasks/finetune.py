@@ -57,8 +57,8 @@ def finetune(
     network = deepcopy(encoder)
     head = fresh_head(network.width, classes, generator)
     moved = [*head.parameters(), *(network.parameters() if isinstance(network, nn.Module) else ())]
-    chosen_optimiser = OptimiserSettings(settings.optimiser, settings.lr, 0.9, settings.weight_decay)
-    optimiser = OPTIMISERS[settings.optimiser]([weight.requires_grad_(True) for weight in moved], chosen_optimiser)
+    by = OptimiserSettings(settings.optimiser, lr=settings.lr, momentum=0.9, weight_decay=settings.weight_decay)
+    optimiser = OPTIMISERS[by.kind]([weight.requires_grad_(True) for weight in moved], by)
     schedule = torch.optim.lr_scheduler.MultiStepLR(optimiser, settings.drop_epochs)
     kept = norms_with_statistics(network.train(True)) if settings.batch_norm == "pretrained" else []
     looks, logits = [], torch.empty(0)
