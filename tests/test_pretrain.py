@@ -2,11 +2,11 @@ import errno
 import gc
 import json
 import math
-import os
 import statistics
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -62,8 +62,7 @@ def test_labels_and_test_clips_are_not_looked_at(finished_path, recordings, writ
 
 
 def with_little_memory(monkeypatch):
-    real = os.sysconf
-    monkeypatch.setattr(device.os, "sysconf", lambda name: 0 if name == "SC_AVPHYS_PAGES" else real(name))
+    monkeypatch.setattr(device.psutil, "virtual_memory", lambda: SimpleNamespace(available=0))
 
 
 def test_little_memory_gives_the_same_bits(finished_path, store, tiny, trace, tmp_path, monkeypatch):

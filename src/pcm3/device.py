@@ -1,20 +1,34 @@
-"""Which device and which precision: decided once, written into the run's settings, never measured anew."""
+"""Which device and which precision: decided once, written into the run's settings, never measured anew.
+
+What the machine can do is asked here and nowhere else. Whether bfloat16 is native follows from what the processor and
+torch's library say, not from a clock: a resumed run must come to the same answer on a machine that is busy by then.
+"""
 
 from __future__ import annotations
 
 import os
+import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import psutil
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from pcm3.config import Device, Precision
 from pcm3.errors import ConfigError
+from pcm3.ordered_map import cores
+
+BF16_UNITS = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")
+"""What a processor must have one of to multiply in bfloat16, by `torch.cpu.get_capabilities`' names: x86, then ARM."""
+BF16_ISAS = ("BF16", "FP16", "AMX", "AVX10", "DEFAULT", "ALL")
+"""A limit of oneDNN's that leaves bfloat16 its instructions holds one of these (each of them contains the former)."""
+RATE_SIDE = 384
+"""Side of the square matrices whose product tells how slow a precision is: a fifth of a second where it is very."""
 
 
 def first_process() -> bool:
@@ -41,10 +55,66 @@ def choose_precision(wanted: Precision, device: torch.device) -> Precision:
     """The precision asked for; "auto" is "bf16" where the device computes in it natively, else "32"."""
     if wanted != "auto":
         return wanted
+    return "bf16" if has_bf16(device) else "32"
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether the device multiplies in bfloat16 natively, by way of the libraries that torch uses here."""
     if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "32"
-    fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return "bf16" if fast else "32"
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    told = _processor()
+    return any(told.get(unit) for unit in BF16_UNITS) and _library_has_bf16()
+
+
+def _processor() -> Mapping[str, Any]:
+    """What the processor can do, as torch names it."""
+    if hasattr(torch.cpu, "get_capabilities"):
+        return dict(torch.cpu.get_capabilities())
+    # An older torch tells only these.
+    return {"avx512_bf16": torch.cpu._is_avx512_bf16_supported(), "amx_bf16": torch.cpu._is_amx_tile_supported()}
+
+
+def _library_has_bf16() -> bool:
+    """Whether oneDNN, which has torch's products of bfloat16 on a CPU, is there, switched on, and not kept from it."""
+    if not torch.backends.mkldnn.is_available() or not torch.backends.mkldnn.enabled:
+        return False
+    limit = os.environ.get("ONEDNN_MAX_CPU_ISA", os.environ.get("DNNL_MAX_CPU_ISA", "DEFAULT")).upper()
+    # It works with a limit below too, but by way of float32: a third of that one's speed.
+    if not any(isa in limit for isa in BF16_ISAS):
+        return False
+    supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
+    return supported is None or bool(supported())
+
+
+def slow_bf16(precision: Precision, device: torch.device) -> str | None:
+    """What to say about bfloat16 where it was asked for and is not native: how slow it is. None where it is fine."""
+    if precision != "bf16" or has_bf16(device):
+        return None
+    slow, usual = (product_gflops(dtype, device, RATE_SIDE) for dtype in (torch.bfloat16, torch.float32))
+    where = "processor" if device.type == "cpu" else "GPU"
+    return (
+        f"note: precision bf16 is not native to this {where}: its products run at {slow:,.1f} GFLOP/s, those of "
+        f"float32 at {usual:,.0f}, {max(usual / slow, 1):,.0f} times as fast; --precision 32 is the quick one here"
+    )
+
+
+def product_gflops(dtype: torch.dtype, device: torch.device, side: int) -> float:
+    """Billions of multiplications and additions a second in a product of two square matrices, on all cores.
+
+    In float32 it is as fast as `allow_fast_matmul` lets it be, as in training.
+    """
+    matrix = torch.ones(side, side, dtype=dtype, device=device)
+    matrix @ matrix  # the libraries may make ready for a product of this size
+    began = _now(device)
+    matrix @ matrix
+    return float(2 * side**3 / (_now(device) - began) / 1e9)
+
+
+def _now(device: torch.device) -> float:
+    """Seconds, when the device has done all that it was asked to."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
 
 
 NARROW = 256
@@ -55,16 +125,21 @@ NARROW_THREADS = 4
 
 
 def choose_threads(wanted: int | None, hidden: int, device: torch.device) -> int:
-    """The CPU threads asked for to train with; None is as many as torch has now, a few for a narrow encoder."""
+    """The CPU threads asked for to train with; None is as many as are of use, a few for a narrow encoder."""
     if wanted is not None:
         return wanted
-    have = torch.get_num_threads()
+    have = useful_threads()
     return min(have, NARROW_THREADS) if device.type == "cpu" and hidden <= NARROW else have
+
+
+def useful_threads() -> int:
+    """As many CPU threads as torch has now, but no more than there are cores for: it does not know of a container's."""
+    return min(torch.get_num_threads(), cores())
 
 
 def judging_threads(hidden: int, device: torch.device) -> int:
     """The CPU threads to judge an encoder with: one for a narrow one, as then several are judged at a time."""
-    return 1 if device.type == "cpu" and hidden <= NARROW else torch.get_num_threads()
+    return 1 if device.type == "cpu" and hidden <= NARROW else useful_threads()
 
 
 @contextmanager
@@ -83,16 +158,20 @@ def allow_fast_matmul(device: torch.device) -> None:
     torch.set_float32_matmul_precision("medium" if device.type == "cpu" else "highest")
 
 
+def free_bytes(device: torch.device) -> int:
+    """Memory of the device that nobody uses now; on a CPU also what the system holds only for want of other use."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return int(psutil.virtual_memory().available)
+
+
 def frames_on(frames: NDArray[Any], device: torch.device, processes: int = 1) -> Tensor:
     """The store's frames (F, M, V, C) as a tensor: on the device where half its memory holds them, else mapped.
 
     Mapped frames stay on the disk; `augment.crop.crop_resize` gathers from them row by row. So many processes of this
     machine share the CPU's memory.
     """
-    if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-    else:
-        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // processes
+    free = free_bytes(device) // (processes if device.type == "cpu" else 1)
     if frames.nbytes <= free // 2:
         return torch.from_numpy(np.array(frames)).to(device)
     mapped: Any = frames

@@ -27,8 +27,10 @@ KEPT = 31 * 2**20
 
 
 def cores() -> int:
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """CPU cores that this process may use: of those of the machine its share, and a container's limit of time."""
+    from joblib import cpu_count
+
+    return int(cpu_count())
 
 
 @runtime_checkable

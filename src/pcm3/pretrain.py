@@ -29,6 +29,7 @@ from pcm3.device import (
     choose_threads,
     first_process,
     frames_on,
+    slow_bf16,
     threads,
 )
 from pcm3.errors import CheckpointError, ConfigError, RunFailed
@@ -73,7 +74,7 @@ def pretrain(
         run_path: the run folder; made if it does not exist.
         settings: of the run.
         progress: show a progress bar on stderr.
-        say: is told each size that was chosen, and why.
+        say: is told each size that was chosen, and why, and what is slow on this machine.
 
     Raises:
         ConfigError: settings make no sense together or here, or the folder holds another run.
@@ -85,6 +86,8 @@ def pretrain(
     settings = resolve(settings, store)
     clips = training_clips(store, settings)
     view_maker(store.layout, settings)  # says what this layout cannot do, before anything is written
+    if (slow := slow_bf16(settings.precision, choose_device(settings.device))) is not None:
+        say(slow)
     settings, why = _sized(store, len(clips), run_path, settings, say)
     with locked(run_path) if first_process() else nullcontext():
         run = RunFolder(run_path)

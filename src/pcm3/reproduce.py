@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from multiprocessing import parent_process
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any
 
 from pcm3.config import PretrainSettings, flat
 from pcm3.data.store import ClipStore
-from pcm3.device import choose_device, judging_threads
+from pcm3.device import choose_device, judging_threads, slow_bf16
 from pcm3.files import write_atomically, write_json
 from pcm3.geometry import STREAMS
 from pcm3.methods.pcm3 import POSITIVES
@@ -73,6 +73,7 @@ def reproduce(name: str, plan: Plan, say: Callable[[str], object], over: Ordered
         plan = replace(plan, settings=whole(plan.settings))
     served = [column for column in table.columns if _store_of(column, plan) is not None]
     runs = {row: _runs(variant, plan) for row, variant in table.variants.items()}
+    say_what_is_slow([run.settings for of_row in runs.values() for these in of_row.values() for run in these], say)
     trained = _pretrain(runs, plan, say, over)
     rows: dict[str, dict[str, Any]] = {}
     baselines: dict[str, dict[str, Any]] = {}
@@ -108,6 +109,13 @@ def reproduce(name: str, plan: Plan, say: Callable[[str], object], over: Ordered
     curves = {row: [RunFolder(run.folder).metrics for run in next(iter(these.values()))] for row, these in runs.items()}
     loss_curves(curves, losses, f"loss on {plan.store.kind}, {plan.seeds} seeds")
     return told | {"written": [str(data), str(text), str(picture), str(losses)]}
+
+
+def say_what_is_slow(runs: Iterable[PretrainSettings], say: Callable[[str], object]) -> None:
+    """Say once where runs were asked to compute in a precision that is slow on their device, which is one for all."""
+    slow = next((run for run in runs if run.precision == "bf16"), None)
+    if slow is not None and (told := slow_bf16("bf16", choose_device(slow.device))) is not None:
+        say(told)
 
 
 def sized(plan: Plan, say: Callable[[str], object]) -> Plan:

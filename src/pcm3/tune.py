@@ -24,6 +24,7 @@ from pcm3.ordered_map import OrderedMap, here
 from pcm3.pretrain import build_method, encoder_spec, training_clips, view_maker
 from pcm3.report.search import differences, search_page
 from pcm3.report.tables import mean_of, spread_of
+from pcm3.reproduce import say_what_is_slow
 from pcm3.run import locked
 from pcm3.tasks.evaluate import PRETRAINED, RAW, UNTRAINED
 from pcm3.trial import CROPS, JUDGES, PACE_STEPS, Trial, fold, judged, make_trial, seconds_a_step
@@ -137,6 +138,7 @@ def tune(search: Search, say: Callable[[str], object], over: OrderedMap = here) 
     search.check()
     length = f"{search.base.steps} steps" if search.base.steps else f"{search.base.minutes:g} minutes"
     say(f"{len(search.candidates)} candidates and the base, {len(search.seeds)} rungs, the first of {length} a run")
+    say_what_is_slow([candidate.settings for candidate in search.all], say)
     with locked(search.out):
         baselines = {
             name: _run(search, {name: _baselines(search, name)}, "baselines,", say, over)[name]

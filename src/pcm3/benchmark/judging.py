@@ -5,14 +5,15 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pcm3.benchmark.machine import matmul_gflops, now
+from pcm3.benchmark.machine import AUTOCAST, matmul_gflops, now
 from pcm3.benchmark.turns import Spread, median_ratio, turn_by_turn
-from pcm3.device import allow_fast_matmul
+from pcm3.device import allow_fast_matmul, choose_precision
 from pcm3.task_settings import LinearSettings
 from pcm3.tasks.linear import train_head
 from pcm3.tasks.nearest import nearest
@@ -62,7 +63,7 @@ class LinearSpeed:
 
 @dataclass(frozen=True)
 class RetrievalSpeed:
-    """The nearest neighbour of every query, exactly, beside a plain product in bf16. Medians over the turns."""
+    """The nearest neighbour of every query, exactly, beside a plain product. Medians over the turns."""
 
     features: str
     """``low rank``: as an encoder's, differing in few directions. ``isotropic``: in all, where the nearest is hardly
@@ -77,8 +78,10 @@ class RetrievalSpeed:
     """Seconds of the fastest turn."""
     highest: float
     """Seconds of the slowest turn."""
+    precision: str
+    """Of the plain product: bf16 where the device computes in it natively, else 32."""
     matmul_s: float
-    """Seconds of the plain product of all queries with the gallery in bf16."""
+    """Seconds of the plain product of all queries with the gallery."""
     to_matmul: float
     """seconds / matmul_s, in the same turn."""
 
@@ -153,7 +156,7 @@ def benchmark_retrieval(
     device: torch.device,
     tell: Callable[[str], object] = lambda what: None,
 ) -> list[RetrievalSpeed]:
-    """Seconds of `tasks.nearest.nearest` beside those of a plain product in bf16, turn by turn.
+    """Seconds of `tasks.nearest.nearest` beside those of a plain product in the quickest precision, turn by turn.
 
     Args:
         sizes: of the features.
@@ -162,6 +165,8 @@ def benchmark_retrieval(
         device: where to compute.
         tell: called with what comes next, before every go.
     """
+    allow_fast_matmul(device)
+    precision = choose_precision("auto", device)
     generator = torch.Generator(device=device).manual_seed(0)
     made = {"low rank": _low_rank, "isotropic": _normal}
     count = sizes.tests + sizes.clips
@@ -183,7 +188,8 @@ def benchmark_retrieval(
         ("nearest", name): timed("nearest", lambda queries, gallery: nearest(queries, gallery, 1), name)
         for name in sets
     }
-    found = turn_by_turn(goes | {("matmul", ""): timed("matmul", _product, next(iter(sets)))}, turns, warm)
+    plain_product = timed("matmul", partial(_product, AUTOCAST[precision]), next(iter(sets)))
+    found = turn_by_turn(goes | {("matmul", ""): plain_product}, turns, warm)
     plain = found["matmul", ""]
     rows = []
     for name in sets:
@@ -199,6 +205,7 @@ def benchmark_retrieval(
                 seconds=spent.median,
                 lowest=spent.lowest,
                 highest=spent.highest,
+                precision=precision,
                 matmul_s=Spread.of(plain, 4).median,
                 to_matmul=median_ratio(found["nearest", name], plain),
             )
@@ -217,9 +224,9 @@ def _low_rank(count: int, width: int, generator: torch.Generator) -> Tensor:
     return torch.tanh(_normal(count, LATENT, generator) @ directions + _normal(1, width, generator))
 
 
-def _product(queries: Tensor, gallery: Tensor) -> None:
-    """All with all in bf16, in parts that fit a memory, each of which takes the place of the one before."""
-    low = gallery.bfloat16().T
+def _product(dtype: torch.dtype, queries: Tensor, gallery: Tensor) -> None:
+    """All with all, in parts that fit a memory, each of which takes the place of the one before."""
+    low = gallery.to(dtype).T
     scores = low.new_empty(CHUNK, len(gallery))
-    for part in queries.bfloat16().split(CHUNK):
+    for part in queries.to(dtype).split(CHUNK):
         torch.mm(part, low, out=scores[: len(part)])

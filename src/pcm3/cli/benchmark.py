@@ -33,7 +33,11 @@ def add_arguments(parser: Any, words: list[str]) -> None:
     steps = parser.add_argument_group("pretrain, encode")
     steps.add_argument("--hidden", type=int, nargs="+", default=[128, 256, 1024], help="widths to time")
     steps.add_argument(
-        "--precision", type=Literal["32", "bf16"], nargs="+", default=["32", "bf16"], help="32, bf16 or both"
+        "--precision",
+        type=Literal["32", "bf16"],
+        nargs="+",
+        default=None,
+        help="32, bf16 or both (default: 32, and bf16 where the device computes in it natively)",
     )
     steps.add_argument("--preset", type=str, default="released", help="the rest of the settings")
     steps.add_argument("--batch", type=int, default=64, help="clips a step")
@@ -124,7 +128,7 @@ def _pretrain(options: Any) -> Rows:
     if options.peer is not None and options.accumulate > 1:
         raise ConfigError(f"setting accumulate: expected 1 beside --peer, got {options.accumulate}")
     device = choose_device(options.device)
-    measured = entrants(preset, options.hidden, options.precision, options.peer)
+    measured = entrants(preset, options.hidden, _precisions(options, device), options.peer)
     with _Bar("pretrain", calls(measured, options.steps, options.warm, options.memory)) as bar:
         found = benchmark_pretrain(measured, options.steps, options.warm, device, options.memory, bar.tell)
     rows: Rows = [asdict(row) for row in found]
@@ -140,9 +144,10 @@ def _encode(options: Any) -> Rows:
     from pcm3.benchmark.pretrain import entrants
     from pcm3.device import choose_device
 
-    asked = [entrant.settings for entrant in entrants(_preset(options), options.hidden, options.precision)]
+    device = choose_device(options.device)
+    asked = [entrant.settings for entrant in entrants(_preset(options), options.hidden, _precisions(options, device))]
     with _Bar("encode", len(asked) * (options.warm + options.steps)) as bar:
-        found = benchmark_encode(asked, options.steps, options.warm, choose_device(options.device), bar.tell)
+        found = benchmark_encode(asked, options.steps, options.warm, device, bar.tell)
     return [asdict(row) for row in found]
 
 
@@ -203,6 +208,21 @@ _WAYS: dict[str, Callable[[Any], Rows]] = {
     "import": _import,
     "leaks": _leaks,
 }
+
+
+def _precisions(options: Any, device: Any) -> list[str]:
+    """The precisions that were asked for, with a word on what is slow here; or all that the device is quick at."""
+    from pcm3.device import has_bf16, slow_bf16
+
+    if options.precision is None:
+        if has_bf16(device):
+            return ["32", "bf16"]
+        print("bf16 is left out: it is not native to this machine (--precision 32 bf16 times it all the same)")
+        return ["32"]
+    for precision in options.precision:
+        if (slow := slow_bf16(precision, device)) is not None:
+            print(slow, flush=True)
+    return list(options.precision)
 
 
 def _preset(options: Any) -> Any:

@@ -41,6 +41,7 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     """Evaluates, prints the tables, writes them with pictures beside them."""
     from pcm3.checkpoint import load_encoder
     from pcm3.data.store import ClipStore
+    from pcm3.device import choose_device, slow_bf16
     from pcm3.errors import ConfigError, DataError, not_one_of
     from pcm3.ordered_map import worker_processes
     from pcm3.task_settings import QUICK, TASK_WORDS
@@ -58,6 +59,8 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     store = ClipStore.open(options.store)
     streams = stream_runs(options.model)
     spec = load_encoder(next(iter(streams.values()))[0] if streams else options.model[0])[1]
+    if (slow := slow_bf16(options.precision, choose_device(options.device))) is not None:
+        print(slow, flush=True)
     with worker_processes(options.workers or useful_processes(spec.hidden, options.device)) as over:
         if options.task != ALL:
             return 0, _one(options.task, options, store, settings, over)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -27,6 +26,7 @@ from pcm3.data.protocol import split
 from pcm3.data.store import ClipStore
 from pcm3.errors import DataError
 from pcm3.files import write_json
+from pcm3.ordered_map import cores
 
 AUDIT_FILE = "leaks.json"
 VERSION = 1
@@ -147,7 +147,7 @@ def _exact(store: ClipStore, train: set[int], test: set[int], groups: Sequence[S
 
 def _near(store: ClipStore, paths: PosePaths, train: NDArray[np.int64], test: NDArray[np.int64]) -> Iterator[Leak]:
     """The leaks among bodies, each pair of clips once: with the longest stretch."""
-    hits = timed(paths, search(paths, paths.of_clips(train), paths.of_clips(test), _threads()))
+    hits = timed(paths, search(paths, paths.of_clips(train), paths.of_clips(test), cores()))
     proof = prove(store, paths, hits)
     rows = np.flatnonzero(proof.copied)
     seen: set[tuple[int, int]] = set()
@@ -170,10 +170,6 @@ def _near(store: ClipStore, paths: PosePaths, train: NDArray[np.int64], test: ND
 def _whole(span: NDArray[np.float64]) -> tuple[int, int]:
     """The frames nearest to the first and the last of a stretch."""
     return max(int(np.round(span[0])), 0), int(np.round(span[1]))
-
-
-def _threads() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _remember(store: ClipStore, found: Audit, seconds: float) -> None:
