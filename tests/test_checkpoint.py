@@ -249,6 +249,8 @@ def test_a_checkpoint_of_format_1_is_gone_on_with(run_path, store, tiny, trace, 
         ({"sees": ["bone"], "parents": [0] * 24 + [-1]}, "parents is"),
         # beartype, which looks at one entry of a list at random, may be the first to see it
         ({"sees": ["bone"], "parents": [0] * 24 + [1.5]}, "parents is|damaged"),
+        ({"sees": ["bone"], "parents": [1, 2, 0] + [3] * 22}, "parents form a circle"),
+        ({"sees": ["bone"], "parents": [0, 1] + [0] * 23}, "expected one root .* got 2"),
         ({"parents": [0] * 25}, "parents is"),
         ({"network": "graph"}, "parents is"),
         ({"network": "graph", "parents": [0] * 25, "hidden": 5}, "hidden is"),

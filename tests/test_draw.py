@@ -12,7 +12,7 @@ from pcm3.report import draw, sheet
 from pcm3.report.draw import FINE, PAPER, PARTS, PARTS_OTHER, Camera, Panel, shortened, text_width
 from pcm3.report.movie import in_palette
 from pcm3.report.scene import FROM_KINECT, FRONT, SENSOR, View, bounds, make_scene
-from pcm3.skeleton import layout_from_dict, load_layout
+from pcm3.skeleton import Layout, load_layout
 
 KINECTS = [load_layout("kinect_v1"), load_layout("kinect_v2")]
 V2 = KINECTS[1]
@@ -147,11 +147,9 @@ def test_bounds_hold_every_joint_but_not_one_that_jumps_away():
 
 # Pixels
 
-DOT = layout_from_dict(
-    {
-        "name": "two", "joints": ["low", "high"], "parents": [0, 0], "parts": [[0], [1], [], [], []],
-        "mirror": [], "centre": 0, "up": [0, 1], "across": [0, 1],
-    }
+DOT = Layout(
+    name="two", joints=("low", "high"), parents=(0, 0), parts=((0,), (1,), (), (), ()),
+    mirror=(), centre=0, up=(0, 1), across=(0, 1),
 )  # fmt: skip
 
 

@@ -210,12 +210,6 @@ def test_other_layouts_serve(tmp_path, joints):
     assert leak.test == "test"
 
 
-def test_two_joints_are_too_few_for_anything_but_equality(tmp_path):
-    clip = dancer(1, 40, 2)
-    assert len(pair(tmp_path / "equal", clip, clip, layout=stick(2))) == 1
-    assert pair(tmp_path / "near", clip, clip[5:], layout=stick(2)) == []
-
-
 @given(rate=st.floats(0.55, 1.8), first=st.integers(0, 30), seed=st.integers(0, 99))
 @settings(deadline=None, max_examples=20)
 def test_timing_is_found_to_a_fraction_of_a_frame(tmp_path_factory, rate, first, seed):

@@ -23,7 +23,7 @@ from pcm3.geometry import StreamName
 from pcm3.nn.encoder import Direction, Encoder, Network, Sight
 from pcm3.nn.readout import Pooling
 from pcm3.run import RunFolder
-from pcm3.skeleton import Layout, load_layout
+from pcm3.skeleton import Layout, load_layout, tree_flaw
 
 FORMAT = 2
 """Version of what is written here; readers refuse a newer one."""
@@ -79,6 +79,9 @@ class EncoderSpec:
             isinstance(parent, int) and 0 <= parent < self.joints for parent in self.parents
         ):
             raise ValueError(f"parents is {self.parents!r}")
+        flaw = tree_flaw(self.parents, list(map(str, range(self.joints)))) if needed else ""
+        if flaw:
+            raise ValueError(f"parents: {flaw}")
 
     def build(self, seed: int = 0) -> Encoder:
         """The encoder with fresh weights, which follow from the seed."""

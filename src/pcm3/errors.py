@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from reprlib import Repr
 
 
 class Pcm3Error(Exception):
@@ -35,3 +36,12 @@ def not_one_of(what: str, got: str, known: Iterable[str]) -> str:
     near = get_close_matches(got.lower(), names, n=1, cutoff=0.5)
     hint = f"; did you mean '{near[0]}'?" if near else ""
     return f"expected {what} ({', '.join(names)}), got '{got}'{hint}"
+
+
+def shown(value: object) -> str:
+    """The value as a message shows it: in a line, cut where it is long, without what a terminal would obey."""
+    short = Repr()
+    short.maxlist = short.maxtuple = short.maxdict = 4
+    short.maxlevel = 3
+    short.maxstring = short.maxother = 80
+    return short.repr(value)

@@ -117,7 +117,7 @@ def _open(path: Path) -> ClipStore:
         common = {
             "path": path,
             "frames": np.load(path / FRAMES, mmap_mode="r", allow_pickle=False).view(np.ndarray),
-            "layout": layout_from_dict(description["layout"]),
+            "layout": layout_from_dict(description["layout"], f"{path}: the store is damaged: {STORE}, layout"),
             "fps": float(description["fps"]),
             "kind": description["kind"],
             "normalised": description["normalised"],
