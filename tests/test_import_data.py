@@ -98,7 +98,7 @@ def test_a_layout_of_ones_own_goes_into_the_store(tmp_path):
         ({"frames": None}, "the array 'frames' is missing"),
         ({"length": None}, "the array 'length' is missing"),
         ({"layout": None}, "which skeleton is it"),
-        ({"layout": "kinect_v3"}, "expected a layout"),
+        ({"layout": "kinect_v3"}, "expected layout to be one of the package"),
         ({"labels": np.zeros(3, int)}, "'labels' is not an array of this form; did you mean 'label'"),
         ({"frames": CLIPS[0][:, :, :20]}, r"expected frames \(F, M, 25, 3\) .* got \(4, 2, 20, 3\)"),
         ({"frames": CLIPS[0][..., :2]}, "got .*2"),

@@ -1,5 +1,8 @@
 """The pickles of PYSKL and MMAction2: annotations become clips, lists become protocols, and nothing is passed over."""
 
+import bz2
+import gzip
+import lzma
 import os
 import pickle
 import re
@@ -85,7 +88,7 @@ def test_a_store_of_the_pickle_equals_a_store_of_the_raw_files(tmp_path, dtype, 
             assert set(made.ids[ours]) == set(raw.ids[theirs])
 
 
-@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+@pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4, 5])
 def test_frames_are_those_that_were_written(written, protocol):
     contents = written({"split": SPLIT, "annotations": annotations()}, protocol)
     assert [clip.id for clip in contents.clips] == IDS
@@ -194,7 +197,9 @@ KEYPOINT = annotations()[0]["keypoint"]
 
 @pytest.mark.parametrize(("held", "message"), [
     (["clip"], "expected a dict, got a str"),
-    ([{"frame_dir": "a", "label": 0}], "'keypoint' is missing"),
+    ([annotations()[0], {"frame_dir": "a", "label": 0}], "'keypoint' is missing"),
+    (changed(keypoint_score=1), r"expected keypoint_score \(2, 40, 25\) of numbers, as many as joints, got a int"),
+    (changed(keypoint_score=KEYPOINT), r"expected keypoint_score \(2, 40, 25\) of numbers, .*, got \(2, 40, 25, 3\)"),
     (changed(frame_dir=b"a"), "expected a name as frame_dir"),
     (changed(frame_dir=""), "expected a name as frame_dir"),
     (changed(frame_dir="\ud800"), "expected a name as frame_dir"),
@@ -232,9 +237,16 @@ def test_coordinates_that_are_none_cost_one_clip(written):
     ({"annotations": []}, "expected a dict with 'split' and a list 'annotations'"),
     (3, "expected a dict with 'split' and a list 'annotations'"),
     ({"annotations": changed(keypoint=KEYPOINT[..., :2])}, "its skeletons are 2D, in pixels; pcm3 needs 3D"),
-    ({"annotations": changed(keypoint_score=1)}, "its skeletons are 2D, in pixels; pcm3 needs 3D"),
+    ({"split": {}, "other": 1}, "as PYSKL writes it, got a dict with split, other"),
+    ({"annotations": 1}, "as PYSKL writes it, got none"),
+    ("text", "as PYSKL writes it, got a str"),
+    ([{"frame_dir": "a", "label": 0, "total_frames": 9}], "hold no skeletons, only frame_dir, label, total_frames"),
+    ([{"frame_dir": "a", "raw_file": "a.pkl"}], "hold no skeletons, only frame_dir, raw_file: it is a list of videos"),
+    ({"annotations": annotations(), "split": {"train": {"a": 1}}}, "lists of names, got a dict as 'train'"),
+    ({"annotations": annotations(), "split": {"train": None}}, "lists of names, got a NoneType as 'train'"),
+    ({"annotations": annotations(), "split": {"a\x1b[2J_train": None}}, r"a NoneType as 'a\\x1b\[2J_train'"),
     ({"annotations": annotations(), "split": [1]}, "expected 'split' to be a dict of lists of names, got a list"),
-    ({"annotations": annotations(), "split": {1: []}}, "expected 'split' to hold lists of names"),
+    ({"annotations": annotations(), "split": {1: []}}, "expected 'split' to hold lists by their names"),
     ({"annotations": annotations(), "split": {"train": "a"}}, "expected 'split' to hold lists of names"),
     ({"annotations": annotations(), "split": {"train": [1]}}, "expected names in the list 'train'"),
     ({"annotations": annotations(), "split": {"a_train": [], "train-a": []}}, "are both the train list of a"),
@@ -243,6 +255,49 @@ def test_each_mistake_of_the_file_is_told_in_one_line(written, held, message):
     with pytest.raises(DataError, match=message) as told:
         written(held)
     assert "\n" not in str(told.value)
+
+
+def test_a_joint_of_score_zero_is_absent_whatever_its_coordinates(written):
+    score = np.ones((2, 40, 25), np.float32)
+    score[0, 3, 5], score[1, 4, 6] = 0, np.nan
+    contents = written({"annotations": changed(keypoint_score=score)})
+    frames = contents.clips[0].read().frames
+    expected = KEYPOINT.transpose(1, 0, 2, 3).astype(np.float32)
+    expected[3, 0, 5] = expected[4, 1, 6] = 0
+    np.testing.assert_array_equal(frames, expected)
+    assert contents.notes == ["keypoint_score tells absent joints (0.1%: those of score 0), and is not kept otherwise."]
+
+
+@pytest.mark.parametrize("kind", [tuple, set, frozenset, np.array])
+def test_a_list_of_names_may_be_of_any_kind(written, kind):
+    lists = {called: kind(names) for called, names in SPLIT.items()}
+    contents = written({"split": lists, "annotations": annotations()})
+    plain = written({"split": SPLIT, "annotations": annotations()})
+    assert [clip.read().sides for clip in contents.clips] == [clip.read().sides for clip in plain.clips]
+    assert contents.notes == []
+
+
+def test_a_name_whose_annotation_is_broken_is_told_once(written):
+    broken = [one | ({"label": "x"} if one["frame_dir"] == IDS[0] else {}) for one in annotations()]
+    contents = written({"split": SPLIT, "annotations": broken})
+    assert (len(contents.unusable), contents.left_out) == (1, [])
+
+
+@pytest.mark.parametrize("called", ["a/b_train", "../x_train", "a\\b train", "\x1b]0;x\x07_train", "x\u202ey_train"])
+def test_a_list_whose_name_cannot_name_a_protocol_is_not_used_with_a_word(written, called):
+    lists = {called: IDS[:2], "xsub_train": [IDS[0]], "xsub_val": [IDS[1]]}
+    contents = written({"split": lists, "annotations": annotations()})
+    assert set(contents.protocols) == {"xsub", "xview"}
+    (note,) = contents.notes
+    assert note.isprintable()
+    assert "is not used: expected a name of 1 to 80" in note
+
+
+@pytest.mark.parametrize("opener", [gzip.open, bz2.open, lzma.open])
+def test_a_compressed_pickle_is_read(tmp_path, opener):
+    with opener(tmp_path / "ntu60_3danno.pkl.gz", "wb") as packed:
+        pickle.dump({"split": SPLIT, "annotations": annotations()}, packed)
+    assert [clip.id for clip in pyskl.contents(tmp_path, Options()).clips] == IDS
 
 
 class Bite:

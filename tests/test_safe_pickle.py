@@ -1,6 +1,7 @@
 """Pickles of data read like Python's own; every other pickle is refused, and nothing of it happens."""
 
 import copyreg
+import gzip
 import os
 import pickle
 import pickletools
@@ -331,3 +332,30 @@ def test_every_instruction_of_pickles_is_known_or_forbidden():
     codes = {operation.code.encode("latin-1") for operation in pickletools.opcodes}
     assert {*INSTRUCTIONS, *FORBIDDEN, b"."} == codes
     assert not INSTRUCTIONS.keys() & FORBIDDEN.keys()
+
+
+@pytest.mark.parametrize("protocol", [0, 1, 2])
+def test_texts_and_arrays_of_any_length_are_read_in_protocol_0_too(reading, protocol):
+    held = {"array": np.random.default_rng(0).normal(size=(40, 50, 60)).astype(np.float32), "text": "ä\n\\" * 100_000}
+    assert_same(reading(pickle.dumps(held, protocol)), held)
+
+
+def test_a_compressed_pickle_that_is_damaged_or_a_bomb_is_refused(reading, monkeypatch):
+    whole = gzip.compress(pickle.dumps(list(range(10_000))))
+    assert reading(whole) == list(range(10_000))
+    for broken in (whole[:-30], whole[:50], whole[:100] + b"x" * 40 + whole[140:]):
+        with pytest.raises(DataError, match="the compressed file is damaged or cut off"):
+            reading(broken)
+    monkeypatch.setattr("pcm3.data.readers.compressed.ALWAYS_FINE", 2**16)
+    with pytest.raises(DataError, match="it unpacks to more than"):
+        reading(gzip.compress(pickle.dumps(bytes(2**24))))
+
+
+@pytest.mark.parametrize(("wrote", "cure"), [
+    (b"cjoblib.numpy_pickle\nNumpyArrayWrapper\n.", "load it with joblib and save it with pickle.dump"),
+    (b"ctorch._utils\n_rebuild_tensor_v2\n.", "save them as arrays"),
+    (b"cpandas.core.frame\nDataFrame\n.", "save their columns as arrays"),
+])  # fmt: skip
+def test_what_libraries_write_is_refused_with_what_to_do(reading, wrote, cure):
+    with pytest.raises(DataError, match=cure):
+        reading(wrote)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pcm3.config import PretrainSettings, flat
+from pcm3.data.names import file_name
 from pcm3.data.store import ClipStore
 from pcm3.device import choose_device, judging_threads, slow_bf16
 from pcm3.files import write_atomically, write_json
@@ -254,7 +255,7 @@ def _evaluated(
     told = plan.tasks.departures(TASKS[task].groups)
     asked = [task, [str(folder) for folder in folders], store.checksum, protocol, told, baselines]
     digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:12]
-    kept = folders[0] / "results" / f"{task}-{protocol}-{digest}.json"
+    kept = folders[0] / "results" / f"{task}-{file_name(protocol)}-{digest}.json"
     if kept.is_file():
         return dict(json.loads(kept.read_text(encoding="utf-8")))
     say(f"evaluate {task} on {store.kind} {protocol}")

@@ -13,6 +13,7 @@ from typing import IO, Any
 import numpy as np
 
 from pcm3.data.columns import Columns
+from pcm3.data.names import check_name, check_protocols
 from pcm3.data.progress import PROGRESS, Progress, read_progress
 from pcm3.data.recording import Recording, cut_into_clips
 from pcm3.data.store import CLIPS, FORMAT, FRAMES, RECORDINGS, STORE, ClipStore
@@ -60,6 +61,7 @@ class StoreWriter:
             DataError: other bodies, joints or coordinates than the store's, no frames, a value that is not finite,
                 an interval that is not inside, or both trimmed and untrimmed recordings.
         """
+        check_name("an id", recording.id)
         frames = recording.frames
         if frames.ndim != 4 or frames.shape[1:] != self._shape or len(frames) == 0:
             raise DataError(f"{recording.id}: expected frames (T, {str(self._shape)[1:]}, T > 0, got {frames.shape}")
@@ -172,12 +174,16 @@ def store_writer(
             killed process that wrote the same; empty: it begins anew.
 
     Raises:
-        DataError: ``path`` exists and ``overwrite`` is off, it is there and not a store, no clip was added, or the
-            disk refused.
+        DataError: ``path`` exists and ``overwrite`` is off, it is there and not a store, a class or protocol has a name
+            that is none, no clip was added, or the disk refused.
     """
     path = Path(path)
     if dtype not in ("float32", "float16"):
         raise DataError(f"expected dtype float32 or float16, got '{dtype}'")
+    classes = list(classes)
+    for name in classes:
+        check_name("class names", name)
+    check_protocols(protocols or {})
     if path.exists() and overwrite and not (path / STORE).is_file():
         raise DataError(f"{path}: is there and is not a store, so it will not be overwritten")
     going_on = (lambda folder: bool(read_progress(folder / PROGRESS, fingerprint))) if fingerprint else None
@@ -193,7 +199,7 @@ def store_writer(
                     "kind": kind,
                     "fps": fps,
                     "normalised": normalised,
-                    "classes": list(classes),
+                    "classes": classes,
                     "protocols": protocols or {},
                     "layout": layout.to_dict(),
                 }

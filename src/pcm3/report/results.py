@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pcm3.data.names import file_name
 from pcm3.data.store import ClipStore
 from pcm3.files import write_atomically, write_json
 from pcm3.report.motion import motion_strips, moving_clips
@@ -29,7 +30,7 @@ def write_evaluation(found: Evaluation, store: ClipStore, folder: Path) -> list[
     in the data set's official form. Returns the paths.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    stem = f"{found.task}-{found.protocol}"
+    stem = f"{found.task}-{file_name(found.protocol)}"
     data, text = folder / f"{stem}.json", folder / f"{stem}.md"
     write_json(data, found.to_dict() | {"store": {"kind": store.kind, "clips": len(store), "checksum": store.checksum}})
     lines = [

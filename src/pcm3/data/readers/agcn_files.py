@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pcm3.data.names import is_name
 from pcm3.data.readers.safe_pickle import load
 from pcm3.data.recording import CLASSES_LIMIT, NPY_ERRORS
 from pcm3.data.sources import SIZE_LIMIT
 from pcm3.errors import DataError
-
-NAME_LIMIT = 200
 
 Mapped = np.memmap[Any, np.dtype[Any]]
 Numbers = NDArray[np.int64]
@@ -80,7 +79,7 @@ def _names(file: Path, names: Any, clips: int) -> list[str]:
         raise DataError(f"{file}: expected {clips} names, one a clip, got {_described(listed)}")
     texts = [name.decode("latin-1") if isinstance(name, bytes) else name for name in listed]
     for name in texts:
-        if not isinstance(name, str) or not name.isprintable() or not 0 < len(name) <= NAME_LIMIT:
+        if not is_name(name):
             raise DataError(f"{file}: expected the name of a clip, got {ascii(name)[:40]}")
     return [str(name) for name in texts]
 

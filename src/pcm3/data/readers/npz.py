@@ -6,6 +6,7 @@ frames of each. What else is known of the clips may stand beside them: see `COLU
 
 from __future__ import annotations
 
+from collections import Counter
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
@@ -15,10 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcm3.data.contents import Contents, Options, SourceClip
+from pcm3.data.names import is_name, shown
 from pcm3.data.recording import CLASSES_LIMIT, NPY_ERRORS, TEST, TRAIN, UNKNOWN, Recording, metres
 from pcm3.data.sources import ZIP_ERRORS
 from pcm3.data.store import BY_SIDE
 from pcm3.errors import DataError
+from pcm3.packaged import packaged
 from pcm3.skeleton import Layout, load_layout
 
 REQUIRED = ("frames", "length")
@@ -103,7 +106,13 @@ def _layout(source: Path, arrays: Arrays, options: Options) -> Layout:
         return options.layout
     if "layout" not in arrays:
         raise DataError(f"{source}: which skeleton is it? Give a layout, or put its name into the file as 'layout'")
-    return load_layout(str(arrays["layout"]))
+    name, known = str(arrays["layout"]), packaged("layouts", ".toml")
+    if name not in known:  # a name from data leads to no other file
+        raise DataError(
+            f"{source}: expected layout to be one of the package ({', '.join(known)}), got '{shown(name)}'; another "
+            "one is given with --layout FILE"
+        )
+    return load_layout(name)
 
 
 def _frames(source: Path, arrays: Arrays, layout: Layout) -> NDArray[Any]:
@@ -146,7 +155,13 @@ def _strings(source: Path, arrays: Arrays, name: str, clips: int | None) -> list
     if column.ndim != 1 or column.dtype.kind != "U" or clips not in (None, len(column)):
         wanted = "K" if clips is None else clips
         raise DataError(f"{source}: expected {name} ({wanted},) of strings, got {_summary(column)}")
-    return [str(value) for value in column]
+    values = [str(value) for value in column]
+    for value in values:
+        if value and not is_name(value):
+            raise DataError(
+                f"{source}: expected {name} as names of 1 to 200 printable characters, got '{shown(value)}'"
+            )
+    return values
 
 
 def _ids(source: Path, arrays: Arrays, clips: int) -> list[str]:
@@ -155,7 +170,7 @@ def _ids(source: Path, arrays: Arrays, clips: int) -> list[str]:
         return [f"{source.stem}-{index:06d}" for index in range(clips)]
     ids = _strings(source, arrays, "id", clips)
     if len(set(ids)) < clips or not all(ids):
-        double = next((name for index, name in enumerate(ids) if name in ids[:index]), "")
+        double = next((name for name, count in Counter(ids).items() if count > 1), "")
         raise DataError(f"{source}: expected an id for each clip, no two alike, got '{double}' more than once or empty")
     return ids
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from pcm3.data.names import check_name
 from pcm3.data.sources import Entry
 from pcm3.errors import DataError
 
@@ -26,4 +27,6 @@ def own_classes(entries: Iterable[Entry]) -> tuple[str, ...] | None:
         raise DataError(f"{files[0]}: expected one class name a line in UTF-8, got other bytes") from error
     if not all(names) or len(set(names)) != len(names) or not names:
         raise DataError(f"{files[0]}: expected one class name a line, none empty and no two alike")
+    for name in names:
+        check_name(f"{files[0]}: class names", name)
     return names

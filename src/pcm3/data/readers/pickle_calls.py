@@ -17,6 +17,13 @@ DTYPE = re.compile(r"[biufSU][1-9]\d{0,6}", re.ASCII)
 """Numbers and strings. Others hold references or titles (O, V), or are not what data sets are made of (c, m, M)."""
 END_OF_UNICODE = 0x10FFFF
 
+WRITERS = {
+    "joblib": "joblib.dump wrote it: load it with joblib and save it with pickle.dump",
+    "torch": "it holds PyTorch's tensors: save them as arrays, tensor.numpy()",
+    "pandas": "it holds tables of pandas: save their columns as arrays, table.to_numpy()",
+}
+"""Module that a pickle asks for → what to do."""
+
 
 class Name:
     """A global that the pickle asked for; it can be called if it stands in `CALLS`, and that is all."""
@@ -102,6 +109,12 @@ def _list(values: Any = ()) -> list[Any]:
     if type(values) not in (list, tuple):
         raise DataError(f"makes a container of a {type(values).__name__}")
     return list(values)
+
+
+def refusal(name: str) -> str:
+    """What to say of a global that data does not need."""
+    cure = WRITERS.get(name.split(".", maxsplit=1)[0], NEEDS)
+    return f"asks for {name[:100].encode('unicode_escape').decode()}; {cure}"
 
 
 CALLS: dict[str, Callable[..., Any]] = {

@@ -1,7 +1,8 @@
 """The pickle of PYSKL and MMAction2: a list of annotations, one a clip, and lists of names for each side of a split.
 
-An annotation holds ``keypoint`` (M, T, V, C), ``frame_dir`` (the name), ``label`` and ``total_frames``. Only skeletons
-in three dimensions are taken. The file is read whole, and costs its own size in memory; `safe_pickle` reads it.
+An annotation holds ``keypoint`` (M, T, V, C), ``frame_dir`` (the name), ``label`` and ``total_frames``, and perhaps
+``keypoint_score`` (M, T, V): a joint whose score is 0 or NaN is absent. Only skeletons in three dimensions are taken.
+The file is read whole, and costs its own size in memory; `safe_pickle` reads it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcm3.data.contents import Contents, Options, SourceClip
-from pcm3.data.readers.agcn_files import NAME_LIMIT
+from pcm3.data.names import is_name, shown
 from pcm3.data.readers.ntu_names import NtuName, classes_and_protocols, ntu_name, wrong_label
 from pcm3.data.readers.pyskl_split import Split, compare, read_split
 from pcm3.data.readers.safe_pickle import load
@@ -25,7 +26,8 @@ from pcm3.data.store import BY_SIDE
 from pcm3.errors import DataError
 from pcm3.skeleton import Layout, load_layout
 
-SUFFIXES = (".pkl", ".pickle")
+SUFFIXES = (".pkl", ".pickle", ".pkl.gz", ".pickle.gz")
+FORM = "expected a dict with 'split' and a list 'annotations', as PYSKL writes it"
 BODIES = 4
 """Bodies of a clip that are kept at most, the most moving ones."""
 
@@ -39,14 +41,13 @@ def contents(source: Path, options: Options) -> Contents:
     file = _find(source)
     layout = options.layout or load_layout("kinect_v2")
     held = load(file)
-    annotations = held.get("annotations") if isinstance(held, dict) else held
-    if not isinstance(annotations, list) or not annotations:
-        raise DataError(f"{file}: expected a dict with 'split' and a list 'annotations', as PYSKL writes it")
+    annotations = _annotations(file, held)
     taken, unusable = _usable(file, annotations, layout)
     named = {id: name for id in taken if (name := ntu_name(id)) is not None}
     if named:
         unusable += _leave_wrong(file, taken, named)
-    split = read_split(file, held.get("split", {}) if isinstance(held, dict) else {}, taken)
+    known = [str(name) for one in annotations if isinstance(one, dict) and (name := one.get("frame_dir")) is not None]
+    split = read_split(file, held.get("split", {}) if isinstance(held, dict) else {}, taken, {*taken, *known})
     classes, protocols = classes_and_protocols(named.values()) if named else (_numbers(taken.values()), {})
     return Contents(
         [_clip(file, id, annotation, named.get(id), split) for id, annotation in taken.items()],
@@ -56,7 +57,7 @@ def contents(source: Path, options: Options) -> Contents:
         bodies=min(BODIES, max((len(annotation["keypoint"]) for annotation in taken.values()), default=1)),
         classes=classes,
         protocols=protocols | dict.fromkeys(split.protocols, BY_SIDE),
-        notes=split.notes + compare(split, named, protocols),
+        notes=_score_notes(taken) + split.notes + compare(split, named, protocols),
         in_process=True,
     )
 
@@ -65,11 +66,33 @@ def _find(source: Path) -> Path:
     """The pickle: the source itself, or the only one in it."""
     if not source.is_dir():
         return source
-    found = sorted(file for file in source.iterdir() if file.suffix in SUFFIXES)
+    found = sorted(file for file in source.iterdir() if file.name.endswith(SUFFIXES))
     if len(found) != 1:
         names = ", ".join(file.name for file in found[:6]) or "none"
         raise DataError(f"{source}: expected one pickle like ntu60_3danno.pkl, got {names}; name the file")
     return found[0]
+
+
+def _annotations(file: Path, held: Any) -> list[Any]:
+    """The annotations, when there are any and they hold skeletons in three dimensions."""
+    annotations = held.get("annotations", [held] if "keypoint" in held else None) if isinstance(held, dict) else held
+    if not isinstance(annotations, (list, tuple)) or not annotations:
+        got = f"a dict with {_some(held)}" if isinstance(held, dict) else f"a {type(held).__name__}"
+        raise DataError(f"{file}: {FORM}, got {got if annotations is None or annotations is held else 'none'}")
+    dicts = [one for one in annotations if isinstance(one, dict)]
+    if dicts and not any("keypoint" in one for one in dicts):
+        raise DataError(
+            f"{file}: its annotations hold no skeletons, only {_some(dicts[0])}: it is a list of videos or of other "
+            "files; pcm3 needs 'keypoint' in three dimensions, as in ntu60_3danno.pkl"
+        )
+    if any(_is_flat(one) for one in dicts):
+        raise DataError(f"{file}: its skeletons are 2D, in pixels; pcm3 needs 3D ones, as in ntu60_3danno.pkl")
+    return list(annotations)
+
+
+def _some(held: dict[Any, Any]) -> str:
+    """The first keys of a dict."""
+    return ", ".join(shown(str(key), 30) for key in list(held)[:6]) + (", …" if len(held) > 6 else "")
 
 
 def _usable(file: Path, annotations: list[Any], layout: Layout) -> tuple[dict[str, dict[str, Any]], list[LeftOut]]:
@@ -77,8 +100,6 @@ def _usable(file: Path, annotations: list[Any], layout: Layout) -> tuple[dict[st
     taken: dict[str, dict[str, Any]] = {}
     unusable: list[LeftOut] = []
     for index, annotation in enumerate(annotations):
-        if isinstance(annotation, dict) and _is_flat(annotation):
-            raise DataError(f"{file}: its skeletons are 2D, in pixels; pcm3 needs 3D ones, as in ntu60_3danno.pkl")
         wrong = _wrong(annotation, layout)
         if wrong is None and annotation["frame_dir"] in taken:
             wrong = f"the name {annotation['frame_dir']} is taken by an annotation before it"
@@ -90,9 +111,9 @@ def _usable(file: Path, annotations: list[Any], layout: Layout) -> tuple[dict[st
 
 
 def _is_flat(annotation: dict[str, Any]) -> bool:
-    """Whether the skeleton is one of two dimensions: they have scores beside them."""
+    """Whether the skeleton is one of two dimensions."""
     keypoint = annotation.get("keypoint")
-    return "keypoint_score" in annotation or (isinstance(keypoint, np.ndarray) and keypoint.shape[3:] == (2,))
+    return isinstance(keypoint, np.ndarray) and keypoint.shape[3:] == (2,)
 
 
 def _wrong(annotation: Any, layout: Layout) -> str | None:
@@ -103,7 +124,7 @@ def _wrong(annotation: Any, layout: Layout) -> str | None:
     if missing:
         return f"'{missing[0]}' is missing"
     name, label, keypoint = annotation["frame_dir"], annotation["label"], annotation["keypoint"]
-    if not isinstance(name, str) or not name.isprintable() or not 0 < len(name) <= NAME_LIMIT:
+    if not is_name(name):
         return f"expected a name as frame_dir, got {ascii(name)[:40]}"
     if not isinstance(label, (int, np.integer)) or not 0 <= label < CLASSES_LIMIT:
         return f"{name}: expected a label from 0 to {CLASSES_LIMIT - 1}, got {ascii(label)[:40]}"
@@ -115,7 +136,25 @@ def _wrong(annotation: Any, layout: Layout) -> str | None:
     frames = annotation.get("total_frames", keypoint.shape[1])
     if not isinstance(frames, (int, np.integer)) or frames != keypoint.shape[1] or not keypoint.size:
         return f"{name}: total_frames says {ascii(frames)[:40]}, keypoint has shape {keypoint.shape}"
-    return None
+    return _wrong_score(name, annotation.get("keypoint_score"), keypoint.shape[:3])
+
+
+def _wrong_score(name: str, score: Any, shape: tuple[int, ...]) -> str | None:
+    """What is wrong with the scores of an annotation; None if they fit, or there are none."""
+    if score is None or (isinstance(score, np.ndarray) and score.dtype.kind in "fiu" and score.shape == shape):
+        return None
+    got = f"{score.shape} of {score.dtype}" if isinstance(score, np.ndarray) else f"a {type(score).__name__}"
+    return f"{name}: expected keypoint_score {shape} of numbers, as many as joints, got {got}"
+
+
+def _score_notes(taken: dict[str, dict[str, Any]]) -> list[str]:
+    """What became of the scores."""
+    scores = [score for one in taken.values() if (score := one.get("keypoint_score")) is not None]
+    if not scores:
+        return []
+    absent = sum(int((~(score > 0)).sum()) for score in scores)
+    share = absent / sum(score.size for score in scores)
+    return [f"keypoint_score tells absent joints ({share:.1%}: those of score 0), and is not kept otherwise."]
 
 
 def _leave_wrong(file: Path, taken: dict[str, dict[str, Any]], named: dict[str, NtuName]) -> list[LeftOut]:
@@ -140,14 +179,24 @@ def _clip(file: Path, id: str, annotation: dict[str, Any], name: NtuName | None,
     """One clip, whose numbers are here already."""
     subject, camera, setup = (name.subject, name.camera, name.setup) if name else (UNKNOWN,) * 3
     recording = partial(
-        _read, annotation["keypoint"], id, int(annotation["label"]), subject, camera, setup, split.sides.get(id, {})
-    )
+        _read, annotation["keypoint"], annotation.get("keypoint_score"), id,
+        int(annotation["label"]), subject, camera, setup, split.sides.get(id, {}),
+    )  # fmt: skip
     return SourceClip(id, f"{file}: {id}", recording)
 
 
 def _read(
-    keypoint: NDArray[Any], id: str, label: int, subject: int, camera: int, setup: int, sides: dict[str, int]
+    keypoint: NDArray[Any],
+    score: NDArray[Any] | None,
+    id: str,
+    label: int,
+    subject: int,
+    camera: int,
+    setup: int,
+    sides: dict[str, int],
 ) -> Recording:
-    """The recording, frames first."""
+    """The recording, frames first; zeros where a score says that the joint is absent."""
+    if score is not None:
+        keypoint = np.where((score > 0)[..., None], keypoint, keypoint.dtype.type(0))
     frames = np.ascontiguousarray(metres(id, keypoint.transpose(1, 0, 2, 3)))
     return Recording(id, frames, label, subject, camera, setup, sides)

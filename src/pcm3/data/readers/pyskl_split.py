@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from pcm3.data.names import shown, wrong_file_name
 from pcm3.data.readers.ntu_names import NtuName
 from pcm3.data.recording import TEST, TRAIN
 from pcm3.data.sources import LeftOut
 from pcm3.errors import DataError
 
 PART = re.compile(r"(train(?:ing)?|val(?:id(?:ation)?)?|test(?:ing)?)")
-LONGEST = 80
 PROTOCOL = "split"
 """What the lists make that are called nothing but train and test."""
 
@@ -33,7 +33,7 @@ class Split:
     notes: list[str] = field(default_factory=list)
 
 
-def read_split(file: Path, lists: Any, clips: Container[str]) -> Split:
+def read_split(file: Path, lists: Any, clips: Container[str], annotated: Container[str] = ()) -> Split:
     """The protocols that the lists make; a clip on both sides of one is on neither, and a note says so.
 
     A list is called by the protocol and the part (``xsub_train``). A protocol trains on its ``train`` and tests on its
@@ -42,7 +42,8 @@ def read_split(file: Path, lists: Any, clips: Container[str]) -> Split:
     Args:
         file: for errors.
         lists: list name → names of clips.
-        clips: the names that are known.
+        clips: the names of the clips.
+        annotated: names that have an annotation, perhaps an unusable one, which was told already.
 
     Raises:
         DataError: the lists are no lists of names.
@@ -51,35 +52,52 @@ def read_split(file: Path, lists: Any, clips: Container[str]) -> Split:
         raise DataError(f"{file}: expected 'split' to be a dict of lists of names, got a {type(lists).__name__}")
     split = Split()
     parts: dict[str, dict[str, str]] = {}
-    for called, names in lists.items():
-        if not isinstance(called, str) or not isinstance(names, (list, tuple)):
-            raise DataError(f"{file}: expected 'split' to hold lists of names, got {ascii(called)[:40]}")
-        if not all(isinstance(name, str) for name in names):
-            raise DataError(f"{file}: expected names in the list {ascii(called)[:40]}, got something else")
+    listed = {called: _names(file, called, names) for called, names in lists.items()}
+    for called, names in listed.items():
         split.missing += [
-            (f"{file}: {ascii(name)[1:-1][:80]}", f"named in {ascii(called)[1:-1][:40]}, but not annotated")
+            (f"{file}: {shown(name)}", f"named in {shown(called, 40)}, but not annotated")
             for name in dict.fromkeys(names)
-            if name not in clips
+            if name not in clips and name not in annotated
         ]
         protocol, part = _protocol_and_part(called)
         if part is None:
-            split.notes.append(f"The list {called[:40]!r} is called neither train nor val nor test, and is not used.")
+            told = shown(called, 40)
+            split.notes.append(f"The list '{told}' is called neither train nor val nor test, and is not used.")
+        elif (wrong := wrong_file_name(protocol)) is not None:
+            split.notes.append(f"The list '{shown(called, 40)}' is not used: {wrong}.")
         elif called != parts.setdefault(protocol, {}).setdefault(part, called):
-            raise DataError(f"{file}: {called!r} and {parts[protocol][part]!r} are both the {part} list of {protocol}")
+            both = f"'{shown(called, 40)}' and '{shown(parts[protocol][part], 40)}'"
+            raise DataError(f"{file}: {both} are both the {part} list of {protocol}")
     for protocol, named in parts.items():
         for name, other in _pairs(protocol, named):
-            _add(split, name, lists[named["train"]], lists[named[other]], clips)
+            _add(split, name, listed[named["train"]], listed[named[other]], clips)
         if "train" not in named or len(named) == 1:
             split.notes.append(
-                f"The list {', '.join(named.values())[:80]!r} has no counterpart, and makes no protocol."
+                f"The list '{shown(', '.join(named.values()))}' has no counterpart, and makes no protocol."
             )
     return split
+
+
+def _names(file: Path, called: Any, names: Any) -> list[str]:
+    """The names of a list, which may be of any kind that has an order or can be given one."""
+    if not isinstance(called, str):
+        raise DataError(f"{file}: expected 'split' to hold lists by their names, got {ascii(called)[:40]} for a name")
+    values = names.tolist() if isinstance(names, np.ndarray) else names
+    if not isinstance(values, (list, tuple, set, frozenset)):
+        raise DataError(
+            f"{file}: expected 'split' to hold lists of names, got a {type(values).__name__} as '{shown(called, 40)}'"
+        )
+    wrong = next((name for name in values if not isinstance(name, str)), None)
+    if wrong is not None:
+        got = f"a {type(wrong).__name__} ({shown(str(wrong), 40)})"
+        raise DataError(f"{file}: expected names in the list '{shown(called, 40)}', got {got}")
+    return sorted(values) if isinstance(values, (set, frozenset)) else list(values)
 
 
 def _protocol_and_part(called: str) -> tuple[str, str | None]:
     """``xsub_train`` → xsub, train; ``train1`` → split1, train; None for a list that is called by no part."""
     match = PART.search(called)
-    if match is None or not called.isprintable() or len(called) > LONGEST:
+    if match is None:
         return called, None
     rest = (called[: match.start()].strip("_-. "), called[match.end() :].strip("_-. "))
     protocol = "_".join(part for part in rest if part)
@@ -98,7 +116,7 @@ def _add(split: Split, protocol: str, train: list[str], test: list[str], clips: 
     both = set(train) & set(test)
     if both:
         split.notes.append(
-            f"{protocol}: {len(both)} clips are in both lists, and so on neither side; one is {min(both)[:80]!r}."
+            f"{protocol}: {len(both)} clips are in both lists, and so on neither side; one is '{shown(min(both))}'."
         )
     for names, side in ((train, TRAIN), (test, TEST)):
         for name in names:

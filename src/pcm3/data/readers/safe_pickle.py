@@ -22,7 +22,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from pcm3.data.readers.pickle_calls import CALLS, NEEDS, Name, Type, array_of, key, raw_bytes
+from pcm3.data.readers.compressed import unpacked
+from pcm3.data.readers.pickle_calls import CALLS, NEEDS, Name, Type, array_of, key, raw_bytes, refusal
 from pcm3.errors import DataError
 
 SMALL = 2**16
@@ -35,7 +36,7 @@ def load(file: Path, limit: int | None = None) -> Any:
     """What the pickle in that file holds; texts that Python 2 wrote as bytes come as strings (Latin-1).
 
     Args:
-        file: the pickle, of any protocol.
+        file: the pickle, of any protocol, as it is or compressed by gzip, bzip2 or xz.
         limit: bytes; a larger file is refused.
 
     Raises:
@@ -45,14 +46,28 @@ def load(file: Path, limit: int | None = None) -> Any:
         size = file.stat().st_size
         if limit is not None and size > limit:
             raise DataError(f"expected at most {limit // 2**20} MB, got {size // 2**20} MB")
-        with file.open("rb") as opened:
-            return _Machine(opened, size).run()
+        with unpacked(file, limit) as (opened, size):
+            return run(opened, size)
     except DataError as error:
         raise DataError(f"{file}: refused: {error}") from None
     except OSError as error:
         raise DataError(f"{file}: cannot be read: {error}") from error
+
+
+def run(opened: BinaryIO, size: int) -> Any:
+    """What the pickle holds that begins where the open file stands.
+
+    Args:
+        opened: the file.
+        size: where in it the pickle ends, counted from the file's start.
+
+    Raises:
+        DataError: it is damaged, or asks for anything but data.
+    """
+    try:
+        return _Machine(opened, size).run()
     except (ValueError, IndexError, KeyError, TypeError, OverflowError, MemoryError, struct.error) as error:
-        raise DataError(f"{file}: expected a pickle, but it is damaged ({type(error).__name__}: {error})") from error
+        raise DataError(f"expected a pickle, but it is damaged ({type(error).__name__}: {error})") from error
 
 
 class _Machine:
@@ -88,9 +103,9 @@ class _Machine:
         """Passes over so many bytes."""
         self.read(count)
 
-    def line(self) -> bytes:
-        """The rest of the line."""
-        data = self.file.readline(SMALL)
+    def line(self, longest: int = SMALL) -> bytes:
+        """The rest of the line; −1: however long it is (protocol 0 writes a whole array as one)."""
+        data = self.file.readline(longest)
         if not data.endswith(b"\n"):
             raise DataError("the file ends within a line; is the download complete?")
         return data[:-1]
@@ -123,7 +138,7 @@ class _Machine:
         full = f"{module}.{name}"
         known = full.replace("numpy._core.", "numpy.core.", 1).replace("__builtin__.", "builtins.", 1)
         if known not in CALLS and known != "numpy.ndarray":
-            raise DataError(f"asks for {full[:100].encode('unicode_escape').decode()}; {NEEDS}")
+            raise DataError(refusal(full))
         self.stack.append(Name(known))
 
     def call(self) -> None:
@@ -189,7 +204,7 @@ def _two_lines(machine: _Machine) -> tuple[str, str]:
 
 
 def _refuse_instance(machine: _Machine) -> None:
-    raise DataError(f"asks for {'.'.join(_two_lines(machine))[:100]}; {NEEDS}")
+    raise DataError(refusal(".".join(_two_lines(machine))))
 
 
 def _stack_global(machine: _Machine) -> None:
@@ -275,8 +290,8 @@ INSTRUCTIONS: dict[bytes, Callable[[_Machine], None]] = {
     b"G": _value(_number(">d")),
     b"\x8a": _counted(BYTE, WHOLE),
     b"\x8b": _counted(LONG, WHOLE),
-    b"S": _value(lambda machine: _quoted(machine.line())),
-    b"V": _value(lambda machine: machine.line().decode("raw-unicode-escape")),
+    b"S": _value(lambda machine: _quoted(machine.line(-1))),
+    b"V": _value(lambda machine: machine.line(-1).decode("raw-unicode-escape")),
     b"T": _counted(LONG, LATIN1),
     b"U": _counted(BYTE, LATIN1),
     b"X": _counted(LONG, UTF8),
