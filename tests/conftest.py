@@ -242,3 +242,13 @@ def trace():
         return Trace((Path(folder) / "encoder.safetensors").read_bytes(), state, lines)
 
     return read
+
+
+@pytest.fixture
+def size_is_no_matter(monkeypatch):
+    """Evaluations without the notes that every tiny store would get for its few clips."""
+    from pcm3.data.audit import label_flaws
+    from pcm3.tasks import notes
+
+    monkeypatch.setattr(label_flaws, "FEW", 1)
+    monkeypatch.setattr(notes, "_neighbours", lambda setup, task: [])

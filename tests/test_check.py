@@ -23,7 +23,7 @@ PROTOCOLS = {"xsub": {"by": "subject", "train": [1]}}
 
 def good(count=4):
     return [
-        Recording(f"c{i}", walkers(i, 5 + i, 1 + i % 2).repeat(2 - i % 2, axis=1), label=i % 2, subject=1 + i % 2)
+        Recording(f"c{i}", walkers(i, 5 + i, 1 + i % 2).repeat(2 - i % 2, axis=1), label=i // 2 % 2, subject=1 + i % 2)
         for i in range(count)
     ]
 
@@ -37,8 +37,8 @@ def findings(path, clips, **settings):
     return {finding.name: finding for finding in check_store(store_of(path, clips, **settings)).findings}
 
 
-ODD_BODIES = {"nobody", "bones", "mirrored"}
-"""What may be said of `walkers`, whose joints are anywhere."""
+ODD_BODIES = {"nobody", "bones", "mirrored", "few_clips"}
+"""What may be said of `good` clips: there are four, and the joints of `walkers` are anywhere."""
 
 
 @pytest.fixture(scope="module")
@@ -145,11 +145,16 @@ def test_labels_without_a_class_are_found(people, tmp_path):
     clips = list(people)
     clips[3] = replace(clips[3], label=2)
     clips[2] = replace(clips[2], label=-1)
-    assert {name: finding.clips for name, finding in findings(tmp_path, clips).items()} == {"label": [clips[3].id]}
+    assert {name: finding.clips for name, finding in findings(tmp_path, clips).items()} == {
+        "label": [clips[3].id],
+        "unlabelled": [clips[2].id],
+        "unlabelled_side": [],
+        "untested_class": [],
+    }
 
 
 def test_copies_across_a_split_are_leaks_and_within_a_side_duplicates(tmp_path):
-    clips = good(6)
+    clips = good(8)
     clips[3] = replace(clips[3], frames=clips[0].frames)  # subject 2 and subject 1
     clips[4] = replace(clips[4], frames=clips[2].frames)  # subject 1 both
     found = findings(tmp_path, clips)

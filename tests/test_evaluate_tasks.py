@@ -21,6 +21,8 @@ from pcm3.task_settings import (
 from pcm3.tasks.evaluate import PRETRAINED, RAW, UNTRAINED, evaluate, work
 from pcm3.tasks.judges import TASKS
 
+pytestmark = pytest.mark.usefixtures("size_is_no_matter")
+
 QUICK = TaskSettings(
     head=LinearSettings(epochs=2),
     finetune=FinetuneSettings(epochs=2, drop_epochs=[1]),

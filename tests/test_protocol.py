@@ -49,10 +49,10 @@ def test_a_protocol_that_the_data_cannot_serve_says_what_is_there(tmp_path):
     store = store_of(tmp_path, ntu.PROTOCOLS_60, [{"subject": 1}, {"subject": 2}])
     with pytest.raises(DataError, match="goes by camera, and no clip of the store has one"):
         split(store, "xview")
-    with pytest.raises(DataError, match=r"trains on subject 1, 2, 4.*only 1, 2, so the test side is empty"):
+    with pytest.raises(DataError, match=r"no test clip: it trains on subject 1, 2, 4.*only 1, 2 \(.*--protocol all"):
         split(store, "xsub")
     other = store_of(tmp_path / "o", {"split": BY_SIDE}, [{"sides": {"split": 1}}])
-    with pytest.raises(DataError, match="trains on side train; the store has only test, so the training side is empty"):
+    with pytest.raises(DataError, match="no training clip: every clip that has a side is on the test side"):
         split(other, "split")
 
 

@@ -42,6 +42,8 @@ from pcm3.tasks.linear import fresh_head, linear, train_head
 from pcm3.tasks.retrieval import nearest_neighbours, retrieval
 from pcm3.tasks.windows import RecordingBank
 
+pytestmark = pytest.mark.usefixtures("size_is_no_matter")
+
 CPU = torch.device("cpu")
 QUICK = LinearSettings(epochs=3)
 ALL_QUICK, TWO_EPOCHS = TaskSettings(head=QUICK), TaskSettings(head=LinearSettings(epochs=2))
@@ -542,7 +544,8 @@ def test_models_that_need_other_clips_are_not_put_into_one_table(finished_path, 
 
 def test_an_unfinished_run_and_pretraining_on_another_split_are_noted(store, tiny, run_path):
     assert evaluate("retrieval", [run_path], store, "xsub", seeds=1, device="cpu").notes == []
-    (note,) = evaluate("retrieval", [run_path], store, "xview", seeds=1, device="cpu").notes
+    untested, note = evaluate("retrieval", [run_path], store, "xview", seeds=1, device="cpu").notes
+    assert untested == "1 class without test clips (hand over): figures say nothing of them"
     assert "pretrained on the training side of 'xsub' of this store" in note
     assert "may have seen test clips of 'xview'" in note
 
@@ -569,7 +572,8 @@ def test_another_store_of_the_same_kind_needs_no_note_on_splits(finished_path, r
     recordings[0].frames[0] += 0.01
     other = write_tiny(tmp_path / "other", recordings)
     audit(other)
-    assert evaluate("retrieval", [finished_path], other, "xview", seeds=1, device="cpu").notes == []
+    (untested,) = evaluate("retrieval", [finished_path], other, "xview", seeds=1, device="cpu").notes
+    assert "without test clips" in untested
 
 
 def test_clips_without_a_label_are_on_neither_side(recordings, write_tiny, tmp_path):

@@ -10,6 +10,8 @@ from pcm3.data.store import ClipStore
 from pcm3.errors import DataError
 from pcm3.tasks.evaluate import evaluate
 
+pytestmark = pytest.mark.usefixtures("size_is_no_matter")
+
 
 @pytest.fixture
 def leaky(recordings, write_tiny, tmp_path):

@@ -78,7 +78,7 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     print(
         f"{options.store}: {report.clips:,} clips{untrimmed}, {report.frames:,} frames, {held['bytes'] / 1e6:,.1f} MB"
     )
-    for note in report.notes:
+    for note in [*report.notes, *held["labels"]]:
         print(f"note: {note}")
     for name, told_sides in protocol_lines(held).items():
         print(f"{name}: {told_sides}")
@@ -98,6 +98,7 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
         "bytes": held["bytes"],
         "protocols": held["protocols"],
         "notes": report.notes,
+        "labels": held["labels"],
         "left_out": [list(entry) for entry in report.left_out],
         "seconds": round(report.seconds, 3),
         "clips_per_s": round(report.clips_per_s, 1),

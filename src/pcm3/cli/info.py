@@ -32,6 +32,8 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
         print(f"{name:<11} {_listed(held[name])}")
     for name, told in protocol_lines(held).items():
         print(f"{name:<11} {told}")
+    for note in held["labels"]:
+        print(f"labels      {note}")
     left_out = held["left_out"]
     print(
         f"left out    {left_out['files']:,} files at import"

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from pcm3.data.audit.label_flaws import label_flaws
 from pcm3.data.kinds import KINDS
 from pcm3.data.protocol import split
 from pcm3.data.recording import UNKNOWN
@@ -20,7 +21,8 @@ def describe(store: ClipStore) -> dict[str, Any]:
     """The store in plain JSON-able numbers and names; reads no frame.
 
     ``classes`` maps every class name to its number of clips; ``protocols`` every protocol to the sizes of its sides,
-    or to why it cannot split this store; ``left_out`` counts the files the import left out, by reason.
+    or to why it cannot split this store; ``labels`` is what is odd about labels and sides; ``left_out`` counts the
+    files the import left out, by reason.
     """
     reasons = Counter(reason for _, reason in store.report.get("left_out", []))
     return {
@@ -46,6 +48,7 @@ def describe(store: ClipStore) -> dict[str, Any]:
         "bytes": sum(file.stat().st_size for file in store.path.iterdir()),
         "classes": {name: int((store.label == label).sum()) for label, name in enumerate(store.classes)},
         "unlabelled": int((store.label == UNKNOWN).sum()),
+        "labels": [finding.text for finding in label_flaws(store)],
         "subjects": _known(store.subject),
         "cameras": _known(store.camera),
         "setups": _known(store.setup),
@@ -67,7 +70,7 @@ def _sides(store: ClipStore, name: str) -> dict[str, Any]:
     try:
         train, test = split(store, name)
     except DataError as error:
-        return {"error": str(error)}
+        return {"error": str(error).removeprefix(f"{store.path}: ")}
     return {"train": len(train), "test": len(test), "neither": len(store) - len(train) - len(test)}
 
 

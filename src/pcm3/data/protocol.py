@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pcm3.data.recording import TEST, TRAIN, UNKNOWN
+from pcm3.data.recording import UNKNOWN
 from pcm3.data.store import ClipStore
 from pcm3.errors import ConfigError, DataError, not_one_of
 
@@ -39,12 +39,8 @@ def split(store: ClipStore, name: str) -> tuple[Indices, Indices]:
     if not known.any():
         raise DataError(f"{store.path}: protocol '{name}' goes by {column}, and no clip of the store has one")
     if len(train) == 0 or len(test) == 0:
-        empty = "training" if len(train) == 0 else "test"
-        there = ", ".join(_side_name(column, value) for value in np.unique(values[known]))
-        trains = ", ".join(_side_name(column, value) for value in listed)
         raise DataError(
-            f"{store.path}: protocol '{name}' trains on {column} {trains}; the store has only {there}, "
-            f"so the {empty} side is empty"
+            f"{store.path}: protocol '{name}' {_empty_side(column, listed, values[known], no_training=len(train) == 0)}"
         )
     return train, test
 
@@ -93,9 +89,15 @@ def _definition(protocol: Any, store: ClipStore, name: str) -> tuple[str, list[i
     return column, listed
 
 
-def _side_name(column: str, value: int | np.int32) -> str:
-    """The value as the user wrote it."""
-    return {TRAIN: "train", TEST: "test"}.get(int(value), str(value)) if column == "side" else str(value)
+def _empty_side(column: str, listed: list[int], known: NDArray[np.int32], *, no_training: bool) -> str:
+    """That no clip trains, or none tests, why, and what can be done all the same."""
+    empty = "training" if no_training else "test"
+    if column == "side":
+        why = f"every clip that has a side is on the {'test' if no_training else 'training'} side"
+    else:
+        trains, there = (", ".join(map(str, values)) for values in (listed, np.unique(known)))
+        why = f"it trains on {column} {trains}, and the store has only {there}"
+    return f"has no {empty} clip: {why} (to pretrain on every clip: --protocol all)"
 
 
 def _unknown(store: ClipStore, name: str) -> str:

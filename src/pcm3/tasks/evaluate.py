@@ -21,6 +21,7 @@ from pcm3.ordered_map import OrderedMap, cores, here
 from pcm3.task_settings import TaskSettings
 from pcm3.tasks.features import ClipEncoder, InBfloat16, clips_to_fit, fit_readout, windows_to_fit
 from pcm3.tasks.judges import TASKS, Setup, Task, Verdict
+from pcm3.tasks.notes import label_notes, run_notes
 from pcm3.tasks.table import Row, header
 
 PRETRAINED, UNTRAINED, RAW = "pretrained", "untrained encoder", "raw coordinates"
@@ -170,7 +171,8 @@ def evaluate(
             *_departures(setup, task),
             *(["the encoders' products were of bfloat16"] if shared.in_bfloat16 else []),
             *verdicts[0].notes,
-            *_notes(models, specs, store, protocol),
+            *label_notes(setup, task, protocol),
+            *run_notes(models, specs, store, protocol),
             *leak_notes,
         ],
     )
@@ -279,16 +281,3 @@ def _departures(setup: Setup, task: str) -> list[str]:
     """That the figures are not the protocol's, where its settings were changed."""
     departures = setup.settings.departures(TASKS[task].groups)
     return [f"not the protocol's settings: {', '.join(departures)}"] if departures else []
-
-
-def _notes(models: Sequence[Path], specs: Sequence[EncoderSpec], store: ClipStore, protocol: str) -> list[str]:
-    notes = []
-    for path, spec in zip(models, specs, strict=True):
-        if not spec.finished:
-            notes.append(f"{path}: the run is not finished; this is its checkpoint at step {spec.step}")
-        if spec.store_checksum == store.checksum and spec.protocol != protocol:
-            notes.append(
-                f"{path}: was pretrained on the training side of '{spec.protocol}' of this store, so it may have seen "
-                f"test clips of '{protocol}' (without labels)"
-            )
-    return notes

@@ -118,6 +118,11 @@ class Task:
         """Whether untrimmed recordings train and test, not clips."""
         return self.sides is recording_split
 
+    @property
+    def by_label(self) -> bool:
+        """Whether its figures are about classes."""
+        return self.sides is not split
+
     def raw(self, setup: Setup) -> ClipEncoder | None:
         """Raw coordinates as an encoder, where they make sense."""
         if self.raw_frames is None:

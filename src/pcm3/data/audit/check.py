@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pcm3.data.audit.body_measures import measure
 from pcm3.data.audit.findings import Finding, clips
+from pcm3.data.audit.label_flaws import label_flaws
 from pcm3.data.audit.leaks import Audit, audit, leaked_clips, twins
 from pcm3.data.audit.skeleton_flaws import skeleton_flaws
 from pcm3.data.protocol import split
@@ -71,7 +72,7 @@ def _checksums(store: ClipStore) -> Iterator[Finding]:
 
 
 def _labels(store: ClipStore) -> Iterator[Finding]:
-    """Labels without a class name, and protocols that cannot split the store."""
+    """Labels without a class name, protocols that cannot split the store, sides whose figures would say little."""
     wrong = _ids(store, (store.label >= len(store.classes)) | (store.label < -1))
     if wrong:
         yield Finding("label", f"{clips(len(wrong))} with a label outside the {len(store.classes)} classes", wrong)
@@ -79,7 +80,8 @@ def _labels(store: ClipStore) -> Iterator[Finding]:
         try:
             split(store, protocol)
         except DataError as error:
-            yield Finding("protocol", str(error))
+            yield Finding("protocol", str(error).removeprefix(f"{store.path}: "))
+    yield from label_flaws(store)
 
 
 def _leaks(store: ClipStore, found: Audit, groups: Sequence[Sequence[int]]) -> Iterator[Finding]:

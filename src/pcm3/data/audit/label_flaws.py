@@ -1,0 +1,224 @@
+"""What is odd about labels and sides, so that a figure means less than it seems to.
+
+The same is said by info, check, import and beside the figures themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pcm3.data.audit.findings import Finding, clips
+from pcm3.data.protocol import split
+from pcm3.data.recording import UNKNOWN
+from pcm3.data.store import ClipStore
+from pcm3.errors import DataError
+
+FEW = 50
+"""Test clips below which one of them is more than two points of accuracy."""
+VERY_FEW = 5
+"""Clips of a side below which the side itself is odd, whatever is done with it."""
+MOST = 1.3
+"""Times its fair share that the largest class of a test side may have before it says more than the figures."""
+NAMED = 3
+"""Classes, protocols, values named in a line; of more, how many there are."""
+
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Side:
+    """The labelled clips of a protocol's two sides, and how many there are without a label."""
+
+    protocol: str
+    train: Indices
+    test: Indices
+    unlabelled: tuple[int, int] = (0, 0)
+
+
+def label_flaws(store: ClipStore) -> list[Finding]:
+    """What is odd about the labels, then about the sides of the store's protocols; reads no frame."""
+    found = [*_of_labels(store)]
+    sides = [side for name in store.protocols if (side := labelled_sides(store, name)) is not None]
+    for name, tell in {**SIDE_FLAWS, "few_clips": _very_few}.items():
+        told = [side for side in sides if name not in EXPECTED_OF_ONE or not _tests_one_recording(store, side)]
+        lines = [f"protocol '{side.protocol}': {line}" for side in told if (line := tell(store, side))]
+        if lines:
+            more = f" (and so in {len(lines) - 1} more protocols)" if len(lines) > 1 else ""
+            found.append(Finding(name, lines[0] + more, details=lines if more else []))
+    return found
+
+
+def side_notes(store: ClipStore, protocol: str, train: Indices, test: Indices) -> list[str]:
+    """What a reader of figures must know of the labels of the clips that train and of those that test."""
+    train, test = (side[store.label[side] >= 0] for side in (train, test))
+    whole = labelled_sides(store, protocol)
+    side = Side(protocol, train, test, whole.unlabelled if whole else (0, 0))
+    notes = [finding.text for finding in _of_labels(store) if finding.name != "unlabelled"]
+    return notes + [line for tell in (*SIDE_FLAWS.values(), _few) if (line := tell(store, side))]
+
+
+def labelled_sides(store: ClipStore, protocol: str) -> Side | None:
+    """The clips with a label on both sides; None where the protocol cannot split the store or no clip has one."""
+    try:
+        train, test = split(store, protocol)
+    except DataError:
+        return None
+    known = store.label >= 0
+    missing = (int((~known[train]).sum()), int((~known[test]).sum()))
+    return Side(protocol, train[known[train]], test[known[test]], missing) if known.any() else None
+
+
+def _of_labels(store: ClipStore) -> Iterator[Finding]:
+    """What is odd about the labels, whoever trains and tests."""
+    label = store.label[store.label != UNKNOWN]
+    there = np.unique(label)
+    if len(there) == 0:
+        return
+    if len(label) < len(store):
+        ids = [str(store.ids[index]) for index in np.flatnonzero(store.label == UNKNOWN)]
+        text = f"{len(ids):,} of {clips(len(store))} without a label: pretraining takes them, recognition does not"
+        yield Finding("unlabelled", text, ids)
+    if len(there) == 1:
+        name = _named(store, there)
+        yield Finding(
+            "one_class", f"all labelled clips are of one class ({name}), so an accuracy of 100 % says nothing"
+        )
+    if _numbered(store) and len(store.classes) > len(there) > 0:
+        yield Finding("empty_class", _empty_classes(store, there))
+
+
+def _numbered(store: ClipStore) -> bool:
+    """Whether the classes have no names, only their numbers."""
+    return len(store.classes) > 0 and all(name == str(number) for number, name in enumerate(store.classes))
+
+
+def _empty_classes(store: ClipStore, there: NDArray[np.int32]) -> str:
+    """That classes which have nothing but a number have no clip either."""
+    last = len(store.classes) - 1
+    if len(there) == last and there[0] == 1:
+        return f"no clip has label 0: the labels go from 1 to {last}, but are counted from 0; subtract 1 from them"
+    return f"only {len(there):,} of the {last + 1:,} labels from 0 to {last:,} have a clip: are they class numbers?"
+
+
+def _unseen(store: ClipStore, side: Side) -> str | None:
+    """Classes that only the test side has."""
+    unseen = np.setdiff1d(store.label[side.test], store.label[side.train])
+    if len(unseen) == 0 or len(side.train) == 0:
+        return None
+    wrong, tested = int(np.isin(store.label[side.test], unseen).sum()), len(side.test)
+    most = 100 * (1 - wrong / tested)
+    return (
+        f"{wrong:,} of {tested:,} test clips are of {_classes(len(unseen))} without training clips "
+        f"({_named(store, unseen)}): recognition cannot be right there, and in {most:.1f} % at most"
+    )
+
+
+def _untested(store: ClipStore, side: Side) -> str | None:
+    """Classes that only the training side has."""
+    untested = np.setdiff1d(store.label[side.train], store.label[side.test])
+    if len(untested) == 0 or len(side.test) == 0:
+        return None
+    return f"{_classes(len(untested))} without test clips ({_named(store, untested)}): figures say nothing of them"
+
+
+def _unlabelled(store: ClipStore, side: Side) -> str | None:
+    """Clips that recognition does not take."""
+    train, test = side.unlabelled
+    if not train and not test:
+        return None
+    return f"{train:,} training and {test:,} test clips have no label: recognition leaves them out"
+
+
+def _one_side(store: ClipStore, side: Side) -> str | None:
+    """A side without any label, or with one class where the other has more."""
+    for name, clips_of in (("training", side.train), ("test", side.test)):
+        if len(clips_of) == 0:
+            return f"no {name} clip has a label, so recognition cannot be evaluated"
+        if len(np.unique(store.label[clips_of])) == 1 < len(np.unique(store.label)):
+            return f"all {name} clips are of one class ({_named(store, store.label[clips_of[:1]])})"
+    return None
+
+
+def _largest(store: ClipStore, side: Side) -> str | None:
+    """A class that most test clips are of."""
+    values, counts = np.unique(store.label[side.test], return_counts=True)
+    if len(values) < 2 or counts.max() < len(side.test) * max(0.5, MOST / len(values)):
+        return None
+    share = 100 * counts.max() / len(side.test)
+    return (
+        f"{share:.1f} % of the test clips are of one class ({_named(store, values[[counts.argmax()]])}): always to say "
+        f"this class would be right in {share:.1f} %"
+    )
+
+
+def _shared_subjects(store: ClipStore, side: Side) -> str | None:
+    """People on both sides, where the data came already split and no other column explains the split."""
+    definition = store.protocols.get(side.protocol)
+    if not isinstance(definition, dict) or definition.get("by") != "side" or _by_design(store, side):
+        return None
+    train, test = (np.unique(store.subject[clips_of]) for clips_of in (side.train, side.test))
+    both = np.intersect1d(train[train != UNKNOWN], test[test != UNKNOWN])
+    if len(both) == 0:
+        return None
+    people = f"{len(both)} of the {int((test != UNKNOWN).sum())} subjects that test also train"
+    return f"{people}: figures say little about people who are new"
+
+
+def _by_design(store: ClipStore, side: Side) -> bool:
+    """Whether cameras or setups part the sides (cross-view), or one recording is left out of all."""
+    if len(side.train) == 0 or len(side.test) == 0:
+        return True
+    for column in (store.camera, store.setup):
+        train, test = column[side.train], column[side.test]
+        if (train != UNKNOWN).all() and (test != UNKNOWN).all() and not np.isin(test, train).any():
+            return True
+    return _tests_one_recording(store, side)
+
+
+def _tests_one_recording(store: ClipStore, side: Side) -> bool:
+    """Whether the test side is one untrimmed recording: each is left out in turn."""
+    recordings = store.recording[side.test]
+    return len(recordings) > 0 and bool(recordings[0] != UNKNOWN and (recordings == recordings[0]).all())
+
+
+def _few(store: ClipStore, side: Side) -> str | None:
+    """So few test clips that one of them moves the figure."""
+    tested = len(side.test)
+    return f"only {clips(tested)} to test: one of them is {100 / tested:.1f} points" if 0 < tested < FEW else None
+
+
+def _very_few(store: ClipStore, side: Side) -> str | None:
+    """So few clips on a side that no figure is one, or less than one for each class."""
+    for name, clips_of in (("training", side.train), ("test", side.test)):
+        if 0 < len(clips_of) < VERY_FEW:
+            return f"only {len(clips_of)} labelled {name} clip{'s' * (len(clips_of) > 1)}"
+    return None
+
+
+SIDE_FLAWS: dict[str, Callable[[ClipStore, Side], str | None]] = {
+    "unseen_class": _unseen,
+    "untested_class": _untested,
+    "side_labels": _one_side,
+    "unlabelled_side": _unlabelled,
+    "largest_class": _largest,
+    "shared_subjects": _shared_subjects,
+}
+"""What may be odd about a protocol's sides; each gives one line without the protocol's name, or None."""
+
+EXPECTED_OF_ONE = ("untested_class", "largest_class", "few_clips")
+"""What is no news of a test side that is one recording, where every recording is left out in turn."""
+
+
+def _classes(count: int) -> str:
+    return "1 class" if count == 1 else f"{count:,} classes"
+
+
+def _named(store: ClipStore, labels: Sequence[int] | NDArray[np.int32]) -> str:
+    """The classes by name, the first few of them."""
+    names = [store.classes[label] if 0 <= label < len(store.classes) else str(label) for label in labels]
+    more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
