@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,7 @@ from pcm3.data.kinds import KINDS
 from pcm3.data.protocol import hold_out, split
 from pcm3.data.readers import ntu
 from pcm3.data.recording import Recording
-from pcm3.data.store import BY_SIDE
+from pcm3.data.store import BY_SIDE, ClipStore
 from pcm3.data.store_writer import write_store
 from pcm3.errors import ConfigError, DataError
 from pcm3.skeleton import load_layout
@@ -60,9 +61,16 @@ def test_a_protocol_that_the_data_cannot_serve_says_what_is_there(tmp_path):
     "protocol", [{}, {"by": "camera"}, {"by": "camera", "train": ["x"]}, {"by": "moon", "train": [1]}, 3]
 )
 def test_a_malformed_protocol_is_a_data_error(tmp_path, protocol):
-    store = store_of(tmp_path, {"xsub": protocol}, [{"camera": 1}])
-    with pytest.raises(DataError, match=r"needs 'by' and 'train'|goes by 'moon', expected one of subject, camera"):
-        split(store, "xsub")
+    """Before anything is written, and where somebody wrote it into a store by hand."""
+    with pytest.raises(
+        DataError, match=r"protocols, xsub.*: expected ('by' and 'train'|a whole number|one of subject)"
+    ):
+        store_of(tmp_path, {"xsub": protocol}, [{"camera": 1}])
+    assert list(tmp_path.iterdir()) == []
+    file = store_of(tmp_path, {}, [{"camera": 1}]).path / "store.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"protocols": {"xsub": protocol}}))
+    with pytest.raises(DataError, match=r"store\.json, protocols, xsub"):
+        ClipStore.open(file.parent)
 
 
 def test_ntu60_sides_have_the_sizes_the_paper_gives(tmp_path):

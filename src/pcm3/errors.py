@@ -38,7 +38,7 @@ def not_one_of(what: str, got: str, known: Iterable[str]) -> str:
     return f"expected {what} ({', '.join(names)}), got '{got}'{hint}"
 
 
-def shown(value: object) -> str:
+def brief(value: object) -> str:
     """The value as a message shows it: in a line, cut where it is long, without what a terminal would obey."""
     short = Repr()
     short.maxlist = short.maxtuple = short.maxdict = 4

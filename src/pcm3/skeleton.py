@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pcm3.errors import DataError, shown
+from pcm3.errors import DataError, brief
 from pcm3.packaged import packaged
 
 PART_NAMES = ("trunk", "left_arm", "right_arm", "left_leg", "right_leg")
@@ -120,7 +120,7 @@ def _parse(text: str, where: str) -> Layout:
         _Fields(fields.get("parents"), f"{where}: parents"),
         _Fields(fields.get("parts"), f"{where}: parts"),
     )
-    unknown = [shown(name)[1:-1] for name in parents.data if name not in places]
+    unknown = [brief(name)[1:-1] for name in parents.data if name not in places]
     if unknown:
         raise DataError(f"{where}: parents names joints that do not exist: {', '.join(unknown[:5])}")
     climbing = [parents.data.get(name, name) for name in joints]
@@ -133,12 +133,12 @@ class _Fields:
     def __init__(self, data: object, where: str) -> None:
         self.where = where
         if not isinstance(data, dict):
-            raise DataError(f"{where}: not a layout: expected fields and their values, got {shown(data)}")
+            raise DataError(f"{where}: not a layout: expected fields and their values, got {brief(data)}")
         self.data: dict[str, Any] = data
 
     def wrong(self, field: str, expected: str, got: object, why: str = "") -> DataError:
         """The error that says so."""
-        told = f"{shown(got)} {why}" if why else f"got {shown(got)}"
+        told = f"{brief(got)} {why}" if why else f"got {brief(got)}"
         return DataError(f"{self.where}: not a layout: {field}: expected {expected}, {told}; docs/DATA.md shows one")
 
     def get(self, field: str) -> object:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from pcm3.data.recording import UNKNOWN, Recording
-from pcm3.data.store import NUMBERS, SIDE
+from pcm3.data.store import NUMBERS
+from pcm3.data.store_schema import SIDE
 
 
 class Columns:

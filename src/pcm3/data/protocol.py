@@ -7,7 +7,6 @@ value is known test. Clips with an unknown value are on neither side.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +14,6 @@ from numpy.typing import NDArray
 from pcm3.data.recording import UNKNOWN
 from pcm3.data.store import ClipStore
 from pcm3.errors import ConfigError, DataError, not_one_of
-
-COLUMNS = ("subject", "camera", "setup", "side")
-"""What a protocol may go by. ``side`` is what the data itself says under this protocol's name: 0 train, 1 test."""
 
 Indices = NDArray[np.int64]
 
@@ -30,7 +26,7 @@ def split(store: ClipStore, name: str) -> tuple[Indices, Indices]:
     """
     if name not in store.protocols:
         raise DataError(_unknown(store, name))
-    column, listed = _definition(store.protocols[name], store, name)
+    column, listed = store.protocols[name]["by"], store.protocols[name]["train"]
     unknown = np.full(len(store), UNKNOWN, np.int32)
     values: NDArray[np.int32] = store.sides.get(name, unknown) if column == "side" else getattr(store, column)
     known = values != UNKNOWN
@@ -76,17 +72,6 @@ def hold_out(store: ClipStore, train: Indices, subjects: Sequence[int]) -> tuple
     if not rest.any():
         raise ConfigError(f"setting leave_out: expected a subject to be left to train on; the store has only {told}")
     return train[rest], train[held]
-
-
-def _definition(protocol: Any, store: ClipStore, name: str) -> tuple[str, list[int]]:
-    """The column and the training values of a protocol, which comes from a file."""
-    try:
-        column, listed = protocol["by"], [int(value) for value in protocol["train"]]
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{store.path}: protocol '{name}' needs 'by' and 'train' (a list of numbers)") from error
-    if column not in COLUMNS:
-        raise DataError(f"{store.path}: protocol '{name}' goes by '{column}', expected one of {', '.join(COLUMNS)}")
-    return column, listed
 
 
 def _empty_side(column: str, listed: list[int], known: NDArray[np.int32], *, no_training: bool) -> str:

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from pcm3.data.recording import NPY_ERRORS, TRAIN, UNKNOWN
 from pcm3.data.sources import ZIP_ERRORS
-from pcm3.errors import DataError
+from pcm3.data.store_schema import SIDE, check_fields, checked_columns, is_column
+from pcm3.errors import DataError, brief
 from pcm3.skeleton import Layout, layout_from_dict
 
 FORMAT = 2
@@ -33,8 +34,6 @@ NUMBERS = ("label", "subject", "camera", "setup", "confidence")
 """The columns of numbers, one a clip; −1 (`UNKNOWN`) where the data set does not tell."""
 BY_SIDE: dict[str, Any] = {"by": "side", "train": [TRAIN]}
 """A protocol of data that comes already split."""
-SIDE = "side_"
-"""How the columns begin that say to which side of the protocol in the rest of their name a clip belongs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,11 +112,14 @@ class ClipStore:
 
 def _open(path: Path) -> ClipStore:
     description = _description(path)
+    damaged = f"{path}: the store is damaged"
     try:
+        check_fields(description, STORE)
+        layout = layout_from_dict(description.get("layout"), f"{STORE}, layout")
         common = {
             "path": path,
-            "frames": np.load(path / FRAMES, mmap_mode="r", allow_pickle=False).view(np.ndarray),
-            "layout": layout_from_dict(description["layout"], f"{path}: the store is damaged: {STORE}, layout"),
+            "frames": _frames(path / FRAMES, layout),
+            "layout": layout,
             "fps": float(description["fps"]),
             "kind": description["kind"],
             "normalised": description["normalised"],
@@ -126,23 +128,43 @@ def _open(path: Path) -> ClipStore:
             "report": description["report"],
             "checksums": description["checksums"],
         }
-        untrimmed = RECORDINGS in common["checksums"]
-        recordings = (
-            ClipStore(**common, recordings=None, **_columns(path / RECORDINGS, common["protocols"]))
-            if untrimmed
-            else None
-        )
-        store = ClipStore(**common, recordings=recordings, **_columns(path / CLIPS, common["protocols"]))
-    except (*NPY_ERRORS, *ZIP_ERRORS, AttributeError) as error:
-        raise DataError(f"{path}: the store is damaged ({error}); import it again") from error
-    _check_shapes(store)
+        protocols = description["protocols"]
+        recordings = None
+        if RECORDINGS in description["checksums"]:
+            recordings = ClipStore(**common, recordings=None, **_columns(path / RECORDINGS, protocols))
+        store = ClipStore(**common, recordings=recordings, **_columns(path / CLIPS, protocols))
+        _check_shapes(store, description.get("counts", {}))
+    except DataError as error:
+        raise DataError(f"{damaged}: {error}; import it again") from error
     return store
+
+
+def _frames(file: Path, layout: Layout) -> NDArray[np.floating[Any]]:
+    """The flat array of all frames, memory-mapped; a DataError where it is not one."""
+    try:
+        frames: NDArray[Any] = np.load(file, mmap_mode="r", allow_pickle=False).view(np.ndarray)
+    except FileNotFoundError as error:
+        raise DataError(f"{file.name} is missing") from error
+    except NPY_ERRORS as error:
+        raise DataError(f"{file.name}: {error}") from error
+    joints = len(layout.joints)
+    if frames.dtype not in (np.float32, np.float16) or not frames.flags.c_contiguous:
+        raise DataError(f"{file.name}: expected float32 or float16 in C order, got {frames.dtype}")
+    if frames.ndim != 4 or frames.shape[1] < 1 or frames.shape[2:] != (joints, 3):
+        raise DataError(f"{file.name}: expected (frames, bodies, joints, 3), got {frames.shape} for {joints} joints")
+    return frames
 
 
 def _columns(file: Path, protocols: dict[str, Any]) -> dict[str, Any]:
     """What is known of each clip, as the fields of `ClipStore` name it."""
-    with file.open("rb") as opened, np.load(opened, allow_pickle=False) as archive:
-        columns = {name: archive[name] for name in archive.files}
+    try:
+        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as archive:
+            read = {name: archive[name] for name in archive.files if is_column(name)}
+    except FileNotFoundError as error:
+        raise DataError(f"{file.name} is missing") from error
+    except (*NPY_ERRORS, *ZIP_ERRORS, AttributeError) as error:
+        raise DataError(f"{file.name}: {error}") from error
+    columns: dict[str, Any] = dict(checked_columns(read, file.name))
     clips = len(columns["start"])
     if "side" in columns:  # format 1
         side = columns.pop("side")
@@ -150,7 +172,8 @@ def _columns(file: Path, protocols: dict[str, Any]) -> dict[str, Any]:
     sides = {name.removeprefix(SIDE): columns.pop(name) for name in list(columns) if name.startswith(SIDE)}
     columns["_ids"] = columns.pop("id")
     unknown = {name: np.full(clips, UNKNOWN, np.int32) for name in ("confidence", "recording")}
-    return unknown | columns | {"sides": sides}
+    known = {name: column for name, column in columns.items() if name in ClipStore.__dataclass_fields__}
+    return unknown | known | {"sides": sides}
 
 
 def _description(path: Path) -> dict[str, Any]:
@@ -159,46 +182,44 @@ def _description(path: Path) -> dict[str, Any]:
         raise DataError(f"{path}: expected a store (a folder that `pcm3 import` wrote), but there is no such folder")
     try:
         description = json.loads((path / STORE).read_text(encoding="utf-8"))
-        version = description["format"]
     except FileNotFoundError as error:
         raise DataError(f"{path}: not a store: it has no {STORE}; `pcm3 import` makes one") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: the store is damaged ({STORE}: {error}); import it again") from error
-    if not isinstance(version, int) or version > FORMAT:
+    version = description.get("format") if isinstance(description, dict) else None
+    if type(version) is not int or version < 1:
+        told = f"expected an object with a format of 1 or more, got {brief(description)}"
+        raise DataError(f"{path}: the store is damaged: {STORE}: {told}; import it again")
+    if version > FORMAT:
         raise DataError(
             f"{path}: written by a newer pcm3: format {version}, this one reads up to {FORMAT}; update pcm3"
         )
     return dict(description)
 
 
-def _check_shapes(store: ClipStore) -> None:
+def _check_shapes(store: ClipStore, counts: dict[str, int]) -> None:
     """Raises DataError unless the files of the store speak of the same frames and clips."""
     whole = store.recordings or store
-    wrong = [name for table in {id(whole): whole, id(store): store}.values() for name in _uneven(table)]
-    end = int(whole.length.sum(dtype=np.int64))
-    joints = len(store.layout.joints)
-    if store.frames.ndim != 4 or store.frames.shape[2] != joints or store.bodies.shape[1:] != store.frames.shape[1:2]:
-        wrong.append(f"frames of shape {store.frames.shape} for {joints} joints")
-    elif len(store) == 0 or len(whole) == 0 or end != len(store.frames):
+    end, bodies = int(whole.length.sum(dtype=np.int64)), store.frames.shape[1]
+    there = {"clips": len(store), "recordings": len(whole), "frames": len(store.frames)}
+    wrong = [f"{count} {name} in {STORE}, {there[name]} there" for name, count in counts.items() if name in there
+             and count != there[name]]  # fmt: skip
+    for table, file in ((whole, RECORDINGS if store.recordings else CLIPS), (store, CLIPS)):
+        if table.bodies.shape[1] != bodies:
+            wrong.append(f"{file} tells of {table.bodies.shape[1]} bodies, {FRAMES} of {bodies}")
+    if len(store) == 0 or len(whole) == 0 or end != len(store.frames):
         wrong.append(f"{len(store.frames)} frames for {len(whole)} recordings of {end} together")
-    elif not wrong and ((whole.length < 1).any() or (np.diff(whole.start, append=end) != whole.length).any()):
+    elif (np.diff(whole.start, append=end) != whole.length).any() or whole.start[0] != 0:
         wrong.append("recordings that do not follow one another")
-    elif not wrong and store.recordings is not None and not _inside(store, store.recordings):
+    elif store.recordings is not None and not _inside(store, store.recordings):
         wrong.append("clips that are not inside their recordings")
     if wrong:
-        raise DataError(f"{store.path}: the store is damaged (wrong size: {', '.join(wrong)}); import it again")
-
-
-def _uneven(store: ClipStore) -> list[str]:
-    """The columns that are not as long as there are clips."""
-    columns = {name: getattr(store, name) for name in ("length", *NUMBERS, "recording", "_ids", "bodies")}
-    columns |= {SIDE + name: column for name, column in store.sides.items()}
-    return [name for name, column in columns.items() if len(column) != len(store)]
+        raise DataError(f"wrong size: {', '.join(dict.fromkeys(wrong))}")
 
 
 def _inside(store: ClipStore, recordings: ClipStore) -> bool:
     """Whether every clip is a stretch of its recording."""
-    if ((store.recording < 0) | (store.recording >= len(recordings)) | (store.length < 1)).any():
+    if ((store.recording < 0) | (store.recording >= len(recordings))).any():
         return False
     first = store.start - recordings.start[store.recording]
     return bool(((first >= 0) & (first + store.length <= recordings.length[store.recording])).all())

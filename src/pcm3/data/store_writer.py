@@ -17,9 +17,10 @@ from pcm3.data.names import check_name, check_protocols
 from pcm3.data.progress import PROGRESS, Progress, read_progress
 from pcm3.data.recording import Recording, cut_into_clips
 from pcm3.data.store import CLIPS, FORMAT, FRAMES, RECORDINGS, STORE, ClipStore
+from pcm3.data.store_schema import BEFORE_CLIPS, check_fields
 from pcm3.errors import DataError
 from pcm3.files import new_folder
-from pcm3.skeleton import Layout
+from pcm3.skeleton import Layout, layout_from_dict
 
 HEADER = 256
 """Bytes kept free before the frames for the .npy header, which is known only at the end."""
@@ -175,7 +176,7 @@ def store_writer(
 
     Raises:
         DataError: ``path`` exists and ``overwrite`` is off, it is there and not a store, a class or protocol has a name
-            that is none, no clip was added, or the disk refused.
+            that is none, a field of the description cannot be, no clip was added, or the disk refused.
     """
     path = Path(path)
     if dtype not in ("float32", "float16"):
@@ -186,6 +187,17 @@ def store_writer(
     check_protocols(protocols or {})
     if path.exists() and overwrite and not (path / STORE).is_file():
         raise DataError(f"{path}: is there and is not a store, so it will not be overwritten")
+    description = {
+        "format": FORMAT,
+        "kind": kind,
+        "fps": fps,
+        "normalised": normalised,
+        "classes": classes,
+        "protocols": protocols or {},
+        "layout": layout.to_dict(),
+    }
+    check_fields(description, str(path), BEFORE_CLIPS)
+    layout_from_dict(description["layout"], f"{path}, layout")
     going_on = (lambda folder: bool(read_progress(folder / PROGRESS, fingerprint))) if fingerprint else None
     with new_folder(path, overwrite=overwrite, going_on=going_on) as folder:
         writer = StoreWriter(folder, layout, bodies, dtype, fingerprint)
@@ -193,17 +205,7 @@ def store_writer(
             yield writer
             if len(writer) == 0:
                 raise DataError(f"{path}: no clip to store")
-            writer.finish(
-                {
-                    "format": FORMAT,
-                    "kind": kind,
-                    "fps": fps,
-                    "normalised": normalised,
-                    "classes": classes,
-                    "protocols": protocols or {},
-                    "layout": layout.to_dict(),
-                }
-            )
+            writer.finish(description)
         finally:
             writer.close()
 
