@@ -142,7 +142,7 @@ def _open(path: Path) -> ClipStore:
 def _frames(file: Path, layout: Layout) -> NDArray[np.floating[Any]]:
     """The flat array of all frames, memory-mapped; a DataError where it is not one."""
     try:
-        frames: NDArray[Any] = np.load(file, mmap_mode="r", allow_pickle=False).view(np.ndarray)
+        frames: NDArray[Any] = np.lib.format.open_memmap(file, mode="r").view(np.ndarray)
     except FileNotFoundError as error:
         raise DataError(f"{file.name} is missing") from error
     except NPY_ERRORS as error:
@@ -186,10 +186,13 @@ def _description(path: Path) -> dict[str, Any]:
         raise DataError(f"{path}: not a store: it has no {STORE}; `pcm3 import` makes one") from error
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: the store is damaged ({STORE}: {error}); import it again") from error
-    version = description.get("format") if isinstance(description, dict) else None
+    if not isinstance(description, dict):
+        got = f"{STORE}: expected fields and their values, got {brief(description)}"
+        raise DataError(f"{path}: the store is damaged: {got}; import it again")
+    version = description.get("format")
     if type(version) is not int or version < 1:
-        told = f"expected an object with a format of 1 or more, got {brief(description)}"
-        raise DataError(f"{path}: the store is damaged: {STORE}: {told}; import it again")
+        got = f"{STORE}, format: expected a number from 1 on, got {brief(version)}"
+        raise DataError(f"{path}: the store is damaged: {got}; import it again")
     if version > FORMAT:
         raise DataError(
             f"{path}: written by a newer pcm3: format {version}, this one reads up to {FORMAT}; update pcm3"

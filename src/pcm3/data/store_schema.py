@@ -188,7 +188,7 @@ def checked_columns(columns: Mapping[str, NDArray[Any]], where: str) -> dict[str
     if missing:
         raise DataError(f"{where}, {missing[0]}: expected this column, there is none")
     clips = columns["start"].shape[0] if columns["start"].ndim else 0
-    checked = {}
+    checked = {"start": _checked_numbers("start", columns["start"], COLUMNS["start"], clips, where)}
     for name, column in columns.items():
         numbers = COLUMNS.get(name) or OPTIONAL_COLUMNS.get(name)
         if name == "id":
