@@ -1,14 +1,18 @@
-"""The measures of every body that tell a flaw: bone lengths, size, speed, stillness, where the toes point."""
+"""The measures of every body that tell a flaw: bone lengths, size, speed, stillness, toes, up, what is absent.
+
+An absent joint counts in none of them: where it comes back, it has moved in a straight line in between.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pcm3.data.audit.body_pose import copied, depth, presence, sharing, upwards, without_gaps
 from pcm3.data.store import ClipStore
 from pcm3.skeleton import Layout
 
@@ -16,6 +20,8 @@ Numbers = NDArray[np.float64]
 Frames = NDArray[np.float32]
 
 QUARTILES = (0.25, 0.5, 0.75)
+FRAMES = 3
+"""Frames, at least, in which two bodies must have one form."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +48,21 @@ class BodyMeasures:
     frame: NDArray[np.int64]
     """(K, 2) the frames of the leap and of the spike, 0-based."""
     toes: Numbers
-    """(K,) from −1, backwards, to 1, forwards; NaN where the layout has no feet by name."""
+    """(K,) from −1, backwards, to 1, forwards; NaN where the layout has no feet by name, or they are absent."""
+    missing: Numbers
+    """(K,) share of its joints and frames that are absent while the body is there."""
+    ever: NDArray[np.bool_]
+    """(K, V) the joints that are there in any frame."""
+    up: Numbers
+    """(K, 3) the unit direction from legs to trunk; NaN where there are none."""
+    depth: Numbers
+    """(K,) its least spread over its largest; 0: flat."""
+    sharing: Numbers
+    """(K,) share of the frames in which two joints lie at one place."""
+    twin: NDArray[np.int64]
+    """(K,) the earlier body of the clip that has the same form for most of the time; −1: none has."""
+    same: Numbers
+    """(K,) share of the frames with both in which it has; 0 where none has."""
 
 
 def measure(store: ClipStore, clips: Sequence[int]) -> BodyMeasures:
@@ -50,47 +70,85 @@ def measure(store: ClipStore, clips: Sequence[int]) -> BodyMeasures:
     layout = store.layout
     bones = np.array([joint for joint, parent in enumerate(layout.parents) if joint != parent], np.int64)
     feet = _feet(layout)
-    rows: list[tuple[Any, ...]] = []
+    rows: list[dict[str, Any]] = []
     eps = float(np.finfo(store.frames.dtype).eps)
     for index in clips:
         frames = store.clip(index)
+        present = presence(frames, layout, centred=store.normalised)
+        first = len(rows)
         for body in np.flatnonzero(store.bodies[index]):
-            there = np.flatnonzero(frames[:, body].any(axis=(1, 2)))
-            if len(there):
-                rows.append((index, body, *_of_body(frames[there, body], there, store.fps, layout, bones, feet, eps)))
-    columns = list(zip(*rows, strict=True)) or [()] * 10
-    clip, slot, lengths, extent, still, leap, spike, spiking, frame, toes = columns
-    return BodyMeasures(
-        clip=np.array(clip, np.int64),
-        body=np.array(slot, np.int64),
-        bones=bones,
-        lengths=np.array(lengths, np.float64).reshape(len(clip), 3, len(bones)),
-        extent=np.array(extent, np.float64),
-        still=np.array(still, np.float64),
-        leap=np.array(leap, np.float64),
-        spike=np.array(spike, np.float64),
-        spiking=np.array(spiking, np.int64),
-        frame=np.array(frame, np.int64).reshape(len(clip), 2),
-        toes=np.array(toes, np.float64),
-    )
+            at = np.flatnonzero(present[:, body].any(axis=1))
+            if len(at):
+                row = _of_body(frames[at, body], present[at, body], at, store.fps, layout, bones, feet, eps)
+                twin, same = _twin(frames, present, int(body), rows[first:])
+                rows.append({"clip": index, "body": int(body), **row, "twin": twin, "same": same})
+    return BodyMeasures(bones=bones, **_columns(rows, len(layout.joints), len(bones)))
+
+
+def _columns(rows: list[dict[str, Any]], joints: int, bones: int) -> dict[str, Any]:
+    """The rows as arrays, of their shapes even where there is no row."""
+    shapes = {"lengths": (3, bones), "frame": (2,), "ever": (joints,), "up": (3,)}
+    whole = ("clip", "body", "spiking", "frame", "twin")
+    columns = {}
+    for field in fields(BodyMeasures):
+        if field.name != "bones":
+            kind: Any = np.int64 if field.name in whole else np.bool_ if field.name == "ever" else np.float64
+            column = np.array([row[field.name] for row in rows], kind)
+            columns[field.name] = column.reshape(len(rows), *shapes.get(field.name, ()))
+    return columns
+
+
+def _twin(frames: Frames, present: NDArray[np.bool_], body: int, before: list[dict[str, Any]]) -> tuple[int, float]:
+    """The body of the clip (T, M, V, 3) among those before that has this one's form for longest, and the share."""
+    best = (-1, 0.0)
+    for row in before:
+        other = row["body"]
+        both = present[:, body] & present[:, other]
+        share, count = copied(frames[:, body], frames[:, other], both, row["extent"])
+        if share > best[1] and count >= min(FRAMES, len(frames)):
+            best = (other, share)
+    return best
 
 
 def _of_body(
     body: Frames,
+    present: NDArray[np.bool_],
     at: NDArray[np.int64],
     fps: float,
     layout: Layout,
     bones: NDArray[np.int64],
     feet: dict[str, NDArray[np.int64]] | None,
     eps: float,
-) -> tuple[Any, ...]:
-    """The measures of one body (T, V, 3) that is there in the frames ``at`` (T,)."""
-    planes = np.ascontiguousarray(body.transpose(2, 0, 1))  # (3, T, V): several times faster to reduce than (T, V, 3)
-    spans = _size(planes[:, :, bones] - planes[:, :, np.array(layout.parents)[bones]])
-    lengths = np.sort(spans, axis=0)[[int(share * (len(body) - 1)) for share in QUARTILES]]
-    extent = float(np.median((planes.max(axis=2) - planes.min(axis=2)).max(axis=0)))
-    leap, spike, spiking, leaps, spikes = _jumps(planes, at, fps)
-    return lengths, extent, _still(planes, eps), leap, spike, spiking, (leaps, spikes), _toes(body, feet)
+) -> dict[str, Any]:
+    """The measures of one body (T, V, 3), ``present`` (T, V), that is there in the frames ``at`` (T,)."""
+    ever: NDArray[np.bool_] = np.asarray(present.any(axis=0))
+    joints = np.flatnonzero(ever)
+    filled: Frames = without_gaps(body, present, at)
+    planes: Frames = np.ascontiguousarray(
+        filled.transpose(2, 0, 1)
+    )  # (3, T, V): several times faster to reduce than (T, V, 3)
+    parents = np.array(layout.parents)[bones]
+    spans = _size(planes[:, :, bones] - planes[:, :, parents])
+    lengths = np.sort(spans, axis=0)[[int(share * (len(body) - 1)) for share in QUARTILES]].astype(np.float64)
+    lengths[:, ~(ever[bones] & ever[parents])] = np.nan
+    shown = planes if ever.all() else planes[:, :, joints]
+    extent = float(np.median((shown.max(axis=2) - shown.min(axis=2)).max(axis=0)))
+    leap, spike, spiking, leaps, spikes = _jumps(shown, at, fps)
+    return {
+        "lengths": lengths,
+        "extent": extent,
+        "still": _still(shown, eps),
+        "leap": leap,
+        "spike": spike,
+        "spiking": joints[spiking],
+        "frame": (leaps, spikes),
+        "toes": _toes(filled, feet, ever),
+        "missing": float(1 - present.mean()),
+        "ever": ever,
+        "up": upwards(filled, ever, layout),
+        "depth": depth(filled[:, joints]),
+        "sharing": sharing(body, present, extent),
+    }
 
 
 def _size(planes: Frames) -> Frames:
@@ -136,9 +194,9 @@ def _feet(layout: Layout) -> dict[str, NDArray[np.int64]] | None:
     return {"toes": toe, "ankles": ankle, "hips": hip, "across": np.array(layout.across), "up": np.array(layout.up)}
 
 
-def _toes(body: Frames, feet: dict[str, NDArray[np.int64]] | None) -> float:
+def _toes(body: Frames, feet: dict[str, NDArray[np.int64]] | None, ever: NDArray[np.bool_]) -> float:
     """Cosine between where the toes of the body (T, V, 3) point and forwards, up × across; median over the frames."""
-    if feet is None:
+    if feet is None or not ever[np.concatenate(list(feet.values()))].all():
         return float("nan")
     up = body[:, feet["up"][1]] - body[:, feet["up"][0]]
     hips, across = body[:, feet["hips"]], body[:, feet["across"]]

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcm3.data.audit.body_measures import measure
+from pcm3.data.audit.content_flaws import content_flaws
 from pcm3.data.audit.findings import Finding, clips
 from pcm3.data.audit.label_flaws import label_flaws
 from pcm3.data.audit.leaks import Audit, audit, leaked_clips, twins
@@ -110,7 +111,9 @@ def _bodies(store: ClipStore) -> Iterator[Finding]:
         ids = _ids(store, flawed)
         if ids:
             yield Finding(name, f"{clips(len(ids))} {text}", ids)
-    yield from skeleton_flaws(store, measure(store, np.flatnonzero(finite & present).tolist()))
+    measured = measure(store, np.flatnonzero(finite & present).tolist())
+    yield from content_flaws(store, measured)
+    yield from skeleton_flaws(store, measured)
 
 
 def _ids(store: ClipStore, which: NDArray[np.bool_]) -> list[str]:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pcm3.data.store import ClipStore
 
 WRONG = ("checksum", "label", "leak", "not_finite", "empty")
 """Findings that make results wrong. All others are worth a look: real data are odd in places."""
@@ -13,8 +19,7 @@ class Finding:
     """One thing that is wrong or odd."""
 
     name: str
-    """checksum, label, protocol, leak, not_finite, empty, duplicate, frozen, units, size, nobody, bones, jump or
-    mirrored."""
+    """One word, or several_like_this; docs/DATA.md lists them all."""
     text: str
     """What it is and what it means, in one line."""
     clips: list[str] = field(default_factory=list)
@@ -33,3 +38,29 @@ class Finding:
 def clips(count: int) -> str:
     """So many clips, in words."""
     return "1 clip" if count == 1 else f"{count:,} clips"
+
+
+def of_clips(
+    store: ClipStore,
+    clip: NDArray[np.int64],
+    name: str,
+    odd: NDArray[np.bool_],
+    text: str,
+    lines: Sequence[str] | None = None,
+) -> Iterator[Finding]:
+    """The finding about the clips of odd bodies, when there are any.
+
+    Args:
+        store: whose clips they are.
+        clip: (K,) of which clip each of K bodies is.
+        name: of the finding.
+        odd: (K,) which bodies are.
+        text: what goes after "3 clips".
+        lines: K, what there is to say of each body.
+    """
+    rows = np.flatnonzero(odd).tolist()
+    if not rows:
+        return
+    ids = list(dict.fromkeys(str(store.ids[clip[row]]) for row in rows))
+    details = [f"{store.ids[clip[row]]}: {lines[row]}" for row in rows] if lines else []
+    yield Finding(name, f"{clips(len(ids))} {text}", ids, details=details)

@@ -1,4 +1,4 @@
-"""Bodies that no one has: impossible bones, jumps, left and right exchanged, units other than metres, furniture.
+"""Bodies that no one has: impossible bones, jumps, left and right exchanged, furniture.
 
 All limits are in terms of what is usual in the same store. MSR-Action3D meets none of them, UTD-MHAD and the simulated
 recordings, noise and all, in one clip of 861 and of 20,000, where a bone really is impossible; and the simulated ones
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcm3.data.audit.body_measures import BodyMeasures
-from pcm3.data.audit.findings import Finding, clips
+from pcm3.data.audit.findings import Finding, of_clips
 from pcm3.data.store import ClipStore
 
 TIMES, BY = 3.0, 0.2
@@ -27,8 +27,6 @@ FAST = 20.0
 two frames at more than 15, and no body is displaced at more than 12."""
 STILL = 0.5
 """Share of a clip's frames that repeat the one before, from which on it counts as frozen."""
-HUMAN = (0.5, 3.0)
-"""Metres that the longest side of the box around a body measures, in the median over the store."""
 OTHER_SIZE = 3.0
 """Times the usual size, or part of it, that single clips may have."""
 CLEARLY = 0.5
@@ -43,15 +41,22 @@ def skeleton_flaws(store: ClipStore, found: BodyMeasures) -> Iterator[Finding]:
     if not main.any():
         return
     size = float(np.median(found.extent[main]))
-    usual = np.median(found.lengths[main, 1], axis=0)  # (B,)
+    usual = _usual(found.lengths[main, 1])
     nobody = ~main & _nobodys(found.lengths[:, 1], usual)
-    yield from _units(size)
     yield from _size(store, found, size, main)
     yield from _frozen(store, found, nobody)
     yield from _nobody(store, found, nobody)
     yield from _bones(store, found, size, usual, ~nobody)
     yield from _jumps(store, found, ~nobody)
     yield from _mirrored(store, found, main)
+
+
+def _usual(lengths: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The median (B,) of the lengths (K, B) of each bone, without those that are not there; 0 where none is."""
+    there = ~np.isnan(lengths)
+    return np.array(
+        [np.median(bone[known]) if known.any() else 0.0 for bone, known in zip(lengths.T, there.T, strict=True)]
+    )
 
 
 def _nobodys(lengths: NDArray[np.float64], usual: NDArray[np.float64]) -> Booleans:
@@ -68,26 +73,23 @@ def _gross(one: NDArray[np.float64], other: NDArray[np.float64], by: float) -> B
     return gross
 
 
-def _units(size: float) -> Iterator[Finding]:
-    if not HUMAN[0] <= size <= HUMAN[1]:
-        yield Finding("units", f"bodies measure {size:.3g} metres in the median: is the unit the metre?")
-
-
 def _size(store: ClipStore, found: BodyMeasures, size: float, main: Booleans) -> Iterator[Finding]:
     other = main & ((found.extent > OTHER_SIZE * size) | (found.extent < size / OTHER_SIZE))
     text = f"of another size than the usual {size:.2f} metres: other units?"
-    yield from _of_clips(store, found, "size", other, text, [f"{value:.3g} metres" for value in found.extent])
+    yield from of_clips(store, found.clip, "size", other, text, [f"{value:.3g} metres" for value in found.extent])
 
 
 def _frozen(store: ClipStore, found: BodyMeasures, nobody: Booleans) -> Iterator[Finding]:
     frozen = ~nobody & (found.still > STILL)
     lines = [f"body {body} in {still:.0%} of it" for body, still in zip(found.body, found.still, strict=True)]
-    yield from _of_clips(store, found, "frozen", frozen, "in which a body does not move for most of the time", lines)
+    yield from of_clips(
+        store, found.clip, "frozen", frozen, "in which a body does not move for most of the time", lines
+    )
 
 
 def _nobody(store: ClipStore, found: BodyMeasures, nobody: Booleans) -> Iterator[Finding]:
     text = "with a second body that has nobody's bones: furniture?"
-    yield from _of_clips(store, found, "nobody", nobody, text, [f"body {body}" for body in found.body])
+    yield from of_clips(store, found.clip, "nobody", nobody, text, [f"body {body}" for body in found.body])
 
 
 def _bones(
@@ -114,7 +116,7 @@ def _bones(
             metres = f"{one[row, bone]:.2f} and {other[row, bone]:.2f} m"
             lines[row] = f"body {found.body[row]}, bone to {name} {words} {metres}"
     odd = people & np.array([bool(line) for line in lines])
-    yield from _of_clips(store, found, "bones", odd, "with an impossible bone", lines)
+    yield from of_clips(store, found.clip, "bones", odd, "with an impossible bone", lines)
 
 
 def _jumps(store: ClipStore, found: BodyMeasures, people: Booleans) -> Iterator[Finding]:
@@ -127,12 +129,13 @@ def _jumps(store: ClipStore, found: BodyMeasures, people: Booleans) -> Iterator[
         else:
             lines.append(f"body {body}, {joint} at {found.spike[row]:.0f} m/s to frame {spike} and back")
     jumping = people & ((found.leap > FAST) | (found.spike > FAST))
-    yield from _of_clips(store, found, "jump", jumping, f"with a jump, faster than {FAST:g} m/s for a frame", lines)
+    yield from of_clips(store, found.clip, "jump", jumping, f"with a jump, faster than {FAST:g} m/s for a frame", lines)
 
 
 def _mirrored(store: ClipStore, found: BodyMeasures, main: Booleans) -> Iterator[Finding]:
     """Toes that point backwards where left, right and up say what is forwards: in most clips, or in single ones."""
-    if np.isnan(found.toes[main]).any():
+    main = main & ~np.isnan(found.toes)
+    if not main.any():
         return
     usually = float(np.median(found.toes[main]))
     if usually < -CLEARLY:
@@ -140,16 +143,4 @@ def _mirrored(store: ClipStore, found: BodyMeasures, main: Booleans) -> Iterator
         yield Finding("mirrored", text)
     elif usually > CLEARLY:
         text = "in which the toes point backwards: left and right exchanged, or mirrored?"
-        yield from _of_clips(store, found, "mirrored", main & (found.toes < -CLEARLY), text)
-
-
-def _of_clips(
-    store: ClipStore, found: BodyMeasures, name: str, odd: Booleans, text: str, lines: list[str] | None = None
-) -> Iterator[Finding]:
-    """The finding about the clips of the odd bodies, when there are any."""
-    rows = np.flatnonzero(odd)
-    if len(rows) == 0:
-        return
-    ids = list(dict.fromkeys(str(store.ids[found.clip[row]]) for row in rows))
-    details = [f"{store.ids[found.clip[row]]}: {lines[row]}" for row in rows] if lines else []
-    yield Finding(name, f"{clips(len(ids))} {text}", ids, details=details)
+        yield from of_clips(store, found.clip, "mirrored", main & (found.toes < -CLEARLY), text)

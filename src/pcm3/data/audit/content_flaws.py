@@ -1,0 +1,159 @@
+"""Where coordinates are not what they are taken for: other units or axes, two dimensions, one person twice, absence.
+
+The directions of normalised stores are compared with z, which is up there; those of recordings as they are with each
+other, since no one says which way is up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pcm3.data.audit.body_measures import BodyMeasures
+from pcm3.data.audit.findings import Finding, clips, of_clips
+from pcm3.data.store import ClipStore
+from pcm3.data.units import FACTORS, HUMAN, unit_of
+
+TILTED = float(np.cos(np.radians(45)))
+"""Cosine between the way from legs to trunk and z, below which a body is tilted; below 0 it is upside down."""
+MANY_UPSIDE_DOWN, MANY_TILTED = 0.1, 1 / 3
+"""Shares of the clips from which on it is not people who lie down, but the axes."""
+SEVERAL = 3
+"""Clips at least that make such a share."""
+AGREE = 0.5
+"""Length of the mean of all clips' directions, below which recordings as they are do not agree on where up is."""
+FLAT = 0.02
+"""A body is flat if its least spread is less than this share of its largest; that of people is 0.05 and more."""
+ABSENT, MUCH_ABSENT = 0.01, 0.1
+"""Shares of the joint-frames that are absent: of a store, and of a clip, from which on it is told."""
+SHARED = 0.1
+"""Share of the frames in which joints share a place, from which on it is told."""
+TWICE = 0.25
+"""Share of the frames in which two bodies have one form, from which on they are one person."""
+
+Booleans = NDArray[np.bool_]
+
+
+def content_flaws(store: ClipStore, found: BodyMeasures) -> Iterator[Finding]:
+    """What the coordinates do not seem to be."""
+    main = found.body == 0
+    if not main.any():
+        return
+    size = float(np.median(found.extent[main]))
+    flat = main & (found.depth < FLAT)
+    yield from _units(size, mostly_flat=bool(2 * flat.sum() > main.sum()))
+    yield from _flat(store, found, flat)
+    if store.normalised:
+        yield from _upright(store, found, main)
+    else:
+        yield from _agreeing(store, found, main)
+    yield from _twice(store, found)
+    yield from _never(store, found)
+    yield from _absent(store, found)
+    yield from _sharing(store, found)
+
+
+def _units(size: float, *, mostly_flat: bool) -> Iterator[Finding]:
+    """Bodies that are not of people's size, and in which unit they would be."""
+    if HUMAN[0] <= size <= HUMAN[1]:
+        return
+    unit = unit_of(size)
+    text = f"bodies measure {size:.3g} metres in the median: is the unit the metre?"
+    if mostly_flat and size > HUMAN[1]:
+        text += " They look like pixels"
+    elif unit is not None:
+        text += f" They look like {unit}: multiply the coordinates by {FACTORS[unit]:g} and import again"
+    yield Finding("units", text)
+
+
+def _flat(store: ClipStore, found: BodyMeasures, flat: Booleans) -> Iterator[Finding]:
+    text = "with flat bodies: two coordinates, and a constant or a confidence for the third?"
+    yield from of_clips(store, found.clip, "flat", flat, text)
+
+
+def _upright(store: ClipStore, found: BodyMeasures, main: Booleans) -> Iterator[Finding]:
+    """Bodies of a normalised store that do not stand along z."""
+    cosine = found.up[:, 2]  # NaN compares as false
+    upside_down, tilted = main & (cosine < 0), main & (cosine >= 0) & (cosine < TILTED)
+    angle = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
+    lines = [f"{degrees:.0f} degrees from upright" for degrees in angle]
+    off, judged = upside_down | tilted, int((main & ~np.isnan(cosine)).sum())
+    if _many(upside_down, judged, MANY_UPSIDE_DOWN) or _many(off, judged, MANY_TILTED):
+        text = (
+            f"upside down ({upside_down.sum():,} of {judged:,}) or tilted by more than 45 degrees ({tilted.sum():,}): "
+            "unless these people lie down, the axes were misunderstood; import again with --rule upright and --up "
+            "AXIS, the one that points up in the files (y, -y, z …)"
+        )
+        yield from of_clips(store, found.clip, "axes", off, text, lines)
+        return
+    yield from of_clips(store, found.clip, "upside_down", upside_down, "in which a body is upside down", lines)
+    text = "in which a body is tilted by more than 45 degrees for most of the time: lying, leaning?"
+    yield from of_clips(store, found.clip, "tilted", tilted, text, lines)
+
+
+def _many(odd: Booleans, judged: int, share: float) -> bool:
+    return bool(odd.sum() >= SEVERAL and odd.sum() > share * judged)
+
+
+def _agreeing(store: ClipStore, found: BodyMeasures, main: Booleans) -> Iterator[Finding]:
+    """Bodies of recordings as they are, of which most should stand alike."""
+    known = main & ~np.isnan(found.up).any(axis=1)
+    if known.sum() < SEVERAL:
+        return
+    mean = found.up[known].mean(axis=0)
+    length = float(np.linalg.norm(mean))
+    if length < AGREE:
+        text = f"in {clips(int(known.sum()))} bodies point every way: do the files have different axes?"
+        yield Finding("axes", text, details=[_named(store, found, row) for row in np.flatnonzero(known).tolist()])
+        return
+    cosine = found.up @ (mean / length)
+    lines = [f"{degrees:.0f} degrees from the usual" for degrees in np.degrees(np.arccos(np.clip(cosine, -1, 1)))]
+    text = "in which a body is upside down against the other clips"
+    yield from of_clips(store, found.clip, "upside_down", known & (cosine < -TILTED), text, lines)
+
+
+def _named(store: ClipStore, found: BodyMeasures, row: int) -> str:
+    """The clip, and along which axis its body stands."""
+    axis = int(np.abs(found.up[row]).argmax())
+    return f"{store.ids[found.clip[row]]}: along {'-' if found.up[row, axis] < 0 else '+'}{'xyz'[axis]}"
+
+
+def _twice(store: ClipStore, found: BodyMeasures) -> Iterator[Finding]:
+    twice = found.same > TWICE
+    lines = [
+        f"body {body} is body {twin} in {share:.0%} of the frames with both"
+        for body, twin, share in zip(found.body, found.twin, found.same, strict=True)
+    ]
+    yield from of_clips(store, found.clip, "twice", twice, "in which one person is there twice", lines)
+
+
+def _never(store: ClipStore, found: BodyMeasures) -> Iterator[Finding]:
+    """Joints that no body ever has."""
+    never = [store.layout.joints[joint] for joint in np.flatnonzero(~found.ever.any(axis=0))]
+    if never:
+        yield Finding(
+            "absent_joint", f"joints that no clip has, zero in every frame: {', '.join(never)}", details=never
+        )
+
+
+def _absent(store: ClipStore, found: BodyMeasures) -> Iterator[Finding]:
+    """How much is absent of the joints that there are at all, and where it is most."""
+    known = float(found.ever.any(axis=0).mean())
+    missing = 1 - (1 - found.missing) / max(known, 1e-12)
+    share, much = float(missing.mean()), missing > MUCH_ABSENT
+    lines = [f"body {body}: {part:.0%}" for body, part in zip(found.body, missing, strict=True)]
+    if share > ABSENT:
+        text = f"{share:.1%} of the joints are absent (zero) in frames in which their body is there"
+        yield Finding("absent", text)
+    yield from of_clips(
+        store, found.clip, "much_absent", much, f"in which more than {MUCH_ABSENT:.0%} is absent", lines
+    )
+
+
+def _sharing(store: ClipStore, found: BodyMeasures) -> Iterator[Finding]:
+    """Joints at one place, as a number that stands for absent puts them."""
+    text = "in which joints lie at one place: does a number such as -1 stand for absent ones? Give NaN, or zeros"
+    lines = [f"body {body} in {share:.0%} of its frames" for body, share in zip(found.body, found.sharing, strict=True)]
+    yield from of_clips(store, found.clip, "one_place", found.sharing > SHARED, text, lines)
