@@ -252,4 +252,4 @@ def test_describe_counts_what_is_there(tmp_path):
     assert about["clips_by_bodies"] == {"1": 1, "2": 4}
     assert (about["joints"], about["bodies"], about["layout"], about["dtype"]) == (25, 2, "kinect_v2", "float32")
     assert about["bytes"] == sum(file.stat().st_size for file in (tmp_path / "s").iterdir())
-    assert about["left_out"] == {"files": 0, "reasons": {}}
+    assert about["left_out"] == {"files": 0, "reasons": {}, "lines": []}

@@ -107,7 +107,7 @@ def test_every_file_that_is_no_clip_is_in_the_report_with_its_reason(folder, tmp
     assert left_out["S001C001P001R001A002.skeleton"] == "missing skeleton: no body in any frame"
     assert left_out["S001C001P001R001A061.skeleton"] == "action 61 is not one of the 60 classes"
     assert left_out["mine.skeleton"] == "expected a name like SsssCcccPpppRrrrAaaa.skeleton"
-    double = f"the id {names(1)[0].removesuffix('.skeleton')} is taken by {names(1)[0]}"
+    double = f"the id '{names(1)[0].removesuffix('.skeleton')}' is taken by '{names(1)[0]}'"
     assert left_out[f"deep/{names(1)[0]}"] == double
     stored = json.loads((tmp_path / "s" / "store.json").read_text())["report"]
     notes = ["a part of NTU RGB+D 60: 44 of its 56,880 recordings"]
@@ -139,7 +139,7 @@ def test_nothing_to_import_is_an_error_that_says_what_was_looked_for(tmp_path):
     with pytest.raises(DataError, match="expected a folder, a zip or a file with recordings, but there is none"):
         run(tmp_path / "nowhere", tmp_path / "s")
     (tmp_path / "empty" / "S001C001P001R001A001.skeleton").write_text("x")
-    with pytest.raises(DataError, match=r"none of 1 recordings can be used; the first, S001.*line 1"):
+    with pytest.raises(DataError, match=r"none of 1 recordings can be used: 1 x line 1: .* \(S001"):
         run(tmp_path / "empty", tmp_path / "s")
     (tmp_path / "bad.zip").write_bytes(b"PK not really")
     with pytest.raises(DataError, match=r"bad\.zip: expected a zip, but it cannot be read as one"):
@@ -194,6 +194,49 @@ def test_names_that_lead_outside_a_zip_are_left_out(tmp_path):
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["in", "s"]
 
 
+def test_backslashes_in_a_zip_divide_as_slashes_do(tmp_path):
+    names = [f"S001C001P001R001A00{number}.skeleton" for number in (1, 2, 3)]
+    for divider in ("/", "\\"):
+        packed = tmp_path / f"{ord(divider)}.zip"
+        write_zip(packed, {f"data{divider}skeletons{divider}{name}": GOOD for name in names})
+        with zipfile.ZipFile(packed, "a") as archive:
+            archive.writestr(f"data{divider}empty{divider}", b"")
+            archive.writestr(f"data{divider}__MACOSX{divider}._x.skeleton", b"")
+        report = run(packed, tmp_path / f"store{ord(divider)}")
+        assert (report.clips, report.left_out) == (3, [])
+    assert tree(tmp_path / "store47") == tree(tmp_path / "store92")
+
+
+def test_what_cannot_be_read_in_a_zip_is_told_with_what_to_do(tmp_path):
+    good, other = "S001C001P001R001A001.skeleton", "S001C001P001R001A002.skeleton"
+    write_zip(tmp_path / "n.zip", {good: GOOD, "more.zip": b"PK", "a\x1b[2Jb.zip": b"PK", f"x/{other}": GOOD})
+    data = bytearray((tmp_path / "n.zip").read_bytes())
+    directory = data.index(b"PK\x01\x02" + data[data.index(b"PK\x01\x02") + 4 :][:40], 0)
+    place = data.index(f"x/{other}".encode(), directory) - 46
+    data[place + 8] |= 1  # says that it is encrypted
+    (tmp_path / "n.zip").write_bytes(data)
+    report = run(tmp_path / "n.zip", tmp_path / "s")
+    assert report.clips == 1
+    assert sorted(report.left_out) == [
+        (r"a\x1b[2Jb.zip", "a zip inside a zip; unpack the outer one first"),
+        ("more.zip", "a zip inside a zip; unpack the outer one first"),
+        (f"x/{other}", "it is encrypted; unpack the zip with its password first"),
+    ]
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_name_that_a_zip_holds_twice_is_taken_only_if_both_are_the_same(tmp_path):
+    name, other = "S001C001P001R001A001.skeleton", "S001C001P001R001A002.skeleton"
+    with zipfile.ZipFile(tmp_path / "n.zip", "w") as archive:
+        for member, content in ((name, GOOD), (name, GOOD), (f"a/{other}", GOOD), (f"a\\{other}", GOOD + " ")):
+            archive.writestr(member, content)
+    report = run(tmp_path / "n.zip", tmp_path / "s")
+    assert report.clips == 1
+    ((file, reason),) = report.left_out
+    assert file == f"a/{other}"
+    assert "more than once, with different content" in reason
+
+
 def test_a_zip_bomb_costs_one_clip_and_little_memory(tmp_path, monkeypatch):
     monkeypatch.setattr("pcm3.data.sources.SIZE_LIMIT", 2**20)
     bomb = b"1\n" + b" " * 2**25
@@ -214,7 +257,7 @@ def test_damaged_zips_cost_what_is_damaged(tmp_path):
     (source / "cut.zip").write_bytes(data[:500])
     report = run(source, tmp_path / "s")
     assert ClipStore.open(tmp_path / "s").ids.tolist() == ["S001C001P001R001A002"]
-    assert [file for file, _ in report.left_out] == ["cut.zip", "good.zip/S001C001P001R001A001.skeleton"]
+    assert sorted(file for file, _ in report.left_out) == ["cut.zip", "good.zip/S001C001P001R001A001.skeleton"]
 
 
 def test_links_are_followed_but_not_in_circles(folder, tmp_path):

@@ -206,14 +206,14 @@ def test_videos_and_labels_without_each_other_are_unusable(one):
     assert [clip.id for clip in contents.clips] == ["0002-M", "0002-R", "0003-L", "0003-M"]
     assert contents.unusable == [
         (str(one / "Data/PKU_Skeleton_Renew/0002-L.txt"), "no label file 0002-L.txt with it"),
-        (str(one / "Label/Train_Label_PKU_final/0003-R.txt"), "the labels of 0003-R, which has no skeleton file"),
+        (str(one / "Label/Train_Label_PKU_final/0003-R.txt"), "the labels of '0003-R', which has no skeleton file"),
     ]
 
 
 def test_copies_of_a_video_are_unusable_and_labels_that_differ_too(one):
     write_pku(one / "again", {"0002-L": ONE["0002-L"]})
     contents = read_1(one)
-    assert [reason[:22] for _, reason in contents.unusable] == ["the id 0002-L is taken"]
+    assert [reason[:24] for _, reason in contents.unusable] == ["the id '0002-L' is taken"]
     (one / "again/Label/Train_Label_PKU_final/0002-L.txt").write_text(label_text([(3, 0, 9, 1)]))
     assert "label files that differ" in dict(read_1(one).unusable)[str(one / "Data/PKU_Skeleton_Renew/0002-L.txt")]
 

@@ -180,7 +180,7 @@ def test_a_name_without_annotation_is_reported_as_left_out(written):
     lists = SPLIT | {"xsub_val": [*SPLIT["xsub_val"], "S009"], "extra": [], "other_train": [IDS[0]]}
     contents = written({"split": lists, "annotations": annotations()})
     assert [(file[-6:], reason) for file, reason in contents.left_out] == [
-        (": S009", "named in xsub_val, but not annotated")
+        (": S009", "named in 'xsub_val', but not annotated")
     ]
     assert contents.notes == [
         "The list 'extra' is called neither train nor val nor test, and is not used.",
@@ -203,12 +203,12 @@ KEYPOINT = annotations()[0]["keypoint"]
     (changed(frame_dir=b"a"), "expected a name as frame_dir"),
     (changed(frame_dir=""), "expected a name as frame_dir"),
     (changed(frame_dir="\ud800"), "expected a name as frame_dir"),
-    (changed(label=-1), "label from 0 to 9999, got -1"),
+    (changed(label=-1), "label from 0 to 9999, got '-1'"),
     (changed(label=10**9), "label from 0 to 9999"),
     (changed(label="a"), "label from 0 to 9999, got 'a'"),
     (changed(label=1), "expected label 0 of its action 1, got 1"),
-    (changed(total_frames=41), "total_frames says 41, keypoint has shape"),
-    (changed(total_frames=None), "total_frames says None"),
+    (changed(total_frames=41), "total_frames says '41', keypoint has shape"),
+    (changed(total_frames=None), "total_frames says 'None'"),
     (changed(keypoint=[1]), r"expected keypoint \(M, T, 25, 3\) of floats for layout 'kinect_v2', got a list"),
     (changed(keypoint=KEYPOINT[0]), r"expected keypoint \(M, T, 25, 3\)"),
     (changed(keypoint=KEYPOINT[:, :, :17]), r"expected keypoint \(M, T, 25, 3\)"),

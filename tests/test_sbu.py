@@ -112,7 +112,7 @@ def test_other_paths_copies_and_the_noisy_version_are_named(tmp_path):
     assert len(contents.clips) == 1
     assert [reason for _, reason in contents.left_out] == ["of the noisy version"] * 2
     reasons = {file[len(str(tmp_path)) + 1 : -len(sbu.FILE) - 1]: reason for file, reason in contents.unusable}
-    assert reasons.pop("s01s02/01/001").startswith("the id s01s02-01-001 is taken by")
+    assert reasons.pop("s01s02/01/001").startswith("the id 's01s02-01-001' is taken by")
     assert reasons == {
         "s01s05/01/001": "skeleton_pos.txt: s01s05 is not one of the 21 pairs",
         "s01s02/09/001": "skeleton_pos.txt: expected an action from 01 to 08, got 09",

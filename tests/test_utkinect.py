@@ -110,8 +110,8 @@ def test_recordings_without_labels_and_copies_are_unusable(source):
     (source / "more").mkdir()
     (source / "more" / "joints_s03_e02.txt").write_text(text(NUMBERS, FRAMES))
     assert dict(read(source).unusable) == {
-        str(source / "joints_s09_e01.txt"): "actionLabel.txt has no labels of s09_e01",
-        str(source / "more" / "joints_s03_e02.txt"): f"the id s03_e02 is taken by {source / 'joints_s03_e02.txt'}",
+        str(source / "joints_s09_e01.txt"): "actionLabel.txt has no labels of 's09_e01'",
+        str(source / "more" / "joints_s03_e02.txt"): f"the id 's03_e02' is taken by '{source / 'joints_s03_e02.txt'}'",
     }
 
 

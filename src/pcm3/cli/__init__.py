@@ -29,6 +29,9 @@ COMMANDS = {
 }
 """Command → what it does. Its file is ``cli/<command>.py`` (``import_`` for import)."""
 
+LONGEST_MESSAGE = 2000
+"""Characters; whatever a message quotes, it is one line that prints."""
+
 USAGE = "usage: pcm3 COMMAND …      pcm3 COMMAND --help tells a command's arguments; pcm3 --version"
 
 
@@ -90,6 +93,8 @@ def _overview() -> str:
 
 
 def _fail(command: str, error: object, code: int) -> int:
-    text = " ".join(str(error).split())
+    from pcm3.data.names import shown
+
+    text = shown(" ".join(str(error).split()), LONGEST_MESSAGE)
     print(f"pcm3 {command}: {text}" if command in COMMANDS else f"pcm3: {text}", file=sys.stderr)
     return code

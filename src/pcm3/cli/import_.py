@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -53,6 +52,7 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     """Imports, and says what came of it."""
     from pcm3.data.importer import import_recordings
     from pcm3.data.info import describe, protocol_lines
+    from pcm3.data.reasons import reason_lines
     from pcm3.data.store import ClipStore
 
     report = import_recordings(
@@ -84,9 +84,8 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
         print(f"{name}: {told_sides}")
     if report.left_out:
         print(f"left out: {len(report.left_out):,} files (all of them in {options.store}/store.json under report)")
-        for reason, count in Counter(reason for _, reason in report.left_out).most_common(5):
-            example = next(file for file, why in report.left_out if why == reason)
-            print(f"  {count:,} x {reason} (e.g. {example})")
+        for line in reason_lines(report.left_out):
+            print(f"  {line}")
     else:
         print("left out: nothing")
     print(f"{report.seconds:.1f} s, {report.clips_per_s:,.0f} recordings/s")

@@ -35,10 +35,9 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     for note in held["labels"]:
         print(f"labels      {note}")
     left_out = held["left_out"]
-    print(
-        f"left out    {left_out['files']:,} files at import"
-        + "".join(f"; {r}: {n}" for r, n in left_out["reasons"].items())
-    )
+    print(f"left out    {left_out['files']:,} files at import")
+    for line in left_out["lines"]:
+        print(f"            {line}")
     if held["classes"]:
         print()
         print(text_table(["class", "clips"], [[name, count] for name, count in held["classes"].items()]))

@@ -82,7 +82,7 @@ def clip_files(
     for entry in found:
         name = entry.name[: -len(suffix)]
         if name in clips:
-            doubles.append((str(entry), f"the id {name} is taken by {clips[name].file}"))
+            doubles.append((str(entry), f"the id '{name}' is taken by '{clips[name].file}'"))
         else:
             clips[name] = SourceClip(name, str(entry), partial(_read, parse, entry))
     return list(clips.values()), doubles

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import closing
@@ -16,6 +15,7 @@ from tqdm import tqdm
 from pcm3.data.contents import Contents, Options
 from pcm3.data.kinds import KINDS, Kind, find_kind
 from pcm3.data.prepare import MISSING, Recipe, outcome, prepare_chunk
+from pcm3.data.reasons import account, nothing
 from pcm3.data.recording import Recording, metres
 from pcm3.data.sources import LeftOut, walk
 from pcm3.data.store import FORMAT
@@ -123,9 +123,9 @@ def import_recordings(
         Path(store_path), dtype=dtype, overwrite=overwrite, fingerprint=fingerprint, **description
     ) as writer:
         _write(writer, contents, recipe, _processes(workers, contents), strict, progress)
-        left_out = _account(contents.left_out + contents.unusable + writer.lost, Path(source))
+        left_out = account([*contents.unusable, *writer.lost], contents.left_out, Path(source))
         if len(writer) == 0:
-            raise DataError(_nothing(kind, Path(source), left_out))
+            raise DataError(nothing(kind, Path(source), left_out))
         notes = [*contents.notes, *_completeness(found, contents, there, len(writer), leave_out is not None)]
         writer.report = {"clips": len(writer), "left_out": [list(pair) for pair in left_out], "notes": notes}
     return Report(
@@ -298,20 +298,3 @@ def _append(writer: StoreWriter, file: str, results: Sequence[Recording | LeftOu
         if strict and reason != MISSING:
             raise DataError(f"{file}: {reason}")
         writer.lost.append((f"{file} ({name})" if name else file, reason))
-
-
-def _account(left_out: list[LeftOut], source: Path) -> list[LeftOut]:
-    """The files left out, by path seen from the source, and the reasons without repeating the file's name."""
-    prefix = f"{source}{os.sep}"
-    return sorted(
-        (file.removeprefix(prefix), reason.removeprefix(f"{Path(file).name}: ").replace(prefix, ""))
-        for file, reason in left_out
-    )
-
-
-def _nothing(kind: str, source: Path, left_out: list[LeftOut]) -> str:
-    """What to say when no clip came out."""
-    if not left_out:
-        return f"{source}: no recordings of kind {kind} there; docs/DATA.md says how they are named"
-    file, reason = left_out[0]
-    return f"{source}: none of {len(left_out)} recordings can be used; the first, {file}: {reason}"

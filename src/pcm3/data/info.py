@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from pcm3.data.audit.label_flaws import label_flaws
 from pcm3.data.kinds import KINDS
 from pcm3.data.protocol import split
+from pcm3.data.reasons import group, reason_lines
 from pcm3.data.recording import UNKNOWN
 from pcm3.data.store import ClipStore
 from pcm3.errors import DataError
@@ -22,9 +22,9 @@ def describe(store: ClipStore) -> dict[str, Any]:
 
     ``classes`` maps every class name to its number of clips; ``protocols`` every protocol to the sizes of its sides,
     or to why it cannot split this store; ``labels`` is what is odd about labels and sides; ``left_out`` counts the
-    files the import left out, by reason.
+    files the import left out, by kind of reason, and tells the first kinds with examples in ``lines``.
     """
-    reasons = Counter(reason for _, reason in store.report.get("left_out", []))
+    left_out = [(str(file), str(reason)) for file, reason in store.report.get("left_out", [])]
     return {
         "path": str(store.path),
         "kind": store.kind,
@@ -55,7 +55,11 @@ def describe(store: ClipStore) -> dict[str, Any]:
         "protocols": {name: _sides(store, name) for name in store.protocols},
         "published": _published(store),
         "notes": store.report.get("notes", []),
-        "left_out": {"files": sum(reasons.values()), "reasons": dict(reasons.most_common())},
+        "left_out": {
+            "files": len(left_out),
+            "reasons": {kind.reason: len(kind.files) for kind in group(left_out)},
+            "lines": reason_lines(left_out),
+        },
         "checksum": store.checksum,
     }
 

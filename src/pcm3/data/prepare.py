@@ -87,7 +87,7 @@ def prepare_chunk(clips: Sequence[SourceClip], recipe: Recipe) -> list[list[Reco
         try:
             outcomes.append(outcome(clip.read(), recipe))
         except DataError as error:
-            outcomes.append([("", str(error))])
+            outcomes.append([("", str(error).removeprefix(f"{clip.id}: "))])  # the file says whose it is
     return outcomes
 
 

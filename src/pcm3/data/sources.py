@@ -9,12 +9,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from zipfile import BadZipFile, ZipFile
+from zipfile import ZIP_BZIP2, ZIP_DEFLATED, ZIP_LZMA, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
+from pcm3.data.names import shown
 from pcm3.errors import DataError
 
 SIZE_LIMIT = 64 * 2**20
 """Bytes; the largest recording of the known data sets has 6 MB. More than this is a mistake or an attack."""
+
+ENCRYPTED = 1
+"""The bit that a zip's directory sets for such a file."""
+COMPRESSIONS = (ZIP_STORED, ZIP_DEFLATED, ZIP_BZIP2, ZIP_LZMA)
 
 LeftOut = tuple[str, str]
 """A file that does not become a clip, and why."""
@@ -27,7 +32,9 @@ class Entry:
     container: Path
     """The file itself, or the zip that holds it."""
     member: str | None = None
-    """The file's path inside the zip."""
+    """The file's path inside the zip, its parts divided by ``/``."""
+    packed: str | None = None
+    """The path as the zip writes it; some programs divide parts by backslashes."""
 
     @property
     def name(self) -> str:
@@ -36,7 +43,7 @@ class Entry:
 
     def __str__(self) -> str:
         """The path as a user would look for it."""
-        return str(self.container) if self.member is None else f"{self.container}/{self.member}"
+        return str(self.container) if self.member is None else f"{self.container}/{shown(self.member, 300)}"
 
     def read(self) -> bytes:
         """What the file holds.
@@ -50,10 +57,10 @@ class Entry:
                     # Python makes room for all that it is asked for, and the system clears what is used of it.
                     data = file.read(min(os.fstat(file.fileno()).st_size, SIZE_LIMIT) + 1)
             else:
-                with _zip(self.container).open(self.member) as packed:
+                with _zip(self.container).open(self.packed or self.member) as packed:
                     data = packed.read(SIZE_LIMIT + 1)
         except (OSError, EOFError, KeyError, ValueError, *ZIP_ERRORS) as error:
-            raise DataError(f"{self.name}: cannot be read: {error}") from error
+            raise DataError(f"{self.name}: cannot be read: {shown(str(error), 200)}") from error
         if len(data) > SIZE_LIMIT:
             raise DataError(f"{self.name}: expected a recording, got more than {SIZE_LIMIT // 2**20} MB")
         return data
@@ -68,6 +75,7 @@ def list_entries(source: Path) -> tuple[list[Entry], list[LeftOut]]:
     """All files under ``source`` and in the zips under it, by path; and the zips or names that cannot be used.
 
     ``source`` is a folder, a zip, or a single file. What macOS adds to zips (``__MACOSX``, ``._*``) is passed over.
+    Nothing is unpacked, and no name in a zip leads anywhere.
 
     Raises:
         DataError: ``source`` does not exist, or is a zip that cannot be read.
@@ -108,20 +116,49 @@ def _is_zip(file: Path) -> bool:
 
 
 def _zip_entries(file: Path) -> tuple[list[Entry], list[LeftOut]]:
-    """The files in a zip, and the names in it that lead outside it."""
+    """The files in a zip, and those in it that cannot be used."""
     try:
-        members = sorted(member.filename for member in _zip(file).infolist() if not member.is_dir())
+        members = sorted(_zip(file).infolist(), key=lambda member: member.filename)
     except (OSError, EOFError, ValueError, *ZIP_ERRORS) as error:
         raise DataError(f"{file}: expected a zip, but it cannot be read as one: {error}") from error
-    entries: list[Entry] = []
+    entries: dict[str, Entry] = {}
+    taken: dict[str, ZipInfo] = {}
     left_out: list[LeftOut] = []
-    for member in dict.fromkeys(members):
-        parts = PurePosixPath(member.replace("\\", "/"))
-        if parts.is_absolute() or ".." in parts.parts:
-            left_out.append((f"{file}/{member}", "the name leads outside the zip"))
-        elif "__MACOSX" not in parts.parts and not parts.name.startswith("._"):
-            entries.append(Entry(file, member))
-    return entries, left_out
+    for member in members:
+        path = PurePosixPath(member.filename.replace("\\", "/"))
+        entry = Entry(file, str(path), member.filename)
+        if _is_passed_over(member, path):
+            continue
+        reason = _unreadable(member, path)
+        same = taken.get(str(path))
+        if same is not None and (same.CRC, same.file_size) != (member.CRC, member.file_size):
+            reason = "the zip holds this name more than once, with different content: which is right?"
+            left_out.append((str(entries.pop(str(path), entry)), reason))
+        elif reason is not None:
+            left_out.append((str(entry), reason))
+        elif same is None:
+            entries[str(path)] = entry
+        taken[str(path)] = member
+    return list(entries.values()), list(dict.fromkeys(left_out))
+
+
+def _is_passed_over(member: ZipInfo, path: PurePosixPath) -> bool:
+    """Whether it is a folder, or what macOS adds."""
+    folder = member.is_dir() or (member.filename.endswith("\\") and member.file_size == 0)
+    return folder or "__MACOSX" in path.parts or path.name.startswith("._")
+
+
+def _unreadable(member: ZipInfo, path: PurePosixPath) -> str | None:
+    """Why a file in a zip cannot be used; None if it can."""
+    if path.is_absolute() or ".." in path.parts:
+        return "the name leads outside the zip"
+    if member.flag_bits & ENCRYPTED:
+        return "it is encrypted; unpack the zip with its password first"
+    if member.compress_type not in COMPRESSIONS:
+        return "it is packed in a way that Python does not know (as Windows packs large files); unpack the zip first"
+    if path.suffix.lower() == ".zip":
+        return "a zip inside a zip; unpack the outer one first"
+    return None
 
 
 def _zip(file: Path) -> ZipFile:

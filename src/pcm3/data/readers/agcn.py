@@ -166,11 +166,15 @@ def _ntu_clips(
         for index, name in enumerate(named[part.name]):
             written = (part.names or [])[index]
             id = written.removesuffix(".skeleton")
-            where = f"{part.file}: clip {index}"
+            where = f"{part.file}: clip {index} ({written})"
             if name is None:
-                unusable.append((where, f"{written}: expected a name like SsssCcccPpppRrrrAaaa, as others have"))
+                unusable.append((where, "expected a name like SsssCcccPpppRrrrAaaa, as others have"))
                 continue
-            wrong = f"{written} is {clips[id].file} too" if id in clips else wrong_label(name, int(part.labels[index]))
+            wrong = (
+                f"the name '{written}' is taken by '{clips[id].file}'"
+                if id in clips
+                else wrong_label(name, int(part.labels[index]))
+            )
             if wrong is not None:
                 unusable.append((where, wrong))
                 continue

@@ -147,7 +147,7 @@ def _clips(
     broken: list[LeftOut] = []
     unusable: list[LeftOut] = []
     for video, found in sorted(skeletons.items()):
-        unusable += [(str(entry), f"the id {video} is taken by {found[0]}") for entry in found[1:]]
+        unusable += [(str(entry), f"the id '{video}' is taken by '{found[0]}'") for entry in found[1:]]
         try:
             rows, wrong = _labels(video, labels.get(video, []), classes)
         except DataError as error:
@@ -157,7 +157,7 @@ def _clips(
         its_sides = {protocol: named[video] for protocol, named in sides.items() if video in named}
         clips.append(SourceClip(video, str(found[0]), partial(_read, found[0], video, rows, its_sides)))
     for video in sorted(labels.keys() - skeletons.keys()):
-        unusable += [(str(entry), f"the labels of {video}, which has no skeleton file") for entry in labels[video]]
+        unusable += [(str(entry), f"the labels of '{video}', which has no skeleton file") for entry in labels[video]]
     return clips, broken, unusable
 
 

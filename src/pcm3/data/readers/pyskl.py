@@ -102,11 +102,12 @@ def _usable(file: Path, annotations: list[Any], layout: Layout) -> tuple[dict[st
     for index, annotation in enumerate(annotations):
         wrong = _wrong(annotation, layout)
         if wrong is None and annotation["frame_dir"] in taken:
-            wrong = f"the name {annotation['frame_dir']} is taken by an annotation before it"
+            wrong = "the name is taken by an annotation before it"
         if wrong is None:
             taken[str(annotation["frame_dir"])] = annotation
         else:
-            unusable.append((f"{file}: annotation {index}", wrong))
+            name = annotation.get("frame_dir") if isinstance(annotation, dict) else None
+            unusable.append((f"{file}: annotation {index}" + (f" ({name})" if is_name(name) else ""), wrong))
     return taken, unusable
 
 
@@ -125,26 +126,26 @@ def _wrong(annotation: Any, layout: Layout) -> str | None:
         return f"'{missing[0]}' is missing"
     name, label, keypoint = annotation["frame_dir"], annotation["label"], annotation["keypoint"]
     if not is_name(name):
-        return f"expected a name as frame_dir, got {ascii(name)[:40]}"
+        return f"expected a name as frame_dir, got '{shown(str(name), 40)}'"
     if not isinstance(label, (int, np.integer)) or not 0 <= label < CLASSES_LIMIT:
-        return f"{name}: expected a label from 0 to {CLASSES_LIMIT - 1}, got {ascii(label)[:40]}"
+        return f"expected a label from 0 to {CLASSES_LIMIT - 1}, got '{shown(str(label), 40)}'"
     wanted = f"expected keypoint (M, T, {len(layout.joints)}, 3) of floats for layout '{layout.name}'"
     if not isinstance(keypoint, np.ndarray):
-        return f"{name}: {wanted}, got a {type(keypoint).__name__}"
+        return f"{wanted}, got a {type(keypoint).__name__}"
     if keypoint.ndim != 4 or keypoint.shape[2:] != (len(layout.joints), 3) or keypoint.dtype.kind != "f":
-        return f"{name}: {wanted}, got {keypoint.shape} of {keypoint.dtype}"
+        return f"{wanted}, got {keypoint.shape} of {keypoint.dtype}"
     frames = annotation.get("total_frames", keypoint.shape[1])
     if not isinstance(frames, (int, np.integer)) or frames != keypoint.shape[1] or not keypoint.size:
-        return f"{name}: total_frames says {ascii(frames)[:40]}, keypoint has shape {keypoint.shape}"
-    return _wrong_score(name, annotation.get("keypoint_score"), keypoint.shape[:3])
+        return f"total_frames says '{shown(str(frames), 40)}', keypoint has shape {keypoint.shape}"
+    return _wrong_score(annotation.get("keypoint_score"), keypoint.shape[:3])
 
 
-def _wrong_score(name: str, score: Any, shape: tuple[int, ...]) -> str | None:
+def _wrong_score(score: Any, shape: tuple[int, ...]) -> str | None:
     """What is wrong with the scores of an annotation; None if they fit, or there are none."""
     if score is None or (isinstance(score, np.ndarray) and score.dtype.kind in "fiu" and score.shape == shape):
         return None
     got = f"{score.shape} of {score.dtype}" if isinstance(score, np.ndarray) else f"a {type(score).__name__}"
-    return f"{name}: expected keypoint_score {shape} of numbers, as many as joints, got {got}"
+    return f"expected keypoint_score {shape} of numbers, as many as joints, got {got}"
 
 
 def _score_notes(taken: dict[str, dict[str, Any]]) -> list[str]:

@@ -55,7 +55,7 @@ def read_split(file: Path, lists: Any, clips: Container[str], annotated: Contain
     listed = {called: _names(file, called, names) for called, names in lists.items()}
     for called, names in listed.items():
         split.missing += [
-            (f"{file}: {shown(name)}", f"named in {shown(called, 40)}, but not annotated")
+            (f"{file}: {shown(name)}", f"named in '{shown(called, 40)}', but not annotated")
             for name in dict.fromkeys(names)
             if name not in clips and name not in annotated
         ]

@@ -74,7 +74,7 @@ def contents(source: Path, options: Options) -> Contents:
             continue
         name = f"{PAIRS[pair - 1]}-{action:02}-{repetition:03}"
         if name in clips:
-            unusable.append((str(entry), f"the id {name} is taken by {clips[name].file}"))
+            unusable.append((str(entry), f"the id '{name}' is taken by '{clips[name].file}'"))
         else:
             clips[name] = SourceClip(name, str(entry), partial(_read, entry, name, pair, action))
     return Contents([clips[name] for name in sorted(clips)], left_out=left_out, unusable=unusable)

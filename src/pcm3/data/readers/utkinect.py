@@ -77,14 +77,14 @@ def contents(source: Path, options: Options) -> Contents:
     for entry in sorted((entry for entry in entries if re.fullmatch(r"joints_.*\.txt", entry.name)), key=str):
         name = entry.name.removeprefix("joints_").removesuffix(".txt")
         if name in files:
-            unusable.append((str(entry), f"the id {name} is taken by {files[name]}"))
+            unusable.append((str(entry), f"the id '{name}' is taken by '{files[name]}'"))
         files.setdefault(name, entry)
     if not files:
         return Contents([], unusable=unusable)
     labels = _label_file(source, entries, options.labels)
     ranges, without = parse_labels(str(labels), labels.read())
     unusable += [
-        (str(entry), f"{labels.name} has no labels of {name}") for name, entry in files.items() if name not in ranges
+        (str(entry), f"{labels.name} has no labels of '{name}'") for name, entry in files.items() if name not in ranges
     ]
     names = [name for name in files if name in ranges]
     clips = [

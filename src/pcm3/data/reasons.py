@@ -1,0 +1,111 @@
+"""Why files did not become clips, grouped by kind of reason, so that thousands of files are a few lines.
+
+A reason is a sentence whose particulars are numbers, or words with digits in them, or stand in quotes; two reasons that
+differ in nothing else are of one kind. Readers write their reasons so.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pcm3.data.names import shown
+from pcm3.data.sources import LeftOut
+
+PARTICULAR = re.compile(r"(?<!\w)'.*?'(?!\w)|[^\s'(),:;]*\d[^\s'(),:;]*")
+"""What differs from file to file."""
+EXAMPLES = 3
+LINES = 5
+"""Kinds that are told."""
+LONGEST, LONGEST_FILE = 240, 70
+"""Characters of a reason and of a file's path in a line."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Files that were left out for one kind of reason."""
+
+    reason: str
+    """The sentence; a particular that takes more than two values is ``…``."""
+    files: list[str]
+
+    def __str__(self) -> str:
+        """One line: how many, why, and which for example."""
+        examples = [_end(file) for file in self.files[:EXAMPLES]]
+        more = ", …" if len(self.files) > EXAMPLES else ""
+        return f"{len(self.files):,} x {shown(self.reason, LONGEST)} ({', '.join(examples)}{more})"
+
+
+def group(left_out: Sequence[LeftOut]) -> list[Group]:
+    """The kinds of reasons, in the order in which the first of each comes."""
+    kinds: dict[tuple[str, ...], list[LeftOut]] = {}
+    for file, reason in left_out:
+        kinds.setdefault(_kind(reason), []).append((file, reason))
+    return [Group(_common(fixed, members), [file for file, _ in members]) for fixed, members in kinds.items()]
+
+
+def by_cause(*parts: Sequence[LeftOut]) -> list[LeftOut]:
+    """All that was left out: one part after the other, causes before what follows from them; in each the commonest kind
+    of reason first, and of a kind the files by their path.
+    """
+    ordered: list[LeftOut] = []
+    for part in parts:
+        common = Counter(_kind(reason) for _, reason in part)
+        ordered += sorted(part, key=lambda pair: (-common[_kind(pair[1])], _kind(pair[1]), pair))
+    return ordered
+
+
+def account(unusable: Sequence[LeftOut], left_out: Sequence[LeftOut], source: Path) -> list[LeftOut]:
+    """All that was left out `by_cause`: by paths seen from the source, the reasons without repeating the file's name.
+
+    Args:
+        unusable: what should have become clips.
+        left_out: what is not to become one, or cannot because of what is unusable.
+        source: of the import.
+    """
+    prefix = f"{source}{os.sep}"
+
+    def seen(part: Sequence[LeftOut]) -> list[LeftOut]:
+        told = [(file.removeprefix(prefix), reason.removeprefix(f"{Path(file).name}: ")) for file, reason in part]
+        return [(shown(file, 400), shown(reason.replace(prefix, ""), 400)) for file, reason in told]
+
+    return by_cause(seen(unusable), seen(left_out))
+
+
+def nothing(kind: str, source: Path, left_out: Sequence[LeftOut]) -> str:
+    """What to say when no clip came out."""
+    if not left_out:
+        return f"{source}: no recordings of kind {kind} there; docs/DATA.md says how they are named"
+    told = "; ".join(reason_lines(left_out, 2))
+    return f"{source}: none of {len(left_out):,} recordings can be used: {told}"
+
+
+def _kind(reason: str) -> tuple[str, ...]:
+    """What of a reason does not differ from file to file."""
+    return tuple(PARTICULAR.split(reason))
+
+
+def reason_lines(left_out: Sequence[LeftOut], most: int = LINES) -> list[str]:
+    """A line for each of the first kinds of reasons, and one for what is more."""
+    kinds = group(left_out)
+    told = [str(kind) for kind in kinds[:most]]
+    rest = sum(len(kind.files) for kind in kinds[most:])
+    return [*told, f"{rest:,} for {len(kinds) - most} other reasons"] if rest else told
+
+
+def _common(fixed: tuple[str, ...], members: Sequence[LeftOut]) -> str:
+    """The sentence that the reasons share, with their particulars where these are one or two."""
+    slots = zip(*(PARTICULAR.findall(reason) for _, reason in members), strict=True)
+    values = [list(dict.fromkeys(slot)) for slot in slots]
+    told = [" or ".join(slot) if len(slot) <= 2 else "…" for slot in values]
+    return "".join(part + value for part, value in zip(fixed, [*told, ""], strict=True))
+
+
+def _end(file: str) -> str:
+    """The path, of a long one the end."""
+    safe = shown(file, 1000)
+    return safe if len(safe) <= LONGEST_FILE else "…" + safe[1 - LONGEST_FILE :]
