@@ -104,7 +104,7 @@ def test_looping_is_undone_to_the_last_frame_with_a_body(frames, bodies, gaps, n
     if not recording.any() or not chosen[:, 0].any():
         return
     clip = agcn_clip(recording, 130, normalise)
-    got = unpadded(np.ascontiguousarray(clip.transpose(1, 3, 2, 0)), 1)
+    got = unpadded(np.ascontiguousarray(clip.transpose(1, 3, 2, 0)))
     there = [chosen[:, body].any(axis=(1, 2)) for body in range(2)]
     lasts = [
         (np.flatnonzero(seen)[-1] + 1 if seen[0] else int(seen.sum())) for seen in there if seen.sum() > 1 or seen[0]
@@ -175,17 +175,38 @@ def test_what_was_done_to_the_arrays_is_not_done_again(folder):
 
 def test_a_body_that_never_moves_does_not_make_a_clip_of_one_frame():
     still = np.repeat(crowd(1, 1, 2), 300, axis=0)
-    assert len(unpadded(still, 1)) == 300
+    assert len(unpadded(still)) == 300
     moving = np.concatenate([np.resize(crowd(2, 40, 1), (300, 1, 25, 3)), still[:, :1]], axis=1)
-    assert len(unpadded(moving, 1)) == 40
-    assert len(unpadded(still[:1], 1)) == 1
-    assert len(unpadded(np.zeros((300, 2, 25, 3), np.float32), 1)) == 0
+    assert len(unpadded(moving)) == 40
+    assert len(unpadded(still[:1])) == 1
+    assert len(unpadded(np.zeros((300, 2, 25, 3), np.float32))) == 0
 
 
 def test_a_recording_that_stands_still_at_its_end_keeps_its_length():
     clip = crowd(3, 300, 1)
     clip[100:] = clip[99]
-    assert len(unpadded(clip, 1)) == 300
+    assert len(unpadded(clip)) == 300
+
+
+@pytest.mark.parametrize("normalise", [True, False])
+@pytest.mark.parametrize("seed", range(4))
+def test_joints_that_are_absent_now_and_then_do_not_hide_a_repetition(normalise, seed):
+    random = np.random.default_rng(seed)
+    recording = crowd(seed, 45, 2, [(1, 30, 45)] if seed % 2 else [])
+    for frame, body, joint in zip(*random.integers(0, [[20], [2], [25]], (3, 9)), strict=True):
+        recording[frame, body, joint] = 0
+    recording[3:9, 0, 1] = 0  # the centre, too
+    clip = np.ascontiguousarray(agcn_clip(recording, normalise=normalise).transpose(1, 3, 2, 0))
+    assert len(unpadded(clip)) == 45
+
+
+def test_a_part_without_clips_is_an_empty_side_with_a_word(folder):
+    np.save(folder / "train_data_joint.npy", np.zeros((0, 3, 300, 25, 2), np.float32))
+    (folder / "train_label.pkl").write_bytes(pickle.dumps(([], [])))
+    contents = read(folder)
+    assert [clip.id for clip in contents.clips] == IDS[3:]
+    assert "split" not in contents.protocols
+    assert any("train has no clip" in note for note in contents.notes)
 
 
 def test_arrays_in_half_and_double_precision_are_unpadded_too(folder):

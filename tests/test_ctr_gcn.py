@@ -115,6 +115,15 @@ def test_one_part_alone_is_read_and_makes_no_split(tmp_path):
     assert (len(contents.clips), contents.protocols, contents.bodies) == (2, {}, 2)
 
 
+@pytest.mark.parametrize("empty", [np.zeros((0, 300, 150), np.float32), np.zeros((0, 0, 150)), np.array([])])
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_a_side_without_clips_is_empty_with_a_word(tmp_path, part, empty):
+    np.savez(tmp_path / "f.npz", **arrays() | {f"x_{part}": empty, f"y_{part}": np.zeros((0, 60))})
+    contents = read(tmp_path / "f.npz")
+    assert (len(contents.clips), contents.protocols, contents.bodies) == (2 if part == "train" else 3, {}, 2)
+    assert [note.split(",")[0] for note in contents.notes] == [f"x_{part} has no clip"]
+
+
 def test_other_numbers_of_classes_are_numbers(tmp_path):
     np.savez(tmp_path / "f.npz", **arrays(classes=7))
     assert read(tmp_path / "f.npz").classes == tuple("0123456")
@@ -143,7 +152,7 @@ BAD = [
     ({"x_train": X, "y_train": Y, "x_test": X[..., :75], "y_test": Y}, "expected as many bodies and classes"),
     ({"x_train": X, "y_train": Y, "x_test": X, "y_test": one_hot([0, 1], 120)}, "expected as many bodies and classes"),
     ({"x_train": np.asfortranarray(X), "y_train": Y}, "expected x_train as plain rows of numbers"),
-    ({"x_train": X[:0], "y_train": Y[:0]}, r"expected x_train \(N, T"),
+    ({"x_train": X[:0], "y_train": Y[:0]}, "it holds no clip"),
     ({"x_train": np.array([{}]), "y_train": Y}, "expected x_train as plain rows"),
 ]
 

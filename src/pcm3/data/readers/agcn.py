@@ -61,7 +61,10 @@ def contents(source: Path, options: Options) -> Contents:
         DataError: there are no such arrays, two for the same part, or arrays that do not fit together.
     """
     layout = options.layout or load_layout("kinect_v2")
-    parts = [_part(name, file, layout) for name, file in _find(source).items()]
+    every = [_part(name, file, layout) for name, file in _find(source).items()]
+    parts = [part for part in every if len(part.joints)]
+    if not parts:
+        raise DataError(f"{source}: its arrays hold no clip")
     bodies = {part.joints.shape[4] for part in parts}
     made = {_making(part, layout) for part in parts}
     if len(bodies) > 1 or len(made) > 1:
@@ -80,7 +83,7 @@ def contents(source: Path, options: Options) -> Contents:
         bodies=bodies.pop(),
         classes=classes,
         protocols={**dict.fromkeys(_protocols(list(named)), BY_SIDE), **protocols},
-        notes=_notes(parts),
+        notes=[f"{part.name} has no clip." for part in every if not len(part.joints)] + _notes(parts),
         chosen=centred,
         normalised=centred and turned,
     )
@@ -112,7 +115,7 @@ def _part(name: str, file: Path, layout: Layout) -> _Part:
     joints = agcn_files.mapped(file)
     wanted = len(layout.joints)
     shape = joints.shape
-    if len(shape) != 5 or shape[1] != 3 or shape[3] != wanted or 0 in shape or joints.dtype.kind != "f":
+    if len(shape) != 5 or shape[1] != 3 or shape[3] != wanted or 0 in shape[1:] or joints.dtype.kind != "f":
         raise DataError(
             f"{file}: expected joints (N, 3, T, {wanted}, M) of floats for layout '{layout.name}', "
             f"got {shape} of {joints.dtype}"
@@ -201,7 +204,7 @@ def _other_clips(parts: list[_Part], layout: Layout) -> tuple[list[SourceClip], 
 def _clip(part: _Part, index: int, id: str, layout: Layout, **facts: Any) -> SourceClip:
     """One clip, not read yet."""
     recorded = None if part.recorded is None else int(part.recorded[index])
-    facts |= {"label": int(part.labels[index]), "recorded": recorded, "centre": layout.centre}
+    facts |= {"label": int(part.labels[index]), "recorded": recorded}
     joints = partial(
         agcn_files.read_row, part.file, index, part.joints.offset, part.joints.shape[1:], part.joints.dtype
     )
@@ -214,7 +217,6 @@ def _read(
     *,
     label: int,
     recorded: int | None,
-    centre: int,
     sides: dict[str, int],
     subject: int = UNKNOWN,
     camera: int = UNKNOWN,
@@ -224,7 +226,7 @@ def _read(
     joints = joints_of()
     frames = metres(id, joints.transpose(1, 3, 2, 0))
     if recorded is None:
-        frames = unpadded(frames, centre, max(SINGLE, float(np.finfo(joints.dtype).eps)))
+        frames = unpadded(frames, max(SINGLE, float(np.finfo(joints.dtype).eps)))
     else:
         frames = _cut(id, frames, recorded)
     return Recording(id, np.ascontiguousarray(frames), label, subject, camera, setup, sides)

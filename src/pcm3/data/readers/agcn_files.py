@@ -87,7 +87,7 @@ def _names(file: Path, names: Any, clips: int) -> list[str]:
 def labels_of(file: Path, labels: Any, clips: int) -> Numbers:
     """The labels (N,), from 0."""
     numbers = whole_numbers(file, labels, clips, "labels")
-    if numbers.min() < 0 or numbers.max() >= CLASSES_LIMIT:
+    if len(numbers) and (numbers.min() < 0 or numbers.max() >= CLASSES_LIMIT):
         wrong = numbers.min() if numbers.min() < 0 else numbers.max()
         raise DataError(f"{file}: expected labels from 0 to {CLASSES_LIMIT - 1}, got {wrong}")
     return numbers

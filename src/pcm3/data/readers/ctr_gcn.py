@@ -36,9 +36,12 @@ def contents(source: Path, options: Options) -> Contents:
     """
     layout = options.layout or load_layout("kinect_v2")
     present = _parts(source)
-    joints = {part: NpzRows(source, f"x_{part}") for part in present}
+    both = {part: NpzRows(source, f"x_{part}") for part in present}
+    joints = {part: rows for part, rows in both.items() if len(rows)}
+    if not joints:
+        raise DataError(f"{source}: it holds no clip")
     bodies = {_bodies(rows, layout) for rows in joints.values()}
-    labels = {part: _labels(NpzRows(source, f"y_{part}"), len(joints[part])) for part in present}
+    labels = {part: _labels(NpzRows(source, f"y_{part}"), len(rows)) for part, rows in joints.items()}
     columns = {count for _, count in labels.values()}
     if len(bodies) > 1 or len(columns) > 1:
         raise DataError(f"{source}: expected as many bodies and classes in training and test, got different ones")
@@ -56,7 +59,12 @@ def contents(source: Path, options: Options) -> Contents:
         layout=layout,
         bodies=bodies.pop(),
         classes=_classes(columns.pop()),
-        protocols={PROTOCOL: BY_SIDE} if len(present) == 2 else {},
+        protocols={PROTOCOL: BY_SIDE} if len(joints) == len(PARTS) else {},
+        notes=[
+            f"x_{part} has no clip, so that the file makes no protocol: pretrain and evaluate with --protocol all."
+            for part in both
+            if part not in joints
+        ],
         in_process=True,
     )
 

@@ -49,6 +49,8 @@ class NpzRows:
         except DAMAGE as error:
             raise DataError(f"{file}: expected an array '{name}' in an .npz file: {error}") from error
         self._row = math.prod(self.shape[1:]) * self.dtype.itemsize
+        if self.shape[:1] == (0,):
+            return  # nothing will be read
         if fortran or self.dtype.hasobject or not self.shape or not 0 < self._row <= SIZE_LIMIT:
             raise DataError(f"{file}: expected {name} as plain rows of numbers, got {self.shape} of {self.dtype}")
         if content != self.shape[0] * self._row or self.shape[0] > ROWS_LIMIT:

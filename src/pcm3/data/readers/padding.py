@@ -14,7 +14,7 @@ Frames = NDArray[np.floating[Any]]
 SINGLE = float(np.finfo(np.float32).eps)
 
 
-def unpadded(frames: Frames, centre: int, precision: float = SINGLE) -> Frames:
+def unpadded(frames: Frames, precision: float = SINGLE) -> Frames:
     """The clip (T, M, V, C) without the padding at its end.
 
     The array may have been filled by repetition, as 2s-AGCN's script does: each body by itself from its first frame on,
@@ -26,15 +26,13 @@ def unpadded(frames: Frames, centre: int, precision: float = SINGLE) -> Frames:
     stays: a recording in which nothing happens is `pcm3 check`'s to find, and not one frame long.
 
     Args:
-        frames: one clip, a body that is absent from a frame all zeros.
-        centre: a joint from which the others are seen: bodies but the first were moved by another body's position,
-            which has another period.
+        frames: one clip, a body or joint that is absent from a frame all zeros.
         precision: of the numbers as they were stored, relative.
     """
     present = present_bodies(frames)
     seen = np.flatnonzero(present.any(axis=1))
     end = int(seen[-1]) + 1 if len(seen) else 0
-    periods = [_period(frames[:, body], centre, precision) for body in np.flatnonzero(present.any(axis=0))]
+    periods = [_period(frames[:, body], precision) for body in np.flatnonzero(present.any(axis=0))]
     moving = [period for period in periods if period is not None]
     return frames[: min(end, max(moving, default=end))]
 
@@ -47,22 +45,33 @@ def is_padding(frames: Frames, length: int) -> bool:
     body, rest = frames[:, :1], frames[length:, :1]
     if not rest.any() or (rest == frames[length - 1, :1]).all():
         return True
-    return len(unpadded(body, 0)) <= length
+    return len(unpadded(body)) <= length
 
 
-def _period(body: Frames, centre: int, precision: float) -> int | None:
+def _period(body: Frames, precision: float) -> int | None:
     """The frames after which the body (T, V, C) begins again, to repeat itself to its end; T if it does not.
 
-    None for a body that does not move.
+    What must come again is which joints are there, and how they lie about their mean: bodies but the first were moved
+    by another body's position, which has another period. None for a body that does not move.
     """
-    posture = np.where(body.any(axis=(1, 2), keepdims=True), body - body[:, centre : centre + 1], 0)
+    there = np.asarray(body.any(axis=2))
+    count = np.maximum(there.sum(axis=1), 1)[:, None, None]
+    mean = body.sum(axis=1, keepdims=True, dtype=np.float64) / count  # absent joints are zeros
+    posture = np.where(there[..., None], body - mean, 0)
     near = 8 * precision * max(1.0, float(np.abs(body).max()))
-    if (np.abs(posture[1:] - posture[:-1]) <= near).all():
+
+    def same(some: slice, others: slice) -> NDArray[np.bool_]:
+        alike = there[some] == there[others]
+        alike &= (np.abs(posture[some] - posture[others]) <= near).all(axis=2)
+        return np.asarray(alike.all(axis=1))
+
+    whole = len(body)
+    if same(slice(1, None), slice(-1)).all():
         return None
-    if not body[0].any():
-        return len(body)  # repetition begins with a body that is there
-    again = (np.abs(posture - posture[0]) <= near).all(axis=(1, 2))
+    if not there[0].any():
+        return whole  # repetition begins with a body that is there
+    again = same(slice(None), slice(1))
     for period in np.flatnonzero(again)[1:].tolist():
-        if (np.abs(posture[period:] - posture[:-period]) <= near).all():
+        if same(slice(period, None), slice(whole - period)).all():
             return int(period)
-    return len(body)
+    return whole
