@@ -15,8 +15,10 @@ from ntu_files import skeleton_text, walkers
 from pcm3.data.recording import Interval, Recording
 from pcm3.data.store import ClipStore
 from pcm3.errors import ConfigError, DataError
+from pcm3.report import excerpt as excerpt_module
 from pcm3.report import movie
 from pcm3.report.draw import PARTS, PARTS_OTHER
+from pcm3.report.excerpt import Drawing
 from pcm3.report.render import render
 from pcm3.report.scene import SENSOR, make_scene
 from pcm3.report.shown import SAMPLE, find_name, raw_scenes, running_labels, store_scenes
@@ -203,6 +205,79 @@ def test_forms_that_cannot_be_written_are_refused(tmp_path, monkeypatch):
     assert movie.check_form(tmp_path / "A.GIF") == ".gif"
 
 
+# Long clips
+
+
+@pytest.fixture
+def long_store(write_tiny, tmp_path):
+    """A clip of 5,000 frames, and a short one."""
+    clips = [Recording("long", walkers(0, 5000, 1).repeat(2, axis=1)), Recording("short", walkers(1, 20, 2))]
+    write_tiny(tmp_path / "store", clips, normalised=False)
+    return tmp_path / "store"
+
+
+def test_of_a_long_clip_the_first_frames_are_drawn_and_told(cli, long_store, tmp_path, monkeypatch):
+    monkeypatch.setattr(excerpt_module, "DRAWN", 30)
+    found = cli("show", long_store, "long", "--size", 60, "--out", tmp_path / "a.gif", "--json")
+    assert "a.gif: 1 clip, 30 frames, 1.0 s" in found.out
+    assert found.json["drawn"] == ["long: frames 0 to 29 of 5,000; --frames A-B draws others, --every N only every Nth"]
+    assert found.json["drawn"][0] in found.out
+    found = cli("show", long_store, "long", "--size", 60, "--every", 100, "--out", tmp_path / "a.gif", "--json")
+    assert (found.json["frames"], found.json["drawn"][0][:32]) == (30, "long: frames 0 to 2,999 of 5,000")
+    found = cli("show", long_store, "long", "--size", 60, "--frames", "4990-", "--out", tmp_path / "a.gif", "--json")
+    assert (found.json["frames"], found.json["drawn"]) == (10, [])
+    found = cli("show", long_store, "long", "--size", 60, "--frames", "1000-", "--out", tmp_path / "a.gif", "--json")
+    assert (found.json["frames"], found.json["drawn"][0][:36]) == (120, "long: frames 1,000 to 1,119 of 5,000")
+
+
+def test_a_still_picture_of_a_long_clip_looks_at_frames_from_all_of_it(cli, long_store, tmp_path):
+    found = cli("show", long_store, "long", "--out", tmp_path / "a.png", "--json")
+    assert found.json["drawn"] == ["long: 295 evenly spread frames of 0 to 4,999"]
+    (scene,) = store_scenes(ClipStore.open(long_store), ["long"], Drawing(".png"))
+    assert (scene.numbers[0], scene.numbers[-1], len(scene)) == (0, 4998, 295)
+    np.testing.assert_array_equal(np.diff(scene.numbers), 17)
+    many = cli("show", long_store, "long", "short", "long", "--out", tmp_path / "b.gif", "--size", 40, "--json")
+    assert (many.json["frames"], many.json["drawn"]) == (75, ["2 of 3 clips are drawn for their first 5 seconds"])
+
+
+def test_fewer_frames_are_drawn_of_large_pictures_and_of_many_bodies():
+    def drawn(bodies=2, **about):
+        return len(Drawing(**about).excerpt("a", 10**6, bodies, 30.0, 1).frames)
+
+    assert drawn() == 900
+    assert drawn(asked=slice(5, None)) == 3600
+    assert drawn(bodies=100) == 18
+    assert drawn(size=840) == 225
+    assert drawn(size=4000) == 10
+    assert drawn(every=7) == 6300
+    assert len(Drawing().excerpt("a", 10**6, 2, 480.0, 1).frames) == 9000, "of which every tenth"
+
+
+def test_a_recording_is_drawn_in_part_with_its_running_label(tmp_path, write_tiny):
+    store = untrimmed(write_tiny, tmp_path / "store")
+    (scene,) = store_scenes(store, ["long2"], Drawing(asked=slice(14, 17)))
+    assert scene.labels == ("nod", "nod + raise arm", "nod + raise arm")
+    assert scene.numbers.tolist() == [14, 15, 16]
+
+
+def test_clips_far_away_of_one_frame_without_a_body_or_with_strange_names_are_drawn(write_tiny, tmp_path, cli):
+    far = walkers(0, 9, 2) + np.float32(900)
+    names = ["far", "apart", "one frame", "nobody", "ünï ☃ " + "x" * 190]
+    clips = [Recording(name, walkers(1, 9, 2)) for name in names]
+    clips[0] = Recording("far", far)
+    clips[1].frames[:, 1] -= np.float32(900)
+    clips[2] = Recording("one frame", walkers(2, 1, 1).repeat(2, axis=1))
+    clips[3].frames[:] = 0
+    write_tiny(tmp_path / "store", clips, normalised=False)
+    for number in range(len(clips)):
+        for form in ("gif", "png"):
+            found = cli("show", tmp_path / "store", number, "--size", 60, "--out", tmp_path / f"{number}.{form}")
+            assert found.code == 0, found.err
+    assert (
+        cli("show", tmp_path / "store", 2, "--out", tmp_path / "a.gif").out.strip().endswith("1 clip, 1 frame, 0.0 s")
+    )
+
+
 # Which clips
 
 
@@ -253,7 +328,7 @@ def test_an_untrimmed_recording_is_shown_with_its_running_label(tmp_path, write_
 
 
 def test_running_labels_stay_inside_the_recording():
-    assert running_labels([Interval(1, 9, 0), Interval(0, 1, 5)], 3, ["wave"]) == ["class 5", "wave", "wave"]
+    assert running_labels([Interval(1, 9, 0), Interval(0, 1, 5)], range(3), ["wave"]) == ["class 5", "wave", "wave"]
 
 
 @pytest.fixture
@@ -292,7 +367,7 @@ def test_the_command_writes_a_gif_and_tells_so(cli, store_path, tmp_path):
     found = cli("show", store_path, "clip03", "--frames", "10-19", "--size", 120, "--out", out, "--json")
     assert found.code == 0, found.err
     told = json.loads(found.out.splitlines()[-1])
-    assert told == {"file": str(out), "frames": 10, "seconds": pytest.approx(0.333)}
+    assert told == {"file": str(out), "frames": 10, "seconds": pytest.approx(0.333), "drawn": []}
     assert len(gif(out)[0]) == 10
 
 
@@ -335,6 +410,9 @@ def test_raw_recordings_by_the_command(cli, ntu_zip, tmp_path):
         (["0", "--fps", "-1"], "--fps: expected more than 0"),
         (["0", "--size", "99999"], "--size: expected 40 to 4000 pixels"),
         (["0", "--kind", "ntu"], "expected a kind of data set"),
+        (["0", "--out", "."], ".: expected a file to write, that is a folder"),
+        (["0", "--out", "no/a.gif"], "there is no folder no"),
+        (["0", "--view", "1e300", "0"], "--view: expected two angles in degrees"),
         (["0", "--layout", "kinect_v1"], "--layout is for raw recordings"),
     ],
 )

@@ -37,14 +37,16 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
             raise ConfigError(f"--{name}: expected more than 0, got {getattr(options, name):g}")
     if options.size is not None and not 40 <= options.size <= 4000:
         raise ConfigError(f"--size: expected 40 to 4000 pixels, got {options.size}")
+    if options.view is not None and not all(-10_000 < angle < 10_000 for angle in options.view):
+        raise ConfigError(f"--view: expected two angles in degrees, got {' '.join(map(str, options.view))}")
+    from pcm3.report.excerpt import SIDE_BY_SIDE, Drawing, excerpt_lines
     from pcm3.report.movie import check_form
-    from pcm3.report.render import SIDE_BY_SIDE, render
+    from pcm3.report.render import render
     from pcm3.report.scene import View
 
-    if options.out is not None:
-        check_form(options.out)  # before any work
-    scenes = [scene.cut(frames) for scene in _scenes(options)]
     few = 0 < len(options.clips) <= SIDE_BY_SIDE
+    form = check_form(options.out or Path("clip.gif" if few else "sheet.png"))  # before any work
+    scenes = _scenes(options, Drawing(form, frames, options.every, options.fps, options.size))
     out = options.out or Path(f"{_file_name('+'.join(scene.title for scene in scenes))}.gif" if few else "sheet.png")
     count, seconds = render(
         scenes,
@@ -53,35 +55,40 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
         view=View(*options.view) if options.view else None,
         size=options.size,
         fps=options.fps,
-        every=options.every,
+        every=None if form == ".png" else options.every,  # which the frames of a still picture are already
     )
     clips = "1 clip" if len(scenes) == 1 else f"{len(scenes)} clips"
-    lasting = f"{count} frames, {seconds:.1f} s" if seconds else f"{count} moments" if count > 1 else "1 moment"
+    what = "frame" if seconds else "moment"
+    lasting = f"1 {what}" if count == 1 else f"{count:,} {what}s"
+    lasting += f", {seconds:.1f} s" if seconds else ""
     print(f"{out}: {clips}, {lasting}")
-    return 0, {"file": str(out), "frames": count, "seconds": round(seconds, 3)}
+    parts = excerpt_lines([(scene.title, scene.excerpt) for scene in scenes], form)
+    for line in parts:
+        print(f"drawn: {line}")
+    return 0, {"file": str(out), "frames": count, "seconds": round(seconds, 3), "drawn": parts}
 
 
-def _scenes(options: Any) -> Any:
+def _scenes(options: Any, drawing: Any) -> Any:
     """The clips that the words name."""
     from pcm3.report.shown import raw_scenes, store_scenes
 
     if options.kind is not None:
-        return raw_scenes(options.kind, options.store, options.clips, options.layout)
+        return raw_scenes(options.kind, options.store, options.clips, options.layout, drawing)
     if options.layout is not None:
         raise ConfigError("--layout is for raw recordings (--kind); a store knows its layout")
     from pcm3.data.store import ClipStore
 
-    return store_scenes(ClipStore.open(options.store), options.clips)
+    return store_scenes(ClipStore.open(options.store), options.clips, drawing)
 
 
-def _frames(text: str | None) -> slice:
-    """The frames of ``A-B`` (both included) or ``A``; all for None.
+def _frames(text: str | None) -> slice | None:
+    """The frames of ``A-B`` (both included) or ``A``; None for None.
 
     Raises:
         ConfigError: neither of these.
     """
     if text is None:
-        return slice(None)
+        return None
     match = re.fullmatch(r"(\d{1,9})(-(\d{1,9})?)?", text, re.ASCII)
     if match is None or (match[3] and int(match[3]) < int(match[1])):
         raise ConfigError(f"--frames: expected A-B, A- or A, numbers of frames from 0 on, got '{text}'")

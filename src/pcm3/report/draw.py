@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ImageDraw, ImageFont
 
+from pcm3.data.names import shown
 from pcm3.report.scene import AXIS, HEAD, Bounds, Floats, Scene, View
 
 Colour = tuple[int, int, int]
@@ -40,6 +41,8 @@ LIMB = 0.034
 """Width of a limb, metres."""
 NAME_SIZE = 11
 """Height of the letters of joint names, pixels."""
+LONGEST = 200
+"""Letters of a text of which is looked how many have room."""
 GAP = 8
 """Pixels between a box and the names beside it."""
 
@@ -57,7 +60,7 @@ def text_width(text: str, size: int) -> int:
 
 def shortened(text: str, size: int, width: int) -> str:
     """The text in one line, or as much of its beginning as fits the width."""
-    text = " ".join(text.split())
+    text = shown(" ".join(text.split()), LONGEST)
     if text_width(text, size) <= width:
         return text
     while text and text_width(f"{text}...", size) > width:

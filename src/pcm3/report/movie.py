@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import struct
 import subprocess
@@ -20,23 +21,25 @@ from pcm3.files import write_atomically
 from pcm3.report.draw import COLOURS, PAPER
 
 FORMS = (".gif", ".mp4", ".png")
-GIF_FPS = 50.0
-"""The most frames a second of a GIF that browsers play at its speed."""
 
 
 def check_form(path: Path) -> str:
     """The ending of the file's name, when a picture of that form can be written here.
 
     Raises:
-        DataError: another ending; MP4 without ffmpeg; no such folder.
+        DataError: another ending; MP4 without ffmpeg; no such folder, or none that can be written.
     """
     form = path.suffix.lower()
+    if path.is_dir():
+        raise DataError(f"{path}: expected a file to write, that is a folder")
     if form not in FORMS:
         raise DataError(f"{path}: expected a file that ends in {', '.join(FORMS)}, got '{path.suffix}'")
     if form == ".mp4" and shutil.which("ffmpeg") is None:
         raise DataError(f"{path}: MP4 is written by ffmpeg, which is not on the PATH: install it, or write a .gif")
-    if path.is_dir() or not path.parent.is_dir():
-        raise DataError(f"{path}: expected a file in a folder that exists")
+    if not path.parent.is_dir():
+        raise DataError(f"{path}: expected a file in a folder that exists, there is no folder {path.parent}")
+    if not os.access(path.parent, os.W_OK):
+        raise DataError(f"{path}: expected a file in a folder that can be written; {path.parent} cannot")
     return form
 
 

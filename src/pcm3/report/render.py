@@ -10,16 +10,13 @@ from pathlib import Path
 from PIL import Image
 
 from pcm3.errors import DataError
-from pcm3.report.movie import GIF_FPS, check_form, in_palette, save_movie, save_png
+from pcm3.report.excerpt import GRID_SECONDS, SIDE_BY_SIDE, movie_step
+from pcm3.report.movie import check_form, in_palette, save_movie, save_png
 from pcm3.report.scene import Scene, View
 from pcm3.report.sheet import grid, side_by_side, strips
 
-SIDE_BY_SIDE = 2
-"""Clips up to which each gets a large panel."""
 MOST = 200
 """Clips that one picture can hold."""
-GRID_FPS, GRID_SECONDS = 15.0, 5.0
-"""A contact sheet that moves: frames a second at most, and how long the longest clip is shown."""
 
 
 def render(
@@ -57,8 +54,7 @@ def render(
     names = len(scenes) == 1 if names is None else names
     if form == ".png":
         return _render_still(scenes, path, names, view, size, every), 0.0
-    most = (GIF_FPS if form == ".gif" else rate) if large else GRID_FPS
-    step = every or max(math.ceil(rate / most - 1e-9), 1)
+    step = movie_step(form, rate, len(scenes), every)
     shown = [scene.cut(slice(None, None, step)) for scene in scenes]
     picture = (
         side_by_side(shown, size=size or 420, names=names, view=view)

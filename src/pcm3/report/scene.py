@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from pcm3.errors import DataError
 from pcm3.geometry import present_joints
+from pcm3.report.excerpt import Excerpt
 from pcm3.skeleton import Layout
 
 Floats = NDArray[np.float64]
@@ -80,6 +81,8 @@ class Scene:
     """(T,) what happens in each frame."""
     numbers: NDArray[np.int64]
     """(T,) the number of each frame in its clip."""
+    excerpt: Excerpt
+    """Which frames of the clip these are."""
 
     def __len__(self) -> int:
         return len(self.points)
@@ -115,6 +118,7 @@ def make_scene(
     normalised: bool,
     title: str = "",
     label: str | Sequence[str] = "",
+    excerpt: Excerpt | None = None,
 ) -> Scene:
     """The clip in the drawing frame, with the floor where its lowest foot stands.
 
@@ -126,12 +130,14 @@ def make_scene(
             in the frame of a Kinect.
         title: what it is called, in the picture.
         label: what happens in it, or in each of its frames (T,).
+        excerpt: which frames of the clip these are; None: all.
 
     Raises:
         DataError: no frames of that skeleton in three dimensions.
     """
     if frames.ndim != 4 or frames.shape[2:] != (len(layout.joints), 3) or len(frames) == 0:
         raise DataError(f"{title}: expected frames (T, M, {len(layout.joints)}, 3) to draw, got {frames.shape}")
+    excerpt = excerpt or Excerpt(range(len(frames)), range(len(frames)), len(frames))
     present = present_joints(frames)
     if normalised:
         # The centre of body 0 is at the origin, which elsewhere means absent. Where body 0 is absent, the others are
@@ -151,7 +157,8 @@ def make_scene(
         view=_natural_view(points, present) if normalised else SENSOR,
         title=title,
         labels=(label,) * len(frames) if isinstance(label, str) else tuple(label),
-        numbers=np.arange(len(frames)),
+        numbers=np.array(excerpt.frames, np.int64),
+        excerpt=excerpt,
     )
 
 

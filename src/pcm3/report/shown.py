@@ -14,6 +14,7 @@ from pcm3.data.kinds import find_kind
 from pcm3.data.recording import Interval, Recording
 from pcm3.data.store import ClipStore
 from pcm3.errors import ConfigError, DataError
+from pcm3.report.excerpt import Drawing, Excerpt
 from pcm3.report.scene import Scene, make_scene
 from pcm3.skeleton import load_layout
 
@@ -21,25 +22,35 @@ SAMPLE = 12
 """Raw recordings that are shown where none is named."""
 
 
-def store_scenes(store: ClipStore, names: Sequence[str] = ()) -> list[Scene]:
+EVERY_FRAME = Drawing()
+"""All frames, of clips that are not so long that no one would wait for them."""
+
+
+def store_scenes(store: ClipStore, names: Sequence[str] = (), drawing: Drawing = EVERY_FRAME) -> list[Scene]:
     """The clips, or untrimmed recordings, of those names; without names one clip of each class.
 
     Args:
         store: where they are.
         names: ids, their beginnings where only one begins so, or numbers of clips (``7`` or ``#7``).
+        drawing: which of their frames.
 
     Raises:
-        DataError: no such clip; the error says which names are near.
+        DataError: no such clip; the error says which names are near. None of the frames that are asked for.
     """
     if not names:
-        return [_clip_scene(store, index) for index in one_of_each_class(store)]
+        first = one_of_each_class(store)
+        return [_clip_scene(store, index, drawing, len(first)) for index in first]
     clips = [str(name) for name in store.ids]
     recordings = [str(name) for name in store.recordings.ids] if store.recordings is not None else []
     scenes = []
     for name in names:
         place = find_name(name, clips + recordings, numbered=len(clips))
         of_clip = place < len(clips)
-        scenes.append(_clip_scene(store, place) if of_clip else _recording_scene(store, place - len(clips)))
+        scenes.append(
+            _clip_scene(store, place, drawing, len(names))
+            if of_clip
+            else _recording_scene(store, place - len(clips), drawing, len(names))
+        )
     return scenes
 
 
@@ -72,28 +83,40 @@ def find_name(name: str, names: Sequence[str], *, numbered: int) -> int:
     )
 
 
-def _clip_scene(store: ClipStore, index: int) -> Scene:
-    label = _class_name(int(store.label[index]), store.classes)
-    return _scene(store, store.clip(index), str(store.ids[index]), label)
+def _clip_scene(store: ClipStore, index: int, drawing: Drawing, clips: int) -> Scene:
+    name, label = str(store.ids[index]), _class_name(int(store.label[index]), store.classes)
+    excerpt = drawing.excerpt(name, int(store.length[index]), store.frames.shape[1], store.fps, clips)
+    return _scene(store, int(store.start[index]), excerpt, name, label)
 
 
-def _recording_scene(store: ClipStore, index: int) -> Scene:
+def _recording_scene(store: ClipStore, index: int, drawing: Drawing, clips: int) -> Scene:
     """An untrimmed recording, with what is labelled in each of its frames."""
-    assert store.recordings is not None
-    frames = store.recordings.clip(index)
-    first = store.start[store.recording == index] - store.recordings.start[index]
+    whole = store.recordings
+    assert whole is not None
+    name = str(whole.ids[index])
+    excerpt = drawing.excerpt(name, int(whole.length[index]), store.frames.shape[1], store.fps, clips)
+    first = store.start[store.recording == index] - whole.start[index]
     rows = zip(first, store.length[store.recording == index], store.label[store.recording == index], strict=True)
     intervals = [Interval(int(start), int(start + length), int(label)) for start, length, label in rows]
-    labels = running_labels(intervals, len(frames), store.classes)
-    return _scene(store, frames, str(store.recordings.ids[index]), labels)
+    labels = running_labels(intervals, excerpt.frames, store.classes)
+    return _scene(store, int(whole.start[index]), excerpt, name, labels)
 
 
-def _scene(store: ClipStore, frames: Any, title: str, label: str | list[str]) -> Scene:
-    normalised = store.normalised
-    return make_scene(frames, store.layout, fps=store.fps, normalised=normalised, title=title, label=label)
+def _scene(store: ClipStore, start: int, excerpt: Excerpt, title: str, label: str | list[str]) -> Scene:
+    """The frames of the excerpt, of a clip that starts at that frame of the store; no others are read."""
+    taken = excerpt.frames
+    frames = store.frames[start + taken.start : start + taken.stop : taken.step].astype(np.float32)
+    about: dict[str, Any] = {"fps": store.fps, "normalised": store.normalised, "title": title, "label": label}
+    return make_scene(frames, store.layout, **about, excerpt=excerpt)
 
 
-def raw_scenes(kind: str, source: Path, names: Sequence[str] = (), layout: str | None = None) -> list[Scene]:
+def raw_scenes(
+    kind: str,
+    source: Path,
+    names: Sequence[str] = (),
+    layout: str | None = None,
+    drawing: Drawing = EVERY_FRAME,
+) -> list[Scene]:
     """Recordings of those names as they are in the files, in the camera's frame; without names a few of them.
 
     Args:
@@ -101,9 +124,10 @@ def raw_scenes(kind: str, source: Path, names: Sequence[str] = (), layout: str |
         source: folder, zip or file.
         names: as for `store_scenes`.
         layout: name or file of the skeleton, for a kind that does not fix it.
+        drawing: which of their frames.
 
     Raises:
-        DataError: no such recording, or it cannot be read.
+        DataError: no such recording, it cannot be read, or has none of the frames that are asked for.
         ConfigError: a layout for a kind that has one.
     """
     found = find_kind(kind)
@@ -122,21 +146,24 @@ def raw_scenes(kind: str, source: Path, names: Sequence[str] = (), layout: str |
     scenes = []
     for place in places:
         recording: Recording = clips[place].read()
+        length, bodies = recording.frames.shape[:2]
+        excerpt = drawing.excerpt(recording.id, length, bodies, fps, len(places))
         label: str | list[str] = _class_name(recording.label, classes)
         if recording.intervals is not None:
-            label = running_labels(recording.intervals, len(recording.frames), classes)
-        scenes.append(
-            make_scene(recording.frames, skeleton, fps=fps, normalised=False, title=recording.id, label=label)
-        )
+            label = running_labels(recording.intervals, excerpt.frames, classes)
+        taken = recording.frames[excerpt.frames.start : excerpt.frames.stop : excerpt.frames.step]
+        about: dict[str, Any] = {"fps": fps, "normalised": False, "title": recording.id, "label": label}
+        scenes.append(make_scene(taken, skeleton, **about, excerpt=excerpt))
     return scenes
 
 
-def running_labels(intervals: Sequence[Interval], frames: int, classes: Sequence[str]) -> list[str]:
-    """For each frame the names of the intervals that it is in; nothing where it is in none."""
-    named: list[list[str]] = [[] for _ in range(frames)]
+def running_labels(intervals: Sequence[Interval], frames: range, classes: Sequence[str]) -> list[str]:
+    """For each of the frames the names of the intervals that it is in; nothing where it is in none."""
+    numbers = np.array(frames)
+    named: list[list[str]] = [[] for _ in frames]
     for interval in intervals:
-        for frame in range(interval.start, min(interval.stop, frames)):
-            named[frame].append(_class_name(interval.label, classes))
+        for place in np.flatnonzero((numbers >= interval.start) & (numbers < interval.stop)):
+            named[place].append(_class_name(interval.label, classes))
     return [" + ".join(names) for names in named]
 
 
