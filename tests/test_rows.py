@@ -16,7 +16,7 @@ LONGEST = 400
 
 ROWS = [
     {"errors", "packaged"},
-    {"files", "ordered_map"},
+    {"files", "checksums", "ordered_map"},
     {"skeleton"},
     {"geometry"},
     {"data", "augment", "nn", "objective"},

@@ -22,6 +22,7 @@ from pcm3.checkpoint import EncoderSpec, load_checkpoint, save_checkpoint, save_
 from pcm3.config import Device, PretrainSettings
 from pcm3.data.protocol import hold_out, split
 from pcm3.data.store import ClipStore
+from pcm3.data.verified import check_unchanged
 from pcm3.device import (
     allow_fast_matmul,
     choose_device,
@@ -79,6 +80,7 @@ def pretrain(
     Raises:
         ConfigError: settings make no sense together or here, or the folder holds another run.
         CheckpointError: the folder's checkpoint is damaged.
+        DataError: the store's bytes are not what was written.
         RunFailed: the loss is not finite, the disk is full, or another process of the run has ended.
     """
     settings.check()
@@ -88,6 +90,8 @@ def pretrain(
     view_maker(store.layout, settings)  # says what this layout cannot do, before anything is written
     if (slow := slow_bf16(settings.precision, choose_device(settings.device))) is not None:
         say(slow)
+    for doubt in check_unchanged(store) if first_process() else ():
+        say(f"note: {doubt}")
     settings, why = _sized(store, len(clips), run_path, settings, say)
     with locked(run_path) if first_process() else nullcontext():
         run = RunFolder(run_path)

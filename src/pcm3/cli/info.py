@@ -15,12 +15,14 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     """Prints what the store holds."""
     from pcm3.data.info import describe, protocol_lines
     from pcm3.data.store import ClipStore
+    from pcm3.data.verified import IN_NO_TIME, doubts
     from pcm3.report.tables import text_table
 
-    held = describe(ClipStore.open(options.store))
+    store = ClipStore.open(options.store)
+    held = describe(store) | {"doubts": doubts(store, IN_NO_TIME)}
     length = held["length"]
     print(f"{held['path']}: {held['kind']}, {held['clips']:,} clips, {held['frames']:,} frames, {held['hours']} h")
-    for note in held["notes"]:
+    for note in held["notes"] + held["doubts"]:
         print(f"note        {note}")
     if held["untrimmed"]:
         print(f"untrimmed   {held['recordings']:,} recordings, of which the clips are the labelled intervals")

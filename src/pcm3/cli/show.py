@@ -77,8 +77,12 @@ def _scenes(options: Any, drawing: Any) -> Any:
     if options.layout is not None:
         raise ConfigError("--layout is for raw recordings (--kind); a store knows its layout")
     from pcm3.data.store import ClipStore
+    from pcm3.data.verified import IN_NO_TIME, verified
 
-    return store_scenes(ClipStore.open(options.store), options.clips, drawing)
+    store = ClipStore.open(options.store)
+    for name in verified(store, IN_NO_TIME).changed:
+        print(f"note: {name} changed since the import (its checksum differs)")
+    return store_scenes(store, options.clips, drawing)
 
 
 def _frames(text: str | None) -> slice | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -12,6 +11,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from pcm3.checksums import file_checksum, with_checksum
 from pcm3.data.columns import Columns
 from pcm3.data.names import check_name, check_protocols
 from pcm3.data.progress import PROGRESS, Progress, read_progress
@@ -94,7 +94,7 @@ class StoreWriter:
             "report": self.report,
         }
         self._progress.remove()
-        text = json.dumps(description, indent=1, ensure_ascii=False)
+        text = json.dumps(with_checksum(description), indent=1, ensure_ascii=False)
         (self._folder / STORE).write_text(text + "\n", encoding="utf-8")
 
     def save(self, done: int) -> None:
@@ -217,9 +217,3 @@ def write_store(path: str | Path, clips: Iterable[Recording], **description: Any
             writer.add(clip)
         writer.report = {"clips": len(writer), "left_out": []}
     return ClipStore.open(path)
-
-
-def file_checksum(path: Path) -> str:
-    """SHA-256 of the file, as hexadecimal digits."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()

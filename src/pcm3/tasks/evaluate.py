@@ -14,6 +14,7 @@ from pcm3.checkpoint import EncoderSpec, load_encoder
 from pcm3.config import Device, Precision
 from pcm3.data.audit.leaks import audit, leaked_clips, remembered
 from pcm3.data.store import ClipStore
+from pcm3.data.verified import check_unchanged
 from pcm3.device import allow_fast_matmul, choose_device, choose_precision, judging_threads, threads
 from pcm3.errors import CheckpointError, DataError
 from pcm3.nn.encoder import Encoder
@@ -134,12 +135,14 @@ def evaluate(
 
     Raises:
         CheckpointError: a model is not there, damaged, or does not fit the store.
-        DataError: the store cannot serve the protocol or the task: no labels, no untrimmed recordings.
+        DataError: the store cannot serve the protocol or the task: no labels, no untrimmed recordings; or its bytes are
+            not what was written.
     """
     chosen = choose_device(device)
     allow_fast_matmul(chosen)
     specs = [load_encoder(path)[1] for path in models]
     _see_that_they_fit(models, specs, store)
+    doubts = check_unchanged(store)
     spec, found = specs[0], TASKS[task]
     train, test = found.sides(store, protocol)
     test, leak_notes = _leaks(store, protocol, test, found.of_recordings, without=without_leaks)
@@ -174,6 +177,7 @@ def evaluate(
             *label_notes(setup, task, protocol),
             *run_notes(models, specs, store, protocol),
             *leak_notes,
+            *doubts,
         ],
     )
 

@@ -16,8 +16,8 @@ from pcm3.data.audit.label_flaws import label_flaws
 from pcm3.data.audit.leaks import Audit, audit, leaked_clips, twins
 from pcm3.data.audit.skeleton_flaws import skeleton_flaws
 from pcm3.data.protocol import split
-from pcm3.data.store import CLIPS, FRAMES, RECORDINGS, ClipStore
-from pcm3.data.store_writer import file_checksum
+from pcm3.data.store import STORE, ClipStore
+from pcm3.data.verified import verified
 from pcm3.errors import DataError
 
 
@@ -66,9 +66,10 @@ def check_store(store: ClipStore) -> Check:
 
 def _checksums(store: ClipStore) -> Iterator[Finding]:
     """The files whose bytes are no longer those that were written."""
-    for name in (FRAMES, CLIPS, RECORDINGS):
-        written = store.checksums.get(name)
-        if (written is not None or name != RECORDINGS) and file_checksum(store.path / name) != written:
+    for name in verified(store, anew=True).changed:
+        if name == STORE:
+            yield Finding("description", f"{name} was changed after the import: protocols, classes, or damage")
+        else:
             yield Finding("checksum", f"{name} is not what was written; import again")
 
 

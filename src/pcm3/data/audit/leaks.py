@@ -8,7 +8,6 @@ faster than the number of clips; what it finds is aligned in time (`copy_timing`
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pcm3.checksums import read_checked_json, with_checksum
 from pcm3.data.audit.copy_proof import prove
 from pcm3.data.audit.copy_search import NEIGHBOURS, search
 from pcm3.data.audit.copy_timing import timed
@@ -99,11 +99,11 @@ def audit(store: ClipStore, groups: Sequence[Sequence[int]] | None = None) -> Au
 def remembered(store: ClipStore) -> Audit | None:
     """The audit that lies beside the store; None where there is none of this store by this version."""
     try:
-        told = json.loads((store.path / AUDIT_FILE).read_text(encoding="utf-8"))
+        told = read_checked_json(store.path / AUDIT_FILE)
         if told["audit"] != VERSION or told["store"] != store.checksum:
             return None
         return {protocol: [_leak(pair) for pair in pairs] for protocol, pairs in told["protocols"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, DataError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError, IndexError):
         return None
 
 
@@ -177,11 +177,11 @@ def _remember(store: ClipStore, found: Audit, seconds: float) -> None:
     pairs = {protocol: [vars(leak) for leak in leaks] for protocol, leaks in found.items()}
     told = {"audit": VERSION, "store": store.checksum, "seconds": round(seconds, 1), "protocols": pairs}
     try:
-        write_json(store.path / AUDIT_FILE, told)
+        write_json(store.path / AUDIT_FILE, with_checksum(told))
     except OSError:
         return
 
 
 def _leak(told: dict[str, Any]) -> Leak:
     spans = {name: (int(told[name][0]), int(told[name][1])) for name in ("train_frames", "test_frames")}
-    return Leak(**(told | spans))
+    return Leak(**(told | spans | {name: str(told[name]) for name in ("train", "test")}))
