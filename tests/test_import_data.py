@@ -147,7 +147,7 @@ def test_a_clip_that_is_not_finite_is_left_out_with_its_place(tmp_path):
     assert store.ids.tolist() == ["wave, Ann", "?"]
     ((file, reason),) = report.left_out
     assert file.endswith("mine.npz: clip 1")
-    assert reason == "walk, Bob: frame 1, body 1, joint 7 (0-based): expected metres, got nan"
+    assert reason == "frame 1, body 1, joint 7 (0-based): expected metres, got nan"
 
 
 REAL = [

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +18,7 @@ from pcm3.data.kinds import KINDS, Kind, find_kind
 from pcm3.data.prepare import MISSING, Recipe, outcome, prepare_chunk
 from pcm3.data.reasons import account, nothing
 from pcm3.data.recording import Recording, metres
+from pcm3.data.source_units import PROBED, check_units, probe
 from pcm3.data.sources import LeftOut, walk
 from pcm3.data.store import FORMAT
 from pcm3.data.store_writer import StoreWriter, store_writer
@@ -118,6 +120,7 @@ def import_recordings(
         file, reason = contents.unusable[0]
         raise DataError(f"{file}: {reason}")
     recipe, description = _plan(kind, found, contents, normalise, max_frames, trim)
+    looks = check_units(str(source), probe(contents), contents.layout) if contents.layout else []
     fingerprint = _fingerprint(contents, recipe, description | {"dtype": dtype}, Path(source))
     with store_writer(
         Path(store_path), dtype=dtype, overwrite=overwrite, fingerprint=fingerprint, **description
@@ -126,7 +129,7 @@ def import_recordings(
         left_out = account([*contents.unusable, *writer.lost], contents.left_out, Path(source))
         if len(writer) == 0:
             raise DataError(nothing(kind, Path(source), left_out))
-        notes = [*contents.notes, *_completeness(found, contents, there, len(writer), leave_out is not None)]
+        notes = [*looks, *contents.notes, *_completeness(found, contents, there, len(writer), leave_out is not None)]
         writer.report = {"clips": len(writer), "left_out": [list(pair) for pair in left_out], "notes": notes}
     return Report(
         len(writer),
@@ -181,17 +184,21 @@ def store_recordings(
     about: dict[str, Any] = {"layout": chosen, "fps": fps, "bodies": bodies, "kind": kind, "classes": classes}
     about |= {"protocols": protocols, "normalised": normalise, "dtype": dtype, "overwrite": overwrite}
     taken: set[str] = set()
+    incoming = iter(recordings)
+    first = list(islice(incoming, PROBED))
+    notes = check_units(first[0].id if first else kind, [recording.frames for recording in first], chosen)
     with store_writer(store_path, **about) as writer:
-        for recording in recordings:
+        for recording in chain(first, incoming):
             if recording.id in taken:
                 raise DataError(f"{recording.id}: expected an id for each recording, no two alike, got it twice")
             taken.add(recording.id)
             checked = replace(recording, frames=metres(recording.id, recording.frames))
             _append(writer, recording.id, outcome(checked, recipe), strict=True)
-        writer.report = {"clips": len(writer), "left_out": [list(pair) for pair in writer.lost]}
+        left_out = [list(pair) for pair in writer.lost]
+        writer.report = {"clips": len(writer), "left_out": left_out, "notes": notes}
     made = len(writer)
     seconds = time.perf_counter() - began
-    return Report(made, writer.frames, writer.lost, seconds, writer.recordings or made, len(taken), notes=[])
+    return Report(made, writer.frames, writer.lost, seconds, writer.recordings or made, len(taken), notes)
 
 
 def _without(contents: Contents, file: Path) -> Contents:
