@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from pcm3 import geometry
-from pcm3.data import names
+from pcm3.data.names import shown as in_print
 from pcm3.errors import DataError
 from pcm3.report import draw, sheet
 from pcm3.report.draw import FINE, PAPER, PARTS, PARTS_OTHER, Camera, Panel, shortened, text_width
@@ -297,7 +297,7 @@ def test_names_keep_their_order_and_their_distance(wanted, apart):
 def test_shortened_text_fits(text, width):
     short = shortened(text, 11, width)
     assert text_width(short, 11) <= max(width, text_width("...", 11))
-    assert short == names.shown(" ".join(text.split())) or short.endswith("...")
+    assert short == in_print(" ".join(text.split())) or short.endswith("...")
 
 
 def test_the_palette_has_every_colour_that_is_drawn_with_as_good_as_the_eye_can_tell():
