@@ -251,4 +251,4 @@ def size_is_no_matter(monkeypatch):
     from pcm3.tasks import notes
 
     monkeypatch.setattr(label_flaws, "FEW", 1)
-    monkeypatch.setattr(notes, "_neighbours", lambda setup, task: [])
+    monkeypatch.setattr(notes, "_neighbours", lambda setup: [])

@@ -58,6 +58,10 @@ class EncoderSpec:
     parents: tuple[int, ...] = ()
     """Of every joint, where the encoder needs them."""
     standardise: bool = False
+    fps: float = 0.0
+    """Frames a second of the store that it was pretrained on; 0: not known."""
+    normalised: bool | None = None
+    """Whether that store's clips are centred and turned; None: not known."""
 
     def __post_init__(self) -> None:
         """Raises ValueError for sizes and names that no encoder has: a spec comes from a file."""
@@ -74,6 +78,10 @@ class EncoderSpec:
             raise ValueError(f"hidden is {self.hidden!r}")
         if not isinstance(self.standardise, bool):
             raise ValueError(f"standardise is {self.standardise!r}")
+        if not isinstance(self.fps, int | float) or not 0 <= self.fps < float("inf"):
+            raise ValueError(f"fps is {self.fps!r}")
+        if self.normalised is not None and not isinstance(self.normalised, bool):
+            raise ValueError(f"normalised is {self.normalised!r}")
         needed = self.network == "graph" or "bone" in self.sees
         if len(self.parents) != (self.joints if needed else 0) or not all(
             isinstance(parent, int) and 0 <= parent < self.joints for parent in self.parents
@@ -183,6 +191,8 @@ def _load_released(path: Path) -> tuple[Encoder, EncoderSpec]:
         stream="joint",
         step=epoch if isinstance(epoch, int) else 0,
         finished=True,
+        fps=30.0,
+        normalised=True,
     )
     return encoder, spec
 

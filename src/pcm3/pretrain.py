@@ -163,7 +163,13 @@ def training_clips(store: ClipStore, settings: PretrainSettings) -> NDArray[np.i
     return hold_out(store, clips, settings.leave_out)[0]
 
 
-def encoder_spec(layout: Layout, bodies: int, settings: PretrainSettings, store_checksum: str = "") -> EncoderSpec:
+def spec_for(store: ClipStore, settings: PretrainSettings) -> EncoderSpec:
+    """The encoder that the settings ask for, for the clips of this store, and what it is pretrained on."""
+    spec = encoder_spec(store.layout, store.frames.shape[1], settings)
+    return replace(spec, store_checksum=store.checksum, fps=store.fps, normalised=store.normalised)
+
+
+def encoder_spec(layout: Layout, bodies: int, settings: PretrainSettings) -> EncoderSpec:
     """The encoder that the settings ask for, for clips of this layout with room for so many bodies."""
     return EncoderSpec(
         layout=layout.name,
@@ -180,7 +186,6 @@ def encoder_spec(layout: Layout, bodies: int, settings: PretrainSettings, store_
         standardise=settings.standardise,
         frames=settings.views.frames,
         protocol=settings.protocol,
-        store_checksum=store_checksum,
     )
 
 
@@ -247,7 +252,7 @@ def _run(
 ) -> PretrainResult:
     fabric = make_fabric(settings)
     allow_fast_matmul(fabric.device)
-    spec = encoder_spec(store.layout, store.frames.shape[1], settings, store.checksum)
+    spec = spec_for(store, settings)
     method = build_method(spec, settings)
     order = loop.BatchOrder(len(clips), settings.batch, settings.seed)
     total = settings.steps or settings.epochs * order.steps_per_epoch

@@ -23,7 +23,7 @@ from pcm3.data.store import ClipStore
 from pcm3.device import allow_fast_matmul, choose_device, judging_threads, threads
 from pcm3.errors import ConfigError, RunFailed
 from pcm3.files import write_json
-from pcm3.pretrain import encoder_spec, pretrain, resolve, training_clips
+from pcm3.pretrain import pretrain, resolve, spec_for, training_clips
 from pcm3.reproduce import run_name, with_threads
 from pcm3.run import RunFolder
 from pcm3.task_settings import ClipSettings, TaskSettings
@@ -130,7 +130,7 @@ def _judge(trial: Trial) -> dict[str, Any]:
             return about | {"failed": str(error)}
     learned, held = (side[store.label[side] >= 0] for side in fold(store, settings))
     device = choose_device(settings.device)
-    spec = encoder_spec(store.layout, store.frames.shape[1], settings, store.checksum)
+    spec = spec_for(store, settings)
     centre = Setup(_blind(store, settings), spec, learned, held, TaskSettings(), device)
     crops = replace(centre, settings=TaskSettings(test=ClipSettings(CROPS)))
     allow_fast_matmul(device)

@@ -11,11 +11,15 @@ from numpy.typing import NDArray
 from pcm3.checkpoint import EncoderSpec
 from pcm3.data.audit.label_flaws import side_notes
 from pcm3.data.store import ClipStore
-from pcm3.tasks.judges import TASKS, Setup, Task
+from pcm3.tasks.judges import TASKS, Setup
 from pcm3.tasks.windows import BACKGROUND, frame_labels
 
 Indices = NDArray[np.int64]
 
+SAME_FPS = 0.05
+"""Share by which rates may differ that are the same: cameras do not keep theirs exactly."""
+DETECTION_FPS = 30.0
+"""Frames a second for which the protocol of detection is made."""
 FEW_RECORDINGS = 5
 """Test recordings below which detection says little."""
 
@@ -27,32 +31,51 @@ def label_notes(setup: Setup, task: str, protocol: str) -> list[str]:
     if told.of_recordings:
         train, test = (np.flatnonzero(np.isin(store.recording, side)) for side in (train, test))
     notes = side_notes(store, protocol, train, test) if told.by_label else []
-    return [*notes, *_few_recordings(setup, told), *_neighbours(setup, task), *_background(setup, told)]
+    if told.of_recordings:
+        notes += [*_few_recordings(setup), *_rate(setup), *_background(setup)]
+    if "retrieval" in told.groups:
+        notes += _neighbours(setup)
+    if "subset" in told.groups:
+        notes += _subsets(setup)
+    return notes
 
 
-def _few_recordings(setup: Setup, told: Task) -> list[str]:
+def _few_recordings(setup: Setup) -> list[str]:
     tested = len(setup.test)
-    if not told.of_recordings or tested >= FEW_RECORDINGS:
+    return [f"only {tested} test recording{'s' * (tested > 1)}"] if tested < FEW_RECORDINGS else []
+
+
+def _rate(setup: Setup) -> list[str]:
+    """That windows of so many frames are longer or shorter than they were meant to be."""
+    fps = setup.store.fps
+    if abs(fps - DETECTION_FPS) <= SAME_FPS * DETECTION_FPS:
         return []
-    return [f"only {tested} test recording{'s' * (tested > 1)}"]
+    return [f"windows and smoothing are made for {DETECTION_FPS:g} frames a second, the store has {fps:g}"]
 
 
-def _neighbours(setup: Setup, task: str) -> list[str]:
+def _background(setup: Setup) -> list[str]:
+    """Recordings in which something labelled happens all the time: where actions begin is not told."""
+    whole = setup.store.recordings
+    assert whole is not None
+    label = frame_labels(setup.store)
+    notes = []
+    for name, side in (("training", setup.train), ("test", setup.test)):
+        frames = np.concatenate([label[whole.start[one] : whole.start[one] + whole.length[one]] for one in side])
+        if not (frames == BACKGROUND).any():
+            notes.append(f"every frame of the {name} recordings is in an action, so there is no background to tell")
+    return notes
+
+
+def _neighbours(setup: Setup) -> list[str]:
     """Figures of retrieval that there are too few training clips for."""
-    if "retrieval" not in TASKS[task].groups:
-        return []
-    label = setup.store.label
-    wanted = setup.settings.retrieval.precision_at
+    label, wanted = setup.store.label, setup.settings.retrieval.precision_at
     missing = [k for k in wanted if k > len(setup.train)]
     notes = []
     if missing:
         names = ", ".join(f"precision_{k}" for k in missing)
-        notes.append(f"{names} left out: there are only {len(setup.train):,} training clips")
-    gallery = {
-        int(value): int(count) for value, count in zip(*np.unique(label[setup.train], return_counts=True), strict=True)
-    }
+        notes.append(f"{names}: left out, there are only {len(setup.train):,} training clips")
     largest = max((k for k in wanted if k not in missing), default=1)
-    small = sum(gallery.get(int(value), largest) < largest for value in np.unique(label[setup.test]))
+    small = sum((label[setup.train] == tested).sum() < largest for tested in np.unique(label[setup.test]))
     if small:
         notes.append(
             f"{small:,} test class{'es have' if small > 1 else ' has'} fewer than {largest} training clips, so "
@@ -61,24 +84,19 @@ def _neighbours(setup: Setup, task: str) -> list[str]:
     return notes
 
 
-def _background(setup: Setup, told: Task) -> list[str]:
-    """Recordings in which something labelled happens all the time: where actions begin is not told."""
-    whole = setup.store.recordings
-    if not told.of_recordings or whole is None:
+def _subsets(setup: Setup) -> list[str]:
+    """Shares of the training clips that are fewer clips than there are classes."""
+    train = len(setup.train)
+    classes = len(np.unique(setup.store.label[setup.train]))
+    few = {share: round(share * train) for share in setup.settings.subset.shares if share * train < classes}
+    if not few:
         return []
-    label = frame_labels(setup.store)
-    notes = []
-    for name, side in (("training", setup.train), ("test", setup.test)):
-        frames = np.concatenate([label[whole.start[one] : whole.start[one] + whole.length[one]] for one in side])
-        if not (frames == BACKGROUND).any():
-            notes.append(
-                f"every frame of the {name} recordings is in an action: there is no background to tell it from"
-            )
-    return notes
+    told = ", ".join(f"{100 * share:g} % ({max(count, 1)})" for share, count in few.items())
+    return [f"shares of the {train:,} training clips that are fewer clips than there are classes ({classes}): {told}"]
 
 
 def run_notes(models: Sequence[Path], specs: Sequence[EncoderSpec], store: ClipStore, protocol: str) -> list[str]:
-    """What there is to say of the runs: unfinished ones, and pretraining that saw test clips."""
+    """What there is to say of the runs: unfinished ones, pretraining that saw test clips or clips of another make."""
     notes = []
     for path, spec in zip(models, specs, strict=True):
         if not spec.finished:
@@ -88,4 +106,18 @@ def run_notes(models: Sequence[Path], specs: Sequence[EncoderSpec], store: ClipS
                 f"{path}: was pretrained on the training side of '{spec.protocol}' of this store, so it may have seen "
                 f"test clips of '{protocol}' (without labels)"
             )
+        other = _other_store(spec, store)
+        if other:
+            notes.append(f"{path}: was pretrained on clips {other}: the figures are of this change, too")
     return notes
+
+
+def _other_store(spec: EncoderSpec, store: ClipStore) -> str:
+    """How the store that the encoder was pretrained on differs from this one in what its clips mean."""
+    words = {True: "centred and turned", False: "as recorded"}
+    differences = []
+    if spec.fps and abs(spec.fps - store.fps) > SAME_FPS * store.fps:
+        differences.append(f"of {spec.fps:g} frames a second, those of this store have {store.fps:g}")
+    if spec.normalised is not None and spec.normalised != store.normalised:
+        differences.append(f"{words[spec.normalised]}, those of this store are {words[store.normalised]}")
+    return "; ".join(differences)
