@@ -14,6 +14,7 @@ from typing import Any, Literal
 from tqdm import tqdm
 
 from pcm3.data.contents import Contents, Options
+from pcm3.data.forms import mistaken
 from pcm3.data.kinds import KINDS, Kind, find_kind
 from pcm3.data.prepare import MISSING, Recipe, outcome, prepare_chunk
 from pcm3.data.reasons import account, nothing
@@ -112,6 +113,9 @@ def import_recordings(
     found = find_kind(kind)
     _check_settings(kind, found, layout, workers, max_frames)
     chosen = load_layout(layout) if isinstance(layout, str | Path) else layout
+    wrong = mistaken(kind, Path(source))
+    if wrong is not None:
+        raise DataError(wrong)
     contents = found.read(Path(source), Options(chosen, all_files, track, labels))
     there = len(contents.clips) + len(contents.unusable)
     if leave_out is not None:

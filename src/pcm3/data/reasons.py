@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pcm3.data.forms import nothing_of
 from pcm3.data.names import shown
 from pcm3.data.sources import LeftOut
 
@@ -70,7 +71,10 @@ def account(unusable: Sequence[LeftOut], left_out: Sequence[LeftOut], source: Pa
     prefix = f"{source}{os.sep}"
 
     def seen(part: Sequence[LeftOut]) -> list[LeftOut]:
-        told = [(file.removeprefix(prefix), reason.removeprefix(f"{Path(file).name}: ")) for file, reason in part]
+        seen_from = [
+            (file.removeprefix(prefix).replace(f"{source}: ", f"{source.name}: "), reason) for file, reason in part
+        ]
+        told = [(file, reason.removeprefix(f"{Path(file).name}: ")) for file, reason in seen_from]
         return [(shown(file, 400), shown(reason.replace(prefix, ""), 400)) for file, reason in told]
 
     return by_cause(seen(unusable), seen(left_out))
@@ -79,7 +83,8 @@ def account(unusable: Sequence[LeftOut], left_out: Sequence[LeftOut], source: Pa
 def nothing(kind: str, source: Path, left_out: Sequence[LeftOut]) -> str:
     """What to say when no clip came out."""
     if not left_out:
-        return f"{source}: no recordings of kind {kind} there; docs/DATA.md says how they are named"
+        there = nothing_of(kind, source)
+        return f"{source}: no recordings of kind {kind} there{there}; docs/DATA.md says how they are named"
     told = "; ".join(reason_lines(left_out, 2))
     return f"{source}: none of {len(left_out):,} recordings can be used: {told}"
 

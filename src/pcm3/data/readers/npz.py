@@ -84,20 +84,44 @@ def _load(source: Path) -> Arrays:
     """The arrays of the file, when they have the names of this form."""
     try:
         with source.open("rb") as opened, np.load(opened, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
+            for name in archive.files:
+                _check_known(source, name)
+            arrays = {name: _array(source, archive, name) for name in archive.files}
     except FileNotFoundError as error:
         raise DataError(f"{source}: expected a .npz file, but there is none") from error
+    except IsADirectoryError as error:
+        raise DataError(f"{source}: expected a .npz file, got a folder; name the file") from error
     except (*NPY_ERRORS, *ZIP_ERRORS, AttributeError) as error:
-        raise DataError(f"{source}: expected a .npz file of plain arrays (docs/DATA.md): {error}") from error
-    for name in arrays:
-        if name not in (*REQUIRED, *COLUMNS, *WHOLE):
-            near = get_close_matches(name, (*REQUIRED, *COLUMNS, *WHOLE), n=1)
-            hint = f"; did you mean '{near[0]}'?" if near else f"; known are {', '.join((*REQUIRED, *COLUMNS, *WHOLE))}"
-            raise DataError(f"{source}: '{name}' is not an array of this form{hint}")
+        told = "" if "pickle" in str(error) else f": {shown(str(error), 200)}"
+        raise DataError(f"{source}: expected a .npz file of plain arrays (docs/DATA.md){told}") from error
     for name in REQUIRED:
         if name not in arrays:
             raise DataError(f"{source}: the array '{name}' is missing; docs/DATA.md shows the form")
     return arrays
+
+
+def _check_known(source: Path, name: str) -> None:
+    """Raises DataError for an array of a name that this form has not."""
+    known = (*REQUIRED, *COLUMNS, *WHOLE)
+    if name not in known:
+        near = get_close_matches(name, known, n=1)
+        hint = f"; did you mean '{near[0]}'?" if near else f"; known are {', '.join(known)}"
+        raise DataError(f"{source}: '{shown(name)}' is not an array of this form{hint}")
+
+
+def _array(source: Path, archive: Any, name: str) -> NDArray[Any]:
+    """One array of the file."""
+    try:
+        return np.asarray(archive[name])
+    except ValueError as error:
+        if "Object arrays" not in str(error):
+            raise
+        cure = (
+            "clips of different lengths are put one after the other: np.concatenate(clips)"
+            if name == "frames"
+            else "save it with dtype int, float or str: np.array(values, dtype=…)"
+        )
+        raise DataError(f"{source}: '{name}' holds Python objects, not an array of numbers or texts; {cure}") from None
 
 
 def _layout(source: Path, arrays: Arrays, options: Options) -> Layout:
@@ -143,6 +167,14 @@ def _numbers(source: Path, arrays: Arrays, name: str, clips: int) -> NDArray[np.
     """A column of whole numbers; −1 in every clip where the file has none."""
     column = arrays.get(name, np.full(clips, UNKNOWN))
     whole = column.dtype.kind in "iu"
+    if column.dtype.kind in "US":
+        cure = (
+            "put the names into classes, and into label the number of each from 0"
+            if name == "label"
+            else ("number them")
+        )
+        first = shown(str(column.flat[0]), 30) if column.size else ""
+        raise DataError(f"{source}: expected {name} as whole numbers, got strings ('{first}', …): {cure}")
     if column.shape != (clips,) or not whole or (column < UNKNOWN).any() or (column > np.iinfo(np.int32).max).any():
         raise DataError(
             f"{source}: expected {name} ({clips},) of whole numbers from 0, or −1 for unknown, got {_summary(column)}"
