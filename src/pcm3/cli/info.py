@@ -20,30 +20,40 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
 
     store = ClipStore.open(options.store)
     held = describe(store) | {"doubts": doubts(store, IN_NO_TIME)}
-    length = held["length"]
     print(f"{held['path']}: {held['kind']}, {held['clips']:,} clips, {held['frames']:,} frames, {held['hours']} h")
-    for note in held["notes"] + held["doubts"]:
-        print(f"note        {note}")
-    if held["untrimmed"]:
-        print(f"untrimmed   {held['recordings']:,} recordings, of which the clips are the labelled intervals")
-    print(f"skeletons   {held['layout']}, {held['joints']} joints, up to {held['bodies']} bodies, {held['fps']:g} fps")
-    print(f"length      {length['min']:g} to {length['max']:g} frames, median {length['median']:g}")
-    print(f"prepared    {'centred and turned' if held['normalised'] else 'as recorded'}, {held['dtype']}, "
-          f"{held['bytes'] / 1e6:,.1f} MB")  # fmt: skip
-    for name in ("subjects", "cameras", "setups"):
-        print(f"{name:<11} {_listed(held[name])}")
-    for name, told in protocol_lines(held).items():
-        print(f"{name:<11} {told}")
-    for note in held["labels"]:
-        print(f"labels      {note}")
-    left_out = held["left_out"]
-    print(f"left out    {left_out['files']:,} files at import")
-    for line in left_out["lines"]:
-        print(f"            {line}")
+    rows = _rows(held, protocol_lines(held))
+    width = max(len(name) for name, _ in rows)
+    for name, told in rows:
+        print(f"{name:<{width}}  {told}")
     if held["classes"]:
         print()
         print(text_table(["class", "clips"], [[name, count] for name, count in held["classes"].items()]))
     return 0, held
+
+
+def _rows(held: dict[str, Any], protocols: dict[str, str]) -> list[tuple[str, str]]:
+    """What `describe` found in lines: a word, and what there is to say."""
+    length, left_out = held["length"], held["left_out"]
+    bodies = "1 body" if held["bodies"] == 1 else f"up to {held['bodies']} bodies"
+    files = "1 file" if left_out["files"] == 1 else f"{left_out['files']:,} files"
+    rows = [("note", note) for note in held["notes"] + held["doubts"]]
+    if held["untrimmed"]:
+        rows.append(("untrimmed", f"{held['recordings']:,} recordings, of which the clips are the labelled intervals"))
+    rows += [
+        ("skeletons", f"{held['layout']}, {held['joints']} joints, {bodies}, {held['fps']:g} frames a second"),
+        ("length", f"{length['min']:,} to {length['max']:,} frames, median {length['median']:,g}"),
+        ("prepared", f"{_prepared(held)}, {held['dtype']}, {held['bytes'] / 1e6:,.1f} MB"),
+        *((name, _listed(held[name])) for name in ("subjects", "cameras", "setups")),
+        *protocols.items(),
+        *(("labels", note) for note in held["labels"]),
+        ("left out", f"{files} at import" if left_out["files"] else "nothing at import"),
+        *(("", line) for line in left_out["lines"]),
+    ]
+    return rows
+
+
+def _prepared(held: dict[str, Any]) -> str:
+    return "centred and turned" if held["normalised"] else "as recorded"
 
 
 def _listed(values: list[int]) -> str:
