@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
@@ -11,6 +10,7 @@ from zipfile import ZipFile
 import numpy as np
 from numpy.typing import NDArray
 
+from pcm3.data.readers.npy_header import read_header
 from pcm3.data.recording import NPY_ERRORS
 from pcm3.data.sources import SIZE_LIMIT, ZIP_ERRORS
 from pcm3.errors import DataError
@@ -44,7 +44,7 @@ class NpzRows:
             with ZipFile(file) as archive:
                 packed = archive.getinfo(f"{name}.npy")
                 with archive.open(packed) as stream:
-                    self.shape, fortran, self.dtype = _header(stream)
+                    self.shape, fortran, self.dtype = read_header(stream)
                     content = packed.file_size - stream.tell()
         except DAMAGE as error:
             raise DataError(f"{file}: expected an array '{name}' in an .npz file: {error}") from error
@@ -92,7 +92,7 @@ class NpzRows:
         self.close()
         with ZipFile(self.file) as archive:  # the stream keeps the file open for as long as it lives
             self._stream = archive.open(f"{self.name}.npy")
-        _header(self._stream)
+        read_header(self._stream)
         self._next = 0
 
     def _take(self) -> bytes:
@@ -107,15 +107,3 @@ class NpzRows:
             self._stream.read(1)
             self.close()
         return data
-
-
-def _header(stream: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Shape, order and type, as the head of a .npy says."""
-    version = np.lib.format.read_magic(stream)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # the header of a file that Python 2 wrote is parsed more slowly
-        shape, fortran, dtype = read(stream)
-    if any(size < 0 for size in shape):
-        raise ValueError(f"a shape of {shape}")
-    return shape, fortran, dtype

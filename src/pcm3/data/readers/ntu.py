@@ -14,17 +14,19 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pcm3.data.contents import Contents, Options, SourceClip, list_clips, name_numbers
+from pcm3.data.contents import Contents, Options, SourceClip, clip_files, name_numbers
 from pcm3.data.readers.ntu_bytes import read_bytes
 from pcm3.data.readers.ntu_classes import CLASSES
 from pcm3.data.readers.ntu_lines import JOINTS, Bodies, read_lines
+from pcm3.data.readers.ntu_npy import read_npy
 from pcm3.data.readers.own_classes import own_classes
 from pcm3.data.readers.text_table import shown
 from pcm3.data.recording import Recording
-from pcm3.data.sources import LeftOut
+from pcm3.data.sources import LeftOut, list_entries
 from pcm3.errors import DataError
 
-SUFFIX = ".skeleton"
+SUFFIX, SUFFIX_NPY = ".skeleton", ".skeleton.npy"
+"""Of the recorder's files, and of what ``txt2npy.py`` makes of them."""
 NAME = r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})\.skeleton"
 FORM = "SsssCcccPpppRrrrAaaa.skeleton"
 
@@ -55,7 +57,13 @@ def contents(source: Path, options: Options, *, actions: int) -> Contents:
     Raises:
         DataError: ``classes.txt`` is there and does not name classes.
     """
-    clips, entries, unusable = list_clips(source, SUFFIX, partial(parse, track=options.track))
+    entries, unusable = list_entries(source)
+    clips, doubles = clip_files(entries, SUFFIX, partial(parse, track=options.track))
+    rewritten, more_doubles = clip_files(entries, SUFFIX_NPY, partial(parse_npy, track=options.track))
+    texts = {clip.id: clip.file for clip in clips}
+    unusable += doubles + more_doubles
+    unusable += [(c.file, f"the id '{c.id}' is taken by '{texts[c.id]}'") for c in rewritten if c.id in texts]
+    clips += [clip for clip in rewritten if clip.id not in texts]
     own = own_classes(entries)
     classes = own or CLASSES[:actions]
     inside: list[SourceClip] = []
@@ -96,6 +104,19 @@ def parse(name: str, data: bytes, track: Literal["slot", "id"] = "slot") -> Reco
     kept = body < most
     clip[bodies.frame[kept], body[kept]] = bodies.points[kept]
     return Recording(name.removesuffix(SUFFIX), clip, action - 1, subject, camera, setup)
+
+
+def parse_npy(name: str, data: bytes, track: Literal["slot", "id"] = "slot") -> Recording:
+    """The recording in one file that ``txt2npy.py`` wrote.
+
+    Raises:
+        DataError: the name or the content is not of that form, or bodies are asked for by an id.
+    """
+    id = name.removesuffix(SUFFIX_NPY)
+    setup, camera, subject, _repetition, action = name_numbers(id + SUFFIX, NAME, FORM)
+    if track == "id":
+        raise DataError(f"{name}: expected --track slot, since txt2npy.py leaves out the ids of the bodies")
+    return Recording(id, read_npy(name, data), action - 1, subject, camera, setup)
 
 
 def _numbered_by_id(name: str, data: bytes, bodies: Bodies) -> NDArray[np.int64]:

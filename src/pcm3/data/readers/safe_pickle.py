@@ -16,6 +16,7 @@ import codecs
 import struct
 import warnings
 from collections.abc import Callable
+from io import BytesIO
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -54,18 +55,19 @@ def load(file: Path, limit: int | None = None) -> Any:
         raise DataError(f"{file}: cannot be read: {error}") from error
 
 
-def run(opened: BinaryIO, size: int) -> Any:
+def run(opened: BinaryIO | BytesIO, size: int, *, objects: bool = False) -> Any:
     """What the pickle holds that begins where the open file stands.
 
     Args:
         opened: the file.
         size: where in it the pickle ends, counted from the file's start.
+        objects: allow arrays of objects, as ``np.save`` pickles them; the objects are of the same few kinds.
 
     Raises:
         DataError: it is damaged, or asks for anything but data.
     """
     try:
-        return _Machine(opened, size).run()
+        return _Machine(opened, size, objects).run()
     except (ValueError, IndexError, KeyError, TypeError, OverflowError, MemoryError, struct.error) as error:
         raise DataError(f"expected a pickle, but it is damaged ({type(error).__name__}: {error})") from error
 
@@ -73,8 +75,9 @@ def run(opened: BinaryIO, size: int) -> Any:
 class _Machine:
     """The stack, the marks on it, and the memo."""
 
-    def __init__(self, file: BinaryIO, size: int) -> None:
+    def __init__(self, file: BinaryIO | BytesIO, size: int, objects: bool) -> None:
         self.file = file
+        self.objects = objects
         self.size = size
         self.stack: list[Any] = []
         self.marks: list[int] = []
@@ -146,6 +149,9 @@ class _Machine:
         arguments, called = self.stack.pop(), self.stack.pop()
         if type(called) is not Name or called.name not in CALLS or type(arguments) is not tuple:
             raise DataError(f"calls what is no constructor; {NEEDS}")
+        if self.objects and called.name == "numpy.dtype" and arguments[:1] in (("O8",), ("O4",)):
+            self.stack.append(Type(np.dtype(object)))
+            return
         self.stack.append(CALLS[called.name](*arguments))
         if called.name == "_codecs.encode" and len(arguments[0]) > LARGE:
             self.forget(arguments)
@@ -170,6 +176,11 @@ class _Machine:
             built.dtype = built.dtype.newbyteorder(order)
         else:
             _version, shape, dtype, fortran, data = state
+            if self.objects and isinstance(dtype, Type) and dtype.dtype.hasobject:
+                if type(data) is not list or shape not in ((), (len(data),)) or (shape == () and len(data) != 1):
+                    raise DataError("an array of objects of another number than it says")
+                built.__setstate__((1, shape, dtype.dtype, False, data))
+                return
             checked = array_of(dtype, data, shape)
             built.__setstate__((1, checked.shape, checked.dtype, bool(fortran), raw_bytes(data)))
 
