@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ntu_files import walkers
-from pcm3.data.audit.label_flaws import label_flaws, side_notes
+from pcm3.data.audit.label_flaws import few_clips, label_flaws, side_notes
 from pcm3.data.info import describe
 from pcm3.data.protocol import split
 from pcm3.data.recording import Recording
@@ -108,7 +108,9 @@ def test_people_on_both_sides_are_told_unless_cameras_part_them(tmp_path):
 def test_few_clips_are_told(tmp_path):
     store = store_of(tmp_path, BALANCED[:20])
     assert told(store) == {}
-    assert side_notes(store, "split", *split(store, "split")) == ["only 10 clips to test: one of them is 10.0 points"]
+    assert side_notes(store, "split", *split(store, "split")) == []
+    assert few_clips(10) == ["only 10 clips to test: one of them is 10.0 points"]
+    assert few_clips(50) == []
     few = store_of(tmp_path / "few", BALANCED[:20], side=np.arange(20) >= 3)
     assert told(few)["few_clips"] == "protocol 'split': only 3 labelled training clips"
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcm3.checkpoint import EncoderSpec
-from pcm3.data.audit.label_flaws import side_notes
+from pcm3.data.audit.label_flaws import few_clips, side_notes
 from pcm3.data.store import ClipStore
 from pcm3.tasks.judges import TASKS, Setup
 from pcm3.tasks.windows import BACKGROUND, frame_labels
@@ -31,6 +31,8 @@ def label_notes(setup: Setup, task: str, protocol: str) -> list[str]:
     if told.of_recordings:
         train, test = (np.flatnonzero(np.isin(store.recording, side)) for side in (train, test))
     notes = side_notes(store, protocol, train, test) if told.by_label else []
+    if told.by_label and not told.of_recordings:
+        notes += few_clips(len(test))
     if told.of_recordings:
         notes += [*_few_recordings(setup), *_rate(setup), *_background(setup)]
     if "retrieval" in told.groups:

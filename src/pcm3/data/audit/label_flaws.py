@@ -58,7 +58,12 @@ def side_notes(store: ClipStore, protocol: str, train: Indices, test: Indices) -
     whole = labelled_sides(store, protocol)
     side = Side(protocol, train, test, whole.unlabelled if whole else (0, 0))
     notes = [finding.text for finding in _of_labels(store) if finding.name != "unlabelled"]
-    return notes + [line for tell in (*SIDE_FLAWS.values(), _few) if (line := tell(store, side))]
+    return notes + [line for tell in SIDE_FLAWS.values() if (line := tell(store, side))]
+
+
+def few_clips(tested: int) -> list[str]:
+    """That there are so few clips to test that one of them moves the figure."""
+    return [f"only {clips(tested)} to test: one of them is {100 / tested:.1f} points"] if 0 < tested < FEW else []
 
 
 def labelled_sides(store: ClipStore, protocol: str) -> Side | None:
@@ -183,12 +188,6 @@ def _tests_one_recording(store: ClipStore, side: Side) -> bool:
     """Whether the test side is one untrimmed recording: each is left out in turn."""
     recordings = store.recording[side.test]
     return len(recordings) > 0 and bool(recordings[0] != UNKNOWN and (recordings == recordings[0]).all())
-
-
-def _few(store: ClipStore, side: Side) -> str | None:
-    """So few test clips that one of them moves the figure."""
-    tested = len(side.test)
-    return f"only {clips(tested)} to test: one of them is {100 / tested:.1f} points" if 0 < tested < FEW else None
 
 
 def _very_few(store: ClipStore, side: Side) -> str | None:
