@@ -253,3 +253,9 @@ def test_describe_counts_what_is_there(tmp_path):
     assert (about["joints"], about["bodies"], about["layout"], about["dtype"]) == (25, 2, "kinect_v2", "float32")
     assert about["bytes"] == sum(file.stat().st_size for file in (tmp_path / "s").iterdir())
     assert about["left_out"] == {"files": 0, "reasons": {}, "lines": []}
+
+
+def test_a_store_of_a_single_pose_can_be_checked(tmp_path):
+    clips = [replace(clip, frames=clip.frames[:1, :1].copy()) for clip in good(2)]
+    clips[1].frames[:] = 0
+    assert findings(tmp_path, clips, bodies=1)["empty"].clips == ["c1"]

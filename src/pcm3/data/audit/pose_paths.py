@@ -165,7 +165,8 @@ def _pose_space(bodies: Floats, used: Indices, layout: Layout) -> PoseSpace:
     nothing = np.zeros((0, 0), np.float32)
     raw = PoseSpace(joints, pairs, twins, nothing, nothing).symmetric(bodies)
     mean = raw.mean(axis=0)
-    _, vectors = np.linalg.eigh(np.cov((raw - mean).T.astype(np.float64)).reshape(len(pairs), len(pairs)))
+    spread = np.cov((raw - mean).T.astype(np.float64)) if len(raw) > 1 else np.zeros(())  # one pose does not differ
+    _, vectors = np.linalg.eigh(np.broadcast_to(spread, (len(pairs), len(pairs))))
     axes = vectors[:, ::-1][:, :WIDTH].astype(np.float32)
     return PoseSpace(joints, pairs, twins, mean, axes)
 
