@@ -4,11 +4,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ntu_files import walkers
-from pcm3.data.bodies import choose_bodies, energy, repair
+from pcm3.data.bodies import bodies_of, choose_bodies, energy, repair
 from pcm3.data.prepare import Recipe, prepare
 from pcm3.data.recording import Recording
 from pcm3.errors import DataError
-from pcm3.geometry import normalise, present_joints
+from pcm3.geometry import present_joints
+from pcm3.normalisation import normalise
 from pcm3.skeleton import load_layout
 
 KINECT = load_layout("kinect_v2")
@@ -61,8 +62,8 @@ def test_choice_and_repair_agree_with_the_slow_version(seed, frames, bodies):
     expected = np.zeros((frames, 2, 5, 3))
     for place, body in enumerate(order):
         expected[:, place] = repair_slowly(clip[:, body])
-    np.testing.assert_allclose(np.maximum(energy(clip), 0), energies, atol=1e-6)
-    np.testing.assert_allclose(repair(choose_bodies(clip, 2)), expected, atol=1e-6)
+    np.testing.assert_allclose(np.maximum(energy(bodies_of(clip)), 0), energies, atol=1e-6)
+    np.testing.assert_allclose(repair(choose_bodies(bodies_of(clip), 2)).frames, expected, atol=1e-6)
 
 
 def body(*frames):
@@ -83,14 +84,14 @@ def body(*frames):
     ],
 )
 def test_empty_frames_are_shifted_and_looped(before, after):
-    np.testing.assert_array_equal(repair(body(*before)), body(*after))
+    np.testing.assert_array_equal(repair(bodies_of(body(*before))).frames, body(*after))
 
 
 def test_the_more_lively_body_comes_first_and_noise_bodies_go():
     frames = walkers(0, 20, 3)
     lively = frames[:, 1] * 2
     clip = np.stack([frames[:, 0], lively, frames[:, 2] * 0.1], axis=1)
-    chosen = choose_bodies(clip, 2)
+    chosen = choose_bodies(bodies_of(clip), 2).frames
     np.testing.assert_array_equal(chosen[:, 0], lively)
     np.testing.assert_array_equal(chosen[:, 1], frames[:, 0])
 
@@ -98,24 +99,24 @@ def test_the_more_lively_body_comes_first_and_noise_bodies_go():
 def test_frames_without_the_body_do_not_count_for_its_energy():
     clip = walkers(0, 20, 1)
     gappy = np.concatenate([clip, np.zeros_like(clip)])
-    np.testing.assert_allclose(energy(gappy), energy(clip))
+    np.testing.assert_allclose(energy(bodies_of(gappy)), energy(bodies_of(clip)))
 
 
 def test_missing_bodies_are_zeros():
-    assert choose_bodies(walkers(0, 4, 1), 2).shape == (4, 2, 25, 3)
-    assert not choose_bodies(walkers(0, 4, 1), 2)[:, 1].any()
+    assert choose_bodies(bodies_of(walkers(0, 4, 1)), 2).frames.shape == (4, 2, 25, 3)
+    assert not choose_bodies(bodies_of(walkers(0, 4, 1)), 2).frames[:, 1].any()
 
 
 def test_prepare_cuts_chooses_repairs_and_normalises_in_this_order():
     frames = walkers(4, 310, 3)
     frames[:5, 0] = 0
     recording = Recording("x", frames, label=3)
-    (prepared,) = prepare(recording, Recipe(KINECT, 2))
-    chosen = repair(choose_bodies(frames[:300], 2))
+    (prepared,) = prepare(recording, Recipe(KINECT, 2, max_frames=300))
+    chosen = repair(choose_bodies(bodies_of(frames[:300]), 2)).frames
     np.testing.assert_array_equal(prepared.frames, normalise(chosen, present_joints(chosen), KINECT))
     assert (prepared.id, prepared.label, prepared.frames.dtype) == ("x", 3, np.float32)
     (raw,) = prepare(recording, Recipe(KINECT, 2, normalise=False, max_frames=None))
-    np.testing.assert_array_equal(raw.frames, repair(choose_bodies(frames, 2)))
+    np.testing.assert_array_equal(raw.frames, repair(choose_bodies(bodies_of(frames), 2)).frames)
 
 
 def test_prepare_has_nothing_of_a_recording_without_skeleton_and_refuses_another_layout():

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from pcm3 import geometry
+from pcm3 import geometry, normalisation
 from pcm3.data.names import shown as in_print
 from pcm3.errors import DataError
 from pcm3.report import draw, sheet
@@ -89,7 +89,7 @@ def test_the_kinects_frame_is_seen_as_the_sensor_saw_it():
 def test_who_faces_us_has_the_right_hand_on_the_left(layout, normalised):
     frames = facing_the_sensor(layout)[None, None]
     if normalised:
-        frames = geometry.normalise(frames, geometry.present_joints(frames), layout)
+        frames = normalisation.normalise(frames, geometry.present_joints(frames), layout)
     scene = make_scene(frames, layout, fps=30.0, normalised=normalised)
     picture = large(scene, view=View(0.0, 0.0))
     left, right = where(picture, PARTS[1]), where(picture, PARTS[2])
@@ -105,7 +105,7 @@ def test_who_faces_us_has_the_right_hand_on_the_left(layout, normalised):
 def test_the_natural_view_shows_the_face_side_upright(normalised):
     frames = facing_the_sensor(V2)[None, None]
     if normalised:
-        frames = geometry.normalise(frames, geometry.present_joints(frames), V2)
+        frames = normalisation.normalise(frames, geometry.present_joints(frames), V2)
     scene = make_scene(frames, V2, fps=30.0, normalised=normalised)
     assert scene.view == (FRONT if normalised else SENSOR)
     seen = scene.project(scene.view)[0, 0]
@@ -215,7 +215,7 @@ def test_absent_bodies_and_joints_are_not_drawn():
 
 def test_the_centre_of_a_normalised_clip_is_drawn_although_it_is_all_zeros():
     frames = facing_the_sensor(V2)[None, None]
-    frames = geometry.normalise(frames, geometry.present_joints(frames), V2)
+    frames = normalisation.normalise(frames, geometry.present_joints(frames), V2)
     assert not frames[0, 0, V2.centre].any()
     assert make_scene(frames, V2, fps=30.0, normalised=True).present.all()
     assert not make_scene(0 * frames, V2, fps=30.0, normalised=True).present.any()
@@ -224,7 +224,7 @@ def test_the_centre_of_a_normalised_clip_is_drawn_although_it_is_all_zeros():
 def test_where_the_first_body_of_a_normalised_clip_is_absent_nobody_is_drawn():
     frames = np.tile(np.stack([facing_the_sensor(V2)] * 2), (10, 1, 1, 1))
     frames[4, 0] = 0
-    centred = geometry.normalise(frames, geometry.present_joints(frames), V2)
+    centred = normalisation.normalise(frames, geometry.present_joints(frames), V2)
     assert centred[4, 1].any()
     scene = make_scene(centred, V2, fps=30.0, normalised=True)
     np.testing.assert_array_equal(scene.present.any(axis=(1, 2)), np.arange(10) != 4)
@@ -234,7 +234,7 @@ def test_where_the_first_body_of_a_normalised_clip_is_absent_nobody_is_drawn():
 @pytest.mark.parametrize(("x", "y"), [(1.0, 0.0), (0.0, 1.0), (-0.7, 0.7), (0.7, 0.7), (0.0, -1.0)])
 def test_two_in_a_normalised_clip_do_not_hide_each_other(x, y):
     frames = facing_the_sensor(V2)[None, None]
-    one = geometry.normalise(frames, geometry.present_joints(frames), V2)[0, 0]
+    one = normalisation.normalise(frames, geometry.present_joints(frames), V2)[0, 0]
     assert scene_of(one, 0 * one, normalised=True).view == FRONT
     scene = scene_of(one, one + np.array([x, y, 0.0]), normalised=True)
     seen = scene.project(scene.view)[0].mean(axis=1)

@@ -40,6 +40,9 @@ def arrays(**changes):
     return {name: value for name, value in (whole | changes).items() if value is not None}
 
 
+RELEASED = Recipe(KINECT, 2)
+
+
 def import_npz(tmp_path, content, **settings):
     np.savez(tmp_path / "mine.npz", **content)
     report = import_recordings("npz", tmp_path / "mine.npz", tmp_path / "s", progress=False, **settings)
@@ -47,11 +50,11 @@ def import_npz(tmp_path, content, **settings):
 
 
 def test_all_that_is_known_of_the_clips_arrives(tmp_path):
-    store, report = import_npz(tmp_path, arrays())
+    store, report = import_npz(tmp_path, arrays(), rule="released")
     assert report.clips == 3
     assert store.ids.tolist() == ["wave, Ann", "walk, Bob", "?"]
     for index, clip in enumerate(CLIPS):
-        np.testing.assert_array_equal(store.clip(index), prepare(Recording("", clip), Recipe(KINECT, 2))[0].frames)
+        np.testing.assert_array_equal(store.clip(index), prepare(Recording("", clip), RELEASED)[0].frames)
     assert (store.label.tolist(), store.subject.tolist(), store.camera.tolist()) == ([1, 0, -1], [3, 4, 5], [-1] * 3)
     assert (store.classes, store.fps, store.layout, store.kind) == (("walk", "wave"), 25.0, KINECT, "npz")
     assert [side.tolist() for side in split(store, "split")] == [[0], [1]]
@@ -142,12 +145,12 @@ def test_pickles_and_other_files_are_refused(tmp_path):
 
 def test_a_clip_that_is_not_finite_is_left_out_with_its_place(tmp_path):
     frames = np.concatenate(CLIPS)
-    frames[5, 1, 7, 2] = np.nan
+    frames[5, 1, 7, 2] = np.inf
     store, report = import_npz(tmp_path, arrays(frames=frames))
     assert store.ids.tolist() == ["wave, Ann", "?"]
     ((file, reason),) = report.left_out
     assert file.endswith("mine.npz: clip 1")
-    assert reason == "frame 1, body 1, joint 7 (0-based): expected metres, got nan"
+    assert reason == "frame 1, body 1, joint 7 (0-based): expected metres, got inf"
 
 
 REAL = [

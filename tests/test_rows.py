@@ -19,6 +19,7 @@ ROWS = [
     {"files", "checksums", "ordered_map"},
     {"skeleton"},
     {"geometry"},
+    {"normalisation"},
     {"data", "augment", "nn", "objective"},
     {"methods"},
     {"config", "task_settings"},
@@ -27,7 +28,7 @@ ROWS = [
     {"cli", "api", "__main__", "__init__"},
 ]
 """A file imports from its own row and from those above it."""
-SIBLINGS = ROWS[4]
+SIBLINGS = ROWS[5]
 """These never import each other."""
 
 

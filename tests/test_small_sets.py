@@ -63,8 +63,8 @@ def test_utd_mhad_joints_come_in_layout_order_with_label_and_subject():
         ("a1_s1_t1_skeleton.mat", mat(np.array([["text"]], object)), "got .*cell"),
         (
             "a1_s1_t1_skeleton.mat",
-            mat(np.full((20, 3, 2), np.nan)),
-            "frame 0, body 0, joint 0 .*expected metres, got nan",
+            mat(np.full((20, 3, 2), np.inf)),
+            "frame 0, body 0, joint 0 .*expected metres, got inf",
         ),
         ("a1_s1_t1_skeleton.mat", mat(np.full((20, 3, 2), 1e300)), "expected metres, got 1e"),
     ],
@@ -170,7 +170,7 @@ def test_nw_ucla_is_in_layout_order_and_counts_its_ten_actions_without_gaps():
         ("a01_s01_e01_v01.json", b'{"skeletons": [[1, 2], [3]]}', "expected JSON"),
         ("a01_s01_e01_v01.json", b'{"skeletons": ' + b"[" * 100_000, "expected JSON"),
         ("a01_s01_e01_v01.json", ucla(np.ones((2, 25, 3))), r"got \(2, 25, 3\)"),
-        ("a01_s01_e01_v01.json", ucla(np.full((2, 20, 3), np.nan)), "expected metres, got nan"),
+        ("a01_s01_e01_v01.json", ucla(np.full((2, 20, 3), np.inf)), "expected metres, got inf"),
         ("a01_s01_e01_v01.json", ucla(np.full((2, 20, 3), 1e200)), "expected metres"),
     ],
 )

@@ -288,7 +288,7 @@ def swap_clips(path):
 @pytest.mark.parametrize(
     ("harm", "message"),
     [
-        (lambda path: edit(path, format=3), "written by a newer pcm3: format 3, this one reads up to 2; update pcm3"),
+        (lambda path: edit(path, format=4), "written by a newer pcm3: format 4, this one reads up to 3; update pcm3"),
         (lambda path: (path / "store.json").unlink(), "not a store: it has no store.json"),
         (lambda path: (path / "store.json").write_text("{"), "the store is damaged"),
         (lambda path: (path / "store.json").write_text("[]"), "the store is damaged"),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ntu_files import walkers
-from pcm3 import geometry
+from pcm3 import normalisation
 from pcm3.data import kinds
 from pcm3.data.contents import Contents, SourceClip
 from pcm3.data.importer import import_recordings
@@ -40,9 +40,9 @@ def slow_normalised(frames, layout):
         centre = here[0][layout.centre]
         if rotation is None:
             pose = here[0] - centre
-            onto_z = geometry.rotation_between(pose[layout.up[1]] - pose[layout.up[0]], np.array([0.0, 0.0, 1.0]))
+            onto_z = normalisation.rotation_between(pose[layout.up[1]] - pose[layout.up[0]], np.array([0.0, 0.0, 1.0]))
             across = onto_z @ (pose[layout.across[1]] - pose[layout.across[0]])
-            rotation = geometry.rotation_between(across, np.array([1.0, 0.0, 0.0])) @ onto_z
+            rotation = normalisation.rotation_between(across, np.array([1.0, 0.0, 0.0])) @ onto_z
         for m, body in enumerate(frame):
             for v, joint in enumerate(body):
                 result[t, m, v] = rotation @ (joint - centre) if joint.any() else 0

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from ntu_files import walkers
+from pcm3.data.changes import change_lines
 from pcm3.data.importer import store_recordings
 from pcm3.data.protocol import split
 from pcm3.data.recording import Interval, Recording
@@ -42,8 +43,47 @@ def test_untrimmed_recordings_of_ones_own_keep_their_intervals(tmp_path):
     assert ClipStore.open(tmp_path / "s").recordings.length.tolist() == [50]
 
 
-def test_what_is_wrong_with_a_recording_stops_it_and_nothing_is_written(tmp_path):
+def test_a_recording_that_is_wrong_is_left_out_with_its_reason(tmp_path):
+    good = walkers(0, 5, 1, 20)
+    made = [Recording("a", good), Recording("far", good * 1e5), Recording("other", walkers(0, 5)), Recording("z", good)]
+    report = store_recordings(made, tmp_path / "s", layout="kinect_v1", fps=30.0)
+    assert ClipStore.open(tmp_path / "s").ids.tolist() == ["a", "z"]
+    (far, why), (other, what) = report.left_out
+    assert (far, other) == ("far", "other")
+    assert "expected metres" in why
+    assert "expected frames (T, M, 20, C)" in what
+
+
+def test_what_is_not_a_number_is_absent_and_filled_in(tmp_path):
+    whole = walkers(3, 40, 1, 20)
+    gappy = whole.copy()
+    gappy[7:9, 0, 3] = np.nan
+    gappy[20, 0, 0, 1] = np.nan
+    about = {"layout": "kinect_v1", "fps": 30.0, "up": "y"}
+    store_recordings([Recording("a", whole)], tmp_path / "whole", **about)
+    store_recordings([Recording("a", gappy)], tmp_path / "gappy", **about)
+    store = ClipStore.open(tmp_path / "gappy")
+    assert np.abs(store.frames - ClipStore.open(tmp_path / "whole").frames).max() < 0.1
+    assert (store.absent.tolist(), store.filled.tolist()) == ([3], [3])
+
+
+def test_as_many_people_are_kept_as_were_recorded(tmp_path):
     about = {"layout": "kinect_v1", "fps": 30.0}
+    two, three = walkers(0, 5, 2, 20), walkers(0, 5, 3, 20)
+    store_recordings([Recording("a", two[:, :1]), Recording("b", two)], tmp_path / "s", **about)
+    assert ClipStore.open(tmp_path / "s").bodies.tolist() == [[True, False], [True, True]]
+    many = [Recording(f"r{k}", two) for k in range(60)]
+    with pytest.raises(DataError, match=r"late: expected up to 2 bodies, .* got 3: say how many to keep \(bodies=3\)"):
+        store_recordings([*many, Recording("late", three)], tmp_path / "late", **about)
+    report = store_recordings([Recording("a", three)], tmp_path / "one", bodies=1, **about)
+    store = ClipStore.open(tmp_path / "one")
+    assert store.dropped.tolist() == [2]
+    assert any("bodies are left out" in line for line in change_lines(store))
+    assert report.clips == 1
+
+
+def test_what_is_wrong_with_a_recording_stops_a_strict_import_and_nothing_is_written(tmp_path):
+    about = {"layout": "kinect_v1", "fps": 30.0, "strict": True}
     good = Recording("a", walkers(0, 5, 1, 20))
     with pytest.raises(DataError, match="a: expected an id for each recording, no two alike, got it twice"):
         store_recordings([good, good], tmp_path / "s", **about)

@@ -1,4 +1,4 @@
-"""Where a skeleton stands, which way it faces, and its three streams: joints, bones, motion.
+"""Which joints are there, and the three streams of a skeleton: joints, bones, motion.
 
 The stream functions work alike on NumPy arrays and torch tensors, on axes ``(..., T, M, V, C)``.
 """
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pcm3.errors import ConfigError, DataError
+from pcm3.errors import ConfigError
 from pcm3.skeleton import Layout
 
 if TYPE_CHECKING:
@@ -25,116 +25,14 @@ StreamName = Literal["joint", "bone", "motion"]
 """What an encoder is fed with."""
 
 T_AXIS = -4
-DEGENERATE = 1e-6
-"""A direction whose coordinates sum to less than this (metres) points nowhere: it is not turned."""
 
 
 def present_joints(frames: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
-    """True where a joint is there (T, M, V): absent ones are all zeros in (T, M, V, C)."""
+    """True where a joint is there (T, M, V), by what raw files say: absent ones are all zeros in (T, M, V, C)."""
     # Eight times as fast as `any` over so short an axis.
     seen = np.moveaxis(frames != 0, -1, 0)
     present: NDArray[np.bool_] = np.logical_or.reduce(list(seen))
     return present
-
-
-def normalise(
-    frames: NDArray[np.floating[Any]], present: NDArray[np.bool_], layout: Layout
-) -> NDArray[np.floating[Any]]:
-    """One clip, standing at the origin along z and facing along y, as the released PCM³ code prepares it.
-
-    In each frame the centre joint of body 0 is subtracted from all joints that are there. Then one rotation for the
-    whole clip, taken from frame 0 of body 0: `layout.up` onto z, after that `layout.across` onto x. Frames in which
-    body 0 is absent have no centre; the other body stays in the camera's frame there, as in the released code.
-
-    Args:
-        frames: (T, M, V, 3) metres, camera frame.
-        present: (T, M, V), see `present_joints`; absent joints come back as zeros.
-        layout: says which joints are the centre, up and across.
-
-    Returns:
-        (T, M, V, 3) metres, in the precision of ``frames``.
-
-    Raises:
-        DataError: the coordinates are not three.
-    """
-    if frames.shape[-1] != 3:
-        raise DataError(f"expected 3 coordinates a joint to normalise, got {frames.shape[-1]}")
-    if len(frames) == 0:
-        return frames.copy()
-    return _turned(frames, present, frames[:, 0, layout.centre], (0, 0), layout)
-
-
-def _turned(
-    frames: NDArray[np.floating[Any]],
-    present: NDArray[np.bool_],
-    centre: NDArray[np.floating[Any]],
-    whose: tuple[int, int],
-    layout: Layout,
-) -> NDArray[np.floating[Any]]:
-    """The clip without its centre (T, 3), and the body ``whose`` frame and place are given upright."""
-    pose = np.where(present[whose][:, None], frames[whose] - centre[whose[0]], 0)
-    rotation = _upright(pose.astype(np.float64), layout).T.astype(frames.dtype)
-    turned = np.zeros_like(frames)
-    for body in np.flatnonzero(present.any(axis=(0, 2))):  # often there is one, and room for more
-        centred = np.empty((len(frames), *frames.shape[2:]), frames.dtype)
-        for axis in range(3):  # NumPy's loops are as long as the last axis, and three is short
-            np.subtract(frames[:, body, :, axis], centre[:, axis, None], out=centred[..., axis])
-        joints = centred.reshape(-1, 3) @ rotation
-        joints[~present[:, body].ravel()] = 0
-        turned[:, body] = joints.reshape(centred.shape)
-    return turned
-
-
-def normalise_untrimmed(
-    frames: NDArray[np.floating[Any]], present: NDArray[np.bool_], layout: Layout
-) -> NDArray[np.floating[Any]]:
-    """A long recording, centred and turned as `normalise` does, where anyone may come and go.
-
-    In each frame the centre is that of the first body that is there; the rotation is taken from the first frame that
-    has a body.
-
-    Args:
-        frames: (T, M, V, 3) metres, camera frame.
-        present: (T, M, V), see `present_joints`; absent joints come back as zeros.
-        layout: says which joints are the centre, up and across.
-
-    Returns:
-        (T, M, V, 3) metres, in the precision of ``frames``.
-    """
-    body = np.asarray(present.any(axis=2))  # (T, M)
-    first = body.argmax(axis=1)
-    centre = frames[np.arange(len(frames)), first, layout.centre]  # (T, 3)
-    seen = np.flatnonzero(body.any(axis=1))
-    if len(seen) == 0:
-        return np.zeros_like(frames)
-    return _turned(frames, present, centre, (int(seen[0]), int(first[seen[0]])), layout)
-
-
-def _upright(pose: NDArray[np.float64], layout: Layout) -> NDArray[np.float64]:
-    """The rotation (3, 3) that turns up onto z and then, of the pose turned so, across onto x; pose is (V, 3)."""
-    up = pose[layout.up[1]] - pose[layout.up[0]]
-    onto_z = rotation_between(up, np.array([0.0, 0.0, 1.0]))
-    across = onto_z @ (pose[layout.across[1]] - pose[layout.across[0]])
-    return rotation_between(across, np.array([1.0, 0.0, 0.0])) @ onto_z
-
-
-def rotation_between(source: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The smallest rotation (3, 3) that makes ``source`` parallel to the unit vector ``target`` (Rodrigues).
-
-    The identity where no single smallest one exists: a source of no length, or one that already lies along the
-    target, forwards or backwards. The released code does the same.
-    """
-    # In plain numbers: NumPy's functions for a vector of three take ten times as long.
-    (a, b, c), (d, e, f) = source.tolist(), target.tolist()
-    axis = np.array([b * f - c * e, c * d - a * f, a * e - b * d])
-    if abs(a) + abs(b) + abs(c) < DEGENERATE or np.abs(axis).sum() < DEGENERATE:
-        return np.eye(3)
-    sine, cosine = np.sqrt(axis @ axis), source @ target
-    x, y, z = (axis / sine).tolist()
-    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-    length = np.hypot(sine, cosine)
-    rotation: NDArray[np.float64] = np.eye(3) + sine / length * cross + (1 - cosine / length) * cross @ cross
-    return rotation
 
 
 def bone(clip: Clip, layout: Layout) -> Clip:

@@ -26,8 +26,19 @@ class ImportOptions:
     """Text file with the names of clips to leave out, one a line (a data set's list of missing skeletons)."""
     normalise: bool = True
     """Centre and turn the clips (docs/DATA.md); false keeps the camera's frame."""
-    max_frames: int | None = 300
-    """Frames after which a clip is cut off; null for none."""
+    rule: Literal["released", "upright"] | None = None
+    """How recordings are prepared: released, as published results on NTU RGB+D and its kind need it; upright, for any
+    camera or mocap rig; null for what suits the kind of data."""
+    up: str | None = None
+    """Rule upright: which way is up in the recordings, x, y, z, -x, -y, -z or three numbers (0,-1,0); null to find it
+    by how people stand."""
+    fill: float = 0.5
+    """Seconds of the longest gap of a joint that is filled by interpolation; 0 for none."""
+    fps: float | None = None
+    """Resample the recordings to so many frames a second; null keeps them as they are."""
+    max_frames: int | Literal["kind"] | None = "kind"
+    """Frames after which a clip is cut off; null for never; kind for 300 with NTU RGB+D, PKU-MMD and what others have
+    made of them, and never with all else."""
     dtype: Literal["float32", "float16"] = "float32"
     """How coordinates are stored; float16 halves the disk at a precision of about a millimetre."""
     workers: int | None = None
@@ -50,6 +61,7 @@ def add_arguments(parser: Any, words: list[str]) -> None:
 
 def run(options: Any) -> tuple[int, dict[str, Any]]:
     """Imports, and says what came of it."""
+    from pcm3.data.changes import change_lines
     from pcm3.data.importer import import_recordings
     from pcm3.data.info import describe, protocol_lines
     from pcm3.data.reasons import reason_lines
@@ -66,6 +78,10 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
         trim=options.trim,
         leave_out=options.leave_out,
         normalise=options.normalise,
+        rule=options.rule,
+        up=options.up,
+        fill=options.fill,
+        fps=options.fps,
         max_frames=options.max_frames,
         dtype=options.dtype,
         workers=options.workers,
@@ -73,12 +89,13 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
         overwrite=options.overwrite,
         progress=sys.stderr.isatty() or not options.json,
     )
-    held = describe(ClipStore.open(options.store))
+    store = ClipStore.open(options.store)
+    held = describe(store)
     untrimmed = f" in {held['recordings']:,} untrimmed recordings" if held["untrimmed"] else ""
     print(
         f"{options.store}: {report.clips:,} clips{untrimmed}, {report.frames:,} frames, {held['bytes'] / 1e6:,.1f} MB"
     )
-    for note in [*report.notes, *held["labels"]]:
+    for note in [*report.notes, *held["labels"], *change_lines(store)]:
         print(f"note: {note}")
     for name, told_sides in protocol_lines(held).items():
         print(f"{name}: {told_sides}")
@@ -96,8 +113,9 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
         "frames": report.frames,
         "bytes": held["bytes"],
         "protocols": held["protocols"],
-        "notes": report.notes,
+        "notes": [*report.notes, *change_lines(store)],
         "labels": held["labels"],
+        "preparation": store.preparation,
         "left_out": [list(entry) for entry in report.left_out],
         "seconds": round(report.seconds, 3),
         "clips_per_s": round(report.clips_per_s, 1),

@@ -35,6 +35,7 @@ def parse(command: str, what: str, add_arguments: Callable[[Any, list[str]], Non
     try:
         add_arguments(parser, words)
         parser.add_argument("--json", action="store_true", help="print the result as one JSON object, the last line")
+        words = _values_with_a_minus(words)
         _see_that_all_exist(parser, words)
         return parser.parse_args(_switches_on(parser, words))
     except argparse.ArgumentError as error:
@@ -75,6 +76,17 @@ def _see_that_all_exist(parser: Any, words: list[str]) -> None:
         candidates = by_leaf[:1] or near
         hint = f": did you mean {candidates[0]}?" if candidates else f"; {parser.prog} --help lists them"
         raise ConfigError(f"unknown setting {option}{hint}")
+
+
+def _values_with_a_minus(words: list[str]) -> list[str]:
+    """The words with ``--up -y`` as ``--up=-y``: argparse takes what begins with a minus for an option."""
+    joined: list[str] = []
+    for word in words:
+        if joined and joined[-1] == "--up" and word.startswith("-") and not word.startswith("--"):
+            joined[-1] = f"--up={word}"
+        else:
+            joined.append(word)
+    return joined
 
 
 def _switches_on(parser: Any, words: list[str]) -> list[str]:

@@ -1,69 +1,98 @@
 """Which bodies of a recording are kept, and how their empty frames are filled.
 
-Both as the released PCM³ code and its ancestors do it, so that stores agree with theirs (docs/DATA.md).
+Both as the released PCM³ code and its ancestors do it, so that stores agree with theirs (docs/DATA.md). What is absent
+is said by a mask beside the coordinates.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pcm3.geometry import present_joints
+
 Frames = NDArray[np.floating[Any]]
+Booleans = NDArray[np.bool_]
 
 
-def present_bodies(frames: Frames) -> NDArray[np.bool_]:
+class Bodies(NamedTuple):
+    """The bodies of a recording, and which of their joints are there."""
+
+    frames: Frames
+    """(T, M, V, C) metres; what is at absent joints means nothing."""
+    present: Booleans
+    """(T, M, V) True where a joint is there."""
+
+    @property
+    def there(self) -> Booleans:
+        """True where a body is in a frame (T, M)."""
+        return np.asarray(self.present.any(axis=2))
+
+    @property
+    def appearing(self) -> NDArray[np.intp]:
+        """The bodies that are in any frame."""
+        return np.flatnonzero(self.present.any(axis=(0, 2)))
+
+    def stretch(self, start: int, stop: int | None) -> Bodies:
+        """The frames from ``start`` on, before ``stop``."""
+        return Bodies(self.frames[start:stop], self.present[start:stop])
+
+    def in_order(self, order: NDArray[np.intp], kept: int) -> Bodies:
+        """These bodies in their order, and room for ``kept``: absent ones where there are fewer."""
+        frames = np.zeros((len(self.frames), kept, *self.frames.shape[2:]), self.frames.dtype)
+        present = np.zeros((len(self.frames), kept, self.frames.shape[2]), np.bool_)
+        frames[:, : len(order)], present[:, : len(order)] = self.frames[:, order], self.present[:, order]
+        return Bodies(frames, present)
+
+
+def bodies_of(frames: Frames) -> Bodies:
+    """The bodies in frames (T, M, V, C) of which nothing is known but that an absent joint is all zeros."""
+    return Bodies(frames, present_joints(frames))
+
+
+def present_bodies(frames: Frames) -> Booleans:
     """True where a body is in a frame (T, M): one that is absent is all zeros in (T, M, V, C)."""
-    present: NDArray[np.bool_] = (frames != 0).any(axis=(2, 3))
+    present: Booleans = (frames != 0).any(axis=(2, 3))
     return present
 
 
-def energy(frames: Frames) -> NDArray[np.float64]:
-    """How much each body of (T, M, V, C) is spread over space and time (M), metres; −1 for one that never appears.
+def energy(bodies: Bodies) -> NDArray[np.float64]:
+    """How much each body is spread over space and time (M), metres; −1 for one that never appears.
 
-    The sum over coordinates of the standard deviation over the joints and those frames in which the body is present.
+    The sum over coordinates of the standard deviation over the joints that are there, in all frames.
     """
-    present = present_bodies(frames)
-    spread = np.full(frames.shape[1], -1.0)
-    for body in np.flatnonzero(present.any(axis=0)):
-        spread[body] = frames[present[:, body], body].astype(np.float64).std(axis=(0, 1)).sum()
+    spread = np.full(bodies.frames.shape[1], -1.0)
+    for body in bodies.appearing:
+        spread[body] = bodies.frames[:, body][bodies.present[:, body]].astype(np.float64).std(axis=0).sum()
     return spread
 
 
-def choose_bodies(frames: Frames, kept: int) -> Frames:
-    """The ``kept`` bodies of highest energy, highest first (T, kept, V, C); zeros where there are fewer bodies."""
-    alone = frames.shape[1] == 1  # most often: nothing to compare
-    order = np.array([0]) if alone else np.argsort(-energy(frames), kind="stable")[:kept]
-    return _in_order(frames, order, kept)
+def choose_bodies(bodies: Bodies, kept: int) -> Bodies:
+    """The ``kept`` bodies of highest energy, highest first; absent ones where there are fewer bodies."""
+    alone = bodies.frames.shape[1] == 1  # most often: nothing to compare
+    order = np.array([0]) if alone else np.argsort(-energy(bodies), kind="stable")[:kept]
+    return bodies.in_order(order, kept)
 
 
-def longest_present(frames: Frames, kept: int) -> Frames:
-    """The ``kept`` bodies that are in most frames, longest first (T, kept, V, C); zeros where there are fewer."""
-    return _in_order(frames, np.argsort(-present_bodies(frames).sum(axis=0), kind="stable")[:kept], kept)
+def longest_present(bodies: Bodies, kept: int) -> Bodies:
+    """The ``kept`` bodies that are in most frames, longest first; absent ones where there are fewer."""
+    return bodies.in_order(np.argsort(-bodies.there.sum(axis=0), kind="stable")[:kept], kept)
 
 
-def _in_order(frames: Frames, order: NDArray[np.intp], kept: int) -> Frames:
-    """These bodies in their order, and room for ``kept`` (T, kept, V, C)."""
-    chosen = np.zeros((len(frames), kept, *frames.shape[2:]), frames.dtype)
-    chosen[:, : len(order)] = frames[:, order]
-    return chosen
-
-
-def repair(frames: Frames) -> Frames:
-    """The clip (T, M, V, C) without empty frames at either end of a body.
+def repair(bodies: Bodies) -> Bodies:
+    """The clip without empty frames at either end of a body.
 
     A body that is absent at first has its frames moved together to the start; what is then empty at the end, or was,
     is filled with the body's frames from the start over and over. Gaps inside a body that begins in time stay.
     """
-    present = present_bodies(frames)
-    repaired = np.zeros_like(frames)
-    for body in np.flatnonzero(present.any(axis=0)):
-        if present[0, body] and present[-1, body]:
-            repaired[:, body] = frames[:, body]
-            continue
-        valid = np.flatnonzero(present[:, body])
-        if present[0, body]:
-            valid = np.arange(valid[-1] + 1)
-        repaired[:, body] = frames[np.resize(valid, len(frames)), body]
-    return repaired
+    there, count = bodies.there, len(bodies.frames)
+    frames, present = np.zeros_like(bodies.frames), np.zeros_like(bodies.present)
+    for body in bodies.appearing:
+        rows = np.arange(count)
+        if not (there[0, body] and there[-1, body]):
+            valid = np.flatnonzero(there[:, body])
+            rows = np.resize(np.arange(valid[-1] + 1) if there[0, body] else valid, count)
+        frames[:, body], present[:, body] = bodies.frames[rows, body], bodies.present[rows, body]
+    return Bodies(frames, present)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pcm3.data.recording import UNKNOWN, Recording
-from pcm3.data.store import NUMBERS
+from pcm3.data.store import CHANGES, NUMBERS
 from pcm3.data.store_schema import SIDE
 
 
@@ -18,12 +18,13 @@ class Columns:
 
     def __init__(self) -> None:
         self.rows: list[Sequence[Any]] = []
-        """One a clip, of JSON-able values: id, start, length, bodies, recording, sides, and `NUMBERS`."""
+        """One a clip, of JSON-able values: id, start, length, bodies, recording, sides, `NUMBERS` and `CHANGES`."""
 
     def add(self, clip: Recording, start: int, recording: int = UNKNOWN) -> None:
         """A row for a clip that starts at that frame of the store."""
         bodies = clip.frames.any(axis=(0, 2, 3)).tolist()
-        numbers = (int(getattr(clip, name)) for name in NUMBERS)
+        numbers = [int(getattr(clip, name)) for name in NUMBERS]
+        numbers += [int(getattr(clip.changes, name)) for name in CHANGES]
         self.rows.append((clip.id, start, len(clip.frames), bodies, recording, dict(clip.sides), *numbers))
 
     def write(self, file: Path) -> None:
@@ -36,7 +37,7 @@ class Columns:
             "start": np.array(start, np.int64),
             "length": np.array(length, np.int32),
             "bodies": np.array(bodies, np.bool_),
-            **{name: np.array(column, np.int32) for name, column in zip(NUMBERS, numbers, strict=True)},
+            **{name: np.array(column, np.int32) for name, column in zip((*NUMBERS, *CHANGES), numbers, strict=True)},
         }
         if max(recording) != UNKNOWN:
             columns["recording"] = np.array(recording, np.int32)

@@ -60,7 +60,7 @@ class Contents:
     chosen: bool = False
     """The bodies are those to keep, in their order: the source was prepared before."""
     normalised: bool = False
-    """The clips stand and face as `geometry.normalise` leaves them already: turning them again would turn them on."""
+    """The clips stand and face as `normalise` leaves them already: turning them again would turn them on."""
     in_process: bool = False
     """The clips share memory and are read best where they are, not in other processes."""
 

@@ -4,26 +4,38 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 from tqdm import tqdm
 
 from pcm3.data.contents import Contents, Options
 from pcm3.data.forms import mistaken
-from pcm3.data.kinds import KINDS, Kind, find_kind
-from pcm3.data.prepare import MISSING, Recipe, outcome, prepare_chunk
+from pcm3.data.gravity import given_up
+from pcm3.data.import_plan import (
+    PROBED,
+    MaxFrames,
+    check_numbers,
+    check_settings,
+    completeness,
+    oriented,
+    plan,
+    some_of,
+)
+from pcm3.data.kinds import find_kind
+from pcm3.data.prepare import FILL_SECONDS, MISSING, RULES, Recipe, RuleName, outcome, prepare_chunk
 from pcm3.data.reasons import account, nothing
 from pcm3.data.recording import Recording, metres
-from pcm3.data.source_units import PROBED, check_units, probe
+from pcm3.data.source_units import check_units, probe
 from pcm3.data.sources import LeftOut, walk
 from pcm3.data.store import FORMAT
 from pcm3.data.store_writer import StoreWriter, store_writer
-from pcm3.errors import ConfigError, DataError
+from pcm3.errors import ConfigError, DataError, not_one_of
 from pcm3.ordered_map import cores, ordered_map
 from pcm3.skeleton import Layout, load_layout
 
@@ -75,7 +87,11 @@ def import_recordings(
     trim: bool = False,
     leave_out: str | Path | None = None,
     normalise: bool = True,
-    max_frames: int | None = 300,
+    rule: RuleName | None = None,
+    up: str | None = None,
+    fill: float = FILL_SECONDS,
+    fps: float | None = None,
+    max_frames: MaxFrames = "kind",
     overwrite: bool = False,
     progress: bool = True,
 ) -> Report:
@@ -99,8 +115,14 @@ def import_recordings(
         trim: cut untrimmed recordings into their labelled actions, each prepared as a clip of its own.
         leave_out: text file with the names of clips to leave out, one a line, as data sets publish their lists of
             missing skeletons.
-        normalise: centre and turn each clip as `pcm3.geometry.normalise` says; off: the camera's frame.
-        max_frames: cut clips after so many frames; None: never. Untrimmed recordings stay whole.
+        normalise: centre and turn each clip as the rule says; off: the camera's frame.
+        rule: how recordings are prepared, one of `pcm3.data.prepare.RULES`; None: as published results on the kind need
+            it, and ``upright`` where there are none.
+        up: which way is up in the recordings, for the rule ``upright``: an axis (``y``, ``-y`` …) or three numbers with
+            commas; None: found by how people stand.
+        fill: seconds of the longest gap of a joint that is filled by interpolation; longer ones stay absent.
+        fps: resample the recordings to so many frames a second; None: as they are.
+        max_frames: cut clips after so many frames, see `MaxFrames`. Untrimmed recordings stay whole.
         overwrite: replace a store that is there already, when the new one is complete.
         progress: show a progress bar on stderr.
 
@@ -111,7 +133,9 @@ def import_recordings(
     """
     began = time.perf_counter()
     found = find_kind(kind)
-    _check_settings(kind, found, layout, workers, max_frames)
+    most = found.max_frames if max_frames == "kind" else max_frames
+    check_settings(kind, found, layout, workers, most, fill, fps)
+    told_up = None if up is None else given_up(up)
     chosen = load_layout(layout) if isinstance(layout, str | Path) else layout
     wrong = mistaken(kind, Path(source))
     if wrong is not None:
@@ -123,8 +147,10 @@ def import_recordings(
     if strict and contents.unusable:
         file, reason = contents.unusable[0]
         raise DataError(f"{file}: {reason}")
-    recipe, description = _plan(kind, found, contents, normalise, max_frames, trim)
-    looks = check_units(str(source), probe(contents), contents.layout) if contents.layout else []
+    recipe, description = plan(kind, found, contents, normalise, most, trim, fill, fps)
+    notes = check_units(str(source), probe(contents), recipe.layout)
+    recipe, oriented_notes = oriented(replace(recipe, rule=rule or found.rule), told_up, some_of(contents))
+    description["preparation"] = recipe.to_dict()
     fingerprint = _fingerprint(contents, recipe, description | {"dtype": dtype}, Path(source))
     with store_writer(
         Path(store_path), dtype=dtype, overwrite=overwrite, fingerprint=fingerprint, **description
@@ -133,7 +159,8 @@ def import_recordings(
         left_out = account([*contents.unusable, *writer.lost], contents.left_out, Path(source))
         if len(writer) == 0:
             raise DataError(nothing(kind, Path(source), left_out))
-        notes = [*looks, *contents.notes, *_completeness(found, contents, there, len(writer), leave_out is not None)]
+        notes += [*oriented_notes, *contents.notes]
+        notes += completeness(found, contents, there, len(writer), leave_out is not None)
         writer.report = {"clips": len(writer), "left_out": [list(pair) for pair in left_out], "notes": notes}
     return Report(
         len(writer),
@@ -154,12 +181,16 @@ def store_recordings(
     fps: float,
     classes: Sequence[str] = (),
     protocols: dict[str, Any] | None = None,
-    bodies: int = 1,
+    bodies: int | None = None,
     kind: str = "own",
     normalise: bool = True,
-    max_frames: int | None = 300,
+    rule: RuleName = "upright",
+    up: str | None = None,
+    fill: float = FILL_SECONDS,
+    max_frames: int | None = None,
     trim: bool = False,
     dtype: str = "float32",
+    strict: bool = False,
     overwrite: bool = False,
 ) -> Report:
     """Prepares recordings that a reader of yours yields, and writes them as a store (docs/YOUR_DATA.md).
@@ -171,38 +202,96 @@ def store_recordings(
         fps: frames a second.
         classes: the class names, in the order of the labels.
         protocols: which clips train, see `pcm3.data.protocol`.
-        bodies: M, the bodies kept of each recording.
+        bodies: M, the bodies kept of each recording; None: as many as the first `PROBED` recordings have at most.
         kind: what the store calls itself.
-        normalise: centre and turn each clip as `pcm3.geometry.normalise` says.
+        normalise: centre and turn each clip as the rule says.
+        rule: one of `pcm3.data.prepare.RULES`.
+        up: which way is up in the recordings, see `import_recordings`; None: found in the first `PROBED` recordings.
+        fill: seconds of the longest gap of a joint that is filled by interpolation.
         max_frames: cut clips after so many frames; None: never.
         trim: cut untrimmed recordings into their labelled actions.
         dtype: ``float32`` or ``float16``.
+        strict: stop at the first recording that cannot become a clip, instead of leaving it out.
         overwrite: replace a store that is there already, when the new one is complete.
 
     Raises:
-        DataError: two recordings of one id, frames that do not fit the layout or are not metres, no clip at all.
+        DataError: two recordings of one id, more bodies than `bodies` found, no clip at all; when strict, also frames
+            that do not fit the layout or are not metres.
+        ConfigError: a setting that makes no sense.
     """
     began = time.perf_counter()
+    if rule not in RULES:
+        raise ConfigError(not_one_of("a rule", rule, RULES))
     chosen = layout if isinstance(layout, Layout) else load_layout(layout)
-    recipe = Recipe(chosen, bodies, normalise, max_frames, trim=trim)
-    about: dict[str, Any] = {"layout": chosen, "fps": fps, "bodies": bodies, "kind": kind, "classes": classes}
-    about |= {"protocols": protocols, "normalised": normalise, "dtype": dtype, "overwrite": overwrite}
-    taken: set[str] = set()
+    check_numbers(max_frames, fill, None)
     incoming = iter(recordings)
     first = list(islice(incoming, PROBED))
+    room = bodies or max((_bodies(recording) for recording in first), default=1)
+    recipe = Recipe(chosen, room, normalise, max_frames, trim=trim, rule=rule, fill=round(fill * fps))
+    told_up = None if up is None else given_up(up)
     notes = check_units(first[0].id if first else kind, [recording.frames for recording in first], chosen)
+    recipe, oriented_notes = oriented(recipe, told_up, _usable(first, chosen))
+    notes += oriented_notes
+    about: dict[str, Any] = {"layout": chosen, "fps": fps, "bodies": room, "kind": kind, "classes": classes}
+    about |= {"protocols": protocols, "normalised": normalise, "dtype": dtype, "overwrite": overwrite}
+    about["preparation"] = recipe.to_dict()
+    taken: set[str] = set()
     with store_writer(store_path, **about) as writer:
         for recording in chain(first, incoming):
             if recording.id in taken:
                 raise DataError(f"{recording.id}: expected an id for each recording, no two alike, got it twice")
             taken.add(recording.id)
-            checked = replace(recording, frames=metres(recording.id, recording.frames))
-            _append(writer, recording.id, outcome(checked, recipe), strict=True)
-        left_out = [list(pair) for pair in writer.lost]
-        writer.report = {"clips": len(writer), "left_out": left_out, "notes": notes}
+            if bodies is None and _bodies(recording) > room:
+                raise DataError(
+                    f"{recording.id}: expected up to {room} bodies, as the first {len(first)} recordings have, got "
+                    f"{_bodies(recording)}: say how many to keep (bodies={_bodies(recording)})"
+                )
+            _append(writer, recording.id, _outcome(recording, recipe), strict)
+        if len(writer) == 0 and writer.lost:
+            raise DataError(nothing(kind, Path(store_path), writer.lost))
+        writer.report = {"clips": len(writer), "left_out": [list(pair) for pair in writer.lost], "notes": notes}
     made = len(writer)
     seconds = time.perf_counter() - began
     return Report(made, writer.frames, writer.lost, seconds, writer.recordings or made, len(taken), notes)
+
+
+def _bodies(recording: Recording) -> int:
+    """The slots of a recording up to the last body that is there in any frame."""
+    frames = recording.frames
+    if frames.ndim != 4:
+        return 1
+    there = np.flatnonzero((np.nan_to_num(frames) != 0).any(axis=(0, 2, 3)))
+    return int(there[-1]) + 1 if len(there) else 1
+
+
+def _checked(recording: Recording) -> Recording:
+    """The recording with what is not a number as absent.
+
+    Raises:
+        DataError: its numbers cannot be metres.
+    """
+    checked = replace(recording, frames=metres(recording.id, recording.frames))
+    if recording.present is None:
+        return checked
+    return replace(checked, present=recording.present & ~np.isnan(recording.frames).any(axis=-1))
+
+
+def _usable(recordings: Iterable[Recording], layout: Layout) -> Iterator[Recording]:
+    """Those of the recordings that can tell something about all of them."""
+    for recording in recordings:
+        if recording.frames.ndim == 4 and recording.frames.shape[2:] == (len(layout.joints), 3):
+            try:
+                yield _checked(recording)
+            except DataError:
+                continue
+
+
+def _outcome(recording: Recording, recipe: Recipe) -> Sequence[Recording | LeftOut]:
+    """What a recording of the user's becomes, or why it does not become a clip."""
+    try:
+        return outcome(_checked(recording), recipe)
+    except DataError as error:
+        return [("", str(error))]
 
 
 def _without(contents: Contents, file: Path) -> Contents:
@@ -216,36 +305,6 @@ def _without(contents: Contents, file: Path) -> Contents:
     return replace(contents, clips=kept, left_out=contents.left_out + dropped)
 
 
-def _check_settings(kind: str, found: Kind, layout: Any, workers: int | None, max_frames: int | None) -> None:
-    """Raises ConfigError for settings that make no sense."""
-    if layout is not None and found.layout is not None:
-        free = ", ".join(name for name, other in KINDS.items() if other.layout is None)
-        raise ConfigError(f"{kind} has the layout {found.layout}; a layout can be given for {free}")
-    if workers is not None and workers < 1:
-        raise ConfigError(f"expected at least 1 worker, got {workers}")
-    if max_frames is not None and max_frames < 1:
-        raise ConfigError(f"expected at least 1 frame to keep, got max_frames {max_frames}")
-
-
-def _plan(
-    kind: str, found: Kind, contents: Contents, normalise: bool, max_frames: int | None, trim: bool
-) -> tuple[Recipe, dict[str, Any]]:
-    """How the clips are prepared and how the store describes them: the kind's word, unless the files have theirs."""
-    layout = contents.layout or load_layout(str(found.layout))
-    bodies = contents.bodies or found.bodies or 1
-    description = {
-        "kind": contents.kind or kind,
-        "layout": layout,
-        "bodies": bodies,
-        "fps": contents.fps or found.fps,
-        "classes": found.classes if contents.classes is None else contents.classes,
-        "protocols": found.protocols if contents.protocols is None else contents.protocols,
-        "normalised": normalise or contents.normalised,
-    }
-    turn = normalise and not contents.normalised
-    return Recipe(layout, bodies, turn, max_frames, contents.chosen, trim), description
-
-
 def _fingerprint(contents: Contents, recipe: Recipe, description: dict[str, Any], source: Path) -> str:
     """What is made of what: equal for two imports that write the same store, as far as names, sizes and times tell."""
     clips = [(clip.id, clip.file) for clip in contents.clips]
@@ -254,20 +313,6 @@ def _fingerprint(contents: Contents, recipe: Recipe, description: dict[str, Any]
     stamps = [(file, of.st_size, of.st_mtime_ns) for file, of in status]
     content = repr((FORMAT, clips, stamps, recipe, sorted(description.items(), key=lambda item: item[0])))
     return hashlib.sha256(content.encode("utf-8", "surrogateescape")).hexdigest()
-
-
-def _completeness(found: Kind, contents: Contents, recordings: int, clips: int, listed: bool) -> list[str]:
-    """Whether so many recordings and clips are the whole data set, where it is known how much that is."""
-    whole = found.whole
-    if whole is None or contents.kind is not None:
-        return []
-    if recordings < whole.recordings:
-        return [f"a part of {whole.name}: {recordings:,} of its {whole.recordings:,} recordings"]
-    if clips == whole.clips:
-        return [f"the whole of {whole.name}: {clips:,} clips, as published"]
-    unlisted = whole.clips < whole.recordings and not listed
-    hint = "; published results leave out the authors' list of missing skeletons (--leave_out FILE)" if unlisted else ""
-    return [f"{whole.name} has {whole.clips:,} clips in published results, this store {clips:,}{hint}"]
 
 
 def _processes(workers: int | None, contents: Contents) -> int:

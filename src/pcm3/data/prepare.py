@@ -1,21 +1,35 @@
-"""From a recording to what is stored and what the networks see: the table "Data to model input" in order."""
+"""From a recording to what is stored and what the networks see, by one of two rules.
+
+`released`: as the released PCM³ code and its ancestors do it (the table "Data to model input"), for data sets whose
+published results need it. `upright`: recordings stay as they are, whole and with their bodies in their places; gaps are
+filled, and bodies are turned so that nothing depends on the axes of the recording.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from pcm3 import geometry
-from pcm3.data.bodies import choose_bodies, longest_present, repair
+from pcm3.data.bodies import Bodies, bodies_of, choose_bodies, longest_present, repair
 from pcm3.data.contents import SourceClip
-from pcm3.data.recording import Recording, cut_into_clips
+from pcm3.data.gaps import fill_gaps
+from pcm3.data.recording import Changes, Recording, cut_into_clips
+from pcm3.data.resample import resample
 from pcm3.data.sources import LeftOut
 from pcm3.errors import DataError
+from pcm3.normalisation import normalise, normalise_untrimmed, normalise_upright
 from pcm3.skeleton import Layout
 
 MISSING = "missing skeleton: no body in any frame"
+
+RuleName = Literal["released", "upright"]
+
+FILL_SECONDS = 0.5
+"""The longest gap of a joint that is filled: an arm that is hidden longer may have gone anywhere."""
 
 
 @dataclass(frozen=True)
@@ -26,13 +40,30 @@ class Recipe:
     bodies: int
     """M, the bodies kept."""
     normalise: bool = True
-    """Whether clips are centred and turned (`geometry.normalise`)."""
-    max_frames: int | None = 300
+    """Whether clips are centred and turned (`normalisation`)."""
+    max_frames: int | None = None
     """Frames after which a clip is cut off; None: never. Untrimmed recordings are whole."""
     chosen: bool = False
     """Whether the bodies are chosen and in order already."""
     trim: bool = False
     """Whether an untrimmed recording is cut into its intervals first, which then are prepared as any clip."""
+    rule: RuleName = "released"
+    """One of `RULES`."""
+    up: tuple[float, float, float] | None = None
+    """Against gravity, in the frame of the recordings, for the upright rule; None: as each clip's own body stands."""
+    fill: int = 15
+    """Frames of the longest gap of a joint that is filled."""
+    origin: int | None = None
+    """The joint that lies at the origin because the recordings were centred on it; None: zeros are an absent joint."""
+    rate: float = 1.0
+    """Frames of the store for one of the recordings; other than 1, recordings are resampled."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """How clips were prepared, as JSON-able data for the store; the layout and M stand there anyway."""
+        told = asdict(self)
+        for name in ("layout", "bodies", "chosen", "normalise"):
+            del told[name]
+        return told | {"up": None if self.up is None else list(self.up)}
 
 
 def prepare(recording: Recording, recipe: Recipe) -> list[Recording | str]:
@@ -46,6 +77,9 @@ def prepare(recording: Recording, recipe: Recipe) -> list[Recording | str]:
     wanted = len(recipe.layout.joints)
     if recording.frames.ndim != 4 or recording.frames.shape[2] != wanted:
         raise DataError(f"{recording.id}: expected frames (T, M, {wanted}, C), got {recording.frames.shape}")
+    if recipe.origin is not None and recording.present is None:
+        recording = replace(recording, present=_with_origin(recording, recipe.origin))
+    recording = resample(recording, recipe.rate)
     if recording.intervals is None:
         return [_clip(recording, recipe)]
     if recipe.trim:
@@ -53,15 +87,35 @@ def prepare(recording: Recording, recipe: Recipe) -> list[Recording | str]:
     return _untrimmed(recording, recipe)
 
 
+def _bodies(recording: Recording) -> Bodies:
+    if recording.present is None:
+        return bodies_of(recording.frames)
+    return Bodies(recording.frames, recording.present)
+
+
+def _with_origin(recording: Recording, joint: int) -> NDArray[np.bool_]:
+    """Which joints are there (T, M, V), the one at the origin wherever its body is."""
+    bodies = bodies_of(recording.frames)
+    bodies.present[..., joint] = bodies.there
+    return bodies.present
+
+
 def _clip(clip: Recording, recipe: Recipe) -> Recording | str:
     """The clip with its main bodies, repaired and normalised."""
-    frames = clip.frames[: recipe.max_frames]
-    if not frames.any():
+    rule = RULES[recipe.rule]
+    whole = rule.ends(_bodies(clip))
+    bodies = whole.stretch(0, recipe.max_frames)
+    if not bodies.present.any():
         return clip.id
-    frames = repair(frames[:, : recipe.bodies] if recipe.chosen else choose_bodies(frames, recipe.bodies))
-    if recipe.normalise:
-        frames = geometry.normalise(frames, geometry.present_joints(frames), recipe.layout)
-    return replace(clip, frames=frames.astype(np.float32, copy=False))
+    if recipe.chosen:
+        chosen = bodies.in_order(np.arange(min(recipe.bodies, bodies.frames.shape[1])), recipe.bodies)
+    else:
+        chosen = rule.choose(bodies, recipe.bodies)
+    filled = fill_gaps(chosen, recipe.fill, recipe.layout, whole_bodies=rule.whole_bodies)
+    changes = _changes(bodies, chosen, filled, cut=len(clip.frames) - len(bodies.frames))
+    arranged = rule.arrange(filled)
+    frames = rule.normalise(arranged, recipe) if recipe.normalise else arranged.frames
+    return replace(clip, frames=frames.astype(np.float32, copy=False), present=None, changes=changes)
 
 
 def _untrimmed(recording: Recording, recipe: Recipe) -> list[Recording | str]:
@@ -69,15 +123,87 @@ def _untrimmed(recording: Recording, recipe: Recipe) -> list[Recording | str]:
 
     No frame is moved, so that the other intervals stay true.
     """
-    if not recording.frames.any():
+    whole = _bodies(recording)
+    if not whole.present.any():
         return [recording.id]
-    frames = longest_present(recording.frames, recipe.bodies)
+    rule = RULES[recipe.rule]
+    chosen = longest_present(whole, recipe.bodies)
+    bodies = fill_gaps(chosen, recipe.fill, recipe.layout, whole_bodies=rule.whole_bodies)
     parts = list(zip(recording.intervals or (), cut_into_clips(recording), strict=True))
-    kept = tuple(interval for interval, clip in parts if clip.frames.any())
-    if recipe.normalise:
-        frames = geometry.normalise_untrimmed(frames, geometry.present_joints(frames), recipe.layout)
-    prepared = replace(recording, frames=frames.astype(np.float32, copy=False), intervals=kept)
-    return [prepared, *(clip.id for _, clip in parts if not clip.frames.any())]
+    shown = [_bodies(clip).present.any() for _, clip in parts]
+    kept = tuple(interval for (interval, _), seen in zip(parts, shown, strict=True) if seen)
+    frames = rule.normalise_untrimmed(bodies, recipe) if recipe.normalise else bodies.frames
+    prepared = replace(
+        recording,
+        frames=frames.astype(np.float32, copy=False),
+        present=None,
+        intervals=kept,
+        changes=_changes(whole, chosen, bodies, cut=0),
+    )
+    return [prepared, *(clip.id for (_, clip), seen in zip(parts, shown, strict=True) if not seen)]
+
+
+def _changes(before: Bodies, chosen: Bodies, filled: Bodies, cut: int) -> Changes:
+    """What is not as it was."""
+    absent = int((chosen.there[..., None] & ~chosen.present).sum())
+    made_up = int(filled.present.sum() - chosen.present.sum())
+    return Changes(cut, len(before.appearing) - len(chosen.appearing), absent, made_up)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """The steps in which the rules differ; those that they share are in `_clip` and `_untrimmed`."""
+
+    ends: Callable[[Bodies], Bodies]
+    """What of a clip's ends is kept."""
+    choose: Callable[[Bodies, int], Bodies]
+    """Which bodies are kept."""
+    arrange: Callable[[Bodies], Bodies]
+    """What is done to bodies that are not there from the first frame to the last."""
+    whole_bodies: bool
+    """Whether gaps of whole bodies are filled."""
+    normalise: Callable[[Bodies, Recipe], NDArray[np.floating[Any]]]
+    normalise_untrimmed: Callable[[Bodies, Recipe], NDArray[np.floating[Any]]]
+
+
+def _as_they_are(bodies: Bodies) -> Bodies:
+    return bodies
+
+
+def _while_somebody_is_there(bodies: Bodies) -> Bodies:
+    """The clip from the first frame with a body to the last."""
+    there = np.flatnonzero(bodies.there.any(axis=1))
+    return bodies.stretch(int(there[0]), int(there[-1]) + 1) if len(there) else bodies.stretch(0, 0)
+
+
+def _in_their_places(bodies: Bodies, kept: int) -> Bodies:
+    """The bodies in the order of the recording; of more than there is room for, those that are there longest."""
+    longest = np.argsort(-bodies.there.sum(axis=0), kind="stable")[:kept]
+    return bodies.in_order(np.sort(longest), kept)
+
+
+def _upright(bodies: Bodies, recipe: Recipe) -> NDArray[np.floating[Any]]:
+    return normalise_upright(bodies.frames, bodies.present, recipe.layout, recipe.up)
+
+
+RULES: dict[str, Rule] = {
+    "released": Rule(
+        ends=_as_they_are,
+        choose=choose_bodies,
+        arrange=repair,
+        whole_bodies=False,
+        normalise=lambda bodies, recipe: normalise(bodies.frames, bodies.present, recipe.layout),
+        normalise_untrimmed=lambda bodies, recipe: normalise_untrimmed(bodies.frames, bodies.present, recipe.layout),
+    ),
+    "upright": Rule(
+        ends=_while_somebody_is_there,
+        choose=_in_their_places,
+        arrange=_as_they_are,
+        whole_bodies=True,
+        normalise=_upright,
+        normalise_untrimmed=_upright,
+    ),
+}
 
 
 def prepare_chunk(clips: Sequence[SourceClip], recipe: Recipe) -> list[list[Recording | LeftOut]]:

@@ -43,6 +43,20 @@ class Interval:
 
 
 @dataclass(frozen=True)
+class Changes:
+    """What was not kept, or made up, when a recording was prepared."""
+
+    cut: int = 0
+    """Frames at its ends that were cut off."""
+    dropped: int = 0
+    """Bodies for which a clip has no room."""
+    absent: int = 0
+    """Joints, counted frame by frame, that were absent from a body that was there."""
+    filled: int = 0
+    """Joints, counted frame by frame, whose place was interpolated."""
+
+
+@dataclass(frozen=True)
 class Recording:
     """What was recorded in one go: every body of the file, nothing chosen, repaired or moved yet.
 
@@ -52,7 +66,12 @@ class Recording:
     id: str
     """Name of the clip, unique in its data set (NTU: ``S001C002P003R002A013``)."""
     frames: NDArray[np.float32]
-    """(T, M, V, C) metres, camera frame; a body that is absent from a frame is all zeros there."""
+    """(T, M, V, C) metres, camera frame; a joint or body that is absent from a frame is all zeros there."""
+    present: NDArray[np.bool_] | None = field(default=None, kw_only=True)
+    """(T, M, V) True where a joint is there; None: where it is not all zeros. For sources in which a joint can lie at
+    the origin."""
+    changes: Changes = field(default=Changes(), kw_only=True)
+    """What preparing it has changed; nothing of what a reader returns."""
     label: int = UNKNOWN
     """Class index, 0-based."""
     subject: int = UNKNOWN
@@ -85,6 +104,8 @@ def cut_into_clips(recording: Recording) -> list[Recording]:
             recording,
             id=name if taken[name] == 1 else f"{name}.{taken[name]}",
             frames=recording.frames[interval.start : interval.stop],
+            present=None if recording.present is None else recording.present[interval.start : interval.stop],
+            changes=Changes(),
             label=interval.label,
             confidence=interval.confidence,
             intervals=None,
@@ -95,14 +116,18 @@ def cut_into_clips(recording: Recording) -> list[Recording]:
 
 
 def metres(name: str, frames: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-    """The frames (T, M, V, C) in single precision, when all of them can be metres.
+    """The frames (T, M, V, C) in single precision, when all of them can be metres; a joint with NaN is absent: zeros.
 
     Raises:
-        DataError: a coordinate is not finite or farther off than `FARTHEST`; the error says whose.
+        DataError: a coordinate is infinite or farther off than `FARTHEST`; the error says whose.
     """
-    wrong = ~(np.abs(frames) <= FARTHEST)
+    near = np.abs(frames) <= FARTHEST
+    if near.all():
+        return frames.astype(np.float32)
+    absent = np.isnan(frames)
+    wrong = ~(near | absent)
     if wrong.any():
         frame, body, joint, axis = (int(index) for index in np.argwhere(wrong)[0])
         got = frames[frame, body, joint, axis]
         raise DataError(f"{name}: frame {frame}, body {body}, joint {joint} (0-based): expected metres, got {got:g}")
-    return frames.astype(np.float32)
+    return np.where(absent.any(axis=-1, keepdims=True), 0, frames).astype(np.float32)

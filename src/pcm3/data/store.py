@@ -24,14 +24,16 @@ from pcm3.data.store_schema import SIDE, check_fields, checked_columns, is_colum
 from pcm3.errors import DataError, brief
 from pcm3.skeleton import Layout, layout_from_dict
 
-FORMAT = 2
+FORMAT = 3
 """Version of the store's form; a store with a higher one was written by a newer pcm3. Version 1 had one column ``side``
-for all protocols, no confidence and no untrimmed recordings."""
+for all protocols, no confidence and no untrimmed recordings; version 2 did not say how clips were prepared."""
 
 FRAMES, CLIPS, RECORDINGS, STORE = "frames.npy", "clips.npz", "recordings.npz", "store.json"
 
 NUMBERS = ("label", "subject", "camera", "setup", "confidence")
 """The columns of numbers, one a clip; −1 (`UNKNOWN`) where the data set does not tell."""
+CHANGES = ("cut", "dropped", "absent", "filled")
+"""The columns that say what preparing a recording has changed, see `pcm3.data.recording.Changes`."""
 BY_SIDE: dict[str, Any] = {"by": "side", "train": [TRAIN]}
 """A protocol of data that comes already split."""
 
@@ -56,6 +58,15 @@ class ClipStore:
     """(N,) how sure the annotators were of the interval, where they say."""
     recording: NDArray[np.int32]
     """(N,) the untrimmed recording, as its number in `recordings`, that the clip is an interval of; −1: none."""
+    cut: NDArray[np.int32]
+    """(N,) frames that were cut off when the clip was prepared. Where clips are intervals of untrimmed recordings, this
+    and the three that follow are 0, and those of `recordings` tell."""
+    dropped: NDArray[np.int32]
+    """(N,) bodies of the recording for which the store has no room."""
+    absent: NDArray[np.int32]
+    """(N,) joints, counted frame by frame, that were absent from a body that was there."""
+    filled: NDArray[np.int32]
+    """(N,) joints, counted frame by frame, whose place was interpolated."""
     sides: dict[str, NDArray[np.int32]]
     """Protocol → (N,) 0 train, 1 test, −1 neither, where the data came already split."""
     bodies: NDArray[np.bool_]
@@ -66,7 +77,9 @@ class ClipStore:
     kind: str
     """What the store was imported from, as `pcm3 import` calls it."""
     normalised: bool
-    """Whether the clips stand at the origin, turned as `geometry.normalise` does."""
+    """Whether the clips stand at the origin, turned by one of the rules of `normalisation`."""
+    preparation: dict[str, Any]
+    """How the clips were made of what was recorded, see `pcm3.data.prepare.Recipe.to_dict`; empty: by an older pcm3."""
     classes: tuple[str, ...]
     protocols: dict[str, Any]
     """Protocol name → which clips train, as plain data; `protocol.split` reads it."""
@@ -123,6 +136,7 @@ def _open(path: Path) -> ClipStore:
             "fps": float(description["fps"]),
             "kind": description["kind"],
             "normalised": description["normalised"],
+            "preparation": description.get("preparation", {}),
             "classes": tuple(description["classes"]),
             "protocols": description["protocols"],
             "report": description["report"],
@@ -172,6 +186,7 @@ def _columns(file: Path, protocols: dict[str, Any]) -> dict[str, Any]:
     sides = {name.removeprefix(SIDE): columns.pop(name) for name in list(columns) if name.startswith(SIDE)}
     columns["_ids"] = columns.pop("id")
     unknown = {name: np.full(clips, UNKNOWN, np.int32) for name in ("confidence", "recording")}
+    unknown |= {name: np.zeros(clips, np.int32) for name in CHANGES}
     known = {name: column for name, column in columns.items() if name in ClipStore.__dataclass_fields__}
     return unknown | known | {"sides": sides}
 

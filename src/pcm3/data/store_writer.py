@@ -154,6 +154,7 @@ def store_writer(
     classes: Iterable[str] = (),
     protocols: dict[str, Any] | None = None,
     normalised: bool = True,
+    preparation: dict[str, Any] | None = None,
     dtype: str = "float32",
     overwrite: bool = False,
     fingerprint: str = "",
@@ -168,7 +169,8 @@ def store_writer(
         kind: what the clips come from, as `pcm3 import` calls it.
         classes: the class names, in the order of the labels.
         protocols: see `pcm3.data.protocol`.
-        normalised: whether the clips that will be added stand at the origin, turned as `geometry.normalise` does.
+        normalised: whether the clips that will be added stand at the origin, turned by a rule of `normalisation`.
+        preparation: how the clips were made of what was recorded, see `pcm3.data.prepare.Recipe.to_dict`.
         dtype: ``float32``, or ``float16`` for half the disk at a precision of a millimetre.
         overwrite: replace a store that is there already.
         fingerprint: what is being written from what, so that the writer goes on from the last `StoreWriter.save` of a
@@ -192,6 +194,7 @@ def store_writer(
         "kind": kind,
         "fps": fps,
         "normalised": normalised,
+        "preparation": preparation or {},
         "classes": classes,
         "protocols": protocols or {},
         "layout": layout.to_dict(),

@@ -126,7 +126,7 @@ def make_scene(
         frames: (T, M, V, 3) metres; absent bodies and joints are zeros.
         layout: its skeleton.
         fps: frames a second.
-        normalised: the clip stands along z with its centre joint at the origin (`geometry.normalise`); otherwise it is
+        normalised: the clip stands along z with its centre joint at the origin (`normalisation`); otherwise it is
             in the frame of a Kinect.
         title: what it is called, in the picture.
         label: what happens in it, or in each of its frames (T,).
@@ -141,7 +141,7 @@ def make_scene(
     present = present_joints(frames)
     if normalised:
         # The centre of body 0 is at the origin, which elsewhere means absent. Where body 0 is absent, the others are
-        # still in the camera's frame (`geometry.normalise`), which is nowhere in this picture.
+        # still in the camera's frame (`normalisation.normalise`), which is nowhere in this picture.
         present[:, 0, layout.centre] |= present[:, 0].any(axis=-1)
         present &= present[:, :1].any(axis=-1, keepdims=True)
     rotation = np.eye(3) if normalised else FROM_KINECT

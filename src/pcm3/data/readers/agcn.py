@@ -24,7 +24,8 @@ from pcm3.data.recording import TEST, TRAIN, UNKNOWN, Recording, metres
 from pcm3.data.sources import LeftOut
 from pcm3.data.store import BY_SIDE
 from pcm3.errors import DataError
-from pcm3.geometry import DEGENERATE
+from pcm3.geometry import present_joints
+from pcm3.normalisation import DEGENERATE
 from pcm3.skeleton import Layout, load_layout
 
 STEMS = ("data_joint", "data_joint_pad", "data", "position")
@@ -73,8 +74,9 @@ def contents(source: Path, options: Options) -> Contents:
         )
     named = {part.name: [ntu_name(name) for name in part.names or ()] for part in parts}
     known = [name for names in named.values() for name in names if name is not None]
-    clips, unusable = _ntu_clips(parts, named, layout) if known else _other_clips(parts, layout)
     centred, turned = made.pop()
+    origin = layout.centre if centred else None
+    clips, unusable = _ntu_clips(parts, named, layout, origin) if known else _other_clips(parts, layout, origin)
     classes, protocols = classes_and_protocols(known) if known else (_numbers(parts), {})
     return Contents(
         clips,
@@ -127,7 +129,7 @@ def _part(name: str, file: Path, layout: Layout) -> _Part:
 
 
 def _making(part: _Part, layout: Layout) -> tuple[bool, bool]:
-    """Whether most clips were centred, and whether they were turned, as `geometry.normalise` does it."""
+    """Whether most clips were centred, and whether they were turned, as `normalisation.normalise` does it."""
     probed = np.unique(np.linspace(0, len(part.joints) - 1, PROBED).astype(int))
     bodies = [part.joints[index, ..., 0].transpose(1, 2, 0).astype(np.float64) for index in probed]
     bodies = [body for body in bodies if body[0].any()]
@@ -159,7 +161,7 @@ def _sides(part: str, parts: list[str]) -> dict[str, int]:
 
 
 def _ntu_clips(
-    parts: list[_Part], named: dict[str, list[NtuName | None]], layout: Layout
+    parts: list[_Part], named: dict[str, list[NtuName | None]], layout: Layout, origin: int | None
 ) -> tuple[list[SourceClip], list[LeftOut]]:
     """The clips of NTU RGB+D by their names; and those whose name, label or uniqueness is not right."""
     clips: dict[str, SourceClip] = {}
@@ -182,13 +184,13 @@ def _ntu_clips(
                 unusable.append((where, wrong))
                 continue
             whose = {"subject": name.subject, "camera": name.camera, "setup": name.setup}
-            clips[id] = _clip(part, index, id, layout, sides=sides, **whose)
+            clips[id] = _clip(part, index, id, layout, origin, sides=sides, **whose)
         if not named[part.name]:
             unusable.append((str(part.file), "its clips have no names, and those of the other part have NTU's"))
     return list(clips.values()), unusable
 
 
-def _other_clips(parts: list[_Part], layout: Layout) -> tuple[list[SourceClip], list[LeftOut]]:
+def _other_clips(parts: list[_Part], layout: Layout, origin: int | None) -> tuple[list[SourceClip], list[LeftOut]]:
     """The clips by the names they have, where they are different, or else by part and number."""
     names = [name for part in parts for name in part.names or [""]]
     unique = len(set(names)) == len(names) and all(names)
@@ -197,14 +199,14 @@ def _other_clips(parts: list[_Part], layout: Layout) -> tuple[list[SourceClip], 
         sides = _sides(part.name, [other.name for other in parts])
         for index in range(len(part.joints)):
             id = part.names[index] if unique and part.names else f"{part.name}-{index:06d}"
-            clips.append(_clip(part, index, id, layout, sides=sides))
+            clips.append(_clip(part, index, id, layout, origin, sides=sides))
     return clips, []
 
 
-def _clip(part: _Part, index: int, id: str, layout: Layout, **facts: Any) -> SourceClip:
-    """One clip, not read yet."""
+def _clip(part: _Part, index: int, id: str, layout: Layout, origin: int | None, **facts: Any) -> SourceClip:
+    """One clip, not read yet; ``origin`` is the joint of the first body that lies at the origin in every frame."""
     recorded = None if part.recorded is None else int(part.recorded[index])
-    facts |= {"label": int(part.labels[index]), "recorded": recorded}
+    facts |= {"label": int(part.labels[index]), "recorded": recorded, "origin": origin}
     joints = partial(
         agcn_files.read_row, part.file, index, part.joints.offset, part.joints.shape[1:], part.joints.dtype
     )
@@ -217,6 +219,7 @@ def _read(
     *,
     label: int,
     recorded: int | None,
+    origin: int | None,
     sides: dict[str, int],
     subject: int = UNKNOWN,
     camera: int = UNKNOWN,
@@ -229,7 +232,10 @@ def _read(
         frames = unpadded(frames, max(SINGLE, float(np.finfo(joints.dtype).eps)))
     else:
         frames = _cut(id, frames, recorded)
-    return Recording(id, np.ascontiguousarray(frames), label, subject, camera, setup, sides)
+    present = present_joints(frames)
+    if origin is not None:
+        present[:, 0, origin] = present[:, 0].any(axis=1)
+    return Recording(id, np.ascontiguousarray(frames), label, subject, camera, setup, sides, present=present)
 
 
 def _cut(id: str, frames: NDArray[np.float32], recorded: int) -> NDArray[np.float32]:

@@ -20,6 +20,7 @@ from pcm3.data.readers.ntu_classes import CLASSES
 from pcm3.data.recording import TEST, TRAIN, Recording, metres
 from pcm3.data.store import BY_SIDE
 from pcm3.errors import DataError
+from pcm3.geometry import present_joints
 from pcm3.skeleton import Layout, load_layout
 
 PARTS = {"train": TRAIN, "test": TEST}
@@ -121,7 +122,11 @@ def _read(rows: NpzRows, index: int, layout: Layout, id: str, label: int, side: 
     frames = metres(id, values.reshape(len(values), -1, len(layout.joints), 3))
     seen = np.flatnonzero(frames.any(axis=(1, 2, 3)))
     frames = frames[: seen[-1] + 1 if len(seen) else 0]
-    return Recording(id, _absent_as_zeros(frames), label, sides={PROTOCOL: side})
+    frames = _absent_as_zeros(frames)
+    present = present_joints(frames)
+    if len(frames):  # its script subtracts the first frame's centre of the first body, which lies at the origin then
+        present[0, 0, layout.centre] = present[0, 0].any()
+    return Recording(id, frames, label, sides={PROTOCOL: side}, present=present)
 
 
 def _absent_as_zeros(frames: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,0 +1,131 @@
+"""What an import is going to do, decided before the first clip is written: settings, recipe, which way is up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+
+from pcm3.data.contents import Contents
+from pcm3.data.gravity import Up, find_up
+from pcm3.data.kinds import KINDS, Kind
+from pcm3.data.origin import joint_at_origin
+from pcm3.data.prepare import Recipe
+from pcm3.data.recording import Recording
+from pcm3.errors import ConfigError, DataError
+from pcm3.skeleton import load_layout
+
+PROBED = 48
+"""Recordings that are looked at, evenly through the source, to tell which way is up in all of them."""
+
+MaxFrames = int | Literal["kind"] | None
+"""Frames after which a clip is cut; None: never; "kind": as published results on that kind of data need it."""
+
+
+def check_settings(
+    kind: str,
+    found: Kind,
+    layout: Any,
+    workers: int | None,
+    max_frames: int | None,
+    fill: float,
+    fps: float | None,
+) -> None:
+    """Raises ConfigError for settings that make no sense."""
+    if layout is not None and found.layout is not None:
+        free = ", ".join(name for name, other in KINDS.items() if other.layout is None)
+        raise ConfigError(f"{kind} has the layout {found.layout}; a layout can be given for {free}")
+    if workers is not None and workers < 1:
+        raise ConfigError(f"expected at least 1 worker, got {workers}")
+    check_numbers(max_frames, fill, fps)
+
+
+def check_numbers(max_frames: int | None, fill: float, fps: float | None) -> None:
+    """Raises ConfigError for numbers that make no sense."""
+    if max_frames is not None and max_frames < 1:
+        raise ConfigError(f"setting max_frames: expected at least 1 frame to keep, got {max_frames}")
+    if not 0 <= fill <= 3600:
+        raise ConfigError(f"setting fill: expected seconds from 0 (fill nothing), got {fill}")
+    if fps is not None and not 0 < fps <= 10_000:
+        raise ConfigError(f"setting fps: expected frames a second, more than 0, got {fps}")
+
+
+def plan(
+    kind: str,
+    found: Kind,
+    contents: Contents,
+    normalise: bool,
+    max_frames: int | None,
+    trim: bool,
+    fill: float,
+    fps: float | None,
+) -> tuple[Recipe, dict[str, Any]]:
+    """How the clips are prepared and how the store describes them: the kind's word, unless the files have theirs."""
+    layout = contents.layout or load_layout(str(found.layout))
+    bodies = contents.bodies or found.bodies or 1
+    recorded = float(contents.fps or found.fps or 30.0)
+    description = {
+        "kind": contents.kind or kind,
+        "layout": layout,
+        "bodies": bodies,
+        "fps": fps or recorded,
+        "classes": found.classes if contents.classes is None else contents.classes,
+        "protocols": found.protocols if contents.protocols is None else contents.protocols,
+        "normalised": normalise or contents.normalised,
+    }
+    turn = normalise and not contents.normalised
+    longest, rate = round(fill * (fps or recorded)), (fps or recorded) / recorded
+    return Recipe(layout, bodies, turn, max_frames, contents.chosen, trim, fill=longest, rate=rate), description
+
+
+def some_of(contents: Contents) -> Iterator[Recording]:
+    """Some recordings of the source, evenly, without those that cannot be read."""
+    for index in np.unique(np.linspace(0, len(contents.clips) - 1, PROBED).astype(int)) if contents.clips else ():
+        try:
+            yield contents.clips[index].read()
+        except DataError:
+            continue
+
+
+def oriented(recipe: Recipe, up: Up | None, recordings: Iterable[Recording]) -> tuple[Recipe, list[str]]:
+    """The recipe with what the upright rule must know of the frame of the recordings, and that in words.
+
+    Args:
+        recipe: how recordings are prepared.
+        up: what the user says is up; None: found.
+        recordings: some of those that are to be prepared.
+
+    Raises:
+        ConfigError: the user says what is up, and nothing is turned by it.
+    """
+    if up is not None and not (recipe.rule == "upright" and recipe.normalise):
+        raise ConfigError("setting up: expected it only where clips are turned upright (--rule upright, normalise on)")
+    if recipe.rule != "upright":
+        return recipe, []
+    some = list(recordings)
+    origin = joint_at_origin(some, recipe.layout)
+    notes = [] if origin is None else [_centred_on(recipe.layout.joints[origin])]
+    if not recipe.normalise:
+        return replace(recipe, origin=origin), notes
+    found = up or find_up(some, recipe.layout)
+    return replace(recipe, origin=origin, up=found.direction), [found.text, *notes]
+
+
+def _centred_on(joint: str) -> str:
+    return f"the joint {joint} lies at the origin in every frame: the recordings were centred on it, it is not absent"
+
+
+def completeness(found: Kind, contents: Contents, recordings: int, clips: int, listed: bool) -> list[str]:
+    """Whether so many recordings and clips are the whole data set, where it is known how much that is."""
+    whole = found.whole
+    if whole is None or contents.kind is not None:
+        return []
+    if recordings < whole.recordings:
+        return [f"a part of {whole.name}: {recordings:,} of its {whole.recordings:,} recordings"]
+    if clips == whole.clips:
+        return [f"the whole of {whole.name}: {clips:,} clips, as published"]
+    unlisted = whole.clips < whole.recordings and not listed
+    hint = "; published results leave out the authors' list of missing skeletons (--leave_out FILE)" if unlisted else ""
+    return [f"{whole.name} has {whole.clips:,} clips in published results, this store {clips:,}{hint}"]

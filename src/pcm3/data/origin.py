@@ -1,0 +1,45 @@
+"""A joint that lies at the origin because clips were centred on it, and is not absent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from pcm3.data.bodies import bodies_of
+from pcm3.data.recording import Recording
+from pcm3.skeleton import Layout
+
+ALWAYS = 0.99
+"""Share of the frames in which a joint is at the origin, from which on the clips were centred on it."""
+NEAR = 0.5
+"""Share of the body's size within which its neighbours in the tree lie, if a joint really is at the origin."""
+
+
+def joint_at_origin(recordings: Iterable[Recording], layout: Layout) -> int | None:
+    """The joint on which the recordings were centred before they came here; None: none was.
+
+    All zeros stand for an absent joint, too. It is the origin if it is the only joint that is zero in (nearly) all
+    frames of all recordings, and its neighbours are as near to the origin as to each other.
+    """
+    frames, zeros, near = 0, np.zeros(len(layout.joints)), np.zeros(len(layout.joints))
+    for recording in recordings:
+        bodies = bodies_of(recording.frames)
+        shown = bodies.there[:, :1].any(axis=1)
+        body, present = recording.frames[shown, 0].astype(np.float64), bodies.present[shown, 0]
+        frames += len(body)
+        zeros += (~present).sum(axis=0)
+        if len(body):
+            size = float(np.median((body.max(axis=1) - body.min(axis=1)).max(axis=1)))
+            for joint in np.flatnonzero(~present.any(axis=0)):
+                around = _neighbours(int(joint), layout)
+                away = np.linalg.norm(body[:, around][present[:, around]], axis=-1)
+                near[joint] += len(body) * bool(len(away) and np.median(away) < NEAR * size)
+    found = np.flatnonzero((frames > 0) & (zeros >= ALWAYS * frames) & (near >= ALWAYS * frames))
+    return int(found[0]) if len(found) == 1 else None
+
+
+def _neighbours(joint: int, layout: Layout) -> list[int]:
+    """The joints that hang from this one, and the one that it hangs from."""
+    around = {other for other, parent in enumerate(layout.parents) if joint in (other, parent)}
+    return sorted((around | {layout.parents[joint]}) - {joint})

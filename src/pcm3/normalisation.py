@@ -1,0 +1,311 @@
+"""Where a skeleton stands and which way it faces: two rules that centre and turn clips.
+
+`normalise` is that of the released PCM³ code, for data sets whose published results need it; `normalise_upright` is for
+recordings in any right-handed frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pcm3.errors import DataError
+from pcm3.skeleton import Layout
+
+DEGENERATE = 1e-6
+"""A direction whose coordinates sum to less than this (metres) points nowhere: it is not turned."""
+
+
+def normalise(
+    frames: NDArray[np.floating[Any]], present: NDArray[np.bool_], layout: Layout
+) -> NDArray[np.floating[Any]]:
+    """One clip, standing at the origin along z and facing along y, as the released PCM³ code prepares it.
+
+    In each frame the centre joint of body 0 is subtracted from all joints that are there. Then one rotation for the
+    whole clip, taken from frame 0 of body 0: `layout.up` onto z, after that the smallest rotation of `layout.across`
+    onto x. Frames in which body 0 is absent have no centre; the other body stays in the camera's frame there, as in the
+    released code. Where joints of the reference are absent, it is taken from elsewhere (`reference_path`; the first
+    frame in which both joints of a direction are there).
+
+    The second rotation is singular where across points to −x, and tips the body over near it: for recordings in whose
+    camera's frame a person who faces the camera has the left shoulder at +x, use `normalise_upright`.
+
+    Args:
+        frames: (T, M, V, 3) metres, camera frame.
+        present: (T, M, V) True where a joint is there; absent joints come back as zeros.
+        layout: says which joints are the centre, up and across.
+
+    Returns:
+        (T, M, V, 3) metres, in the precision of ``frames``.
+
+    Raises:
+        DataError: the coordinates are not three.
+    """
+    _three(frames)
+    if not present[:, :1].any():  # nobody whom the others could be seen from
+        return np.where(present[..., None], frames, 0).astype(frames.dtype)
+    centre = reference_path(frames[:, 0], present[:, 0], layout)
+    centre[~present[:, 0].any(axis=1)] = 0
+    up, across = (_first_direction(frames[:, 0], present[:, 0], pair) for pair in (layout.up, layout.across))
+    return _moved(frames, present, centre, _smallest_rotations(up, across))
+
+
+def normalise_upright(
+    frames: NDArray[np.floating[Any]],
+    present: NDArray[np.bool_],
+    layout: Layout,
+    up: Sequence[float] | None = None,
+) -> NDArray[np.floating[Any]]:
+    """One clip, standing at the origin along z and facing along y, in whatever frame it was recorded.
+
+    In each frame the centre of body 0, or of the first body where that one is absent, is subtracted. Then one rotation
+    for the whole clip: ``up`` onto z, and about z the horizontal part of `layout.across` onto x. No direction of the
+    shoulders is singular, so people who stand in any right-handed frame come out alike, and who lies stays lying.
+
+    Args:
+        frames: (T, M, V, 3) metres, any right-handed frame.
+        present: (T, M, V) True where a joint is there; absent joints come back as zeros.
+        layout: says which joints are the centre and across.
+        up: (3,) against gravity, in the frame of the recording; None: as the body stands in the mean over the clip.
+
+    Returns:
+        (T, M, V, 3) metres, in the precision of ``frames``.
+
+    Raises:
+        DataError: the coordinates are not three.
+    """
+    _three(frames)
+    there = np.asarray(present.any(axis=2))  # (T, M)
+    if not there.any():
+        return np.zeros_like(frames)
+    first = there.argmax(axis=1)
+    centre = _path_of_first(frames, present, there, layout)
+    body = int(np.bincount(first[there.any(axis=1)]).argmax())
+    pose, seen = frames[:, body].astype(np.float64), present[:, body]
+    towards = body_direction(pose, seen, layout) if up is None else np.asarray(up, np.float64)
+    return _moved(frames, present, centre, upright_rotation(towards, _facing(pose, seen, towards, layout)))
+
+
+def normalise_untrimmed(
+    frames: NDArray[np.floating[Any]], present: NDArray[np.bool_], layout: Layout
+) -> NDArray[np.floating[Any]]:
+    """A long recording, centred and turned as `normalise` does, where anyone may come and go.
+
+    In each frame the centre is that of the first body that is there; the rotation is taken from the first frame that
+    has a body.
+
+    Args:
+        frames: (T, M, V, 3) metres, camera frame.
+        present: (T, M, V) True where a joint is there; absent joints come back as zeros.
+        layout: says which joints are the centre, up and across.
+
+    Returns:
+        (T, M, V, 3) metres, in the precision of ``frames``.
+    """
+    there = np.asarray(present.any(axis=2))
+    if not there.any():
+        return np.zeros_like(frames)
+    centre = _path_of_first(frames, present, there, layout)
+    centre[~there.any(axis=1)] = 0
+    body = int(there[there.any(axis=1)][0].argmax())
+    up, across = (_first_direction(frames[:, body], present[:, body], pair) for pair in (layout.up, layout.across))
+    return _moved(frames, present, centre, _smallest_rotations(up, across))
+
+
+def _three(frames: NDArray[Any]) -> None:
+    if frames.shape[-1] != 3:
+        raise DataError(f"expected 3 coordinates a joint to normalise, got {frames.shape[-1]}")
+
+
+def _moved(
+    frames: NDArray[np.floating[Any]],
+    present: NDArray[np.bool_],
+    centre: NDArray[np.floating[Any]],
+    rotation: NDArray[np.float64],
+) -> NDArray[np.floating[Any]]:
+    """The clip seen from its centre (T, 3), then turned by the rotation (3, 3)."""
+    turn = rotation.T.astype(frames.dtype)
+    moved = np.zeros_like(frames)
+    for body in np.flatnonzero(present.any(axis=(0, 2))):  # often there is one, and room for more
+        centred = np.empty((len(frames), *frames.shape[2:]), frames.dtype)
+        for axis in range(3):  # NumPy's loops are as long as the last axis, and three is short
+            np.subtract(frames[:, body, :, axis], centre[:, axis, None], out=centred[..., axis])
+        joints = centred.reshape(-1, 3) @ turn
+        joints[~present[:, body].ravel()] = 0
+        moved[:, body] = joints.reshape(centred.shape)
+    return moved
+
+
+def reference_path(
+    body: NDArray[np.floating[Any]], present: NDArray[np.bool_], layout: Layout
+) -> NDArray[np.floating[Any]]:
+    """Where the centre of one body is in each frame (T, 3), also where its centre joint is absent.
+
+    The centre joint itself, or, if it is in less than half of the body's frames, the joint nearest to it in the tree
+    that is in more. Where that one is absent, its place is interpolated between the frames around; before the first and
+    after the last it goes along with the mean of the joints that are there.
+
+    Args:
+        body: (T, V, 3) metres.
+        present: (T, V), in at least one frame of which a joint is there.
+        layout: says which joint is the centre, and which is near it.
+    """
+    if present[:, layout.centre].all():
+        return body[:, layout.centre].copy()
+    joint = _reference_joint(present, layout)
+    seen = np.flatnonzero(present[:, joint])
+    time = np.arange(len(body))
+    path = np.stack([np.interp(time, seen, body[seen, joint, axis]) for axis in range(3)], axis=1)
+    for frame in (*range(seen[0]), *range(seen[-1] + 1, len(body))):
+        anchor = seen[0] if frame < seen[0] else seen[-1]
+        both = present[frame] & present[anchor]
+        if both.any():
+            path[frame] += (body[frame, both] - body[anchor, both]).mean(axis=0)
+    return path.astype(body.dtype)
+
+
+def _reference_joint(present: NDArray[np.bool_], layout: Layout) -> int:
+    """The joint that a body is seen from: see `reference_path`."""
+    count = present.sum(axis=0)
+    nearest = [layout.centre]
+    for joint in nearest:  # grows while it is walked: breadth first through the tree
+        around = [other for other, parent in enumerate(layout.parents) if joint in (other, parent)]
+        nearest += [near for near in (layout.parents[joint], *around) if near not in nearest]
+    enough = present.any(axis=1).sum() / 2
+    return next((joint for joint in nearest if count[joint] > enough), int(count.argmax()))
+
+
+def _path_of_first(
+    frames: NDArray[np.floating[Any]], present: NDArray[np.bool_], there: NDArray[np.bool_], layout: Layout
+) -> NDArray[np.floating[Any]]:
+    """In each frame the centre (T, 3) of the first body that is there; held where nobody is."""
+    first = there.argmax(axis=1)
+    paths = {body: reference_path(frames[:, body], present[:, body], layout) for body in np.unique(first[there.any(1)])}
+    centre = np.zeros((len(frames), 3), frames.dtype)
+    for body, path in paths.items():
+        centre[first == body] = path[first == body]
+    empty = ~there.any(axis=1)
+    if empty.any():
+        seen = np.flatnonzero(~empty)
+        nearest = seen[np.clip(np.searchsorted(seen, np.flatnonzero(empty)), 0, len(seen) - 1)]
+        centre[empty] = centre[nearest]
+    return centre
+
+
+def _first_direction(
+    body: NDArray[np.floating[Any]], present: NDArray[np.bool_], pair: tuple[int, int]
+) -> NDArray[np.float64]:
+    """From one joint of the pair to the other (3,), in the first frame of (T, V, 3) that has both; 0 if none has."""
+    seen = np.flatnonzero(present[:, pair[0]] & present[:, pair[1]])
+    if len(seen) == 0:
+        return np.zeros(3)
+    start, end = body[seen[0], pair[0]], body[seen[0], pair[1]]
+    return np.asarray(end - start, np.float64)
+
+
+def _smallest_rotations(up: NDArray[np.float64], across: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The rotation (3, 3) that turns up onto z and then, turned so, across onto x, by the smallest angle each."""
+    onto_z = rotation_between(up, np.array([0.0, 0.0, 1.0]))
+    return rotation_between(onto_z @ across, np.array([1.0, 0.0, 0.0])) @ onto_z
+
+
+def body_directions(body: NDArray[np.floating[Any]], present: NDArray[np.bool_], layout: Layout) -> NDArray[np.float64]:
+    """The way from the legs to the trunk of one body, of length 1, in the K frames that show it (K, 3).
+
+    From the mean of the joints of the legs that are there to that of the trunk's: long, so that noise turns it little.
+    By `layout.up` where no leg is ever there.
+
+    Args:
+        body: (T, V, 3) metres.
+        present: (T, V).
+        layout: says which joints are trunk and legs.
+    """
+    trunk, legs = list(layout.parts[0]), [*layout.parts[3], *layout.parts[4]]
+    if not (present[:, legs].any() and present[:, trunk].any()):
+        legs, trunk = [layout.up[0]], [layout.up[1]]
+    shown = present[:, legs].any(axis=1) & present[:, trunk].any(axis=1)
+    weights = present[shown].astype(np.float64)[..., None]
+    joints = body[shown].astype(np.float64) * weights
+    high, low = (joints[:, part].sum(axis=1) / weights[:, part].sum(axis=1) for part in (trunk, legs))
+    way = high - low
+    length = np.linalg.norm(way, axis=1, keepdims=True)
+    return np.asarray((way / np.where(length > DEGENERATE, length, 1))[length[:, 0] > DEGENERATE])
+
+
+def body_direction(body: NDArray[np.floating[Any]], present: NDArray[np.bool_], layout: Layout) -> NDArray[np.float64]:
+    """The mean of `body_directions` over the frames, of length 1 (3,); z where nothing shows it."""
+    mean = body_directions(body, present, layout).sum(axis=0)
+    length = float(np.linalg.norm(mean))
+    return mean / length if length > DEGENERATE else np.array([0.0, 0.0, 1.0])
+
+
+LEVEL = 0.5
+"""Share of the length of across that is to be horizontal in the frame from which a clip's heading is taken."""
+
+
+def _facing(
+    body: NDArray[np.float64], present: NDArray[np.bool_], up: NDArray[np.float64], layout: Layout
+) -> NDArray[np.float64]:
+    """From left to right (3,) in the first frame of the body (T, V, 3) that shows it well.
+
+    By `layout.across`, in a frame in which it is mostly level; else by other mirrored joints, the innermost first; else
+    by whatever of across is level.
+    """
+    inner = sorted(layout.mirror, key=lambda pair: _depth(pair[0], layout))
+    level = np.eye(3) - np.outer(up, up) / (up @ up)
+    best, most = np.zeros(3), 0.0
+    for left, right in (layout.across, *inner):
+        ways = body[:, right] - body[:, left]
+        lengths = np.linalg.norm(ways, axis=1)
+        seen = present[:, left] & present[:, right] & (lengths > DEGENERATE)
+        share = np.where(seen, np.linalg.norm(ways @ level, axis=1) / np.maximum(lengths, DEGENERATE), 0)
+        good = np.flatnonzero(share >= LEVEL)
+        if len(good):
+            return np.asarray(ways[good[0]])
+        if share.max(initial=0) > most:
+            best, most = ways[share.argmax()], float(share.max())
+    return best
+
+
+def _depth(joint: int, layout: Layout) -> int:
+    """Bones between the joint and the root."""
+    depth = 0
+    while layout.parents[joint] != joint:
+        joint, depth = layout.parents[joint], depth + 1
+    return depth
+
+
+def upright_rotation(up: NDArray[np.float64], across: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The rotation (3, 3) that turns ``up`` onto z, and the part of ``across`` that is at right angles to it onto x.
+
+    Where no such part is left, any direction at right angles to up goes onto x.
+    """
+    z = up / np.linalg.norm(up)
+    level = across - (across @ z) * z
+    if np.linalg.norm(level) < DEGENERATE:
+        level = np.eye(3)[np.abs(z).argmin()]
+        level = level - (level @ z) * z
+    x = level / np.linalg.norm(level)
+    return np.stack([x, np.cross(z, x), z])
+
+
+def rotation_between(source: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The smallest rotation (3, 3) that makes ``source`` parallel to the unit vector ``target`` (Rodrigues).
+
+    The identity where no single smallest one exists: a source of no length, or one that already lies along the
+    target, forwards or backwards. The released code does the same.
+    """
+    # In plain numbers: NumPy's functions for a vector of three take ten times as long.
+    (a, b, c), (d, e, f) = source.tolist(), target.tolist()
+    axis = np.array([b * f - c * e, c * d - a * f, a * e - b * d])
+    if abs(a) + abs(b) + abs(c) < DEGENERATE or np.abs(axis).sum() < DEGENERATE:
+        return np.eye(3)
+    sine, cosine = np.sqrt(axis @ axis), source @ target
+    x, y, z = (axis / sine).tolist()
+    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    length = np.hypot(sine, cosine)
+    rotation: NDArray[np.float64] = np.eye(3) + sine / length * cross + (1 - cosine / length) * cross @ cross
+    return rotation

@@ -1,0 +1,106 @@
+import numpy as np
+import pytest
+
+from ntu_files import walkers
+from pcm3.data.gravity import AXES, find_up, given_up
+from pcm3.data.importer import import_recordings, store_recordings
+from pcm3.data.recording import Recording
+from pcm3.data.store import ClipStore
+from pcm3.errors import ConfigError
+from pcm3.skeleton import load_layout
+from test_normalisation import FRAMES, standing
+
+KINECT = load_layout("kinect_v2")
+
+
+def people(axes=None, count=6):
+    """Recordings of people who stand and face anywhere, in a frame of other axes."""
+    turned = np.eye(3) if axes is None else axes
+    return [Recording(f"r{k}", (standing(k, facing=k) @ turned.T).astype(np.float32)) for k in range(count)]
+
+
+@pytest.mark.parametrize("which", range(24))
+def test_the_axis_along_which_people_stand_is_found(which):
+    axes = FRAMES[which]
+    found = find_up(people(axes), KINECT)
+    assert found.direction == tuple(axes @ [0.0, 1.0, 0.0])
+    name = next(name for name, axis in AXES.items() if axis == found.direction)
+    assert found.text.startswith(f"up is {name} of the recordings (found in 6 recordings")
+
+
+def test_a_tilted_camera_is_seen_and_people_who_agree_on_nothing_are_left_alone():
+    angle = np.deg2rad(30)
+    tilt = np.array([[1, 0, 0], [0, np.cos(angle), -np.sin(angle)], [0, np.sin(angle), np.cos(angle)]])
+    found = find_up(people(tilt), KINECT)
+    assert np.dot(found.direction, tilt @ [0, 1, 0]) > np.cos(np.deg2rad(3))
+    assert "30 degrees off the axis y" in found.text
+    mixed = [recording for axes in FRAMES[::4] for recording in people(axes, 1)]
+    assert find_up(mixed, KINECT).direction is None
+    assert find_up([], KINECT).direction is None
+
+
+def test_a_direction_is_told_by_an_axis_or_three_numbers():
+    assert given_up("-y").direction == (0.0, -1.0, 0.0)
+    np.testing.assert_allclose(given_up("0,3,4").direction, [0, 0.6, 0.8])
+    for wrong in ("w", "0,0,0", "1,2", "nan,0,1", ""):
+        with pytest.raises(ConfigError, match="setting up: expected x, y, z, -x"):
+            given_up(wrong)
+
+
+@pytest.mark.parametrize("which", range(0, 24, 5))
+def test_a_store_does_not_depend_on_the_axes_of_its_recordings(tmp_path, which):
+    made = {}
+    for name, axes in (("here", None), ("there", FRAMES[which])):
+        store_recordings(people(axes), tmp_path / name, layout=KINECT, fps=30.0)
+        made[name] = ClipStore.open(tmp_path / name)
+    np.testing.assert_allclose(made["there"].frames, made["here"].frames, atol=1e-5)
+    assert made["there"].preparation["up"] == list(FRAMES[which] @ [0.0, 1.0, 0.0])
+    assert made["here"].normalised
+
+
+def test_an_import_says_what_it_took_for_up_and_does_as_it_is_told(tmp_path):
+    clips = [recording.frames for recording in people()]
+    lengths = [len(clip) for clip in clips]
+    np.savez(tmp_path / "mine.npz", frames=np.concatenate(clips), length=lengths, layout="kinect_v2")
+    report = import_recordings("npz", tmp_path / "mine.npz", tmp_path / "found", progress=False)
+    assert report.notes[0].startswith("up is y of the recordings (found in 6 recordings")
+    told = import_recordings("npz", tmp_path / "mine.npz", tmp_path / "told", up="-y", progress=False)
+    assert told.notes[0] == "up is -y of the recordings, as told"
+    heads = [ClipStore.open(tmp_path / name).frames[:, 0, KINECT.joints.index("head"), 2] for name in ("found", "told")]
+    assert heads[0].min() > 0 > heads[1].max()
+    with pytest.raises(ConfigError, match="setting up: expected it only where clips are turned upright"):
+        import_recordings("npz", tmp_path / "mine.npz", tmp_path / "x", rule="released", up="y", progress=False)
+
+
+def test_whole_clips_are_kept_or_resampled(tmp_path):
+    clip = walkers(0, 700)
+    np.savez(tmp_path / "mine.npz", frames=clip, length=[700], layout="kinect_v2", fps=240.0)
+    import_recordings("npz", tmp_path / "mine.npz", tmp_path / "whole", progress=False)
+    store = ClipStore.open(tmp_path / "whole")
+    assert (store.length.tolist(), store.fps, store.cut.tolist()) == ([700], 240.0, [0])
+    import_recordings("npz", tmp_path / "mine.npz", tmp_path / "slow", fps=30.0, max_frames=50, progress=False)
+    slow = ClipStore.open(tmp_path / "slow")
+    assert (slow.length.tolist(), slow.fps, slow.cut.tolist()) == ([50], 30.0, [38])
+
+
+@pytest.mark.parametrize("layout", ["kinect_v1", "kinect_v2", "sbu15"])
+def test_clips_that_were_centred_on_a_joint_are_not_taken_for_clips_without_it(tmp_path, layout):
+    made = load_layout(layout)
+    people = [standing(k, layout=made, facing=k) for k in range(4)]
+    for joint in (made.centre, made.root, 0):
+        centred = [Recording(f"r{k}", (clip - clip[:, :, [joint]]).astype(np.float32)) for k, clip in enumerate(people)]
+        raw = [Recording(f"r{k}", clip.astype(np.float32)) for k, clip in enumerate(people)]
+        reports = [
+            store_recordings(some, tmp_path / name, layout=made, fps=30.0, up="y", overwrite=True)
+            for name, some in (("centred", centred), ("raw", raw))
+        ]
+        here, there = (ClipStore.open(tmp_path / name) for name in ("centred", "raw"))
+        np.testing.assert_allclose(here.frames, there.frames, atol=1e-5)
+        assert (here.preparation["origin"], there.preparation["origin"]) == (joint, None)
+        assert here.absent.sum() == 0
+        assert any(f"the joint {made.joints[joint]} lies at the origin" in note for note in reports[0].notes)
+    never = [clip.astype(np.float32) for clip in people]
+    for clip in never:
+        clip[:, :, 3] = 0
+    store_recordings([Recording(f"r{k}", clip) for k, clip in enumerate(never)], tmp_path / "s", layout=made, fps=30.0)
+    assert ClipStore.open(tmp_path / "s").preparation["origin"] is None
