@@ -49,8 +49,7 @@ def normalise(
         return np.where(present[..., None], frames, 0).astype(frames.dtype)
     centre = reference_path(frames[:, 0], present[:, 0], layout)
     centre[~present[:, 0].any(axis=1)] = 0
-    up, across = (_first_direction(frames[:, 0], present[:, 0], pair) for pair in (layout.up, layout.across))
-    return _moved(frames, present, centre, _smallest_rotations(up, across))
+    return _moved(frames, present, centre, _smallest_rotations(frames[:, 0], present[:, 0], centre, layout))
 
 
 def normalise_upright(
@@ -111,8 +110,7 @@ def normalise_untrimmed(
     centre = _path_of_first(frames, present, there, layout)
     centre[~there.any(axis=1)] = 0
     body = int(there[there.any(axis=1)][0].argmax())
-    up, across = (_first_direction(frames[:, body], present[:, body], pair) for pair in (layout.up, layout.across))
-    return _moved(frames, present, centre, _smallest_rotations(up, across))
+    return _moved(frames, present, centre, _smallest_rotations(frames[:, body], present[:, body], centre, layout))
 
 
 def _three(frames: NDArray[Any]) -> None:
@@ -195,21 +193,31 @@ def _path_of_first(
     return centre
 
 
+def _smallest_rotations(
+    body: NDArray[np.floating[Any]], present: NDArray[np.bool_], centre: NDArray[np.floating[Any]], layout: Layout
+) -> NDArray[np.float64]:
+    """The rotation (3, 3) that turns up onto z and then, turned so, across onto x, each by the smallest angle.
+
+    Both are taken in the first frame of the body (T, V, 3) that has both of their joints.
+    """
+    up, across = (_first_direction(body, present, centre, pair) for pair in (layout.up, layout.across))
+    onto_z = rotation_between(up, np.array([0.0, 0.0, 1.0]))
+    return rotation_between(onto_z @ across, np.array([1.0, 0.0, 0.0])) @ onto_z
+
+
 def _first_direction(
-    body: NDArray[np.floating[Any]], present: NDArray[np.bool_], pair: tuple[int, int]
+    body: NDArray[np.floating[Any]],
+    present: NDArray[np.bool_],
+    centre: NDArray[np.floating[Any]],
+    pair: tuple[int, int],
 ) -> NDArray[np.float64]:
     """From one joint of the pair to the other (3,), in the first frame of (T, V, 3) that has both; 0 if none has."""
     seen = np.flatnonzero(present[:, pair[0]] & present[:, pair[1]])
     if len(seen) == 0:
         return np.zeros(3)
-    start, end = body[seen[0], pair[0]], body[seen[0], pair[1]]
-    return np.asarray(end - start, np.float64)
-
-
-def _smallest_rotations(up: NDArray[np.float64], across: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The rotation (3, 3) that turns up onto z and then, turned so, across onto x, by the smallest angle each."""
-    onto_z = rotation_between(up, np.array([0.0, 0.0, 1.0]))
-    return rotation_between(onto_z @ across, np.array([1.0, 0.0, 0.0])) @ onto_z
+    # As seen from the centre, in the precision of the frames, as the released code does: to the same bits.
+    start, end = (body[seen[0], joint] - centre[seen[0]] for joint in pair)
+    return np.asarray(end.astype(np.float64) - start.astype(np.float64))
 
 
 def body_directions(body: NDArray[np.floating[Any]], present: NDArray[np.bool_], layout: Layout) -> NDArray[np.float64]:
