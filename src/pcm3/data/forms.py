@@ -182,7 +182,7 @@ def mistaken(kind: str, source: Path) -> str | None:
     if (source / "store.json").is_file() and (source / "frames.npy").is_file():
         return f"{source}: it is a store already; pcm3 info, check and pretrain read it"
     form = form_of(source) if source.is_file() else None
-    if form is None or kind in form.kinds:
+    if form is None or kind in form.kinds or not any(kind in other.kinds for _, other in FORMS):
         return None
     return f"{source}: expected a source of kind {kind}, but it is {form.name}{_advice(form)}"
 
