@@ -201,6 +201,7 @@ def test_an_encoder_file_of_format_1_is_read_with_the_same_features(tmp_path):
 
     def of_format_1(header, tensors):
         header["format"] = 1
+        del header["sha256"], header["run"]
         for name in ("network", "sees", "parents", "standardise"):
             del header["encoder"][name]
 
@@ -222,6 +223,7 @@ def test_a_checkpoint_of_format_1_is_gone_on_with(run_path, store, tiny, trace, 
     state = torch.load(run_path / "checkpoint.pt", weights_only=True)
     torch.save(state | {"format": 1}, run_path / "checkpoint.pt")
     settings = json.loads((run_path / "settings.json").read_text())
+    del settings["sha256"], settings["run"]
     new = {"network", "sees", "standardise", "leave_out"}
     owner = settings.get("settings", settings)
     assert new <= set(owner)
@@ -302,23 +304,57 @@ def refusal(load, *arguments):
     return None
 
 
-def test_a_damaged_encoder_file_is_read_or_refused(tmp_path):
-    run, _ = saved(tmp_path)
-    refused = 0
-    for data in list(damages(run.encoder.read_bytes(), 60)):
+def test_a_damaged_encoder_file_is_refused_or_read_as_it_was_written(tmp_path):
+    run, encoder = saved(tmp_path)
+    whole, refused = run.encoder.read_bytes(), 0
+    for data in list(damages(whole, 60)):
         run.encoder.write_bytes(data)
         told = refusal(load_encoder, tmp_path)
         refused += told is not None
-        assert told is None or str(run.encoder) in told
-    assert refused > 30
+        if told is None:
+            read, spec = load_encoder(tmp_path)
+            assert spec == SPEC
+            torch.testing.assert_close(dict(read.state_dict()), dict(encoder.state_dict()), rtol=0, atol=0)
+        else:
+            assert str(run.encoder) in told
+    assert refused > 50
 
 
-def test_a_damaged_checkpoint_is_read_or_refused(run_path):
+@pytest.mark.parametrize("where", [0.3, 0.6, 0.9, 0.999])
+def test_a_flipped_bit_among_the_weights_is_found(tmp_path, where):
+    run, _ = saved(tmp_path)
+    data = bytearray(run.encoder.read_bytes())
+    weights = 8 + int.from_bytes(data[:8], "little")
+    data[weights + int(where * (len(data) - weights))] ^= 1
+    run.encoder.write_bytes(data)
+    with pytest.raises(CheckpointError, match="damaged, its bytes are not those that were written"):
+        load_encoder(run.encoder)
+
+
+def test_an_encoder_or_checkpoint_of_another_run_in_the_folder_is_refused(run_path, store, tiny, tmp_path):
+    pretrain(store, tmp_path / "other", tiny(seed=1), progress=False)
+    mine, other = RunFolder(run_path), RunFolder(tmp_path / "other")
+    kept = mine.encoder.read_bytes()
+    mine.encoder.write_bytes(other.encoder.read_bytes())
+    with pytest.raises(CheckpointError, match="is of another run than"):
+        load_encoder(run_path)
+    load_encoder(mine.encoder)  # taken by itself it is what it is
+    mine.encoder.write_bytes(kept)
+    load_encoder(run_path)
+    mine.checkpoint.write_bytes(other.checkpoint.read_bytes())
+    with pytest.raises(CheckpointError, match="is of another run than"):
+        load_checkpoint(mine)
+
+
+def test_a_damaged_checkpoint_is_refused_or_read_as_it_was_written(run_path):
     run, refused = RunFolder(run_path), 0
+    state = load_checkpoint(run)
     for data in list(damages(run.checkpoint.read_bytes(), 60)):
         run.checkpoint.write_bytes(data)
         told = refusal(load_checkpoint, run)
         refused += told is not None
+        if told is None:
+            torch.testing.assert_close(load_checkpoint(run), state, rtol=0, atol=0)
         assert told is None or (str(run.checkpoint) in told and "remove the folder or choose another --run" in told)
     assert refused > 20
 

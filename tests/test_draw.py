@@ -248,8 +248,8 @@ def test_a_clip_without_any_body_is_an_empty_floor():
 
 
 def test_what_is_drawn_is_inside_the_picture_with_white_around():
-    for names in (False, True):
-        picture = large(scene_of(facing_the_sensor(V2), title="a title"), names=names)
+    for named in (False, True):
+        picture = large(scene_of(facing_the_sensor(V2), title="a title"), names=named)
         assert (picture[:2] == 255).all()
         assert (picture[:, :2] == 255).all()
         assert (picture[:, -2:] == 255).all()

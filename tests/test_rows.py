@@ -22,7 +22,7 @@ ROWS = [
     {"normalisation"},
     {"data", "augment", "nn", "objective"},
     {"methods"},
-    {"config", "task_settings"},
+    {"config", "task_settings", "setting_types"},
     {"run", "checkpoint", "device", "processes", "loop", "optimiser"},
     {"pretrain", "sizes", "tasks", "report", "benchmark", "demo", "paper_tables", "reproduce", "trial", "tune"},
     {"cli", "api", "__main__", "__init__"},

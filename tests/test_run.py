@@ -251,3 +251,67 @@ def test_a_damaged_line_of_metrics_is_told_in_one_line_or_mended(cli, run_path, 
         file.write(line)
     found = cli("pretrain", store_path, "--run", run_path, *tiny_words(steps=12))
     assert found.code == 0 or (found.code == 2 and one_line(found.err) and "metrics.jsonl" in found.err)
+
+
+# Damage of the files that tell what a run is
+
+
+def unsealed(run_path, change):
+    """Changes settings.json as somebody does who takes its checksum out."""
+    file = run_path / "settings.json"
+    data = json.loads(file.read_text())
+    del data["sha256"]
+    change(data)
+    file.write_text(json.dumps(data))
+
+
+def test_settings_with_a_changed_digit_are_refused_and_taken_without_their_checksum(run_path, store, tiny):
+    file = run_path / "settings.json"
+    text = file.read_text()
+    file.write_text(text.replace('"batch": 8', '"batch": 9'))
+    with pytest.raises(CheckpointError, match=r"settings\.json: changed since it was written .* remove 'sha256'"):
+        pretrain(store, run_path, tiny(steps=12), progress=False)
+    file.write_text(text)
+    unsealed(run_path, lambda data: data["settings"].update(batch=9))
+    with pytest.raises(ConfigError, match="holds a run with batch=9, you asked for 8"):
+        pretrain(store, run_path, tiny(steps=12), progress=False)
+    unsealed_again = file.read_text().replace('"batch": 9', '"batch": 8')
+    file.write_text(unsealed_again)
+    assert pretrain(store, run_path, tiny(steps=12), progress=False).steps == 12
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("hidden", "8"), ("hidden", 8.5), ("steps", [1]), ("minutes", "x"), ("stream", 3), ("views", 3), ("views", "crop"),
+     ("views", {"crop": 3}), ("views", {"crop": [1]}), ("objective", None), ("positives", 3),
+     ("optimiser", {"lr": "x"})],
+)  # fmt: skip
+def test_settings_of_another_type_are_named(run_path, name, value):
+    unsealed(run_path, lambda data: data["settings"].update({name: value}))
+    with pytest.raises(CheckpointError, match=r"settings\.json: damaged"):
+        RunFolder(run_path).read_settings()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "3", "{}", '{"settings": 3, "store": {}}', '{"settings": {}, "store": 3}', "[" * 9999]
+)
+def test_any_other_text_for_settings_is_one_line(run_path, text):
+    (run_path / "settings.json").write_text(text)
+    with pytest.raises(CheckpointError, match=r"settings\.json: damaged"):
+        RunFolder(run_path).read_settings()
+
+
+SPOILT = [
+    b"\xff\xfe\n", b"[" * 9999 + b"\n", b'{"step": true, "loss": 1}\n', b'{"step": 11, "loss": "x"}\n',
+    b'{"step": 12, "loss": NaN}\n', b'{"step": -3, "loss": 1}\n', b'{"step": 5, "loss": 1.0}\n',
+]  # fmt: skip
+
+
+def test_damaged_lines_of_metrics_are_left_out_and_counted(run_path, store, tiny):
+    file, said = run_path / "metrics.jsonl", []
+    whole = file.read_bytes()
+    file.write_bytes(whole + b"".join(SPOILT) + b'{"step": 99')  # the last is what a killed process leaves
+    result = pretrain(store, run_path, tiny(steps=10), progress=False, say=said.append)
+    assert said == [f"note: {len(SPOILT)} damaged lines of {file} are left out"]
+    assert file.read_bytes() == whole
+    assert result.loss == pytest.approx(json.loads(whole.splitlines()[-1])["loss"])

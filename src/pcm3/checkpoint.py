@@ -5,8 +5,10 @@ Nothing here unpickles code: checkpoints are read with ``weights_only=True``, en
 
 from __future__ import annotations
 
+import hashlib
 import json
 import warnings
+import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 
+from pcm3.checksums import OWN, json_checksum
 from pcm3.errors import CheckpointError
 from pcm3.files import write_atomically, write_json
 from pcm3.geometry import StreamName
@@ -125,8 +128,9 @@ class EncoderSpec:
 def save_encoder(run: RunFolder, encoder: Encoder, spec: EncoderSpec) -> None:
     """The encoder's weights as safetensors that carry their spec, and the spec as JSON for people to read."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder.state_dict().items()}
-    told = {"format": FORMAT, "encoder": asdict(spec)}
-    data = to_safetensors(tensors, {"pcm3": json.dumps(told)})
+    told = {"format": FORMAT, "encoder": asdict(spec), "run": run.identity()}
+    # One entry, since safetensors writes several in any order, and the same run must leave the same bytes.
+    data = to_safetensors(tensors, {"pcm3": json.dumps(told | {OWN: _checksum(told, tensors)})})
     write_atomically(run.encoder, lambda file: file.write(data))
     write_json(run.encoder_summary, told)
 
@@ -135,7 +139,8 @@ def load_encoder(path: Path) -> tuple[Encoder, EncoderSpec]:
     """The encoder of a run folder, of an ``encoder.safetensors``, or of the authors' checkpoint file.
 
     Raises:
-        CheckpointError: there is none, it is damaged, or a newer version wrote it.
+        CheckpointError: there is none, it is damaged, it is not of the run whose folder it is in, or a newer version
+            wrote it.
     """
     if path.is_dir():
         file = RunFolder(path).encoder
@@ -144,30 +149,45 @@ def load_encoder(path: Path) -> tuple[Encoder, EncoderSpec]:
                 f"{path}: expected a run folder with {file.name}, found none: pretrain first "
                 f"(pcm3 pretrain STORE --run {path})"
             )
-        return _load_ours(file)
+        return _load_ours(file, RunFolder(path))
     if not path.exists():
         raise CheckpointError(f"{path}: expected a run folder or a checkpoint file, but nothing is there")
     return _load_ours(path) if path.suffix == ".safetensors" else _load_released(path)
 
 
-def _load_ours(path: Path) -> tuple[Encoder, EncoderSpec]:
+def _load_ours(path: Path, run: RunFolder | None = None) -> tuple[Encoder, EncoderSpec]:
+    """The encoder in a file of ours; in a run's folder, that of this run."""
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})["pcm3"])
-            if header["format"] > FORMAT:
-                raise CheckpointError(
-                    f"{path}: written by a newer pcm3 (format {header['format']}, this one reads up to {FORMAT}): "
-                    "update pcm3"
-                )
-            told = header["encoder"]
-            of_lists = {name: tuple(told[name]) for name in ("sees", "parents") if name in told}
-            spec = EncoderSpec(**(told | of_lists))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
+        if header["format"] > FORMAT:
+            raise CheckpointError(
+                f"{path}: written by a newer pcm3 (format {header['format']}, this one reads up to {FORMAT}): "
+                "update pcm3"
+            )
+        told = header["encoder"]
+        of_lists = {name: tuple(told[name]) for name in ("sees", "parents") if name in told}
+        spec = EncoderSpec(**(told | of_lists))
+        written, owner = header.pop(OWN, None), header.get("run")
+    except (SafetensorError, KeyError, TypeError, ValueError, OSError, RecursionError) as error:
         raise CheckpointError(f"{path}: not an encoder that pcm3 wrote, or damaged ({error})") from error
+    if run is not None and None not in (owner, run.identity()) and owner != run.identity():
+        raise CheckpointError(f"{path}: is of another run than settings.json beside it: copy the right one there")
     encoder = spec.build()
     _fill(encoder, tensors, str(path))
+    if written not in (None, _checksum(header, tensors)):
+        raise CheckpointError(f"{path}: damaged, its bytes are not those that were written: copy it anew")
     return encoder.eval(), spec
+
+
+def _checksum(told: dict[str, Any], tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 of what an encoder's file tells and holds."""
+    digest = hashlib.sha256(json_checksum(told).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _load_released(path: Path) -> tuple[Encoder, EncoderSpec]:
@@ -248,14 +268,17 @@ def _fill(encoder: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None
 
 def save_checkpoint(run: RunFolder, state: dict[str, Any]) -> None:
     """What a run needs to go on, atomically: killed while writing, the one before is still there."""
-    write_atomically(run.checkpoint, lambda file: torch.save({"format": FORMAT, **state}, file))
+    told = {"format": FORMAT, **state}
+    if run.identity() is not None:
+        told["run"] = run.identity()
+    write_atomically(run.checkpoint, lambda file: torch.save(told, file))
 
 
 def load_checkpoint(run: RunFolder) -> dict[str, Any] | None:
     """What `save_checkpoint` wrote, on the CPU; None where the run has not come that far.
 
     Raises:
-        CheckpointError: it is damaged, or a newer version wrote it.
+        CheckpointError: it is damaged, of another run, or a newer version wrote it.
     """
     if not run.checkpoint.exists():
         return None
@@ -269,6 +292,8 @@ def load_checkpoint(run: RunFolder) -> dict[str, Any] | None:
     parts = {"format": int, "step": int, "seconds": float, "method": dict, "optimiser": dict}
     if not isinstance(state, dict) or not all(isinstance(state.get(name), kind) for name, kind in parts.items()):
         raise CheckpointError(f"{run.checkpoint}: damaged, expected {', '.join(parts)} in it; {anew}")
+    if "run" in state and run.identity() not in (None, state["run"]):
+        raise CheckpointError(f"{run.checkpoint}: damaged, it is of another run than settings.json beside it; {anew}")
     return state
 
 
@@ -277,7 +302,20 @@ def _read_tensors(path: Path, otherwise: str) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what is odd about a file that is then refused
+            _check_archive(path)
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file makes torch's reader fail in more ways than it names
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(f"{path}: {otherwise} ({reason})") from None
+
+
+def _check_archive(path: Path) -> None:
+    """Raises ValueError where bytes are not those that torch wrote: it writes a CRC-32 of each part, but looks at none.
+
+    Files from before torch 1.6 are no archives and carry none.
+    """
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise ValueError(f"the bytes of {damaged} are not those that were written")

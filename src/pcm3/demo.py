@@ -17,12 +17,13 @@ from sklearn.manifold import TSNE
 
 from pcm3 import sizes
 from pcm3.checkpoint import load_encoder
+from pcm3.checksums import read_checked_json, with_checksum
 from pcm3.config import PretrainSettings
 from pcm3.data.importer import import_recordings
 from pcm3.data.simulate import simulate
 from pcm3.data.store import ClipStore
 from pcm3.device import choose_device
-from pcm3.errors import ConfigError
+from pcm3.errors import CheckpointError, ConfigError
 from pcm3.files import new_folder, write_json
 from pcm3.pretrain import PretrainResult, pretrain
 from pcm3.report import pictures
@@ -86,8 +87,8 @@ def _see_that_it_is_the_same(file: Path, simulation: dict[str, Any]) -> None:
     """Write down which recordings the folder's are, or raise ConfigError where it holds others."""
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_json(file, simulation)
-    held = json.loads(file.read_text())
+        write_json(file, with_checksum(simulation))
+    held = read_checked_json(file, CheckpointError, "choose another --folder")
     for name, value in simulation.items():
         if held.get(name) != value:
             raise ConfigError(
@@ -175,7 +176,12 @@ def _page(
 def _chosen(run_path: Path) -> str:
     """Which sizes of the run were chosen by the program, and why; nothing where none were."""
     file = run_path / sizes.FILE
-    return f" (chosen: {'; '.join(json.loads(file.read_text(encoding='utf-8')))})" if file.exists() else ""
+    if not file.exists():
+        return ""
+    try:
+        return f" (chosen: {'; '.join(json.loads(file.read_text(encoding='utf-8')))})"
+    except (ValueError, TypeError) as error:
+        raise CheckpointError(f"{file}: damaged ({error}); remove it and run again") from error
 
 
 def _one_clip_a_class(store: ClipStore) -> dict[str, NDArray[Any]]:

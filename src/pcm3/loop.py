@@ -121,10 +121,12 @@ class Metrics:
         self._together = together
         self._waiting: list[tuple[int, dict[str, Tensor]]] = []
         self._file = None
+        self.unreadable = 0
+        """Lines of before that a bad disk had spoilt, and that are gone now."""
         self.loss: float | None = None
         """Mean loss of the steps that were looked at last, in this session or before."""
         if path is not None:
-            kept = _sound_lines(path, step)
+            kept, self.unreadable = read_metrics(path, step)
             text = "".join(json.dumps(line) + "\n" for line in kept)
             write_atomically(path, lambda file: file.write(text.encode()))
             self.loss = kept[-1].get("loss") if kept else None
@@ -173,17 +175,29 @@ class Metrics:
             self._file.close()
 
 
-def _sound_lines(path: Path, step: int) -> list[dict[str, int | float]]:
-    """The lines up to `step`, without what a killed process or a bad disk may have left unreadable."""
-    kept = []
-    for text in path.read_text(errors="replace").splitlines() if path.exists() else []:
-        try:
-            line = json.loads(text)
-        except ValueError:
-            continue
-        if isinstance(line, dict) and isinstance(line.get("step"), int) and line["step"] <= step:
+def read_metrics(path: Path, step: int | None = None) -> tuple[list[dict[str, int | float]], int]:
+    """The lines of a run's metrics up to ``step``, and how many cannot be read.
+
+    What a killed process left of its last line is not counted.
+    """
+    kept: list[dict[str, int | float]] = []
+    texts = path.read_bytes().split(b"\n") if path.exists() else [b""]
+    for text in texts[:-1]:
+        line = _metrics_line(text)
+        if line is not None and (not kept or line["step"] > kept[-1]["step"]):
             kept.append(line)
-    return kept
+    return [line for line in kept if step is None or line["step"] <= step], len(texts) - 1 - len(kept)
+
+
+def _metrics_line(text: bytes) -> dict[str, int | float] | None:
+    """The numbers of a line; None where a bad disk has left something else."""
+    try:
+        line = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(line, dict) or type(line.get("step")) is not int or line["step"] < 1:
+        return None
+    return line if all(type(value) in (int, float) and math.isfinite(value) for value in line.values()) else None
 
 
 @dataclass(frozen=True)

@@ -102,7 +102,7 @@ def pretrain(
                 if why and not (run_path / sizes.FILE).exists():
                     write_json(run_path / sizes.FILE, why)
             with threads(settings.threads or 1), told_of_lost_processes(settings.devices * settings.nodes > 1):
-                return _run(store, clips, run, settings, progress)
+                return _run(store, clips, run, settings, progress, say)
         except OSError as error:
             told = error.strerror or error
             if error.errno == errno.ENOMEM:
@@ -249,6 +249,7 @@ def _run(
     run: RunFolder,
     settings: PretrainSettings,
     progress: bool,
+    say: Callable[[str], object],
 ) -> PretrainResult:
     fabric = make_fabric(settings)
     allow_fast_matmul(fabric.device)
@@ -302,6 +303,8 @@ def _run(
         loop.Metrics(run.metrics if fabric.is_global_zero else None, first, together) as metrics,
         _Progress(first, total, settings, run, show=progress and fabric.is_global_zero) as bar,
     ):
+        if metrics.unreadable:
+            say(f"note: {metrics.unreadable} damaged lines of {run.metrics} are left out")
         steps, seconds = loop.train(
             fabric,
             fabric_method,

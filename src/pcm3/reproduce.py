@@ -14,10 +14,12 @@ from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any
 
+from pcm3.checksums import read_checked_json, with_checksum
 from pcm3.config import PretrainSettings, flat
 from pcm3.data.names import file_name
 from pcm3.data.store import ClipStore
 from pcm3.device import choose_device, judging_threads, slow_bf16
+from pcm3.errors import CheckpointError
 from pcm3.files import write_atomically, write_json
 from pcm3.geometry import STREAMS
 from pcm3.methods.pcm3 import POSITIVES
@@ -257,7 +259,7 @@ def _evaluated(
     digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:12]
     kept = folders[0] / "results" / f"{task}-{file_name(protocol)}-{digest}.json"
     if kept.is_file():
-        return dict(json.loads(kept.read_text(encoding="utf-8")))
+        return read_checked_json(kept, CheckpointError, "remove it, and run again to have it made anew")
     say(f"evaluate {task} on {store.kind} {protocol}")
     named: dict[str, Any] = {"settings": plan.tasks, "seeds": 1, "baselines": baselines, "over": over}
     if len(runs) > 1:
@@ -266,7 +268,7 @@ def _evaluated(
     else:
         found = evaluate(task, folders, store, protocol, **named).to_dict()
     kept.parent.mkdir(exist_ok=True)
-    write_json(kept, found)
+    write_json(kept, with_checksum(found))
     return found
 
 

@@ -13,9 +13,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from pcm3.checksums import OWN, has_changed, json_checksum, with_checksum
 from pcm3.config import PretrainSettings, flat, from_dict, to_dict
 from pcm3.errors import CheckpointError, ConfigError
 from pcm3.files import write_json
+from pcm3.setting_types import check_types
 
 MAY_CHANGE = ("epochs", "steps", "minutes", "checkpoint_steps", "tensorboard")
 """Settings that a resumed run may have otherwise than when it began: how long, and what is written."""
@@ -50,26 +52,43 @@ class RunFolder:
         Raises:
             ConfigError: the folder holds a run with other settings or other data.
         """
+        identity = _identity_of(settings, store)
         if self.settings.exists():
             self._see_that_it_is_the_same(settings, store)
+            identity = self.identity() or identity
         elif self.checkpoint.exists() or any(self.path.glob("*.safetensors")):
             raise ConfigError(f"{self.path} holds weights but no settings.json: choose another --run")
-        write_json(self.settings, {"settings": to_dict(settings), "store": store})
+        write_json(self.settings, with_checksum({"settings": to_dict(settings), "store": store, "run": identity}))
         write_json(self.environment, environment())
 
     def read_settings(self) -> tuple[PretrainSettings, dict[str, Any]]:
         """The run's settings, and what tells its store.
 
         Raises:
-            CheckpointError: the folder holds no run.
+            CheckpointError: the folder holds no run, or its settings are damaged.
         """
         try:
-            data = json.loads(self.settings.read_text())
-            return from_dict(data["settings"]), data["store"]
+            data = json.loads(self.settings.read_text(encoding="utf-8"))
+            settings, store = from_dict(data["settings"]), dict(data["store"])
+            check_types(settings)
         except FileNotFoundError as error:
             raise CheckpointError(f"{self.path}: expected a run folder with settings.json, found none") from error
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ConfigError) as error:
             raise CheckpointError(f"{self.settings}: damaged ({error})") from error
+        if has_changed(data):
+            raise CheckpointError(
+                f"{self.settings}: changed since it was written (its checksum differs): put it back, or remove '{OWN}' "
+                "from it if you changed it yourself"
+            )
+        return settings, store
+
+    def identity(self) -> int | None:
+        """A number that checkpoint and encoder of this run carry too; None where settings.json has none."""
+        try:
+            told = json.loads(self.settings.read_text(encoding="utf-8"))["run"]
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return None
+        return told if type(told) is int else None
 
     def _see_that_it_is_the_same(self, settings: PretrainSettings, store: dict[str, Any]) -> None:
         held, held_store = self.read_settings()
@@ -82,11 +101,18 @@ class RunFolder:
                 + (f" (and {len(changed) - 1} more differ)" if len(changed) > 1 else "")
                 + ": repeat the settings to resume it, or choose another --run"
             )
-        if held_store["checksum"] != store["checksum"]:
+        if held_store.get("checksum") != store["checksum"]:
+            held_clips = f"{held_store.get('path')}, {held_store.get('clips')} clips"
             raise ConfigError(
-                f"{self.path} holds a run on other data ({held_store['path']}, {held_store['clips']} clips) than "
+                f"{self.path} holds a run on other data ({held_clips}) than "
                 f"{store['path']} ({store['clips']} clips): choose another --run"
             )
+
+
+def _identity_of(settings: PretrainSettings, store: dict[str, Any]) -> int:
+    """A number that tells the run from runs with other settings or on other data."""
+    told = {name: value for name, value in flat(settings).items() if name not in MAY_CHANGE}
+    return int(json_checksum([told, store.get("checksum")])[:13], 16)  # as many bits as any JSON reader keeps
 
 
 @contextmanager

@@ -5,7 +5,6 @@ A folder a trial, named by its settings: a trial that was stopped goes on there,
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, replace
 from multiprocessing import parent_process
 from pathlib import Path
@@ -16,12 +15,13 @@ from numpy.typing import NDArray
 
 from pcm3 import sizes
 from pcm3.checkpoint import load_encoder
+from pcm3.checksums import read_checked_json, with_checksum
 from pcm3.config import PretrainSettings
 from pcm3.data.protocol import hold_out
 from pcm3.data.recording import UNKNOWN
 from pcm3.data.store import ClipStore
 from pcm3.device import allow_fast_matmul, choose_device, judging_threads, threads
-from pcm3.errors import ConfigError, RunFailed
+from pcm3.errors import CheckpointError, ConfigError, RunFailed
 from pcm3.files import write_json
 from pcm3.pretrain import pretrain, resolve, spec_for, training_clips
 from pcm3.reproduce import run_name, with_threads
@@ -34,6 +34,8 @@ JUDGES = {"linear": "linear-cached", "retrieval": "retrieval"}
 """Figure of a judgement → the task whose top-1 it is."""
 CROPS = 8
 """At the test, of the second look at each figure: the centre is what counts, these tell what a mean over crops adds."""
+ANEW = "remove it, and run again to have it made anew"
+"""What to do about a damaged file of a trial."""
 PACE_STEPS = sizes.PACE_STEPS
 """Steps of a run that only tells how long a step takes."""
 
@@ -112,9 +114,9 @@ def judged(trial: Trial, shared: None = None) -> dict[str, Any]:
     if not file.is_file():
         told = _judge(trial)
         trial.folder.mkdir(parents=True, exist_ok=True)
-        write_json(file, told)
+        write_json(file, with_checksum(told))
     _drop_weights(trial.folder)
-    return dict(json.loads(file.read_text(encoding="utf-8")))
+    return read_checked_json(file, CheckpointError, ANEW)
 
 
 def _judge(trial: Trial) -> dict[str, Any]:
@@ -182,9 +184,9 @@ def seconds_a_step(trial: Trial, shared: None = None) -> float | None:
             if isinstance(error.__cause__, OSError):
                 raise
             return None
-        write_json(file, {"seconds_a_step": sizes.measured_pace(RunFolder(trial.folder))})
+        write_json(file, with_checksum({"seconds_a_step": sizes.measured_pace(RunFolder(trial.folder))}))
         _drop_weights(trial.folder)
-    return float(json.loads(file.read_text(encoding="utf-8"))["seconds_a_step"])
+    return float(read_checked_json(file, CheckpointError, ANEW)["seconds_a_step"])
 
 
 def _drop_weights(folder: Path) -> None:

@@ -51,7 +51,8 @@ def loss_curves(runs: Mapping[str, Sequence[Path]], picture: Path, title: str) -
     figure = Figure(figsize=(7.6, 3.4), layout="constrained")
     axes = figure.subplots()
     for row, files in runs.items():
-        curves = [[json.loads(line) for line in file.read_text().splitlines()] for file in files]
+        lines = [[json.loads(line) for line in file.read_text().splitlines()] for file in files]
+        curves = [[line for line in of_file if "loss" in line] for of_file in lines]
         shortest = min(map(len, curves))
         if not shortest:
             continue
