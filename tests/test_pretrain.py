@@ -62,7 +62,7 @@ def test_labels_and_test_clips_are_not_looked_at(finished_path, recordings, writ
 
 
 def with_little_memory(monkeypatch):
-    monkeypatch.setattr(device.psutil, "virtual_memory", lambda: SimpleNamespace(available=0))
+    monkeypatch.setattr(device.psutil, "virtual_memory", lambda: SimpleNamespace(available=0, total=2**40))
 
 
 def test_little_memory_gives_the_same_bits(finished_path, store, tiny, trace, tmp_path, monkeypatch):

@@ -100,7 +100,7 @@ def test_a_run_folder_that_is_a_file_is_refused_and_stays(cli, store_path, tiny_
     found = cli("pretrain", store_path, "--run", file / below, *tiny_words())
     assert found.code == 2
     assert one_line(found.err)
-    assert "expected a folder for the run" in found.err
+    assert "expected a folder, but" in found.err
     assert file.read_text() == "mine"
 
 

@@ -365,7 +365,7 @@ BAD = {
     "nested": ("candidates: {a: {b: {views: {shear: 1}}}}", ["dotted", "views.frames"]),
     "type": ("candidates: {a: {b: {hidden: wide}}}", ["candidate 'a: b'", "hidden", "whole number", "wide"]),
     "word": ("candidates: {a: {b: {pooling: men}}}", ["pooling", "'mean'", "men"]),
-    "pair": ("candidates: {a: {b: {views.crop: [0.5]}}}", ["views.crop", "2 elements"]),
+    "pair": ("candidates: {a: {b: {views.crop: [0.5]}}}", ["views.crop", "2 numbers"]),
     "mapping": ("candidates: {a: {b: {pooling: {c: 1}}}}", ["pooling", "expected a value"]),
     "date": ("candidates: {a: {b: {pooling: 2020-01-01}}}", ["pooling", "expected a value"]),
     "makes no sense": ("candidates: {a: {b: {views.jitter: 2}}}", ["'a: b'", "views.jitter", "between 0 and 1"]),

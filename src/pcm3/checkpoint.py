@@ -20,7 +20,7 @@ from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 
 from pcm3.checksums import OWN, json_checksum
-from pcm3.errors import CheckpointError
+from pcm3.errors import CheckpointError, command
 from pcm3.files import write_atomically, write_json
 from pcm3.geometry import StreamName
 from pcm3.nn.encoder import Direction, Encoder, Network, Sight
@@ -145,9 +145,12 @@ def load_encoder(path: Path) -> tuple[Encoder, EncoderSpec]:
     if path.is_dir():
         file = RunFolder(path).encoder
         if not file.exists():
+            if (path / "store.json").is_file():
+                words = command("pcm3", "pretrain", path, "--run", "RUN")
+                raise CheckpointError(f"{path}: expected a run folder, got a store: pretrain first ({words})")
+            words = command("pcm3", "pretrain", "STORE", "--run", path)
             raise CheckpointError(
-                f"{path}: expected a run folder with {file.name}, found none: pretrain first "
-                f"(pcm3 pretrain STORE --run {path})"
+                f"{path}: expected a run folder with {file.name}, found none: pretrain first ({words})"
             )
         return _load_ours(file, RunFolder(path))
     if not path.exists():

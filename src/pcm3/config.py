@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pcm3.errors import ConfigError
+from pcm3.limits import check_numbers
 from pcm3.packaged import packaged
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -208,9 +209,12 @@ class PretrainSettings:
 
     def check(self) -> None:
         """Raises ConfigError for a value that makes no sense, naming the setting and what it may be."""
+        check_numbers(flat(self))
         low, high = self.views.crop
         parts = max(self.devices * self.nodes * self.accumulate, 1)
         rules = [(value is None or value >= 1, name, "at least 1") for name, value in self._counts()]
+        rules += [(value > 0, name, "more than 0") for name, value in self._positive()]
+        rules += [(value >= 0, name, "not negative") for name, value in self._weights()]
         left = "at least 1, or 0 to have it chosen"
         rules += [(getattr(self, name) >= 0, name, left) for name in ("hidden", "epochs", "batch")]
         self._enforce(rules)
@@ -277,14 +281,15 @@ class PretrainSettings:
                 f"at most the feature's room ({self.hidden} in each half): lower it, or raise hidden",
             ),
         ]
-        rules += [(value > 0, name, "more than 0") for name, value in self._positive()]
-        rules += [(value >= 0, name, "not negative") for name, value in self._weights()]
         self._enforce(rules)
 
     def _enforce(self, rules: list[tuple[bool, str, str]]) -> None:
         for fine, name, expected in rules:
             if not fine:
-                raise ConfigError(f"setting {name}: expected {expected}, got {_value(self, name)}")
+                value = _value(self, name)
+                raise ConfigError(
+                    f"setting {name}: expected {expected}, got {'none' if is_dataclass(value) else value}"
+                )
 
     def _counts(self) -> Iterator[tuple[str, int | None]]:
         for name in ("layers", "steps", "checkpoint_steps", "threads"):
@@ -368,8 +373,8 @@ def from_dict(data: dict[str, Any]) -> PretrainSettings:
 
 
 def _value(settings: PretrainSettings, name: str) -> Any:
-    """The setting of a dotted name; of a whole group, its contents."""
+    """The setting, or the group of settings, of a dotted name."""
     value: Any = settings
     for part in name.split("."):
         value = getattr(value, part)
-    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+    return value

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +21,18 @@ from pcm3.checksums import read_checked_json, with_checksum
 from pcm3.config import PretrainSettings
 from pcm3.data.importer import import_recordings
 from pcm3.data.simulate import simulate
+from pcm3.data.simulate.folder import MOST, check_counts
 from pcm3.data.store import ClipStore
 from pcm3.device import choose_device
 from pcm3.errors import CheckpointError, ConfigError
 from pcm3.files import new_folder, write_json
-from pcm3.pretrain import PretrainResult, pretrain
+from pcm3.footprint import check_memory
+from pcm3.pretrain import PretrainResult, encoder_spec, pretrain
 from pcm3.report import pictures
 from pcm3.report.page import write_page
 from pcm3.report.results import write_evaluation
 from pcm3.run import RunFolder
+from pcm3.skeleton import load_layout
 from pcm3.task_settings import TaskSettings
 from pcm3.tasks.evaluate import UNTRAINED, Evaluation, evaluate, untrained
 from pcm3.tasks.features import extract
@@ -58,6 +61,7 @@ def demo(folder: Path, settings: PretrainSettings, say: Callable[[str], object],
     Returns:
         ``report`` (path), ``tasks`` (task → result), ``seconds``, and what pretraining came to.
     """
+    _check(settings, simulation)
     began = time.monotonic()
     raw, stored, run_path = folder / "raw", folder / "store", folder / "run"
     _see_that_it_is_the_same(folder / "simulation.json", simulation)
@@ -81,6 +85,16 @@ def demo(folder: Path, settings: PretrainSettings, say: Callable[[str], object],
         "pretrain": asdict(result),
         "tasks": {evaluation.task: evaluation.to_dict() for evaluation in found},
     }
+
+
+def _check(settings: PretrainSettings, simulation: dict[str, Any]) -> None:
+    """Raises ConfigError or DataError for what would stop the demo after its first step."""
+    counts = {name: (simulation[name], most) for name, most in MOST.items() if name in simulation}
+    check_counts(counts, simulation.get("actions"), simulation.get("seed", 0))
+    if settings.hidden > 0:
+        sized = replace(settings, batch=settings.batch or sizes.BATCH)
+        spec = encoder_spec(load_layout("kinect_v2"), 2, sized)
+        check_memory(spec, sized, choose_device(settings.device))
 
 
 def _see_that_it_is_the_same(file: Path, simulation: dict[str, Any]) -> None:

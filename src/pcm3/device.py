@@ -21,6 +21,7 @@ from torch import Tensor
 
 from pcm3.config import Device, Precision
 from pcm3.errors import ConfigError
+from pcm3.limits import MOST_PROCESSES, check_range
 from pcm3.ordered_map import cores
 
 BF16_UNITS = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")
@@ -125,7 +126,12 @@ NARROW_THREADS = 4
 
 
 def choose_threads(wanted: int | None, hidden: int, device: torch.device) -> int:
-    """The CPU threads asked for to train with; None is as many as are of use, a few for a narrow encoder."""
+    """The CPU threads asked for to train with; None is as many as are of use, a few for a narrow encoder.
+
+    Raises:
+        ConfigError: more threads than any machine is helped by.
+    """
+    check_range("threads", wanted, 1, MOST_PROCESSES)
     if wanted is not None:
         return wanted
     have = useful_threads()

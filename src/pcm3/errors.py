@@ -5,6 +5,7 @@ The command line turns every one of them into one line and exit code 2; the libr
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 from difflib import get_close_matches
 from reprlib import Repr
@@ -28,6 +29,11 @@ class CheckpointError(Pcm3Error):
 
 class RunFailed(Exception):  # noqa: N818 (a run that failed is no one's mistake)
     """Something outside pcm3's input stopped a run: the loss left the numbers, the disk is full. Exit code 1."""
+
+
+def command(*words: object) -> str:
+    """A command line to be copied: words with spaces, or with letters that a shell may not know, are quoted."""
+    return shlex.join(map(str, words))
 
 
 def not_one_of(what: str, got: str, known: Iterable[str]) -> str:

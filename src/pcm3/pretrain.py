@@ -35,11 +35,12 @@ from pcm3.device import (
 )
 from pcm3.errors import CheckpointError, ConfigError, RunFailed
 from pcm3.files import write_json
+from pcm3.footprint import check_memory
 from pcm3.methods.pcm3 import PCM3
 from pcm3.nn.batch_norm import normalise_over_processes
 from pcm3.optimiser import build_optimiser
 from pcm3.processes import agree_with_launcher, make_fabric, told_of_lost_processes
-from pcm3.run import RunFolder, locked
+from pcm3.run import RunFolder, changes, locked
 from pcm3.skeleton import Layout
 from pcm3.tasks.features import ClipBank, clips_to_fit, fit_readout
 
@@ -99,7 +100,7 @@ def pretrain(
         try:
             if first_process():
                 run.begin(settings, described)
-                if why and not (run_path / sizes.FILE).exists():
+                if why and not (run.goes_on and (run_path / sizes.FILE).exists()):
                     write_json(run_path / sizes.FILE, why)
             with threads(settings.threads or 1), told_of_lost_processes(settings.devices * settings.nodes > 1):
                 return _run(store, clips, run, settings, progress, say)
@@ -119,14 +120,17 @@ def _sized(
     """The settings with no size left to choose, and why they were chosen; those of a run that the folder holds stay."""
     run = RunFolder(run_path)
     held = run.read_settings()[0] if run.settings.exists() else None
+    if held is not None and not run.goes_on and set(changes(held, settings)) - {"hidden", "batch", "threads"}:
+        held = None  # another run takes its place
     settings, why = sizes.with_sizes(settings, clips, held)
     settings.check()
     if clips < settings.batch:
         raise ConfigError(
             f"setting batch: expected at most the {clips} training clips of the store, got {settings.batch}"
         )
-    count = choose_threads(settings.threads, settings.hidden, choose_device(settings.device))
-    settings = replace(settings, threads=count)
+    device = choose_device(settings.device)
+    settings = replace(settings, threads=choose_threads(settings.threads, settings.hidden, device))
+    check_memory(encoder_spec(store.layout, store.frames.shape[1], settings), settings, device)
 
     def pace(of: PretrainSettings) -> float:
         return sizes.pace_of(lambda folder, short: pretrain(store, folder, short, progress=False), of)

@@ -23,6 +23,12 @@ MAY_CHANGE = ("epochs", "steps", "minutes", "checkpoint_steps", "tensorboard")
 """Settings that a resumed run may have otherwise than when it began: how long, and what is written."""
 
 
+def changes(before: PretrainSettings, now: PretrainSettings) -> list[str]:
+    """The settings that differ, by dotted name, of those that a resumed run may not have otherwise."""
+    old, new = flat(before), flat(now)
+    return [name for name in new if new[name] != old[name] and name not in MAY_CHANGE]
+
+
 class RunFolder:
     """Names of the files of one run.
 
@@ -42,6 +48,11 @@ class RunFolder:
         self.loss_picture = path / "loss.png"
         self.results = path / "results"
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether there is something to go on with."""
+        return self.checkpoint.exists() or self.encoder.exists()
+
     def begin(self, settings: PretrainSettings, store: dict[str, Any]) -> None:
         """Write down what this run is, or see that it is the run that the folder holds already.
 
@@ -49,14 +60,17 @@ class RunFolder:
             settings: of this run, nothing left on "auto".
             store: what tells the store: path, kind, clips, checksum.
 
+        A run without a checkpoint has nothing to go on with, and another takes its place: refused settings, or a loss
+        that was not finite, do not keep the folder from better ones.
+
         Raises:
             ConfigError: the folder holds a run with other settings or other data.
         """
         identity = _identity_of(settings, store)
-        if self.settings.exists():
+        if self.settings.exists() and self.goes_on:
             self._see_that_it_is_the_same(settings, store)
             identity = self.identity() or identity
-        elif self.checkpoint.exists() or any(self.path.glob("*.safetensors")):
+        elif not self.settings.exists() and (self.goes_on or any(self.path.glob("*.safetensors"))):
             raise ConfigError(f"{self.path} holds weights but no settings.json: choose another --run")
         write_json(self.settings, with_checksum({"settings": to_dict(settings), "store": store, "run": identity}))
         write_json(self.environment, environment())
@@ -92,12 +106,11 @@ class RunFolder:
 
     def _see_that_it_is_the_same(self, settings: PretrainSettings, store: dict[str, Any]) -> None:
         held, held_store = self.read_settings()
-        before, now = flat(held), flat(settings)
-        changed = [name for name in now if now[name] != before[name] and name not in MAY_CHANGE]
+        changed = changes(held, settings)
         if changed:
             name = changed[0]
             raise ConfigError(
-                f"{self.path} holds a run with {name}={before[name]}, you asked for {now[name]}"
+                f"{self.path} holds a run with {name}={flat(held)[name]}, you asked for {flat(settings)[name]}"
                 + (f" (and {len(changed) - 1} more differ)" if len(changed) > 1 else "")
                 + ": repeat the settings to resume it, or choose another --run"
             )

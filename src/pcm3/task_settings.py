@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from pcm3.errors import ConfigError
+from pcm3.limits import check_numbers, check_range
 
 TASK_WORDS = {
     "linear": "a linear head on frozen features, training crops encoded anew each epoch",
@@ -54,7 +55,11 @@ class LinearSettings:
     def check(self) -> None:
         """Raises ConfigError for a value that no training has."""
         rules = [(getattr(self, name) >= 1, name, "at least 1") for name in ("epochs", "batch")]
-        _require("head", self, [*rules, (self.lr > 0, "lr", "more than 0")])
+        rules += [
+            (self.lr > 0, "lr", "more than 0"),
+            (all(drop >= 1 for drop in self.drop_epochs), "drop_epochs", "epochs, 1 or more"),
+        ]
+        _require("head", self, rules)
 
 
 @dataclass(frozen=True)
@@ -255,6 +260,18 @@ class TaskSettings:
         return told
 
 
+MOST = {
+    "test.crops": 1000,
+    "detection.windows": 10_000,
+    "detection.frames": 10_000,
+    "detection.batch": 100_000,
+    "prediction.seed_frames": 10_000,
+    "prediction.predicted_frames": 10_000,
+    "prediction.hidden": 16_384,
+    "prediction.batch": 100_000,
+}
+"""Sizes that memory must hold: beyond these nothing is meant."""
+
 QUICK = TaskSettings(
     head=LinearSettings(),
     finetune=FinetuneSettings(epochs=10, drop_epochs=[6, 8], test_every=10),
@@ -266,6 +283,11 @@ QUICK = TaskSettings(
 
 def _require(group: str, settings: Any, rules: list[tuple[bool, str, str]]) -> None:
     """Raises ConfigError for the first of (is it fine, setting, what is expected) that is not fine."""
+    for entry in fields(settings):
+        name = f"{group}.{entry.name}"
+        check_numbers({name: getattr(settings, entry.name)})
+        if name in MOST:
+            check_range(name, getattr(settings, entry.name), 0, MOST[name])
     for fine, name, expected in rules:
         if not fine:
             raise ConfigError(f"setting {group}.{name}: expected {expected}, got {getattr(settings, name)}")

@@ -18,8 +18,11 @@ import yaml
 
 from pcm3.config import PretrainSettings, flat, to_dict
 from pcm3.data.store import ClipStore
+from pcm3.device import choose_device
 from pcm3.errors import ConfigError, RunFailed
 from pcm3.files import write_atomically, write_json
+from pcm3.footprint import check_memory
+from pcm3.limits import MOST, MOST_REPEATS, check_range
 from pcm3.ordered_map import OrderedMap, here
 from pcm3.pretrain import build_method, encoder_spec, training_clips, view_maker
 from pcm3.report.search import differences, search_page
@@ -31,6 +34,8 @@ from pcm3.trial import CROPS, JUDGES, PACE_STEPS, Trial, fold, judged, make_tria
 
 BASE = "base"
 """The candidate without changes: in every rung, what the others are compared with."""
+MOST_RUNGS = 20
+"""More would have a thousandfold of steps many times over."""
 Judgement = dict[str, Any]
 """Of one run: `trial.judged`, and the name of its store."""
 
@@ -79,13 +84,10 @@ class Search:
 
     def check(self) -> None:
         """Raises ConfigError, before anything runs, for what would stop the search later."""
+        check_progress(self.seeds, self.factor, self.share, self.keep)
         titles = [candidate.title for candidate in self.all]
         rules = [
             (bool(self.stores), "stores", "at least one"),
-            (bool(self.seeds) and min(self.seeds) >= 1, "seeds", "a number of seeds for each rung, at least 1"),
-            (self.factor >= 1, "factor", "at least 1"),
-            (0 < self.share <= 1, "share", "more than 0 and at most 1"),
-            (self.keep >= 1, "keep", "at least 1"),
             (len(set(titles)) == len(titles), "candidates", "names that differ"),
         ]
         for fine, name, expected in rules:
@@ -115,8 +117,22 @@ class Search:
                 raise ConfigError(
                     f"expected labelled clips with and without subject {trial.settings.leave_out[-1]}, found none"
                 )
-        build_method(encoder_spec(store.layout, store.frames.shape[1], settings), settings)
+        spec = encoder_spec(store.layout, store.frames.shape[1], settings)
+        check_memory(spec, settings, choose_device(settings.device))
+        build_method(spec, settings)
         view_maker(store.layout, settings)
+
+
+def check_progress(seeds: Sequence[int], factor: float, share: float, keep: int) -> None:
+    """Raises ConfigError for rungs that make no sense: `Search`'s fields of these names."""
+    if not seeds or len(seeds) > MOST_RUNGS:
+        raise ConfigError(f"setting seeds: expected a number of seeds for each of 1 to {MOST_RUNGS} rungs, got {seeds}")
+    for number in seeds:
+        check_range("seeds", number, 1, MOST_REPEATS)
+    check_range("factor", factor, 1, 1000)
+    if not 0 < share <= 1:
+        raise ConfigError(f"setting share: expected more than 0 and at most 1, got {share}")
+    check_range("keep", keep, 1, MOST)
 
 
 def tune(search: Search, say: Callable[[str], object], over: OrderedMap = here) -> dict[str, Any]:

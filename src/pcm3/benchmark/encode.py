@@ -16,6 +16,7 @@ from pcm3.benchmark.turns import Spread, turn_by_turn
 from pcm3.checkpoint import EncoderSpec
 from pcm3.config import PretrainSettings
 from pcm3.device import allow_fast_matmul
+from pcm3.footprint import check_memory
 from pcm3.pretrain import encoder_spec
 from pcm3.skeleton import load_layout
 from pcm3.tasks.features import frozen
@@ -62,6 +63,8 @@ def benchmark_encode(
         tell: called with what comes next, before every go.
     """
     specs = [encoder_spec(load_layout(LAYOUT), BODIES, settings) for settings in configurations]
+    for spec, settings in zip(specs, configurations, strict=True):
+        check_memory(spec, settings, device)
     goes = {
         place: partial(_go, _encoding(spec, settings, device), settings, device, tell)
         for place, (spec, settings) in enumerate(zip(specs, configurations, strict=True))

@@ -20,6 +20,7 @@ from pcm3.benchmark.step import BODIES, LAYOUT, Clips, Step, StepSeconds, random
 from pcm3.benchmark.turns import Spread, median_ratio, turn_by_turn
 from pcm3.config import PretrainSettings
 from pcm3.device import allow_fast_matmul, choose_threads
+from pcm3.footprint import check_memory
 from pcm3.pretrain import encoder_spec
 from pcm3.skeleton import load_layout
 
@@ -147,6 +148,8 @@ def benchmark_pretrain(
         memory: measure it too, first, each in a fresh process.
         tell: called with what comes next, before every go, building and measuring of memory.
     """
+    for entrant in measured:
+        check_memory(encoder_spec(load_layout(LAYOUT), BODIES, entrant.settings), entrant.settings, device)
     clips = random_clips()
     needed: list[StepMemory | None] = [None] * len(measured)
     if memory:

@@ -7,9 +7,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from pcm3.cli.places import check_file, check_folder
+from pcm3.limits import MOST, MOST_PROCESSES, MOST_REPEATS, check_range, check_ranges
+
 WHAT = ("import", "pretrain", "encode", "linear", "retrieval", "leaks")
 ALL = "all"
 Rows = list[dict[str, Any]]
+MOST_FILES = 1_000_000
+"""More recordings than any data set has, and than most disks hold."""
 
 
 def add_arguments(parser: Any, words: list[str]) -> None:
@@ -89,18 +94,34 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
 def _check(options: Any) -> None:
     from pcm3.errors import ConfigError
 
-    counts = ("steps", "files", "clips", "tests", "width", "classes", "epochs", "epoch_of", "accumulate", "batch")
-    asked = [(name, getattr(options, name)) for name in counts]
+    counts = dict.fromkeys(("clips", "tests", "width", "classes", "epoch_of", "accumulate", "batch"), MOST)
+    check_ranges(options, counts | {"steps": MOST_REPEATS, "epochs": MOST_REPEATS, "files": MOST_FILES})
+    check_range("warm", options.warm, 0, MOST_REPEATS)
     # There is no store to choose a width from, as a 0 would ask elsewhere.
-    for name, value in asked + [("hidden", width) for width in options.hidden]:
-        if value is not None and value < 1:
-            raise ConfigError(f"setting {name}: expected at least 1, got {value}")
-    if options.warm < 0:
-        raise ConfigError(f"setting warm: expected at least 0, got {options.warm}")
-    if options.what == ALL and options.out is not None and options.out.is_file():
-        raise ConfigError(f"setting out: expected a folder, {options.out} is a file")
+    for width in options.hidden:
+        check_range("hidden", width, 1, MOST)
+    for workers in options.workers or []:
+        check_range("workers", workers, 1, MOST_PROCESSES)
+    if options.out is not None:
+        (check_folder if options.what == ALL else check_file)("--out", options.out)
+    _check_features(options)
     if options.peer is not None and options.preset != "released":
         raise ConfigError(f"setting preset: expected released beside --peer, got {options.preset}")
+
+
+def _check_features(options: Any) -> None:
+    """Raises ConfigError where the features of linear or retrieval do not fit into memory."""
+    from pcm3.device import choose_device
+    from pcm3.errors import ConfigError
+    from pcm3.footprint import GIB, memory_of
+
+    room = memory_of(choose_device(options.device))
+    needed = 4 * (options.clips + options.tests + options.classes) * options.width
+    if needed > room:
+        raise ConfigError(
+            f"setting clips: expected features (clips + tests) x width that fit into the {room / GIB:,.0f} GiB of "
+            f"memory here, got {options.clips:,}, {options.tests:,} and {options.width:,}: {needed / GIB:,.0f} GiB"
+        )
 
 
 def _measured(what: str, options: Any, where: dict[str, object], out: Path | None) -> dict[str, Any]:

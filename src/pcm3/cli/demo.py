@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pcm3.cli.places import check_folder
+from pcm3.limits import MOST, check_range
 from pcm3.report.tables import mean_and_spread
 
 MINUTES = 4.0
@@ -43,6 +45,8 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
         protocol="xsub",
     )
     settings.check()
+    check_range("minutes", options.minutes, 0, MOST)
+    check_folder("--folder", options.folder)
 
     def say(what: str) -> None:
         print(what, flush=True)

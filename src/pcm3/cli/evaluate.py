@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from pcm3.cli.parse import add_task_settings, task_settings
+from pcm3.cli.places import check_folder
+from pcm3.limits import MOST_PROCESSES, MOST_REPEATS, check_ranges
 
 ALL = "all"
 
@@ -50,9 +52,9 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
 
     if options.task not in (*TASK_WORDS, ALL):
         raise ConfigError(not_one_of("a task", options.task, (*TASK_WORDS, ALL)))
-    for name in ("seeds", "workers"):
-        if getattr(options, name) is not None and getattr(options, name) < 1:
-            raise ConfigError(f"setting {name}: expected at least 1, got {getattr(options, name)}")
+    check_ranges(options, {"seeds": MOST_REPEATS, "workers": MOST_PROCESSES})
+    if options.out is not None:
+        check_folder("--out", options.out)
     settings = task_settings(options)
     if options.quick:
         settings, options.seeds = QUICK, 1

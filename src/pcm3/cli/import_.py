@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from pcm3.cli.places import check_new_store
+from pcm3.limits import MOST, MOST_PROCESSES, check_ranges
+
 
 @dataclass
 class ImportOptions:
@@ -67,6 +70,8 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     from pcm3.data.reasons import reason_lines
     from pcm3.data.store import ClipStore
 
+    check_ranges(options, {"workers": MOST_PROCESSES, "max_frames": MOST})
+    check_new_store(options.source, options.store, overwrite=options.overwrite)
     report = import_recordings(
         options.kind,
         options.source,

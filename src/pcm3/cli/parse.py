@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import fields
 from difflib import get_close_matches
 from pathlib import Path
@@ -12,11 +12,15 @@ from typing import Any
 
 from jsonargparse import ArgumentParser, set_parsing_settings
 
+from pcm3.cli.mistakes import in_one_line
 from pcm3.config import PretrainSettings, from_dict, preset_file
 from pcm3.errors import ConfigError
 from pcm3.task_settings import TaskSettings
 
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
+
+MOST_BYTES = 2**20
+"""Of a file of settings."""
 
 
 def parse(command: str, what: str, add_arguments: Callable[[Any, list[str]], None], words: list[str]) -> Any:
@@ -33,13 +37,16 @@ def parse(command: str, what: str, add_arguments: Callable[[Any, list[str]], Non
     """
     parser = ArgumentParser(prog=f"pcm3 {command}", description=what, exit_on_error=False, default_env=False)
     try:
+        _see_that_none_is_empty(words)
         add_arguments(parser, words)
         parser.add_argument("--json", action="store_true", help="print the result as one JSON object, the last line")
         words = _values_with_a_minus(words)
         _see_that_all_exist(parser, words)
+        for file in values_among(words, "--config"):
+            check_settings_file(Path(file), "--config")
         return parser.parse_args(_switches_on(parser, words))
     except argparse.ArgumentError as error:
-        raise ConfigError(_one_line(str(error), f"pcm3 {command} --help")) from None
+        raise ConfigError(in_one_line(str(error), _hints(parser), f"pcm3 {command} --help")) from None
     except SystemExit as leaving:
         if leaving.code:
             raise
@@ -54,12 +61,47 @@ def existing_preset(words: list[str]) -> Path | None:
 
 def value_among(words: list[str], option: str) -> str | None:
     """The value of an option among the words, before they are parsed; None where it is not told."""
+    return next(values_among(words, option), None)
+
+
+def values_among(words: list[str], option: str) -> Iterator[str]:
+    """All values of an option among the words."""
     for place, word in enumerate(words):
         if word == option and place + 1 < len(words):
-            return words[place + 1]
-        if word.startswith(f"{option}="):
-            return word.partition("=")[2]
-    return None
+            yield words[place + 1]
+        elif word.startswith(f"{option}="):
+            yield word.partition("=")[2]
+
+
+def check_settings_file(file: Path, option: str) -> None:
+    """Raises ConfigError unless the file is text of a length that settings have."""
+    if not file.exists():
+        raise ConfigError(f"{option}: expected a YAML file of settings, but {file} does not exist")
+    if not file.is_file():
+        raise ConfigError(f"{option}: expected a YAML file of settings, but {file} is a folder")
+    if file.stat().st_size > MOST_BYTES:
+        raise ConfigError(f"{option}: expected a YAML file of settings, but {file} is {file.stat().st_size:,} bytes")
+    try:
+        file.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ConfigError(f"{option}: expected a YAML file of settings, but {file} is not text in UTF-8") from None
+
+
+def _see_that_none_is_empty(words: list[str]) -> None:
+    """Raises ConfigError for a word or a value that is empty: an empty path would be the working directory."""
+    for place, word in enumerate(words):
+        option = word.removesuffix("=")
+        if word == "":
+            before = words[place - 1] if place else ""
+            option = before if before.startswith("--") else ""
+        elif not (word.startswith("--") and word.endswith("=") and word.count("=") == 1):
+            continue
+        raise ConfigError(f"{option or 'an argument'}: expected a value, got an empty word")
+
+
+def _hints(parser: Any) -> dict[str, Any]:
+    """The type of each setting, by its dotted name."""
+    return {action.dest: getattr(action, "_typehint", None) or action.type for action in parser._actions}
 
 
 def _see_that_all_exist(parser: Any, words: list[str]) -> None:
@@ -101,21 +143,6 @@ def _switches_on(parser: Any, words: list[str]) -> list[str]:
         f"{word}=true" if word in switches and following.lower() not in ("true", "false", "yes", "no") else word
         for word, following in zip(words, [*words, ""][1:], strict=True)
     ]
-
-
-def _one_line(text: str, help_command: str) -> str:
-    """A message of jsonargparse's without its line breaks and its Python types."""
-    text = " ".join(text.split())
-    text = re.sub(r"^Parser key \"([\w.]+)\": ", r"setting \1: ", text)
-    text = re.sub(r"Expected a typing\.Literal\[(.*?)\]", r"expected one of \1", text)
-    text = re.sub(r"Expected a <class '(\w+)'>", lambda found: f"expected {_TYPES.get(found[1], found[1])}", text)
-    text = text.replace(". Got value: ", ", got ")
-    if text.startswith("the following arguments are required"):
-        text += f" ({help_command} tells them)"
-    return text
-
-
-_TYPES = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text"}
 
 
 def settings_of_preset(name: str) -> PretrainSettings:

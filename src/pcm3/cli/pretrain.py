@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pcm3.cli.parse import existing_preset
+from pcm3.cli.places import check_folder
 from pcm3.config import PretrainSettings, from_dict, preset_file, preset_names
+from pcm3.errors import DataError, command
 
 if TYPE_CHECKING:
     from pcm3.data.store import ClipStore
@@ -48,6 +50,7 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
 
     settings = settings_from(options)
     settings.check()
+    check_folder("--run", options.run, [options.store], whole=True)
     store = ClipStore.open(options.store)
     if not options.streams:
         told = _pretrained(store, options.run, settings)
@@ -57,9 +60,23 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     if first_process():
         if store.recordings is not None:
             print("note: trained on the labelled actions of untrimmed recordings: on their times, not their classes")
-        print(f"next: pcm3 evaluate linear-cached --model {options.run} --store {options.store}")
+        for proposal in _proposed(store, options, settings.protocol):
+            print(f"next: {proposal}")
         sys.stdout.flush()
     return 0, told
+
+
+def _proposed(store: ClipStore, options: Any, protocol: str) -> list[str]:
+    """The command that tells what the encoder is worth; none where the store has no labels on both sides."""
+    from pcm3.tasks.judges import labelled_split
+
+    usual = next(iter(store.protocols), "all")
+    try:
+        labelled_split(store, usual if protocol == "auto" else protocol)
+    except DataError:
+        return []
+    words = ["pcm3", "evaluate", "linear-cached", "--model", options.run, "--store", options.store]
+    return [command(*words, *(["--protocol", protocol] if protocol not in ("auto", usual) else []))]
 
 
 def _silent(line: str) -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from pcm3.cli.parse import add_task_settings, task_settings
+from pcm3.cli.places import check_folder
+from pcm3.limits import MOST_PROCESSES, MOST_REPEATS, check_ranges
 
 SIZES = {"hidden": int, "epochs": int, "steps": int, "minutes": float, "batch": int}
 """Settings of the preset that the command line may replace, by their types."""
@@ -48,9 +50,9 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
 
     if options.table not in TABLES:
         raise ConfigError(not_one_of("a table", options.table, TABLES))
-    for name in ("seeds", "workers"):
-        if getattr(options, name) is not None and getattr(options, name) < 1:
-            raise ConfigError(f"setting {name}: expected at least 1, got {getattr(options, name)}")
+    check_ranges(options, {"seeds": MOST_REPEATS, "workers": MOST_PROCESSES})
+    stores = [path for path in (options.store, options.untrimmed) if path is not None]
+    check_folder("--out", options.out, stores, whole=True)
     told: dict[str, Any] = {name: getattr(options, name) for name in SIZES if getattr(options, name) is not None}
     if "epochs" in told or "steps" in told:
         told.setdefault("minutes", None)

@@ -6,7 +6,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+from pcm3.cli.places import check_file
 from pcm3.errors import ConfigError
+from pcm3.limits import check_numbers
 
 
 def add_arguments(parser: Any, words: list[str]) -> None:
@@ -34,7 +36,10 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     frames = _frames(options.frames)
     for name in ("every", "fps"):
         if getattr(options, name) is not None and not 0 < getattr(options, name) < 10_000:
-            raise ConfigError(f"--{name}: expected more than 0, got {getattr(options, name):g}")
+            raise ConfigError(f"--{name}: expected more than 0 and less than 10,000, got {getattr(options, name):g}")
+    check_numbers({"view": options.view or []})
+    if options.out is not None:
+        check_file("--out", options.out)
     if options.size is not None and not 40 <= options.size <= 4000:
         raise ConfigError(f"--size: expected 40 to 4000 pixels, got {options.size}")
     if options.view is not None and not all(-10_000 < angle < 10_000 for angle in options.view):

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from pcm3.cli.places import check_folder
+from pcm3.errors import command
+
 
 @dataclass
 class SimulateOptions:
@@ -38,6 +41,11 @@ def add_arguments(parser: Any, words: list[str]) -> None:
 
 def run(options: Any) -> tuple[int, dict[str, Any]]:
     """Simulates, and says what was written."""
+    from pcm3.data.simulate.folder import MOST, check_counts, check_empty
+
+    check_counts({name: (getattr(options, name), most) for name, most in MOST.items()}, options.actions, options.seed)
+    check_folder("folder", options.folder)
+    check_empty(options.folder)
     began = time.monotonic()
     if options.form == "store":
         from pcm3.data.importer import import_recordings
@@ -55,7 +63,8 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     }
     print(f"{options.folder}: {files:,} {what[options.form]}, {seconds:.1f} s")
     if options.form != "store":
-        print(f"next: pcm3 import {'ntu60' if options.form == 'raw' else 'pkummd1'} {options.folder} STORE")
+        kind = "ntu60" if options.form == "raw" else "pkummd1"
+        print(f"next: {command('pcm3', 'import', kind, options.folder, 'STORE')}")
     return 0, {"folder": str(options.folder), "clips": files, "seconds": round(seconds, 3)}
 
 

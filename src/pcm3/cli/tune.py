@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pcm3.cli.candidates import read_candidates, search_file, search_names, with_changes
+from pcm3.cli.places import check_folder
 from pcm3.config import PretrainSettings, flat, from_dict
 
 if TYPE_CHECKING:
@@ -52,15 +53,17 @@ def add_arguments(parser: Any, words: list[str]) -> None:
 
 def run(options: Any) -> tuple[int, dict[str, Any]]:
     """Searches, and prints how the best stand."""
-    from pcm3.errors import ConfigError
+    from pcm3.errors import command
+    from pcm3.limits import MOST_PROCESSES, check_ranges
     from pcm3.ordered_map import worker_processes
     from pcm3.report.search import standing_table
     from pcm3.report.tables import text_table
     from pcm3.tasks.evaluate import useful_processes
-    from pcm3.tune import tune
+    from pcm3.tune import check_progress, tune
 
-    if options.workers is not None and options.workers < 1:
-        raise ConfigError(f"setting workers: expected at least 1, got {options.workers}")
+    check_ranges(options, {"workers": MOST_PROCESSES})
+    check_progress(options.seeds, options.factor, options.share, options.keep)
+    check_folder("--out", options.out, options.stores, whole=True)
     search = _search(options)
     with worker_processes(options.workers or useful_processes(search.base.hidden, search.base.device)) as over:
         told = tune(search, lambda what: print(what, flush=True), over)
@@ -69,7 +72,8 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     print(f"the best: {told['winner']}")
     files = ("log.json", "log.md", "search.png", "winner.yaml")
     print(f"written: {', '.join(str(search.out / name) for name in files)}")
-    print(f"next: pcm3 pretrain {options.stores[0]} --run RUN --config {search.out / 'winner.yaml'}")
+    recipe = search.out / "winner.yaml"
+    print(f"next: {command('pcm3', 'pretrain', options.stores[0], '--run', 'RUN', '--config', recipe)}")
     return 0, told
 
 

@@ -110,7 +110,7 @@ def train_head(
         tick: called after every epoch.
     """
     head = fresh_head(tests[0].shape[1], classes, generator)
-    descent = _Descent.of(head, settings.batch)
+    descent = _Descent.of(head, min(settings.batch, len(label)))
     looks: list[list[float]] = [[] for _ in tests]
     logits: list[Tensor] = []
     with torch.no_grad():

@@ -8,6 +8,10 @@ from pathlib import Path
 from pcm3.data.readers.own_classes import OWN_CLASSES
 from pcm3.data.simulate.actions import ACTIONS
 from pcm3.errors import DataError
+from pcm3.limits import SEEDS
+
+MOST = {"subjects": 999, "repetitions": 999, "cameras": 3, "sessions": 9999}
+"""The names of the files have room for so many."""
 
 
 def check_counts(counts: Mapping[str, tuple[int, int]], actions: int | None, seed: int) -> None:
@@ -24,8 +28,14 @@ def check_counts(counts: Mapping[str, tuple[int, int]], actions: int | None, see
     }.items():
         if not 1 <= value <= most:
             raise DataError(f"expected {what} from 1 to {most}, got {value}")
-    if seed < 0:
-        raise DataError(f"expected a seed of 0 or more, got {seed}")
+    if not 0 <= seed < SEEDS:
+        raise DataError(f"expected a seed of 0 or more and less than 2^63, got {seed}")
+
+
+def check_empty(folder: Path) -> None:
+    """Raises DataError where the folder holds something, or is none."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise DataError(f"{folder}: expected a new or an empty folder to simulate into; remove it or name another")
 
 
 def begin(folder: Path, names: tuple[str, ...]) -> None:
@@ -34,7 +44,6 @@ def begin(folder: Path, names: tuple[str, ...]) -> None:
     Raises:
         DataError: it holds something.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise DataError(f"{folder}: expected a new or an empty folder to simulate into; remove it or name another")
+    check_empty(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / OWN_CLASSES).write_text("".join(f"{name}\n" for name in names), encoding="utf-8")

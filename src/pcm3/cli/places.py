@@ -1,0 +1,58 @@
+"""Where a command may write: checked before it begins, so that nothing is mixed up that belongs apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from pcm3.errors import ConfigError
+
+STORE_FILE = "store.json"
+"""Tells a folder that is a store."""
+
+
+def check_folder(option: str, folder: Path, stores: Iterable[Path] = (), *, whole: bool = False) -> None:
+    """Raises ConfigError where a command may not write its folder: a file is there, or a store lies there or above.
+
+    Args:
+        option: that names the folder.
+        folder: to be written into; made if it is not there.
+        stores: that the command reads.
+        whole: the folder is the command's alone, so that the stores may not lie in it either.
+    """
+    place = folder.resolve()
+    for above in (place, *place.parents):
+        if above.exists() and not above.is_dir():
+            raise ConfigError(f"{option}: expected a folder, but {above} is a file")
+        if (above / STORE_FILE).is_file():
+            what = "is a store" if above == place else f"lies in the store {above}"
+            raise ConfigError(f"{option}: expected a folder of its own, but {folder} {what}: choose another")
+    for store in stores if whole else ():
+        if place in store.resolve().parents:
+            raise ConfigError(
+                f"{option}: expected a folder of its own, but the store {store} lies in {folder}: choose another, as "
+                f"{folder / 'run'}"
+            )
+
+
+def check_new_store(source: Path, store: Path, *, overwrite: bool) -> None:
+    """Raises ConfigError where an import may not write its store: over its source, or in the place of something else.
+
+    Args:
+        source: of the recordings.
+        store: to be written.
+        overwrite: what is there is to be replaced.
+    """
+    place = store.resolve()
+    if place == source.resolve() or place in source.resolve().parents:
+        raise ConfigError(f"expected another place for the store than that of its source, got {store}")
+    check_folder("store", store.parent)
+    if overwrite and place.is_dir() and not (place / STORE_FILE).is_file() and any(place.iterdir()):
+        raise ConfigError(f"--overwrite: expected a store to replace, but {store} is a folder with other things in it")
+
+
+def check_file(option: str, file: Path) -> None:
+    """Raises ConfigError where a file cannot be written there: a folder is, or a file is above it."""
+    if file.is_dir():
+        raise ConfigError(f"{option}: expected a file, but {file} is a folder")
+    check_folder(option, file.parent)

@@ -1,0 +1,55 @@
+"""What no number among settings may be, whatever it is for: no number at all, or beyond what anybody means."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from pcm3.errors import ConfigError
+
+MOST = 10**9
+"""No count is larger: more would overflow somewhere, hours later."""
+SEEDS = 2**63
+"""A seed is less: torch takes 64 bits, and a search adds to it."""
+MOST_PROCESSES = 512
+"""Processes of a machine that work side by side, and threads of one: more only stand in each other's way."""
+MOST_REPEATS = 10_000
+"""Seeds of a figure, turns of a measurement."""
+
+
+def check_numbers(values: Mapping[str, Any]) -> None:
+    """Raises ConfigError for the first number, alone or in a list, that is none, or too large for any setting.
+
+    Args:
+        values: by their names; what is no number is left alone. A name that ends in ``seed`` is a seed.
+    """
+    for name, value in values.items():
+        for number in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(number, bool) or not isinstance(number, int | float):
+                continue
+            if name.rpartition(".")[2] == "seed":
+                check_range(name, number, 0, SEEDS - 1)
+            elif not math.isfinite(number):
+                raise ConfigError(f"setting {name}: expected a finite number, got {number}")
+            elif isinstance(number, int):
+                check_range(name, number, -MOST, MOST)
+
+
+def check_range(name: str, value: int | float | None, least: int, most: int) -> None:
+    """Raises ConfigError unless the value is None or from `least` to `most`."""
+    if value is None or least <= value <= most:
+        return
+    bounds = f"at least {least}" if -MOST < value < least else f"{least:,} to {most:,}"
+    raise ConfigError(f"setting {name}: expected {bounds}, got {_short(value)}")
+
+
+def check_ranges(values: Any, most: Mapping[str, int], least: int = 1) -> None:
+    """Raises ConfigError for the first attribute named in `most` that is not None and not from `least` to its most."""
+    for name, limit in most.items():
+        check_range(name, getattr(values, name), least, limit)
+
+
+def _short(number: int | float) -> str:
+    """The number, without the digits that nobody reads."""
+    return str(number) if math.isfinite(number) and abs(number) < 10**20 else f"{number:.3g}"
