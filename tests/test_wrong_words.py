@@ -8,6 +8,8 @@ import torch
 
 from pcm3.cli.mistakes import in_one_line, in_words
 from pcm3.config import PretrainSettings
+from pcm3.data.store import ClipStore
+from pcm3.data.verified import verified
 from pcm3.errors import ConfigError, command
 from pcm3.footprint import GIB, check_memory, least_bytes
 from pcm3.pretrain import build_method, encoder_spec
@@ -40,6 +42,7 @@ def base_of(name, places, tiny_words):
 def places(store_path, run_path, tmp_path):
     (tmp_path / "file").write_bytes(bytes(range(256)))
     names = {name: tmp_path / name for name in ("new", "none", "file")}
+    verified(ClipStore.open(store_path))  # or the first command of all that reads the store would remember that it did
     return {"store": store_path, "run": run_path} | names
 
 

@@ -126,7 +126,9 @@ class Search:
 def check_progress(seeds: Sequence[int], factor: float, share: float, keep: int) -> None:
     """Raises ConfigError for rungs that make no sense: `Search`'s fields of these names."""
     if not seeds or len(seeds) > MOST_RUNGS:
-        raise ConfigError(f"setting seeds: expected a number of seeds for each of 1 to {MOST_RUNGS} rungs, got {seeds}")
+        raise ConfigError(
+            f"setting seeds: expected a number of seeds for each rung, at least 1 and at most {MOST_RUNGS} rungs, got {seeds}"
+        )
     for number in seeds:
         check_range("seeds", number, 1, MOST_REPEATS)
     check_range("factor", factor, 1, 1000)
