@@ -127,7 +127,7 @@ def check_progress(seeds: Sequence[int], factor: float, share: float, keep: int)
     """Raises ConfigError for rungs that make no sense: `Search`'s fields of these names."""
     if not seeds or len(seeds) > MOST_RUNGS:
         raise ConfigError(
-            f"setting seeds: expected a number of seeds for each rung, at least 1 and at most {MOST_RUNGS} rungs, got {seeds}"
+            f"setting seeds: expected numbers of seeds for at least 1 and at most {MOST_RUNGS} rungs, got {seeds}"
         )
     for number in seeds:
         check_range("seeds", number, 1, MOST_REPEATS)
