@@ -163,3 +163,14 @@ def test_spread_crops_see_the_whole_of_a_clip_and_its_parts():
     assert seen[25:-25].min() >= 1  # the protocol leaves out as much at the ends
     of_short = spread_crops(torch.tensor([40]), (0.5, 1.0), 64, 12)
     assert {(int(start), int(crop)) for start, crop in of_short} == {(0, 40)}
+
+
+def test_between_a_frame_with_a_joint_and_one_without_it_is_as_in_the_nearer():
+    frames = torch.rand(12, 1, 4, 3) + 1
+    frames[4:7, 0, 2] = 0
+    crop = crop_resize(frames, torch.tensor([0]), torch.tensor([12]), 30, gaps=True)[0]
+    plain = crop_resize(frames, torch.tensor([0]), torch.tensor([12]), 30)[0]
+    assert torch.equal(crop[:, :, [0, 1, 3]], plain[:, :, [0, 1, 3]])
+    size = crop[:, 0, 2].norm(dim=-1)
+    assert ((size == 0) | (size > 1)).all()
+    assert 5 <= (size == 0).sum() <= 9

@@ -42,6 +42,24 @@ def test_motion_is_next_minus_this_and_the_last_frame_has_none():
         assert not moved[:, 4].any()
 
 
+def test_nothing_leads_to_or_from_where_a_joint_is_away():
+    clip = np.random.default_rng(0).normal([0, 0, 3], 0.3, size=(2, 6, 2, 25, 3))
+    clip[:, :, 0, KINECT.centre] = 0  # it is the centre, and there
+    clip[0, 2:4, 0, 7] = 0  # away for two frames
+    clip[1, :, 0, 9] = 0  # left out of the clip by a view, as released: its bone is minus its parent
+    child = next(joint for joint, parent in enumerate(KINECT.parents) if parent == 7)
+    for kind in both_kinds(clip):
+        bones, moved = np.asarray(bone(kind, KINECT)), np.asarray(motion(kind))
+        assert not bones[0, 2:4, 0, [7, child]].any()
+        np.testing.assert_array_equal(bones[0, 1, 0, 7], clip[0, 1, 0, 7] - clip[0, 1, 0, KINECT.parents[7]])
+        np.testing.assert_array_equal(bones[1, :, 0, 9], -clip[1, :, 0, KINECT.parents[9]])
+        below = next(joint for joint, parent in enumerate(KINECT.parents) if parent == KINECT.centre)
+        np.testing.assert_array_equal(bones[0, :, 0, below], clip[0, :, 0, below])
+        assert not moved[0, 1:4, 0, 7].any()
+        assert moved[0, 4, 0, 7].any()
+        np.testing.assert_array_equal(moved[:, :-1, 1], clip[:, 1:, 1] - clip[:, :-1, 1])
+
+
 def test_streams_of_one_frame_and_of_one_clip_without_batch():
     clip = np.random.default_rng(0).normal(size=(1, 2, 25, 3))
     assert not motion(clip).any()

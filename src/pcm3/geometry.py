@@ -35,10 +35,23 @@ def present_joints(frames: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
     return present
 
 
+def away(clip: Clip) -> Any:
+    """True where a joint is absent for a while (..., T, M, V): all zeros in this frame, though not in every frame.
+
+    A joint that is all zeros throughout is none of these: it is the one that clips are centred on, or one that a view
+    leaves out, or a body that is never there.
+    """
+    zeros = (clip == 0).all(-1)
+    return zeros & ~zeros.all(-3)[..., None, :, :]
+
+
 def bone(clip: Clip, layout: Layout) -> Clip:
-    """Each joint seen from its parent (..., T, M, V, C); the root's is 0."""
+    """Each joint seen from its parent (..., T, M, V, C); 0 for the root's, and where either of them is `away`."""
     parents: Any = layout.parents
-    return clip - clip[..., list(parents) if isinstance(clip, np.ndarray) else _on(parents, clip.device), :]
+    ends = list(parents) if isinstance(clip, np.ndarray) else _on(parents, clip.device)
+    gone = away(clip)
+    bones: Clip = (clip - clip[..., ends, :]) * ~(gone | gone[..., ends])[..., None]
+    return bones
 
 
 @cache
@@ -51,10 +64,17 @@ def _on(numbers: tuple[int, ...], device: Any) -> Any:
 
 
 def motion(clip: Clip) -> Clip:
-    """The way of each joint to the next frame (..., T, M, V, C); the last frame's is 0."""
+    """The way of each joint to the next frame (..., T, M, V, C).
+
+    0 in the last frame, and from and to frames in which the joint is `away`.
+    """
     following = clip + 0.0
     following[..., :-1, :, :, :] = clip[..., 1:, :, :, :]  # the last frame follows itself
-    return following - clip
+    here = ~away(clip)
+    there = here | False
+    there[..., :-1, :, :] = here[..., 1:, :, :]
+    moved: Clip = (following - clip) * (here & there)[..., None]
+    return moved
 
 
 STREAMS: dict[str, Callable[[Any, Layout], Any]] = {

@@ -224,8 +224,8 @@ def build_method(spec: EncoderSpec, settings: PretrainSettings) -> PCM3:
         )
 
 
-def view_maker(layout: Layout, settings: PretrainSettings) -> ViewMaker:
-    """What makes the views of a batch of clips of this layout."""
+def view_maker(layout: Layout, settings: PretrainSettings, gaps: bool = False) -> ViewMaker:
+    """What makes the views of a batch of clips of this layout; ``gaps``: single joints are absent from some frames."""
     return ViewMaker(
         layout=layout,
         stream=settings.stream,
@@ -233,6 +233,7 @@ def view_maker(layout: Layout, settings: PretrainSettings) -> ViewMaker:
         mask_ratio=settings.mask.ratio,
         mask_per_clip=settings.mask.per_clip,
         mask_bodies=settings.mask.bodies,
+        gaps=gaps,
         **asdict(settings.views),
     )
 
@@ -313,7 +314,9 @@ def _run(
             fabric,
             fabric_method,
             fabric_optimiser,
-            draw=batch_drawer(store, clips, view_maker(store.layout, settings), fabric.device, settings.devices),
+            draw=batch_drawer(
+                store, clips, view_maker(store.layout, settings, store.has_gaps), fabric.device, settings.devices
+            ),
             order=order,
             schedule=schedule,
             budget=budget,

@@ -70,7 +70,7 @@ def _crops(length: Tensor, share: Tensor | float, place: Tensor | float, least_f
     return (place * (length - crop + 1)).long(), crop
 
 
-def crop_resize(frames: Tensor, start: Tensor, length: Tensor, size: int) -> Tensor:
+def crop_resize(frames: Tensor, start: Tensor, length: Tensor, size: int, gaps: bool = False) -> Tensor:
     """The crops, each linearly resampled to `size` frames with half-pixel centres.
 
     The frames of all clips lie behind each other in one tensor (the store's form), so clips of any length are
@@ -82,6 +82,8 @@ def crop_resize(frames: Tensor, start: Tensor, length: Tensor, size: int) -> Ten
         start: (B,) first frame of each crop, as a row of `frames`.
         length: (B,) frames of each crop, at least 1.
         size: frames to resample to.
+        gaps: there are frames from which single joints are absent, as zeros: between one that has a joint and one that
+            has not, it is as in the nearer, and not half way to the origin.
 
     Returns:
         (B, size, M, V, C) float32 on the device of `start`.
@@ -94,4 +96,7 @@ def crop_resize(frames: Tensor, start: Tensor, length: Tensor, size: int) -> Ten
     weight = (position - before)[:, :, None, None, None]
     rows = torch.stack([before, after]) + start.unsqueeze(1)
     taken = frames[rows.to(frames.device)].to(start.device, torch.float32)
+    if gaps:
+        absent = (taken == 0).all(dim=-1, keepdim=True)
+        weight = torch.where(absent[0] ^ absent[1], (weight >= 0.5).float(), weight)
     return torch.lerp(taken[0], taken[1], weight)

@@ -60,6 +60,7 @@ class ViewMaker:
     mask_ratio: float = 0.6
     mask_per_clip: bool = False
     mask_bodies: MaskedBodies = "first"
+    gaps: bool = False
 
     def __post_init__(self) -> None:
         if self.mirror and not self.layout.mirror:
@@ -78,7 +79,7 @@ class ViewMaker:
             generator: source of all randomness, on the device of `start`.
         """
         crop_start, crop_length = random_crops(length.repeat(3), self.crop, self.least_frames, generator)
-        crops = crop_resize(frames, start.repeat(3) + crop_start, crop_length, self.frames)
+        crops = crop_resize(frames, start.repeat(3) + crop_start, crop_length, self.frames, self.gaps)
         crops = self._as_others(crops, generator)
         size = len(start)
         plain = spatial_view(crops[: 2 * size], self.spatial, self.shear, self.jitter, self.jittered, generator)

@@ -32,7 +32,7 @@ def change_lines(store: ClipStore) -> list[str]:
         joints = int((whole.length * whole.bodies.sum(axis=1)).sum(dtype=np.int64)) * len(store.layout.joints)
         gaps = f"gaps of up to {store.preparation['fill']} frames" if store.preparation.get("fill") else "gaps"
         lines.append(
-            f"{absent:,} joints are absent from bodies that are there, counted frame by frame (of about {joints:,}); "
-            f"{filled:,} places in {gaps} are interpolated, the rest stays absent (zeros)"
+            f"joints that were absent, counted frame by frame among about {joints:,}: {filled:,} in {gaps} are "
+            f"interpolated, {absent:,} stay absent (zeros)"
         )
     return lines

@@ -145,7 +145,7 @@ def _untrimmed(recording: Recording, recipe: Recipe) -> list[Recording | str]:
 
 def _changes(before: Bodies, chosen: Bodies, filled: Bodies, cut: int) -> Changes:
     """What is not as it was."""
-    absent = int((chosen.there[..., None] & ~chosen.present).sum())
+    absent = int((filled.there[..., None] & ~filled.present).sum())
     made_up = int(filled.present.sum() - chosen.present.sum())
     return Changes(cut, len(before.appearing) - len(chosen.appearing), absent, made_up)
 

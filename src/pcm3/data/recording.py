@@ -51,7 +51,7 @@ class Changes:
     dropped: int = 0
     """Bodies for which a clip has no room."""
     absent: int = 0
-    """Joints, counted frame by frame, that were absent from a body that was there."""
+    """Joints, counted frame by frame, that are absent from a body that is there, and stay so."""
     filled: int = 0
     """Joints, counted frame by frame, whose place was interpolated."""
 

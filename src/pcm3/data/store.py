@@ -64,7 +64,7 @@ class ClipStore:
     dropped: NDArray[np.int32]
     """(N,) bodies of the recording for which the store has no room."""
     absent: NDArray[np.int32]
-    """(N,) joints, counted frame by frame, that were absent from a body that was there."""
+    """(N,) joints, counted frame by frame, that are absent from a body that is there: zeros."""
     filled: NDArray[np.int32]
     """(N,) joints, counted frame by frame, whose place was interpolated."""
     sides: dict[str, NDArray[np.int32]]
@@ -111,6 +111,12 @@ class ClipStore:
         """One string for the content: equal where layout, frames and all that is known of the clips are equal."""
         content = [self.checksums, self.layout.to_dict(), self.fps, self.classes, self.protocols]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def has_gaps(self) -> bool:
+        """Whether there are frames from which single joints of a body that is there are absent (zeros)."""
+        whole = self.recordings or self
+        return bool(whole.absent.any())
 
     def __len__(self) -> int:
         return len(self.start)

@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from pcm3.geometry import away
 from pcm3.nn.attention import AttentionLayers
 from pcm3.nn.flatten import flatten, unflatten
 from pcm3.nn.graph import GraphLayers
@@ -148,15 +149,22 @@ def _ahead(clips: Tensor, frames: int) -> Tensor:
 
 
 def _moved(frames: int, _: Encoder, clips: Tensor) -> Tensor:
-    return _ahead(clips, frames) - clips
+    gone: Tensor = away(clips)
+    return (_ahead(clips, frames) - clips) * ~(gone | _ahead(gone, frames)).unsqueeze(-1)
+
+
+def _bones(encoder: Encoder, clips: Tensor) -> Tensor:
+    gone: Tensor = away(clips)
+    return (clips - clips[..., encoder.parent, :]) * ~(gone | gone[..., encoder.parent]).unsqueeze(-1)
 
 
 SIGHTS: dict[str, Callable[[Encoder, Tensor], Tensor]] = {
     "itself": lambda _, clips: clips,
-    "bone": lambda encoder, clips: clips - clips[..., encoder.parent, :],
+    "bone": _bones,
     **{name: partial(_moved, frames) for name, frames in STRIDES.items()},
 }
-"""What an encoder can make of a clip; the motions to the end of a clip are those to its last frame."""
+"""What an encoder can make of a clip; the motions to the end of a clip are those to its last frame. Nothing leads to or
+from where a joint is `away`."""
 
 
 def _recurrent(encoder: Encoder, count: int) -> list[nn.Module]:

@@ -142,7 +142,7 @@ class ClipBank:
         return self._take(numbers, start, length)
 
     def _take(self, numbers: Tensor, start: Tensor, length: Tensor) -> Tensor:
-        clips = crop_resize(self.frames, self.start[numbers] + start, length, self.size)
+        clips = crop_resize(self.frames, self.start[numbers] + start, length, self.size, self.store.has_gaps)
         return stream(clips, self.stream, self.store.layout)
 
 

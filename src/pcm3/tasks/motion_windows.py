@@ -170,6 +170,8 @@ def _present(store: ClipStore) -> NDArray[np.bool_]:
         present[here] = present_joints(store.frames[here, :1])[:, 0]
     if store.normalised:  # the joint at the origin looks as if it were absent
         present[:, store.layout.centre] = present.any(axis=1)
+    elif store.preparation.get("origin") is not None:
+        present[:, int(store.preparation["origin"])] = present.any(axis=1)
     return present
 
 
