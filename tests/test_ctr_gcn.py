@@ -77,6 +77,18 @@ def test_frames_in_which_the_only_body_was_absent_are_empty_again(tmp_path):
     assert not clip[:, 1].any()
 
 
+def test_joints_that_were_absent_are_told(tmp_path):
+    recording = crowd(6, 50, 1)
+    np.savez(tmp_path / "f.npz", **arrays([recording, recording], 1))
+    assert read(tmp_path / "f.npz").notes == []
+    recording[10:14, 0, [3, 7]] = 0
+    recording[30, 0, 20] = 0
+    np.savez(tmp_path / "f.npz", **arrays([recording, recording], 1))
+    assert [note.split(":")[0][:40] for note in read(tmp_path / "f.npz").notes] == [
+        "Joints that were absent lie at one point"
+    ]
+
+
 @settings(max_examples=25, deadline=None)
 @given(order=st.lists(st.integers(0, 4), min_size=1, max_size=8), seed=st.integers(0, 99))
 def test_rows_are_the_same_in_any_order(tmp_path_factory, order, seed):

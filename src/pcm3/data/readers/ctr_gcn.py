@@ -6,6 +6,7 @@ The clips are unpacked one after the other (`npz_rows`), in one process, so that
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -25,6 +26,12 @@ from pcm3.skeleton import Layout, load_layout
 
 PARTS = {"train": TRAIN, "test": TEST}
 PROTOCOL = "split"
+PROBED = 8
+"""Clips of a part that are looked at to see how it tells absent joints."""
+MOVED = (
+    "Joints that were absent lie at one point of a clip, where the script moved them: this form does not tell them "
+    "from others, and they come back as present."
+)
 CLASSES_LIMIT = 10_000
 """Columns; more of them are no classes."""
 
@@ -65,7 +72,8 @@ def contents(source: Path, options: Options) -> Contents:
             f"x_{part} has no clip, so that the file makes no protocol: pretrain and evaluate with --protocol all."
             for part in both
             if part not in joints
-        ],
+        ]
+        + _absence_notes(joints.values(), layout),
         in_process=True,
     )
 
@@ -111,6 +119,27 @@ def _labels(rows: NpzRows, clips: int) -> tuple[NDArray[np.int64], int]:
     return labels, rows.shape[1]
 
 
+def _absence_notes(joints: Iterable[NpzRows], layout: Layout) -> list[str]:
+    """What to tell where joints that were absent are places like others: the script moved them along."""
+    for rows in joints:
+        for index in range(min(PROBED, len(rows))):
+            try:
+                clip = _frames(rows, index, layout, "")
+            except DataError:
+                continue  # the import will tell
+            if any(_shares_a_point(clip[:, body]) for body in range(clip.shape[1])):
+                return [MOVED]
+    return []
+
+
+def _shares_a_point(body: NDArray[np.float32]) -> bool:
+    """Whether two joints of the body (T, V, C) are ever at exactly one point, which is not the origin."""
+    frame, joint = np.nonzero(body.any(axis=2))
+    _, point = np.unique(body[frame, joint], axis=0, return_inverse=True)
+    pairs = np.unique(np.stack([point.ravel(), joint], axis=1), axis=0)
+    return len(pairs) > len(np.unique(pairs[:, 0]))
+
+
 def _classes(count: int) -> tuple[str, ...]:
     """NTU's classes for so many as NTU has; numbers otherwise."""
     return CLASSES[:count] if count in (60, 120) else tuple(str(number) for number in range(count))
@@ -118,15 +147,20 @@ def _classes(count: int) -> tuple[str, ...]:
 
 def _read(rows: NpzRows, index: int, layout: Layout, id: str, label: int, side: int) -> Recording:
     """The clip without the empty frames that fill it up."""
+    frames = _frames(rows, index, layout, id)
+    present = present_joints(frames)
+    there = np.flatnonzero(present[:, :1].any(axis=(1, 2)))
+    if len(there):  # the script subtracts its first body's centre in its first frame, which lies at the origin then
+        present[there[0], 0, layout.centre] = True
+    return Recording(id, frames, label, sides={PROTOCOL: side}, present=present)
+
+
+def _frames(rows: NpzRows, index: int, layout: Layout, id: str) -> NDArray[np.float32]:
+    """The frames (T, M, V, C) up to the last that is not empty, absent bodies all zeros."""
     values = rows.read(index)
     frames = metres(id, values.reshape(len(values), -1, len(layout.joints), 3))
     seen = np.flatnonzero(frames.any(axis=(1, 2, 3)))
-    frames = frames[: seen[-1] + 1 if len(seen) else 0]
-    frames = _absent_as_zeros(frames)
-    present = present_joints(frames)
-    if len(frames):  # its script subtracts the first frame's centre of the first body, which lies at the origin then
-        present[0, 0, layout.centre] = present[0, 0].any()
-    return Recording(id, frames, label, sides={PROTOCOL: side}, present=present)
+    return _absent_as_zeros(frames[: seen[-1] + 1 if len(seen) else 0])
 
 
 def _absent_as_zeros(frames: NDArray[np.float32]) -> NDArray[np.float32]:
