@@ -130,6 +130,8 @@ FORMS: list[tuple[Callable[[bytes], bool], Form]] = [
     (_text(r"."), Form("a text", TEXTS, OWN)),
 ]  # fmt: skip
 """Tests of the first bytes, the more certain first, and what the file is."""
+KNOWN = {kind for _, form in FORMS for kind in form.kinds} | {"npz", "ctrgcn"}
+"""The kinds whose forms stand here; another kind reads what it is given."""
 
 
 def form_of(file: Path) -> Form | None:
@@ -182,7 +184,7 @@ def mistaken(kind: str, source: Path) -> str | None:
     if (source / "store.json").is_file() and (source / "frames.npy").is_file():
         return f"{source}: it is a store already; pcm3 info, check and pretrain read it"
     form = form_of(source) if source.is_file() else None
-    if form is None or kind in form.kinds or not any(kind in other.kinds for _, other in FORMS):
+    if form is None or kind in form.kinds or kind not in KNOWN:
         return None
     return f"{source}: expected a source of kind {kind}, but it is {form.name}{_advice(form)}"
 
