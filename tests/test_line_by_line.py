@@ -12,7 +12,7 @@ from pcm3.data.simulate import simulate
 from pcm3.skeleton import load_layout
 
 NAME = "S001C002P003R002A013.skeleton"
-RECIPE = Recipe(load_layout("kinect_v2"), 2)
+RECIPE = Recipe(load_layout("kinect_v2"), 2, max_frames=300)
 
 
 def assert_prepared_alike(file):

@@ -70,6 +70,19 @@ def test_mixed_line_ends_tabs_and_empty_lines_at_the_end_are_fine():
     np.testing.assert_array_equal(ntu.parse(NAME, tabbed.encode()).frames, expected)
 
 
+def test_a_joint_with_nan_is_absent_and_what_is_no_number_is_a_mistake():
+    frames = walkers(0, 3)
+    text = skeleton_text(frames)
+    place = " ".join(f"{x:.7g}" for x in frames[1, 0, 4])
+    read = ntu.parse(NAME, text.replace(place, place.split()[0] + " nan NaN").encode()).frames
+    assert not read[1, 0, 4].any()
+    kept = np.ones(frames.shape[:3], bool)
+    kept[1, 0, 4] = False
+    np.testing.assert_allclose(read[kept], frames[kept], atol=1e-6)
+    with pytest.raises(DataError, match="expected x, y, z in metres, got '.* none none'"):
+        ntu.parse(NAME, text.replace(place, place.split()[0] + " none none").encode())
+
+
 def test_nan_in_the_depth_and_colour_columns_is_passed_over():
     frames = walkers(2, 3)
     text = skeleton_text(frames, rest="NaN NaN NaN NaN 0 0 0 0 1")
@@ -108,7 +121,7 @@ GOOD = skeleton_text(walkers(3, 2))
         (change(GOOD, 3, "1 2 3"), "line 3: expected 10 numbers, got '1 2 3'"),
         (change(GOOD, 4, "24"), "line 4: expected 25 joints, got '24'"),
         (change(GOOD, 9, "0.1 0.2 0.3"), "line 9: expected 12 numbers for a joint, got '0.1 0.2 0.3'"),
-        (change(GOOD, 9, "0.1 NaN 0.3 " + "0 " * 8 + "2"), "line 9: expected x, y, z in metres, got '0.1 NaN 0.3'"),
+        (change(GOOD, 9, "0.1 inf 0.3 " + "0 " * 8 + "2"), "line 9: expected x, y, z in metres, got '0.1 inf 0.3'"),
         (change(GOOD, 9, "0.1 x 0.3 " + "0 " * 8 + "2"), "line 9: expected x, y, z in metres, got '0.1 x 0.3'"),
         (change(GOOD, 9, "0.1 1e300 3 " + "0 " * 8 + "2"), "line 9: expected x, y, z in metres"),
         (change(GOOD, 9, "0.1 inf 3 " + "0 " * 8 + "2"), "line 9: expected x, y, z in metres"),

@@ -101,7 +101,7 @@ WRONG = {
     "numbers before the first line": b"1 2 3\n" + GOOD,
     "numbers after the last line": GOOD + b"1 2 3 4 5 6 7 8 9 10\n",
     "025 joints": GOOD.replace(b"\n25\n", b"\n025\n", 1),
-    "NaN in x": edited(walkers(3, 2), line9=f"NaN 1.0 2.0 {REST}"),
+    "no number in x": edited(walkers(3, 2), line9=f"none 1.0 2.0 {REST}"),
     "11 columns and 13 in the next line": edited(walkers(3, 2), line9="1.5 " * 10 + "1", line10="1.5 " * 12 + "1"),
     "far away": edited(walkers(3, 2), line9=f"1.0 1000.5 2.0 {REST}"),
     "no number": edited(walkers(3, 2), line20=f"1.0 0.5 1.2.3 {REST}", line9=f"1e-1 0.5 1_0 {REST}"),

@@ -322,7 +322,7 @@ def test_lists_are_read_as_written(data):
         (GOOD[:-30], "line 3: expected 150 numbers"),
         (GOOD.replace("\n", " 1\n", 1), "line 1: expected 150 numbers"),
         (GOOD.replace("0.000000", "x", 1), "line 1: expected x, y, z in metres, got 'x 0.000000 0.000000'"),
-        (GOOD.replace("0.000000", "NaN", 1), "line 1: expected x, y, z in metres, got 'NaN"),
+        (GOOD.replace("0.000000", "none", 1), "line 1: expected x, y, z in metres, got 'none"),
         (GOOD.replace("0.000000", "1001", 1), "line 1: expected x, y, z in metres, got '1001"),
         (GOOD.replace("0.000000", "1-2", 1), "line 1: expected x, y, z in metres, got '1-2"),
         (GOOD.replace(" ", "  ", 1).replace(" ", "", 2), "line 1: expected 150 numbers"),

@@ -165,7 +165,7 @@ GOOD = text(pair(2, 3))
         (GOOD.replace("\n", "\n\n", 1), "line 2: expected a frame number and 90 coordinates, got ''"),
         (GOOD.replace("55,", "x,", 1), "line 1: expected a frame number"),
         (GOOD.replace("\n57,", "\n56,"), "line 3: expected rising frame numbers, got 56"),
-        (re.sub(r"\n56,[^,]*", r"\n56,nan", GOOD), "line 2: expected x, y, z .* got 'nan"),
+        (re.sub(r"\n56,[^,]*", r"\n56,none", GOOD), "line 2: expected x, y, z .* got 'none"),
         (",".join(["1", *["640,480,2000"] * 30]), "line 1: expected x, y, z"),
         (",".join(["1", *["640,480,900"] * 30]), "line 1: expected x, y, z normalised, .* got '640,480,900'"),
         (",".join(["1", "0.5,x,0.5", *["0.5,0.5,1"] * 29]), "line 1: expected x, y, z .* got '0.5 x 0.5'"),

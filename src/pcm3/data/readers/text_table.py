@@ -18,7 +18,7 @@ def shown(line: bytes) -> str:
 
 
 def coordinates(name: str, fields: Sequence[bytes], line_of: Callable[[int], int]) -> NDArray[np.float64]:
-    """The fields, three a row, as numbers (rows, 3), metres.
+    """The fields, three a row, as numbers (rows, 3), metres; zeros where one of the three is NaN, which means absent.
 
     Args:
         name: the file, for the error.
@@ -26,7 +26,7 @@ def coordinates(name: str, fields: Sequence[bytes], line_of: Callable[[int], int
         line_of: the 1-based line of the file for a 0-based row.
 
     Raises:
-        DataError: a field is not a number, not finite, or farther off than `FARTHEST`.
+        DataError: a field is not a number, infinite, or farther off than `FARTHEST`.
     """
     try:
         with warnings.catch_warnings():
@@ -37,17 +37,18 @@ def coordinates(name: str, fields: Sequence[bytes], line_of: Callable[[int], int
     if values.size != len(fields):
         values = np.array([_number(field) for field in fields])
     points = values.reshape(-1, 3)
-    wrong = ~(np.abs(points) <= FARTHEST).all(axis=1)
+    absent = np.isnan(points)
+    wrong = ~((np.abs(points) <= FARTHEST) | absent).all(axis=1)
     if wrong.any():
         row = int(wrong.argmax())
         got = shown(b" ".join(fields[3 * row : 3 * row + 3]))
         raise DataError(f"{name}: line {line_of(row)}: expected x, y, z in metres, got {got}")
-    return points
+    return np.where(absent.any(axis=1, keepdims=True), 0, points)
 
 
 def _number(field: bytes) -> float:
-    """The number, or NaN where it is none."""
+    """The number, or infinity where it is none."""
     try:
-        return float(field) if b"_" not in field else np.nan
+        return float(field) if b"_" not in field else np.inf
     except ValueError:
-        return np.nan
+        return np.inf
