@@ -346,3 +346,14 @@ def test_cut_frames_keep_numbers_labels_and_floor():
     assert (part.name, part.cut(slice(0, 1)).name) == ("walk", "4")
     with pytest.raises(DataError, match="walk: expected some of the frames 0 to 9, got 10 to 12"):
         scene.cut(slice(10, 13))
+
+
+@pytest.mark.parametrize("signs", [(1, 1, 1), (-1, -1, 1), (-1, 1, -1)])
+def test_a_recording_of_any_camera_stands_in_the_picture_where_its_up_is_known(signs):
+    frames = facing_the_sensor(V2)[None, None] * signs
+    scene = make_scene(frames, V2, fps=30.0, normalised=False, up=(0.0, float(signs[1]), 0.0))
+    head, foot = (scene.points[0, 0, V2.joints.index(name)] for name in ("head", "left_foot"))
+    assert head[2] > foot[2] + 1
+    left, right = (scene.points[0, 0, V2.joints.index(f"{side}_shoulder")] for side in ("left", "right"))
+    assert right[0] > left[0]
+    assert scene.view == FRONT

@@ -79,7 +79,7 @@ def test_a_joint_with_nan_is_absent_and_what_is_no_number_is_a_mistake():
     kept = np.ones(frames.shape[:3], bool)
     kept[1, 0, 4] = False
     np.testing.assert_allclose(read[kept], frames[kept], atol=1e-6)
-    with pytest.raises(DataError, match="expected x, y, z in metres, got '.* none none'"):
+    with pytest.raises(DataError, match=r"expected x, y, z in metres, got '.* none none'"):
         ntu.parse(NAME, text.replace(place, place.split()[0] + " none none").encode())
 
 

@@ -60,7 +60,8 @@ def normalise_upright(
 ) -> NDArray[np.floating[Any]]:
     """One clip, standing at the origin along z and facing along y, in whatever frame it was recorded.
 
-    In each frame the centre of body 0, or of the first body where that one is absent, is subtracted. Then one rotation
+    In each frame the centre of the main body is subtracted (`main_body`); where it is away for a while, its centre goes
+    straight from where it was to where it will be, so that others do not leap. Then one rotation
     for the whole clip: ``up`` onto z, and about z the horizontal part of `layout.across` onto x. No direction of the
     shoulders is singular, so people who stand in any right-handed frame come out alike, and who lies stays lying.
 
@@ -80,12 +81,48 @@ def normalise_upright(
     there = np.asarray(present.any(axis=2))  # (T, M)
     if not there.any():
         return np.zeros_like(frames)
-    first = there.argmax(axis=1)
+    main = main_body(there)
+    centre = reference_path(frames[:, main], present[:, main], layout)
+    return _moved(frames, present, centre, rotation_upright(frames, present, layout, up))
+
+
+def normalise_upright_untrimmed(
+    frames: NDArray[np.floating[Any]],
+    present: NDArray[np.bool_],
+    layout: Layout,
+    up: Sequence[float] | None = None,
+) -> NDArray[np.floating[Any]]:
+    """A long recording in which anyone may come and go, turned as `normalise_upright` does.
+
+    In each frame the centre is that of the first body that is there, as for `normalise_untrimmed`.
+
+    Args and returns are those of `normalise_upright`.
+    """
+    there = np.asarray(present.any(axis=2))
+    if not there.any():
+        return np.zeros_like(frames)
     centre = _path_of_first(frames, present, there, layout)
-    body = int(np.bincount(first[there.any(axis=1)]).argmax())
-    pose, seen = frames[:, body].astype(np.float64), present[:, body]
+    return _moved(frames, present, centre, rotation_upright(frames, present, layout, up))
+
+
+def main_body(there: NDArray[np.bool_]) -> int:
+    """The first body that is there (T, M) in half of the frames in which anybody is; else the one that is in most."""
+    frames = there.sum(axis=0)
+    lasting = np.flatnonzero(2 * frames >= there.any(axis=1).sum())
+    return int(lasting[0] if len(lasting) else frames.argmax())
+
+
+def rotation_upright(
+    frames: NDArray[np.floating[Any]],
+    present: NDArray[np.bool_],
+    layout: Layout,
+    up: Sequence[float] | None = None,
+) -> NDArray[np.float64]:
+    """The rotation (3, 3) of `normalise_upright` for a clip, whose arguments it takes."""
+    main = main_body(np.asarray(present.any(axis=2)))
+    pose, seen = frames[:, main].astype(np.float64), present[:, main]
     towards = body_direction(pose, seen, layout) if up is None else np.asarray(up, np.float64)
-    return _moved(frames, present, centre, upright_rotation(towards, _facing(pose, seen, towards, layout)))
+    return upright_rotation(towards, _facing(pose, seen, towards, layout))
 
 
 def normalise_untrimmed(

@@ -100,15 +100,13 @@ def oriented(recipe: Recipe, up: Up | None, recordings: Iterable[Recording]) -> 
     Raises:
         ConfigError: the user says what is up, and nothing is turned by it.
     """
-    if up is not None and not (recipe.rule == "upright" and recipe.normalise):
-        raise ConfigError("setting up: expected it only where clips are turned upright (--rule upright, normalise on)")
+    if up is not None and recipe.rule != "upright":
+        raise ConfigError("setting up: expected it only where clips are turned upright (--rule upright)")
     if recipe.rule != "upright":
         return recipe, []
     some = list(recordings)
     origin = joint_at_origin(some, recipe.layout)
     notes = [] if origin is None else [_centred_on(recipe.layout.joints[origin])]
-    if not recipe.normalise:
-        return replace(recipe, origin=origin), notes
     found = up or find_up(some, recipe.layout)
     return replace(recipe, origin=origin, up=found.direction), [found.text, *notes]
 

@@ -21,7 +21,7 @@ from pcm3.data.recording import Changes, Recording, cut_into_clips
 from pcm3.data.resample import resample
 from pcm3.data.sources import LeftOut
 from pcm3.errors import DataError
-from pcm3.normalisation import normalise, normalise_untrimmed, normalise_upright
+from pcm3.normalisation import normalise, normalise_untrimmed, normalise_upright, normalise_upright_untrimmed
 from pcm3.skeleton import Layout
 
 MISSING = "missing skeleton: no body in any frame"
@@ -182,10 +182,6 @@ def _in_their_places(bodies: Bodies, kept: int) -> Bodies:
     return bodies.in_order(np.sort(longest), kept)
 
 
-def _upright(bodies: Bodies, recipe: Recipe) -> NDArray[np.floating[Any]]:
-    return normalise_upright(bodies.frames, bodies.present, recipe.layout, recipe.up)
-
-
 RULES: dict[str, Rule] = {
     "released": Rule(
         ends=_as_they_are,
@@ -200,8 +196,10 @@ RULES: dict[str, Rule] = {
         choose=_in_their_places,
         arrange=_as_they_are,
         whole_bodies=True,
-        normalise=_upright,
-        normalise_untrimmed=_upright,
+        normalise=lambda bodies, recipe: normalise_upright(bodies.frames, bodies.present, recipe.layout, recipe.up),
+        normalise_untrimmed=lambda bodies, recipe: normalise_upright_untrimmed(
+            bodies.frames, bodies.present, recipe.layout, recipe.up
+        ),
     ),
 }
 

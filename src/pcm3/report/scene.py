@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from pcm3.errors import DataError
 from pcm3.geometry import present_joints
+from pcm3.normalisation import rotation_upright
 from pcm3.report.excerpt import Excerpt
 from pcm3.skeleton import Layout
 
@@ -116,6 +117,7 @@ def make_scene(
     *,
     fps: float,
     normalised: bool,
+    up: Sequence[float] | None = None,
     title: str = "",
     label: str | Sequence[str] = "",
     excerpt: Excerpt | None = None,
@@ -127,7 +129,8 @@ def make_scene(
         layout: its skeleton.
         fps: frames a second.
         normalised: the clip stands along z with its centre joint at the origin (`normalisation`); otherwise it is
-            in the frame of a Kinect.
+            in the frame of a Kinect, or in one of which `up` is told.
+        up: (3,) against gravity, where the clip is as recorded, and not by a Kinect.
         title: what it is called, in the picture.
         label: what happens in it, or in each of its frames (T,).
         excerpt: which frames of the clip these are; None: all.
@@ -140,11 +143,11 @@ def make_scene(
     excerpt = excerpt or Excerpt(range(len(frames)), range(len(frames)), len(frames))
     present = present_joints(frames)
     if normalised:
-        # The centre of body 0 is at the origin, which elsewhere means absent. Where body 0 is absent, the others are
+        # The centre of body 0 is at the origin, which elsewhere means absent. Where body 0 is absent, the others may be
         # still in the camera's frame (`normalisation.normalise`), which is nowhere in this picture.
         present[:, 0, layout.centre] |= present[:, 0].any(axis=-1)
         present &= present[:, :1].any(axis=-1, keepdims=True)
-    rotation = np.eye(3) if normalised else FROM_KINECT
+    rotation = np.eye(3) if normalised else FROM_KINECT if up is None else rotation_upright(frames, present, layout, up)
     points = frames.astype(np.float64) @ rotation.T
     points -= _ground(points, present, layout, normalised)
     return Scene(
@@ -154,7 +157,7 @@ def make_scene(
         fps=fps,
         floor=_floor(points[present]),
         axes=rotation.T,
-        view=_natural_view(points, present) if normalised else SENSOR,
+        view=_natural_view(points, present) if normalised or up is not None else SENSOR,
         title=title,
         labels=(label,) * len(frames) if isinstance(label, str) else tuple(label),
         numbers=np.array(excerpt.frames, np.int64),

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from pcm3.data.contents import Options, SourceClip
+from pcm3.data.gravity import find_up
 from pcm3.data.kinds import find_kind
 from pcm3.data.recording import Interval, Recording
 from pcm3.data.store import ClipStore
@@ -107,6 +108,8 @@ def _scene(store: ClipStore, start: int, excerpt: Excerpt, title: str, label: st
     taken = excerpt.frames
     frames = store.frames[start + taken.start : start + taken.stop : taken.step].astype(np.float32)
     about: dict[str, Any] = {"fps": store.fps, "normalised": store.normalised, "title": title, "label": label}
+    if not store.normalised:
+        about["up"] = store.preparation.get("up")
     return make_scene(frames, store.layout, **about, excerpt=excerpt)
 
 
@@ -153,6 +156,8 @@ def raw_scenes(
             label = running_labels(recording.intervals, excerpt.frames, classes)
         taken = recording.frames[excerpt.frames.start : excerpt.frames.stop : excerpt.frames.step]
         about: dict[str, Any] = {"fps": fps, "normalised": False, "title": recording.id, "label": label}
+        if found.rule == "upright":
+            about["up"] = find_up([recording], skeleton).direction
         scenes.append(make_scene(taken, skeleton, **about, excerpt=excerpt))
     return scenes
 
