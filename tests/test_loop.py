@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from pcm3 import loop
+from pcm3.clock import SLACK, Clock
 from pcm3.errors import RunFailed
-from pcm3.loop import BatchOrder, Budget, Metrics, Schedule, generator_for
+from pcm3.loop import BatchOrder, Metrics, Schedule, generator_for
 
 sizes = st.integers(2, 40).flatmap(lambda batch: st.tuples(st.integers(batch, 300), st.just(batch)))
 
@@ -225,7 +226,9 @@ FABRIC = SimpleNamespace(
 )
 
 
-def run_toy(path, toy, steps, *, first=0, seed=0, checkpoint_steps=5, lr="constant", seconds=math.inf, accumulate=1):
+def run_toy(
+    path, toy, steps, *, first=0, seed=0, checkpoint_steps=5, lr="constant", seconds=math.inf, accumulate=1, spent=100.0
+):
     saved, shown, rates = [], [], []
     optimiser = torch.optim.SGD(toy.parameters(), 123.0)
 
@@ -243,10 +246,11 @@ def run_toy(path, toy, steps, *, first=0, seed=0, checkpoint_steps=5, lr="consta
             draw=draw,
             order=order,
             schedule=Schedule(lr, 0.1, (2,), order.steps_per_epoch, steps),
-            budget=Budget(steps, seconds),
+            steps=steps,
+            clock=Clock(path.with_name("clock.jsonl"), steps, seconds),
             seed=seed,
             first_step=first,
-            seconds_before=100.0 if first else 0.0,
+            seconds_before=spent if first else 0.0,
             accumulate=accumulate,
             checkpoint_steps=checkpoint_steps,
             save=lambda step, seconds: saved.append((step, toy.weight.item())),
@@ -354,3 +358,113 @@ def test_between_two_checkpoints_the_metrics_do_not_depend_on_where_a_run_was_ki
             ]
             assert strip[0] == strip[1]
             assert torch.equal(toy.weight, second.weight)
+
+
+# A run whose time is spent before its steps
+
+
+class SlowMachine:
+    """A clock that goes on by so many seconds with every step, in the place of the loop's."""
+
+    def __init__(self, seconds):
+        self.seconds, self.now = seconds, 0.0
+
+    def monotonic(self):
+        return self.now
+
+    def step(self, *given):
+        self.now += self.seconds
+        return self.real(*given)
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """Makes every step take so long."""
+    real = loop.train_step
+
+    def become(seconds):
+        slow = SlowMachine(seconds)
+        slow.real = real
+        monkeypatch.setattr(loop, "time", slow)
+        monkeypatch.setattr(loop, "train_step", slow.step)
+        return slow
+
+    return become
+
+
+@pytest.mark.parametrize("pace", [1.7, 3.0, 20.0])
+def test_a_run_that_is_cut_short_by_its_time_has_cooled_down(tmp_path, machine, pace):
+    machine(pace)
+    found = run_toy(tmp_path / "m", Toy(), 100, lr="cosine", seconds=100.0, checkpoint_steps=1000)
+    assert found.done == math.ceil(100 / pace)
+    assert found.rates == sorted(found.rates, reverse=True)
+    assert found.rates[0] == 0.1
+    last = 0.05 * (1 + math.cos(math.pi * (1 - 1.05 * pace / 100 / (1 - SLACK))))
+    assert found.rates[-1] <= last + 1e-3
+    assert lines_of(tmp_path / "m")[-1]["lr"] == found.rates[-1]
+
+
+def test_the_step_schedule_drops_with_the_time_too(tmp_path, machine):
+    machine(5.0)
+    found = run_toy(tmp_path / "m", Toy(), 12, lr="step", seconds=30.0)  # 6 of 12 steps; drops after 8
+    assert found.rates == pytest.approx([0.1] * 5 + [0.01])
+
+
+@pytest.mark.parametrize("pace", [0.1, 0.94, 1.0])
+def test_a_run_that_keeps_its_pace_does_not_depend_on_the_clock(tmp_path, machine, pace):
+    machine(pace)
+    kept = run_toy(tmp_path / "m", Toy(), 100, lr="cosine", seconds=100.0, checkpoint_steps=1000)
+    free = run_toy(tmp_path / "n", Toy(), 100, lr="cosine", checkpoint_steps=1000)
+    assert kept.rates == free.rates
+    assert kept.done == 100
+    assert not (tmp_path / "clock.jsonl").exists()
+
+
+def test_a_slow_start_is_not_held_against_a_run(tmp_path, machine):
+    slow = machine(0.9)
+    slow.now = 0.0
+    first = iter([9.0])
+    slow.step = lambda *given: (setattr(slow, "now", slow.now + next(first, 0.9)), slow.real(*given))[1]
+    loop.train_step = slow.step
+    found = run_toy(tmp_path / "m", Toy(), 100, lr="cosine", seconds=100.0, checkpoint_steps=1000)
+    assert found.done == 100
+    assert not (tmp_path / "clock.jsonl").exists()
+
+
+@pytest.mark.parametrize("stop", [5, 10, 20])
+def test_what_is_done_again_after_a_kill_goes_by_the_decisions_that_were_written_down(tmp_path, machine, stop):
+    machine(4.0)
+    whole = Toy()
+    reference = run_toy(tmp_path / "m", whole, 100, lr="cosine", seconds=100.0)
+    decided = lines_of(tmp_path / "clock.jsonl")
+    assert len(decided) > 10
+    weight = dict(reference.saved)[stop]  # the checkpoint; the kill came later
+
+    def resumed(seconds):
+        again = Toy()
+        with torch.no_grad():
+            again.weight.fill_(weight)
+        machine(1.0)  # nobody else uses the machine by now
+        return run_toy(tmp_path / "m", again, 100, first=stop, lr="cosine", seconds=seconds, spent=4.0 * stop)
+
+    found = resumed(100.0)
+    known = decided[-1]["step"] + 1
+    assert found.rates[: known - stop] == reference.rates[stop:known]
+    after = dict(reference.saved)
+    for step, weight_then in found.saved:
+        if step <= known and step in after:
+            assert weight_then == after[step]
+    assert lines_of(tmp_path / "clock.jsonl")[: len(decided)] == decided
+    assert resumed(1000.0).rates[0] > reference.rates[stop], "with more time the schedule is another"
+
+
+def test_a_clock_reads_what_is_sound_and_stands_never_before_the_step(tmp_path):
+    file = tmp_path / "clock.jsonl"
+    Clock(file, 100, 60.0).at(3, 0.5 * 60)
+    sound = file.read_text()
+    file.write_text(sound + sound.replace('"schedule": 44', '"schedule": 74') + 'x\n[]\n{"step": 5, "sche')
+    clock = Clock(file, 100, 60.0)
+    assert [clock.at(step, 0.0) for step in (2, 3, 4, 50)] == [2, 44, 44, 50]
+    assert Clock(file, 100, 61.0).at(3, 0.0) == 3
+    assert Clock(file, 100, math.inf).at(3, 1e9) == 3
+    assert Clock(None, 100, 60.0).at(3, 60.0) == 100

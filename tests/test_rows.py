@@ -23,7 +23,7 @@ ROWS = [
     {"data", "augment", "nn", "objective"},
     {"methods"},
     {"config", "task_settings", "setting_types"},
-    {"run", "checkpoint", "device", "processes", "loop", "optimiser"},
+    {"run", "checkpoint", "device", "processes", "clock", "loop", "optimiser"},
     {
         "pretrain",
         "sizes",

@@ -23,6 +23,7 @@ import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pcm3.clock import Clock
 from pcm3.errors import RunFailed
 from pcm3.files import write_atomically
 
@@ -200,12 +201,13 @@ def _metrics_line(text: bytes) -> dict[str, int | float] | None:
     return line if all(type(value) in (int, float) and math.isfinite(value) for value in line.values()) else None
 
 
-@dataclass(frozen=True)
-class Budget:
-    """When a run is over."""
-
-    steps: int
-    seconds: float = math.inf
+def _schedule_step(fabric: Any, clock: Clock, step: int, spent: float, before: int | None) -> int:
+    """The step at which the schedule stands; several processes ask the first, every `LOG_STEPS`, so as to agree."""
+    if clock.seconds == math.inf or fabric.world_size == 1:
+        return clock.at(step, spent)
+    if before is None or step % LOG_STEPS == 0:
+        return int(fabric.broadcast(clock.at(step, spent), src=0))
+    return max(step, before)
 
 
 def _time_is_up(fabric: Any, step: int, spent: float, seconds: float) -> bool:
@@ -271,7 +273,8 @@ def train(
     draw: Callable[[Tensor, torch.Generator], Any],
     order: BatchOrder,
     schedule: Schedule,
-    budget: Budget,
+    steps: int,
+    clock: Clock,
     seed: int,
     first_step: int,
     seconds_before: float,
@@ -281,7 +284,7 @@ def train(
     metrics: Metrics,
     show: Callable[[int, dict[str, int | float]], None],
 ) -> tuple[int, float]:
-    """Train until the budget is spent.
+    """Train until the steps are done or the time is spent.
 
     Args:
         fabric: Lightning's Fabric, launched; `method` and `optimiser` are set up by it.
@@ -291,13 +294,14 @@ def train(
         draw: (clip numbers (B,), generator) → views.
         order: which clips each step sees.
         schedule: the learning rate.
-        budget: when to stop.
+        steps: after which it is over.
+        clock: knows the seconds after which it is over, and where the schedule stands then.
         seed: everything random follows from it, the step and the rank.
         first_step: steps done before, 0 for a new run.
         seconds_before: seconds spent before.
         accumulate: parts that each process's share of a batch is worked through in, one after the other.
         checkpoint_steps: steps between calls of `save`.
-        save: (steps done, seconds spent) writes a checkpoint; not called after the last step of `budget`.
+        save: (steps done, seconds spent) writes a checkpoint; not called after the last of the `steps`.
         metrics: takes the loss terms.
         show: (steps done, metrics if the losses were looked at) tells the user.
 
@@ -307,24 +311,27 @@ def train(
     method.train()
     began, step, device = time.monotonic() - seconds_before, first_step, fabric.device
     rank, ranks = fabric.global_rank, fabric.world_size
-    while step < budget.steps and not _time_is_up(fabric, step, time.monotonic() - began, budget.seconds):
+    stands, lr = None, schedule.at(max(step - 1, 0))
+    while step < steps and not _time_is_up(fabric, step, time.monotonic() - began, clock.seconds):
         parts = [
             (_sent(clips, device), generator_for(seed, step, rank, device, part))
             for part, clips in enumerate(np.split(order.at(step, rank, ranks), accumulate))
         ]
+        stands = _schedule_step(fabric, clock, step, time.monotonic() - began, stands)
+        lr = schedule.at(stands)
         for group in optimiser.param_groups:
-            group["lr"] = schedule.at(step)
+            group["lr"] = lr
         terms = train_step(fabric, method, optimiser, draw, parts)
         step += 1
         metrics.add(step, terms)
-        at_checkpoint = step % checkpoint_steps == 0 and step < budget.steps
+        at_checkpoint = step % checkpoint_steps == 0 and step < steps
         line: dict[str, int | float] = {}
-        if step % LOG_STEPS == 0 or at_checkpoint or step == budget.steps:
+        if step % LOG_STEPS == 0 or at_checkpoint or step == steps:
             seconds = time.monotonic() - began
-            line = metrics.flush(epoch=step / order.steps_per_epoch, lr=schedule.at(step - 1), seconds=seconds)
+            line = metrics.flush(epoch=step / order.steps_per_epoch, lr=lr, seconds=seconds)
             if at_checkpoint:
                 save(step, seconds)
         show(step, line)
     # What a spent time budget left unlooked at.
-    metrics.flush(epoch=step / order.steps_per_epoch, lr=schedule.at(step - 1), seconds=time.monotonic() - began)
+    metrics.flush(epoch=step / order.steps_per_epoch, lr=lr, seconds=time.monotonic() - began)
     return step, time.monotonic() - began

@@ -19,6 +19,7 @@ from tqdm import tqdm
 from pcm3 import loop, sizes
 from pcm3.augment.views import ViewMaker, Views
 from pcm3.checkpoint import EncoderSpec, load_checkpoint, save_checkpoint, save_encoder
+from pcm3.clock import Clock
 from pcm3.config import Device, PretrainSettings
 from pcm3.data.protocol import hold_out, split
 from pcm3.data.store import ClipStore
@@ -266,7 +267,8 @@ def _run(
     schedule = loop.Schedule(
         chosen.schedule, chosen.lr, tuple(chosen.drop_epochs), order.steps_per_epoch, total, chosen.warmup_steps
     )
-    budget = loop.Budget(total, settings.minutes * 60 if settings.minutes else float("inf"))
+    seconds = settings.minutes * 60 if settings.minutes else float("inf")
+    clock = Clock(run.clock if fabric.is_global_zero else None, total, seconds)
 
     state = load_checkpoint(run) or {"step": 0, "seconds": 0.0}
     if "method" in state:
@@ -319,7 +321,8 @@ def _run(
             ),
             order=order,
             schedule=schedule,
-            budget=budget,
+            steps=total,
+            clock=clock,
             seed=settings.seed,
             first_step=first,
             seconds_before=state["seconds"],

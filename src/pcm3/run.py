@@ -33,6 +33,7 @@ class RunFolder:
     """Names of the files of one run.
 
     ``settings.json`` what was asked · ``environment.json`` where it ran · ``metrics.jsonl`` one line a logged step ·
+    ``clock.jsonl`` where the schedule followed the time, if it had to ·
     ``checkpoint.pt`` to resume from · ``encoder.safetensors`` and ``encoder.json`` what downstream tasks read ·
     ``loss.png`` · ``results/`` what ``pcm3 evaluate`` found.
     """
@@ -42,6 +43,7 @@ class RunFolder:
         self.settings = path / "settings.json"
         self.environment = path / "environment.json"
         self.metrics = path / "metrics.jsonl"
+        self.clock = path / "clock.jsonl"
         self.checkpoint = path / "checkpoint.pt"
         self.encoder = path / "encoder.safetensors"
         self.encoder_summary = path / "encoder.json"
@@ -72,6 +74,8 @@ class RunFolder:
             identity = self.identity() or identity
         elif not self.settings.exists() and (self.goes_on or any(self.path.glob("*.safetensors"))):
             raise ConfigError(f"{self.path} holds weights but no settings.json: choose another --run")
+        if not self.goes_on:
+            self.clock.unlink(missing_ok=True)  # of a run that came to nothing
         write_json(self.settings, with_checksum({"settings": to_dict(settings), "store": store, "run": identity}))
         write_json(self.environment, environment())
 

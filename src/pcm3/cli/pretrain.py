@@ -108,5 +108,6 @@ def _pretrained(store: ClipStore, folder: Path, settings: PretrainSettings) -> d
     if result.steps < planned:
         chosen = settings.epochs == 0 and settings.steps is None
         why = ": the machine was slower than measured" if chosen else "; more --minutes would end it"
-        print(f"stopped at {result.steps:,} of {planned:,} steps after {in_words(held.minutes or 0)}{why}")
+        print(f"stopped at {result.steps:,} of {planned:,} steps after {in_words(held.minutes or 0)}{why}; the "
+              "learning rate's schedule ended with the time")  # fmt: skip
     return asdict(result)
