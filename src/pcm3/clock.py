@@ -8,6 +8,7 @@ import json
 import math
 import zlib
 from pathlib import Path
+from typing import Any
 
 SLACK = 0.1
 """Share of the time by which the steps may lag behind it at first, for a slow start; at the end none."""
@@ -80,6 +81,6 @@ class Clock:
         return sorted(decided)
 
 
-def _check(line: dict[str, float]) -> int:
+def _check(line: dict[str, Any]) -> int:
     """Tells a line that was written from one that was cut or changed."""
     return zlib.crc32(json.dumps(line).encode())
