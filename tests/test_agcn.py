@@ -200,6 +200,19 @@ def test_joints_that_are_absent_now_and_then_do_not_hide_a_repetition(normalise,
     assert len(unpadded(clip)) == 45
 
 
+def test_frames_that_the_script_could_not_centre_are_told_and_not_taken_for_centred(folder):
+    recording = crowd(3, 60, 1)
+    write_agcn(folder, "train", [agcn_clip(recording)] * 3, IDS[:3], LABELS[:3])
+    assert read(folder).notes == []
+    recording[20:23, 0, 1] = 0
+    write_agcn(folder, "train", [agcn_clip(recording)] * 3, IDS[:3], LABELS[:3])
+    contents = read(folder)
+    assert contents.notes == [agcn.UNCENTRED]
+    present = contents.clips[0].read().present
+    assert list(np.flatnonzero(~present[:, 0, 1])) == [20, 21, 22]
+    assert present[:, 0, 0].all()
+
+
 def test_a_part_without_clips_is_an_empty_side_with_a_word(folder):
     np.save(folder / "train_data_joint.npy", np.zeros((0, 3, 300, 25, 2), np.float32))
     (folder / "train_label.pkl").write_bytes(pickle.dumps(([], [])))

@@ -186,6 +186,7 @@ def store_writer(
     classes = list(classes)
     for name in classes:
         check_name("class names", name)
+    check_name("a kind", kind)
     check_protocols(protocols or {})
     if path.exists() and overwrite and not (path / STORE).is_file():
         raise DataError(f"{path}: is there and is not a store, so it will not be overwritten")

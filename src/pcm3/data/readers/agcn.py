@@ -37,6 +37,12 @@ PROTOCOL, PROTOCOL_VAL = "split", "split-val"
 USUAL_FRAMES = 300
 PROBED = 16
 """Clips of a part that are looked at to tell whether it is normalised already."""
+FAR = 1.5
+"""Metres from its centre that a body has its mean in no pose."""
+UNCENTRED = (
+    "In some frames the joint at the centre was absent, so that the script did not centre them: they stay where the "
+    "camera saw them, which pcm3 check shows as jumps."
+)
 TURNED = 1e-3
 """Sine of the angle to the x axis below which shoulders have been turned onto it."""
 
@@ -85,7 +91,7 @@ def contents(source: Path, options: Options) -> Contents:
         bodies=bodies.pop(),
         classes=classes,
         protocols={**dict.fromkeys(_protocols(list(named)), BY_SIDE), **protocols},
-        notes=[f"{part.name} has no clip." for part in every if not len(part.joints)] + _notes(parts),
+        notes=[f"{part.name} has no clip." for part in every if not len(part.joints)] + _notes(parts, centred),
         chosen=centred,
         normalised=centred and turned,
     )
@@ -128,11 +134,21 @@ def _part(name: str, file: Path, layout: Layout) -> _Part:
     return _Part(name, file, joints, names, labels, agcn_files.recorded_frames(file.parent, name, len(joints)))
 
 
+def _probed(part: _Part) -> list[NDArray[np.float64]]:
+    """The first body (T, V, C) of some clips."""
+    places = np.unique(np.linspace(0, len(part.joints) - 1, PROBED).astype(int))
+    return [part.joints[index, ..., 0].transpose(1, 2, 0).astype(np.float64) for index in places]
+
+
+def far_off(body: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
+    """The frames (T) in which a body (T, V, C) that should be centred is not: its mean is `FAR` or more off."""
+    count = np.maximum(body.any(axis=2).sum(axis=1), 1)[:, None]
+    return np.asarray(np.linalg.norm(body.sum(axis=1) / count, axis=1) > FAR)
+
+
 def _making(part: _Part, layout: Layout) -> tuple[bool, bool]:
     """Whether most clips were centred, and whether they were turned, as `normalisation.normalise` does it."""
-    probed = np.unique(np.linspace(0, len(part.joints) - 1, PROBED).astype(int))
-    bodies = [part.joints[index, ..., 0].transpose(1, 2, 0).astype(np.float64) for index in probed]
-    bodies = [body for body in bodies if body[0].any()]
+    bodies = [body for body in _probed(part) if body[0].any()]
     centred = [not body[:, layout.centre].any() for body in bodies]  # nothing else makes a joint exactly 0
     turned = [_is_turned(body[0], layout) for body in bodies]
     return 2 * sum(centred) > len(bodies), 2 * sum(turned) > len(bodies)
@@ -234,7 +250,7 @@ def _read(
         frames = _cut(id, frames, recorded)
     present = present_joints(frames)
     if origin is not None:
-        present[:, 0, origin] = present[:, 0].any(axis=1)
+        present[:, 0, origin] = present[:, 0].any(axis=1) & ~far_off(frames[:, 0])
     return Recording(id, np.ascontiguousarray(frames), label, subject, camera, setup, sides, present=present)
 
 
@@ -254,12 +270,15 @@ def _numbers(parts: list[_Part]) -> tuple[str, ...]:
     return tuple(str(number) for number in range(max(int(part.labels.max()) for part in parts) + 1))
 
 
-def _notes(parts: list[_Part]) -> list[str]:
-    """What a user must know of arrays that are not of the usual length."""
+def _notes(parts: list[_Part], centred: bool) -> list[str]:
+    """What a user must know of arrays that are not of the usual length, or in which joints were absent."""
     frames = sorted({part.joints.shape[2] for part in parts})
+    uncentred = centred and any(far_off(body).any() for part in parts for body in _probed(part))
+    notes = [UNCENTRED] if uncentred else []
     if frames == [USUAL_FRAMES]:
-        return []
+        return notes
     found = " and ".join(map(str, frames))
     return [
-        f"The arrays have {found} frames a clip: where clips were resampled to that, their speed is not as recorded."
+        *notes,
+        f"The arrays have {found} frames a clip: where clips were resampled to that, their speed is not as recorded.",
     ]
