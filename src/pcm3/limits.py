@@ -45,9 +45,11 @@ def check_range(name: str, value: int | float | None, least: int, most: int) -> 
 
 
 def check_ranges(values: Any, most: Mapping[str, int], least: int = 1) -> None:
-    """Raises ConfigError for the first attribute named in `most` that is not None and not from `least` to its most."""
+    """Raises ConfigError for the first attribute named in `most` that is a number and not from `least` to its most."""
     for name, limit in most.items():
-        check_range(name, getattr(values, name), least, limit)
+        value = getattr(values, name)
+        if not isinstance(value, str):  # a word that stands for a number, as `max_frames` of "kind"
+            check_range(name, value, least, limit)
 
 
 def _short(number: int | float) -> str:
