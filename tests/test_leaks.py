@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pcm3.data.audit import leaks as leaks_module
@@ -210,6 +210,7 @@ def test_other_layouts_serve(tmp_path, joints):
     assert leak.test == "test"
 
 
+@example(rate=1.0411, first=16, seed=1)  # the search ended at a rate of 1.003
 @given(rate=st.floats(0.55, 1.8), first=st.integers(0, 30), seed=st.integers(0, 99))
 @settings(deadline=None, max_examples=20)
 def test_timing_is_found_to_a_fraction_of_a_frame(tmp_path_factory, rate, first, seed):

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from pcm3.data.audit.copy_search import RATES, Hits, poses_at
 from pcm3.data.audit.pose_paths import PosePaths
 
-WINDOWS = (8, 16, 32, 64, 128, 320)
-"""Frames to each side of the hit that are taken in, one after the other: near ones first, since they lead on."""
+WINDOWS = (16, 32, 64, 128, 320)
+"""Frames to each side of the hit that are taken in, one after the other: near ones first, since they lead on. Fewer say
+too little of the rate: from 8 frames the search could end at a wrong one."""
 ROUNDS = 3
 """Gauss-Newton steps in each window."""
 SAMPLES = 49
