@@ -5,6 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from pcm3.data.audit.check import check_store
+from pcm3.data.importer import store_recordings
 from pcm3.data.store import ClipStore
 from pcm3.data.units import unit_of
 from people import KINECT, altered, findings, simulated_people, store_of
@@ -64,7 +66,7 @@ def test_one_person_twice_is_found_wherever_the_copy_stands(people, tmp_path):
         clips, name = altered(people, change)
         found = findings(tmp_path / str(number), clips, normalised=True)["twice"]
         assert (found.clips, found.wrong) == ([name], False)
-        assert found.details == [f"{name}: body 1 is body 0 in 100% of the frames with both"]
+        assert found.details == [f"{name}: body 1 is body 0 in 100% of the frames"]
 
 
 def test_one_person_twice_is_found_where_it_is_so_for_part_of_the_clip(people, tmp_path):
@@ -77,13 +79,19 @@ def test_one_person_twice_is_found_where_it_is_so_for_part_of_the_clip(people, t
         frames[: len(frames) // 2, 1] = frames[: len(frames) // 2, 0] + np.float32(0.3)
 
     clips, name = altered(people, flicker)
-    assert (
-        findings(tmp_path / "a", clips, normalised=True)["twice"].details[0].endswith("in 100% of the frames with both")
-    )
+    assert findings(tmp_path / "a", clips, normalised=True)["twice"].details[0].endswith("in 100% of the frames")
     clips, name = altered(people, at_first)
     found = findings(tmp_path / "b", clips, normalised=True)["twice"]
     assert found.clips == [name]
     assert "in 5" in found.details[0] or "in 49%" in found.details[0]
+
+
+def test_one_person_twice_is_found_after_the_import_has_looped_the_copy(recorded, tmp_path):
+    clips = [replace(clip, frames=clip.frames.copy()) for clip in recorded]
+    clips[5].frames[20:35, 1] = clips[5].frames[20:35, 0] + np.float32(0.1)
+    store_recordings(clips, tmp_path / "made", layout=KINECT, fps=30.0, bodies=2, rule="released")
+    found = {finding.name: finding for finding in check_store(ClipStore.open(tmp_path / "made")).findings}
+    assert found["twice"].clips == [clips[5].id]
 
 
 def test_a_copy_that_lacks_joints_is_one_all_the_same_and_another_person_is_not(people, tmp_path):
@@ -201,7 +209,7 @@ def test_joints_that_no_clip_has_are_named_and_count_as_no_loss(people, tmp_path
         clip.frames[:, :, [7, 21]] = 0
     found = findings(tmp_path, clips, normalised=True)
     assert set(found) == {"absent_joint"}
-    assert found["absent_joint"].details == [KINECT.joints[7], KINECT.joints[21]]
+    assert found["absent_joint"].text.endswith(f": {KINECT.joints[7]}, {KINECT.joints[21]}")
 
 
 def test_a_number_that_stands_for_absent_is_found(recorded, tmp_path):

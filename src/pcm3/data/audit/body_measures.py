@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pcm3.data.audit.body_pose import copied, depth, presence, sharing, upwards, without_gaps
+from pcm3.data.audit.body_pose import LOOKED_AT, copied, depth, presence, repeated, sharing, upwards, without_gaps
 from pcm3.data.store import ClipStore
 from pcm3.skeleton import Layout
 
@@ -102,9 +102,17 @@ def _twin(frames: Frames, present: NDArray[np.bool_], body: int, before: list[di
     """The body of the clip (T, M, V, 3) among those before that has this one's form for longest, and the share."""
     best = (-1, 0.0)
     for row in before:
-        other = row["body"]
+        other, extent = row["body"], row["extent"]
         both = present[:, body] & present[:, other]
-        share, count = copied(frames[:, body], frames[:, other], both, row["extent"])
+        looks = [copied(frames[:, body], frames[:, other], both, extent)]
+        there = [np.flatnonzero(present[:, one].any(axis=1)) for one in (body, other)]
+        joints = present[there[0], body].all(axis=0) & present[there[1], other].all(axis=0)
+        if 2 * joints.sum() >= len(joints):
+            whole = [frames[at, one][:, joints] for at, one in zip(there, (body, other), strict=True)]
+            looks += [
+                repeated(mine[:: -(-len(mine) // LOOKED_AT)], whole[not k], extent) for k, mine in enumerate(whole)
+            ]
+        share, count = max(looks)
         if share > best[1] and count >= min(FRAMES, len(frames)):
             best = (other, share)
     return best

@@ -21,6 +21,9 @@ SAME = 0.006
 """Two bodies are one if their forms differ by less than this share of the body's size (a centimetre of a person): the
 root of the mean square over the joints. Two people in the same pose differ by several centimetres."""
 
+EXACTLY = 0.0005
+"""The same for a copy at another time: people who stand still look alike over time, but not to a millimetre."""
+
 
 def presence(frames: Frames, layout: Layout, *, centred: bool) -> Booleans:
     """Where a joint is there (T, M, V); of a centred clip, also the centre joint of the first body that is there,
@@ -107,4 +110,17 @@ def copied(body: Frames, other: Frames, present: Booleans, extent: float) -> tup
     between -= np.where(there, between.sum(axis=1, keepdims=True) / count, 0)
     off = np.sqrt((between.astype(np.float64) ** 2).sum(axis=(1, 2)) / count[:, 0, 0])
     same = off < SAME * extent
+    return float(same.mean()), int(same.sum())
+
+
+def repeated(body: Frames, other: Frames, extent: float) -> tuple[float, int]:
+    """The share of one body's frames (S, J, 3), and how many, whose form another (T, J, 3) has exactly, at any time: a
+    body that was there for a moment and was looped to fill the clip has its copy at other frames.
+    """
+    if body.shape[1] < 3:
+        return 0.0, 0
+    forms = [(of - of.mean(axis=1, keepdims=True)).reshape(len(of), -1).astype(np.float64) for of in (body, other)]
+    squares = [(form**2).sum(axis=1) for form in forms]
+    apart = squares[0][:, None] + squares[1] - 2 * forms[0] @ forms[1].T
+    same = np.sqrt(np.maximum(apart.min(axis=1), 0) / body.shape[1]) < EXACTLY * extent
     return float(same.mean()), int(same.sum())

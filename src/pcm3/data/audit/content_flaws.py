@@ -123,7 +123,7 @@ def _named(store: ClipStore, found: BodyMeasures, row: int) -> str:
 def _twice(store: ClipStore, found: BodyMeasures) -> Iterator[Finding]:
     twice = found.same > TWICE
     lines = [
-        f"body {body} is body {twin} in {share:.0%} of the frames with both"
+        f"body {body} is body {twin} in {share:.0%} of the frames"
         for body, twin, share in zip(found.body, found.twin, found.same, strict=True)
     ]
     yield from of_clips(store, found.clip, "twice", twice, "in which one person is there twice", lines)
@@ -133,9 +133,7 @@ def _never(store: ClipStore, found: BodyMeasures) -> Iterator[Finding]:
     """Joints that no body ever has."""
     never = [store.layout.joints[joint] for joint in np.flatnonzero(~found.ever.any(axis=0))]
     if never:
-        yield Finding(
-            "absent_joint", f"joints that no clip has, zero in every frame: {', '.join(never)}", details=never
-        )
+        yield Finding("absent_joint", f"joints absent, or the origin, in every frame of every clip: {', '.join(never)}")
 
 
 def _absent(store: ClipStore, found: BodyMeasures) -> Iterator[Finding]:

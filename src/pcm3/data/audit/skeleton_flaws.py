@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pcm3.data.audit.body_measures import BodyMeasures
 from pcm3.data.audit.findings import Finding, of_clips
 from pcm3.data.store import ClipStore
+from pcm3.data.units import HUMAN
 
 TIMES, BY = 3.0, 0.2
 """Two lengths of a bone differ grossly if one is so many times the other, and more by this share of the usual size."""
@@ -47,7 +48,8 @@ def skeleton_flaws(store: ClipStore, found: BodyMeasures) -> Iterator[Finding]:
     yield from _frozen(store, found, nobody)
     yield from _nobody(store, found, nobody)
     yield from _bones(store, found, size, usual, ~nobody)
-    yield from _jumps(store, found, ~nobody)
+    if HUMAN[0] <= size <= HUMAN[1]:  # or metres a second mean nothing
+        yield from _jumps(store, found, ~nobody)
     yield from _mirrored(store, found, main)
 
 
