@@ -230,3 +230,23 @@ def test_a_clip_of_one_frame_and_one_without_legs_can_be_checked(people, tmp_pat
     found = findings(tmp_path / "again", clips, normalised=True)
     assert found["much_absent"].clips == [clips[1].id]
     assert not {"axes", "tilted", "upside_down"} & set(found)
+
+
+# What preparing has changed
+
+
+def test_what_is_cut_off_dropped_and_filled_is_told_by_check_and_info(recorded, tmp_path, cli):
+    clips = [replace(clip, frames=clip.frames.copy()) for clip in recorded]
+    clips[2].frames[:, 1] = clips[11].frames[np.arange(len(clips[2].frames)) % len(clips[11].frames), 0]
+    gaps(0.02)(clips[4].frames)
+    store_recordings(clips, tmp_path / "made", layout=KINECT, fps=30.0, bodies=1, max_frames=60)
+    store = ClipStore.open(tmp_path / "made")
+    found = {finding.name: finding for finding in check_store(store).findings}
+    assert found["dropped"].clips == [clips[2].id]
+    assert found["gaps"].clips == [clips[4].id]
+    assert found["cut"].clips == [clip.id for clip in clips if len(clip.frames) > 60]
+    assert not any(found[name].wrong for name in ("dropped", "gaps", "cut"))
+    told = cli("info", store.path, "--json")
+    assert told.json["changes"] == [found[name].text for name in ("cut", "dropped", "gaps")]
+    assert all(line in told.out for line in told.json["changes"])
+    assert "by the rule upright, up was (0, 1, 0)" in told.out

@@ -94,5 +94,9 @@ def test_an_encoder_knows_what_it_was_pretrained_on_and_other_clips_are_told(
     assert "of 30 frames a second, those of this store have 120" in told
     assert "centred and turned" in told
     assert "as recorded" in told
+    assert spec.rule == "released"
+    otherwise = write_tiny(tmp_path / "rule", recordings, preparation={"rule": "upright"})
+    (told,) = (note for note in notes_of(finished_path, otherwise) if "pretrained" in note)
+    assert "prepared by the rule released, those of this store by upright" in told
     alike = write_tiny(tmp_path / "alike", recordings, fps=30.5)
     assert not any("pretrained" in note for note in notes_of(finished_path, alike))

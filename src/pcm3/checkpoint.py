@@ -65,6 +65,8 @@ class EncoderSpec:
     """Frames a second of the store that it was pretrained on; 0: not known."""
     normalised: bool | None = None
     """Whether that store's clips are centred and turned; None: not known."""
+    rule: str = ""
+    """By which rule they are (`pcm3.data.prepare`); empty: not known."""
 
     def __post_init__(self) -> None:
         """Raises ValueError for sizes and names that no encoder has: a spec comes from a file."""
@@ -85,6 +87,8 @@ class EncoderSpec:
             raise ValueError(f"fps is {self.fps!r}")
         if self.normalised is not None and not isinstance(self.normalised, bool):
             raise ValueError(f"normalised is {self.normalised!r}")
+        if not isinstance(self.rule, str):
+            raise ValueError(f"rule is {self.rule!r}")
         needed = self.network == "graph" or "bone" in self.sees
         if len(self.parents) != (self.joints if needed else 0) or not all(
             isinstance(parent, int) and 0 <= parent < self.joints for parent in self.parents
@@ -216,6 +220,7 @@ def _load_released(path: Path) -> tuple[Encoder, EncoderSpec]:
         finished=True,
         fps=30.0,
         normalised=True,
+        rule="released",
     )
     return encoder, spec
 

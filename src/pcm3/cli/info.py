@@ -43,6 +43,7 @@ def _rows(held: dict[str, Any], protocols: dict[str, str]) -> list[tuple[str, st
         ("skeletons", f"{held['layout']}, {held['joints']} joints, {bodies}, {held['fps']:g} frames a second"),
         ("length", f"{length['min']:,} to {length['max']:,} frames, median {length['median']:,g}"),
         ("prepared", f"{_prepared(held)}, {held['dtype']}, {held['bytes'] / 1e6:,.1f} MB"),
+        *(("changed", line) for line in held["changes"]),
         *((name, _listed(held[name])) for name in ("subjects", "cameras", "setups")),
         *protocols.items(),
         *(("labels", note) for note in held["labels"]),
@@ -53,7 +54,18 @@ def _rows(held: dict[str, Any], protocols: dict[str, str]) -> list[tuple[str, st
 
 
 def _prepared(held: dict[str, Any]) -> str:
-    return "centred and turned" if held["normalised"] else "as recorded"
+    """What was made of the recordings: whether they were turned, how, what was taken for up, at which rate."""
+    how = held["preparation"]
+    words = ["centred and turned" if held["normalised"] else "as recorded"]
+    if held["normalised"] and how.get("rule"):
+        words.append(f"by the rule {how['rule']}")
+    if held["normalised"] and how.get("up") is not None:
+        words.append(f"up was ({', '.join(f'{number:g}' for number in how['up'])})")
+    if how.get("trim"):
+        words.append("actions cut out")
+    if how.get("rate", 1.0) != 1.0:
+        words.append(f"resampled to {how['rate']:g} times the frames")
+    return ", ".join(words)
 
 
 def _listed(values: list[int]) -> str:

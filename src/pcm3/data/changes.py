@@ -2,37 +2,66 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
+from numpy.typing import NDArray
 
 from pcm3.data.store import ClipStore
 
 
+class Change(NamedTuple):
+    """One kind of change."""
+
+    name: str
+    """cut, dropped or gaps."""
+    text: str
+    """How much was changed, in one line."""
+    ids: list[str]
+    """The clips, or untrimmed recordings, that were."""
+
+
 def change_lines(store: ClipStore) -> list[str]:
     """A line for each kind of change that was made to any recording of the store; reads no frame."""
+    return [change.text for change in changes(store)]
+
+
+def changes(store: ClipStore) -> list[Change]:
+    """Each kind of change that was made to any recording of the store; reads no frame."""
     whole = store.recordings or store
     what = "clips" if store.recordings is None else "recordings"
-    lines = []
+    made = []
+
+    def add(name: str, text: str, rows: NDArray[np.intp]) -> None:
+        made.append(Change(name, text, [str(whole.ids[row]) for row in rows]))
+
     cut = np.flatnonzero(whole.cut)
     if len(cut):
         frames = int(whole.cut.sum(dtype=np.int64))
         limit = store.preparation.get("max_frames")
         why = f"longer than {limit} frames (--max_frames null keeps all)" if limit else "nobody there"
-        lines.append(
+        add(
+            "cut",
             f"{len(cut):,} of {len(whole):,} {what} are cut ({why}): "
-            f"{frames:,} of {frames + len(store.frames):,} frames are left out, e.g. of {whole.ids[cut[0]]}"
+            f"{frames:,} of {frames + len(store.frames):,} frames are left out, e.g. of {whole.ids[cut[0]]}",
+            cut,
         )
     dropped = np.flatnonzero(whole.dropped)
     if len(dropped):
-        lines.append(
+        add(
+            "dropped",
             f"{len(dropped):,} of {len(whole):,} {what} have more than {store.frames.shape[1]} bodies: "
-            f"{int(whole.dropped.sum(dtype=np.int64)):,} bodies are left out, e.g. of {whole.ids[dropped[0]]}"
+            f"{int(whole.dropped.sum(dtype=np.int64)):,} bodies are left out, e.g. of {whole.ids[dropped[0]]}",
+            dropped,
         )
     absent, filled = int(whole.absent.sum(dtype=np.int64)), int(whole.filled.sum(dtype=np.int64))
     if absent or filled:
         joints = int((whole.length * whole.bodies.sum(axis=1)).sum(dtype=np.int64)) * len(store.layout.joints)
         gaps = f"gaps of up to {store.preparation['fill']} frames" if store.preparation.get("fill") else "gaps"
-        lines.append(
+        add(
+            "gaps",
             f"joints that were absent, counted frame by frame among about {joints:,}: {filled:,} in {gaps} are "
-            f"interpolated, {absent:,} stay absent (zeros)"
+            f"interpolated, {absent:,} stay absent (zeros)",
+            np.flatnonzero((whole.absent > 0) | (whole.filled > 0)),
         )
-    return lines
+    return made

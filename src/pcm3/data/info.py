@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from pcm3.data.audit.label_flaws import label_flaws
+from pcm3.data.changes import change_lines
 from pcm3.data.kinds import KINDS
 from pcm3.data.protocol import split
 from pcm3.data.reasons import group, reason_lines
@@ -21,8 +22,8 @@ def describe(store: ClipStore) -> dict[str, Any]:
     """The store in plain JSON-able numbers and names; reads no frame.
 
     ``classes`` maps every class name to its number of clips; ``protocols`` every protocol to the sizes of its sides,
-    or to why it cannot split this store; ``labels`` is what is odd about labels and sides; ``left_out`` counts the
-    files the import left out, by kind of reason, and tells the first kinds with examples in ``lines``.
+    or to why it cannot split this store; ``changes`` is what preparing has changed, ``labels`` what is odd about labels
+    and sides; ``left_out`` counts the files that the import left out, by kind of reason, with examples in ``lines``.
     """
     left_out = [(str(file), str(reason)) for file, reason in store.report.get("left_out", [])]
     return {
@@ -44,6 +45,8 @@ def describe(store: ClipStore) -> dict[str, Any]:
             "max": int(store.length.max()),
         },
         "normalised": store.normalised,
+        "preparation": store.preparation,
+        "changes": change_lines(store),
         "dtype": store.frames.dtype.name,
         "bytes": sum(file.stat().st_size for file in store.path.iterdir()),
         "classes": {name: int((store.label == label).sum()) for label, name in enumerate(store.classes)},

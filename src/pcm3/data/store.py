@@ -118,6 +118,11 @@ class ClipStore:
         whole = self.recordings or self
         return bool(whole.absent.any())
 
+    @property
+    def rule(self) -> str:
+        """By which rule its clips are prepared, see `pcm3.data.prepare`; the first one where an older pcm3 wrote it."""
+        return str(self.preparation.get("rule", "released"))
+
     def __len__(self) -> int:
         return len(self.start)
 

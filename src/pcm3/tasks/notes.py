@@ -122,4 +122,6 @@ def _other_store(spec: EncoderSpec, store: ClipStore) -> str:
         differences.append(f"of {spec.fps:g} frames a second, those of this store have {store.fps:g}")
     if spec.normalised is not None and spec.normalised != store.normalised:
         differences.append(f"{words[spec.normalised]}, those of this store are {words[store.normalised]}")
+    elif spec.normalised and spec.rule and spec.rule != store.rule:
+        differences.append(f"prepared by the rule {spec.rule}, those of this store by {store.rule}")
     return "; ".join(differences)

@@ -15,6 +15,7 @@ from pcm3.data.audit.findings import Finding, clips
 from pcm3.data.audit.label_flaws import label_flaws
 from pcm3.data.audit.leaks import Audit, audit, leaked_clips, twins
 from pcm3.data.audit.skeleton_flaws import skeleton_flaws
+from pcm3.data.changes import changes
 from pcm3.data.protocol import split
 from pcm3.data.store import STORE, ClipStore
 from pcm3.data.verified import verified
@@ -102,7 +103,7 @@ def _leaks(store: ClipStore, found: Audit, groups: Sequence[Sequence[int]]) -> I
 
 
 def _bodies(store: ClipStore) -> Iterator[Finding]:
-    """Clips without content, and what is odd about the bodies of the others."""
+    """Clips without content, what preparing has changed in bodies, and what is odd about those of the others."""
     finite = np.array([np.isfinite(store.clip(index)).all() for index in range(len(store))], np.bool_)
     present = store.bodies.any(axis=1)
     for name, flawed, text in (
@@ -112,6 +113,7 @@ def _bodies(store: ClipStore) -> Iterator[Finding]:
         ids = _ids(store, flawed)
         if ids:
             yield Finding(name, f"{clips(len(ids))} {text}", ids)
+    yield from (Finding(*change) for change in changes(store))
     measured = measure(store, np.flatnonzero(finite & present).tolist())
     yield from content_flaws(store, measured)
     yield from skeleton_flaws(store, measured)

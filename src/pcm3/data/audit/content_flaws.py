@@ -81,10 +81,12 @@ def _upright(store: ClipStore, found: BodyMeasures, main: Booleans) -> Iterator[
     lines = [f"{degrees:.0f} degrees from upright" for degrees in angle]
     off, judged = upside_down | tilted, int((main & ~np.isnan(cosine)).sum())
     if _many(upside_down, judged, MANY_UPSIDE_DOWN) or _many(off, judged, MANY_TILTED):
+        taken = store.preparation.get("up")
+        took = f" (up was taken to be {', '.join(f'{number:g}' for number in taken)})" if taken else ""
         text = (
             f"upside down ({upside_down.sum():,} of {judged:,}) or tilted by more than 45 degrees ({tilted.sum():,}): "
-            "unless these people lie down, the axes were misunderstood; import again with --rule upright and --up "
-            "AXIS, the one that points up in the files (y, -y, z …)"
+            f"unless these people lie down, the axes were misunderstood{took}; import again with --rule upright and "
+            "--up AXIS, the one that points up in the files (y, -y, z …)"
         )
         yield from of_clips(store, found.clip, "axes", off, text, lines)
         return
