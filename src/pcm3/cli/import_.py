@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pcm3.cli.places import check_new_store
-from pcm3.limits import MOST, MOST_PROCESSES, check_ranges
+from pcm3.limits import MOST, MOST_PROCESSES, check_range, check_ranges
 
 
 @dataclass
@@ -70,7 +70,9 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     from pcm3.data.reasons import reason_lines
     from pcm3.data.store import ClipStore
 
-    check_ranges(options, {"workers": MOST_PROCESSES, "max_frames": MOST})
+    check_ranges(options, {"workers": MOST_PROCESSES})
+    if options.max_frames != "kind":
+        check_range("max_frames", options.max_frames, 1, MOST)
     check_new_store(options.source, options.store, overwrite=options.overwrite)
     report = import_recordings(
         options.kind,
