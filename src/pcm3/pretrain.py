@@ -171,8 +171,7 @@ def training_clips(store: ClipStore, settings: PretrainSettings) -> NDArray[np.i
 def spec_for(store: ClipStore, settings: PretrainSettings) -> EncoderSpec:
     """The encoder that the settings ask for, for the clips of this store, and what it is pretrained on."""
     spec = encoder_spec(store.layout, store.frames.shape[1], settings)
-    about: dict[str, Any] = {"fps": store.fps, "normalised": store.normalised, "rule": store.rule}
-    return replace(spec, store_checksum=store.checksum, **about)
+    return replace(spec, store_checksum=store.checksum, fps=store.fps, normalised=store.normalised, rule=store.rule)
 
 
 def encoder_spec(layout: Layout, bodies: int, settings: PretrainSettings) -> EncoderSpec:
