@@ -258,4 +258,6 @@ def test_describe_counts_what_is_there(tmp_path):
 def test_a_store_of_a_single_pose_can_be_checked(tmp_path):
     clips = [replace(clip, frames=clip.frames[:1, :1].copy()) for clip in good(2)]
     clips[1].frames[:] = 0
-    assert findings(tmp_path, clips, bodies=1)["empty"].clips == ["c1"]
+    found = findings(tmp_path, clips, bodies=1)
+    assert found["empty"].clips == ["c1"]
+    assert found["frozen"].details == ["c0: body 0: the clip is a single frame"]

@@ -107,7 +107,8 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     for name, told_sides in protocol_lines(held).items():
         print(f"{name}: {told_sides}")
     if report.left_out:
-        print(f"left out: {len(report.left_out):,} files (all of them in {options.store}/store.json under report)")
+        files = "1 file" if len(report.left_out) == 1 else f"{len(report.left_out):,} files"
+        print(f"left out: {files} (all of them in {options.store}/store.json under report)")
         for line in reason_lines(report.left_out):
             print(f"  {line}")
     else:

@@ -83,7 +83,11 @@ def _size(store: ClipStore, found: BodyMeasures, size: float, main: Booleans) ->
 
 def _frozen(store: ClipStore, found: BodyMeasures, nobody: Booleans) -> Iterator[Finding]:
     frozen = ~nobody & (found.still > STILL)
-    lines = [f"body {body} in {still:.0%} of it" for body, still in zip(found.body, found.still, strict=True)]
+    single = store.length[found.clip] == 1
+    lines = [
+        f"body {body}: the clip is a single frame" if alone else f"body {body} in {still:.0%} of it"
+        for body, still, alone in zip(found.body, found.still, single, strict=True)
+    ]
     yield from of_clips(
         store, found.clip, "frozen", frozen, "in which a body does not move for most of the time", lines
     )
