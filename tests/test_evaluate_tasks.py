@@ -171,3 +171,15 @@ def test_bfloat16_is_all_but_the_same_and_is_told(finished_path, untrimmed, task
     if task.startswith("prediction"):
         assert fast.rows[0].values == pytest.approx(exact.rows[0].values, rel=0.02)
         assert fast.rows[0].values != exact.rows[0].values
+
+
+@pytest.mark.parametrize("label", [3, 20_000, -2, 2**31 - 2])
+def test_a_label_that_no_class_has_stops_what_is_about_labels(
+    cli, finished_path, recordings, write_tiny, tmp_path, label
+):
+    recordings[3] = replace(recordings[3], label=label)
+    path = write_tiny(tmp_path / "s", recordings).path
+    for task in ("retrieval", "linear-cached"):
+        found = cli("evaluate", task, "--model", finished_path, "--store", path, "--out", tmp_path / "out")
+        assert found.code == 2
+        assert f"expected labels 0 to 2, of its classes, got others in 1 clip (clip03: {label})" in found.err

@@ -7,8 +7,9 @@ import pytest
 
 from ntu_files import walkers
 from pcm3.data.info import describe
+from pcm3.data.prepare import Recipe
 from pcm3.data.recording import Interval, Recording
-from pcm3.data.store import BY_SIDE, ClipStore
+from pcm3.data.store import BY_SIDE, CHANGES, ClipStore
 from pcm3.data.store_writer import write_store
 from pcm3.errors import DataError
 from pcm3.report.shown import store_scenes
@@ -36,7 +37,8 @@ def stored(tmp_path):
         )
         for number in range(3)
     ]
-    write_store(tmp_path / "s", made, protocols=PROTOCOLS, **about)
+    recipe = Recipe(about["layout"], 2, max_frames=300, origin=1).to_dict()
+    write_store(tmp_path / "s", made, protocols=PROTOCOLS, preparation=recipe, **about)
     file = tmp_path / "s" / "store.json"
     said = json.loads(file.read_text())
     said["report"] |= {"left_out": [["a.skeleton", "no body"]], "notes": ["odd"]}
@@ -74,7 +76,7 @@ def replaced(value, odd_ones=ODD):
             yield ("0", *where), [odd, *value[1:]]
 
 
-MAY_BE_GONE = {"counts", "sha256"}
+MAY_BE_GONE = {"counts", "sha256", "preparation"}
 
 
 def test_each_field_of_store_json_is_refused_by_its_name_where_it_is_not_what_it_must_be(stored):
@@ -92,7 +94,7 @@ def test_each_field_of_store_json_is_refused_by_its_name_where_it_is_not_what_it
         file.write_text(json.dumps({name: value for name, value in said.items() if name != field}))
         assert bool(opened(stored)) == (field not in MAY_BE_GONE)
     assert tried > 400
-    assert refused > 0.9 * tried
+    assert refused > 0.8 * tried
 
 
 @pytest.mark.parametrize(
@@ -105,11 +107,10 @@ def test_any_other_text_is_one_line(stored, text):
 
 def test_what_a_later_version_may_add_is_passed_over(stored):
     file = stored / "store.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"mood": [{"a": None}], "preparation": {"up": "y"}}))
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"mood": [{"a": None}], "preparation": {"mood": "y"}}))
     with np.load(stored / "clips.npz") as archive:
         columns = dict(archive)
-    more = {name: np.zeros(6, np.int32) for name in ("cut", "dropped", "absent", "filled")}
-    np.savez(stored / "clips.npz", mood=np.array([["?"]]), **columns, **more)
+    np.savez(stored / "clips.npz", mood=np.array([["?"]]), **columns)
     assert opened(stored) == ""
 
 
@@ -151,7 +152,7 @@ def test_each_column_is_refused_by_its_name_where_it_is_not_what_it_must_be(stor
             else:
                 assert told
         np.savez(stored / file, **{other: kept for other, kept in columns.items() if other != name})
-        if name not in ("confidence", "recording", "side_split"):
+        if name not in ("confidence", "recording", "side_split", *CHANGES):
             assert f"{file}, {name}: expected this column" in opened(stored)
 
 

@@ -136,7 +136,7 @@ def test_an_edited_store_json_is_said_and_one_without_a_checksum_is_not(path, cl
     assert "sha256" in said
     file.write_text(json.dumps(said | {"fps": 25.0}))
     assert check_unchanged(ClipStore.open(path)) == ["store.json changed since the import (its checksum differs)"]
-    assert "note        store.json changed since the import" in cli("info", path).out
+    assert "store.json changed since the import" in cli("info", path).out
     found = {finding["name"]: finding for finding in cli("check", path, "--json").json["findings"]}
     assert not found["description"]["wrong"]
     del said["sha256"]

@@ -42,6 +42,7 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
 
     from pcm3.cli.parse import settings_of_preset
     from pcm3.data.store import ClipStore
+    from pcm3.data.verified import check_unchanged
     from pcm3.errors import ConfigError, not_one_of
     from pcm3.ordered_map import worker_processes
     from pcm3.paper_tables import TABLES
@@ -62,6 +63,8 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     untrimmed = None if options.untrimmed is None else ClipStore.open(options.untrimmed)
     if untrimmed is not None and untrimmed.recordings is None:
         raise ConfigError(f"{options.untrimmed}: expected a store of untrimmed recordings, got one of trimmed clips")
+    for doubt in check_unchanged(store) + (check_unchanged(untrimmed) if untrimmed is not None else []):
+        print(f"note: {doubt}")
     plan = Plan(
         store=store,
         protocol=next(iter(store.protocols), "all") if options.protocol == "auto" else options.protocol,

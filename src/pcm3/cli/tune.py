@@ -99,6 +99,7 @@ def _search(options: Any) -> Search:
     from dataclasses import replace
 
     from pcm3.data.store import ClipStore
+    from pcm3.data.verified import check_unchanged
     from pcm3.errors import ConfigError
     from pcm3.tune import Search
 
@@ -113,6 +114,8 @@ def _search(options: Any) -> Search:
             raise ConfigError(f"expected stores that differ, got {path} twice")
         name = path.resolve().name
         stores[str(path) if name in stores else name] = ClipStore.open(path)
+    for doubt in (doubt for store in stores.values() for doubt in check_unchanged(store)):
+        print(f"note: {doubt}")
     candidates = [
         replace(candidate, settings=_sized(candidate.settings, stores)[0])
         for candidate in read_search(search_file(options.candidates), base)

@@ -233,6 +233,8 @@ def _check_shapes(store: ClipStore, counts: dict[str, int]) -> None:
     there = {"clips": len(store), "recordings": len(whole), "frames": len(store.frames)}
     wrong = [f"{count} {name} in {STORE}, {there[name]} there" for name, count in counts.items() if name in there
              and count != there[name]]  # fmt: skip
+    if (store.preparation.get("origin") or 0) >= len(store.layout.joints):
+        wrong.append(f"a joint at the origin, number {store.preparation['origin']}, that is none")
     for table, file in ((whole, RECORDINGS if store.recordings else CLIPS), (store, CLIPS)):
         if table.bodies.shape[1] != bodies:
             wrong.append(f"{file} tells of {table.bodies.shape[1]} bodies, {FRAMES} of {bodies}")

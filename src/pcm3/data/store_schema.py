@@ -109,6 +109,15 @@ def _counts(value: Any) -> None:
         _expect(_is_whole(count), "how many", count, f", {brief(name)[1:-1]}")
 
 
+def _preparation(value: Any) -> None:
+    """What `pcm3.data.prepare.Recipe.to_dict` gives; a later version may give more."""
+    _table(value)
+    for name in ("max_frames", "origin", "fill"):
+        number = value.get(name)
+        _expect(number is None or _is_whole(number, 0, INT32), "a whole number from 0 on", number, f", {name}")
+    _expect(isinstance(value.get("rule", ""), str), "the name of a rule", value.get("rule"), ", rule")
+
+
 Fields = Mapping[str, Callable[[Any], None]]
 """Field of ``store.json`` → what looks at its value."""
 BEFORE_CLIPS: Fields = {
@@ -120,7 +129,7 @@ BEFORE_CLIPS: Fields = {
 }
 """Fields that are known before the first clip is; the layout looks at itself (`pcm3.skeleton`)."""
 NEEDED: Fields = {**BEFORE_CLIPS, "report": _report, "checksums": _checksums}
-OPTIONAL: Fields = {"counts": _counts, "preparation": _table}
+OPTIONAL: Fields = {"counts": _counts, "preparation": _preparation}
 
 
 def check_fields(data: Mapping[str, Any], where: str, needed: Fields = NEEDED) -> None:

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from pcm3.checkpoint import EncoderSpec, load_encoder
 from pcm3.config import Device, Precision
+from pcm3.data.audit.findings import clips
 from pcm3.data.audit.leaks import audit, leaked_clips, remembered
+from pcm3.data.recording import CLASSES_LIMIT, UNKNOWN
 from pcm3.data.store import ClipStore
 from pcm3.data.verified import check_unchanged
 from pcm3.device import allow_fast_matmul, choose_device, choose_precision, judging_threads, threads
@@ -144,6 +146,8 @@ def evaluate(
     _see_that_they_fit(models, specs, store)
     doubts = check_unchanged(store)
     spec, found = specs[0], TASKS[task]
+    if found.by_label:
+        _check_labels(store)
     train, test = found.sides(store, protocol)
     test, leak_notes = _leaks(store, protocol, test, found.of_recordings, without=without_leaks)
     setup = Setup(store, spec, train, test, settings or TaskSettings(), chosen)
@@ -257,6 +261,18 @@ def _see_that_they_fit(models: Sequence[Path], specs: Sequence[EncoderSpec], sto
                 f"{path}: expected stream {specs[0].stream} and {specs[0].frames} frames as {models[0]}, got "
                 f"{spec.stream} and {spec.frames}: evaluate them one by one"
             )
+
+
+def _check_labels(store: ClipStore) -> None:
+    """Raises DataError where a clip has a label that no class has: heads are as wide as there are classes."""
+    classes = len(store.classes) or CLASSES_LIMIT
+    wrong = np.flatnonzero((store.label < UNKNOWN) | (store.label >= classes))
+    if len(wrong):
+        first = f"{store.ids[wrong[0]]}: {store.label[wrong[0]]}"
+        raise DataError(
+            f"{store.path}: expected labels 0 to {classes - 1}, of its classes, got others in {clips(len(wrong))} "
+            f"({first}): import again with the right labels or classes"
+        )
 
 
 def _leaks(
