@@ -110,12 +110,21 @@ def _counts(value: Any) -> None:
 
 
 def _preparation(value: Any) -> None:
-    """What `pcm3.data.prepare.Recipe.to_dict` gives; a later version may give more."""
+    """What `pcm3.data.prepare.Recipe.to_dict` gives; a later version may give more, of finite numbers too."""
     _table(value)
     for name in ("max_frames", "origin", "fill"):
         number = value.get(name)
         _expect(number is None or _is_whole(number, 0, INT32), "a whole number from 0 on", number, f", {name}")
-    _expect(isinstance(value.get("rule", ""), str), "the name of a rule", value.get("rule"), ", rule")
+    _expect(is_name(value.get("rule", "released")), "the name of a rule", value.get("rule"), ", rule")
+    _expect(isinstance(value.get("trim", False), bool), "true or false", value.get("trim"), ", trim")
+    _expect(_is_finite(value.get("rate", 1.0)), "a number", value.get("rate"), ", rate")
+    up = value.get("up")
+    fine = up is None or (isinstance(up, list) and len(up) == 3 and all(map(_is_finite, up)) and any(up))
+    _expect(fine, "a direction of three numbers", up, ", up")
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= 1e6
 
 
 Fields = Mapping[str, Callable[[Any], None]]
