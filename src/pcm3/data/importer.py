@@ -158,7 +158,7 @@ def import_recordings(
         _write(writer, contents, recipe, _processes(workers, contents), strict, progress)
         left_out = account([*contents.unusable, *writer.lost], contents.left_out, Path(source))
         if len(writer) == 0:
-            raise DataError(nothing(kind, Path(source), left_out))
+            raise DataError(nothing(kind, Path(source), left_out, there or len(left_out)))
         notes += [*oriented_notes, *contents.notes]
         notes += completeness(found, contents, there, len(writer), leave_out is not None)
         writer.report = {"clips": len(writer), "left_out": [list(pair) for pair in left_out], "notes": notes}
@@ -248,7 +248,7 @@ def store_recordings(
                 )
             _append(writer, recording.id, _outcome(recording, recipe), strict)
         if len(writer) == 0 and writer.lost:
-            raise DataError(nothing(kind, Path(store_path), writer.lost))
+            raise DataError(nothing(kind, Path(store_path), writer.lost, len(taken)))
         writer.report = {"clips": len(writer), "left_out": [list(pair) for pair in writer.lost], "notes": notes}
     made = len(writer)
     seconds = time.perf_counter() - began
@@ -291,7 +291,7 @@ def _outcome(recording: Recording, recipe: Recipe) -> Sequence[Recording | LeftO
     try:
         return outcome(_checked(recording), recipe)
     except DataError as error:
-        return [("", str(error))]
+        return [("", str(error).removeprefix(f"{recording.id}: "))]
 
 
 def _without(contents: Contents, file: Path) -> Contents:

@@ -24,6 +24,8 @@ LINES = 5
 """Kinds that are told."""
 LONGEST, LONGEST_FILE = 240, 70
 """Characters of a reason and of a file's path in a line."""
+LONGEST_KEPT = 400
+"""The same in a store's report."""
 
 
 @dataclass(frozen=True)
@@ -71,22 +73,23 @@ def account(unusable: Sequence[LeftOut], left_out: Sequence[LeftOut], source: Pa
     prefix = f"{source}{os.sep}"
 
     def seen(part: Sequence[LeftOut]) -> list[LeftOut]:
-        seen_from = [
-            (file.removeprefix(prefix).replace(f"{source}: ", f"{source.name}: "), reason) for file, reason in part
-        ]
-        told = [(file, reason.removeprefix(f"{Path(file).name}: ")) for file, reason in seen_from]
-        return [(shown(file, 400), shown(reason.replace(prefix, ""), 400)) for file, reason in told]
+        told = []
+        for file, reason in part:
+            path = shown(file.removeprefix(prefix).replace(f"{source}: ", f"{source.name}: "), LONGEST_KEPT)
+            text = shown(reason.replace(prefix, ""), LONGEST_KEPT)
+            told.append((path, text.removeprefix(f"{Path(path).name}: ")))
+        return told
 
     return by_cause(seen(unusable), seen(left_out))
 
 
-def nothing(kind: str, source: Path, left_out: Sequence[LeftOut]) -> str:
-    """What to say when no clip came out."""
+def nothing(kind: str, source: Path, left_out: Sequence[LeftOut], recordings: int) -> str:
+    """What to say when no clip came out of so many recordings."""
     if not left_out:
         there = nothing_of(kind, source)
         return f"{source}: no recordings of kind {kind} there{there}; docs/DATA.md says how they are named"
     told = "; ".join(reason_lines(left_out, 2))
-    return f"{source}: none of {len(left_out):,} recordings can be used: {told}"
+    return f"{source}: none of {recordings:,} recordings can be used: {told}"
 
 
 def _kind(reason: str) -> tuple[str, ...]:
