@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ntu_files import walkers
-from pcm3.data.bodies import Bodies, bodies_of
+from pcm3.data.bodies import bodies_of
 from pcm3.data.gaps import fill_gaps
 from pcm3.data.prepare import Recipe, prepare
 from pcm3.data.recording import Interval, Recording
@@ -62,8 +62,9 @@ def test_what_a_mask_calls_absent_is_absent_whatever_stands_there():
     clip = walkers(1, 10)
     present = np.ones(clip.shape[:3], bool)
     present[4:, 0, 3] = False
-    out = fill_gaps(Bodies(clip, present), 2, KINECT, whole_bodies=True)
+    (out,) = prepare(Recording("x", clip, present=present), Recipe(KINECT, 1, fill=2, normalise=False))
     assert not out.frames[4:, 0, 3].any()
+    assert out.changes.absent == 6
 
 
 @settings(max_examples=60, deadline=None)

@@ -6,7 +6,9 @@ is said by a mask beside the coordinates.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,23 +19,24 @@ Frames = NDArray[np.floating[Any]]
 Booleans = NDArray[np.bool_]
 
 
-class Bodies(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Bodies:
     """The bodies of a recording, and which of their joints are there."""
 
     frames: Frames
-    """(T, M, V, C) metres; what is at absent joints means nothing."""
+    """(T, M, V, C) metres; zeros at absent joints."""
     present: Booleans
     """(T, M, V) True where a joint is there."""
 
-    @property
+    @cached_property
     def there(self) -> Booleans:
         """True where a body is in a frame (T, M)."""
         return np.asarray(self.present.any(axis=2))
 
-    @property
+    @cached_property
     def appearing(self) -> NDArray[np.intp]:
         """The bodies that are in any frame."""
-        return np.flatnonzero(self.present.any(axis=(0, 2)))
+        return np.flatnonzero(self.there.any(axis=0))
 
     def stretch(self, start: int, stop: int | None) -> Bodies:
         """The frames from ``start`` on, before ``stop``."""
@@ -64,8 +67,11 @@ def energy(bodies: Bodies) -> NDArray[np.float64]:
     The sum over coordinates of the standard deviation over the joints that are there, in all frames.
     """
     spread = np.full(bodies.frames.shape[1], -1.0)
+    there = bodies.there
     for body in bodies.appearing:
-        spread[body] = bodies.frames[:, body][bodies.present[:, body]].astype(np.float64).std(axis=0).sum()
+        frames, present = bodies.frames[there[:, body], body], bodies.present[there[:, body], body]
+        joints = frames.reshape(-1, frames.shape[-1]) if present.all() else frames[present]
+        spread[body] = joints.astype(np.float64).std(axis=0).sum()
     return spread
 
 

@@ -13,7 +13,7 @@ from pcm3.skeleton import Layout
 
 
 def fill_gaps(bodies: Bodies, longest: int, layout: Layout, *, whole_bodies: bool) -> Bodies:
-    """The bodies with every gap of at most ``longest`` frames filled, and what is left absent as zeros.
+    """The bodies with every gap of at most ``longest`` frames filled.
 
     A joint's place in a gap is interpolated between the frames around, as seen from the centre of the body
     (`reference_path`), so that it goes along with a body that walks. At the start and the end of a clip it keeps its
@@ -26,13 +26,13 @@ def fill_gaps(bodies: Bodies, longest: int, layout: Layout, *, whole_bodies: boo
         whole_bodies: fill also gaps in which all joints of a body are absent.
     """
     present = bodies.present
-    gaps = [body for body in bodies.appearing if not present[present[:, body].any(axis=1), body].all()]
-    if whole_bodies:
-        gaps = [body for body in bodies.appearing if not present[:, body].all()]
-    if len(gaps) == 0 and not bodies.frames[~present].any():
+    wanted = np.ones((1, 1, 1), np.bool_) if whole_bodies else bodies.there[..., None]
+    gaps = np.flatnonzero((wanted & ~present).any(axis=(0, 2)))
+    gaps = np.intersect1d(gaps, bodies.appearing) if len(gaps) and longest > 0 else gaps[:0]
+    if len(gaps) == 0:
         return bodies
-    frames, filled = np.where(present[..., None], bodies.frames, 0).astype(bodies.frames.dtype), present.copy()
-    for body in gaps if longest > 0 else []:
+    frames, filled = bodies.frames.copy(), present.copy()
+    for body in gaps:
         missing = _short(present[:, body], longest, whole_bodies)
         if missing.any():
             frames[:, body] = _interpolated(frames[:, body], present[:, body], missing, layout)

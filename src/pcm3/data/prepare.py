@@ -90,7 +90,7 @@ def prepare(recording: Recording, recipe: Recipe) -> list[Recording | str]:
 def _bodies(recording: Recording) -> Bodies:
     if recording.present is None:
         return bodies_of(recording.frames)
-    return Bodies(recording.frames, recording.present)
+    return Bodies(np.where(recording.present[..., None], recording.frames, np.float32(0)), recording.present)
 
 
 def _with_origin(recording: Recording, joint: int) -> NDArray[np.bool_]:
