@@ -131,7 +131,7 @@ class Metrics:
             text = "".join(json.dumps(line) + "\n" for line in kept)
             write_atomically(path, lambda file: file.write(text.encode()))
             self.loss = kept[-1].get("loss") if kept else None
-            self._file = path.open("a")
+            self._file = path.open("a", encoding="utf-8")
 
     def add(self, step: int, terms: dict[str, Tensor]) -> None:
         """Remember the terms of a step; nothing waits for the device yet."""

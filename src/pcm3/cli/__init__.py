@@ -12,6 +12,7 @@ import sys
 from difflib import get_close_matches
 
 from pcm3 import __version__
+from pcm3.cli.terminal import knows, write_readably
 from pcm3.errors import ConfigError, Pcm3Error, RunFailed
 
 COMMANDS = {
@@ -32,6 +33,9 @@ COMMANDS = {
 LONGEST_MESSAGE = 2000
 """Characters; whatever a message quotes, it is one line that prints."""
 
+OUT_OF_MEMORY = (
+    "out of memory; what was complete is kept. Less needs less: a smaller batch or width, --accumulate, fewer workers"
+)
 USAGE = "usage: pcm3 COMMAND …      pcm3 COMMAND --help tells a command's arguments; pcm3 --version"
 
 
@@ -42,6 +46,7 @@ def main(argv: list[str] | None = None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Torch's C++ warnings are for those who write with torch; its errors still come.
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    write_readably()
     words = sys.argv[1:] if argv is None else argv
     if not words or words[0] in ("-h", "--help", "help"):
         print(_overview())
@@ -61,6 +66,16 @@ def main(argv: list[str] | None = None) -> int:
         # Whoever read our output has gone; Python must not complain when it closes the pipe.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except UnicodeEncodeError as error:
+        told = f"this system's locale ({error.encoding}) has no file named '{error.object}': set PYTHONUTF8=1"
+        return _fail(words[0], told, 2)
+    except MemoryError:
+        return _fail(words[0], OUT_OF_MEMORY, 1)
+    except RuntimeError as error:
+        # Torch has no error of its own for memory on a CPU; that of a GPU is a RuntimeError too.
+        if "can't allocate memory" not in str(error) and type(error).__name__ != "OutOfMemoryError":
+            raise
+        return _fail(words[0], OUT_OF_MEMORY, 1)
     except OSError as error:
         from pcm3.files import DISK_FULL
 
@@ -82,7 +97,8 @@ def _call(command: str, words: list[str]) -> int:
     code, told = module.run(options)
     if options.json:
         sys.stdout.flush()
-        print(json.dumps(told, ensure_ascii=False))
+        text = json.dumps(told, ensure_ascii=False)
+        print(text if knows(text) else json.dumps(told))
     return int(code)
 
 

@@ -37,7 +37,7 @@ def parse(command: str, what: str, add_arguments: Callable[[Any, list[str]], Non
     """
     parser = ArgumentParser(prog=f"pcm3 {command}", description=what, exit_on_error=False, default_env=False)
     try:
-        _see_that_none_is_empty(words)
+        _see_that_all_are_words(words)
         add_arguments(parser, words)
         parser.add_argument("--json", action="store_true", help="print the result as one JSON object, the last line")
         words = _values_with_a_minus(words)
@@ -87,9 +87,11 @@ def check_settings_file(file: Path, option: str) -> None:
         raise ConfigError(f"{option}: expected a YAML file of settings, but {file} is not text in UTF-8") from None
 
 
-def _see_that_none_is_empty(words: list[str]) -> None:
-    """Raises ConfigError for a word or a value that is empty: an empty path would be the working directory."""
+def _see_that_all_are_words(words: list[str]) -> None:
+    """Raises ConfigError for a word that is empty, which as a path is the working directory, or could not be read."""
     for place, word in enumerate(words):
+        if any("\ud800" <= letter <= "\udfff" for letter in word):
+            raise ConfigError(f"{word}: holds letters that this system's locale does not know: set PYTHONUTF8=1")
         option = word.removesuffix("=")
         if word == "":
             before = words[place - 1] if place else ""

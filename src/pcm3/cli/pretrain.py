@@ -95,7 +95,7 @@ def _pretrained(store: ClipStore, folder: Path, settings: PretrainSettings) -> d
 
     result = pretrain(store, folder, settings, say=print if first_process() else _silent)
     if not first_process():
-        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 (for the rest of the process)
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 (for the rest of the process)
         return asdict(result)
     run = RunFolder(folder)
     loss_curve(run.metrics, run.loss_picture)

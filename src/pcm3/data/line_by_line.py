@@ -50,7 +50,7 @@ def clip_line_by_line(file: Path) -> Floats:
 def frames_of(file: Path) -> list[list[dict[str, Any]]]:
     """The bodies of each frame, with every number that the file has of them."""
     frames = []
-    with file.open() as lines:
+    with file.open(encoding="utf-8") as lines:
         for _ in range(int(lines.readline())):
             bodies = []
             for _ in range(int(lines.readline())):

@@ -23,7 +23,7 @@ PART_COLOURS = ("#444444", "#1f6fb2", "#e08b2e", "#4a9d5b", "#a4529f")
 
 def loss_curve(metrics: Path, picture: Path) -> None:
     """The loss terms over the steps, from a run's ``metrics.jsonl``; contrast, distillation and prediction apart."""
-    lines = [json.loads(line) for line in metrics.read_text().splitlines()]
+    lines = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
     if not lines:
         return
     kinds = {"contrast": [], "distillation": [], "prediction": []}  # type: dict[str, list[str]]
@@ -51,7 +51,7 @@ def loss_curves(runs: Mapping[str, Sequence[Path]], picture: Path, title: str) -
     figure = Figure(figsize=(7.6, 3.4), layout="constrained")
     axes = figure.subplots()
     for row, files in runs.items():
-        lines = [[json.loads(line) for line in file.read_text().splitlines()] for file in files]
+        lines = [[json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] for file in files]
         curves = [[line for line in of_file if "loss" in line] for of_file in lines]
         shortest = min(map(len, curves))
         if not shortest:
