@@ -73,8 +73,7 @@ def test_both_keep_their_bones_stay_above_the_floor_and_move_as_people_can(name:
 
 @settings(max_examples=25, deadline=None)
 @given(which=st.sampled_from(TOUCHING), seed=st.integers(0, 10**6), mirror=st.booleans())
-# A known fault: this one ends 0.044 apart. Of 1,320 performances (120 seeds) the others stay within 0.014.
-@example(which=("high five", 1), seed=62, mirror=False).xfail(raises=AssertionError)
+@example(which=("high five", 1), seed=62, mirror=False)  # his elbow swings far, which takes the hand longer
 def test_hands_meet_whatever_the_two_heights(which: tuple[str, int], seed: int, mirror: bool) -> None:
     way = PAIR_ACTIONS[which[0]][which[1]]
     way = other_handed_pair(way) if mirror else way

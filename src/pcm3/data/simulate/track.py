@@ -80,6 +80,12 @@ def on_stage(points: Floats, root: Floats) -> Floats:
     return placed
 
 
+TURNS, MOST_TURNS = 5, 60
+"""Times that a hand is brought nearer to where it is to be, and the most for a hand that meets another."""
+NEAR = 0.0145
+"""Metres from there that are near enough for two hands that meet: half of what they may be apart."""
+
+
 def placed(track: Track, root: Floats) -> Track:
     """The track as part of a scene whose origin is put at `root` (3,)."""
     turn = rotation(1, -root[2:])[0]
@@ -119,10 +125,12 @@ def meet(pair: tuple[Actor, Actor], meeting: Meeting, at: Floats) -> tuple[Actor
     for contact in meeting.contacts:
         by, other = contact.by, 1 - contact.by
         goal = _goal(short[other], contact)
+        turns = TURNS
         if contact.meets:
+            turns = MOST_TURNS
             goal = _half_way(short[by], contact.hand, short[other], contact.joint)
-            short[other] = _reaching(short[other], contact.joint.removeprefix("hand"), goal, weight)
-        short[by] = _reaching(short[by], contact.hand.removeprefix("hand"), goal, weight)
+            short[other] = _reaching(short[other], contact.joint.removeprefix("hand"), goal, weight, turns)
+        short[by] = _reaching(short[by], contact.hand.removeprefix("hand"), goal, weight, turns)
     return _put_back(pair[0], short[0], frames), _put_back(pair[1], short[1], frames)
 
 
@@ -168,15 +176,20 @@ def _half_way(one: Actor, hand: str, other: Actor, other_hand: str) -> Floats:
     return goal
 
 
-def _reaching(actor: Actor, mark: str, goal: Floats, weight: Floats) -> Actor:
+def _reaching(actor: Actor, mark: str, goal: Floats, weight: Floats, turns: int) -> Actor:
     """The actor with his hand at the goal (T, 3) where the weight (T, 1) is 1, as far as his arm reaches."""
     solved, hand = actor, _joint("hand" + mark)
-    for _ in range(5):
+    for turn in range(turns):
         missing = goal - solved.joints()[:, hand]
+        # Where the elbow swings far with the hand, a few frames take longer.
+        far = np.linalg.norm(missing, axis=1, keepdims=True) > (NEAR if turn >= TURNS else 0.0)
+        if not far.any():
+            break
         off = on_stage(missing[:, None], np.stack([0 * weight[:, 0], 0 * weight[:, 0], -actor.root[:, 2]], axis=1))[
             :, 0
         ]
         channel = hand_moved(actor.subject, solved.motion, mark, off)
+        channel = np.where(far, channel, solved.motion["hand" + mark])
         solved = replace(solved, motion={**solved.motion, "hand" + mark: channel})
     mixed = (1 - weight) * actor.motion["hand" + mark] + weight * solved.motion["hand" + mark]
     return replace(actor, motion={**actor.motion, "hand" + mark: mixed})
