@@ -2,6 +2,7 @@
 
 import random
 import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -188,3 +189,19 @@ def test_types_are_told_in_words():
     text = 'Parser key "steps": Does not validate Subtypes: [int] Given value: 1.5'
     assert in_one_line(text, {"steps": int | None}, "") == "setting steps: expected a whole number or null, got 1.5"
     assert PretrainSettings().check() is None
+
+
+def test_what_is_proposed_next_can_be_run_as_it_stands(cli, recordings, write_tiny, tiny_words, tmp_path):
+    import shlex
+
+    for labelled, folder in ((True, tmp_path / "my störe"), (False, tmp_path / "unlabelled")):
+        clips = [replace(clip, label=clip.label if labelled else -1) for clip in recordings]
+        write_tiny(folder, clips, classes=("raise arm", "nod", "hand over") if labelled else ())
+        found = cli("pretrain", folder, "--run", f"{folder} run", *tiny_words())
+        assert found.code == 0, found.err
+        proposed = [line.removeprefix("next: ") for line in found.out.splitlines() if line.startswith("next: ")]
+        assert len(proposed) == labelled, "nothing is proposed that must fail"
+        for line in proposed:
+            words = shlex.split(line)
+            assert words[0] == "pcm3"
+            assert cli(*words[1:], "--seeds", "1").code == 0

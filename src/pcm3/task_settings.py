@@ -287,7 +287,7 @@ def _require(group: str, settings: Any, rules: list[tuple[bool, str, str]]) -> N
         name = f"{group}.{entry.name}"
         check_numbers({name: getattr(settings, entry.name)})
         if name in MOST:
-            check_range(name, getattr(settings, entry.name), 0, MOST[name])
+            check_range(name, getattr(settings, entry.name), 1, MOST[name])
     for fine, name, expected in rules:
         if not fine:
             raise ConfigError(f"setting {group}.{name}: expected {expected}, got {getattr(settings, name)}")

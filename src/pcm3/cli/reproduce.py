@@ -59,6 +59,7 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
         told.setdefault("minutes", None)
     settings = replace(settings_of_preset(options.preset), **told)
     settings.check()
+    tasks = task_settings(options)
     store = ClipStore.open(options.store)
     untrimmed = None if options.untrimmed is None else ClipStore.open(options.untrimmed)
     if untrimmed is not None and untrimmed.recordings is None:
@@ -71,7 +72,7 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
         untrimmed=untrimmed,
         untrimmed_protocol=next(iter(untrimmed.protocols), "") if untrimmed is not None else "",
         settings=settings,
-        tasks=task_settings(options),
+        tasks=tasks,
         seeds=options.seeds,
         cached=options.cached,
         out=options.out,

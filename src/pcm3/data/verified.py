@@ -18,7 +18,7 @@ from typing import Any
 
 from pcm3.checksums import file_checksum, has_changed, read_checked_json, with_checksum
 from pcm3.data.store import CLIPS, FRAMES, RECORDINGS, STORE, ClipStore
-from pcm3.errors import DataError
+from pcm3.errors import DataError, command
 from pcm3.files import write_json
 
 FILE = "verified.json"
@@ -96,7 +96,7 @@ def doubts(store: ClipStore, at_most: float) -> list[str]:
 def _told(store: ClipStore, stand: Verified) -> list[str]:
     told = [f"{name} changed since the import (its checksum differs)" for name in stand.changed]
     never = " and ".join(stand.unread)
-    return told + ([f"{never} never verified: pcm3 check {store.path} reads all bytes"] if never else [])
+    return told + ([f"{never} never verified: {command('pcm3', 'check', store.path)} reads all bytes"] if never else [])
 
 
 def _is_as_written(store: ClipStore, name: str) -> bool:

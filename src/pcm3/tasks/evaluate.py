@@ -18,7 +18,7 @@ from pcm3.data.recording import CLASSES_LIMIT, UNKNOWN
 from pcm3.data.store import ClipStore
 from pcm3.data.verified import check_unchanged
 from pcm3.device import allow_fast_matmul, choose_device, choose_precision, judging_threads, threads
-from pcm3.errors import CheckpointError, DataError
+from pcm3.errors import CheckpointError, DataError, command
 from pcm3.nn.encoder import Encoder
 from pcm3.ordered_map import OrderedMap, cores, here
 from pcm3.task_settings import TaskSettings
@@ -283,7 +283,8 @@ def _leaks(
     if known is None and without:
         known = audit(store)
     if known is None:
-        return test, [f"not checked for test clips that are copies of training clips: pcm3 check {store.path}"]
+        look = command("pcm3", "check", store.path)
+        return test, [f"not checked for test clips that are copies of training clips: {look}"]
     leaked = leaked_clips(store, known.get(protocol, []))
     copied = np.isin(test, store.recording[leaked] if of_recordings else leaked)
     if not copied.any():
