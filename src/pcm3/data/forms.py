@@ -123,7 +123,7 @@ FORMS: list[tuple[Callable[[bytes], bool], Form]] = [
      Form("a skeleton file of NTU RGB+D", ("ntu60", "ntu120"))),
     (_text(r"[\[{]\s*[\"\[{\d\]}-]"), Form("a JSON file", ("nw-ucla",), OWN)),
     (_text(r"<\?xml|<[a-z]+[ >]"), Form("an XML file", cure=OWN)),
-    (_is_columns(","), Form("a CSV table", ("sbu",), f"{NPZ}; {OWN}")),
+    (_is_columns(","), Form("a CSV table", ("sbu", "pkummd1", "pkummd2"), f"{NPZ}; {OWN}")),
     (_is_columns("\t"), Form("a table of tabs", (), f"{NPZ}; {OWN}")),
     (_is_columns(";"), Form("a table", (), f"{NPZ}; {OWN}")),
     (_is_columns(" "), Form("a table of numbers or words", TEXTS, OWN)),
