@@ -42,7 +42,10 @@ def test_a_tilted_camera_is_seen_and_people_who_agree_on_nothing_are_left_alone(
 def test_a_direction_is_told_by_an_axis_or_three_numbers():
     assert given_up("-y").direction == (0.0, -1.0, 0.0)
     np.testing.assert_allclose(given_up("0,3,4").direction, [0, 0.6, 0.8])
-    for wrong in ("w", "0,0,0", "1,2", "nan,0,1", ""):
+    assert [given_up(word).direction for word in ("Y", "+y", " y", "-Y")] == [
+        AXES[name] for name in ("y", "y", "y", "-y")
+    ]
+    for wrong in ("w", "+-y", "--y", "0,0,0", "1,2", "nan,0,1", ""):
         with pytest.raises(ConfigError, match="setting up: expected x, y, z, -x"):
             given_up(wrong)
 
@@ -104,3 +107,47 @@ def test_clips_that_were_centred_on_a_joint_are_not_taken_for_clips_without_it(t
         clip[:, :, 3] = 0
     store_recordings([Recording(f"r{k}", clip) for k, clip in enumerate(never)], tmp_path / "s", layout=made, fps=30.0)
     assert ClipStore.open(tmp_path / "s").preparation["origin"] is None
+
+
+def test_who_lies_and_what_stands_around_do_not_tilt_the_others():
+    lying = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
+    some = [*people(count=6), *people(lying, count=3)]
+    found = find_up(some, KINECT)
+    assert found.direction == (0.0, 1.0, 0.0)
+    assert "in 3 they lie, or another way is up" in found.text
+    chairs = [
+        Recording(
+            recording.id, np.concatenate([recording.frames, chair.frames @ FRAMES[7 + k].astype(np.float32)], axis=1)
+        )
+        for k, (recording, chair) in enumerate(zip(people(), people(), strict=True))
+    ]
+    assert find_up(chairs, KINECT).direction == (0.0, 1.0, 0.0)
+
+
+@pytest.mark.parametrize("others", [2, 6])
+def test_recordings_of_two_cameras_one_upside_down_are_turned_one_by_one(tmp_path, others):
+    upside_down = np.diag([-1.0, -1, 1])
+    mixed = [*people(count=20), *people(upside_down, count=others)]
+    mixed = [Recording(f"m{k}", recording.frames) for k, recording in enumerate(mixed)]
+    report = store_recordings(mixed, tmp_path / "s", layout=KINECT, fps=30.0)
+    assert f"{others} of {20 + others} recordings stand upside down beside the others" in report.notes[0]
+    assert ClipStore.open(tmp_path / "s").frames[:, 0, KINECT.joints.index("head"), 2].min() > 0
+    assert find_up(mixed[:21], KINECT).direction == (0.0, 1.0, 0.0)
+    assert "in 1 they lie, or another way is up" in find_up(mixed[:21], KINECT).text
+
+
+def test_people_without_a_trunk_still_stand(tmp_path):
+    some = people(np.diag([-1.0, -1, 1]))
+    for recording in some:
+        recording.frames[:, :, list(KINECT.parts[0])] = np.nan
+    report = store_recordings(some, tmp_path / "s", layout=KINECT, fps=30.0)
+    assert report.notes[0].startswith("up is -y of the recordings")
+
+
+def test_half_precision_far_from_the_origin_is_told(tmp_path):
+    far = [Recording(f"r{k}", recording.frames + np.float32(400)) for k, recording in enumerate(people())]
+    made = {"layout": KINECT, "fps": 30.0, "dtype": "float16", "overwrite": True}
+    notes = store_recordings(far, tmp_path / "s", normalise=False, **made).notes
+    assert any("are 250 mm apart in float16: --dtype float32 keeps them" in note for note in notes)
+    assert not any("float16" in note for note in store_recordings(far, tmp_path / "s", **made).notes)
+    assert not any("float16" in n for n in store_recordings(people(), tmp_path / "s", normalise=False, **made).notes)

@@ -39,22 +39,27 @@ def angle_between(v, w):
 def centre_slowly(body, layout):
     """METHOD "centre" of one body (T, V, C): the centre joint where it is there; else where it likely is."""
     frames = len(body)
-    there = [body[t].any() for t in range(frames)]
     seen = [t for t in range(frames) if body[t, layout.centre].any()]
+    near = {v for v, parent in enumerate(layout.parents) if layout.centre in (v, parent)} | {
+        layout.parents[layout.centre]
+    }
     centre = np.zeros((frames, 3))
     for t in range(frames):
-        before, after = [s for s in seen if s <= t], [s for s in seen if s >= t]
-        if not there[t] or not seen:
+        before, after = [s for s in seen if s <= t][-1:], [s for s in seen if s >= t][:1]
+        anchors = before + after
+        if not body[t].any() or not seen:
             continue
-        if before and after:
-            low, high = before[-1], after[0]
-            share = 0 if high == low else (t - low) / (high - low)
-            centre[t] = (1 - share) * body[low, layout.centre] + share * body[high, layout.centre]
-            continue
-        near = (before or after)[-1 if before else 0]
-        both = [v for v in range(body.shape[1]) if body[t, v].any() and body[near, v].any()]
-        moved = sum((body[t, v] - body[near, v] for v in both), np.zeros(3)) / max(len(both), 1)
-        centre[t] = body[near, layout.centre] + moved
+        places, told = [], True
+        for anchor in anchors:
+            both = [v for v in range(body.shape[1]) if body[t, v].any() and body[anchor, v].any()]
+            both = [v for v in both if v in near] or both
+            told = told and bool(both)
+            moved = sum((body[t, v] - body[anchor, v] for v in both), np.zeros(3)) / max(len(both), 1)
+            places.append(body[anchor, layout.centre] + moved)
+        if not told:
+            places = [body[anchor, layout.centre] for anchor in anchors]
+        share = (t - anchors[0]) / max(anchors[-1] - anchors[0], 1)
+        centre[t] = (1 - share) * places[0] + share * places[-1]
     return centre
 
 
@@ -264,6 +269,16 @@ def test_a_centre_that_is_never_there_is_taken_from_the_next_joint():
     neighbours = [KINECT.parents[KINECT.centre], *(j for j, p in enumerate(KINECT.parents) if p == KINECT.centre)]
     path = reference_path(clip[:, 0], present_joints(clip)[:, 0], KINECT)
     assert any(np.array_equal(path, clip[:, 0, joint]) for joint in neighbours)
+
+
+@pytest.mark.parametrize("gap", [slice(0, 50), slice(5, 50), slice(10, None), slice(30, 31)])
+def test_a_centre_that_is_away_goes_along_with_its_neighbours(gap):
+    clip = np.repeat(standing(3, frames=1), 60, axis=0)
+    clip += 0.6 * np.sin(np.arange(60) / 5)[:, None, None, None] * np.array([1.0, 0.3, 0])  # to and fro, and a jump
+    gappy = clip.copy()
+    gappy[gap, :, KINECT.centre] = 0
+    path = reference_path(gappy[:, 0], present_joints(gappy)[:, 0], KINECT)
+    np.testing.assert_allclose(path, clip[:, 0, KINECT.centre], atol=1e-9)
 
 
 def test_a_body_that_is_away_for_a_while_does_not_move_the_other_one():

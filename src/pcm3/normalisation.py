@@ -179,9 +179,9 @@ def reference_path(
 ) -> NDArray[np.floating[Any]]:
     """Where the centre of one body is in each frame (T, 3), also where its centre joint is absent.
 
-    The centre joint itself, or, if it is in less than half of the body's frames, the joint nearest to it in the tree
-    that is in more. Where that one is absent, its place is interpolated between the frames around; before the first and
-    after the last it goes along with the mean of the joints that are there.
+    The centre joint itself, or, if it is in less than a tenth of the body's frames, the joint nearest to it in the tree
+    that is in more. Where that one is absent, it goes along with its neighbours in the tree, or, where those are absent
+    too, with the mean of the joints that are there, between the frames around; straight where there is none.
 
     Args:
         body: (T, V, 3) metres.
@@ -194,12 +194,35 @@ def reference_path(
     seen = np.flatnonzero(present[:, joint])
     time = np.arange(len(body))
     path = np.stack([np.interp(time, seen, body[seen, joint, axis]) for axis in range(3)], axis=1)
-    for frame in (*range(seen[0]), *range(seen[-1] + 1, len(body))):
-        anchor = seen[0] if frame < seen[0] else seen[-1]
-        both = present[frame] & present[anchor]
-        if both.any():
-            path[frame] += (body[frame, both] - body[anchor, both]).mean(axis=0)
+    gaps = np.flatnonzero(~present[:, joint] & present.any(axis=1))
+    after = seen[np.minimum(np.searchsorted(seen, gaps), len(seen) - 1)]
+    before = seen[np.maximum(np.searchsorted(seen, gaps) - 1, 0)]
+    share = ((gaps - before) / np.maximum(after - before, 1))[:, None]
+    near = np.zeros(present.shape[1], np.bool_)
+    near[layout.neighbours(joint)] = True
+    (start, told), (end, told_too) = (_way(body, present, around, gaps, near) for around in (before, after))
+    along = (body[before, joint] + start) * (1 - share) + (body[after, joint] + end) * share
+    path[gaps] = np.where((told & told_too)[:, None], along, path[gaps])
     return path.astype(body.dtype)
+
+
+def _way(
+    body: NDArray[np.floating[Any]],
+    present: NDArray[np.bool_],
+    start: NDArray[np.intp],
+    stop: NDArray[np.intp],
+    near: NDArray[np.bool_],
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """The mean way (K, 3) of the joints that both frames have, of those that are near (V,) if any; and if any has."""
+    both = present[start] & present[stop]
+    close = both & near
+    both = np.where(close.any(axis=1, keepdims=True), close, both)
+    ways = (body[stop].astype(np.float64) - body[start]) * both[..., None]
+    return ways.sum(axis=1) / np.maximum(both.sum(axis=1), 1)[:, None], np.asarray(both.any(axis=1))
+
+
+SEEN = 0.1
+"""Share of a body's frames in which the joint is seen that it is centred on."""
 
 
 def _reference_joint(present: NDArray[np.bool_], layout: Layout) -> int:
@@ -209,8 +232,8 @@ def _reference_joint(present: NDArray[np.bool_], layout: Layout) -> int:
     for joint in nearest:  # grows while it is walked: breadth first through the tree
         around = [other for other, parent in enumerate(layout.parents) if joint in (other, parent)]
         nearest += [near for near in (layout.parents[joint], *around) if near not in nearest]
-    enough = present.any(axis=1).sum() / 2
-    return next((joint for joint in nearest if count[joint] > enough), int(count.argmax()))
+    enough = SEEN * present.any(axis=1).sum()
+    return next((joint for joint in nearest if count[joint] >= enough), int(count.argmax()))
 
 
 def _path_of_first(
@@ -261,14 +284,20 @@ def body_directions(body: NDArray[np.floating[Any]], present: NDArray[np.bool_],
     """The way from the legs to the trunk of one body, of length 1, in the K frames that show it (K, 3).
 
     From the mean of the joints of the legs that are there to that of the trunk's: long, so that noise turns it little.
-    By `layout.up` where no leg is ever there.
+    To the arms' where no joint of the trunk is ever there; by `layout.up` where no leg is.
 
     Args:
         body: (T, V, 3) metres.
         present: (T, V).
-        layout: says which joints are trunk and legs.
+        layout: says which joints are trunk, arms and legs.
     """
-    trunk, legs = list(layout.parts[0]), [*layout.parts[3], *layout.parts[4]]
+    trunk, arms, legs = (
+        list(layout.parts[0]),
+        [*layout.parts[1], *layout.parts[2]],
+        [*layout.parts[3], *layout.parts[4]],
+    )
+    if not present[:, trunk].any():
+        trunk = arms
     if not (present[:, legs].any() and present[:, trunk].any()):
         legs, trunk = [layout.up[0]], [layout.up[1]]
     shown = present[:, legs].any(axis=1) & present[:, trunk].any(axis=1)

@@ -53,6 +53,11 @@ class Layout:
             order[left], order[right] = right, left
         return tuple(order)
 
+    def neighbours(self, joint: int) -> list[int]:
+        """The joints that hang from this one, and the one that it hangs from."""
+        around = {other for other, parent in enumerate(self.parents) if joint in (other, parent)}
+        return sorted((around | {self.parents[joint]}) - {joint})
+
     def to_dict(self) -> dict[str, Any]:
         """The layout as JSON-able data; `layout_from_dict` is the inverse."""
         return asdict(self)

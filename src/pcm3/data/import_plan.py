@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pcm3.data.contents import Contents
 from pcm3.data.gravity import Up, find_up
@@ -19,6 +20,9 @@ from pcm3.skeleton import load_layout
 
 PROBED = 48
 """Recordings that are looked at, evenly through the source, to tell which way is up in all of them."""
+
+COARSE = 0.01
+"""Metres between two neighbouring numbers of half precision from which on it is told: 16 m off the origin."""
 
 MaxFrames = int | Literal["kind"] | None
 """Frames after which a clip is cut; None: never; "kind": as published results on that kind of data need it."""
@@ -113,6 +117,17 @@ def oriented(recipe: Recipe, up: Up | None, recordings: Iterable[Recording]) -> 
 
 def _centred_on(joint: str) -> str:
     return f"the joint {joint} lies at the origin in every frame: the recordings were centred on it, it is not absent"
+
+
+def precision_notes(dtype: str, normalised: bool, frames: Iterable[NDArray[np.floating[Any]]]) -> list[str]:
+    """Whether some of the recordings (T, M, V, 3) lie so far off that half precision spoils them."""
+    if normalised or dtype != "float16":
+        return []
+    farthest = max((float(np.nanmax(np.abs(clip), initial=0)) for clip in frames), default=0.0)
+    step = float(np.spacing(np.float16(farthest)))
+    if step < COARSE:
+        return []
+    return [f"coordinates up to {farthest:.0f} m are {1000 * step:.0f} mm apart in float16: --dtype float32 keeps them"]
 
 
 def completeness(found: Kind, contents: Contents, recordings: int, clips: int, listed: bool) -> list[str]:

@@ -25,6 +25,7 @@ from pcm3.data.import_plan import (
     completeness,
     oriented,
     plan,
+    precision_notes,
     some_of,
 )
 from pcm3.data.kinds import find_kind
@@ -148,7 +149,8 @@ def import_recordings(
         file, reason = contents.unusable[0]
         raise DataError(f"{file}: {reason}")
     recipe, description = plan(kind, found, contents, normalise, most, trim, fill, fps)
-    notes = check_units(str(source), probe(contents), recipe.layout)
+    probed = probe(contents)
+    notes = check_units(str(source), probed, recipe.layout) + precision_notes(dtype, recipe.normalise, probed)
     recipe, oriented_notes = oriented(replace(recipe, rule=rule or found.rule), told_up, some_of(contents))
     description["preparation"] = recipe.to_dict()
     fingerprint = _fingerprint(contents, recipe, description | {"dtype": dtype}, Path(source))
@@ -230,8 +232,9 @@ def store_recordings(
     recipe = Recipe(chosen, room, normalise, max_frames, trim=trim, rule=rule, fill=round(fill * fps))
     told_up = None if up is None else given_up(up)
     notes = check_units(first[0].id if first else kind, [recording.frames for recording in first], chosen)
-    recipe, oriented_notes = oriented(recipe, told_up, _usable(first, chosen))
-    notes += oriented_notes
+    usable = list(_usable(first, chosen))
+    recipe, oriented_notes = oriented(recipe, told_up, usable)
+    notes += precision_notes(dtype, normalise, [recording.frames for recording in usable]) + oriented_notes
     about: dict[str, Any] = {"layout": chosen, "fps": fps, "bodies": room, "kind": kind, "classes": classes}
     about |= {"protocols": protocols, "normalised": normalise, "dtype": dtype, "overwrite": overwrite}
     about["preparation"] = recipe.to_dict()

@@ -32,14 +32,8 @@ def joint_at_origin(recordings: Iterable[Recording], layout: Layout) -> int | No
         if len(body):
             size = float(np.median((body.max(axis=1) - body.min(axis=1)).max(axis=1)))
             for joint in np.flatnonzero(~present.any(axis=0)):
-                around = _neighbours(int(joint), layout)
+                around = layout.neighbours(int(joint))
                 away = np.linalg.norm(body[:, around][present[:, around]], axis=-1)
                 near[joint] += len(body) * bool(len(away) and np.median(away) < NEAR * size)
     found = np.flatnonzero((frames > 0) & (zeros >= ALWAYS * frames) & (near >= ALWAYS * frames))
     return int(found[0]) if len(found) == 1 else None
-
-
-def _neighbours(joint: int, layout: Layout) -> list[int]:
-    """The joints that hang from this one, and the one that it hangs from."""
-    around = {other for other, parent in enumerate(layout.parents) if joint in (other, parent)}
-    return sorted((around | {layout.parents[joint]}) - {joint})
