@@ -20,8 +20,34 @@ from pathlib import Path
 from typing import Any
 
 RUNS = {
-    "released": ["--preset", "released", "--hidden", "32", "--batch", "16", "--objective.queue", "64", "--epochs", "1"],
-    "paper": ["--preset", "paper", "--hidden", "32", "--batch", "16", "--objective.queue", "64", "--epochs", "1"],
+    "released": [
+        "--preset",
+        "released",
+        "--hidden",
+        "32",
+        "--batch",
+        "16",
+        "--objective.queue",
+        "64",
+        "--prompts.width",
+        "16",
+        "--epochs",
+        "1",
+    ],
+    "paper": [
+        "--preset",
+        "paper",
+        "--hidden",
+        "32",
+        "--batch",
+        "16",
+        "--objective.queue",
+        "64",
+        "--prompts.width",
+        "16",
+        "--epochs",
+        "1",
+    ],
     "small": ["--preset", "small", "--hidden", "32", "--batch", "32", "--steps", "12"],
 }
 """Name → settings of a run; every one with float32 and one thread."""
