@@ -264,7 +264,7 @@ def test_ten_thousand_predictions_of_three_thousand_actions_take_a_second_or_two
         )
 
     predicted, true = many(10_000), many(3_000)
-    began = time.perf_counter()
+    began = time.process_time()
     figures = detection_figures(predicted, true, 0.5, 51)
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
     assert all(0 <= value < 50 for value in figures.values())

@@ -226,7 +226,7 @@ def test_two_thousand_damaged_files_parse_or_are_refused(tmp_path):
         whole.append(file.read_bytes())
     random = np.random.default_rng(2)
     outcomes = {True: 0, False: 0}
-    began = time.perf_counter()
+    began = time.process_time()
     for number in range(2000):
         data = bytearray(whole[number % 2])
         if number % 4 == 0:
@@ -238,7 +238,7 @@ def test_two_thousand_damaged_files_parse_or_are_refused(tmp_path):
                 data[place] = random.integers(256)
         file.write_bytes(data)
         outcomes[_reads(file)] += 1
-    assert time.perf_counter() - began < 60
+    assert time.process_time() - began < 60
     assert min(outcomes.values()) > 20
 
 

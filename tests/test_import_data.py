@@ -177,7 +177,11 @@ def test_real_sets_import_whole(tmp_path, kind, folder, clips, frames, left_out,
     )  # fmt: skip
     found = check_store(store).findings
     assert {finding.name for finding in found if finding.wrong} == set()
-    assert {clip: finding.name for finding in found for clip in finding.clips} == ODD.get(kind, {})
+    # People who lean in the frame that turns the clip, by the short bone from hip to spine: said, and no fault.
+    tilted = [clip for finding in found if finding.name == "tilted" for clip in finding.clips]
+    assert len(tilted) == {"utd-mhad": 23, "msr-action3d": 2}[kind]
+    odd = {clip: finding.name for finding in found for clip in finding.clips if finding.name != "tilted"}
+    assert odd == ODD.get(kind, {})
     import_recordings(kind, source, tmp_path / "again", workers=1, **settings)
     assert ClipStore.open(tmp_path / "again").checksum == store.checksum
 

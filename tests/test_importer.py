@@ -324,7 +324,7 @@ import sys, time
 from pcm3.data import importer, prepare
 plain = prepare.prepare
 def slow(*args):
-    time.sleep(0.02)
+    time.sleep(0.1)  # of 40 clips most are to come when it is killed, however busy the machine is
     return plain(*args)
 prepare.prepare = slow
 if __name__ == "__main__":

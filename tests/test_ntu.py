@@ -181,7 +181,7 @@ def test_two_thousand_damaged_files_parse_or_say_file_and_line():
     texts = [skeleton_text(walkers(seed, 4, 1 + seed % 3)) for seed in range(6)]
     refusals = []
     tracemalloc.start()
-    began = time.perf_counter()
+    began = time.process_time()
     for number in range(2000):
         data = damage(texts[number % len(texts)], random)
         try:
@@ -194,7 +194,7 @@ def test_two_thousand_damaged_files_parse_or_say_file_and_line():
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 64 * 2**20
-    assert time.perf_counter() - began < 60
+    assert time.process_time() - began < 60
     assert 1000 < len(refusals) < 2000
     assert [text for text in refusals if not text.startswith(f"{NAME}: line ") or len(text) > 300] == []
 

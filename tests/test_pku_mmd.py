@@ -380,7 +380,7 @@ def test_two_thousand_damaged_files_of_each_form_parse_or_say_file_and_line():
         "l": (label_text(ROWS * 3), lambda data: all(0 <= r.start < r.stop for r in parse_labels("l", data, 51)[0])),
         "t": (list_text(list(ONE)[:4], list(ONE)[4:]), lambda data: set(parse_list("t", data).values()) <= {0, 1}),
     }
-    began = time.perf_counter()
+    began = time.process_time()
     for name, (text, fine) in forms.items():
         refused = []
         for _ in range(2000):
@@ -391,4 +391,4 @@ def test_two_thousand_damaged_files_of_each_form_parse_or_say_file_and_line():
         assert 200 < len(refused) < 2000
         assert [said for said in refused if not said.startswith(f"{name}: ") or len(said) > 300] == []
         assert name == "t" or [said for said in refused if not said.startswith(f"{name}: line ")] == []
-    assert time.perf_counter() - began < 30
+    assert time.process_time() - began < 30

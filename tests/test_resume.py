@@ -132,7 +132,7 @@ def trigger(folder, rng, lines):
 @pytest.mark.slow
 def test_a_run_killed_ten_times_has_the_bits_of_one_that_was_not(store_path, tiny_words, trace, tmp_path):
     rng = random.Random(3)
-    steps = 50  # ten lines of metrics
+    steps = 150  # thirty lines of metrics, of which the last kill sees seven: no run ends before it is killed
 
     def words(folder):
         return ["pretrain", str(store_path), "--run", str(tmp_path / folder), *tiny_words(steps=steps)]

@@ -263,13 +263,13 @@ HARMLESS = {"a memo entry of number four billion", "a frame that is not there"}
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_an_attack_is_refused_at_once_and_costs_no_memory(reading, attack):
     tracemalloc.start()
-    began = time.perf_counter()
+    began = time.process_time()
     if attack in HARMLESS:
         reading(ATTACKS[attack])
     else:
         with pytest.raises(DataError, match=r"refused|damaged"):
             reading(ATTACKS[attack])
-    assert time.perf_counter() - began < 3
+    assert time.process_time() - began < 3
     assert tracemalloc.get_traced_memory()[1] < 2**27
     tracemalloc.stop()
     assert BAIT == []
@@ -314,14 +314,14 @@ def test_two_thousand_damaged_pickles_parse_or_are_refused(tmp_path):
     whole = [pickle.dumps(data, protocol) for protocol in range(6)]
     file = tmp_path / "damaged.pkl"
     refusals = []
-    began = time.perf_counter()
+    began = time.process_time()
     for number in range(2000):
         file.write_bytes(damage(whole[number % 6], random))
         try:
             load(file)
         except DataError as error:
             refusals.append(str(error))
-    assert time.perf_counter() - began < 60
+    assert time.process_time() - began < 60
     assert max(map(len, refusals)) < 500
     assert 1000 < len(refusals) < 2000
 

@@ -180,7 +180,7 @@ def test_each_mistake_is_told_with_its_line(content, message):
 def test_two_thousand_damaged_files_parse_or_say_file_and_line():
     random = np.random.default_rng(9)
     refused = []
-    began = time.perf_counter()
+    began = time.process_time()
     for _ in range(2000):
         try:
             assert np.abs(sbu.parse(sbu.FILE, damage(GOOD.encode(), random, 200, b","))).max() <= 1000
@@ -188,4 +188,4 @@ def test_two_thousand_damaged_files_parse_or_say_file_and_line():
             refused.append(str(error))
     assert 1000 < len(refused) < 2000
     assert [said for said in refused if not said.startswith(f"{sbu.FILE}: line ") or len(said) > 300] == []
-    assert time.perf_counter() - began < 30
+    assert time.process_time() - began < 30

@@ -104,9 +104,9 @@ def test_opening_reads_no_frames(tmp_path):
     write_store(path, long, layout=KINECT, fps=30.0, bodies=1, kind="npz")
     took = []
     for _ in range(5):
-        began = time.perf_counter()
+        began = time.process_time()
         ClipStore.open(path)
-        took.append(time.perf_counter() - began)
+        took.append(time.process_time() - began)
     assert min(took) < 0.05
 
 

@@ -204,7 +204,7 @@ def test_two_thousand_damaged_files_parse_or_say_file_and_line():
             ),
         ),
     }
-    began = time.perf_counter()
+    began = time.process_time()
     for name, (good, fine) in forms.items():
         refused = []
         for _ in range(2000):
@@ -214,7 +214,7 @@ def test_two_thousand_damaged_files_parse_or_say_file_and_line():
                 refused.append(str(error))
         assert 1000 < len(refused) < 2000
         assert [said for said in refused if not said.startswith(f"{name}: line ") or len(said) > 300] == []
-    assert time.perf_counter() - began < 30
+    assert time.process_time() - began < 30
 
 
 DATA = os.environ.get("PCM3_DATA")
