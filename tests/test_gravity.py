@@ -11,6 +11,7 @@ from pcm3.skeleton import load_layout
 from test_normalisation import FRAMES, standing
 
 KINECT = load_layout("kinect_v2")
+FRAMES_OF_A_WALK = 40
 
 
 def people(axes=None, count=6):
@@ -151,3 +152,21 @@ def test_half_precision_far_from_the_origin_is_told(tmp_path):
     assert any("are 250 mm apart in float16: --dtype float32 keeps them" in note for note in notes)
     assert not any("float16" in note for note in store_recordings(far, tmp_path / "s", **made).notes)
     assert not any("float16" in n for n in store_recordings(people(), tmp_path / "s", normalise=False, **made).notes)
+
+
+def test_a_joint_that_is_never_there_is_not_taken_for_the_origin_where_people_only_begin_there(tmp_path):
+    way = np.linspace(0, 1, FRAMES_OF_A_WALK)[:, None, None, None] * np.array([1.2, 0.0, 0.4])
+    walking = [np.repeat(standing(k, frames=1), FRAMES_OF_A_WALK, axis=0) + way for k in range(6)]
+    begun = [(clip - clip[:1, :, [KINECT.root]]).astype(np.float32) for clip in walking]
+    for clip in begun:
+        clip[:, :, KINECT.root] = 0
+    made = {"layout": KINECT, "fps": 30.0, "up": "y", "overwrite": True}
+    report = store_recordings([Recording(f"r{k}", clip) for k, clip in enumerate(begun)], tmp_path / "s", **made)
+    assert not any("lies at the origin" in note for note in report.notes)
+    assert ClipStore.open(tmp_path / "s").absent.sum() == 6 * FRAMES_OF_A_WALK
+    rng = np.random.default_rng(0)
+    centred = [(clip - clip[:, :, [KINECT.root]]).astype(np.float32) for clip in walking]
+    for clip in centred:
+        clip[rng.random(clip.shape[:3]) < 0.1] = np.nan
+    report = store_recordings([Recording(f"r{k}", clip) for k, clip in enumerate(centred)], tmp_path / "s", **made)
+    assert any("lies at the origin" in note for note in report.notes)

@@ -64,7 +64,6 @@ def add_arguments(parser: Any, words: list[str]) -> None:
 
 def run(options: Any) -> tuple[int, dict[str, Any]]:
     """Imports, and says what came of it."""
-    from pcm3.data.changes import change_lines
     from pcm3.data.importer import import_recordings
     from pcm3.data.info import describe, protocol_lines
     from pcm3.data.reasons import reason_lines
@@ -102,7 +101,7 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     print(
         f"{options.store}: {report.clips:,} clips{untrimmed}, {report.frames:,} frames, {held['bytes'] / 1e6:,.1f} MB"
     )
-    for note in [*report.notes, *held["labels"], *change_lines(store)]:
+    for note in [*report.notes, *held["labels"], *report.changes]:
         print(f"note: {note}")
     for name, told_sides in protocol_lines(held).items():
         print(f"{name}: {told_sides}")
@@ -121,7 +120,7 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
         "frames": report.frames,
         "bytes": held["bytes"],
         "protocols": held["protocols"],
-        "notes": [*report.notes, *change_lines(store)],
+        "notes": [*report.notes, *report.changes],
         "labels": held["labels"],
         "preparation": store.preparation,
         "left_out": [list(entry) for entry in report.left_out],

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from tqdm import tqdm
 
+from pcm3.data.changes import change_lines
 from pcm3.data.contents import Contents, Options
 from pcm3.data.forms import mistaken
 from pcm3.data.gravity import given_up
@@ -34,7 +35,7 @@ from pcm3.data.reasons import account, nothing
 from pcm3.data.recording import Recording, metres
 from pcm3.data.source_units import check_units, probe
 from pcm3.data.sources import LeftOut, walk
-from pcm3.data.store import FORMAT
+from pcm3.data.store import FORMAT, ClipStore
 from pcm3.data.store_writer import StoreWriter, store_writer
 from pcm3.errors import ConfigError, DataError, not_one_of
 from pcm3.ordered_map import cores, ordered_map
@@ -66,6 +67,8 @@ class Report:
     """Recordings that this import read: fewer than there are, where it went on from one that was killed."""
     notes: list[str]
     """What a user must know: whether the data set is whole, what is missing."""
+    changes: list[str]
+    """What was not kept as it was, or made up: frames cut off, bodies dropped, joints absent and filled."""
 
     @property
     def clips_per_s(self) -> float:
@@ -172,6 +175,7 @@ def import_recordings(
         writer.recordings or len(writer),
         len(contents.clips) - writer.done,
         notes,
+        change_lines(ClipStore.open(store_path)),
     )
 
 
@@ -225,7 +229,9 @@ def store_recordings(
     if rule not in RULES:
         raise ConfigError(not_one_of("a rule", rule, RULES))
     chosen = layout if isinstance(layout, Layout) else load_layout(layout)
-    check_numbers(max_frames, fill, None)
+    check_numbers(max_frames, fill, fps)
+    if bodies is not None and bodies < 1:
+        raise ConfigError(f"setting bodies: expected at least 1 body to keep, got {bodies}")
     incoming = iter(recordings)
     first = list(islice(incoming, PROBED))
     room = bodies or max((_bodies(recording) for recording in first), default=1)
@@ -255,7 +261,8 @@ def store_recordings(
         writer.report = {"clips": len(writer), "left_out": [list(pair) for pair in writer.lost], "notes": notes}
     made = len(writer)
     seconds = time.perf_counter() - began
-    return Report(made, writer.frames, writer.lost, seconds, writer.recordings or made, len(taken), notes)
+    changed = change_lines(ClipStore.open(store_path))
+    return Report(made, writer.frames, writer.lost, seconds, writer.recordings or made, len(taken), notes, changed)
 
 
 def _bodies(recording: Recording) -> int:

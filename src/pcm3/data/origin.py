@@ -14,15 +14,21 @@ ALWAYS = 0.99
 """Share of the frames in which a joint is at the origin, from which on the clips were centred on it."""
 NEAR = 0.5
 """Share of the body's size within which its neighbours in the tree lie, if a joint really is at the origin."""
+RIGID = 0.03
+"""Variation in time of its neighbours' distance from the origin, against the body's size: bones keep their length."""
+MOST = 0.9
+"""Share of the recordings with a variation of at most that: a sensor loses some."""
 
 
 def joint_at_origin(recordings: Iterable[Recording], layout: Layout) -> int | None:
     """The joint on which the recordings were centred before they came here; None: none was.
 
     All zeros stand for an absent joint, too. It is the origin if it is the only joint that is zero in (nearly) all
-    frames of all recordings, and its neighbours are as near to the origin as to each other.
+    frames of all recordings, and its neighbours are as near to the origin as to each other, and keep their distance
+    from it while the body moves: people who only begin at the origin move away.
     """
     frames, zeros, near = 0, np.zeros(len(layout.joints)), np.zeros(len(layout.joints))
+    varied: dict[int, list[float]] = {}
     for recording in recordings:
         bodies = bodies_of(recording.frames)
         shown = bodies.there[:, :1].any(axis=1)
@@ -33,7 +39,10 @@ def joint_at_origin(recordings: Iterable[Recording], layout: Layout) -> int | No
             size = float(np.median((body.max(axis=1) - body.min(axis=1)).max(axis=1)))
             for joint in np.flatnonzero(~present.any(axis=0)):
                 around = layout.neighbours(int(joint))
-                away = np.linalg.norm(body[:, around][present[:, around]], axis=-1)
-                near[joint] += len(body) * bool(len(away) and np.median(away) < NEAR * size)
+                away = np.where(present[:, around], np.linalg.norm(body[:, around], axis=-1), np.nan)
+                near[joint] += len(body) * bool(np.isfinite(away).any() and np.nanmedian(away) < NEAR * size)
+                spread = [np.nanstd(bone) for bone in away.T if np.isfinite(bone).any()]
+                varied.setdefault(int(joint), []).append(float(np.median(spread or [0.0])) / max(size, 1e-9))
     found = np.flatnonzero((frames > 0) & (zeros >= ALWAYS * frames) & (near >= ALWAYS * frames))
-    return int(found[0]) if len(found) == 1 else None
+    rigid = [int(joint) for joint in found if np.quantile(varied[int(joint)], MOST) <= RIGID]
+    return rigid[0] if len(found) == 1 and rigid else None
