@@ -10,6 +10,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -75,9 +76,20 @@ def load_layout(name_or_file: str | Path) -> Layout:
         DataError: no such layout or file, or the file does not describe a skeleton; says which joint or field is wrong.
     """
     layouts = packaged("layouts", ".toml")
-    path = layouts.get(str(name_or_file), Path(name_or_file))
+    if str(name_or_file) in layouts:
+        return _of_the_package(str(name_or_file))
+    path = Path(name_or_file)
     if path.suffix != ".toml" or not path.is_file():
         raise DataError(f"expected a layout ({', '.join(layouts)}) or a .toml file that exists, got '{name_or_file}'")
+    return _read(path)
+
+
+@cache
+def _of_the_package(name: str) -> Layout:
+    return _read(packaged("layouts", ".toml")[name])
+
+
+def _read(path: Path) -> Layout:
     try:
         return _parse(path.read_text(encoding="utf-8"), str(path))
     except UnicodeDecodeError as error:
