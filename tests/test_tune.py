@@ -356,7 +356,7 @@ def test_what_cannot_be_searched_is_told_before_anything_runs(search, store, rec
 
 
 BAD = {
-    "not YAML": ("candidates: [", ["expected YAML"]),
+    "not YAML": ("candidates: [", ["is not what YAML may be", "line 1"]),
     "not a mapping": ("- 1", ["base and candidates", "[1]"]),
     "another key": ("recipes: {}", ["'recipes'", "candidates"]),
     "unknown setting": ("candidates: {a: {b: {poolin: mean}}}", ["candidate 'a: b'", "'poolin'", "'pooling'"]),

@@ -3,6 +3,7 @@
 import random
 import re
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
@@ -105,6 +106,38 @@ def test_a_run_that_cannot_be_is_refused_before_anything_is_written(cli, places,
     assert (content(places["run"].parent), content(places["store"])) == before
     assert_one_line(found, *told)
     assert not places["new"].exists()
+
+
+BOMB = "a: &a [x]\n" + "".join(
+    f"{name}: &{name} [{', '.join([f'*{of}'] * 9)}]\n" for of, name in pairwise("abcdefghijklm")
+)
+FILES = {
+    "aliases of aliases": (BOMB, "aliases make more than 50,000 values"),
+    "a part of itself": ("views: &a [*a]", "aliases make more than 50,000 values"),
+    "twice": ("hidden: 8\nhidden: 16", "'hidden' stands twice (line 2, column 1)"),
+    "deep": ("hidden: " + "[" * 5000, "nested too deeply"),
+    "large": ("".join(f"x{number}: 1\n" for number in range(20_000)), "more than 131,072"),
+    "a Python object": ("hidden: !!python/object/apply:os.getcwd []", "could not determine a constructor"),
+    "no YAML": ("hidden: [8", "(line 1, column 11)"),
+    "a bell": ("hidden: \a", "not what YAML may be"),
+}
+
+
+@pytest.mark.parametrize("mistake", FILES)
+@pytest.mark.parametrize("name", ["pretrain --config", "tune --candidates"])
+def test_files_of_settings_that_are_none_are_told_at_once(cli, places, tiny_words, tmp_path, name, mistake):
+    command, option = name.split()
+    (tmp_path / "bad.yaml").write_text(FILES[mistake][0])
+    found = cli(command, *base_of(command, places, tiny_words), option, tmp_path / "bad.yaml")
+    assert_one_line(found, option, "bad.yaml", FILES[mistake][1])
+    assert not places["new"].exists()
+
+
+def test_of_an_option_told_twice_the_last_counts_for_the_preset_too(cli, tmp_path):
+    found = cli("pretrain", "store", "--run", "run", "--preset", "small", "--preset", "paper", "--print_config")
+    assert found.out == cli("pretrain", "store", "--run", "run", "--preset", "paper", "--print_config").out
+    found = cli("tune", "store", "--out", tmp_path / "o", "--candidates", "small", "--candidates", tmp_path / "none")
+    assert_one_line(found, "expected a file of candidates")
 
 
 ELSEWHERE = {

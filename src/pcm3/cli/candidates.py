@@ -11,9 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from pcm3.cli.parse import parse
+from pcm3.cli.settings_file import read_settings_file
 from pcm3.config import PretrainSettings, flat, from_dict
 from pcm3.errors import ConfigError, not_one_of
 from pcm3.packaged import packaged
@@ -47,11 +46,7 @@ def read_candidates(file: Path) -> tuple[dict[str, Any], dict[str, dict[str, dic
     Raises:
         ConfigError: it is no YAML, or not of this form, or names a setting that does not exist.
     """
-    try:
-        data = yaml.load(file.read_text(encoding="utf-8"), _NoRepeats)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise ConfigError(f"{file}: expected YAML ({' '.join(str(error).split())})") from None
-    data = _mapping(data, str(file), "base and candidates")
+    data = _mapping(read_settings_file(file, "--candidates"), str(file), "base and candidates")
     for name in data:
         if name not in ("base", "candidates"):
             raise ConfigError(f"{file}: {not_one_of('one of', str(name), ('base', 'candidates'))}")
@@ -127,14 +122,3 @@ def _mapping(data: Any, where: str, of: str) -> dict[Any, Any]:
     if data is not None and not isinstance(data, dict):
         raise ConfigError(f"{where}: expected {of}, got {data!r}")
     return data or {}
-
-
-class _NoRepeats(yaml.SafeLoader):
-    """YAML in which no name stands twice, where PyYAML would take the last."""
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        names = [key.value for key, _ in node.value]
-        for key, _ in node.value:
-            if names.count(key.value) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"'{key.value}' stands twice", key.start_mark)
-        return dict(super().construct_mapping(node, deep))

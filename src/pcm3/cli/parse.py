@@ -13,14 +13,12 @@ from typing import Any
 from jsonargparse import ArgumentParser, set_parsing_settings
 
 from pcm3.cli.mistakes import in_one_line
+from pcm3.cli.settings_file import read_settings_file
 from pcm3.config import PretrainSettings, from_dict, preset_file
 from pcm3.errors import ConfigError
 from pcm3.task_settings import TaskSettings
 
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
-
-MOST_BYTES = 2**20
-"""Of a file of settings."""
 
 
 def parse(command: str, what: str, add_arguments: Callable[[Any, list[str]], None], words: list[str]) -> Any:
@@ -43,7 +41,7 @@ def parse(command: str, what: str, add_arguments: Callable[[Any, list[str]], Non
         words = _values_with_a_minus(words)
         _see_that_all_exist(parser, words)
         for file in values_among(words, "--config"):
-            check_settings_file(Path(file), "--config")
+            read_settings_file(Path(file), "--config")
         return parser.parse_args(_switches_on(parser, words))
     except argparse.ArgumentError as error:
         raise ConfigError(in_one_line(str(error), _hints(parser), f"pcm3 {command} --help")) from None
@@ -60,8 +58,8 @@ def existing_preset(words: list[str]) -> Path | None:
 
 
 def value_among(words: list[str], option: str) -> str | None:
-    """The value of an option among the words, before they are parsed; None where it is not told."""
-    return next(values_among(words, option), None)
+    """The value of an option among the words, before they are parsed: the last, which counts; None where it is none."""
+    return next(reversed([*values_among(words, option)]), None)
 
 
 def values_among(words: list[str], option: str) -> Iterator[str]:
@@ -71,20 +69,6 @@ def values_among(words: list[str], option: str) -> Iterator[str]:
             yield words[place + 1]
         elif word.startswith(f"{option}="):
             yield word.partition("=")[2]
-
-
-def check_settings_file(file: Path, option: str) -> None:
-    """Raises ConfigError unless the file is text of a length that settings have."""
-    if not file.exists():
-        raise ConfigError(f"{option}: expected a YAML file of settings, but {file} does not exist")
-    if not file.is_file():
-        raise ConfigError(f"{option}: expected a YAML file of settings, but {file} is a folder")
-    if file.stat().st_size > MOST_BYTES:
-        raise ConfigError(f"{option}: expected a YAML file of settings, but {file} is {file.stat().st_size:,} bytes")
-    try:
-        file.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise ConfigError(f"{option}: expected a YAML file of settings, but {file} is not text in UTF-8") from None
 
 
 def _see_that_all_are_words(words: list[str]) -> None:
