@@ -170,3 +170,18 @@ def test_a_joint_that_is_never_there_is_not_taken_for_the_origin_where_people_on
         clip[rng.random(clip.shape[:3]) < 0.1] = np.nan
     report = store_recordings([Recording(f"r{k}", clip) for k, clip in enumerate(centred)], tmp_path / "s", **made)
     assert any("lies at the origin" in note for note in report.notes)
+
+
+def test_only_the_body_that_was_centred_has_its_joint_at_the_origin(tmp_path):
+    pairs = [np.concatenate([standing(k), standing(k + 9) + np.array([1.0, 0, 0])], axis=1) for k in range(6)]
+    seen = [(pair - pair[:, :1, [KINECT.root]]).astype(np.float32) for pair in pairs]
+    gappy = [pair.copy() for pair in seen]
+    for pair in gappy:
+        pair[3:6, 1, KINECT.root] = 0
+    made = {"layout": KINECT, "fps": 30.0, "up": "y"}
+    for name, some in (("whole", seen), ("gappy", gappy)):
+        report = store_recordings([Recording(f"r{k}", pair) for k, pair in enumerate(some)], tmp_path / name, **made)
+        assert any("lies at the origin" in note for note in report.notes)
+    whole, filled = (ClipStore.open(tmp_path / name) for name in ("whole", "gappy"))
+    assert filled.filled.tolist() == [3] * 6
+    assert np.abs(whole.frames - filled.frames).max() < 0.3

@@ -53,7 +53,7 @@ def check_numbers(max_frames: int | None, fill: float, fps: float | None) -> Non
     if not 0 <= fill <= 3600:
         raise ConfigError(f"setting fill: expected seconds from 0 (fill nothing), got {fill}")
     if fps is not None and not 0 < fps <= 10_000:
-        raise ConfigError(f"setting fps: expected frames a second, more than 0, got {fps}")
+        raise ConfigError(f"setting fps: expected frames a second, more than 0 and up to 10000, got {fps}")
 
 
 def plan(

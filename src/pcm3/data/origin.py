@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pcm3.data.bodies import bodies_of
 from pcm3.data.recording import Recording
@@ -46,3 +48,16 @@ def joint_at_origin(recordings: Iterable[Recording], layout: Layout) -> int | No
     found = np.flatnonzero((frames > 0) & (zeros >= ALWAYS * frames) & (near >= ALWAYS * frames))
     rigid = [int(joint) for joint in found if np.quantile(varied[int(joint)], MOST) <= RIGID]
     return rigid[0] if len(found) == 1 and rigid else None
+
+
+def is_centred(body: NDArray[np.floating[Any]], joint: int, layout: Layout) -> bool:
+    """Whether one body (T, V, 3), absent joints all zeros, stands with the joint at the origin in all of its frames.
+
+    The second of two people who were both seen from the first is elsewhere: its zeros are an absent joint.
+    """
+    if body[:, joint].any():
+        return False
+    around = body[:, layout.neighbours(joint)].astype(np.float64)
+    size = float(np.median((body.max(axis=1) - body.min(axis=1)).max(axis=1)))
+    away = np.linalg.norm(around[around.any(axis=-1)], axis=-1)
+    return bool(len(away) and np.median(away) < NEAR * size)

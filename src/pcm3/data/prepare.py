@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pcm3.data.bodies import Bodies, bodies_of, choose_bodies, longest_present, repair
 from pcm3.data.contents import SourceClip
 from pcm3.data.gaps import fill_gaps
+from pcm3.data.origin import is_centred
 from pcm3.data.recording import Changes, Recording, cut_into_clips
 from pcm3.data.resample import resample
 from pcm3.data.sources import LeftOut
@@ -78,7 +79,7 @@ def prepare(recording: Recording, recipe: Recipe) -> list[Recording | str]:
     if recording.frames.ndim != 4 or recording.frames.shape[2] != wanted:
         raise DataError(f"{recording.id}: expected frames (T, M, {wanted}, C), got {recording.frames.shape}")
     if recipe.origin is not None and recording.present is None:
-        recording = replace(recording, present=_with_origin(recording, recipe.origin))
+        recording = replace(recording, present=_with_origin(recording, recipe.origin, recipe.layout))
     recording = resample(recording, recipe.rate)
     if recording.intervals is None:
         return [_clip(recording, recipe)]
@@ -93,10 +94,13 @@ def _bodies(recording: Recording) -> Bodies:
     return Bodies(np.where(recording.present[..., None], recording.frames, np.float32(0)), recording.present)
 
 
-def _with_origin(recording: Recording, joint: int) -> NDArray[np.bool_]:
-    """Which joints are there (T, M, V), the one at the origin wherever its body is."""
+def _with_origin(recording: Recording, joint: int, layout: Layout) -> NDArray[np.bool_]:
+    """Which joints are there (T, M, V), the one at the origin wherever a body is that was centred on it."""
     bodies = bodies_of(recording.frames)
-    bodies.present[..., joint] = bodies.there
+    for body in bodies.appearing:
+        there = bodies.there[:, body]
+        if body == 0 or is_centred(bodies.frames[there, body], joint, layout):
+            bodies.present[there, body, joint] = True
     return bodies.present
 
 
