@@ -176,6 +176,34 @@ def test_places_that_belong_to_something_else_are_refused(cli, places, content, 
     assert_one_line(found, *told)
 
 
+READ_ONLY = {
+    "pretrain": ["pretrain", "{store}", "--run", "{new}"],
+    "evaluate: --out": ["evaluate", "retrieval", "--model", "{run}", "--store", "{store}", "--out", "{new}/a/b"],
+    "evaluate: in the run": ["evaluate", "retrieval", "--model", "{run}", "--store", "{store}"],
+    "tune": ["tune", "{store}", "--out", "{new}"],
+    "reproduce": ["reproduce", "table7", "--store", "{store}", "--out", "{new}"],
+    "simulate": ["simulate", "{new}"],
+    "demo": ["demo", "--folder", "{new}"],
+    "import": ["import", "npz", "{file}", "{new}"],
+    "benchmark": ["benchmark", "encode", "--out", "{new}.json"],
+    "show": ["show", "{store}", "--out", "{new}.gif"],
+}
+
+
+@pytest.mark.parametrize("mistake", READ_ONLY)
+def test_a_place_that_cannot_be_written_is_told_before_the_work(cli, places, content, mistake, monkeypatch):
+    monkeypatch.setattr("os.access", lambda path, mode: False)  # those who run tests may be allowed everything
+    before = content(places["run"].parent)
+    found = cli(*(word.format(**places) for word in READ_ONLY[mistake]))
+    assert content(places["run"].parent) == before
+    assert_one_line(found, "expected a folder to write to", "cannot be written")
+
+
+def test_the_system_s_numbers_of_errors_are_not_told(cli, places):
+    for kind in ("pyskl", "ctrgcn"):
+        assert_one_line(cli("import", kind, places["none"], places["new"]), "No such file or directory")
+
+
 def test_a_run_that_came_to_no_checkpoint_does_not_keep_the_folder_from_the_right_settings(
     cli, store_path, tiny_words, tmp_path, trace, finished_path
 ):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import re
 import sys
 from difflib import get_close_matches
 
@@ -111,6 +112,6 @@ def _overview() -> str:
 def _fail(command: str, error: object, code: int) -> int:
     from pcm3.data.names import shown
 
-    text = shown(" ".join(str(error).split()), LONGEST_MESSAGE)
+    text = shown(re.sub(r"\[Errno \d+\] ", "", " ".join(str(error).split())), LONGEST_MESSAGE)
     print(f"pcm3 {command}: {text}" if command in COMMANDS else f"pcm3: {text}", file=sys.stderr)
     return code

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pcm3.cli.parse import add_task_settings, task_settings
-from pcm3.cli.places import check_folder
+from pcm3.cli.places import check_folder, check_writable
 from pcm3.limits import MOST_PROCESSES, MOST_REPEATS, check_ranges
 
 ALL = "all"
@@ -61,6 +61,7 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     store = ClipStore.open(options.store)
     streams = stream_runs(options.model)
     spec = load_encoder(next(iter(streams.values()))[0] if streams else options.model[0])[1]
+    check_writable("--out", _results(options))
     if (slow := slow_bf16(options.precision, choose_device(options.device))) is not None:
         print(slow, flush=True)
     with worker_processes(options.workers or useful_processes(spec.hidden, options.device)) as over:
@@ -113,9 +114,7 @@ def _one(task: str, options: Any, store: Any, settings: Any, over: Any) -> dict[
             precision=options.precision,
             over=over,
         )
-    first = options.model[0]
-    folder = options.out or (first.parent if first.is_file() else first) / "results"
-    written = write_evaluation(found, store, folder)
+    written = write_evaluation(found, store, _results(options))
     print(
         f"{found.task}, {store.kind} {found.protocol}: {found.train_clips:,} training {found.what}, "
         f"{found.test_clips:,} test"
@@ -125,3 +124,9 @@ def _one(task: str, options: Any, store: Any, settings: Any, over: Any) -> dict[
         print(f"note: {note}")
     print(f"written: {', '.join(str(path) for path in written)}")
     return found.to_dict() | {"written": [str(path) for path in written]}
+
+
+def _results(options: Any) -> Path:
+    """The folder of the results."""
+    first: Path = options.model[0]
+    return options.out or (first.parent if first.is_file() else first) / "results"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,7 +13,8 @@ STORE_FILE = "store.json"
 
 
 def check_folder(option: str, folder: Path, stores: Iterable[Path] = (), *, whole: bool = False) -> None:
-    """Raises ConfigError where a command may not write its folder: a file is there, or a store lies there or above.
+    """Raises ConfigError where a command may not write its folder: a file is there, a store lies there or above, or
+    nobody may write there.
 
     Args:
         option: that names the folder.
@@ -27,12 +29,20 @@ def check_folder(option: str, folder: Path, stores: Iterable[Path] = (), *, whol
         if (above / STORE_FILE).is_file():
             what = "is a store" if above == place else f"lies in the store {above}"
             raise ConfigError(f"{option}: expected a folder of its own, but {folder} {what}: choose another")
+    check_writable(option, place)
     for store in stores if whole else ():
         if place in store.resolve().parents:
             raise ConfigError(
                 f"{option}: expected a folder of its own, but the store {store} lies in {folder}: choose another, as "
                 f"{folder / 'run'}"
             )
+
+
+def check_writable(option: str, folder: Path) -> None:
+    """Raises ConfigError where a folder, or the one in which it is to be made, cannot be written."""
+    there = next(above for above in (folder.resolve(), *folder.resolve().parents) if above.exists())
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ConfigError(f"{option}: expected a folder to write to, but {there} cannot be written: choose another")
 
 
 def check_new_store(source: Path, store: Path, *, overwrite: bool) -> None:
