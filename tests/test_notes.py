@@ -9,13 +9,21 @@ from pcm3.checkpoint import load_encoder
 from pcm3.data.audit.leaks import audit
 from pcm3.data.recording import Interval, Recording
 from pcm3.data.store import ClipStore
-from pcm3.task_settings import DetectionSettings, FinetuneSettings, RetrievalSettings, SubsetSettings, TaskSettings
+from pcm3.task_settings import (
+    DetectionSettings,
+    FinetuneSettings,
+    PredictionSettings,
+    RetrievalSettings,
+    SubsetSettings,
+    TaskSettings,
+)
 from pcm3.tasks.evaluate import evaluate
 
 QUICK = TaskSettings(
     finetune=FinetuneSettings(epochs=1, drop_epochs=[1]),
     subset=SubsetSettings(shares=[0.05, 0.5], kinds=["global"]),
     detection=DetectionSettings(epochs=1, windows=2, test_every=1, frames=8),
+    prediction=PredictionSettings(seed_frames=12, predicted_frames=10, hidden=8, steps=4, test_every=2),
 )
 
 
