@@ -10,15 +10,23 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import ArgumentParser, set_parsing_settings
+from jsonargparse import ArgumentParser, DefaultHelpFormatter, set_parsing_settings
 
-from pcm3.cli.mistakes import in_one_line
+from pcm3.cli.mistakes import in_one_line, in_words
 from pcm3.cli.settings_file import read_settings_file
 from pcm3.config import PretrainSettings, from_dict, preset_file
 from pcm3.errors import ConfigError
 from pcm3.task_settings import TaskSettings
 
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
+
+
+class _PlainHelp(DefaultHelpFormatter):
+    """Help that tells what a setting may be in the words of `mistakes.in_words`, not in Python's types."""
+
+    def _get_type_str(self, action: argparse.Action) -> str | None:
+        hint = getattr(action, "_typehint", None) or action.type
+        return None if super()._get_type_str(action) is None else in_words(hint)
 
 
 def parse(command: str, what: str, add_arguments: Callable[[Any, list[str]], None], words: list[str]) -> Any:
@@ -33,7 +41,9 @@ def parse(command: str, what: str, add_arguments: Callable[[Any, list[str]], Non
     Raises:
         ConfigError: an argument does not exist, is missing, or has a value that it cannot have.
     """
-    parser = ArgumentParser(prog=f"pcm3 {command}", description=what, exit_on_error=False, default_env=False)
+    parser = ArgumentParser(
+        prog=f"pcm3 {command}", description=what, exit_on_error=False, default_env=False, formatter_class=_PlainHelp
+    )
     try:
         _see_that_all_are_words(words)
         add_arguments(parser, words)
