@@ -57,11 +57,12 @@ def changes(store: ClipStore) -> list[Change]:
     absent, filled = int(whole.absent.sum(dtype=np.int64)), int(whole.filled.sum(dtype=np.int64))
     if absent or filled:
         joints = int((whole.length * whole.bodies.sum(axis=1)).sum(dtype=np.int64)) * len(store.layout.joints)
-        gaps = f"gaps of up to {store.preparation['fill']} frames" if store.preparation.get("fill") else "gaps"
+        gaps = f"in gaps of up to {store.preparation['fill']} frames " if store.preparation.get("fill") else ""
+        parts = [f"{filled:,} {gaps}are interpolated"] if filled else []
+        parts += [f"{absent:,} stay absent (zeros)"] if absent else []
         add(
             "gaps",
-            f"joints that were absent, counted frame by frame among about {joints:,}: {filled:,} in {gaps} are "
-            f"interpolated, {absent:,} stay absent (zeros)",
+            f"joints that were absent, counted frame by frame among about {joints:,}: {', '.join(parts)}",
             np.flatnonzero((whole.absent > 0) | (whole.filled > 0)),
         )
     return made
