@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pcm3.cli.parse import add_task_settings, task_settings
+from pcm3.cli.parse import add_task_settings, task_settings, values_among
 from pcm3.cli.places import check_folder, check_writable
 from pcm3.limits import MOST_PROCESSES, MOST_REPEATS, check_ranges
 
@@ -35,8 +36,20 @@ def add_arguments(parser: Any, words: list[str]) -> None:
                         help="leave test clips out that are copies of training clips")  # fmt: skip
     parser.add_argument("--quick", type=bool, default=False,
                         help="one seed and far fewer epochs than the protocols have: a first look in minutes, and told "
-                             "so beside every figure")  # fmt: skip
+                             "so beside every figure; settings told beside it count")  # fmt: skip
     add_task_settings(parser)
+    if _is_quick(words):
+        from pcm3.task_settings import QUICK
+
+        quick = {f"{group}.{name}": value for group, told in asdict(QUICK).items() for name, value in told.items()}
+        parser.set_defaults(quick | {"seeds": 1})
+
+
+def _is_quick(words: list[str]) -> bool:
+    """Whether the words ask for a quick look, before they are parsed: then the defaults are others."""
+    told = [value.lower() for value in values_among(words, "--quick")]
+    alone = "--quick" in words
+    return (alone or bool(told)) and not (told and told[-1] in ("false", "no"))
 
 
 def run(options: Any) -> tuple[int, dict[str, Any]]:
@@ -46,7 +59,7 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     from pcm3.device import choose_device, slow_bf16
     from pcm3.errors import ConfigError, DataError, not_one_of
     from pcm3.ordered_map import worker_processes
-    from pcm3.task_settings import QUICK, TASK_WORDS
+    from pcm3.task_settings import TASK_WORDS
     from pcm3.tasks.evaluate import useful_processes
     from pcm3.tasks.streams import stream_runs
 
@@ -56,8 +69,6 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     if options.out is not None:
         check_folder("--out", options.out)
     settings = task_settings(options)
-    if options.quick:
-        settings, options.seeds = QUICK, 1
     store = ClipStore.open(options.store)
     streams = stream_runs(options.model)
     spec = load_encoder(next(iter(streams.values()))[0] if streams else options.model[0])[1]
