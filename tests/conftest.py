@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 from pathlib import Path
 from typing import NamedTuple
 
@@ -75,6 +76,11 @@ def write_tiny_store(path, clips=None, **changes):
         "protocols": PROTOCOLS,
     }
     return write_store(path, clips or tiny_recordings(), **(about | changes))
+
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    # A shell starts what it puts into the background so, and every process below would take no Ctrl-C from the tests.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
