@@ -49,7 +49,7 @@ def test_nothing_leads_to_or_from_where_a_joint_is_away():
     clip[1, :, 0, 9] = 0  # left out of the clip by a view, as released: its bone is minus its parent
     child = next(joint for joint, parent in enumerate(KINECT.parents) if parent == 7)
     for kind in both_kinds(clip):
-        bones, moved = np.asarray(bone(kind, KINECT)), np.asarray(motion(kind))
+        bones, moved = np.asarray(bone(kind, KINECT, gaps=True)), np.asarray(motion(kind, gaps=True))
         assert not bones[0, 2:4, 0, [7, child]].any()
         np.testing.assert_array_equal(bones[0, 1, 0, 7], clip[0, 1, 0, 7] - clip[0, 1, 0, KINECT.parents[7]])
         np.testing.assert_array_equal(bones[1, :, 0, 9], -clip[1, :, 0, KINECT.parents[9]])

@@ -67,6 +67,8 @@ class EncoderSpec:
     """Whether that store's clips are centred and turned; None: not known."""
     rule: str = ""
     """By which rule they are (`pcm3.data.prepare`); empty: not known."""
+    gaps: bool = False
+    """Whether single joints are absent from some of their frames, see `Encoder`."""
 
     def __post_init__(self) -> None:
         """Raises ValueError for sizes and names that no encoder has: a spec comes from a file."""
@@ -81,14 +83,12 @@ class EncoderSpec:
             raise ValueError(f"sees is {self.sees!r}")
         if self.network != "gru" and self.hidden % 2:  # a frame's feature is shared out among four
             raise ValueError(f"hidden is {self.hidden!r}")
-        if not isinstance(self.standardise, bool):
-            raise ValueError(f"standardise is {self.standardise!r}")
         if not isinstance(self.fps, int | float) or not 0 <= self.fps < float("inf"):
             raise ValueError(f"fps is {self.fps!r}")
-        if self.normalised is not None and not isinstance(self.normalised, bool):
-            raise ValueError(f"normalised is {self.normalised!r}")
-        if not isinstance(self.rule, str):
-            raise ValueError(f"rule is {self.rule!r}")
+        kinds_of: dict[str, Any] = {"standardise": bool, "gaps": bool, "normalised": bool | None, "rule": str}
+        for name, kinds in kinds_of.items():
+            if not isinstance(getattr(self, name), kinds):
+                raise ValueError(f"{name} is {getattr(self, name)!r}")
         needed = self.network == "graph" or "bone" in self.sees
         if len(self.parents) != (self.joints if needed else 0) or not all(
             isinstance(parent, int) and 0 <= parent < self.joints for parent in self.parents
@@ -113,6 +113,7 @@ class EncoderSpec:
                 sees=self.sees,
                 parents=self.parents,
                 standardise=self.standardise,
+                gaps=self.gaps,
             )
 
     def see_that_it_fits(self, layout: Layout, bodies: int, where: str) -> None:

@@ -45,13 +45,19 @@ def away(clip: Clip) -> Any:
     return zeros & ~zeros.all(-3)[..., None, :, :]
 
 
-def bone(clip: Clip, layout: Layout) -> Clip:
-    """Each joint seen from its parent (..., T, M, V, C); 0 for the root's, and where either of them is `away`."""
+def bone(clip: Clip, layout: Layout, gaps: bool = False) -> Clip:
+    """Each joint seen from its parent (..., T, M, V, C); the root's is 0.
+
+    With ``gaps``, it is also 0 where either of them is `away`.
+    """
     parents: Any = layout.parents
     ends = list(parents) if isinstance(clip, np.ndarray) else _on(parents, clip.device)
+    bones: Clip = clip - clip[..., ends, :]
+    if not gaps:
+        return bones
     gone = away(clip)
-    bones: Clip = (clip - clip[..., ends, :]) * ~(gone | gone[..., ends])[..., None]
-    return bones
+    kept: Clip = bones * ~(gone | gone[..., ends])[..., None]
+    return kept
 
 
 @cache
@@ -63,36 +69,45 @@ def _on(numbers: tuple[int, ...], device: Any) -> Any:
         return torch.tensor(numbers, device=device)
 
 
-def motion(clip: Clip) -> Clip:
+def motion(clip: Clip, gaps: bool = False) -> Clip:
     """The way of each joint to the next frame (..., T, M, V, C).
 
-    0 in the last frame, and from and to frames in which the joint is `away`.
+    0 in the last frame; with ``gaps``, also from and to frames in which the joint is `away`.
     """
     following = clip + 0.0
     following[..., :-1, :, :, :] = clip[..., 1:, :, :, :]  # the last frame follows itself
+    moved: Clip = following - clip
+    if not gaps:
+        return moved
     here = ~away(clip)
     there = here | False
     there[..., :-1, :, :] = here[..., 1:, :, :]
-    moved: Clip = (following - clip) * (here & there)[..., None]
-    return moved
+    kept: Clip = moved * (here & there)[..., None]
+    return kept
 
 
-STREAMS: dict[str, Callable[[Any, Layout], Any]] = {
-    "joint": lambda clip, _: clip,
+STREAMS: dict[str, Callable[[Any, Layout, bool], Any]] = {
+    "joint": lambda clip, _layout, _gaps: clip,
     "bone": bone,
-    "motion": lambda clip, _: motion(clip),
+    "motion": lambda clip, _, gaps: motion(clip, gaps),
 }
 
 
-def stream(clip: Clip, name: str, layout: Layout) -> Clip:
+def stream(clip: Clip, name: str, layout: Layout, gaps: bool = False) -> Clip:
     """The clip as one of `STREAMS` (..., T, M, V, C).
+
+    Args:
+        clip: (..., T, M, V, C).
+        name: one of `STREAMS`.
+        layout: its skeleton.
+        gaps: single joints are absent from some frames, as zeros: nothing leads to or from there.
 
     Raises:
         ConfigError: no stream of that name.
     """
     if name not in STREAMS:
         raise ConfigError(f"expected a stream ({', '.join(STREAMS)}), got '{name}'")
-    taken: Clip = STREAMS[name](clip, layout)
+    taken: Clip = STREAMS[name](clip, layout, gaps)
     return taken
 
 

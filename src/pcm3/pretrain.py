@@ -171,7 +171,8 @@ def training_clips(store: ClipStore, settings: PretrainSettings) -> NDArray[np.i
 def spec_for(store: ClipStore, settings: PretrainSettings) -> EncoderSpec:
     """The encoder that the settings ask for, for the clips of this store, and what it is pretrained on."""
     spec = encoder_spec(store.layout, store.frames.shape[1], settings)
-    return replace(spec, store_checksum=store.checksum, fps=store.fps, normalised=store.normalised, rule=store.rule)
+    spec = replace(spec, store_checksum=store.checksum, gaps=store.has_gaps)
+    return replace(spec, fps=store.fps, normalised=store.normalised, rule=store.rule)
 
 
 def encoder_spec(layout: Layout, bodies: int, settings: PretrainSettings) -> EncoderSpec:
@@ -234,8 +235,7 @@ def view_maker(layout: Layout, settings: PretrainSettings, gaps: bool = False) -
         mask_ratio=settings.mask.ratio,
         mask_per_clip=settings.mask.per_clip,
         mask_bodies=settings.mask.bodies,
-        gaps=gaps,
-        **asdict(settings.views),
+        **(asdict(settings.views) | {"gaps": gaps}),
     )
 
 

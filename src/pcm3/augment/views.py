@@ -85,7 +85,7 @@ class ViewMaker:
         plain = spatial_view(crops[: 2 * size], self.spatial, self.shear, self.jitter, self.jittered, generator)
         source = shear(crops[2 * size :], self.shear, generator)
         # Bone and motion are taken after the augmentation, as released (docs/FIDELITY.md 23).
-        views = stream(torch.cat([plain, source]), self.stream, self.layout)
+        views = stream(torch.cat([plain, source]), self.stream, self.layout, self.gaps)
         query, key, source = views.chunk(3)
         hidden = draw_hidden(
             tuple(source.shape[:4]),  # type: ignore[arg-type]

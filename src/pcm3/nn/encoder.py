@@ -48,6 +48,7 @@ class Encoder(nn.Module):
         sees: Sequence[Sight] = ("itself",),
         parents: Sequence[int] | None = None,
         standardise: bool = False,
+        gaps: bool = False,
     ) -> None:
         """An encoder with fresh weights.
 
@@ -63,12 +64,14 @@ class Encoder(nn.Module):
             sees: what is made of a clip and looked at, side by side.
             parents: of every joint (V,), where bones are seen or the network is a graph; the root is its own.
             standardise: the clip feature has a centre and a scale, see `Readout`.
+            gaps: single joints are absent from some frames of the clips, as zeros: bones and motions that lead to or
+                from there are 0.
         """
         super().__init__()
         self.bodies, self.joints = bodies, joints
         self.inputs = bodies * joints * coordinates
         self.hidden, self.direction, self.pooling, self.network = hidden, direction, pooling, network
-        self.sees, self.parents = tuple(sees), tuple(parents or ())
+        self.sees, self.parents, self.gaps = tuple(sees), tuple(parents or ()), gaps
         self.register_buffer("parent", torch.tensor(self.parents, dtype=torch.int64), persistent=False)
         self.seen = self.inputs * len(self.sees)
         self.norm = nn.BatchNorm1d(self.seen)
@@ -148,14 +151,20 @@ def _ahead(clips: Tensor, frames: int) -> Tensor:
     return torch.cat([clips[:, frames:], last], dim=1)
 
 
-def _moved(frames: int, _: Encoder, clips: Tensor) -> Tensor:
+def _moved(frames: int, encoder: Encoder, clips: Tensor) -> Tensor:
+    moved = _ahead(clips, frames) - clips
+    if not encoder.gaps:
+        return moved
     gone: Tensor = away(clips)
-    return (_ahead(clips, frames) - clips) * ~(gone | _ahead(gone, frames)).unsqueeze(-1)
+    return moved * ~(gone | _ahead(gone, frames)).unsqueeze(-1)
 
 
 def _bones(encoder: Encoder, clips: Tensor) -> Tensor:
+    bones = clips - clips[..., encoder.parent, :]
+    if not encoder.gaps:
+        return bones
     gone: Tensor = away(clips)
-    return (clips - clips[..., encoder.parent, :]) * ~(gone | gone[..., encoder.parent]).unsqueeze(-1)
+    return bones * ~(gone | gone[..., encoder.parent]).unsqueeze(-1)
 
 
 SIGHTS: dict[str, Callable[[Encoder, Tensor], Tensor]] = {
@@ -163,8 +172,7 @@ SIGHTS: dict[str, Callable[[Encoder, Tensor], Tensor]] = {
     "bone": _bones,
     **{name: partial(_moved, frames) for name, frames in STRIDES.items()},
 }
-"""What an encoder can make of a clip; the motions to the end of a clip are those to its last frame. Nothing leads to or
-from where a joint is `away`."""
+"""What an encoder can make of a clip; the motions to the end of a clip are those to its last frame."""
 
 
 def _recurrent(encoder: Encoder, count: int) -> list[nn.Module]:

@@ -143,7 +143,7 @@ class ClipBank:
 
     def _take(self, numbers: Tensor, start: Tensor, length: Tensor) -> Tensor:
         clips = crop_resize(self.frames, self.start[numbers] + start, length, self.size, self.store.has_gaps)
-        return stream(clips, self.stream, self.store.layout)
+        return stream(clips, self.stream, self.store.layout, self.store.has_gaps)
 
 
 @contextmanager

@@ -121,7 +121,7 @@ class MotionBank:
         clips = resample(self.frames, self.start[clip], self.length[clip], self.offset[windows], size, self.store.fps)
         body, root = clips[:, :, 0], self.store.layout.root
         poses = body[:, :, list(self.joints)] - body[:, :, root : root + 1]
-        seed = stream(clips[:, : self.seed_frames], self.stream, self.store.layout)
+        seed = stream(clips[:, : self.seed_frames], self.stream, self.store.layout, self.store.has_gaps)
         return MotionWindows(seed, poses[:, : self.seed_frames], poses[:, self.seed_frames :])
 
     def bodies(self, poses: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:

@@ -69,7 +69,7 @@ class RecordingBank:
         inside = torch.minimum(wanted.clamp(min=0), self.length[recording, None] - 1)
         rows = self.start[recording, None] + inside
         clips = self.frames[rows.to(self.frames.device)].to(rows.device, torch.float32)
-        return stream(clips, self.stream, self.store.layout)
+        return stream(clips, self.stream, self.store.layout, self.store.has_gaps)
 
 
 def untrimmed(store: ClipStore) -> ClipStore:
