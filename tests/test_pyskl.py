@@ -265,7 +265,9 @@ def test_a_joint_of_score_zero_is_absent_whatever_its_coordinates(written):
     expected = KEYPOINT.transpose(1, 0, 2, 3).astype(np.float32)
     expected[3, 0, 5] = expected[4, 1, 6] = 0
     np.testing.assert_array_equal(frames, expected)
-    assert contents.notes == ["keypoint_score tells absent joints (0.1%: those of score 0), and is not kept otherwise."]
+    assert contents.notes == [
+        "keypoint_score is kept beside the frames, and tells absent joints (0.1%: those of score 0)."
+    ]
 
 
 @pytest.mark.parametrize("kind", [tuple, set, frozenset, np.array])

@@ -27,6 +27,8 @@ class Bodies:
     """(T, M, V, C) metres; zeros at absent joints."""
     present: Booleans
     """(T, M, V) True where a joint is there."""
+    scores: Frames | None = None
+    """(T, M, V) how sure the source was of each joint, where it tells."""
 
     @cached_property
     def there(self) -> Booleans:
@@ -40,14 +42,19 @@ class Bodies:
 
     def stretch(self, start: int, stop: int | None) -> Bodies:
         """The frames from ``start`` on, before ``stop``."""
-        return Bodies(self.frames[start:stop], self.present[start:stop])
+        scores = None if self.scores is None else self.scores[start:stop]
+        return Bodies(self.frames[start:stop], self.present[start:stop], scores)
 
     def in_order(self, order: NDArray[np.intp], kept: int) -> Bodies:
         """These bodies in their order, and room for ``kept``: absent ones where there are fewer."""
         frames = np.zeros((len(self.frames), kept, *self.frames.shape[2:]), self.frames.dtype)
         present = np.zeros((len(self.frames), kept, self.frames.shape[2]), np.bool_)
         frames[:, : len(order)], present[:, : len(order)] = self.frames[:, order], self.present[:, order]
-        return Bodies(frames, present)
+        scores = None
+        if self.scores is not None:
+            scores = np.zeros(present.shape, self.scores.dtype)
+            scores[:, : len(order)] = self.scores[:, order]
+        return Bodies(frames, present, scores)
 
 
 def bodies_of(frames: Frames) -> Bodies:
@@ -95,10 +102,13 @@ def repair(bodies: Bodies) -> Bodies:
     """
     there, count = bodies.there, len(bodies.frames)
     frames, present = np.zeros_like(bodies.frames), np.zeros_like(bodies.present)
+    scores = None if bodies.scores is None else np.zeros_like(bodies.scores)
     for body in bodies.appearing:
         rows = np.arange(count)
         if not (there[0, body] and there[-1, body]):
             valid = np.flatnonzero(there[:, body])
             rows = np.resize(np.arange(valid[-1] + 1) if there[0, body] else valid, count)
         frames[:, body], present[:, body] = bodies.frames[rows, body], bodies.present[rows, body]
-    return Bodies(frames, present)
+        if scores is not None and bodies.scores is not None:
+            scores[:, body] = bodies.scores[rows, body]
+    return Bodies(frames, present, scores)

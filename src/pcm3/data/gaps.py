@@ -37,7 +37,7 @@ def fill_gaps(bodies: Bodies, longest: int, layout: Layout, *, whole_bodies: boo
         if missing.any():
             frames[:, body] = _interpolated(frames[:, body], present[:, body], missing, layout)
             filled[:, body] |= missing
-    return Bodies(frames, filled)
+    return Bodies(frames, filled, bodies.scores)
 
 
 def _short(present: NDArray[np.bool_], longest: int, whole_bodies: bool) -> NDArray[np.bool_]:

@@ -73,11 +73,16 @@ def prepare(recording: Recording, recipe: Recipe) -> list[Recording | str]:
     What has no skeleton in any frame is no clip; its id stands for it.
 
     Raises:
-        DataError: its skeleton is of another layout.
+        DataError: its skeleton is of another layout, or what stands beside its frames is of another shape.
     """
     wanted = len(recipe.layout.joints)
     if recording.frames.ndim != 4 or recording.frames.shape[2] != wanted:
         raise DataError(f"{recording.id}: expected frames (T, M, {wanted}, C), got {recording.frames.shape}")
+    for name in ("present", "scores"):
+        beside = getattr(recording, name)
+        if beside is not None and beside.shape != recording.frames.shape[:3]:
+            shape = recording.frames.shape[:3]
+            raise DataError(f"{recording.id}: expected {name} {shape} as the frames have, got {beside.shape}")
     if recipe.origin is not None and recording.present is None:
         recording = replace(recording, present=_with_origin(recording, recipe.origin, recipe.layout))
     recording = resample(recording, recipe.rate)
@@ -90,8 +95,9 @@ def prepare(recording: Recording, recipe: Recipe) -> list[Recording | str]:
 
 def _bodies(recording: Recording) -> Bodies:
     if recording.present is None:
-        return bodies_of(recording.frames)
-    return Bodies(np.where(recording.present[..., None], recording.frames, np.float32(0)), recording.present)
+        return replace(bodies_of(recording.frames), scores=recording.scores)
+    frames = np.where(recording.present[..., None], recording.frames, np.float32(0))
+    return Bodies(frames, recording.present, recording.scores)
 
 
 def _with_origin(recording: Recording, joint: int, layout: Layout) -> NDArray[np.bool_]:
@@ -119,7 +125,8 @@ def _clip(clip: Recording, recipe: Recipe) -> Recording | str:
     changes = _changes(bodies, chosen, filled, cut=len(clip.frames) - len(bodies.frames))
     arranged = rule.arrange(filled)
     frames = rule.normalise(arranged, recipe) if recipe.normalise else arranged.frames
-    return replace(clip, frames=frames.astype(np.float32, copy=False), present=None, changes=changes)
+    stored = frames.astype(np.float32, copy=False)
+    return replace(clip, frames=stored, present=None, scores=arranged.scores, changes=changes)
 
 
 def _untrimmed(recording: Recording, recipe: Recipe) -> list[Recording | str]:
@@ -141,6 +148,7 @@ def _untrimmed(recording: Recording, recipe: Recipe) -> list[Recording | str]:
         recording,
         frames=frames.astype(np.float32, copy=False),
         present=None,
+        scores=bodies.scores,
         intervals=kept,
         changes=_changes(whole, chosen, bodies, cut=0),
     )

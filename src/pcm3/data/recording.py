@@ -70,6 +70,8 @@ class Recording:
     present: NDArray[np.bool_] | None = field(default=None, kw_only=True)
     """(T, M, V) True where a joint is there; None: where it is not all zeros. For sources in which a joint can lie at
     the origin."""
+    scores: NDArray[np.floating[Any]] | None = field(default=None, kw_only=True)
+    """(T, M, V) how sure the source was of each joint, where it tells; kept in the store beside the frames."""
     changes: Changes = field(default=Changes(), kw_only=True)
     """What preparing it has changed; nothing of what a reader returns."""
     label: int = UNKNOWN
@@ -105,6 +107,7 @@ def cut_into_clips(recording: Recording) -> list[Recording]:
             id=name if taken[name] == 1 else f"{name}.{taken[name]}",
             frames=recording.frames[interval.start : interval.stop],
             present=None if recording.present is None else recording.present[interval.start : interval.stop],
+            scores=None if recording.scores is None else recording.scores[interval.start : interval.stop],
             changes=Changes(),
             label=interval.label,
             confidence=interval.confidence,

@@ -32,6 +32,7 @@ def resample(recording: Recording, ratio: float) -> Recording:
         recording,
         frames=np.where(there[..., None], frames, 0).astype(recording.frames.dtype),
         present=there,
+        scores=None if recording.scores is None else recording.scores[np.where(at - low < 0.5, low, high)],
         intervals=None
         if recording.intervals is None
         else tuple(_at(interval, ratio, len(at)) for interval in recording.intervals),

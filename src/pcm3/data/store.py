@@ -29,6 +29,8 @@ FORMAT = 3
 for all protocols, no confidence and no untrimmed recordings; version 2 did not say how clips were prepared."""
 
 FRAMES, CLIPS, RECORDINGS, STORE = "frames.npy", "clips.npz", "recordings.npz", "store.json"
+SCORES = "scores.npy"
+"""Only where the source told how sure it was of each joint."""
 
 NUMBERS = ("label", "subject", "camera", "setup", "confidence")
 """The columns of numbers, one a clip; −1 (`UNKNOWN`) where the data set does not tell."""
@@ -45,6 +47,8 @@ class ClipStore:
     path: Path
     frames: NDArray[np.floating[Any]]
     """(F, M, V, C) metres, memory-mapped, float32 or float16."""
+    scores: NDArray[np.float16] | None = field(repr=False)
+    """(F, M, V) how sure the source was of each joint, memory-mapped; NaN where it did not tell. None: of none."""
     start: NDArray[np.int64]
     """(N,) the first frame of each clip in `frames`."""
     length: NDArray[np.int32]
@@ -143,6 +147,7 @@ def _open(path: Path) -> ClipStore:
         common = {
             "path": path,
             "frames": _frames(path / FRAMES, layout),
+            "scores": _scores(path / SCORES) if SCORES in description["checksums"] else None,
             "layout": layout,
             "fps": float(description["fps"]),
             "kind": description["kind"],
@@ -178,6 +183,19 @@ def _frames(file: Path, layout: Layout) -> NDArray[np.floating[Any]]:
     if frames.ndim != 4 or frames.shape[1] < 1 or frames.shape[2:] != (joints, 3):
         raise DataError(f"{file.name}: expected (frames, bodies, joints, 3), got {frames.shape} for {joints} joints")
     return frames
+
+
+def _scores(file: Path) -> NDArray[np.float16]:
+    """How sure the source was of each joint, memory-mapped; a DataError where it is no array of that."""
+    try:
+        scores: NDArray[Any] = np.lib.format.open_memmap(file, mode="r").view(np.ndarray)
+    except FileNotFoundError as error:
+        raise DataError(f"{file.name} is missing") from error
+    except NPY_ERRORS as error:
+        raise DataError(f"{file.name}: {error}") from error
+    if scores.dtype != np.float16 or scores.ndim != 3:
+        raise DataError(f"{file.name}: expected float16 (frames, bodies, joints), got {scores.shape} of {scores.dtype}")
+    return scores
 
 
 def _columns(file: Path, protocols: dict[str, Any]) -> dict[str, Any]:
@@ -230,6 +248,8 @@ def _check_shapes(store: ClipStore, counts: dict[str, int]) -> None:
     """Raises DataError unless the files of the store speak of the same frames and clips."""
     whole = store.recordings or store
     end, bodies = int(whole.length.sum(dtype=np.int64)), store.frames.shape[1]
+    if store.scores is not None and store.scores.shape != store.frames.shape[:3]:
+        raise DataError(f"{SCORES} is of shape {store.scores.shape}, {FRAMES} of {store.frames.shape}")
     there = {"clips": len(store), "recordings": len(whole), "frames": len(store.frames)}
     wrong = [f"{count} {name} in {STORE}, {there[name]} there" for name, count in counts.items() if name in there
              and count != there[name]]  # fmt: skip

@@ -16,7 +16,7 @@ from pcm3.data.columns import Columns
 from pcm3.data.names import check_name, check_protocols
 from pcm3.data.progress import PROGRESS, Progress, read_progress
 from pcm3.data.recording import Recording, cut_into_clips
-from pcm3.data.store import CLIPS, FORMAT, FRAMES, RECORDINGS, STORE, ClipStore
+from pcm3.data.store import CLIPS, FORMAT, FRAMES, RECORDINGS, SCORES, STORE, ClipStore
 from pcm3.data.store_schema import BEFORE_CLIPS, check_fields
 from pcm3.errors import DataError
 from pcm3.files import new_folder
@@ -24,6 +24,8 @@ from pcm3.skeleton import Layout, layout_from_dict
 
 HEADER = 256
 """Bytes kept free before the frames for the .npy header, which is known only at the end."""
+SCORE: np.dtype[Any] = np.dtype("<f2")
+"""How scores are stored."""
 
 
 class StoreWriter:
@@ -44,6 +46,7 @@ class StoreWriter:
         self._clips, self._recordings = Columns(), Columns()
         self._progress = Progress(folder / PROGRESS, fingerprint)
         self._file: IO[bytes] = (folder / FRAMES).open("r+b" if self._progress.entries else "wb")
+        self._scores: IO[bytes] | None = None  # opened by the first recording that has scores
         self._saved = (0, 0, 0)
         self._go_on()
 
@@ -72,6 +75,7 @@ class StoreWriter:
             raise DataError(f"{recording.id}: expected all recordings of a store trimmed, or all untrimmed, got both")
         clips = cut_into_clips(recording)
         self._file.write(np.ascontiguousarray(frames, self._dtype).data)
+        self._add_scores(recording)
         if recording.intervals is None:
             self._clips.add(recording, self.frames)
         else:
@@ -82,9 +86,11 @@ class StoreWriter:
 
     def finish(self, description: dict[str, Any]) -> None:
         """Writes the header and all that is not frames; ``description`` goes into store.json."""
-        self._write_header()
+        _end(self._file, self._dtype, (self.frames, *self._shape))
+        if self._scores is not None:
+            _end(self._scores, SCORE, (self.frames, *self._shape[:2]))
         self._clips.write(self._folder / CLIPS)
-        files = [FRAMES, CLIPS]
+        files = [FRAMES, CLIPS] + ([SCORES] if self._scores is not None else [])
         if self.recordings:
             self._recordings.write(self._folder / RECORDINGS)
             files.append(RECORDINGS)
@@ -103,8 +109,10 @@ class StoreWriter:
         Args:
             done: pieces of work that are done; the writer that goes on will have it as its `done`.
         """
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        for file in (self._file, self._scores):
+            if file is not None:
+                file.flush()
+                os.fsync(file.fileno())
         clips, recordings, lost = self._saved
         self._progress.save(
             {
@@ -127,20 +135,46 @@ class StoreWriter:
         self._saved = (len(self), self.recordings, len(self.lost))
         self._file.truncate(HEADER + self.frames * int(np.prod(self._shape)) * self._dtype.itemsize)
         self._file.seek(0, os.SEEK_END)
+        if self._progress.entries and (self._folder / SCORES).exists():
+            self._scores = (self._folder / SCORES).open("r+b")
+            self._scores.truncate(HEADER + self.frames * self._score_bytes)
+            self._scores.seek(0, os.SEEK_END)
+
+    @property
+    def _score_bytes(self) -> int:
+        """Of a frame."""
+        return self._shape[0] * self._shape[1] * SCORE.itemsize
+
+    def _add_scores(self, recording: Recording) -> None:
+        """Appends the scores of the recording; NaN where it has none and others have."""
+        shape = recording.frames.shape[:3]
+        if recording.scores is not None and recording.scores.shape != shape:
+            raise DataError(f"{recording.id}: expected scores {shape} as the frames have, got {recording.scores.shape}")
+        if recording.scores is not None and self._scores is None:
+            self._scores = (self._folder / SCORES).open("wb")
+            self._scores.write(bytes(HEADER))
+            unknown = np.full(self._shape[:2], np.nan, SCORE).tobytes()
+            for _ in range(self.frames):
+                self._scores.write(unknown)
+        if self._scores is not None:
+            scores = np.full(shape, np.nan, SCORE) if recording.scores is None else recording.scores
+            self._scores.write(np.ascontiguousarray(scores, SCORE).data)
 
     def close(self) -> None:
-        """Lets go of the file of frames."""
+        """Lets go of the files."""
         self._file.close()
+        if self._scores is not None:
+            self._scores.close()
 
-    def _write_header(self) -> None:
-        """Puts the .npy header into the bytes kept free for it, padded as the format asks, and ends the file."""
-        shape = (self.frames, *self._shape)
-        text = str({"descr": self._dtype.str, "fortran_order": False, "shape": shape})
-        magic = np.lib.format.magic(1, 0)
-        padded = text.ljust(HEADER - len(magic) - 3) + "\n"
-        self._file.seek(0)
-        self._file.write(magic + len(padded).to_bytes(2, "little") + padded.encode("ascii"))
-        self._file.close()
+
+def _end(file: IO[bytes], dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
+    """Puts the .npy header into the bytes kept free for it, padded as the format asks, and ends the file."""
+    text = str({"descr": dtype.str, "fortran_order": False, "shape": shape})
+    magic = np.lib.format.magic(1, 0)
+    padded = text.ljust(HEADER - len(magic) - 3) + "\n"
+    file.seek(0)
+    file.write(magic + len(padded).to_bytes(2, "little") + padded.encode("ascii"))
+    file.close()
 
 
 @contextmanager

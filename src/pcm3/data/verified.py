@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from pcm3.checksums import file_checksum, has_changed, read_checked_json, with_checksum
-from pcm3.data.store import CLIPS, FRAMES, RECORDINGS, STORE, ClipStore
+from pcm3.data.store import CLIPS, FRAMES, RECORDINGS, SCORES, STORE, ClipStore
 from pcm3.errors import DataError, command
 from pcm3.files import write_json
 
@@ -55,7 +55,7 @@ def verified(store: ClipStore, at_most: float = AT_ONCE, *, anew: bool = False) 
         anew: read every byte, whatever is remembered.
     """
     known = [] if anew else list(_remembered(store))
-    files = [name for name in (FRAMES, CLIPS, RECORDINGS) if name in store.checksums]
+    files = [name for name in (FRAMES, SCORES, CLIPS, RECORDINGS) if name in store.checksums]
     now = {name: _fingerprint(store, name) for name in files}
     to_read = [name for name in files if not any(there.get(name) == now[name] for there in known)]
     never = [name for name in to_read if not anew and not any(name in there for there in known)]

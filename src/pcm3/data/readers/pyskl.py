@@ -155,7 +155,7 @@ def _score_notes(taken: dict[str, dict[str, Any]]) -> list[str]:
         return []
     absent = sum(int((~(score > 0)).sum()) for score in scores)
     share = absent / sum(score.size for score in scores)
-    return [f"keypoint_score tells absent joints ({share:.1%}: those of score 0), and is not kept otherwise."]
+    return [f"keypoint_score is kept beside the frames, and tells absent joints ({share:.1%}: those of score 0)."]
 
 
 def _leave_wrong(file: Path, taken: dict[str, dict[str, Any]], named: dict[str, NtuName]) -> list[LeftOut]:
@@ -200,4 +200,5 @@ def _read(
     if score is not None:
         keypoint = np.where((score > 0)[..., None], keypoint, keypoint.dtype.type(0))
     frames = np.ascontiguousarray(metres(id, keypoint.transpose(1, 0, 2, 3)))
-    return Recording(id, frames, label, subject, camera, setup, sides)
+    scores = None if score is None else np.clip(np.nan_to_num(score.transpose(1, 0, 2)), 0, 1e4)
+    return Recording(id, frames, label, subject, camera, setup, sides, scores=scores)
