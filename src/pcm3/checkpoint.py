@@ -180,7 +180,8 @@ def _load_ours(path: Path, run: RunFolder | None = None) -> tuple[Encoder, Encod
         written, owner = header.pop(OWN, None), header.get("run")
     except (SafetensorError, KeyError, TypeError, ValueError, OSError, RecursionError) as error:
         raise CheckpointError(f"{path}: not an encoder that pcm3 wrote, or damaged ({error})") from error
-    if run is not None and None not in (owner, run.identity()) and owner != run.identity():
+    mine = None if run is None else run.identity()
+    if None not in (owner, mine) and owner != mine:
         raise CheckpointError(f"{path}: is of another run than settings.json beside it: copy the right one there")
     encoder = spec.build()
     _fill(encoder, tensors, str(path))
@@ -277,9 +278,9 @@ def _fill(encoder: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None
 
 def save_checkpoint(run: RunFolder, state: dict[str, Any]) -> None:
     """What a run needs to go on, atomically: killed while writing, the one before is still there."""
-    told = {"format": FORMAT, **state}
-    if run.identity() is not None:
-        told["run"] = run.identity()
+    told, mine = {"format": FORMAT, **state}, run.identity()
+    if mine is not None:
+        told["run"] = mine
     write_atomically(run.checkpoint, lambda file: torch.save(told, file))
 
 

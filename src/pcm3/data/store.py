@@ -169,14 +169,19 @@ def _open(path: Path) -> ClipStore:
     return store
 
 
-def _frames(file: Path, layout: Layout) -> NDArray[np.floating[Any]]:
-    """The flat array of all frames, memory-mapped; a DataError where it is not one."""
+def _mapped(file: Path) -> NDArray[Any]:
+    """The array of the file, memory-mapped; a DataError where there is none."""
     try:
-        frames: NDArray[Any] = np.lib.format.open_memmap(file, mode="r").view(np.ndarray)
+        return np.lib.format.open_memmap(file, mode="r").view(np.ndarray)
     except FileNotFoundError as error:
         raise DataError(f"{file.name} is missing") from error
     except NPY_ERRORS as error:
         raise DataError(f"{file.name}: {error}") from error
+
+
+def _frames(file: Path, layout: Layout) -> NDArray[np.floating[Any]]:
+    """The flat array of all frames, memory-mapped; a DataError where it is not one."""
+    frames = _mapped(file)
     joints = len(layout.joints)
     if frames.dtype not in (np.float32, np.float16) or not frames.flags.c_contiguous:
         raise DataError(f"{file.name}: expected float32 or float16 in C order, got {frames.dtype}")
@@ -187,12 +192,7 @@ def _frames(file: Path, layout: Layout) -> NDArray[np.floating[Any]]:
 
 def _scores(file: Path) -> NDArray[np.float16]:
     """How sure the source was of each joint, memory-mapped; a DataError where it is no array of that."""
-    try:
-        scores: NDArray[Any] = np.lib.format.open_memmap(file, mode="r").view(np.ndarray)
-    except FileNotFoundError as error:
-        raise DataError(f"{file.name} is missing") from error
-    except NPY_ERRORS as error:
-        raise DataError(f"{file.name}: {error}") from error
+    scores = _mapped(file)
     if scores.dtype != np.float16 or scores.ndim != 3:
         raise DataError(f"{file.name}: expected float16 (frames, bodies, joints), got {scores.shape} of {scores.dtype}")
     return scores
