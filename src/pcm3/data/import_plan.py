@@ -9,13 +9,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pcm3.data.contents import Contents
+from pcm3.data.contents import Contents, readable
 from pcm3.data.gravity import Up, find_up
 from pcm3.data.kinds import KINDS, Kind
 from pcm3.data.origin import joint_at_origin
 from pcm3.data.prepare import Recipe
 from pcm3.data.recording import Recording
-from pcm3.errors import ConfigError, DataError
+from pcm3.errors import ConfigError
 from pcm3.skeleton import load_layout
 
 PROBED = 48
@@ -86,11 +86,8 @@ def plan(
 
 def some_of(contents: Contents) -> Iterator[Recording]:
     """Some recordings of the source, evenly, without those that cannot be read."""
-    for index in np.unique(np.linspace(0, len(contents.clips) - 1, PROBED).astype(int)) if contents.clips else ():
-        try:
-            yield contents.clips[index].read()
-        except DataError:
-            continue
+    places = np.unique(np.linspace(0, len(contents.clips) - 1, PROBED).astype(int)) if contents.clips else ()
+    return readable(contents.clips[index] for index in places)
 
 
 def oriented(recipe: Recipe, up: Up | None, recordings: Iterable[Recording]) -> tuple[Recipe, list[str]]:

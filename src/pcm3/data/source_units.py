@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pcm3.data.contents import Contents
+from pcm3.data.contents import Contents, readable
 from pcm3.data.units import FACTORS, unit_of
 from pcm3.errors import DataError
 from pcm3.skeleton import Layout
@@ -66,13 +66,8 @@ def probe(contents: Contents) -> list[Frames]:
     places = (
         range(min(PROBED, count)) if contents.in_process else np.unique(np.linspace(0, count - 1, PROBED).astype(int))
     )
-    found = []
-    for index in places if count else ():
-        try:
-            found.append(contents.clips[index].read().frames)
-        except DataError:
-            continue
-    return found
+    clips = (contents.clips[index] for index in places) if count else ()
+    return [recording.frames for recording in readable(clips)]
 
 
 def check_units(where: str, clips: Iterable[Frames], layout: Layout) -> list[str]:

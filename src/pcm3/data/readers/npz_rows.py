@@ -10,6 +10,7 @@ from zipfile import ZipFile
 import numpy as np
 from numpy.typing import NDArray
 
+from pcm3.data.readers.compressed import ALWAYS_FINE, BOMB
 from pcm3.data.readers.npy_header import read_header
 from pcm3.data.recording import NPY_ERRORS
 from pcm3.data.sources import SIZE_LIMIT, ZIP_ERRORS
@@ -17,11 +18,6 @@ from pcm3.errors import DataError
 
 ROWS_LIMIT = 2_000_000
 """More clips than that no data set of skeletons has."""
-BOMB = 200
-"""Times that an archive may grow in unpacking: clips of NTU RGB+D, mostly zeros, grow tenfold."""
-ALWAYS_FINE = 2**30
-"""Bytes; an archive that unpacks to less is no bomb."""
-
 DAMAGE = (*NPY_ERRORS, *ZIP_ERRORS)
 
 
