@@ -17,6 +17,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # pcm3 itself is imported inside the fixtures, when the import hook that checks shapes and types stands.
 
+
+def pytest_make_parametrize_id(config, val, argname):
+    """Bytes go by their argument's name: what is in them may depend on the clock, and every process must collect the
+    same names."""
+    return argname if isinstance(val, bytes) else None
+
+
 ACTIONS = ("raise arm", "nod", "hand over")
 SUBJECTS, REPETITIONS = (1, 2, 3, 4), 2
 PROTOCOLS = {"xsub": {"by": "subject", "train": [1, 2, 4]}, "xview": {"by": "camera", "train": [2, 3]}}
