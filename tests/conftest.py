@@ -123,7 +123,7 @@ def tiny():
     """Makes settings of a run that takes less than a second; changes have dotted names, as on the command line."""
 
     def make(changes=None, **more):
-        from pcm3.config import PretrainSettings
+        from pcm3.settings.pretrain import PretrainSettings
 
         settings = PretrainSettings()
         for name, value in (TINY | (changes or {}) | more).items():
@@ -143,8 +143,8 @@ def tiny_spec():
     """The spec of the encoder that settings ask for on the tiny store."""
 
     def make(settings):
-        from pcm3.pretrain import encoder_spec
         from pcm3.skeleton import load_layout
+        from pcm3.train.pretrain import encoder_spec
 
         return encoder_spec(load_layout("kinect_v2"), 2, settings)
 
@@ -156,7 +156,7 @@ def tiny_words(tiny):
     """The same settings as words of a command line, every one of them, so that no preset matters."""
 
     def make(changes=None, **more):
-        from pcm3.config import flat
+        from pcm3.settings.pretrain import flat
 
         values = flat(tiny(changes, **more))
         return [f"--{name}={v if isinstance(v, str) else json.dumps(v)}" for name, v in values.items()]
@@ -168,7 +168,7 @@ def tiny_words(tiny):
 def finished_path(store_path, tiny, tmp_path_factory):
     """The folder of a finished run of ten steps on the tiny store; nobody may change it."""
     from pcm3.data.store import ClipStore
-    from pcm3.pretrain import pretrain
+    from pcm3.train.pretrain import pretrain
 
     path = tmp_path_factory.mktemp("runs") / "finished"
     pretrain(ClipStore.open(store_path), path, tiny(), progress=False)

@@ -5,9 +5,9 @@ from dataclasses import replace
 from pcm3.data.audit.check import check_store
 from pcm3.data.importer import import_recordings
 from pcm3.data.recording import Recording
-from pcm3.data.simulate import simulate
 from pcm3.data.store import ClipStore
 from pcm3.data.store_writer import write_store
+from pcm3.simulate import simulate
 from pcm3.skeleton import load_layout
 
 KINECT = load_layout("kinect_v2")

@@ -10,10 +10,10 @@ from types import SimpleNamespace
 
 import torch
 
-from pcm3.config import PretrainSettings
-from pcm3.loop import train_step
-from pcm3.nn.batch_norm import normalise_over_processes
-from pcm3.processes import make_fabric
+from pcm3.settings.pretrain import PretrainSettings
+from pcm3.train.distributed import make_fabric
+from pcm3.train.loop import train_step
+from pcm3.train.sync_batch_norm import normalise_over_processes
 from toy import toy_method, toy_views
 
 STEPS, CLIPS = 3, 8
@@ -26,7 +26,7 @@ ALONE = SimpleNamespace(
 def start(target, *words, ranks=2):
     """Processes that have imported torch already, each told its rank as torchrun does; target(*words) in each."""
     forks = multiprocessing.get_context("forkserver")
-    forks.set_forkserver_preload(["__main__", "pcm3.pretrain", "pcm3.report.pictures", "lightning.fabric", "toy"])
+    forks.set_forkserver_preload(["__main__", "pcm3.train.pretrain", "pcm3.report.pictures", "lightning.fabric", "toy"])
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

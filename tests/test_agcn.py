@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 from field_forms import agcn_clip, crowd, name, write_agcn
 from ntu_files import skeleton_text
 from pcm3.data.bodies import bodies_of, choose_bodies
-from pcm3.data.contents import Options
+from pcm3.data.datasets import KINDS, Kind
 from pcm3.data.importer import import_recordings
-from pcm3.data.kinds import KINDS, Kind
 from pcm3.data.prepare import Recipe, prepare
 from pcm3.data.protocol import split
 from pcm3.data.readers import agcn, ntu
 from pcm3.data.readers.ntu_classes import CLASSES
 from pcm3.data.readers.padding import is_padding, unpadded
 from pcm3.data.recording import TEST, TRAIN, Recording
+from pcm3.data.source_index import Options
 from pcm3.data.store import ClipStore
 from pcm3.errors import DataError
 from pcm3.skeleton import load_layout

@@ -6,9 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pcm3.encoders import transformer as attention
+from pcm3.encoders.transformer import AttentionLayers, positions
 from pcm3.errors import ConfigError
-from pcm3.nn import attention
-from pcm3.nn.attention import AttentionLayers, positions
 
 
 def random(*shape, seed=0):

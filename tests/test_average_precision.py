@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pcm3.tasks.average_precision import (
+from pcm3.tasks.detection.average_precision import (
     THETAS,
     Segments,
     detection_figures,

@@ -11,8 +11,10 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from pcm3.benchmark import importing as import_timing
 from pcm3.benchmark import judging, machine, step
 from pcm3.benchmark import pretrain as pretrain_benchmark
+from pcm3.benchmark.importing import benchmark_import
 from pcm3.benchmark.judging import Sizes, benchmark_linear, benchmark_retrieval
 from pcm3.benchmark.memory import StepMemory, step_memory
 from pcm3.benchmark.operations import encoder_flop_per_clip, step_flop_per_clip
@@ -22,14 +24,13 @@ from pcm3.benchmark.pretrain import benchmark_pretrain, calls, entrants
 from pcm3.benchmark.step import Step, random_clips
 from pcm3.benchmark.turns import Spread, median_ratio, turn_by_turn
 from pcm3.cli.parse import settings_of_preset
-from pcm3.data import import_timing
-from pcm3.data.import_timing import benchmark_import
+from pcm3.encoders import encoder
 from pcm3.errors import ConfigError
-from pcm3.loop import generator_for
-from pcm3.nn import encoder, heads
-from pcm3.pretrain import build_method, encoder_spec, view_maker
+from pcm3.nn import heads
+from pcm3.settings.tasks import LinearSettings
 from pcm3.skeleton import load_layout
-from pcm3.task_settings import LinearSettings
+from pcm3.train.loop import generator_for
+from pcm3.train.pretrain import build_method, encoder_spec, view_maker
 
 BATCH = 4
 CPU = torch.device("cpu")

@@ -11,12 +11,12 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from pcm3 import checkpoint
-from pcm3.checkpoint import EncoderSpec, load_checkpoint, load_encoder, save_checkpoint, save_encoder
 from pcm3.errors import CheckpointError
-from pcm3.pretrain import pretrain
-from pcm3.run import RunFolder
 from pcm3.skeleton import load_layout
+from pcm3.train import checkpoint
+from pcm3.train.checkpoint import EncoderSpec, load_checkpoint, load_encoder, save_checkpoint, save_encoder
+from pcm3.train.pretrain import pretrain
+from pcm3.train.run_folder import RunFolder
 
 SPEC = EncoderSpec(
     layout="kinect_v2",

@@ -13,8 +13,8 @@ import pytest
 
 from pcm3 import __version__
 from pcm3.cli import COMMANDS
-from pcm3.config import flat, preset_names
-from pcm3.run import RunFolder
+from pcm3.settings.pretrain import flat, preset_names
+from pcm3.train.run_folder import RunFolder
 
 COMMAND = Path(sys.executable).with_name("pcm3")
 
@@ -48,7 +48,8 @@ def test_help_is_quick():
 
 def test_help_and_the_package_itself_import_nothing_heavy():
     look = (
-        "import sys; from pcm3.cli import main; import pcm3.skeleton, pcm3.errors, pcm3.config; main(['--help'])\n"
+        "import sys; from pcm3.cli import main; import pcm3.skeleton, pcm3.errors, pcm3.settings.pretrain\n"
+        "main(['--help'])\n"
         "main(['--version']); main(['pretrian'])\n"
         "heavy = {'torch', 'numpy', 'scipy', 'lightning', 'matplotlib', 'sklearn', 'jsonargparse'}\n"
         "sys.exit(' '.join(heavy & set(sys.modules)) or 0)"

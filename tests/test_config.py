@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from pcm3.cli.parse import parse
 from pcm3.cli.pretrain import add_arguments, settings_from
-from pcm3.config import (
+from pcm3.errors import ConfigError
+from pcm3.settings.pretrain import (
     MaskSettings,
     ObjectiveSettings,
     OptimiserSettings,
@@ -21,7 +22,6 @@ from pcm3.config import (
     preset_names,
     to_dict,
 )
-from pcm3.errors import ConfigError
 
 PRESETS = pytest.mark.parametrize("preset", preset_names())
 OF_THE_RUN = {

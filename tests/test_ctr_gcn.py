@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from field_forms import crowd, ctr_clip, name, one_hot
 from ntu_files import skeleton_text
-from pcm3.data.contents import Options
+from pcm3.data.datasets import KINDS, Kind
 from pcm3.data.importer import import_recordings
-from pcm3.data.kinds import KINDS, Kind
 from pcm3.data.protocol import split
 from pcm3.data.readers import ctr_gcn, ntu
 from pcm3.data.readers.npz_rows import NpzRows
 from pcm3.data.readers.ntu_classes import CLASSES
+from pcm3.data.source_index import Options
 from pcm3.data.store import ClipStore
 from pcm3.errors import DataError
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from ntu_files import walkers
-from pcm3.data.contents import Options
 from pcm3.data.readers import msr_action3d, nw_ucla
 from pcm3.data.readers.npz import contents as npz_contents
+from pcm3.data.source_index import Options
 from pcm3.errors import DataError
 
 FRAMES = walkers(3, 5, 1, 20)[:, 0]

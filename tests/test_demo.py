@@ -5,14 +5,14 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from pcm3 import demo as module
-from pcm3 import sizes
 from pcm3.data.store import ClipStore
-from pcm3.demo import demo
 from pcm3.errors import RunFailed
-from pcm3.pretrain import pretrain
-from pcm3.run import RunFolder
+from pcm3.experiments import demo as module
+from pcm3.experiments.demo import demo
 from pcm3.tasks.linear import LinearSettings
+from pcm3.train import plan as sizes
+from pcm3.train.pretrain import pretrain
+from pcm3.train.run_folder import RunFolder
 
 SIMULATION = {"subjects": 4, "repetitions": 1, "cameras": 3, "actions": 3, "seed": 0}
 

@@ -18,13 +18,13 @@ from pcm3.data.store import ClipStore
 from pcm3.data.store_writer import write_store
 from pcm3.errors import ConfigError, DataError
 from pcm3.geometry import stream
+from pcm3.settings.tasks import DetectionSettings
 from pcm3.skeleton import load_layout
-from pcm3.task_settings import DetectionSettings
-from pcm3.tasks.detection import detection, judged, true_actions
+from pcm3.tasks.detection.evaluate import detection, judged, true_actions
+from pcm3.tasks.detection.frame_classifier import FrameClassifier, frame_scores, train_epoch
+from pcm3.tasks.detection.segments import find_actions, smooth
+from pcm3.tasks.detection.windows import RecordingBank, frame_labels
 from pcm3.tasks.features import RawCoordinates
-from pcm3.tasks.frame_classifier import FrameClassifier, frame_scores, train_epoch
-from pcm3.tasks.segmenting import find_actions, smooth
-from pcm3.tasks.windows import RecordingBank, frame_labels
 from toy import toy_encoder
 
 CPU = torch.device("cpu")
@@ -289,7 +289,7 @@ def test_scores_of_a_frame_do_not_depend_on_the_batch_and_are_those_of_its_windo
     scores = frame_scores(classifier, bank, 1, QUICK)
     assert scores.shape == (157, 4)
     np.testing.assert_allclose(scores.sum(axis=1), 1)
-    monkeypatch.setattr("pcm3.tasks.frame_classifier.TEST_BATCH", 10)
+    monkeypatch.setattr("pcm3.tasks.detection.frame_classifier.TEST_BATCH", 10)
     np.testing.assert_allclose(frame_scores(classifier, bank, 1, QUICK), scores, rtol=1e-5)
     window = bank.windows(torch.tensor([1]), torch.tensor([60]), torch.tensor([4]), 16)
     classifier.encoder.eval()
@@ -368,7 +368,7 @@ def test_the_classifier_is_trained_by_sgd_with_nesterov_momentum_on_the_label_of
         made.append(made[0].head.weight.detach().double().numpy().copy())
         return made[0]
 
-    monkeypatch.setattr("pcm3.tasks.detection.FrameClassifier", remember)
+    monkeypatch.setattr("pcm3.tasks.detection.evaluate.FrameClassifier", remember)
     seen = Table()
     detection(seen, bank, TRAIN, TEST, 3, wanted, 0, frozen=True)
     classifier, weight = made

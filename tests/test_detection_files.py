@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from pcm3.errors import DataError
 from pcm3.report.timeline import class_colours, timelines
-from pcm3.tasks.average_precision import detection_figures, segments
-from pcm3.tasks.detection_files import read_segments, write_segments
+from pcm3.tasks.detection.average_precision import detection_figures, segments
+from pcm3.tasks.detection.files import read_segments, write_segments
 
 NAMES = {0: "0002-L", 3: "a/b é"}
 found = st.lists(

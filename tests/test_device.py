@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from pcm3 import device, ordered_map
+from pcm3 import device
+from pcm3 import parallel as ordered_map
 from pcm3.device import choose_precision, choose_threads, has_bf16, judging_threads, slow_bf16
 
 CPU = torch.device("cpu")

@@ -12,13 +12,13 @@ import pytest
 import torch
 from torch import nn
 
-from pcm3 import processes as processes_of_a_run
 from pcm3.cli import main
 from pcm3.data.store import ClipStore
 from pcm3.errors import ConfigError, RunFailed
-from pcm3.nn.batch_norm import GlobalBatchNorm, normalise_over_processes
-from pcm3.pretrain import pretrain
-from pcm3.processes import agree_with_launcher, told_of_lost_processes
+from pcm3.train import distributed as processes_of_a_run
+from pcm3.train.distributed import agree_with_launcher, told_of_lost_processes
+from pcm3.train.pretrain import pretrain
+from pcm3.train.sync_batch_norm import GlobalBatchNorm, normalise_over_processes
 from side_by_side import ALONE, CASES, STEPS, InFloat64, finish, start, three_steps, three_steps_of_two, views_of_step
 
 COMMAND = Path(sys.executable).with_name("pcm3")

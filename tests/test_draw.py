@@ -9,10 +9,10 @@ from PIL import Image, ImageDraw
 from pcm3 import geometry, normalisation
 from pcm3.data.names import shown as in_print
 from pcm3.errors import DataError
-from pcm3.report import draw, sheet
-from pcm3.report.draw import FINE, PAPER, PARTS, PARTS_OTHER, Camera, Panel, shortened, text_width
-from pcm3.report.movie import in_palette
-from pcm3.report.scene import FROM_KINECT, FRONT, SENSOR, View, bounds, make_scene
+from pcm3.render import draw, sheet
+from pcm3.render.draw import FINE, PAPER, PARTS, PARTS_OTHER, Camera, Panel, shortened, text_width
+from pcm3.render.movie import in_palette
+from pcm3.render.scene import FROM_KINECT, FRONT, SENSOR, View, bounds, make_scene
 from pcm3.skeleton import Layout, load_layout
 
 KINECTS = [load_layout("kinect_v1"), load_layout("kinect_v2")]

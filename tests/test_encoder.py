@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 import reference
+from pcm3.encoders.encoder import Encoder, TwoHalves
+from pcm3.encoders.flatten import flatten, unflatten
 from pcm3.geometry import motion, stream
-from pcm3.nn.encoder import Encoder, TwoHalves
-from pcm3.nn.flatten import flatten, unflatten
 from pcm3.nn.prompt import Prompt
 from toy import KINECT1, KINECT2, toy_encoder
 

@@ -8,8 +8,8 @@ import pytest
 
 from pcm3.data.recording import Interval, Recording
 from pcm3.errors import DataError
-from pcm3.ordered_map import worker_processes
-from pcm3.task_settings import (
+from pcm3.parallel import worker_processes
+from pcm3.settings.tasks import (
     TASK_WORDS,
     DetectionSettings,
     FinetuneSettings,
@@ -19,7 +19,7 @@ from pcm3.task_settings import (
     TaskSettings,
 )
 from pcm3.tasks.evaluate import PRETRAINED, RAW, UNTRAINED, evaluate, work
-from pcm3.tasks.judges import TASKS
+from pcm3.tasks.task_table import TASKS
 
 pytestmark = pytest.mark.usefixtures("size_is_no_matter")
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from pcm3.errors import ConfigError
-from pcm3.task_settings import FinetuneSettings
+from pcm3.settings.tasks import FinetuneSettings
 from pcm3.tasks.features import ClipBank, RawCoordinates, extract, frozen
 from pcm3.tasks.finetune import finetune, semi_supervised
 from pcm3.tasks.linear import fresh_head

@@ -16,9 +16,9 @@ import pytest
 from field_forms import crowd, ctr_clip, one_hot
 from ntu_files import skeleton_text, walkers
 from pcm3.cli import main
+from pcm3.data.datasets import KINDS
 from pcm3.data.forms import form_of, mistaken, nothing_of
 from pcm3.data.importer import import_recordings
-from pcm3.data.kinds import KINDS
 from pcm3.errors import DataError
 
 

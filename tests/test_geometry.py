@@ -5,14 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pcm3.errors import ConfigError
-from pcm3.geometry import (
-    STREAMS,
-    bone,
-    joint_from_bone,
-    joint_from_motion,
-    motion,
-    stream,
-)
+from pcm3.geometry import STREAMS, bone, joint_from_bone, joint_from_motion, motion, stream
 from pcm3.skeleton import layout_names, load_layout
 
 KINECT = load_layout("kinect_v2")

@@ -4,8 +4,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pcm3.encoders.graph import GraphBlock, GraphConvolution, GraphLayers
 from pcm3.errors import ConfigError
-from pcm3.nn.graph import GraphBlock, GraphConvolution, GraphLayers
 from pcm3.skeleton import layout_names, load_layout
 
 LAYOUTS = pytest.mark.parametrize("layout", layout_names())

@@ -10,13 +10,13 @@ import pytest
 
 from ntu_files import walkers
 from pcm3.data.audit.check import check_store
-from pcm3.data.contents import Options
 from pcm3.data.importer import import_recordings
 from pcm3.data.info import describe
 from pcm3.data.prepare import Recipe, prepare
 from pcm3.data.protocol import split
 from pcm3.data.readers import npz
 from pcm3.data.recording import Recording
+from pcm3.data.source_index import Options
 from pcm3.data.store import ClipStore
 from pcm3.errors import DataError
 from pcm3.skeleton import load_layout

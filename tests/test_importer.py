@@ -13,15 +13,15 @@ import pytest
 
 from ntu_files import skeleton_text, walkers
 from pcm3.data import importer
+from pcm3.data.datasets import KINDS, Whole, find_kind
 from pcm3.data.importer import import_recordings
 from pcm3.data.info import describe, protocol_lines
-from pcm3.data.kinds import KINDS, Whole, find_kind
 from pcm3.data.prepare import Recipe, prepare
 from pcm3.data.protocol import split
 from pcm3.data.readers import ntu
 from pcm3.data.store import ClipStore
 from pcm3.errors import ConfigError, DataError
-from pcm3.ordered_map import AHEAD, ordered_map
+from pcm3.parallel import AHEAD, ordered_map
 from pcm3.skeleton import load_layout
 
 KINECT = load_layout("kinect_v2")
@@ -238,7 +238,7 @@ def test_a_name_that_a_zip_holds_twice_is_taken_only_if_both_are_the_same(tmp_pa
 
 
 def test_a_zip_bomb_costs_one_clip_and_little_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr("pcm3.data.sources.SIZE_LIMIT", 2**20)
+    monkeypatch.setattr("pcm3.data.archives.SIZE_LIMIT", 2**20)
     bomb = b"1\n" + b" " * 2**25
     write_zip(tmp_path / "n.zip", {"S001C001P001R001A001.skeleton": bomb, "S001C001P001R001A002.skeleton": GOOD})
     report = run(tmp_path / "n.zip", tmp_path / "s")

@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from pcm3.data.readers import ntu
-from pcm3.data.simulate import ACTIONS, simulate, subject_of
-from pcm3.data.simulate.actions import PAIR_ACTIONS, SOLO_ACTIONS
-from pcm3.data.simulate.body import JOINT
-from pcm3.data.simulate.camera import Camera, record, record_pair, seen_from
-from pcm3.data.simulate.pair import Role, perform_together, play
-from pcm3.data.simulate.performance import LONGEST, SHORTEST, draw_manner, draw_posture
-from pcm3.data.simulate.script import PairWay, other_handed, other_handed_pair
-from pcm3.data.simulate.streams import partner_of, sides_of
-from pcm3.data.simulate.track import meet, sampled
+from pcm3.simulate import ACTIONS, simulate, subject_of
+from pcm3.simulate.actions import PAIR_ACTIONS, SOLO_ACTIONS
+from pcm3.simulate.body import JOINT
+from pcm3.simulate.camera import Camera, record, record_pair, seen_from
+from pcm3.simulate.pair import Role, perform_together, play
+from pcm3.simulate.performance import LONGEST, SHORTEST, draw_manner, draw_posture
+from pcm3.simulate.random_streams import partner_of, sides_of
+from pcm3.simulate.script import PairWay, other_handed, other_handed_pair
+from pcm3.simulate.track import meet, sampled
 from test_simulate import BONES, KINECT, digests, parse
 
 WAYS = [(name, number) for name, ways in PAIR_ACTIONS.items() for number in range(len(ways))]

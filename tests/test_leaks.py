@@ -10,21 +10,21 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from pcm3.benchmark.leaks import leak_benchmark
+from pcm3.benchmark.planted_copies import PLANTS, exchanged, mirrored, moved, noisy, resampled
 from pcm3.data.audit import leaks as leaks_module
 from pcm3.data.audit.copy_proof import ALIKE
 from pcm3.data.audit.copy_search import Hits
 from pcm3.data.audit.copy_timing import timed
-from pcm3.data.audit.leak_benchmark import leak_benchmark
 from pcm3.data.audit.leaks import AUDIT_FILE, audit, find_leaks, leaked_clips, remembered
-from pcm3.data.audit.plant_copies import PLANTS, exchanged, mirrored, moved, noisy, resampled
 from pcm3.data.audit.pose_paths import pose_paths
 from pcm3.data.importer import import_recordings
 from pcm3.data.prepare import Recipe, prepare
 from pcm3.data.recording import TEST, TRAIN, Interval, Recording
-from pcm3.data.simulate import simulate
 from pcm3.data.store import BY_SIDE, ClipStore
 from pcm3.data.store_writer import write_store
 from pcm3.errors import DataError
+from pcm3.simulate import simulate
 from pcm3.skeleton import layout_from_dict, load_layout
 
 KINECT = load_layout("kinect_v2")

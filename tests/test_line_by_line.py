@@ -5,10 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ntu_files import skeleton_text, walkers
-from pcm3.data.line_by_line import clip_line_by_line
+from pcm3.benchmark.reference_reader import clip_line_by_line
 from pcm3.data.prepare import Recipe, prepare
 from pcm3.data.readers import ntu
-from pcm3.data.simulate import simulate
+from pcm3.simulate import simulate
 from pcm3.skeleton import load_layout
 
 NAME = "S001C002P003R002A013.skeleton"

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from pcm3 import loop
-from pcm3.clock import SLACK, Clock
 from pcm3.errors import RunFailed
-from pcm3.loop import BatchOrder, Metrics, Schedule, generator_for
+from pcm3.train import loop
+from pcm3.train.clock import SLACK, Clock
+from pcm3.train.loop import BatchOrder, Metrics, Schedule, generator_for
 
 sizes = st.integers(2, 40).flatmap(lambda batch: st.tuples(st.integers(batch, 300), st.just(batch)))
 

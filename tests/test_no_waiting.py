@@ -13,9 +13,9 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
-from pcm3.loop import Metrics, generator_for, train_step
-from pcm3.optimiser import build_optimiser
-from pcm3.pretrain import batch_drawer, build_method, training_clips, view_maker
+from pcm3.train.loop import Metrics, generator_for, train_step
+from pcm3.train.optimiser import build_optimiser
+from pcm3.train.pretrain import batch_drawer, build_method, training_clips, view_maker
 
 FORBIDDEN = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "is_nonzero", "equal.default", "bincount")
 ASKED = (torch.tensor, torch.as_tensor, torch.from_numpy, torch.Tensor.tolist, torch.Tensor.item, torch.Tensor.numpy)

@@ -5,11 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from pcm3.checkpoint import load_encoder
 from pcm3.data.audit.leaks import audit
 from pcm3.data.recording import Interval, Recording
 from pcm3.data.store import ClipStore
-from pcm3.task_settings import (
+from pcm3.settings.tasks import (
     DetectionSettings,
     FinetuneSettings,
     PredictionSettings,
@@ -18,6 +17,7 @@ from pcm3.task_settings import (
     TaskSettings,
 )
 from pcm3.tasks.evaluate import evaluate
+from pcm3.train.checkpoint import load_encoder
 
 QUICK = TaskSettings(
     finetune=FinetuneSettings(epochs=1, drop_epochs=[1]),

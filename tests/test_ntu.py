@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ntu_files import REST, skeleton_text, walkers
-from pcm3.data.contents import Options
 from pcm3.data.readers import ntu
 from pcm3.data.readers.ntu_classes import CLASSES
+from pcm3.data.source_index import Options
 from pcm3.errors import DataError
 
 NAME = "S001C002P003R002A013.skeleton"

@@ -9,8 +9,8 @@ from ntu_files import REST, skeleton_text, walkers
 from pcm3.data.readers.ntu import parse
 from pcm3.data.readers.ntu_bytes import read_bytes
 from pcm3.data.readers.ntu_lines import read_lines
-from pcm3.data.simulate import simulate
 from pcm3.errors import DataError
+from pcm3.simulate import simulate
 
 NAME = "S001C002P003R002A013.skeleton"
 GOOD = skeleton_text(walkers(3, 4, 2)).encode()

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import reference
-from pcm3.objective import FLOOR, info_nce, masked_prediction, relational_distillation
+from pcm3.losses import FLOOR, info_nce, masked_prediction, relational_distillation
 
 TEMPERATURE, STUDENT, TEACHER = 0.07, 0.1, 0.05
 ERRORS = pytest.mark.parametrize("error", ["squared", "distance", "standardised"])

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pcm3.errors import ConfigError
 from pcm3.geometry import stream
 from pcm3.report.occluded import occluded_picture
-from pcm3.task_settings import LinearSettings, OcclusionSettings
+from pcm3.settings.tasks import LinearSettings, OcclusionSettings
 from pcm3.tasks import occlusion as occlusion_module
 from pcm3.tasks.features import ClipBank, RawCoordinates, extract
 from pcm3.tasks.linear import linear

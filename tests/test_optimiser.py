@@ -7,12 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from pcm3.config import OptimiserSettings
 from pcm3.data.protocol import split
 from pcm3.errors import ConfigError
-from pcm3.nn.lars import LARS
-from pcm3.optimiser import OPTIMISERS, build_optimiser
-from pcm3.pretrain import pretrain, training_clips
+from pcm3.settings.pretrain import OptimiserSettings
+from pcm3.train.lars import LARS
+from pcm3.train.optimiser import OPTIMISERS, build_optimiser
+from pcm3.train.pretrain import pretrain, training_clips
 
 KINDS = get_args(get_type_hints(OptimiserSettings)["kind"])
 SHAPES = [(3, 4), (4,), (), (2, 3, 2), (1, 5)]

@@ -7,10 +7,10 @@ import torch.nn.functional as F
 
 import reference
 from pcm3.augment.mix import Mixed
-from pcm3.augment.views import Views
+from pcm3.encoders.encoder import Encoder
+from pcm3.encoders.flatten import flatten, unflatten
 from pcm3.methods.pcm3 import POSITIVES
-from pcm3.nn.encoder import Encoder
-from pcm3.nn.flatten import flatten, unflatten
+from pcm3.methods.pcm3_views import Views
 from pcm3.skeleton import load_layout
 from toy import KINECT1, KINECT2, step, toy_encoder, toy_method, toy_views
 

@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from pcm3.augment import person
-from pcm3.augment.person import mirror, vary_limbs
-from pcm3.data.simulate.actions import SOLO_ACTIONS
-from pcm3.data.simulate.performance import draw_manner, perform
-from pcm3.data.simulate.streams import subject_of
+from pcm3.augment import body_shape as person
+from pcm3.augment.body_shape import mirror, vary_limbs
 from pcm3.geometry import bone, joint_from_bone, present_joints
 from pcm3.normalisation import normalise
+from pcm3.simulate.actions import SOLO_ACTIONS
+from pcm3.simulate.performance import draw_manner, perform
+from pcm3.simulate.random_streams import subject_of
 from pcm3.skeleton import layout_names, load_layout
 
 LAYOUTS = pytest.mark.parametrize("layout", [load_layout(name) for name in layout_names()], ids=lambda one: one.name)

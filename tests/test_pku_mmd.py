@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from damage import damage
 from ntu_files import walkers
-from pcm3.data.contents import Options
 from pcm3.data.importer import import_recordings
 from pcm3.data.protocol import split
 from pcm3.data.readers import pku_mmd
@@ -19,6 +18,7 @@ from pcm3.data.readers.pku_mmd_classes import CLASSES
 from pcm3.data.readers.pku_mmd_lists import is_list, parse_list
 from pcm3.data.readers.pku_mmd_text import parse_labels, parse_skeleton, what_is
 from pcm3.data.recording import TEST, TRAIN, Interval
+from pcm3.data.source_index import Options
 from pcm3.data.store import BY_SIDE, ClipStore
 from pcm3.errors import DataError
 from pku_files import label_text, list_text, skeleton_text, write_pku

@@ -9,19 +9,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-import pcm3.tasks.prediction as prediction_module
+import pcm3.tasks.prediction.evaluate as prediction_module
 from pcm3.data.importer import import_recordings
 from pcm3.data.protocol import split
 from pcm3.data.recording import Interval, Recording
 from pcm3.data.store import ClipStore
 from pcm3.errors import ConfigError, DataError
 from pcm3.geometry import stream
-from pcm3.nn.motion_decoder import MotionDecoder
 from pcm3.report.motion import motion_strips, moving_clips
-from pcm3.task_settings import PredictionSettings
+from pcm3.settings.tasks import PredictionSettings
 from pcm3.tasks.features import RawCoordinates
-from pcm3.tasks.motion_windows import MotionBank, resample
-from pcm3.tasks.prediction import constant_velocity, errors_mm, figures, motion_prediction, zero_velocity
+from pcm3.tasks.prediction.decoder import MotionDecoder
+from pcm3.tasks.prediction.evaluate import constant_velocity, errors_mm, figures, motion_prediction, zero_velocity
+from pcm3.tasks.prediction.windows import MotionBank, resample
 from toy import KINECT1, KINECT2, toy_encoder
 
 CPU = torch.device("cpu")

@@ -12,14 +12,15 @@ import numpy as np
 import pytest
 import torch
 
-from pcm3 import checkpoint as checkpoint_file
-from pcm3 import device, loop
-from pcm3.checkpoint import load_encoder
+from pcm3 import device
 from pcm3.data.store import ClipStore
 from pcm3.errors import ConfigError, DataError, RunFailed
-from pcm3.pretrain import build_method, pretrain, resolve, training_clips
-from pcm3.run import RunFolder
 from pcm3.tasks.features import ClipBank, extract
+from pcm3.train import checkpoint as checkpoint_file
+from pcm3.train import loop
+from pcm3.train.checkpoint import load_encoder
+from pcm3.train.pretrain import build_method, pretrain, resolve, training_clips
+from pcm3.train.run_folder import RunFolder
 
 
 def one_line(text):

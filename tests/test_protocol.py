@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ntu_files import walkers
-from pcm3.data.kinds import KINDS
+from pcm3.data.datasets import KINDS
 from pcm3.data.protocol import hold_out, split
 from pcm3.data.readers import ntu
 from pcm3.data.recording import Recording

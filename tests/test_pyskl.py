@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 
 from field_forms import annotation, crowd, name
 from ntu_files import skeleton_text
-from pcm3.data.contents import Options
+from pcm3.data.datasets import KINDS, Kind
 from pcm3.data.importer import import_recordings
-from pcm3.data.kinds import KINDS, Kind
 from pcm3.data.protocol import split
 from pcm3.data.readers import ntu, pyskl
 from pcm3.data.readers.ntu_classes import CLASSES
 from pcm3.data.readers.pyskl_split import read_split
 from pcm3.data.recording import TEST, TRAIN, UNKNOWN
+from pcm3.data.source_index import Options
 from pcm3.data.store import BY_SIDE, ClipStore
 from pcm3.errors import DataError
 from pcm3.skeleton import load_layout

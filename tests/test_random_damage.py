@@ -34,7 +34,7 @@ SAID = ("note", "  WRONG", "  look")
 def sound(store_path, finished_path, tiny, tmp_path_factory):
     """Whole copies: a store, its run, and others of each kind to take files from."""
     from pcm3.data.store import ClipStore
-    from pcm3.pretrain import pretrain
+    from pcm3.train.pretrain import pretrain
 
     place = tmp_path_factory.mktemp("sound")
     shutil.copytree(store_path, place / "store")

@@ -8,7 +8,7 @@ import pytest
 
 from pcm3.cli import COMMANDS
 from pcm3.cli.parse import parse
-from pcm3.task_settings import TaskSettings
+from pcm3.settings.tasks import TaskSettings
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pcm3 import config
-from pcm3.nn.readout import POOLINGS, Pooling, Readout
+from pcm3.encoders.readout import POOLINGS, Pooling, Readout
+from pcm3.settings import pretrain as config
 
 EVERY = pytest.mark.parametrize("pooling", get_args(Pooling))
 

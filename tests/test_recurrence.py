@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from pcm3.nn.encoder import TwoHalves
-from pcm3.nn.recurrence import applies_to, cells_of, gru_layer
+from pcm3.encoders.encoder import TwoHalves
+from pcm3.nn.gru_cpu import applies_to, cells_of, gru_layer
 
 
 def random(*shape, seed=0, dtype=torch.float64):
@@ -63,7 +63,7 @@ def test_outputs_and_gradients_are_those_of_torchs_gru(threads, backward, batch,
 def test_long_batches_are_worked_off_in_parts(backward, monkeypatch):
     halves, x, weights = grus(5, 4, backward), random(6, 11, 5), random(6, 11, 8)
     expected, expected_slopes = slopes(plain, halves, x, weights)
-    monkeypatch.setattr("pcm3.nn.recurrence.ROWS", 25)  # four frames at a time
+    monkeypatch.setattr("pcm3.nn.gru_cpu.ROWS", 25)  # four frames at a time
     outputs, found = slopes(ours, halves, x, weights)
     torch.testing.assert_close(outputs, expected, rtol=0, atol=1e-12)
     for slope, one in zip(found, expected_slopes, strict=True):

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from pcm3.checkpoint import encoder_from_released, load_encoder
 from pcm3.errors import CheckpointError
+from pcm3.train.checkpoint import encoder_from_released, load_encoder
 
 JOINTS, COORDINATES = 25, 3
 

@@ -11,14 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pcm3.checkpoint import load_encoder
 from pcm3.report import pictures
 from pcm3.report.page import write_page
 from pcm3.report.results import write_evaluation
-from pcm3.report.tables import markdown_table, mean_and_spread, mean_of, spread_of, text_table
+from pcm3.report.tables import markdown_table, text_table
+from pcm3.settings.tasks import LinearSettings, TaskSettings
 from pcm3.skeleton import load_layout
-from pcm3.task_settings import LinearSettings, TaskSettings
+from pcm3.summary import mean_and_spread, mean_of, spread_of
 from pcm3.tasks.evaluate import evaluate
+from pcm3.train.checkpoint import load_encoder
 
 figures = st.lists(st.floats(0, 100), min_size=2, max_size=9)
 

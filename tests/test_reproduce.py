@@ -6,14 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pcm3 import reproduce as module
-from pcm3 import sizes
-from pcm3.config import PretrainSettings
 from pcm3.data.recording import Interval, Recording
-from pcm3.ordered_map import worker_processes
-from pcm3.paper_tables import TABLES
-from pcm3.reproduce import Plan, changed, reproduce, run_folder, whole
-from pcm3.task_settings import (
+from pcm3.experiments import reproduce as module
+from pcm3.experiments.paper_tables import TABLES
+from pcm3.experiments.reproduce import Plan, changed, reproduce, run_folder, whole
+from pcm3.parallel import worker_processes
+from pcm3.settings.pretrain import PretrainSettings
+from pcm3.settings.tasks import (
     TASK_WORDS,
     ClipSettings,
     DetectionSettings,
@@ -23,6 +22,7 @@ from pcm3.task_settings import (
     SubsetSettings,
     TaskSettings,
 )
+from pcm3.train import plan as sizes
 
 QUICK = TaskSettings(
     head=LinearSettings(epochs=2),

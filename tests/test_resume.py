@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from pcm3.cli import main
-from pcm3.pretrain import pretrain
+from pcm3.train.pretrain import pretrain
 
 STEPS, CHECKPOINT_STEPS = 20, 5
 COMMAND = Path(sys.executable).with_name("pcm3")
@@ -153,7 +153,7 @@ def test_a_run_killed_ten_times_has_the_bits_of_one_that_was_not(store_path, tin
 
     # Then processes that are forked from one that has imported torch already: the same command, without the wait.
     forks = multiprocessing.get_context("forkserver")
-    forks.set_forkserver_preload(["__main__", "pcm3.pretrain", "pcm3.report.pictures", "lightning.fabric"])
+    forks.set_forkserver_preload(["__main__", "pcm3.train.pretrain", "pcm3.report.pictures", "lightning.fabric"])
     for number in range(8):
         process = forks.Process(target=main, args=(words("killed"),))
         process.start()

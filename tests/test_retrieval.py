@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pcm3.errors import ConfigError
-from pcm3.task_settings import RetrievalSettings
+from pcm3.settings.tasks import RetrievalSettings
 from pcm3.tasks import nearest as nearest_module
 from pcm3.tasks import scores as scores_module
 from pcm3.tasks.features import ClipBank, extract

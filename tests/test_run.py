@@ -8,12 +8,12 @@ import sys
 
 import pytest
 
-from pcm3.config import flat
 from pcm3.data.store import ClipStore
 from pcm3.errors import CheckpointError, ConfigError
 from pcm3.files import write_atomically, write_json
-from pcm3.pretrain import pretrain
-from pcm3.run import MAY_CHANGE, RunFolder, locked
+from pcm3.settings.pretrain import flat
+from pcm3.train.pretrain import pretrain
+from pcm3.train.run_folder import MAY_CHANGE, RunFolder, locked
 
 
 def one_line(text):
@@ -80,7 +80,7 @@ def test_a_second_command_on_the_folder_is_refused_and_changes_nothing(cli, run_
 
 def test_a_killed_process_leaves_no_lock(tmp_path):
     hold = (
-        "import sys, time, pathlib, pcm3.run as r\n"
+        "import sys, time, pathlib, pcm3.train.run_folder as r\n"
         "with r.locked(pathlib.Path(sys.argv[1])):\n print('held', flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", hold, tmp_path], stdout=subprocess.PIPE) as process:

@@ -12,21 +12,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pcm3.data.contents import Options
 from pcm3.data.readers.ntu import TRAIN_SUBJECTS_60
 from pcm3.data.readers.pku_mmd import contents_1
 from pcm3.data.recording import TEST, TRAIN
-from pcm3.data.simulate import ACTIONS, simulate_sessions
-from pcm3.data.simulate.actions import PAIR_ACTIONS, SOLO_ACTIONS
-from pcm3.data.simulate.body import JOINT, joints_of
-from pcm3.data.simulate.camera import Camera, draw_cameras
-from pcm3.data.simulate.performance import draw_posture
-from pcm3.data.simulate.pku_mmd import LABELS, SKELETONS, SPLITS, _in_slots, film, label_text, skeleton_text
-from pcm3.data.simulate.session import SIT_DOWN, STAND_UP, Person, Session, in_order, perform_session
-from pcm3.data.simulate.streams import manner_of, random, subject_of
-from pcm3.data.simulate.track import on_stage, sampled
-from pcm3.data.simulate.walking import walk
+from pcm3.data.source_index import Options
 from pcm3.errors import DataError
+from pcm3.simulate import ACTIONS, simulate_sessions
+from pcm3.simulate.actions import PAIR_ACTIONS, SOLO_ACTIONS
+from pcm3.simulate.body import JOINT, joints_of
+from pcm3.simulate.camera import Camera, draw_cameras
+from pcm3.simulate.performance import draw_posture
+from pcm3.simulate.pku_files import LABELS, SKELETONS, SPLITS, _in_slots, film, label_text, skeleton_text
+from pcm3.simulate.random_streams import manner_of, random, subject_of
+from pcm3.simulate.session import SIT_DOWN, STAND_UP, Person, Session, in_order, perform_session
+from pcm3.simulate.track import on_stage, sampled
+from pcm3.simulate.walking import walk
 from test_simulate import BONES, digests
 
 HUG, WALK, JUMP = (ACTIONS.index(name) + 1 for name in ("hug", "walk", "jump"))

@@ -15,13 +15,13 @@ from ntu_files import skeleton_text, walkers
 from pcm3.data.recording import Interval, Recording
 from pcm3.data.store import ClipStore
 from pcm3.errors import ConfigError, DataError
+from pcm3.render import movie
+from pcm3.render.draw import PARTS, PARTS_OTHER
+from pcm3.render.excerpt import Drawing
+from pcm3.render.render import render
+from pcm3.render.scene import SENSOR, make_scene
+from pcm3.render.selection import SAMPLE, find_name, raw_scenes, running_labels, store_scenes
 from pcm3.report import excerpt as excerpt_module
-from pcm3.report import movie
-from pcm3.report.draw import PARTS, PARTS_OTHER
-from pcm3.report.excerpt import Drawing
-from pcm3.report.render import render
-from pcm3.report.scene import SENSOR, make_scene
-from pcm3.report.shown import SAMPLE, find_name, raw_scenes, running_labels, store_scenes
 from pcm3.skeleton import load_layout
 
 V2 = load_layout("kinect_v2")
@@ -65,7 +65,7 @@ def test_a_gif_keeps_the_true_speed_on_average(tmp_path, fps):
 
 
 def test_a_gif_shows_every_frame_as_it_was_drawn(tmp_path):
-    from pcm3.report.sheet import side_by_side
+    from pcm3.render.sheet import side_by_side
 
     scene = scene_of(12, bodies=2)
     drawn = [movie.in_palette(frame) for frame in side_by_side([scene], size=120).frames()]

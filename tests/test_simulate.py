@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pcm3.data.simulate import ACTIONS, _performance, _recording, simulate, skeleton_bytes, subject_of
-from pcm3.data.simulate.actions import PAIR_ACTIONS, SOLO_ACTIONS
-from pcm3.data.simulate.body import JOINT, KINECT, mirrored
-from pcm3.data.simulate.camera import Camera, draw_cameras, record, seen_from
-from pcm3.data.simulate.performance import LONGEST, SHORTEST, draw_manner, perform, smooth_path
-from pcm3.data.simulate.streams import RECORDING, SETUP, random
 from pcm3.errors import DataError
+from pcm3.simulate import ACTIONS, _performance, _recording, simulate, skeleton_bytes, subject_of
+from pcm3.simulate.actions import PAIR_ACTIONS, SOLO_ACTIONS
+from pcm3.simulate.body import JOINT, KINECT, mirrored
+from pcm3.simulate.camera import Camera, draw_cameras, record, seen_from
+from pcm3.simulate.performance import LONGEST, SHORTEST, draw_manner, perform, smooth_path
+from pcm3.simulate.random_streams import RECORDING, SETUP, random
 
 NAME = re.compile(r"S\d{3}C\d{3}P\d{3}R\d{3}A\d{3}\.skeleton")
 # The bones by anatomy: hand tip and thumb hang from the hand.

@@ -8,15 +8,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pcm3 import loop, sizes
 from pcm3.cli.parse import settings_of_preset
-from pcm3.config import PretrainSettings
 from pcm3.data.store import ClipStore
 from pcm3.errors import ConfigError
-from pcm3.pretrain import pretrain
-from pcm3.reproduce import Plan, sized
-from pcm3.run import RunFolder
-from pcm3.task_settings import TaskSettings
+from pcm3.experiments.reproduce import Plan, sized
+from pcm3.settings.pretrain import PretrainSettings
+from pcm3.settings.tasks import TaskSettings
+from pcm3.train import loop
+from pcm3.train import plan as sizes
+from pcm3.train.pretrain import pretrain
+from pcm3.train.run_folder import RunFolder
 
 LEFT = {"hidden": 0, "batch": 0, "steps": None, "epochs": 0, "prompts.kind": "none"}
 

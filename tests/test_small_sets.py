@@ -11,8 +11,8 @@ import pytest
 from scipy.io import savemat
 
 from ntu_files import walkers
-from pcm3.data.contents import Options
 from pcm3.data.readers import msr_action3d, nw_ucla, utd_mhad
+from pcm3.data.source_index import Options
 from pcm3.errors import DataError
 from pcm3.skeleton import load_layout
 

@@ -12,7 +12,7 @@ from pcm3.data.recording import Interval, Recording
 from pcm3.data.store import BY_SIDE, CHANGES, ClipStore
 from pcm3.data.store_writer import write_store
 from pcm3.errors import DataError
-from pcm3.report.shown import store_scenes
+from pcm3.render.selection import store_scenes
 from pcm3.skeleton import load_layout
 
 ODD = [

@@ -5,12 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from pcm3.checkpoint import load_encoder
 from pcm3.errors import CheckpointError
-from pcm3.task_settings import LinearSettings, TaskSettings
+from pcm3.settings.tasks import LinearSettings, TaskSettings
 from pcm3.tasks.evaluate import PRETRAINED, RAW, UNTRAINED, evaluate
 from pcm3.tasks.fusion import fused
 from pcm3.tasks.streams import evaluate_streams, stream_runs, streams_of
+from pcm3.train.checkpoint import load_encoder
 
 QUICK = TaskSettings(head=LinearSettings(epochs=3))
 STREAMS = ["joint", "bone", "motion"]
@@ -22,7 +22,7 @@ def three(tmp_path_factory, store_path, tiny):
     from dataclasses import replace
 
     from pcm3.data.store import ClipStore
-    from pcm3.pretrain import pretrain
+    from pcm3.train.pretrain import pretrain
 
     folder = tmp_path_factory.mktemp("three")
     for name in STREAMS:

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pcm3.errors import ConfigError
-from pcm3.task_settings import SubsetSettings
+from pcm3.settings.tasks import SubsetSettings
 from pcm3.tasks.subsets import labelled_subset
 
 SHARES = (0.01, 0.05, 0.1, 0.2)

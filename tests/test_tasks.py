@@ -9,23 +9,22 @@ import pytest
 import torch
 from torch import nn
 
-import pcm3.pretrain as pretrain_module
 import pcm3.tasks.features as features_module
-import pcm3.tasks.judges as judges_module
 import pcm3.tasks.linear as linear_module
+import pcm3.tasks.task_table as judges_module
+import pcm3.train.pretrain as pretrain_module
 from pcm3.augment.crop import crop_resize, spread_crops
-from pcm3.checkpoint import load_encoder, save_checkpoint
 from pcm3.data.audit.leaks import audit
 from pcm3.data.recording import Interval, Recording
 from pcm3.data.store import ClipStore
 from pcm3.data.store_writer import write_store
+from pcm3.encoders.encoder import Encoder
 from pcm3.errors import CheckpointError, ConfigError, DataError
 from pcm3.geometry import stream
-from pcm3.nn.encoder import Encoder
-from pcm3.pretrain import pretrain
+from pcm3.settings.tasks import ClipSettings, DetectionSettings, LinearSettings, PredictionSettings, TaskSettings
 from pcm3.skeleton import load_layout
-from pcm3.task_settings import ClipSettings, DetectionSettings, LinearSettings, PredictionSettings, TaskSettings
 from pcm3.tasks import nearest as nearest_module
+from pcm3.tasks.detection.windows import RecordingBank
 from pcm3.tasks.evaluate import PRETRAINED, RAW, UNTRAINED, evaluate, work
 from pcm3.tasks.features import (
     ClipBank,
@@ -37,10 +36,11 @@ from pcm3.tasks.features import (
     frozen,
     windows_to_fit,
 )
-from pcm3.tasks.judges import labelled_split
 from pcm3.tasks.linear import fresh_head, linear, train_head
 from pcm3.tasks.retrieval import nearest_neighbours, retrieval
-from pcm3.tasks.windows import RecordingBank
+from pcm3.tasks.task_table import labelled_split
+from pcm3.train.checkpoint import load_encoder, save_checkpoint
+from pcm3.train.pretrain import pretrain
 
 pytestmark = pytest.mark.usefixtures("size_is_no_matter")
 

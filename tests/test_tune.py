@@ -10,21 +10,21 @@ import numpy as np
 import pytest
 import yaml
 
-from pcm3 import trial as module
 from pcm3.cli.candidates import read_candidates, search_file, search_names, with_changes
 from pcm3.cli.parse import settings_of_preset
 from pcm3.cli.tune import read_search
-from pcm3.config import flat
 from pcm3.data.protocol import split
 from pcm3.data.store import ClipStore
 from pcm3.errors import ConfigError, RunFailed
-from pcm3.ordered_map import worker_processes
-from pcm3.pretrain import training_clips
+from pcm3.experiments import trial as module
+from pcm3.experiments.trial import fold, make_trial, validation_subjects
+from pcm3.experiments.tune import BASE, Candidate, Search, best, score, summary, tune
+from pcm3.parallel import worker_processes
 from pcm3.report.search import crops_table
-from pcm3.run import RunFolder, locked
+from pcm3.settings.pretrain import flat
 from pcm3.tasks.evaluate import PRETRAINED, RAW, UNTRAINED
-from pcm3.trial import fold, make_trial, validation_subjects
-from pcm3.tune import BASE, Candidate, Search, best, score, summary, tune
+from pcm3.train.pretrain import training_clips
+from pcm3.train.run_folder import RunFolder, locked
 
 FIGURES = (
     "linear",

@@ -8,12 +8,12 @@ import pytest
 
 from ntu_files import walkers
 from pcm3 import normalisation
-from pcm3.data import kinds
-from pcm3.data.contents import Contents, SourceClip
+from pcm3.data import datasets as kinds
 from pcm3.data.importer import import_recordings
 from pcm3.data.info import describe
 from pcm3.data.prepare import MISSING, Recipe, prepare
 from pcm3.data.recording import Interval, Recording, cut_into_clips
+from pcm3.data.source_index import Contents, SourceClip
 from pcm3.data.store import BY_SIDE, ClipStore
 from pcm3.skeleton import load_layout
 

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from damage import damage
 from ntu_files import walkers
-from pcm3.data.contents import Options
 from pcm3.data.importer import import_recordings
 from pcm3.data.protocol import split
 from pcm3.data.readers import utkinect
 from pcm3.data.recording import TEST, TRAIN, Interval
+from pcm3.data.source_index import Options
 from pcm3.data.store import ClipStore
 from pcm3.errors import DataError
 from pcm3.skeleton import load_layout

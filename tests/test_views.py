@@ -3,17 +3,17 @@ from dataclasses import replace
 import pytest
 import torch
 
+from pcm3.augment.body_shape import mirror, vary_limbs
 from pcm3.augment.crop import crop_resize, random_crops
 from pcm3.augment.mask import draw_hidden
 from pcm3.augment.mix import mix
-from pcm3.augment.person import mirror, vary_limbs
 from pcm3.augment.spatial import shear, spatial_view, turn
-from pcm3.augment.views import ViewMaker
-from pcm3.config import PretrainSettings
 from pcm3.errors import ConfigError
 from pcm3.geometry import bone, stream
-from pcm3.pretrain import view_maker
+from pcm3.methods.pcm3_views import ViewMaker
+from pcm3.settings.pretrain import PretrainSettings
 from pcm3.skeleton import load_layout
+from pcm3.train.pretrain import view_maker
 
 KINECT2, KINECT1 = load_layout("kinect_v2"), load_layout("kinect_v1")
 LENGTHS = [90, 64, 7, 300, 150, 40]

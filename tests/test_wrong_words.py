@@ -9,14 +9,14 @@ import pytest
 import torch
 
 from pcm3.cli.mistakes import in_one_line, in_words
-from pcm3.config import PretrainSettings
 from pcm3.data.store import ClipStore
 from pcm3.data.verified import verified
 from pcm3.errors import ConfigError, command
-from pcm3.footprint import GIB, check_memory, least_bytes
-from pcm3.pretrain import build_method, encoder_spec
-from pcm3.run import RunFolder
+from pcm3.settings.pretrain import PretrainSettings
 from pcm3.skeleton import load_layout
+from pcm3.train.footprint import GIB, check_memory, least_bytes
+from pcm3.train.pretrain import build_method, encoder_spec
+from pcm3.train.run_folder import RunFolder
 from wrong_words import wrong_lines
 
 PYTHON = re.compile(r"Union|NoneType|<class|typing|Traceback|subtypes|jsonargparse|Errno")
@@ -230,7 +230,7 @@ def test_the_least_memory_is_nearly_that_of_the_weights_and_no_more(tiny, networ
 
 
 def test_the_size_that_is_to_blame_is_named(tiny, monkeypatch):
-    from pcm3 import footprint
+    from pcm3.train import footprint
 
     monkeypatch.setattr(footprint, "memory_of", lambda device: GIB)
     for name, value in (("layers", 10**7), ("objective.queue", 10**8), ("views.frames", 16 * 10**7)):

@@ -2,9 +2,9 @@
 
 import torch
 
-from pcm3.augment.views import ViewMaker
+from pcm3.encoders.encoder import Encoder
 from pcm3.methods.pcm3 import PCM3
-from pcm3.nn.encoder import Encoder
+from pcm3.methods.pcm3_views import ViewMaker
 from pcm3.skeleton import load_layout
 
 KINECT2, KINECT1 = load_layout("kinect_v2"), load_layout("kinect_v1")

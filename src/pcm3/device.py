@@ -19,10 +19,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pcm3.config import Device, Precision
 from pcm3.errors import ConfigError
 from pcm3.limits import MOST_PROCESSES, check_range
-from pcm3.ordered_map import cores
+from pcm3.parallel import cores
+from pcm3.settings.pretrain import Device, Precision
 
 BF16_UNITS = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")
 """What a processor must have one of to multiply in bfloat16, by `torch.cpu.get_capabilities`' names: x86, then ARM."""

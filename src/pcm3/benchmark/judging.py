@@ -14,7 +14,7 @@ from torch import Tensor
 from pcm3.benchmark.machine import AUTOCAST, matmul_gflops, now
 from pcm3.benchmark.turns import Spread, median_ratio, turn_by_turn
 from pcm3.device import allow_fast_matmul, choose_precision
-from pcm3.task_settings import LinearSettings
+from pcm3.settings.tasks import LinearSettings
 from pcm3.tasks.linear import train_head
 from pcm3.tasks.nearest import nearest
 

@@ -10,7 +10,7 @@ import torch
 
 from pcm3.device import has_bf16, product_gflops
 from pcm3.errors import ConfigError
-from pcm3.ordered_map import cores
+from pcm3.parallel import cores
 
 MATMUL = {"cpu": 2048, "cuda": 8192}
 """Side of the square matrices whose product is the yardstick."""

@@ -26,9 +26,9 @@ from torch import nn
 
 from pcm3.benchmark.machine import now
 from pcm3.benchmark.step import BODIES, FEW, Clips, StepSeconds, random_numbers
-from pcm3.config import PretrainSettings
 from pcm3.device import threads
 from pcm3.errors import ConfigError
+from pcm3.settings.pretrain import PretrainSettings
 
 FILES = (
     "pretrain_moco_mask.py",

@@ -18,11 +18,11 @@ from pcm3.benchmark.parts import PARTS
 from pcm3.benchmark.peer import PeerStep, check_peer, has_prompts
 from pcm3.benchmark.step import BODIES, LAYOUT, Clips, Step, StepSeconds, random_clips
 from pcm3.benchmark.turns import Spread, median_ratio, turn_by_turn
-from pcm3.config import PretrainSettings
 from pcm3.device import allow_fast_matmul, choose_threads
-from pcm3.footprint import check_memory
-from pcm3.pretrain import encoder_spec
+from pcm3.settings.pretrain import PretrainSettings
 from pcm3.skeleton import load_layout
+from pcm3.train.footprint import check_memory
+from pcm3.train.pretrain import encoder_spec
 
 PAPER_EPOCHS = 450
 

@@ -10,15 +10,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pcm3.augment.views import Views
 from pcm3.benchmark.parts import Stopwatch, watched
-from pcm3.config import PretrainSettings
 from pcm3.device import allow_fast_matmul, choose_threads, threads
-from pcm3.loop import generator_for, train_step
 from pcm3.methods import pcm3 as methods
-from pcm3.optimiser import build_optimiser
-from pcm3.pretrain import build_method, encoder_spec, view_maker
+from pcm3.methods.pcm3_views import Views
+from pcm3.settings.pretrain import PretrainSettings
 from pcm3.skeleton import load_layout
+from pcm3.train.loop import generator_for, train_step
+from pcm3.train.optimiser import build_optimiser
+from pcm3.train.pretrain import build_method, encoder_spec, view_maker
 
 LAYOUT, BODIES = "kinect_v2", 2
 CLIPS, CLIP_FRAMES = 512, 90

@@ -19,7 +19,7 @@ MOST_FILES = 1_000_000
 
 def add_arguments(parser: Any, words: list[str]) -> None:
     """Adds the command's arguments."""
-    from pcm3.config import Device
+    from pcm3.settings.pretrain import Device
 
     parser.add_argument(
         "what",
@@ -113,7 +113,7 @@ def _check_features(options: Any) -> None:
     """Raises ConfigError where the features of linear or retrieval do not fit into memory."""
     from pcm3.device import choose_device
     from pcm3.errors import ConfigError
-    from pcm3.footprint import GIB, memory_of
+    from pcm3.train.footprint import GIB, memory_of
 
     room = memory_of(choose_device(options.device))
     needed = 4 * (options.clips + options.tests + options.classes) * options.width
@@ -175,7 +175,7 @@ def _encode(options: Any) -> Rows:
 def _linear(options: Any) -> Rows:
     from pcm3.benchmark.judging import benchmark_linear
     from pcm3.device import choose_device
-    from pcm3.task_settings import LinearSettings
+    from pcm3.settings.tasks import LinearSettings
 
     settings = LinearSettings() if options.epochs is None else LinearSettings(epochs=options.epochs)
     with _Bar("linear", 1 + settings.epochs * options.steps, unit="epoch") as bar:
@@ -194,8 +194,8 @@ def _retrieval(options: Any) -> Rows:
 
 
 def _import(options: Any) -> Rows:
+    from pcm3.benchmark.importing import benchmark_import
     from pcm3.benchmark.machine import machine
-    from pcm3.data.import_timing import benchmark_import
 
     workers = options.workers or sorted({1, machine()["cores"]})
     with _Bar("import", (3 + len(workers)) * options.steps) as bar:
@@ -206,10 +206,10 @@ def _import(options: Any) -> Rows:
 def _leaks(options: Any) -> Rows:
     import tempfile
 
-    from pcm3.data.audit.leak_benchmark import leak_benchmark
+    from pcm3.benchmark.leaks import leak_benchmark
     from pcm3.data.importer import import_recordings
-    from pcm3.data.simulate import ACTIONS, simulate
     from pcm3.data.store import ClipStore
+    from pcm3.simulate import ACTIONS, simulate
 
     with tempfile.TemporaryDirectory(prefix="pcm3-benchmark-") as folder:
         raw, store = Path(folder, "raw"), Path(folder, "store")

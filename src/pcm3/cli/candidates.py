@@ -13,9 +13,9 @@ from typing import Any
 
 from pcm3.cli.parse import parse
 from pcm3.cli.settings_file import read_settings_file
-from pcm3.config import PretrainSettings, flat, from_dict
 from pcm3.errors import ConfigError, not_one_of
 from pcm3.packaged import packaged
+from pcm3.settings.pretrain import PretrainSettings, flat, from_dict
 
 SEARCHED = ("steps", "minutes", "epochs", "seed", "leave_out", "protocol", "devices", "nodes")
 """Settings that are the search's own: no candidate may change them."""

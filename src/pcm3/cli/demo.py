@@ -9,7 +9,7 @@ from typing import Any
 
 from pcm3.cli.places import check_folder
 from pcm3.limits import MOST, check_range
-from pcm3.report.tables import mean_and_spread
+from pcm3.summary import mean_and_spread
 
 MINUTES = 4.0
 """Of pretraining: with all else the demo takes less than eight on two cores."""
@@ -32,9 +32,9 @@ def add_arguments(parser: Any, words: list[str]) -> None:
 def run(options: Any) -> tuple[int, dict[str, Any]]:
     """Runs the demo, and says where its page is."""
     from pcm3.cli.parse import settings_of_preset
-    from pcm3.demo import SHOWN, demo
+    from pcm3.experiments.demo import SHOWN, demo
     from pcm3.report.tables import text_table
-    from pcm3.tasks.table import header
+    from pcm3.tasks.result_table import header
 
     settings = replace(
         settings_of_preset("small"),

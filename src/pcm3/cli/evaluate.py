@@ -15,8 +15,8 @@ ALL = "all"
 
 def add_arguments(parser: Any, words: list[str]) -> None:
     """Adds the command's arguments."""
-    from pcm3.config import Device, Precision
-    from pcm3.task_settings import TASK_WORDS
+    from pcm3.settings.pretrain import Device, Precision
+    from pcm3.settings.tasks import TASK_WORDS
 
     told = "; ".join(f"{name}: {what}" for name, what in TASK_WORDS.items())
     parser.add_argument("task", type=str, help=f"{told}; {ALL}: every one of these that the store can serve")
@@ -39,7 +39,7 @@ def add_arguments(parser: Any, words: list[str]) -> None:
                              "so beside every figure; settings told beside it count")  # fmt: skip
     add_task_settings(parser)
     if _is_quick(words):
-        from pcm3.task_settings import QUICK
+        from pcm3.settings.tasks import QUICK
 
         quick = {f"{group}.{name}": value for group, told in asdict(QUICK).items() for name, value in told.items()}
         parser.set_defaults(quick | {"seeds": 1})
@@ -54,14 +54,14 @@ def _is_quick(words: list[str]) -> bool:
 
 def run(options: Any) -> tuple[int, dict[str, Any]]:
     """Evaluates, prints the tables, writes them with pictures beside them."""
-    from pcm3.checkpoint import load_encoder
     from pcm3.data.store import ClipStore
     from pcm3.device import choose_device, slow_bf16
     from pcm3.errors import ConfigError, DataError, not_one_of
-    from pcm3.ordered_map import worker_processes
-    from pcm3.task_settings import TASK_WORDS
+    from pcm3.parallel import worker_processes
+    from pcm3.settings.tasks import TASK_WORDS
     from pcm3.tasks.evaluate import useful_processes
     from pcm3.tasks.streams import stream_runs
+    from pcm3.train.checkpoint import load_encoder
 
     if options.task not in (*TASK_WORDS, ALL):
         raise ConfigError(not_one_of("a task", options.task, (*TASK_WORDS, ALL)))

@@ -54,7 +54,7 @@ class ImportOptions:
 
 def add_arguments(parser: Any, words: list[str]) -> None:
     """Adds the command's arguments."""
-    from pcm3.data.kinds import KINDS
+    from pcm3.data.datasets import KINDS
 
     parser.add_argument("kind", type=str, help=" ".join(KINDS))
     parser.add_argument("source", type=Path, help="folder, zip or file with the raw recordings")

@@ -14,9 +14,9 @@ from jsonargparse import ArgumentParser, DefaultHelpFormatter, set_parsing_setti
 
 from pcm3.cli.mistakes import in_one_line, in_words
 from pcm3.cli.settings_file import read_settings_file
-from pcm3.config import PretrainSettings, from_dict, preset_file
 from pcm3.errors import ConfigError
-from pcm3.task_settings import TaskSettings
+from pcm3.settings.pretrain import PretrainSettings, from_dict, preset_file
+from pcm3.settings.tasks import TaskSettings
 
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
 

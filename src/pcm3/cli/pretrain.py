@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from pcm3.cli.parse import existing_preset
 from pcm3.cli.places import check_folder
-from pcm3.config import PretrainSettings, from_dict, preset_file, preset_names
 from pcm3.errors import DataError, command
+from pcm3.settings.pretrain import PretrainSettings, from_dict, preset_file, preset_names
 
 if TYPE_CHECKING:
     from pcm3.data.store import ClipStore
@@ -68,7 +68,7 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
 
 def _proposed(store: ClipStore, options: Any, protocol: str) -> list[str]:
     """The command that tells what the encoder is worth; none where the store has no labels on both sides."""
-    from pcm3.tasks.judges import labelled_split
+    from pcm3.tasks.task_table import labelled_split
 
     usual = next(iter(store.protocols), "all")
     try:
@@ -88,10 +88,10 @@ def _pretrained(store: ClipStore, folder: Path, settings: PretrainSettings) -> d
     from dataclasses import asdict
 
     from pcm3.device import first_process
-    from pcm3.pretrain import pretrain
     from pcm3.report.pictures import loss_curve
-    from pcm3.run import RunFolder
-    from pcm3.sizes import in_words
+    from pcm3.train.plan import in_words
+    from pcm3.train.pretrain import pretrain
+    from pcm3.train.run_folder import RunFolder
 
     result = pretrain(store, folder, settings, say=print if first_process() else _silent)
     if not first_process():

@@ -15,8 +15,8 @@ SIZES = {"hidden": int, "epochs": int, "steps": int, "minutes": float, "batch": 
 
 def add_arguments(parser: Any, words: list[str]) -> None:
     """Adds the command's arguments."""
-    from pcm3.config import preset_names
-    from pcm3.paper_tables import TABLES
+    from pcm3.experiments.paper_tables import TABLES
+    from pcm3.settings.pretrain import preset_names
 
     told = "; ".join(f"{name}: {table.title}" for name, table in TABLES.items())
     parser.add_argument("table", type=str, help=told)
@@ -44,9 +44,9 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     from pcm3.data.store import ClipStore
     from pcm3.data.verified import check_unchanged
     from pcm3.errors import ConfigError, not_one_of
-    from pcm3.ordered_map import worker_processes
-    from pcm3.paper_tables import TABLES
-    from pcm3.reproduce import Plan, reproduce, sized
+    from pcm3.experiments.paper_tables import TABLES
+    from pcm3.experiments.reproduce import Plan, reproduce, sized
+    from pcm3.parallel import worker_processes
     from pcm3.tasks.evaluate import useful_processes
 
     if options.table not in TABLES:

@@ -44,10 +44,10 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
         raise ConfigError(f"--size: expected 40 to 4000 pixels, got {options.size}")
     if options.view is not None and not all(-10_000 < angle < 10_000 for angle in options.view):
         raise ConfigError(f"--view: expected two angles in degrees, got {' '.join(map(str, options.view))}")
-    from pcm3.report.excerpt import SIDE_BY_SIDE, Drawing, excerpt_lines
-    from pcm3.report.movie import check_form
-    from pcm3.report.render import render
-    from pcm3.report.scene import View
+    from pcm3.render.excerpt import SIDE_BY_SIDE, Drawing, excerpt_lines
+    from pcm3.render.movie import check_form
+    from pcm3.render.render import render
+    from pcm3.render.scene import View
 
     few = 0 < len(options.clips) <= SIDE_BY_SIDE
     form = check_form(options.out or Path("clip.gif" if few else "sheet.png"))  # before any work
@@ -75,7 +75,7 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
 
 def _scenes(options: Any, drawing: Any) -> Any:
     """The clips that the words name."""
-    from pcm3.report.shown import raw_scenes, store_scenes
+    from pcm3.render.selection import raw_scenes, store_scenes
 
     if options.kind is not None:
         return raw_scenes(options.kind, options.store, options.clips, options.layout, drawing)

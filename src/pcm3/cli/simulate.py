@@ -41,7 +41,7 @@ def add_arguments(parser: Any, words: list[str]) -> None:
 
 def run(options: Any) -> tuple[int, dict[str, Any]]:
     """Simulates, and says what was written."""
-    from pcm3.data.simulate.folder import MOST, check_counts, check_empty
+    from pcm3.simulate.folder import MOST, check_counts, check_empty
 
     check_counts({name: (getattr(options, name), most) for name, most in MOST.items()}, options.actions, options.seed)
     check_folder("folder", options.folder)
@@ -70,7 +70,7 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
 
 def write_clips(folder: Path, options: Any) -> int:
     """The recordings as raw NTU RGB+D files, with a progress bar; how many."""
-    from pcm3.data.simulate import simulate
+    from pcm3.simulate import simulate
 
     return _with_bar(
         simulate,
@@ -85,7 +85,7 @@ def write_clips(folder: Path, options: Any) -> int:
 
 def write_sessions(folder: Path, options: Any) -> int:
     """The sessions as raw PKU-MMD files, with a progress bar; how many videos."""
-    from pcm3.data.simulate import simulate_sessions
+    from pcm3.simulate import simulate_sessions
 
     return _with_bar(
         simulate_sessions,

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from pcm3.cli.candidates import read_candidates, search_file, search_names, with_changes
 from pcm3.cli.places import check_folder
-from pcm3.config import PretrainSettings, flat, from_dict
+from pcm3.settings.pretrain import PretrainSettings, flat, from_dict
 
 if TYPE_CHECKING:
     from pcm3.data.store import ClipStore
-    from pcm3.tune import Candidate, Search
+    from pcm3.experiments.tune import Candidate, Search
 
 STEPS = 60
 """Of a run in the first rung, where neither steps nor minutes are told."""
@@ -21,7 +21,7 @@ OWN = ("stores", "candidates", "out", "preset", "seeds", "factor", "share", "kee
 def add_arguments(parser: Any, words: list[str]) -> None:
     """Adds the command's arguments; the preset's values and the base's of the candidates become the defaults."""
     from pcm3.cli.parse import settings_of_preset, value_among
-    from pcm3.config import preset_names
+    from pcm3.settings.pretrain import preset_names
 
     parser.usage = "pcm3 tune STORE … --out DIR [--candidates FILE] [--preset NAME] [--seeds LIST] [--SETTING VALUE …]"
     parser.add_argument(
@@ -54,12 +54,12 @@ def add_arguments(parser: Any, words: list[str]) -> None:
 def run(options: Any) -> tuple[int, dict[str, Any]]:
     """Searches, and prints how the best stand."""
     from pcm3.errors import command
+    from pcm3.experiments.tune import check_progress, tune
     from pcm3.limits import MOST_PROCESSES, check_ranges
-    from pcm3.ordered_map import worker_processes
+    from pcm3.parallel import worker_processes
     from pcm3.report.search import standing_table
     from pcm3.report.tables import text_table
     from pcm3.tasks.evaluate import useful_processes
-    from pcm3.tune import check_progress, tune
 
     check_ranges(options, {"workers": MOST_PROCESSES})
     check_progress(options.seeds, options.factor, options.share, options.keep)
@@ -83,7 +83,7 @@ def read_search(file: Path, base: PretrainSettings) -> list[Candidate]:
     Raises:
         ConfigError: the file cannot be read, or a candidate makes no sense; says which.
     """
-    from pcm3.tune import Candidate
+    from pcm3.experiments.tune import Candidate
 
     candidates = []
     for group, of_group in read_candidates(file)[1].items():
@@ -101,7 +101,7 @@ def _search(options: Any) -> Search:
     from pcm3.data.store import ClipStore
     from pcm3.data.verified import check_unchanged
     from pcm3.errors import ConfigError
-    from pcm3.tune import Search
+    from pcm3.experiments.tune import Search
 
     data = options.as_dict()
     base = from_dict({name: value for name, value in data.items() if name not in OWN})
@@ -139,9 +139,9 @@ def _sized(settings: PretrainSettings, stores: dict[str, ClipStore]) -> tuple[Pr
     """The settings with one width and batch for all stores, so that a recipe is the same on all, and why."""
     from dataclasses import replace
 
-    from pcm3.pretrain import resolve, training_clips
-    from pcm3.sizes import with_sizes
-    from pcm3.trial import validation_subjects
+    from pcm3.experiments.trial import validation_subjects
+    from pcm3.train.plan import with_sizes
+    from pcm3.train.pretrain import resolve, training_clips
 
     if settings.hidden > 0 and settings.batch > 0:
         return settings, []

@@ -13,9 +13,9 @@ from itertools import islice
 from pathlib import Path
 from zipfile import ZipFile
 
+from pcm3.data.archives import ZIP_ERRORS, walk
 from pcm3.data.names import shown
 from pcm3.data.recording import NPY_ERRORS
-from pcm3.data.sources import ZIP_ERRORS, walk
 from pcm3.errors import DataError
 
 HEAD = 4096

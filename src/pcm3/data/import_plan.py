@@ -9,12 +9,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pcm3.data.contents import Contents, readable
+from pcm3.data.datasets import KINDS, Kind
 from pcm3.data.gravity import Up, find_up
-from pcm3.data.kinds import KINDS, Kind
 from pcm3.data.origin import joint_at_origin
 from pcm3.data.prepare import Recipe
 from pcm3.data.recording import Recording
+from pcm3.data.source_index import Contents, readable
 from pcm3.errors import ConfigError
 from pcm3.skeleton import load_layout
 

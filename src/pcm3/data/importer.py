@@ -14,8 +14,9 @@ from typing import Any, Literal
 import numpy as np
 from tqdm import tqdm
 
+from pcm3.data.archives import LeftOut, walk
 from pcm3.data.changes import change_lines
-from pcm3.data.contents import Contents, Options
+from pcm3.data.datasets import find_kind
 from pcm3.data.forms import mistaken
 from pcm3.data.gravity import given_up
 from pcm3.data.import_plan import (
@@ -29,16 +30,15 @@ from pcm3.data.import_plan import (
     precision_notes,
     some_of,
 )
-from pcm3.data.kinds import find_kind
 from pcm3.data.prepare import FILL_SECONDS, MISSING, RULES, Recipe, RuleName, outcome, prepare_chunk
 from pcm3.data.reasons import account, nothing
 from pcm3.data.recording import Recording, metres
+from pcm3.data.source_index import Contents, Options
 from pcm3.data.source_units import check_units, probe
-from pcm3.data.sources import LeftOut, walk
 from pcm3.data.store import FORMAT, ClipStore
 from pcm3.data.store_writer import StoreWriter, store_writer
 from pcm3.errors import ConfigError, DataError, not_one_of
-from pcm3.ordered_map import cores, ordered_map
+from pcm3.parallel import cores, ordered_map
 from pcm3.skeleton import Layout, load_layout
 
 CHUNK = 16
@@ -104,7 +104,7 @@ def import_recordings(
     An import that was killed, stopped or had no room goes on where it was when it is run again.
 
     Args:
-        kind: one of `pcm3.data.kinds.KINDS`.
+        kind: one of `pcm3.data.datasets.KINDS`.
         source: the folder, zip or file as it was downloaded.
         store_path: the folder to write.
         workers: processes that read; default: one a core, or none but this one for a small source.

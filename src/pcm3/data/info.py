@@ -8,7 +8,7 @@ import numpy as np
 
 from pcm3.data.audit.label_flaws import label_flaws
 from pcm3.data.changes import change_lines
-from pcm3.data.kinds import KINDS
+from pcm3.data.datasets import KINDS
 from pcm3.data.protocol import split
 from pcm3.data.reasons import group, reason_lines
 from pcm3.data.recording import UNKNOWN

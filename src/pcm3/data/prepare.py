@@ -14,13 +14,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from pcm3.data.archives import LeftOut
 from pcm3.data.bodies import Bodies, bodies_of, choose_bodies, longest_present, repair
-from pcm3.data.contents import SourceClip
 from pcm3.data.gaps import fill_gaps
 from pcm3.data.origin import is_centred
 from pcm3.data.recording import Changes, Recording, cut_into_clips
 from pcm3.data.resample import resample
-from pcm3.data.sources import LeftOut
+from pcm3.data.source_index import SourceClip
 from pcm3.errors import DataError
 from pcm3.normalisation import normalise, normalise_untrimmed, normalise_upright, normalise_upright_untrimmed
 from pcm3.skeleton import Layout

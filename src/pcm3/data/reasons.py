@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pcm3.data.archives import LeftOut
 from pcm3.data.forms import nothing_of
 from pcm3.data.names import shown
-from pcm3.data.sources import LeftOut
 
 PARTICULAR = re.compile(r"(?<!\w)'.*?'(?!\w)|[^\s'(),:;]*\d[^\s'(),:;]*")
 """What differs from file to file."""

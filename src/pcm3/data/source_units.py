@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pcm3.data.contents import Contents, readable
+from pcm3.data.source_index import Contents, readable
 from pcm3.data.units import FACTORS, unit_of
 from pcm3.errors import DataError
 from pcm3.skeleton import Layout

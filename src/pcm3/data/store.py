@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pcm3.data.archives import ZIP_ERRORS
 from pcm3.data.recording import NPY_ERRORS, TRAIN, UNKNOWN
-from pcm3.data.sources import ZIP_ERRORS
 from pcm3.data.store_schema import SIDE, check_fields, checked_columns, is_column
 from pcm3.errors import DataError, brief
 from pcm3.skeleton import Layout, layout_from_dict

@@ -12,7 +12,7 @@ from typing import IO, Any
 import numpy as np
 
 from pcm3.checksums import file_checksum, with_checksum
-from pcm3.data.columns import Columns
+from pcm3.data.clip_table import Columns
 from pcm3.data.names import check_name, check_protocols
 from pcm3.data.progress import PROGRESS, Progress, read_progress
 from pcm3.data.recording import Recording, cut_into_clips

@@ -7,14 +7,14 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from pcm3.augment.views import Views
-from pcm3.nn.encoder import Encoder
-from pcm3.nn.flatten import unflatten
+from pcm3.encoders.encoder import Encoder
+from pcm3.encoders.flatten import unflatten
+from pcm3.losses import PredictionError, info_nce, masked_prediction, relational_distillation
+from pcm3.methods.pcm3_views import Views
 from pcm3.nn.heads import Decoder, Projector
 from pcm3.nn.momentum import key_copy, momentum_update
 from pcm3.nn.prompt import Prompt, PromptPlace, TaskPrompt
 from pcm3.nn.queue import KeyQueue
-from pcm3.objective import PredictionError, info_nce, masked_prediction, relational_distillation
 
 Positive = Literal["intra", "inter", "mask", "predict"]
 """A view whose embedding is drawn to its key (eq. 5)."""

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pcm3.nn.recurrence import applies_to, cells_of, gru_layer
+from pcm3.nn.gru_cpu import applies_to, cells_of, gru_layer
 
 
 class Projector(nn.Module):

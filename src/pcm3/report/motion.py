@@ -12,11 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
+from pcm3.render.scene import FROM_KINECT, FRONT, SENSOR
 from pcm3.report.pictures import INK, PART_COLOURS
-from pcm3.report.scene import FROM_KINECT, FRONT, SENSOR
 from pcm3.skeleton import Layout
-from pcm3.tasks.motion_windows import RATE, MotionBank
-from pcm3.tasks.prediction import HORIZONS_MS, PredictionResult
+from pcm3.tasks.prediction.evaluate import HORIZONS_MS, PredictionResult
+from pcm3.tasks.prediction.windows import RATE, MotionBank
 
 Poses = NDArray[np.floating[Any]]
 

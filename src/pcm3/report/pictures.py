@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from pcm3.report.tables import mean_of, spread_of
 from pcm3.skeleton import Layout
+from pcm3.summary import mean_of, spread_of
 
 INK, TRAINED, PALE, OTHER = "#222222", "#1f6fb2", "#b9c4cf", "#e08b2e"
 PART_COLOURS = ("#444444", "#1f6fb2", "#e08b2e", "#4a9d5b", "#a4529f")

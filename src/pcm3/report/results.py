@@ -16,7 +16,7 @@ from pcm3.report.occluded import occluded_picture
 from pcm3.report.pictures import confusion_matrix
 from pcm3.report.tables import markdown_table
 from pcm3.report.timeline import timelines
-from pcm3.tasks.detection_files import write_segments
+from pcm3.tasks.detection.files import write_segments
 
 if TYPE_CHECKING:
     from pcm3.tasks.evaluate import Evaluation

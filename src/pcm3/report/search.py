@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from pcm3.report.pictures import INK, OTHER, PALE, TRAINED
-from pcm3.report.tables import markdown_table, mean_of, spread_of
+from pcm3.report.tables import markdown_table
+from pcm3.summary import mean_of, spread_of
 
 FIGURES = ("linear", "retrieval")
 HEADS = ("linear %", "1-NN %", "score %", "over the base", "s a run")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,25 +28,6 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str
     lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
     lines += ["| " + " | ".join(_shown(cell) for cell in row) + " |" for row in rows]
     return "\n".join(lines)
-
-
-def mean_and_spread(values: Sequence[float], digits: int = 1) -> str:
-    """``mean ± sd`` of several values (sample standard deviation); of one value, the value alone."""
-    mean, spread = mean_of(values), spread_of(values)
-    return f"{mean:.{digits}f}" + ("" if spread is None else f" ± {spread:.{digits}f}")
-
-
-def mean_of(values: Sequence[float]) -> float:
-    """The mean."""
-    return sum(values) / len(values)
-
-
-def spread_of(values: Sequence[float]) -> float | None:
-    """The sample standard deviation; None of a single value."""
-    if len(values) < 2:
-        return None
-    mean = mean_of(values)
-    return math.sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1))
 
 
 def _shown(cell: Any) -> str:

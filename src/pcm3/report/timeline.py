@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from pcm3.tasks.average_precision import TOUCHING, Segments, nearest
+from pcm3.tasks.detection.average_precision import TOUCHING, Segments, nearest
 
 INK, PALE = "#222222", "#ececec"
 WIDTH, HEIGHT = 12.0, 2.1

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from pcm3.augment.crop import centre_crops, crop_resize, random_crops, spread_crops
 from pcm3.data.store import ClipStore
 from pcm3.device import frames_on
+from pcm3.encoders.encoder import Encoder
 from pcm3.geometry import StreamName, stream
-from pcm3.nn.encoder import Encoder
-from pcm3.tasks.windows import RecordingBank
+from pcm3.tasks.detection.windows import RecordingBank
 
 FITTED_CLIPS = 4096
 """Clips to which a readout is fitted at most: enough for a mean. Of more, as many are drawn, always the same ones."""

@@ -16,13 +16,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pcm3.config import OptimiserSettings
-from pcm3.nn.batch_norm import norms_with_statistics
-from pcm3.optimiser import OPTIMISERS
-from pcm3.task_settings import FinetuneSettings
+from pcm3.settings.pretrain import OptimiserSettings
+from pcm3.settings.tasks import FinetuneSettings
 from pcm3.tasks.features import ClipBank, ClipEncoder, extract
 from pcm3.tasks.linear import HeadResult, accuracy, fresh_head, judged
 from pcm3.tasks.subsets import SubsetKind, labelled_subset
+from pcm3.train.optimiser import OPTIMISERS
+from pcm3.train.sync_batch_norm import norms_with_statistics
 
 
 def finetune(

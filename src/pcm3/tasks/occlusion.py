@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pcm3.geometry import stream
+from pcm3.settings.tasks import LinearSettings, OcclusionSettings
 from pcm3.skeleton import Layout
-from pcm3.task_settings import LinearSettings, OcclusionSettings
 from pcm3.tasks.features import ClipBank, ClipEncoder, frozen
 from pcm3.tasks.linear import HeadResult, accuracy, train_head
 from pcm3.tasks.retrieval import nearest_neighbours

@@ -12,8 +12,8 @@ from pcm3.errors import CheckpointError, ConfigError
 from pcm3.geometry import STREAMS
 from pcm3.tasks.evaluate import STREAMS_SUFFIX, Evaluation, evaluate
 from pcm3.tasks.fusion import fusion
-from pcm3.tasks.judges import TASKS, Verdict
-from pcm3.tasks.table import Row
+from pcm3.tasks.result_table import Row
+from pcm3.tasks.task_table import TASKS, Verdict
 
 FUSED = ("linear", "linear-cached", "finetune")
 """Tasks whose verdicts are logits, which can be summed."""

@@ -26,7 +26,7 @@ from pcm3.data.protocol import split
 from pcm3.data.store import ClipStore
 from pcm3.errors import DataError
 from pcm3.files import write_json
-from pcm3.ordered_map import cores
+from pcm3.parallel import cores
 
 AUDIT_FILE = "leaks.json"
 VERSION = 1

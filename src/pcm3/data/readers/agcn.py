@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pcm3.data.contents import Contents, Options, SourceClip
+from pcm3.data.archives import LeftOut
 from pcm3.data.readers import agcn_files
 from pcm3.data.readers.ntu_names import NtuName, classes_and_protocols, ntu_name, wrong_label
 from pcm3.data.readers.padding import SINGLE, is_padding, unpadded
 from pcm3.data.recording import TEST, TRAIN, UNKNOWN, Recording, metres
-from pcm3.data.sources import LeftOut
+from pcm3.data.source_index import Contents, Options, SourceClip
 from pcm3.data.store import BY_SIDE
 from pcm3.errors import DataError
 from pcm3.geometry import present_joints

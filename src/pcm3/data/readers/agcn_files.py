@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pcm3.data.archives import SIZE_LIMIT
 from pcm3.data.names import is_name
 from pcm3.data.readers.safe_pickle import load
 from pcm3.data.recording import CLASSES_LIMIT, NPY_ERRORS
-from pcm3.data.sources import SIZE_LIMIT
 from pcm3.errors import DataError
 
 Mapped = np.memmap[Any, np.dtype[Any]]

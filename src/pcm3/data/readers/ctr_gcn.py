@@ -15,10 +15,10 @@ from zipfile import ZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from pcm3.data.contents import Contents, Options, SourceClip
 from pcm3.data.readers.npz_rows import DAMAGE, NpzRows
 from pcm3.data.readers.ntu_classes import CLASSES
 from pcm3.data.recording import TEST, TRAIN, Recording, metres
+from pcm3.data.source_index import Contents, Options, SourceClip
 from pcm3.data.store import BY_SIDE
 from pcm3.errors import DataError
 from pcm3.geometry import present_joints

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from pcm3.data.contents import Contents, Options, SourceClip, list_clips, name_numbers
+from pcm3.data.archives import Entry
 from pcm3.data.readers.joint_order import joint_order
 from pcm3.data.readers.text_table import coordinates, shown
 from pcm3.data.recording import Recording
-from pcm3.data.sources import Entry
+from pcm3.data.source_index import Contents, Options, SourceClip, list_clips, name_numbers
 from pcm3.errors import DataError
 
 JOINTS = (

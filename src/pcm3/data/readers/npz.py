@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pcm3.data.contents import Contents, Options, SourceClip
+from pcm3.data.archives import ZIP_ERRORS
 from pcm3.data.names import is_name, shown
 from pcm3.data.recording import CLASSES_LIMIT, NPY_ERRORS, TEST, TRAIN, UNKNOWN, Recording, metres
-from pcm3.data.sources import ZIP_ERRORS
+from pcm3.data.source_index import Contents, Options, SourceClip
 from pcm3.data.store import BY_SIDE
 from pcm3.errors import DataError
 from pcm3.packaged import packaged

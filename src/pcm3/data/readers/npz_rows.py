@@ -10,10 +10,10 @@ from zipfile import ZipFile
 import numpy as np
 from numpy.typing import NDArray
 
+from pcm3.data.archives import SIZE_LIMIT, ZIP_ERRORS
 from pcm3.data.readers.compressed import ALWAYS_FINE, BOMB
 from pcm3.data.readers.npy_header import read_header
 from pcm3.data.recording import NPY_ERRORS
-from pcm3.data.sources import SIZE_LIMIT, ZIP_ERRORS
 from pcm3.errors import DataError
 
 ROWS_LIMIT = 2_000_000

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pcm3.data.contents import Contents, Options, SourceClip, clip_files, name_numbers
+from pcm3.data.archives import LeftOut, list_entries
 from pcm3.data.readers.ntu_bytes import read_bytes
 from pcm3.data.readers.ntu_classes import CLASSES
 from pcm3.data.readers.ntu_lines import JOINTS, Bodies, read_lines
@@ -22,7 +22,7 @@ from pcm3.data.readers.ntu_npy import read_npy
 from pcm3.data.readers.own_classes import own_classes
 from pcm3.data.readers.text_table import shown
 from pcm3.data.recording import Recording
-from pcm3.data.sources import LeftOut, list_entries
+from pcm3.data.source_index import Contents, Options, SourceClip, clip_files, name_numbers
 from pcm3.errors import DataError
 
 SUFFIX, SUFFIX_NPY = ".skeleton", ".skeleton.npy"

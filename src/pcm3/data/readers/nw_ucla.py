@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pcm3.data.contents import Contents, Options, list_clips, name_numbers
 from pcm3.data.recording import Recording, metres
+from pcm3.data.source_index import Contents, Options, list_clips, name_numbers
 from pcm3.errors import DataError
 
 NAME = r"a(\d{1,3})_s(\d{1,3})_e(\d{1,3})_v(\d{1,3})\.json"

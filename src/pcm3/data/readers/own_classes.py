@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from pcm3.data.archives import Entry
 from pcm3.data.names import check_name
-from pcm3.data.sources import Entry
 from pcm3.errors import DataError
 
 OWN_CLASSES = "classes.txt"

@@ -23,22 +23,13 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from pcm3.data.contents import Contents, Options, SourceClip
+from pcm3.data.archives import Entry, LeftOut, list_entries
 from pcm3.data.readers.own_classes import own_classes
 from pcm3.data.readers.pku_mmd_classes import CLASSES
 from pcm3.data.readers.pku_mmd_lists import find_lists
-from pcm3.data.readers.pku_mmd_text import (
-    FORMS,
-    PARTS,
-    SUFFIX,
-    Row,
-    parse_labels,
-    parse_skeleton,
-    part_of,
-    what_is,
-)
+from pcm3.data.readers.pku_mmd_text import FORMS, PARTS, SUFFIX, Row, parse_labels, parse_skeleton, part_of, what_is
 from pcm3.data.recording import UNKNOWN, Interval, Recording
-from pcm3.data.sources import Entry, LeftOut, list_entries
+from pcm3.data.source_index import Contents, Options, SourceClip
 from pcm3.data.store import BY_SIDE
 from pcm3.errors import DataError
 

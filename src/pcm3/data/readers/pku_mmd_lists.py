@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from pcm3.data.archives import Entry, LeftOut
 from pcm3.data.readers.pku_mmd_text import FORMS, PARTS, SUFFIX, part_of
 from pcm3.data.readers.text_table import shown
 from pcm3.data.recording import TEST, TRAIN
-from pcm3.data.sources import Entry, LeftOut
 from pcm3.errors import DataError
 
 NAMES = {"xsub": "cross-subject", "xview": "cross-view"}

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pcm3.data.archives import LeftOut
 from pcm3.data.readers.text_table import coordinates, shown
 from pcm3.data.recording import FARTHEST
-from pcm3.data.sources import LeftOut
 from pcm3.errors import DataError
 
 BODIES, JOINTS = 2, 25

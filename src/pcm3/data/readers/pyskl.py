@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pcm3.data.contents import Contents, Options, SourceClip
+from pcm3.data.archives import LeftOut
 from pcm3.data.names import is_name, shown
 from pcm3.data.readers.ntu_names import NtuName, classes_and_protocols, ntu_name, wrong_label
 from pcm3.data.readers.pyskl_split import Split, compare, read_split
 from pcm3.data.readers.safe_pickle import load
 from pcm3.data.recording import CLASSES_LIMIT, UNKNOWN, Recording, metres
-from pcm3.data.sources import LeftOut
+from pcm3.data.source_index import Contents, Options, SourceClip
 from pcm3.data.store import BY_SIDE
 from pcm3.errors import DataError
 from pcm3.skeleton import Layout, load_layout

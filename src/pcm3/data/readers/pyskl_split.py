@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from pcm3.data.archives import LeftOut
 from pcm3.data.names import shown, wrong_file_name
 from pcm3.data.readers.ntu_names import NtuName
 from pcm3.data.recording import TEST, TRAIN
-from pcm3.data.sources import LeftOut
 from pcm3.errors import DataError
 
 PART = re.compile(r"(train(?:ing)?|val(?:id(?:ation)?)?|test(?:ing)?)")

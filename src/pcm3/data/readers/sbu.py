@@ -23,10 +23,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pcm3.data.contents import Contents, Options, SourceClip
+from pcm3.data.archives import Entry, LeftOut, list_entries
 from pcm3.data.readers.text_table import coordinates, shown
 from pcm3.data.recording import FARTHEST, Recording
-from pcm3.data.sources import Entry, LeftOut, list_entries
+from pcm3.data.source_index import Contents, Options, SourceClip
 from pcm3.errors import DataError
 
 CLASSES = ("approach", "depart", "kick", "push", "shake hands", "hug", "exchange object", "punch")

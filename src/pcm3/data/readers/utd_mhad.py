@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pcm3.data.contents import Contents, Options, list_clips, name_numbers
 from pcm3.data.readers.joint_order import joint_order
 from pcm3.data.recording import Recording, metres
+from pcm3.data.source_index import Contents, Options, list_clips, name_numbers
 from pcm3.errors import DataError
 
 # The order of Skeleton_joint_order.txt, which comes with the data.

@@ -29,10 +29,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pcm3.data.contents import Contents, Options, SourceClip, name_numbers
+from pcm3.data.archives import Entry, LeftOut, list_entries
 from pcm3.data.readers.text_table import coordinates, shown
 from pcm3.data.recording import TEST, TRAIN, Interval, Recording
-from pcm3.data.sources import Entry, LeftOut, list_entries
+from pcm3.data.source_index import Contents, Options, SourceClip, name_numbers
 from pcm3.data.store import BY_SIDE
 from pcm3.errors import DataError
 

@@ -1,0 +1,385 @@
+"""``pcm3 reproduce``: a table of the paper run anew on the stores that are there, its figures beside ours.
+
+Runs and results lie in one folder and are not made again: a command that was stopped goes on where it was, and tables
+share the runs that they have in common.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from multiprocessing import parent_process
+from pathlib import Path
+from typing import Any
+
+from pcm3.checksums import read_checked_json, with_checksum
+from pcm3.data.names import file_name
+from pcm3.data.store import ClipStore
+from pcm3.device import choose_device, judging_threads, slow_bf16
+from pcm3.errors import CheckpointError
+from pcm3.experiments.paper_tables import TABLES, Column, PaperTable, Variant
+from pcm3.files import write_atomically, write_json
+from pcm3.geometry import STREAMS
+from pcm3.methods.pcm3 import POSITIVES
+from pcm3.parallel import OrderedMap, here
+from pcm3.report.pictures import loss_curves, table_bars
+from pcm3.report.tables import markdown_table
+from pcm3.settings.pretrain import PretrainSettings, flat
+from pcm3.settings.tasks import TaskSettings
+from pcm3.summary import mean_and_spread
+from pcm3.tasks.evaluate import RAW, evaluate
+from pcm3.tasks.streams import evaluate_streams
+from pcm3.tasks.task_table import TASKS
+from pcm3.train.plan import MINUTES, in_words, with_sizes
+from pcm3.train.pretrain import PretrainResult, pretrain, training_clips
+from pcm3.train.run_folder import RunFolder
+
+CACHED = {"linear": "linear-cached", "occlusion": "occlusion-cached"}
+MOST_WORDS = 200
+"""Characters of a run's name that tell what was changed; file systems take 255 in all."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a table is made from."""
+
+    store: ClipStore
+    """Pretrains, and serves the tasks of clips."""
+    protocol: str
+    untrimmed: ClipStore | None
+    """Serves detection."""
+    untrimmed_protocol: str
+    settings: PretrainSettings
+    """Of every run, but for what a variant changes and the seed."""
+    tasks: TaskSettings
+    seeds: int
+    cached: bool
+    """Take the cached variants of linear and occlusion."""
+    out: Path
+
+
+def reproduce(name: str, plan: Plan, say: Callable[[str], object], over: OrderedMap = here) -> dict[str, Any]:
+    """Runs the table's variants, evaluates them, writes ``NAME.json``, ``.md`` into the plan's folder.
+
+    Args:
+        name: one of `TABLES`.
+        plan: what to run it on.
+        say: told what was done.
+        over: where it is done: here, or several runs at a time in processes of their own.
+
+    Returns:
+        ``rows`` (row → column → mean, sd, values, paper), ``baselines``, ``conditions``, ``written``.
+    """
+    plan, table = sized(plan, say), TABLES[name]
+    if table.whole:
+        plan = replace(plan, settings=whole(plan.settings))
+    served = [column for column in table.columns if _store_of(column, plan) is not None]
+    runs = {row: _runs(variant, plan) for row, variant in table.variants.items()}
+    say_what_is_slow([run.settings for of_row in runs.values() for these in of_row.values() for run in these], say)
+    trained = _pretrain(runs, plan, say, over)
+    rows: dict[str, dict[str, Any]] = {}
+    baselines: dict[str, dict[str, Any]] = {}
+    for row, of_row in runs.items():
+        rows[row] = {}
+        for column in served:
+            missing = 0 if baselines.get(RAW, {}).get(column.head) else plan.seeds
+            found = _evaluated(of_row, column, plan, missing, say, over)
+            rows[row][column.head] = _cell(found["rows"][0], column)
+            for other in found["rows"][1:]:
+                baselines.setdefault(other["name"], {}).setdefault(column.head, _cell(other, column))
+    told = {
+        "table": name,
+        "title": table.title,
+        "rows": rows,
+        "baselines": baselines,
+        "published": {"heads": table.heads, **{row: list(figures) for row, figures in table.published.items()}},
+        "conditions": _conditions(plan, sum(result.seconds for result in trained.values()) / 3600),
+        "pretraining": {
+            row: {
+                stream: [asdict(trained[run.folder]) | {"run": run.folder.name} for run in these]
+                for stream, these in of_row.items()
+            }
+            for row, of_row in runs.items()
+        },
+        "not_served": [column.head for column in table.columns if column not in served],
+    }
+    data, text, picture, losses = (plan.out / f"{name}{suffix}" for suffix in (".json", ".md", ".png", "-loss.png"))
+    write_json(data, told)
+    write_atomically(text, lambda file: file.write(_markdown(name, table, served, told).encode()))
+    drawn = {column.head: _bars(column, number, table, told) for number, column in enumerate(served)}
+    table_bars(drawn, picture, f"{table.title}: ours on {plan.store.kind}, mean and sd of {plan.seeds} seeds")
+    curves = {row: [RunFolder(run.folder).metrics for run in next(iter(these.values()))] for row, these in runs.items()}
+    loss_curves(curves, losses, f"loss on {plan.store.kind}, {plan.seeds} seeds")
+    return told | {"written": [str(data), str(text), str(picture), str(losses)]}
+
+
+def say_what_is_slow(runs: Iterable[PretrainSettings], say: Callable[[str], object]) -> None:
+    """Say once where runs were asked to compute in a precision that is slow on their device, which is one for all."""
+    slow = next((run for run in runs if run.precision == "bf16"), None)
+    if slow is not None and (told := slow_bf16("bf16", choose_device(slow.device))) is not None:
+        say(told)
+
+
+def sized(plan: Plan, say: Callable[[str], object]) -> Plan:
+    """The plan with one width, batch and length for all its runs: none that a run would choose without the others.
+
+    Where only the minutes are told, each run measures how many steps fit into them, since not all are equally fast.
+    """
+    clips = len(training_clips(plan.store, replace(plan.settings, protocol=plan.protocol)))
+    settings, why = with_sizes(plan.settings, clips)
+    for reason in why:
+        say(reason)
+    if settings.epochs == 0 and settings.steps is None:
+        settings = replace(settings, minutes=settings.minutes or MINUTES)
+    return replace(plan, settings=settings)
+
+
+PREDICTION_WEIGHT = 1.0
+"""Of the prediction where a preset leaves it out: beside a standardised error of about 1, as one contrastive term."""
+
+
+def whole(settings: PretrainSettings) -> PretrainSettings:
+    """The settings with every part of PCM³ that the preset leaves out: views, prediction, prompts."""
+    objective, prompts = settings.objective, settings.prompts
+    changes: dict[str, Any] = {"objective.positives": list(POSITIVES)}
+    if not objective.prediction_weight:
+        changes["objective.prediction_weight"] = PREDICTION_WEIGHT
+    if prompts.kind == "none":
+        changes["prompts.kind"] = "both"
+    return changed(settings, changes)
+
+
+def changed(settings: PretrainSettings, changes: dict[str, Any]) -> PretrainSettings:
+    """The settings with some values changed, by dotted name."""
+    for name, value in changes.items():
+        group, _, leaf = name.rpartition(".")
+        if group:
+            settings = replace(settings, **{group: replace(getattr(settings, group), **{leaf: value})})
+        else:
+            settings = replace(settings, **{leaf: value})
+    return settings
+
+
+@dataclass(frozen=True)
+class Run:
+    """A pretraining run, and where it lies."""
+
+    folder: Path
+    settings: PretrainSettings
+
+
+Runs = dict[str, list[Run]]
+"""Stream → its run of each seed."""
+
+
+def with_threads(settings: PretrainSettings) -> PretrainSettings:
+    """The settings with a number of threads, on which the bits depend: it must not follow from the runs at a time."""
+    if settings.threads is not None:
+        return settings
+    return replace(settings, threads=judging_threads(settings.hidden, choose_device(settings.device)))
+
+
+def run_folder(changes: dict[str, Any], plan: Plan, seed: int) -> Path:
+    """Where a variant's run lies: one place for equal settings, whichever table asks for them."""
+    settings = replace(changed(plan.settings, changes), seed=seed)
+    return plan.out / "runs" / run_name(settings, plan.settings, plan.store)
+
+
+def run_name(settings: PretrainSettings, usual: PretrainSettings, store: ClipStore) -> str:
+    """The name of a run's folder: what is not as usual in words, a digest of all settings and the store, the seed."""
+    # Of what is not the default, so that a setting that comes to the program later leaves the places as they are.
+    default = flat(PretrainSettings())
+    told = {name: value for name, value in flat(settings).items() if value != default[name]}
+    digest = hashlib.sha256(json.dumps([told, store.checksum], sort_keys=True).encode()).hexdigest()
+    before = flat(usual)
+    changes = {name: value for name, value in flat(settings).items() if name != "seed" and value != before[name]}
+    words = "-".join(f"{name.rpartition('.')[2]}={_short(value)}" for name, value in sorted(changes.items()))
+    return f"{words[:MOST_WORDS] or 'pcm3'}-{digest[:6]}-s{settings.seed}"
+
+
+def _short(value: Any) -> str:
+    return "+".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
+
+
+def _runs(variant: Variant, plan: Plan) -> Runs:
+    """The runs of a variant."""
+    runs: Runs = {}
+    for name in STREAMS if variant.streams else [plan.settings.stream]:
+        changes = variant.changes | ({} if name == plan.settings.stream else {"stream": name})
+        settings = replace(changed(plan.settings, changes), protocol=plan.protocol)
+        clips = len(training_clips(plan.store, settings))
+        if settings.batch > clips:  # a variant's batch is that of a larger data set
+            settings = with_sizes(replace(settings, batch=0), clips)[0]
+        settings = with_threads(settings)
+        runs[name] = [Run(run_folder(changes, plan, seed), replace(settings, seed=seed)) for seed in range(plan.seeds)]
+    return runs
+
+
+def _pretrain(
+    runs: dict[str, Runs], plan: Plan, say: Callable[[str], object], over: OrderedMap
+) -> dict[Path, PretrainResult]:
+    """Makes the runs of all rows, or ends those that were begun."""
+    named: dict[Path, tuple[str, Run]] = {}
+    for row, of_row in runs.items():
+        for stream, of_stream in of_row.items():
+            for run in of_stream:
+                # Rows may have runs in common; no two processes may work on one.
+                named.setdefault(run.folder, (f"{row}, {stream}, seed {run.settings.seed}", run))
+    trained = {}
+    results = over(_pretrained, [run for _, run in named.values()], plan.store.path)
+    for (folder, (words, _)), result in zip(named.items(), results, strict=True):
+        say(f"pretrained {words}: {result.seconds:.0f} s, {folder}")
+        trained[folder] = result
+    return trained
+
+
+def _pretrained(run: Run, store: Path) -> PretrainResult:
+    """Of the top level: other processes call it, and only in the first is a progress bar in its place."""
+    return pretrain(ClipStore.open(store), run.folder, run.settings, progress=parent_process() is None)
+
+
+def _store_of(column: Column, plan: Plan) -> ClipStore | None:
+    """The store that serves a column, if there is one."""
+    return plan.untrimmed if TASKS[column.task].of_recordings else plan.store
+
+
+def _evaluated(
+    runs: Runs, column: Column, plan: Plan, baselines: int, say: Callable[[str], object], over: OrderedMap
+) -> dict[str, Any]:
+    """The evaluation of a variant's runs on a column's task, with one head for each run; kept beside the first run."""
+    task = CACHED.get(column.task, column.task) if plan.cached else column.task
+    store = _store_of(column, plan)
+    assert store is not None
+    protocol = plan.untrimmed_protocol if TASKS[task].of_recordings else plan.protocol
+    folders = [run.folder for of_stream in runs.values() for run in of_stream]
+    # Of what is not the protocol's, as in `run_name`, and only of this task's settings.
+    told = plan.tasks.departures(TASKS[task].groups)
+    asked = [task, [str(folder) for folder in folders], store.checksum, protocol, told, baselines]
+    digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:12]
+    kept = folders[0] / "results" / f"{task}-{file_name(protocol)}-{digest}.json"
+    if kept.is_file():
+        return read_checked_json(kept, CheckpointError, "remove it, and run again to have it made anew")
+    say(f"evaluate {task} on {store.kind} {protocol}")
+    named: dict[str, Any] = {"settings": plan.tasks, "seeds": 1, "baselines": baselines, "over": over}
+    if len(runs) > 1:
+        of_stream = {name: [run.folder for run in these] for name, these in runs.items()}
+        found = evaluate_streams(task, of_stream, store, protocol, **named).to_dict()
+    else:
+        found = evaluate(task, folders, store, protocol, **named).to_dict()
+    kept.parent.mkdir(exist_ok=True)
+    write_json(kept, with_checksum(found))
+    return found
+
+
+def _cell(row: dict[str, Any], column: Column) -> dict[str, Any] | None:
+    """A figure of an evaluation's row: its mean and spread over the runs."""
+    if column.figure not in row:
+        return None
+    names = {"mean": "", "sd": "_sd", "values": "_values"}
+    cell = {name: row[column.figure + suffix] for name, suffix in names.items()}
+    return cell | {"best_on_test": row.get(f"best_{column.figure}")}
+
+
+def _conditions(plan: Plan, hours: float) -> dict[str, Any]:
+    """What a reader must know, so that a small run is never taken for the paper's."""
+    settings = plan.settings
+    return {
+        "store": plan.store.kind,
+        "protocol": plan.protocol,
+        "clips": len(plan.store),
+        "untrimmed_store": plan.untrimmed.kind if plan.untrimmed is not None else None,
+        "hidden": settings.hidden,
+        "layers": settings.layers,
+        "direction": settings.direction,
+        "batch": settings.batch,
+        "steps": settings.steps,
+        "epochs": None if settings.steps or settings.epochs == 0 else settings.epochs,
+        "minutes_a_run": settings.minutes,
+        "seeds": plan.seeds,
+        "hours_of_pretraining": round(hours, 2),
+        "cached": plan.cached,
+        "tasks": asdict(plan.tasks),
+        "not_the_protocols": plan.tasks.departures(field.name for field in fields(plan.tasks)),
+    }
+
+
+def _markdown(name: str, table: PaperTable, served: Sequence[Column], told: dict[str, Any]) -> str:
+    """The table for people."""
+    about = told["conditions"]
+    if about["steps"]:
+        length = f"{about['steps']:,} steps"
+    elif about["epochs"]:
+        length = f"{about['epochs']} epochs"
+    else:
+        length = f"as many steps as fit into {in_words(about['minutes_a_run'])} a run"
+    lines = [
+        f"# {name}: {table.title}",
+        "",
+        f"Ours on **{about['store']}** {about['protocol']} ({about['clips']:,} clips)"
+        + (f", detection on **{about['untrimmed_store']}**" if about["untrimmed_store"] else "")
+        + f"; encoder of 2 x {about['hidden']} units, {about['layers']} layers, {about['direction']}; {length} of "
+        f"{about['batch']} clips; {about['seeds']} seeds (mean ± sd); {about['hours_of_pretraining']} h of pretraining "
+        "in all. The paper: NTU RGB+D at 2 x 1024 units and 450 epochs. The two are not the same experiment.",
+        "",
+        markdown_table(["ours", *(column.head for column in served)], [
+            [row, *(_shown(cells.get(column.head), table, row, number) for number, column in enumerate(served))]
+            for row, cells in [*told["rows"].items(), *told["baselines"].items()]
+        ]),
+    ]  # fmt: skip
+    if about["not_the_protocols"]:
+        lines += ["", f"Not the protocols' settings: {', '.join(about['not_the_protocols'])}."]
+    if table.aligned:
+        lines += ["", "In brackets: the paper's figure."]
+    chosen = [
+        [row, *(_best(cells.get(column.head)) for column in served)]
+        for row, cells in [*told["rows"].items(), *told["baselines"].items()]
+    ]
+    if any(cell for row in chosen for cell in row[1:]):
+        lines += [
+            "",
+            "## Best epoch on the test clips",
+            "",
+            "Chosen by looking at the test clips, as published tables do.",
+        ]
+        lines += ["", markdown_table(["ours", *(column.head for column in served)], chosen)]
+    if told["not_served"]:
+        lines += ["", f"Not served by the stores given: {', '.join(told['not_served'])}."]
+    lines += ["", "## Pretraining", "", "Equal steps are not equal time.", ""]
+    lines += [markdown_table(["ours", "seconds a run", "last loss"], [
+        [row, *(mean_and_spread([run[of] for runs in of_row.values() for run in runs]) for of in ("seconds", "loss"))]
+        for row, of_row in told["pretraining"].items()
+    ])]  # fmt: skip
+    if table.published:
+        lines += ["", "## As published", "", markdown_table(["", *table.heads], [
+            [row, *("" if figure is None else f"{figure:.1f}" for figure in figures)]
+            for row, figures in table.published.items()
+        ])]  # fmt: skip
+    return "\n".join(lines) + "\n"
+
+
+def _best(cell: dict[str, Any] | None) -> str:
+    """The mean of the best epochs, where a task looks at the test clips more than once."""
+    return "" if cell is None or cell["best_on_test"] is None else f"{cell['best_on_test']:.1f}"
+
+
+def _bars(
+    column: Column, number: int, table: PaperTable, told: dict[str, Any]
+) -> dict[str, tuple[Sequence[float], float | None]]:
+    """Row → our values in a column, and the paper's figure where it has one that can stand beside."""
+    bars: dict[str, tuple[Sequence[float], float | None]] = {}
+    for row, cells in [*told["rows"].items(), *told["baselines"].items()]:
+        if cells.get(column.head) is not None:
+            published = table.published.get(row) if table.aligned else None
+            bars[row] = (cells[column.head]["values"], published[number] if published else None)
+    return bars
+
+
+def _shown(cell: dict[str, Any] | None, table: PaperTable, row: str, number: int) -> str:
+    if cell is None:
+        return ""
+    spread = "" if cell["sd"] is None else f" ± {cell['sd']:.1f}"
+    published = table.published.get(row) if table.aligned else None
+    paper = f" ({published[number]:.1f})" if published and published[number] is not None else ""
+    return f"{cell['mean']:.1f}{spread}{paper}"

@@ -1,0 +1,196 @@
+"""One trial of a search: a pretraining run without one training subject, judged on that subject's clips.
+
+A folder a trial, named by its settings: a trial that was stopped goes on there, one that was judged is read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from multiprocessing import parent_process
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pcm3.checksums import read_checked_json, with_checksum
+from pcm3.data.protocol import hold_out
+from pcm3.data.recording import UNKNOWN
+from pcm3.data.store import ClipStore
+from pcm3.device import allow_fast_matmul, choose_device, judging_threads, threads
+from pcm3.errors import CheckpointError, ConfigError, RunFailed
+from pcm3.experiments.reproduce import run_name, with_threads
+from pcm3.files import write_json
+from pcm3.settings.pretrain import PretrainSettings
+from pcm3.settings.tasks import ClipSettings, TaskSettings
+from pcm3.tasks.evaluate import PRETRAINED, RAW, UNTRAINED, untrained
+from pcm3.tasks.task_table import TASKS, Setup
+from pcm3.train import plan as sizes
+from pcm3.train.checkpoint import load_encoder
+from pcm3.train.pretrain import pretrain, resolve, spec_for, training_clips
+from pcm3.train.run_folder import RunFolder
+
+JUDGES = {"linear": "linear-cached", "retrieval": "retrieval"}
+"""Figure of a judgement → the task whose top-1 it is."""
+CROPS = 8
+"""At the test, of the second look at each figure: the centre is what counts, these tell what a mean over crops adds."""
+ANEW = "remove it, and run again to have it made anew"
+"""What to do about a damaged file of a trial."""
+PACE_STEPS = sizes.PACE_STEPS
+"""Steps of a run that only tells how long a step takes."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What is judged, and where it lies."""
+
+    encoder: str
+    """`PRETRAINED`, or one of the baselines `UNTRAINED` and `RAW`."""
+    store: Path
+    folder: Path
+    settings: PretrainSettings
+    """Nothing left on "auto"; the last subject of `leave_out` is the one to validate on."""
+
+
+def make_trial(
+    store: ClipStore, settings: PretrainSettings, usual: PretrainSettings, seed: int, out: Path, encoder: str
+) -> Trial:
+    """The trial of these settings with a seed, which chooses the subject to validate on: number seed mod subjects.
+
+    Args:
+        store: the clips.
+        settings: of the run; seed and subject are filled in.
+        usual: what the folder's name does not tell.
+        seed: of the run.
+        out: the folder of the search.
+        encoder: as in `Trial`.
+
+    Raises:
+        ConfigError: the training side has no two subjects.
+    """
+    subjects = validation_subjects(store, settings)
+    left = subjects[seed % len(subjects)]
+    settings, usual = (_filled_in(one, store, seed, left) for one in (settings, usual))
+    name = run_name(settings, usual, store)
+    place = out / "runs" if encoder == PRETRAINED else out / "baselines" / encoder.replace(" ", "-")
+    return Trial(encoder, store.path, place / name, settings)
+
+
+def _filled_in(settings: PretrainSettings, store: ClipStore, seed: int, left: int) -> PretrainSettings:
+    settings = replace(settings, seed=seed, leave_out=[*settings.leave_out, left])
+    return resolve(with_threads(settings), store)
+
+
+def validation_subjects(store: ClipStore, settings: PretrainSettings) -> list[int]:
+    """The subjects on the training side, ascending: each can be held out.
+
+    Raises:
+        ConfigError: there are no two of them.
+    """
+    of = store.subject[training_clips(store, resolve(settings, store))]
+    there = [int(subject) for subject in np.unique(of[of != UNKNOWN])]
+    if len(there) < 2:
+        raise ConfigError(
+            f"{store.path}: expected at least two subjects among the training clips, so that one can be left out to "
+            f"validate on, found {len(there)}; docs/YOUR_DATA.md says how clips get a subject"
+        )
+    return there
+
+
+def fold(store: ClipStore, settings: PretrainSettings) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The clips that a trial learns from, and those of the subject that it validates on; none is of the test side."""
+    side = training_clips(store, replace(settings, leave_out=settings.leave_out[:-1]))
+    return hold_out(store, side, settings.leave_out[-1:])
+
+
+def judged(trial: Trial, shared: None = None) -> dict[str, Any]:
+    """What the trial came to: top-1 of linear evaluation and 1-NN on the centre of each clip, and (``_crops``) on the
+    mean over `CROPS` crops; and of the run seconds, clips/s and last loss.
+
+    Kept in the folder as ``judgement.json``; the weights are not kept. A run whose loss left the numbers has only
+    ``failed``, the reason.
+    """
+    file = trial.folder / "judgement.json"
+    if not file.is_file():
+        told = _judge(trial)
+        trial.folder.mkdir(parents=True, exist_ok=True)
+        write_json(file, with_checksum(told))
+    _drop_weights(trial.folder)
+    return read_checked_json(file, CheckpointError, ANEW)
+
+
+def _judge(trial: Trial) -> dict[str, Any]:
+    store, settings = ClipStore.open(trial.store), trial.settings
+    about = {"seed": settings.seed, "held_out": settings.leave_out[-1], "run": trial.folder.name}
+    run: dict[str, Any] = {}
+    if trial.encoder == PRETRAINED:
+        try:
+            run = _pretrained(store, trial)
+        except RunFailed as error:
+            if isinstance(error.__cause__, OSError):  # a full disk is no fault of the settings
+                raise
+            return about | {"failed": str(error)}
+    learned, held = (side[store.label[side] >= 0] for side in fold(store, settings))
+    device = choose_device(settings.device)
+    spec = spec_for(store, settings)
+    centre = Setup(_blind(store, settings), spec, learned, held, TaskSettings(), device)
+    crops = replace(centre, settings=TaskSettings(test=ClipSettings(CROPS)))
+    allow_fast_matmul(device)
+    with threads(judging_threads(settings.hidden, device)):
+        encoder = _encoder(trial, centre)
+        figures = {
+            figure + suffix: TASKS[task].judge(encoder, setup, settings.seed).figures["top1"]
+            for suffix, setup in (("", centre), ("_crops", crops))
+            for figure, task in JUDGES.items()
+        }
+    return about | figures | run | {"training_clips": len(learned), "validation_clips": len(held)}
+
+
+def _pretrained(store: ClipStore, trial: Trial) -> dict[str, Any]:
+    """Makes the run, or ends one that was begun; only in the first process is a progress bar in its place."""
+    result = asdict(pretrain(store, trial.folder, trial.settings, progress=parent_process() is None))
+    # Of the whole run: the result's own clips/s is of this session.
+    result["clips_per_s"] = round(result["steps"] * trial.settings.batch / max(result["seconds"], 1e-9), 1)
+    return {name: result[name] for name in ("steps", "epochs", "seconds", "clips_per_s", "loss")}
+
+
+def _encoder(trial: Trial, setup: Setup) -> Any:
+    """The encoder to be judged, on the setup's device."""
+    if trial.encoder == RAW:
+        return TASKS["retrieval"].raw(setup)
+    if trial.encoder == UNTRAINED:
+        return untrained(setup, trial.settings.seed)
+    return load_encoder(trial.folder)[0].to(setup.device)
+
+
+def _blind(store: ClipStore, settings: PretrainSettings) -> ClipStore:
+    """The store without the labels of all clips that are not on the training side."""
+    label = np.full_like(store.label, UNKNOWN)
+    side = training_clips(store, replace(settings, leave_out=settings.leave_out[:-1]))
+    label[side] = store.label[side]
+    return replace(store, label=label)
+
+
+def seconds_a_step(trial: Trial, shared: None = None) -> float | None:
+    """How long a step of the trial's run takes, measured once in `PACE_STEPS` steps; None where it fails.
+
+    Kept in the folder as ``pace.json``, so that a search that goes on comes to the same numbers of steps.
+    """
+    file = trial.folder / "pace.json"
+    if not file.is_file():
+        try:
+            _pretrained(ClipStore.open(trial.store), trial)
+        except RunFailed as error:
+            if isinstance(error.__cause__, OSError):
+                raise
+            return None
+        write_json(file, with_checksum({"seconds_a_step": sizes.measured_pace(RunFolder(trial.folder))}))
+        _drop_weights(trial.folder)
+    return float(read_checked_json(file, CheckpointError, ANEW)["seconds_a_step"])
+
+
+def _drop_weights(folder: Path) -> None:
+    """Removes what a judged run does not need any more, the most of it."""
+    run = RunFolder(folder)
+    for file in (run.checkpoint, run.encoder):
+        file.unlink(missing_ok=True)

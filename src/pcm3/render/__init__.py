@@ -1,0 +1,1 @@
+"""Drawing skeletons, without tasks or torch."""

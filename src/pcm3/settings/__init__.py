@@ -1,0 +1,1 @@
+"""Every setting, as dataclasses; nothing here imports torch."""

@@ -1,0 +1,1 @@
+"""Action detection in untrimmed recordings."""

@@ -1,0 +1,85 @@
+"""The table of an evaluation: a row for each kind of encoder, a column for each figure, values over seeds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pcm3.summary import mean_and_spread, mean_of, spread_of
+
+COLUMNS = {
+    "top1": "top-1 %",
+    "best_top1": "best epoch on test %",
+    "top1_logits_664": "logits .6 .6 .4 %",
+    "top1_scores_equal": "scores %",
+    "top1_scores_664": "scores .6 .6 .4 %",
+    "top1_joint": "joint %",
+    "top1_bone": "bone %",
+    "top1_motion": "motion %",
+    "top1_clean": "clean %",
+    "top1_spatial": "spatial %",
+    "top1_temporal": "temporal %",
+    "delta": "Δ %",
+    "map_a_voc": "mAP_a VOC %",
+    "map_a_official": "mAP_a official %",
+    "map_v_official": "mAP_v official %",
+    "f1_official": "F1 %",
+    "frame_accuracy": "frames right %",
+    "best_map_a_voc": "best epoch on test %",
+    "mpjpe_mm": "MPJPE mm",
+    "mpjpe_80ms_mm": "80 ms",
+    "mpjpe_160ms_mm": "160 ms",
+    "mpjpe_320ms_mm": "320 ms",
+    "mpjpe_400ms_mm": "400 ms",
+    "best_mpjpe_mm": "best step on test mm",
+}
+"""How a figure is headed in a table for people."""
+
+
+@dataclass
+class Row:
+    """One line: a kind of encoder, and its figures for each encoder and seed."""
+
+    name: str
+    figures: dict[str, list[float]] = field(default_factory=dict)
+    results: list[Any] = field(default_factory=list, repr=False)
+    """What each seed came to, as the task gives it."""
+
+    def add(self, figures: Mapping[str, float], result: Any = None) -> None:
+        """Take in the figures of one seed."""
+        for name, value in figures.items():
+            self.figures.setdefault(name, []).append(value)
+        self.results.append(result)
+
+    @property
+    def values(self) -> list[float]:
+        """The values of the first figure, which is the one that the task is about."""
+        return next(iter(self.figures.values()))
+
+    def cells(self, names: Sequence[str]) -> list[str]:
+        """Name and ``mean ± sd`` of these figures; empty where the row has none of that name."""
+        return [self.name, *(mean_and_spread(self.figures[name]) if name in self.figures else "" for name in names)]
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON: every figure's mean under its name, its spread under ``NAME_sd``, its values under ``NAME_values``;
+        those of the first under ``values`` too.
+        """
+        told: dict[str, Any] = {"name": self.name}
+        for name, values in self.figures.items():
+            told |= {name: mean_of(values), f"{name}_sd": spread_of(values), f"{name}_values": values}
+        return told | {"values": self.values}
+
+
+def header(names: Sequence[str]) -> list[str]:
+    """The heads of a table of these figures."""
+    return ["", *map(_head, names)]
+
+
+def _head(name: str) -> str:
+    """`COLUMNS`, and the figures that have a number in their name."""
+    subset = re.fullmatch(r"top1_([\d.]+)pc_(\w+)", name)
+    if subset:
+        return f"{subset[1]} % {subset[2]}"
+    return COLUMNS.get(name, re.sub(r"^precision_(\d+)$", r"precision at \1 %", name).replace("_", " "))

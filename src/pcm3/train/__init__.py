@@ -1,0 +1,1 @@
+"""Pretraining: plan, loop, optimiser, schedule, distributed, checkpoint, run folder."""

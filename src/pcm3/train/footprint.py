@@ -1,0 +1,96 @@
+"""The memory that a run needs at the least, reckoned from its sizes: what cannot fit is refused before it begins."""
+
+from __future__ import annotations
+
+import psutil
+import torch
+
+from pcm3.encoders.readout import pooled_width
+from pcm3.errors import ConfigError
+from pcm3.settings.pretrain import PretrainSettings
+from pcm3.train.checkpoint import EncoderSpec
+
+GIB = 2**30
+STATES = {"sgd": 1, "lars": 1, "adam": 2, "adamw": 2}
+"""Numbers that an optimiser keeps of each weight."""
+SIZES = ("hidden", "layers", "batch", "views.frames", "objective.queue", "objective.embedding",
+         "objective.decoder_hidden")  # fmt: skip
+"""Settings that the memory follows from."""
+MODEST = {"hidden": 64, "layers": 1, "batch": 8, "views.frames": 16, "objective.queue": 64,
+          "objective.embedding": 64, "objective.decoder_hidden": 64}  # fmt: skip
+"""A value of each that is not to blame."""
+
+
+def check_memory(spec: EncoderSpec, settings: PretrainSettings, device: torch.device) -> None:
+    """Raises ConfigError where a step cannot fit into the memory of the device, naming the size that is to blame."""
+    room = memory_of(device)
+    needed = least_bytes(spec, settings)
+    if needed <= room:
+        return
+    asked = _sizes(settings)
+    blamed = min(SIZES, key=lambda name: _bytes(spec, settings, asked | {name: min(asked[name], MODEST[name])}))
+    raise ConfigError(
+        f"setting {blamed}: expected a size that fits into the {room / GIB:,.0f} GiB of memory here, got "
+        f"{asked[blamed]:,}, with which a step needs {_rounded(needed / GIB)} GiB at the least"
+    )
+
+
+def memory_of(device: torch.device) -> int:
+    """Bytes of memory that the device has, in use or not."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[1])
+    return int(psutil.virtual_memory().total)
+
+
+def least_bytes(spec: EncoderSpec, settings: PretrainSettings) -> int:
+    """Bytes that a training process needs beyond clips and libraries: weights, what moves them, views, features."""
+    return _bytes(spec, settings, _sizes(settings))
+
+
+def _sizes(settings: PretrainSettings) -> dict[str, int]:
+    objective = settings.objective
+    return {
+        "hidden": settings.hidden,
+        "layers": settings.layers,
+        "batch": settings.batch,
+        "views.frames": settings.views.frames,
+        "objective.queue": objective.queue,
+        "objective.embedding": objective.embedding,
+        "objective.decoder_hidden": objective.decoder_hidden,
+    }
+
+
+def _bytes(spec: EncoderSpec, settings: PretrainSettings, size: dict[str, int]) -> int:
+    width, frames = 2 * size["hidden"], size["views.frames"]
+    of_frame = spec.bodies * spec.joints * 3
+    encoder = _LAYERS[spec.network](of_frame * len(spec.sees), size["hidden"], size["layers"])
+    pooled = pooled_width(spec.pooling, width)
+    projector = pooled * (pooled + size["objective.embedding"])
+    bridge = size["objective.decoder_hidden"]
+    decoder = bridge * (width + 13 * bridge + of_frame)
+    moved = (encoder + projector + decoder) * (2 + STATES[settings.optimiser.kind])  # and their gradients
+    queue = size["objective.queue"] * size["objective.embedding"]
+    part = size["batch"] // max(settings.devices * settings.nodes * settings.accumulate, 1)
+    views = 3 * part * frames * of_frame
+    kept = part * frames * width * size["layers"] // (2 if settings.precision == "bf16" else 1)
+    return 4 * (moved + encoder + projector + queue + views + kept)
+
+
+def _gru(inputs: int, hidden: int, layers: int) -> int:
+    return 2 * 3 * hidden * (inputs + hidden) + (layers - 1) * 2 * 3 * hidden * 3 * hidden
+
+
+def _transformer(inputs: int, hidden: int, layers: int) -> int:
+    return 2 * hidden * inputs + layers * 12 * (2 * hidden) ** 2
+
+
+def _graph(inputs: int, hidden: int, layers: int) -> int:
+    return layers * 12 * (hidden // 2) ** 2
+
+
+_LAYERS = {"gru": _gru, "transformer": _transformer, "graph": _graph}
+"""Weights of the encoder's layers: (inputs of a frame, H, layers) → their number."""
+
+
+def _rounded(gib: float) -> str:
+    return f"{gib:,.0f}" if gib < 1e6 else f"{gib:.0e}"

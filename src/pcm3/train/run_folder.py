@@ -1,0 +1,170 @@
+"""The run folder: settings, environment, metrics, checkpoint, weights; one process at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from pcm3.checksums import OWN, has_changed, json_checksum, with_checksum
+from pcm3.errors import CheckpointError, ConfigError
+from pcm3.files import write_json
+from pcm3.settings.pretrain import PretrainSettings, flat, from_dict, to_dict
+from pcm3.settings.types import check_types
+
+MAY_CHANGE = ("epochs", "steps", "minutes", "checkpoint_steps", "tensorboard")
+"""Settings that a resumed run may have otherwise than when it began: how long, and what is written."""
+
+
+def changes(before: PretrainSettings, now: PretrainSettings) -> list[str]:
+    """The settings that differ, by dotted name, of those that a resumed run may not have otherwise."""
+    old, new = flat(before), flat(now)
+    return [name for name in new if new[name] != old[name] and name not in MAY_CHANGE]
+
+
+class RunFolder:
+    """Names of the files of one run.
+
+    ``settings.json`` what was asked · ``environment.json`` where it ran · ``metrics.jsonl`` one line a logged step ·
+    ``clock.jsonl`` where the schedule followed the time, if it had to ·
+    ``checkpoint.pt`` to resume from · ``encoder.safetensors`` and ``encoder.json`` what downstream tasks read ·
+    ``loss.png`` · ``results/`` what ``pcm3 evaluate`` found.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.settings = path / "settings.json"
+        self.environment = path / "environment.json"
+        self.metrics = path / "metrics.jsonl"
+        self.clock = path / "clock.jsonl"
+        self.checkpoint = path / "checkpoint.pt"
+        self.encoder = path / "encoder.safetensors"
+        self.encoder_summary = path / "encoder.json"
+        self.loss_picture = path / "loss.png"
+        self.results = path / "results"
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether there is something to go on with."""
+        return self.checkpoint.exists() or self.encoder.exists()
+
+    def begin(self, settings: PretrainSettings, store: dict[str, Any]) -> None:
+        """Write down what this run is, or see that it is the run that the folder holds already.
+
+        Args:
+            settings: of this run, nothing left on "auto".
+            store: what tells the store: path, kind, clips, checksum.
+
+        A run without a checkpoint has nothing to go on with, and another takes its place: refused settings, or a loss
+        that was not finite, do not keep the folder from better ones.
+
+        Raises:
+            ConfigError: the folder holds a run with other settings or other data.
+        """
+        identity = _identity_of(settings, store)
+        if self.settings.exists() and self.goes_on:
+            self._see_that_it_is_the_same(settings, store)
+            identity = self.identity() or identity
+        elif not self.settings.exists() and (self.goes_on or any(self.path.glob("*.safetensors"))):
+            raise ConfigError(f"{self.path} holds weights but no settings.json: choose another --run")
+        if not self.goes_on:
+            self.clock.unlink(missing_ok=True)  # of a run that came to nothing
+        write_json(self.settings, with_checksum({"settings": to_dict(settings), "store": store, "run": identity}))
+        write_json(self.environment, environment())
+
+    def read_settings(self) -> tuple[PretrainSettings, dict[str, Any]]:
+        """The run's settings, and what tells its store.
+
+        Raises:
+            CheckpointError: the folder holds no run, or its settings are damaged.
+        """
+        try:
+            data = json.loads(self.settings.read_text(encoding="utf-8"))
+            settings, store = from_dict(data["settings"]), dict(data["store"])
+            check_types(settings)
+        except FileNotFoundError as error:
+            raise CheckpointError(f"{self.path}: expected a run folder with settings.json, found none") from error
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ConfigError) as error:
+            raise CheckpointError(f"{self.settings}: damaged ({error})") from error
+        if has_changed(data):
+            raise CheckpointError(
+                f"{self.settings}: changed since it was written (its checksum differs): put it back, or remove '{OWN}' "
+                "from it if you changed it yourself"
+            )
+        return settings, store
+
+    def identity(self) -> int | None:
+        """A number that checkpoint and encoder of this run carry too; None where settings.json has none."""
+        try:
+            told = json.loads(self.settings.read_text(encoding="utf-8"))["run"]
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return None
+        return told if type(told) is int else None
+
+    def _see_that_it_is_the_same(self, settings: PretrainSettings, store: dict[str, Any]) -> None:
+        held, held_store = self.read_settings()
+        changed = changes(held, settings)
+        if changed:
+            name = changed[0]
+            raise ConfigError(
+                f"{self.path} holds a run with {name}={flat(held)[name]}, you asked for {flat(settings)[name]}"
+                + (f" (and {len(changed) - 1} more differ)" if len(changed) > 1 else "")
+                + ": repeat the settings to resume it, or choose another --run"
+            )
+        if held_store.get("checksum") != store["checksum"]:
+            held_clips = f"{held_store.get('path')}, {held_store.get('clips')} clips"
+            raise ConfigError(
+                f"{self.path} holds a run on other data ({held_clips}) than "
+                f"{store['path']} ({store['clips']} clips): choose another --run"
+            )
+
+
+def _identity_of(settings: PretrainSettings, store: dict[str, Any]) -> int:
+    """A number that tells the run from runs with other settings or on other data."""
+    told = {name: value for name, value in flat(settings).items() if name not in MAY_CHANGE}
+    return int(json_checksum([told, store.get("checksum")])[:13], 16)  # as many bits as any JSON reader keeps
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """The folder is ours until the block ends or the process dies, however it dies.
+
+    Raises:
+        ConfigError: another process has it, or it is not a folder.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise ConfigError(f"expected a folder for the run, but {folder} is a file") from error
+    with (folder / ".lock").open("w", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ConfigError(f"{folder} is in use by another pcm3 process: wait for it or choose another") from error
+        yield
+
+
+def environment() -> dict[str, Any]:
+    """What may matter to whoever repeats the run: versions, machine, command, commit."""
+    packages = ("pcm3", "torch", "numpy", "lightning")
+    return {
+        "python": platform.python_version(),
+        "packages": {package: version(package) for package in packages},
+        "machine": platform.platform(),
+        "command": sys.argv,
+        "commit": _commit(),
+    }
+
+
+def _commit() -> str | None:
+    """The git commit of the source, where pcm3 runs from a checkout."""
+    where = Path(__file__).parent
+    asked = subprocess.run(["git", "rev-parse", "HEAD"], cwd=where, capture_output=True, text=True, check=False)
+    return asked.stdout.strip() if asked.returncode == 0 else None
