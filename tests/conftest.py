@@ -95,8 +95,11 @@ def store_path(tmp_path_factory):
     """A folder with the tiny store; nobody may change it."""
     path = tmp_path_factory.mktemp("data") / "store"
     from pcm3.data.audit.leaks import audit
+    from pcm3.data.verified import verified
 
-    audit(write_tiny_store(path))  # or every evaluation would say that nobody looked for leaks
+    store = write_tiny_store(path)
+    audit(store)  # or every evaluation would say that nobody looked for leaks
+    verified(store)  # or the first command that a process runs would remember that it did so
     return path
 
 

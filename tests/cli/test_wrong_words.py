@@ -1,0 +1,268 @@
+"""Wrong command lines of every kind: one line, exit code 2, nothing written; a sample of those of `wrong_words`."""
+
+import random
+import re
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+import torch
+from wrong_words import wrong_lines
+
+from pcm3.cli.mistakes import in_one_line, in_words
+from pcm3.data.store import ClipStore
+from pcm3.data.verified import verified
+from pcm3.errors import ConfigError, command
+from pcm3.settings.pretrain import PretrainSettings
+from pcm3.skeleton import load_layout
+from pcm3.train.footprint import GIB, check_memory, least_bytes
+from pcm3.train.pretrain import build_method, encoder_spec
+from pcm3.train.run_folder import RunFolder
+
+PYTHON = re.compile(r"Union|NoneType|<class|typing|Traceback|subtypes|jsonargparse|Errno")
+SAMPLE = 8
+"""Of each command's lines that the test tries; the whole of them, 1,900, takes minutes."""
+
+
+def base_of(name, places, tiny_words):
+    """Words with which the command would begin, if nothing were wrong."""
+    store, run, new = places["store"], places["run"], places["new"]
+    return [str(word) for word in {
+        "pretrain": [store, "--run", new, *tiny_words()],
+        "evaluate": ["linear-cached", "--model", run, "--store", store],
+        "tune": [store, "--out", new],
+        "reproduce": ["table7", "--store", store, "--out", new],
+        "demo": ["--folder", new],
+        "simulate": [new],
+        "import": ["npz", places["none"], new],
+        "show": [store, "--out", f"{new}.gif"],
+        "benchmark": ["pretrain", "--hidden", "8", "--batch", "4", "--steps", "1"],
+    }[name]]  # fmt: skip
+
+
+@pytest.fixture
+def places(store_path, run_path, tmp_path):
+    (tmp_path / "file").write_bytes(bytes(range(256)))
+    names = {name: tmp_path / name for name in ("new", "none", "file")}
+    verified(ClipStore.open(store_path))  # or the first command of all that reads the store would remember that it did
+    return {"store": store_path, "run": run_path} | names
+
+
+def assert_one_line(found, *told):
+    assert (found.code, found.out, found.err.count("\n")) == (2, "", 1), found
+    assert not PYTHON.search(found.err), found.err
+    assert len(found.err) < 500
+    for part in told:
+        assert part in found.err
+
+
+@pytest.mark.parametrize(
+    "name", ["pretrain", "evaluate", "tune", "reproduce", "demo", "simulate", "import", "show", "benchmark"]
+)
+def test_values_that_an_option_cannot_have_are_told_in_one_line(cli, places, tiny_words, content, name, monkeypatch):
+    monkeypatch.chdir(places["run"].parent)
+    base = base_of(name, places, tiny_words)
+    lines = list(wrong_lines(name, base))
+    before = content(places["run"].parent), content(places["store"])
+    for (option, value), words in random.Random(name).sample(lines, min(2 if name == "tune" else SAMPLE, len(lines))):
+        assert_one_line(cli(name, *words))
+        assert (content(places["run"].parent), content(places["store"])) == before, (option, value)
+
+
+WRONG = {
+    "seed below 0": (["--seed", "-1"], ["seed", "at least 0"]),
+    "seed of more than 64 bits": (["--seed", str(2**64)], ["seed", "9,223,372"]),
+    "width": (["--hidden", "300000"], ["setting hidden", "GiB of memory"]),
+    "layers": (["--layers", "10000000"], ["setting layers", "GiB of memory"]),
+    "queue": (["--objective.queue", "1000000000"], ["setting objective.queue", "GiB of memory"]),
+    "embedding": (["--objective.embedding", "900000000"], ["setting objective.embedding", "GiB"]),
+    "frames": (["--views.frames", "160000000"], ["setting views.frames", "GiB of memory"]),
+    "threads": (["--threads", "5000"], ["setting threads", "512"]),
+    "half a step": (["--steps", "1.5"], ["setting steps: expected a whole number or null, got 1.5\n"]),
+    "no number": (["--minutes", "nan"], ["setting minutes: expected a number or null, got nan\n"]),
+    "not a finite number": (["--minutes", ".inf"], ["setting minutes", "finite", "got inf"]),
+    "a group": (["--views", "3"], ["setting views: expected its settings by name, as --views.frames, got 3\n"]),
+    "a list": (["--optimiser.drop_epochs", "3.5"], ["expected a list of whole numbers, got 3.5\n"]),
+    "a mapping": (["--hidden", "{{a: 1}}"], ["setting hidden: expected a whole number, got {'a': 1}\n"]),
+    "config: bytes": (["--config", "{file}"], ["--config", "not text in UTF-8"]),
+    "config: folder": (["--config", "{store}"], ["--config", "is a folder"]),
+    "config: none": (["--config", "{none}"], ["--config", "does not exist"]),
+    "run: empty": (["--run", ""], ["--run: expected a value, got an empty word"]),
+    "run: the store": (["--run", "{store}"], ["--run", "is a store"]),
+    "run: in the store": (["--run", "{store}/a/b"], ["--run", "lies in the store"]),
+    "run: above the store": (["--run", "{store}/.."], ["--run", "the store", "lies in"]),
+    "run: a file": (["--run", "{file}"], ["--run", "is a file"]),
+    "run: below a file": (["--run", "{file}/run"], ["--run", "is a file"]),
+}
+
+
+@pytest.mark.parametrize("mistake", WRONG)
+def test_a_run_that_cannot_be_is_refused_before_anything_is_written(cli, places, tiny_words, content, mistake):
+    words, told = WRONG[mistake]
+    before = content(places["run"].parent), content(places["store"])
+    base = [word for word in tiny_words() if not word.startswith(("--precision", "--prompts.kind"))]
+    found = cli("pretrain", places["store"], "--run", places["new"], *base, "--prompts.kind=none", "--precision=32",
+                *(word.format(**places) for word in words))  # fmt: skip
+    assert (content(places["run"].parent), content(places["store"])) == before
+    assert_one_line(found, *told)
+    assert not places["new"].exists()
+
+
+BOMB = "a: &a [x]\n" + "".join(
+    f"{name}: &{name} [{', '.join([f'*{of}'] * 9)}]\n" for of, name in pairwise("abcdefghijklm")
+)
+FILES = {
+    "aliases of aliases": (BOMB, "aliases make more than 50,000 values"),
+    "a part of itself": ("views: &a [*a]", "aliases make more than 50,000 values"),
+    "twice": ("hidden: 8\nhidden: 16", "'hidden' stands twice (line 2, column 1)"),
+    "deep": ("hidden: " + "[" * 5000, "nested too deeply"),
+    "large": ("".join(f"x{number}: 1\n" for number in range(20_000)), "more than 131,072"),
+    "a Python object": ("hidden: !!python/object/apply:os.getcwd []", "could not determine a constructor"),
+    "no YAML": ("hidden: [8", "(line 1, column 11)"),
+    "a bell": ("hidden: \a", "not what YAML may be"),
+}
+
+
+@pytest.mark.parametrize("mistake", FILES)
+@pytest.mark.parametrize("name", ["pretrain --config", "tune --candidates"])
+def test_files_of_settings_that_are_none_are_told_at_once(cli, places, tiny_words, tmp_path, name, mistake):
+    command, option = name.split()
+    (tmp_path / "bad.yaml").write_text(FILES[mistake][0])
+    found = cli(command, *base_of(command, places, tiny_words), option, tmp_path / "bad.yaml")
+    assert_one_line(found, option, "bad.yaml", FILES[mistake][1])
+    assert not places["new"].exists()
+
+
+def test_of_an_option_told_twice_the_last_counts_for_the_preset_too(cli, tmp_path):
+    found = cli("pretrain", "store", "--run", "run", "--preset", "small", "--preset", "paper", "--print_config")
+    assert found.out == cli("pretrain", "store", "--run", "run", "--preset", "paper", "--print_config").out
+    found = cli("tune", "store", "--out", tmp_path / "o", "--candidates", "small", "--candidates", tmp_path / "none")
+    assert_one_line(found, "expected a file of candidates")
+
+
+ELSEWHERE = {
+    "reproduce: file": (["reproduce", "table7", "--store", "{store}", "--out", "{file}"], ["--out", "is a file"]),
+    "reproduce: store": (["reproduce", "table7", "--store", "{store}", "--out", "{store}"], ["--out", "is a store"]),
+    "tune: store": (["tune", "{store}", "--out", "{store}/x"], ["--out", "lies in the store"]),
+    "evaluate: file": (
+        ["evaluate", "retrieval", "--model", "{run}", "--store", "{store}", "--out", "{file}"],
+        ["--out", "is a file"],
+    ),
+    "evaluate: store": (
+        ["evaluate", "retrieval", "--model", "{run}", "--store", "{store}", "--out", "{store}"],
+        ["--out", "is a store"],
+    ),
+    "evaluate: a store as model": (
+        ["evaluate", "retrieval", "--model", "{store}", "--store", "{store}"],
+        ["got a store", "pcm3 pretrain", "--run RUN"],
+    ),
+    "evaluate: a run as store": (["evaluate", "retrieval", "--model", "{run}", "--store", "{run}"], ["store"]),
+    "pretrain: a run as store": (["pretrain", "{run}", "--run", "{new}"], ["store"]),
+    "demo: file": (["demo", "--folder", "{file}"], ["--folder", "is a file"]),
+    "simulate: file": (["simulate", "{file}"], ["is a file"]),
+    "benchmark: folder": (["benchmark", "import", "--out", "{run}"], ["--out", "is a folder"]),
+    "benchmark: memory": (["benchmark", "linear", "--clips", "900000000"], ["setting clips", "GiB"]),
+    "import: over its source": (["import", "npz", "{run}", "{run}", "--overwrite"], ["source"]),
+    "import: over something else": (["import", "npz", "{file}", "{run}", "--overwrite"], ["--overwrite"]),
+}
+
+
+@pytest.mark.parametrize("mistake", ELSEWHERE)
+def test_places_that_belong_to_something_else_are_refused(cli, places, content, mistake):
+    words, told = ELSEWHERE[mistake]
+    before = content(places["run"].parent), content(places["store"])
+    found = cli(*(word.format(**places) for word in words))
+    assert (content(places["run"].parent), content(places["store"])) == before
+    assert_one_line(found, *told)
+
+
+READ_ONLY = {
+    "pretrain": ["pretrain", "{store}", "--run", "{new}"],
+    "evaluate: --out": ["evaluate", "retrieval", "--model", "{run}", "--store", "{store}", "--out", "{new}/a/b"],
+    "evaluate: in the run": ["evaluate", "retrieval", "--model", "{run}", "--store", "{store}"],
+    "tune": ["tune", "{store}", "--out", "{new}"],
+    "reproduce": ["reproduce", "table7", "--store", "{store}", "--out", "{new}"],
+    "simulate": ["simulate", "{new}"],
+    "demo": ["demo", "--folder", "{new}"],
+    "import": ["import", "npz", "{file}", "{new}"],
+    "benchmark": ["benchmark", "encode", "--out", "{new}.json"],
+    "show": ["show", "{store}", "--out", "{new}.gif"],
+}
+
+
+@pytest.mark.parametrize("mistake", READ_ONLY)
+def test_a_place_that_cannot_be_written_is_told_before_the_work(cli, places, content, mistake, monkeypatch):
+    monkeypatch.setattr("os.access", lambda path, mode: False)  # those who run tests may be allowed everything
+    before = content(places["run"].parent)
+    found = cli(*(word.format(**places) for word in READ_ONLY[mistake]))
+    assert content(places["run"].parent) == before
+    assert_one_line(found, "expected a folder to write to", "cannot be written")
+
+
+def test_the_system_s_numbers_of_errors_are_not_told(cli, places):
+    for kind in ("pyskl", "ctrgcn"):
+        assert_one_line(cli("import", kind, places["none"], places["new"]), "No such file or directory")
+
+
+def test_a_run_that_came_to_no_checkpoint_does_not_keep_the_folder_from_the_right_settings(
+    cli, store_path, tiny_words, tmp_path, trace, finished_path
+):
+    wild = cli("pretrain", store_path, "--run", tmp_path / "run", *tiny_words(), "--optimiser.lr", "1e12")
+    assert wild.code == 1
+    assert RunFolder(tmp_path / "run").settings.exists()
+    assert cli("pretrain", store_path, "--run", tmp_path / "run", *tiny_words()).code == 0
+    trace(tmp_path / "run").assert_equals(trace(finished_path))
+
+
+@pytest.mark.parametrize("network", ["gru", "transformer", "graph"])
+@pytest.mark.parametrize("kind", ["sgd", "adamw"])
+def test_the_least_memory_is_nearly_that_of_the_weights_and_no_more(tiny, network, kind):
+    changes = {"hidden": 64, "layers": 2, "network": network, "direction": "bidirectional", "batch": 4,
+               "optimiser.kind": kind, "objective.queue": 5000, "objective.decoder_hidden": 64}  # fmt: skip
+    settings = tiny(changes)
+    spec = encoder_spec(load_layout("kinect_v2"), 2, settings)
+    method = build_method(spec, settings)
+    moved = [one for one in method.parameters() if one.requires_grad]
+    held = sum(one.nbytes for one in [*method.parameters(), *method.buffers()])
+    real = held + sum(one.nbytes for one in moved) * (2 if kind == "sgd" else 3)
+    step = 4 * 4 * settings.views.frames * (3 * 150 + 2 * 128)
+    assert 0.6 * real < least_bytes(spec, settings) <= 1.02 * real + step
+
+
+def test_the_size_that_is_to_blame_is_named(tiny, monkeypatch):
+    from pcm3.train import footprint
+
+    monkeypatch.setattr(footprint, "memory_of", lambda device: GIB)
+    for name, value in (("layers", 10**7), ("objective.queue", 10**8), ("views.frames", 16 * 10**7)):
+        settings = tiny({name: value})
+        with pytest.raises(ConfigError, match=rf"^setting {name}: expected a size that fits into the 1 GiB"):
+            check_memory(encoder_spec(load_layout("kinect_v2"), 2, settings), settings, torch.device("cpu"))
+
+
+def test_commands_to_be_copied_survive_a_shell():
+    words = ["pcm3", "info", "my store/ü $HOME"]
+    assert command(*words) == "pcm3 info 'my store/ü $HOME'"
+
+
+def test_types_are_told_in_words():
+    assert in_words(int | None) == "a whole number or null"
+    assert in_words(tuple[float, float]) == "a list of 2 numbers"
+    text = 'Parser key "steps": Does not validate Subtypes: [int] Given value: 1.5'
+    assert in_one_line(text, {"steps": int | None}, "") == "setting steps: expected a whole number or null, got 1.5"
+    assert PretrainSettings().check() is None
+
+
+def test_what_is_proposed_next_can_be_run_as_it_stands(cli, recordings, write_tiny, tiny_words, tmp_path):
+    import shlex
+
+    for labelled, folder in ((True, tmp_path / "my störe"), (False, tmp_path / "unlabelled")):
+        clips = [replace(clip, label=clip.label if labelled else -1) for clip in recordings]
+        write_tiny(folder, clips, classes=("raise arm", "nod", "hand over") if labelled else ())
+        found = cli("pretrain", folder, "--run", f"{folder} run", *tiny_words())
+        assert found.code == 0, found.err
+        proposed = [line.removeprefix("next: ") for line in found.out.splitlines() if line.startswith("next: ")]
+        assert len(proposed) == labelled, "nothing is proposed that must fail"
+        for line in proposed:
+            words = shlex.split(line)
+            assert words[0] == "pcm3"
+            assert cli(*words[1:], "--seeds", "1").code == 0

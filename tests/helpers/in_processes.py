@@ -1,0 +1,127 @@
+"""Processes beside each other, as torchrun starts them; and the same steps in one process or in several.
+
+The steps are in float64, from views that are given and not drawn, so that they can be told apart from rounding.
+"""
+
+import multiprocessing
+import os
+import socket
+from types import SimpleNamespace
+
+import torch
+from toy import toy_method, toy_views
+
+from pcm3.settings.pretrain import PretrainSettings
+from pcm3.train.distributed import make_fabric
+from pcm3.train.loop import train_step
+from pcm3.train.sync_batch_norm import normalise_over_processes
+
+STEPS, CLIPS = 3, 8
+ALONE = SimpleNamespace(
+    world_size=1, global_rank=0, backward=lambda loss: loss.backward(), no_backward_sync=lambda _: torch.enable_grad()
+)
+"""What a step needs of Fabric, for one process."""
+
+
+def start(target, *words, ranks=2):
+    """Processes that have imported torch already, each told its rank as torchrun does; target(*words) in each."""
+    forks = multiprocessing.get_context("forkserver")
+    forks.set_forkserver_preload(["__main__", "pcm3.train.pretrain", "pcm3.report.pictures", "lightning.fabric", "toy"])
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    processes = [forks.Process(target=as_rank, args=(rank, ranks, port, target, words)) for rank in range(ranks)]
+    for process in processes:
+        process.start()
+    return processes
+
+
+def as_rank(rank, ranks, port, target, words):
+    """Calls the target where the environment says what torchrun's would."""
+    told = {"RANK": rank, "LOCAL_RANK": rank, "GROUP_RANK": 0, "WORLD_SIZE": ranks, "LOCAL_WORLD_SIZE": ranks}
+    told |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "TORCHELASTIC_RUN_ID": "test"}
+    os.environ.update({name: str(value) for name, value in told.items()})
+    torch.set_num_threads(1)
+    raise SystemExit(target(*words))
+
+
+def finish(processes, seconds=90):
+    """The exit codes, once all have ended; those that do not in time are killed."""
+    for process in processes:
+        process.join(seconds)
+        if process.is_alive():
+            process.kill()
+            process.join()
+    return [process.exitcode for process in processes]
+
+
+def views_of_step(number):
+    """Views of eight clips; partners are the two even or the two odd ones of each half of the batch."""
+    torch.set_float32_matmul_precision("highest")  # a test before may have left it lower in this process alone
+    views = toy_views(CLIPS, seed=number)
+    partner = torch.arange(CLIPS) ^ 2  # so they stay together, however the batch is parted
+    mixed = views.mixed._replace(partner=partner, clips=views.mixed.clips.double(), ratio=views.mixed.ratio.double())
+    plain = {name: getattr(views, name).double() for name in ("query", "key", "source")}
+    return views._replace(mixed=mixed, **plain)
+
+
+def some_of(views, clips):
+    """The views of these clips alone, the partners counted among them."""
+    place = torch.full((CLIPS,), -1)
+    place[clips] = torch.arange(len(clips))
+    mixed = views.mixed
+    partner = place[mixed.partner[clips]]
+    assert (partner >= 0).all(), "the partner is elsewhere"
+    mixed = mixed._replace(clips=mixed.clips[clips], partner=partner, ratio=mixed.ratio[clips])
+    plain = {name: getattr(views, name)[clips] for name in ("query", "key", "source", "hidden")}
+    return views._replace(mixed=mixed, **plain)
+
+
+def three_steps(fabric, parts, over_all=True, setup=lambda *both: both, views_of=views_of_step):
+    """What three steps come to: gradients and terms of each, and the method's state after them.
+
+    Args:
+        fabric: or what stands for it.
+        parts: lists of the clips of each part of this process's batch.
+        over_all: BatchNorm over all processes.
+        setup: Fabric's.
+        views_of: number of a step → views of the whole batch.
+    """
+    method = toy_method(queue=20).double().train()
+    if over_all:
+        normalise_over_processes(method)
+    optimiser = torch.optim.SGD(method.parameters(), 0.1, momentum=0.9)
+    wrapped, wrapped_optimiser = setup(method, optimiser)
+    found = {"gradients": [], "terms": []}
+    for number in range(STEPS):
+        views, generator = views_of(number), torch.Generator()
+        given = [(torch.tensor(clips), generator) for clips in parts]
+        terms = train_step(fabric, wrapped, wrapped_optimiser, lambda clips, _, of=views: some_of(of, clips), given)
+        found["terms"].append(terms)
+        found["gradients"].append({name: p.grad.clone() for name, p in method.named_parameters() if p.grad is not None})
+    return found | {"state": method.state_dict()}
+
+
+class InFloat64:
+    """Inside, nothing is rounded to float32: the projector does, so that bf16 does not reach the loss."""
+
+    def __enter__(self):
+        self.before, torch.Tensor.float = torch.Tensor.float, lambda tensor: tensor
+
+    def __exit__(self, *raised):
+        torch.Tensor.float = self.before
+
+
+CASES = {"whole": (1, True), "in parts": (2, True), "each its own": (1, False)}
+"""Case → (parts of each process's batch, BatchNorm over all processes)."""
+
+
+def three_steps_of_two(folder):
+    """Every case, as one of two processes."""
+    fabric = make_fabric(PretrainSettings(devices=2, device="cpu", precision="32"))
+    with InFloat64():
+        for case, (parts, over_all) in CASES.items():
+            mine = torch.arange(CLIPS)[fabric.global_rank :: 2]
+            chunks = [chunk.tolist() for chunk in mine.chunk(parts)]
+            found = three_steps(fabric, chunks, over_all, fabric.setup)
+            torch.save(found, folder / f"{case} {fabric.global_rank}.pt")
