@@ -26,11 +26,14 @@ ROWS = [
     {"data"},
     {"augment", "simulate", "render"},
     {"encoders"},
+    {"clips"},
     {"methods"},
-    {"train", "tasks"},
+    {"train"},
+    {"tasks"},
+    {"api"},
     {"report"},
     {"benchmark", "experiments"},
-    {"cli", "api", "__main__", "__init__"},
+    {"cli", "__main__", "__init__"},
 ]
 """A file imports from its own row and from those above it."""
 SIBLINGS = {"data", "augment", "nn", "losses"}

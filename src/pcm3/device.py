@@ -8,16 +8,12 @@ from __future__ import annotations
 
 import os
 import time
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import psutil
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
 from pcm3.errors import ConfigError
 from pcm3.limits import MOST_PROCESSES, check_range
@@ -169,24 +165,3 @@ def free_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     return int(psutil.virtual_memory().available)
-
-
-def frames_on(frames: NDArray[Any], device: torch.device, processes: int = 1) -> Tensor:
-    """The store's frames (F, M, V, C) as a tensor: on the device where half its memory holds them, else mapped.
-
-    Mapped frames stay on the disk; `augment.crop.crop_resize` gathers from them row by row. So many processes of this
-    machine share the CPU's memory.
-    """
-    free = free_bytes(device) // (processes if device.type == "cpu" else 1)
-    if frames.nbytes <= free // 2:
-        return torch.from_numpy(np.array(frames)).to(device)
-    mapped: Any = frames
-    while mapped is not None and not isinstance(mapped, np.memmap):
-        mapped = mapped.base
-    if mapped is None:
-        return torch.from_numpy(np.array(frames))
-    with warnings.catch_warnings():
-        # Torch cannot know that nobody writes here. A map that could be written (copy-on-write) would be refused by
-        # the system where it is larger than the memory.
-        warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
-        return torch.from_numpy(frames)

@@ -5,9 +5,10 @@ import pytest
 import torch
 from toy import toy_encoder
 
+from pcm3.clips import ClipBank, extract, frozen
 from pcm3.errors import ConfigError
 from pcm3.settings.tasks import FinetuneSettings
-from pcm3.tasks.features import ClipBank, RawCoordinates, extract, frozen
+from pcm3.tasks.baselines import RawCoordinates
 from pcm3.tasks.finetune import finetune, semi_supervised
 from pcm3.tasks.linear import fresh_head
 from pcm3.tasks.subsets import labelled_subset

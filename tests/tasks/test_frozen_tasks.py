@@ -9,33 +9,22 @@ import pytest
 import torch
 from torch import nn
 
-import pcm3.tasks.features as features_module
+import pcm3.tasks.detection.windows as windows_module
 import pcm3.tasks.linear as linear_module
 import pcm3.tasks.task_table as judges_module
 import pcm3.train.pretrain as pretrain_module
-from pcm3.augment.crop import crop_resize, spread_crops
+from pcm3.clips import ClipBank, extract, frozen
 from pcm3.data.audit.leaks import audit
 from pcm3.data.recording import Interval, Recording
 from pcm3.data.store import ClipStore
 from pcm3.data.store_writer import write_store
-from pcm3.encoders.encoder import Encoder
 from pcm3.errors import CheckpointError, ConfigError, DataError
-from pcm3.geometry import stream
 from pcm3.settings.tasks import ClipSettings, DetectionSettings, LinearSettings, PredictionSettings, TaskSettings
 from pcm3.skeleton import load_layout
 from pcm3.tasks import nearest as nearest_module
-from pcm3.tasks.detection.windows import RecordingBank
+from pcm3.tasks.baselines import RawCoordinates
+from pcm3.tasks.detection.windows import RecordingBank, windows_to_fit
 from pcm3.tasks.evaluate import PRETRAINED, RAW, UNTRAINED, evaluate, work
-from pcm3.tasks.features import (
-    ClipBank,
-    InBfloat16,
-    RawCoordinates,
-    clips_to_fit,
-    extract,
-    fit_readout,
-    frozen,
-    windows_to_fit,
-)
 from pcm3.tasks.linear import fresh_head, linear, train_head
 from pcm3.tasks.retrieval import nearest_neighbours, retrieval
 from pcm3.tasks.task_table import labelled_split
@@ -81,6 +70,14 @@ def numbered(recordings, write_tiny, tmp_path):
     return write_tiny(tmp_path / "numbered", recordings)
 
 
+def ramps(tmp_path, write_tiny, length=400, count=4):
+    """Clips whose coordinates are the share of the clip that has passed."""
+    share = ((np.arange(length) + 0.5) / length).astype(np.float32)
+    frames = np.broadcast_to(share[:, None, None, None], (length, 2, 25, 3)).copy()
+    clips = [Recording(f"{number}", frames, number % 2, subject=1 + number, camera=1) for number in range(count)]
+    return write_tiny(tmp_path / "ramps", clips)
+
+
 # Frozen stays frozen
 
 
@@ -102,21 +99,6 @@ def test_a_task_changes_no_weight_no_buffer_and_no_mode_of_the_encoder(finished_
     assert all(parameter.grad is None for parameter in encoder.parameters())
 
 
-def test_an_encoder_has_its_mode_back_even_after_an_error():
-    encoder = RawCoordinates(4, 1, 2).train()
-
-    def fail_inside():
-        with frozen(encoder):
-            assert not encoder.training
-            assert not torch.is_grad_enabled()
-            raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        fail_inside()
-    assert encoder.training
-    assert torch.is_grad_enabled()
-
-
 # Features
 
 
@@ -125,32 +107,6 @@ def test_raw_coordinates_are_the_clip_laid_out_flat():
     raw = RawCoordinates(4, 2, 5)
     assert raw.width == 4 * 2 * 5 * 3
     np.testing.assert_array_equal(raw.clip(clips).numpy(), clips.numpy().reshape(3, -1))
-
-
-def test_features_do_not_depend_on_the_size_of_the_batch(finished_path, store):
-    encoder, spec = load_encoder(finished_path)
-    bank = bank_of(store, spec.stream, spec.frames)
-    whole = extract(encoder, bank, TEST)
-    assert whole.dtype == torch.float32
-    assert whole.shape == (6, 16)
-    torch.testing.assert_close(extract(encoder, bank, TEST, batch=1), whole, rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(extract(encoder, bank, TEST[::-1].copy()), whole.flip(0), rtol=1e-5, atol=1e-6)
-
-
-def test_a_feature_over_several_crops_is_the_mean_of_theirs(finished_path, store):
-    encoder, spec = load_encoder(finished_path)
-    one = bank_of(store, spec.stream, spec.frames)
-    several = replace(one, crops=3)
-    numbers = torch.from_numpy(TEST)
-    with frozen(encoder):
-        by_hand = [
-            encoder.clip(stream(crop_resize(one.frames, one.start[numbers] + start, length, one.size), spec.stream,
-                                store.layout))
-            for start, length in spread_crops(one.length[numbers], (0.5, 1.0), 16, 3)
-        ]  # fmt: skip
-    torch.testing.assert_close(extract(encoder, several, TEST), sum(by_hand) / 3, rtol=1e-5, atol=1e-6)
-    generators = [torch.Generator().manual_seed(1) for _ in range(2)]
-    assert torch.equal(extract(encoder, several, TEST, generators[0]), extract(encoder, one, TEST, generators[1]))
 
 
 def test_an_evaluation_takes_as_many_crops_as_it_is_told_and_says_so(finished_path, store):
@@ -167,78 +123,6 @@ def test_an_evaluation_takes_as_many_crops_as_it_is_told_and_says_so(finished_pa
         assert np.array_equal(found.first.result.logits, centre.first.result.logits) != told
     with pytest.raises(ConfigError, match=r"setting test.crops: expected at least 1, got 0"):
         ClipSettings(crops=0).check()
-
-
-@pytest.mark.parametrize("name", ["joint", "bone", "motion"])
-def test_a_bank_gives_the_stream_that_the_encoder_was_trained_on(store, name):
-    numbers = torch.tensor([0, 7])
-    plain = bank_of(store).centre(numbers)
-    torch.testing.assert_close(bank_of(store, name).centre(numbers), stream(plain, name, store.layout))
-
-
-def ramps(tmp_path, write_tiny, length=400, count=4):
-    """Clips whose coordinates are the share of the clip that has passed."""
-    share = ((np.arange(length) + 0.5) / length).astype(np.float32)
-    frames = np.broadcast_to(share[:, None, None, None], (length, 2, 25, 3)).copy()
-    clips = [Recording(f"{number}", frames, number % 2, subject=1 + number, camera=1) for number in range(count)]
-    return write_tiny(tmp_path / "ramps", clips)
-
-
-def test_test_crops_are_the_central_95_per_cent_and_training_crops_half_or_more(tmp_path, write_tiny):
-    bank = bank_of(ramps(tmp_path, write_tiny), size=100)
-    centre = bank.centre(torch.tensor([0]))[0, :, 0, 0, 0]
-    torch.testing.assert_close(centre, 0.025 + 0.95 * (torch.arange(100) + 0.5) / 100, rtol=0, atol=2e-3)
-    crops = bank.random(torch.zeros(500, dtype=torch.int64), torch.Generator().manual_seed(0))[:, :, 0, 0, 0]
-    share = (crops[:, -1] - crops[:, 0]) / 0.99
-    assert share.min() > 0.49
-    assert share.max() < 1.01
-    assert share.mean() == pytest.approx(0.75, abs=0.02)
-    first, last = crops[:, 0] - 0.005 * share, 1 - crops[:, -1] - 0.005 * share
-    assert first.min() > -0.01
-    assert last.min() > -0.01
-    assert first.mean() == pytest.approx(last.mean().item(), abs=0.02), "placed anywhere in the clip, evenly"
-
-
-# Fitting a readout
-
-
-def unfitted(**settings):
-    """An encoder for the tiny store that is to be standardised."""
-    torch.manual_seed(0)
-    return Encoder(2, 25, hidden=4, layers=1, standardise=True, **settings)
-
-
-def test_a_fitted_readout_gives_mean_0_and_mean_square_1_whatever_the_batch_and_changes_nothing_else(store):
-    encoder, bank = unfitted(pooling="mean"), bank_of(store)
-    encoder.train()
-    before = state_of(encoder)
-    fit_readout(encoder, clips_to_fit(bank, TRAIN, batch=4))
-    assert encoder.training
-    features = extract(encoder, bank, TRAIN)
-    np.testing.assert_allclose(features.mean(dim=0), 0, atol=1e-5)
-    assert features.square().mean().item() == pytest.approx(1, rel=1e-5)
-    for name, tensor in encoder.state_dict().items():
-        assert torch.equal(tensor, before[name]) != name.startswith("readout."), name
-    assert all(parameter.grad is None for parameter in encoder.parameters())
-    in_bfloat16 = extract(InBfloat16(encoder), bank, TRAIN)
-    assert in_bfloat16.square().mean().item() == pytest.approx(1, rel=0.05)
-    assert (InBfloat16(encoder).width, InBfloat16(encoder).frame_width) == (encoder.width, encoder.frame_width)
-
-
-def test_of_many_clips_a_readout_is_fitted_to_some_of_every_action(store, monkeypatch):
-    monkeypatch.setattr(features_module, "FITTED_CLIPS", 12)
-    chosen, centre = [], ClipBank.centre
-    monkeypatch.setattr(ClipBank, "centre", lambda bank, part: chosen.append(part) or centre(bank, part))
-    # A store's clips lie in the order of actions: every n-th of them could all show the same one.
-    numbers = np.tile(np.array([0, 2, 4, 6, 8, 10]), 12)
-    for _ in range(2):
-        fit_readout(unfitted(), clips_to_fit(bank_of(store), numbers))
-    assert torch.equal(*chosen)
-    assert len(chosen[0]) == 12
-    assert len(chosen[0].unique()) >= 4
-    chosen.clear()
-    fit_readout(unfitted(), clips_to_fit(bank_of(store), numbers[:12]))
-    assert chosen[0].tolist() == numbers[:12].tolist()
 
 
 # Retrieval
@@ -684,13 +568,13 @@ def test_for_detection_it_is_fitted_to_windows_of_the_training_recordings(untrim
 
 def test_windows_to_fit_are_spread_over_all_recordings(untrimmed_store, monkeypatch):
     bank = RecordingBank.of(untrimmed_store, "joint", CPU)
-    monkeypatch.setattr(features_module, "FITTED_CLIPS", 7)
+    monkeypatch.setattr(windows_module, "FITTED_CLIPS", 7)
     found = torch.cat(list(windows_to_fit(bank, np.array([3, 0, 2]), 2, 5, batch=3)))
     places = [0, 34, 68, 102, 137, 171, 205]  # of the 80 + 80 + 80 frames behind each other
     recording = torch.tensor([[3, 0, 2][place // 80] for place in places])
     frame = torch.tensor([place % 80 for place in places])
     assert torch.equal(found, bank.windows(recording, frame, torch.full_like(frame, 2), 5))
-    monkeypatch.setattr(features_module, "FITTED_CLIPS", 10_000)
+    monkeypatch.setattr(windows_module, "FITTED_CLIPS", 10_000)
     assert sum(len(part) for part in windows_to_fit(bank, np.array([1, 2]), 2, 5)) == 160
 
 

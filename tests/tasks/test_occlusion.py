@@ -5,12 +5,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy import KINECT1, KINECT2, toy_encoder
 
+from pcm3.clips import ClipBank, extract
 from pcm3.errors import ConfigError
 from pcm3.geometry import stream
 from pcm3.report.occluded import occluded_picture
 from pcm3.settings.tasks import LinearSettings, OcclusionSettings
 from pcm3.tasks import occlusion as occlusion_module
-from pcm3.tasks.features import ClipBank, RawCoordinates, extract
+from pcm3.tasks.baselines import RawCoordinates
 from pcm3.tasks.linear import linear
 from pcm3.tasks.occlusion import KINDS, drops, hidden_in, occluded_clips, occluded_features, occlusion
 from pcm3.tasks.retrieval import retrieval

@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy import toy_encoder
 
+from pcm3.clips import ClipBank, extract
 from pcm3.errors import ConfigError
 from pcm3.settings.tasks import RetrievalSettings
 from pcm3.tasks import nearest as nearest_module
 from pcm3.tasks import scores as scores_module
-from pcm3.tasks.features import ClipBank, extract
 from pcm3.tasks.nearest import nearest
 from pcm3.tasks.retrieval import find_neighbours, nearest_neighbours, precision_at, retrieval
 from pcm3.tasks.scores import full_float32, keys_of

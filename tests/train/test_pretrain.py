@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from pcm3 import device
+from pcm3.clips import ClipBank, extract
 from pcm3.data.store import ClipStore
 from pcm3.errors import ConfigError, DataError, RunFailed
-from pcm3.tasks.features import ClipBank, extract
 from pcm3.train import checkpoint as checkpoint_file
 from pcm3.train import loop
 from pcm3.train.checkpoint import load_encoder
@@ -72,33 +72,6 @@ def test_little_memory_gives_the_same_bits(finished_path, store, tiny, trace, tm
     with_little_memory(monkeypatch)
     pretrain(store, tmp_path, tiny(), progress=False)
     trace(tmp_path).assert_equals(trace(finished_path))
-
-
-def test_frames_that_do_not_fit_into_memory_stay_on_the_disk(store, monkeypatch):
-    with_little_memory(monkeypatch)
-    frames = device.frames_on(store.frames, torch.device("cpu"))
-    address = frames.data_ptr()
-    mapped = []
-    for line in Path("/proc/self/maps").read_text().splitlines():
-        first, last = (int(place, 16) for place in line.split()[0].split("-"))
-        if first <= address < last:
-            mapped.append(line)
-    assert mapped[0].endswith("frames.npy")
-
-
-def test_a_store_larger_than_any_memory_is_mapped(store, tmp_path):
-    file = tmp_path / "frames.npy"
-    shape = (2**31, *store.frames.shape[1:])  # more than a terabyte
-    np.lib.format.open_memmap(file, "w+", np.float32, (1, *shape[1:])).flush()
-    header = np.lib.format.magic(1, 0)
-    text = str({"descr": "<f4", "fortran_order": False, "shape": shape}).ljust(117) + "\n"
-    with file.open("r+b") as opened:
-        opened.write(header + len(text).to_bytes(2, "little") + text.encode())
-        opened.truncate(128 + 4 * math.prod(shape))  # a hole: it takes no room on the disk
-    mapped = np.load(file, mmap_mode="r")
-    frames = device.frames_on(mapped.view(np.ndarray), torch.device("cpu"))
-    assert frames.shape == shape
-    assert not frames[[0, 2**30, -1]].any()
 
 
 # What is trained, and on what

@@ -13,10 +13,10 @@ from pcm3.benchmark.machine import matmul_gflops, now
 from pcm3.benchmark.operations import encoder_flop_per_clip
 from pcm3.benchmark.step import BODIES, CLIPS, LAYOUT
 from pcm3.benchmark.turns import Spread, turn_by_turn
+from pcm3.clips import frozen
 from pcm3.device import allow_fast_matmul
 from pcm3.settings.pretrain import PretrainSettings
 from pcm3.skeleton import load_layout
-from pcm3.tasks.features import frozen
 from pcm3.train.checkpoint import EncoderSpec
 from pcm3.train.footprint import check_memory
 from pcm3.train.pretrain import encoder_spec

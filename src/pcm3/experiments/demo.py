@@ -16,6 +16,7 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
 from pcm3.checksums import read_checked_json, with_checksum
+from pcm3.clips import extract
 from pcm3.data.importer import import_recordings
 from pcm3.data.store import ClipStore
 from pcm3.device import choose_device
@@ -30,7 +31,6 @@ from pcm3.simulate import simulate
 from pcm3.simulate.folder import MOST, check_counts
 from pcm3.skeleton import load_layout
 from pcm3.tasks.evaluate import UNTRAINED, Evaluation, evaluate, untrained
-from pcm3.tasks.features import extract
 from pcm3.tasks.result_table import header
 from pcm3.tasks.task_table import Setup, labelled_split
 from pcm3.train import plan as sizes

@@ -9,12 +9,12 @@ from pathlib import Path
 import torch
 
 from pcm3.augment.crop import centre_crops, crop_resize
+from pcm3.clips import TEST_CROP
 from pcm3.data.store import ClipStore
 from pcm3.render.movie import in_palette, save_png
 from pcm3.render.scene import Scene, make_scene
 from pcm3.render.sheet import strips
 from pcm3.settings.tasks import OcclusionSettings
-from pcm3.tasks.features import TEST_CROP
 from pcm3.tasks.occlusion import KINDS, NAMES, hidden_in
 
 SIZE = 64

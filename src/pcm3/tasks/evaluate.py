@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pcm3.clips import ClipEncoder, clips_to_fit, fit_readout
 from pcm3.data.audit.findings import clips
 from pcm3.data.audit.leaks import audit, leaked_clips, remembered
 from pcm3.data.recording import CLASSES_LIMIT, UNKNOWN
@@ -17,11 +18,12 @@ from pcm3.data.store import ClipStore
 from pcm3.data.verified import check_unchanged
 from pcm3.device import allow_fast_matmul, choose_device, choose_precision, judging_threads, threads
 from pcm3.encoders.encoder import Encoder
+from pcm3.encoders.in_bfloat16 import InBfloat16
 from pcm3.errors import CheckpointError, DataError, command
 from pcm3.parallel import OrderedMap, cores, here
 from pcm3.settings.pretrain import Device, Precision
 from pcm3.settings.tasks import TaskSettings
-from pcm3.tasks.features import ClipEncoder, InBfloat16, clips_to_fit, fit_readout, windows_to_fit
+from pcm3.tasks.detection.windows import windows_to_fit
 from pcm3.tasks.notes import label_notes, run_notes
 from pcm3.tasks.result_table import Row, header
 from pcm3.tasks.task_table import TASKS, Setup, Task, Verdict

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from pcm3.clips import ClipBank, ClipEncoder, extract
 from pcm3.settings.tasks import LinearSettings
-from pcm3.tasks.features import ClipBank, ClipEncoder, extract
 
 Labels = NDArray[np.int64]
 

@@ -16,10 +16,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pcm3.clips import ClipBank, ClipEncoder, frozen
 from pcm3.geometry import stream
 from pcm3.settings.tasks import LinearSettings, OcclusionSettings
 from pcm3.skeleton import Layout
-from pcm3.tasks.features import ClipBank, ClipEncoder, frozen
 from pcm3.tasks.linear import HeadResult, accuracy, train_head
 from pcm3.tasks.retrieval import nearest_neighbours
 
@@ -119,7 +119,7 @@ def occluded_features(
     hidden: Tensor,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """As `features.extract`, (N, D), of crops of which the `hidden` part of each clip of the store is zero.
+    """As `clips.extract`, (N, D), of crops of which the `hidden` part of each clip of the store is zero.
 
     The joints are occluded, then the stream is taken: a bone to a joint that is not seen is one to the origin, and
     where a block of frames begins and ends there is a jump in the motion.

@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pcm3.clips import ClipBank, ClipEncoder, extract
 from pcm3.errors import ConfigError
 from pcm3.settings.tasks import RetrievalSettings
-from pcm3.tasks.features import ClipBank, ClipEncoder, extract
 from pcm3.tasks.linear import HeadResult
 from pcm3.tasks.nearest import Neighbours, nearest, ranked
 

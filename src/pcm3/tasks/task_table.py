@@ -12,13 +12,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pcm3.clips import ClipBank, ClipEncoder
 from pcm3.data.protocol import split
 from pcm3.data.store import ClipStore
 from pcm3.errors import DataError
 from pcm3.settings.tasks import TASK_WORDS, TaskSettings
+from pcm3.tasks.baselines import RawCoordinates
 from pcm3.tasks.detection.evaluate import detection
 from pcm3.tasks.detection.windows import RecordingBank, untrimmed
-from pcm3.tasks.features import ClipBank, ClipEncoder, RawCoordinates
 from pcm3.tasks.finetune import finetune, semi_supervised
 from pcm3.tasks.linear import HeadResult, linear
 from pcm3.tasks.occlusion import occlusion

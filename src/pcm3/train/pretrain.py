@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
+from pcm3.clips import ClipBank, clips_to_fit, fit_readout, frames_on
 from pcm3.data.protocol import hold_out, split
 from pcm3.data.store import ClipStore
 from pcm3.data.verified import check_unchanged
@@ -25,7 +26,6 @@ from pcm3.device import (
     choose_precision,
     choose_threads,
     first_process,
-    frames_on,
     slow_bf16,
     threads,
 )
@@ -35,7 +35,6 @@ from pcm3.methods.pcm3 import PCM3
 from pcm3.methods.pcm3_views import ViewMaker, Views
 from pcm3.settings.pretrain import Device, PretrainSettings
 from pcm3.skeleton import Layout
-from pcm3.tasks.features import ClipBank, clips_to_fit, fit_readout
 from pcm3.train import loop, plan
 from pcm3.train.checkpoint import EncoderSpec, load_checkpoint, save_checkpoint, save_encoder
 from pcm3.train.clock import Clock

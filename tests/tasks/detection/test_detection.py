@@ -21,11 +21,11 @@ from pcm3.errors import ConfigError, DataError
 from pcm3.geometry import stream
 from pcm3.settings.tasks import DetectionSettings
 from pcm3.skeleton import load_layout
+from pcm3.tasks.baselines import RawCoordinates
 from pcm3.tasks.detection.evaluate import detection, judged, true_actions
 from pcm3.tasks.detection.frame_classifier import FrameClassifier, frame_scores, train_epoch
 from pcm3.tasks.detection.segments import find_actions, smooth
 from pcm3.tasks.detection.windows import RecordingBank, frame_labels
-from pcm3.tasks.features import RawCoordinates
 
 CPU = torch.device("cpu")
 KINECT1 = load_layout("kinect_v1")

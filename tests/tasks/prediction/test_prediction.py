@@ -19,7 +19,7 @@ from pcm3.errors import ConfigError, DataError
 from pcm3.geometry import stream
 from pcm3.report.motion import motion_strips, moving_clips
 from pcm3.settings.tasks import PredictionSettings
-from pcm3.tasks.features import RawCoordinates
+from pcm3.tasks.baselines import RawCoordinates
 from pcm3.tasks.prediction.decoder import MotionDecoder
 from pcm3.tasks.prediction.evaluate import constant_velocity, errors_mm, figures, motion_prediction, zero_velocity
 from pcm3.tasks.prediction.windows import MotionBank, resample

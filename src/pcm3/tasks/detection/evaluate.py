@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
+from pcm3.clips import ClipEncoder
 from pcm3.data.store import ClipStore
 from pcm3.errors import DataError
 from pcm3.settings.tasks import DetectionSettings
@@ -22,7 +23,6 @@ from pcm3.tasks.detection.average_precision import Segments, detection_figures, 
 from pcm3.tasks.detection.frame_classifier import FrameClassifier, frame_scores, train_epoch
 from pcm3.tasks.detection.segments import Scores, find_actions, smooth
 from pcm3.tasks.detection.windows import RecordingBank, untrimmed
-from pcm3.tasks.features import ClipEncoder
 
 Numbers = NDArray[np.int64]
 

@@ -11,11 +11,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from pcm3.clips import ClipEncoder, FrameEncoder, frozen
 from pcm3.errors import ConfigError
 from pcm3.settings.tasks import DetectionSettings
 from pcm3.tasks.detection.segments import Scores
 from pcm3.tasks.detection.windows import RecordingBank
-from pcm3.tasks.features import ClipEncoder, FrameEncoder, frozen
 from pcm3.tasks.linear import fresh_head
 
 TEST_BATCH = 512

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pcm3.clips import FITTED_CLIPS, frames_on
 from pcm3.data.store import ClipStore
-from pcm3.device import frames_on
 from pcm3.errors import DataError
 from pcm3.geometry import StreamName, stream
 
@@ -104,3 +105,17 @@ def frame_labels(store: ClipStore) -> NDArray[np.int64]:
     for clip in np.argsort(store.start, kind="stable"):
         label[store.start[clip] : store.start[clip] + store.length[clip]] = store.label[clip] + 1
     return label
+
+
+def windows_to_fit(
+    bank: RecordingBank, recordings: NDArray[np.int64], stride: int, size: int, batch: int = 256
+) -> Iterator[Tensor]:
+    """Windows around frames spread evenly over these recordings (R,), at most `FITTED_CLIPS`, batch by batch."""
+    chosen = torch.from_numpy(recordings).to(bank.length.device)
+    ends = bank.length[chosen].cumsum(dim=0)
+    total = int(ends[-1])
+    count = min(total, FITTED_CLIPS)
+    for place in (torch.arange(count, device=ends.device) * total // count).split(batch):
+        of = torch.searchsorted(ends, place, right=True)
+        frame = place - (ends - bank.length[chosen])[of]
+        yield bank.windows(chosen[of], frame, torch.full_like(frame, stride), size)

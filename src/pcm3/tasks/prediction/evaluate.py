@@ -15,9 +15,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from pcm3.clips import ClipEncoder, FrameEncoder
+from pcm3.clips import frozen as unchanged
 from pcm3.settings.tasks import PredictionSettings
-from pcm3.tasks.features import ClipEncoder, FrameEncoder
-from pcm3.tasks.features import frozen as unchanged
 from pcm3.tasks.prediction.decoder import MotionDecoder
 from pcm3.tasks.prediction.windows import RATE, MotionBank, MotionWindows
 

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pcm3.clips import frames_on
 from pcm3.data.store import ClipStore
-from pcm3.device import frames_on
 from pcm3.errors import DataError
 from pcm3.geometry import StreamName, present_joints, stream
 

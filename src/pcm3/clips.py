@@ -1,0 +1,197 @@
+"""A store's clips on a device, cropped and fed to an encoder: what training and the tasks share."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, Num
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from pcm3.augment.crop import centre_crops, crop_resize, random_crops, spread_crops
+from pcm3.data.store import ClipStore
+from pcm3.device import free_bytes
+from pcm3.encoders.encoder import Encoder
+from pcm3.geometry import StreamName, stream
+
+FITTED_CLIPS = 4096
+"""Clips to which a feature normalisation is fitted at most: enough for a mean. Of more, as many are drawn, always the
+same ones."""
+TEST_CROP = 0.95
+"""The central share of a clip that a test sees (docs/FIDELITY.md 5)."""
+TRAIN_CROP = (0.5, 1.0)
+"""Shares of a clip that crops take when a downstream head trains."""
+MIN_FRAMES = 64
+"""Frames that those crops have at least, where the clip has so many."""
+MIN_TEST_FRAMES = 16
+"""The same where a test takes the mean over several crops: in short clips, too, they are to differ."""
+
+
+@runtime_checkable
+class ClipEncoder(Protocol):
+    """What a task needs of an encoder: an `nn.Module` with ``clip`` and ``width``."""
+
+    @property
+    def width(self) -> int:
+        """D, the width of a clip feature."""
+
+    def clip(self, clips: Tensor) -> Tensor:
+        """(B, T, M, V, C) → (B, D)."""
+
+    def train(self, mode: bool) -> nn.Module:
+        """As every torch module."""
+
+
+@runtime_checkable
+class FrameEncoder(Protocol):
+    """An encoder that has a feature for every frame."""
+
+    @property
+    def frame_width(self) -> int:
+        """The width of a frame's feature."""
+
+    def frames(self, clips: Tensor) -> Tensor:
+        """(B, T, M, V, C) → (B, T, D)."""
+
+
+@dataclass(frozen=True)
+class ClipBatch:
+    """Whole clips of a store that are drawn together: what a method makes its views of."""
+
+    frames: Num[Tensor, "F M V C"]
+    """Of the whole store, on the device or mapped from the disk (`frames_on`)."""
+    start: Int[Tensor, " B"]
+    """The first of `frames` of each clip."""
+    length: Int[Tensor, " B"]
+    """Frames of each clip."""
+    index: Int[Tensor, " B"]
+    """The number of each clip in the store."""
+    gaps: bool
+    """Whether single joints are absent from some frames, as zeros."""
+
+
+@dataclass(frozen=True)
+class ClipBank:
+    """A store's clips on a device, ready to be cropped and fed to an encoder of one stream."""
+
+    store: ClipStore
+    frames: Num[Tensor, "F M V C"]
+    start: Int[Tensor, " N"]
+    length: Int[Tensor, " N"]
+    stream: StreamName
+    size: int
+    """T, frames that crops are resampled to."""
+    crops: int = 1
+    """Crops of a clip over which its feature is the mean, where that is taken once; 1: the central one alone."""
+
+    @classmethod
+    def of(cls, store: ClipStore, stream: StreamName, size: int, device: torch.device, processes: int = 1) -> ClipBank:
+        """All clips of the store; so many processes of this machine share the CPU's memory."""
+        start = torch.from_numpy(store.start.astype(np.int64)).to(device)
+        length = torch.from_numpy(store.length.astype(np.int64)).to(device)
+        return cls(store, frames_on(store.frames, device, processes), start, length, stream, size)
+
+    @property
+    def device(self) -> torch.device:
+        """Where crops are taken; the frames may be on the disk."""
+        return self.start.device
+
+    def batch(self, indices: Int[Tensor, " B"]) -> ClipBatch:
+        """These clips, whole."""
+        return ClipBatch(self.frames, self.start[indices], self.length[indices], indices, self.store.has_gaps)
+
+    def centre(self, indices: Int[Tensor, " B"]) -> Float[Tensor, "B T M V C"]:
+        """The central crop of each of these clips."""
+        start, length = centre_crops(self.length[indices], TEST_CROP)
+        return self._crop(indices, start, length)
+
+    def test_crops(self, indices: Int[Tensor, " B"]) -> list[Float[Tensor, "B T M V C"]]:
+        """All that a test sees of these clips: as many crops of each as the bank has."""
+        if self.crops == 1:
+            return [self.centre(indices)]
+        spread = spread_crops(self.length[indices], TRAIN_CROP, MIN_TEST_FRAMES, self.crops)
+        return [self._crop(indices, start, length) for start, length in spread]
+
+    def random(self, indices: Int[Tensor, " B"], generator: torch.Generator) -> Float[Tensor, "B T M V C"]:
+        """A training crop of each of these clips."""
+        start, length = random_crops(self.length[indices], TRAIN_CROP, MIN_FRAMES, generator)
+        return self._crop(indices, start, length)
+
+    def _crop(
+        self, indices: Int[Tensor, " B"], start: Int[Tensor, " B"], length: Int[Tensor, " B"]
+    ) -> Float[Tensor, "B T M V C"]:
+        clips = crop_resize(self.frames, self.start[indices] + start, length, self.size, self.store.has_gaps)
+        return stream(clips, self.stream, self.store.layout, self.store.has_gaps)
+
+
+@contextmanager
+def frozen(encoder: ClipEncoder) -> Iterator[None]:
+    """Inside, the encoder is in eval mode and records no gradient: its weights and BatchNorm buffers stay."""
+    before = bool(getattr(encoder, "training", False))
+    encoder.train(False)
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        encoder.train(before)
+
+
+def extract(
+    encoder: ClipEncoder,
+    bank: ClipBank,
+    indices: NDArray[np.int64],
+    generator: torch.Generator | None = None,
+    batch: int = 256,
+) -> Float[Tensor, "N D"]:
+    """Float32 features of these clips (N,): of what a test sees, the mean over its crops; or with a generator of a
+    random crop.
+    """
+    chosen = torch.from_numpy(indices).to(bank.device)
+    features = []
+    with frozen(encoder):
+        for part in chosen.split(batch):
+            crops = bank.test_crops(part) if generator is None else [bank.random(part, generator)]
+            features.append(torch.stack([encoder.clip(clips).float() for clips in crops]).mean(dim=0))
+    return torch.cat(features)
+
+
+def fit_readout(encoder: Encoder, batches: Iterable[Float[Tensor, "B T M V C"]]) -> None:
+    """The encoder's features of these clips have from now on mean 0 and mean square 1."""
+    with frozen(encoder):
+        pooled = [encoder.pool(encoder.frames(clips)) for clips in batches]
+    encoder.readout.fit(torch.cat(pooled))
+
+
+def clips_to_fit(bank: ClipBank, indices: NDArray[np.int64], batch: int = 256) -> Iterator[Float[Tensor, "B T M V C"]]:
+    """Centre crops of these clips (N,), of `FITTED_CLIPS` of them where there are more, batch by batch."""
+    if len(indices) > FITTED_CLIPS:  # not every n-th, which in a store sorted by action may all show the same one
+        indices = np.random.default_rng(0).choice(indices, FITTED_CLIPS, replace=False)
+    for part in torch.from_numpy(indices).to(bank.device).split(batch):
+        yield bank.centre(part)
+
+
+def frames_on(frames: NDArray[Any], device: torch.device, processes: int = 1) -> Num[Tensor, "F M V C"]:
+    """The store's frames (F, M, V, C) as a tensor: on the device where half its memory holds them, else mapped.
+
+    Mapped frames stay on the disk; `augment.crop.crop_resize` gathers from them row by row. So many processes of this
+    machine share the CPU's memory.
+    """
+    free = free_bytes(device) // (processes if device.type == "cpu" else 1)
+    if frames.nbytes <= free // 2:
+        return torch.from_numpy(np.array(frames)).to(device)
+    mapped: Any = frames
+    while mapped is not None and not isinstance(mapped, np.memmap):
+        mapped = mapped.base
+    if mapped is None:
+        return torch.from_numpy(np.array(frames))
+    with warnings.catch_warnings():
+        # Torch cannot know that nobody writes here. A map that could be written (copy-on-write) would be refused by
+        # the system where it is larger than the memory.
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
+        return torch.from_numpy(frames)
