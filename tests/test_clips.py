@@ -72,7 +72,7 @@ def test_a_feature_over_several_crops_is_the_mean_of_theirs(finished_path, store
     numbers = torch.from_numpy(TEST)
     with frozen(encoder):
         by_hand = [
-            encoder.clip(stream(crop_resize(one.frames, one.start[numbers] + start, length, one.size), spec.stream,
+            encoder.embed(stream(crop_resize(one.frames, one.start[numbers] + start, length, one.size), spec.stream,
                                 store.layout))
             for start, length in spread_crops(one.length[numbers], (0.5, 1.0), 16, 3)
         ]  # fmt: skip
@@ -117,7 +117,7 @@ def test_test_crops_are_the_central_95_per_cent_and_training_crops_half_or_more(
 def unfitted(**settings):
     """An encoder for the tiny store that is to be standardised."""
     torch.manual_seed(0)
-    return Encoder(2, 25, hidden=4, layers=1, standardise=True, **settings)
+    return Encoder(2, 25, hidden_size=4, layers=1, normalise_features=True, **settings)
 
 
 def test_a_fitted_readout_gives_mean_0_and_mean_square_1_whatever_the_batch_and_changes_nothing_else(store):

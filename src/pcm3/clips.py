@@ -35,13 +35,13 @@ MIN_TEST_FRAMES = 16
 
 @runtime_checkable
 class ClipEncoder(Protocol):
-    """What a task needs of an encoder: an `nn.Module` with ``clip`` and ``width``."""
+    """What a task needs of an encoder: an `nn.Module` with ``embed`` and ``width``."""
 
     @property
     def width(self) -> int:
         """D, the width of a clip feature."""
 
-    def clip(self, clips: Tensor) -> Tensor:
+    def embed(self, clips: Tensor) -> Tensor:
         """(B, T, M, V, C) → (B, D)."""
 
     def train(self, mode: bool) -> nn.Module:
@@ -157,7 +157,7 @@ def extract(
     with frozen(encoder):
         for part in chosen.split(batch):
             crops = bank.test_crops(part) if generator is None else [bank.random(part, generator)]
-            features.append(torch.stack([encoder.clip(clips).float() for clips in crops]).mean(dim=0))
+            features.append(torch.stack([encoder.embed(clips).float() for clips in crops]).mean(dim=0))
     return torch.cat(features)
 
 
@@ -165,7 +165,7 @@ def fit_readout(encoder: Encoder, batches: Iterable[Float[Tensor, "B T M V C"]])
     """The encoder's features of these clips have from now on mean 0 and mean square 1."""
     with frozen(encoder):
         pooled = [encoder.pool(encoder.frames(clips)) for clips in batches]
-    encoder.readout.fit(torch.cat(pooled))
+    encoder.readout.fit_normalisation(torch.cat(pooled))
 
 
 def clips_to_fit(bank: ClipBank, indices: NDArray[np.int64], batch: int = 256) -> Iterator[Float[Tensor, "B T M V C"]]:

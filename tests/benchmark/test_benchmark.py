@@ -101,7 +101,7 @@ def test_the_operations_of_the_encoder_are_those_that_torch_counts(tiny, sees, p
     settings = tiny(hidden=16, layers=3, sees=sees, pooling=pooling, network=network, direction="bidirectional")
     spec = encoder_spec(load_layout("kinect_v2"), 2, settings)
     with FlopCounterMode(display=False) as counter:
-        spec.build(0).clip(torch.randn(2, spec.frames, 2, 25, 3))
+        spec.build(0).embed(torch.randn(2, spec.frames, 2, 25, 3))
     assert encoder_flop_per_clip(spec) == pytest.approx(counter.get_total_flops() / 2, rel=0.05)
 
 
@@ -139,7 +139,7 @@ def test_the_parts_of_a_step_are_all_of_it_and_all_of_them_take_time(toy):
 def test_a_part_that_is_slower_forward_and_backward_is_told_as_that_part(toy, part):
     stepped = Step(toy, CPU, random_clips())
     module = getattr(stepped.method, part)
-    name = "frames_of_views" if part == "encoder" else "forward"
+    name = "encode_views" if part == "encoder" else "forward"
     inner = getattr(module, name)
 
     class Slow(torch.autograd.Function):
@@ -175,7 +175,7 @@ def test_the_watch_changes_nothing_and_leaves_nothing_behind(toy):
     plain.step(1)
     other.parts(1)
     torch.testing.assert_close(plain.method.state_dict(), other.method.state_dict(), rtol=0, atol=0)
-    assert "frames_of_views" not in vars(other.method.encoder)
+    assert "encode_views" not in vars(other.method.encoder)
     assert "_keys" not in vars(other.method)
 
 

@@ -20,8 +20,8 @@ def random(*shape, seed=0):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def readout_of(features, pooling, backward=False, standardise=False):
-    made = Readout(features, pooling, backward, standardise).double()
+def readout_of(features, pooling, backward=False, normalise_features=False):
+    made = Readout(features, pooling, backward, normalise_features).double()
     with torch.no_grad():
         for number, parameter in enumerate(made.parameters()):
             parameter.copy_(random(*parameter.shape, seed=100 + number))
@@ -118,7 +118,7 @@ def test_bfloat16_features_give_a_feature_close_to_that_of_float64(pooling):
 @EVERY
 def test_a_readout_that_was_not_fitted_changes_no_direction(pooling):
     features = random(3, 5, 4)
-    plain, standardised = readout_of(4, pooling), readout_of(4, pooling, standardise=True)
+    plain, standardised = readout_of(4, pooling), readout_of(4, pooling, normalise_features=True)
     torch.testing.assert_close(F.normalize(plain(features), dim=-1), standardised(features))
     assert not list(plain.buffers())
     assert {name for name, _ in standardised.named_buffers()} == {"centre", "scale"}
@@ -128,9 +128,12 @@ def test_a_readout_that_was_not_fitted_changes_no_direction(pooling):
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10_000), st.integers(2, 20), st.floats(1e-3, 1e4), st.floats(-1e3, 1e3))
 def test_fitted_features_have_mean_0_and_mean_square_1(pooling, seed, clips, scale, shift):
-    readout, features = readout_of(4, pooling, standardise=True), scale * random(clips, 5, 4, seed=seed) + shift * scale
+    readout, features = (
+        readout_of(4, pooling, normalise_features=True),
+        scale * random(clips, 5, 4, seed=seed) + shift * scale,
+    )
     pooled = readout.pool(features).detach()
-    readout.fit(pooled)
+    readout.fit_normalisation(pooled)
     fitted = readout(features).detach()
     np.testing.assert_allclose(fitted.mean(dim=0), 0, atol=1e-8)
     assert fitted.square().mean().item() == pytest.approx(1, rel=1e-6)
@@ -139,14 +142,18 @@ def test_fitted_features_have_mean_0_and_mean_square_1(pooling, seed, clips, sca
     unit = F.normalize(pooled, dim=-1)
     torch.testing.assert_close(torch.pdist(fitted) * readout.scale, torch.pdist(unit), rtol=1e-6, atol=1e-9)
     # How large a feature is does not count.
-    torch.testing.assert_close(readout.standardised_of(7 * pooled), readout.standardised_of(pooled))
+    torch.testing.assert_close(readout.normalised(7 * pooled), readout.normalised(pooled))
 
 
 def test_fitting_again_forgets_the_first_time_and_survives_the_way_through_a_file():
-    readout, first, second = readout_of(4, "mean", standardise=True), random(9, 4, seed=1), 5 * random(9, 4, seed=2) + 3
-    readout.fit(first)
-    readout.fit(second)
-    once = readout_of(4, "mean", standardise=True)
+    readout, first, second = (
+        readout_of(4, "mean", normalise_features=True),
+        random(9, 4, seed=1),
+        5 * random(9, 4, seed=2) + 3,
+    )
+    readout.fit_normalisation(first)
+    readout.fit_normalisation(second)
+    once = readout_of(4, "mean", normalise_features=True)
     once.load_state_dict(readout.state_dict())
     unit = F.normalize(second, dim=-1).numpy()
     np.testing.assert_allclose(once.centre, unit.mean(axis=0), atol=1e-12)
@@ -155,13 +162,13 @@ def test_fitting_again_forgets_the_first_time_and_survives_the_way_through_a_fil
 
 def test_float32_features_far_from_0_are_fitted_without_loss():
     pooled = (random(200, 4) + 1e4).float()  # squares of 1e8 leave no digit of a variance of 1 in float32
-    readout = Readout(4, "mean", backward=False, standardise=True)
-    readout.fit(pooled)
+    readout = Readout(4, "mean", backward=False, normalise_features=True)
+    readout.fit_normalisation(pooled)
     unit = F.normalize(pooled.double(), dim=-1)
     assert readout.scale.item() == pytest.approx(unit.sub(unit.mean(0)).square().mean().sqrt().item(), rel=1e-5)
 
 
 def test_features_that_are_all_alike_stay_finite():
-    readout = readout_of(4, "mean", standardise=True)
-    readout.fit(torch.ones(5, 4, dtype=torch.float64))
+    readout = readout_of(4, "mean", normalise_features=True)
+    readout.fit_normalisation(torch.ones(5, 4, dtype=torch.float64))
     assert readout(torch.ones(2, 3, 4, dtype=torch.float64)).abs().max() == 0

@@ -74,9 +74,9 @@ def test_released_weights_give_the_released_features(module, hidden, layers, bod
     with torch.no_grad():
         expected = theirs.double()(clips.numpy())
         torch.testing.assert_close(ours.frames(clips), expected, rtol=0, atol=1e-6)
-        torch.testing.assert_close(ours.clip(clips), expected[:, -1], rtol=0, atol=1e-6)
+        torch.testing.assert_close(ours.embed(clips), expected[:, -1], rtol=0, atol=1e-6)
     assert not ours.training
-    assert (ours.hidden, len(ours.layers), ours.bodies, ours.joints) == (hidden, layers, bodies, JOINTS)
+    assert (ours.hidden_size, len(ours.layers), ours.bodies, ours.joints) == (hidden, layers, bodies, JOINTS)
 
 
 def test_a_checkpoint_file_of_the_authors_is_an_encoder(tmp_path):
@@ -88,8 +88,8 @@ def test_a_checkpoint_file_of_the_authors_is_an_encoder(tmp_path):
     clips = clips_for(2).float()
     with torch.no_grad():
         expected = theirs.double()(clips.double().numpy())[:, -1]
-        torch.testing.assert_close(encoder.clip(clips), expected.float(), rtol=0, atol=1e-5)
-    assert (spec.layout, spec.bodies, spec.hidden, spec.layers) == ("kinect_v2", 2, 6, 3)
+        torch.testing.assert_close(encoder.embed(clips), expected.float(), rtol=0, atol=1e-5)
+    assert (spec.layout, spec.bodies, spec.hidden_size, spec.layers) == ("kinect_v2", 2, 6, 3)
     assert (spec.direction, spec.pooling, spec.stream) == ("causal", "last", "joint")
     assert spec.finished
 

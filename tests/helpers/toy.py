@@ -23,13 +23,13 @@ def toy_encoder(bodies=2, joints=25, hidden=6, layers=2, direction="causal", poo
     """A small encoder with fresh weights."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return Encoder(bodies, joints, hidden=hidden, layers=layers, direction=direction, pooling=pooling)
+        return Encoder(bodies, joints, hidden_size=hidden, layers=layers, direction=direction, pooling=pooling)
 
 
 def toy_method(encoder=None, seed=0, **settings):
     """A small PCM³; unless told otherwise its task prompts are as wide as the feature, so they have one place."""
     encoder = encoder or toy_encoder()
-    defaults = {"embedding": 5, "decoder_hidden": 7, "queue": 11, "prompt_width": encoder.hidden}
+    defaults = {"embedding": 5, "decoder_hidden": 7, "queue": 11, "prompt_width": encoder.hidden_size}
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return PCM3(encoder, **(defaults | settings))

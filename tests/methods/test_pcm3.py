@@ -92,7 +92,7 @@ def test_every_term_and_the_keys_are_those_of_the_slow_reference(
     with torch.no_grad():  # the key network has lagged behind
         for parameter in (*method.key_encoder.parameters(), *method.key_projector.parameters()):
             parameter.add_(0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(7)))
-    numbers = reference.Numbers(method.state_dict(), encoder.hidden, direction, bodies, len(layout.joints))
+    numbers = reference.Numbers(method.state_dict(), encoder.hidden_size, direction, bodies, len(layout.joints))
     for seed in (1, 3):
         views = toy_views(3, bodies, layout, seed=seed)
         expected, keys = numbers.terms(views, 0.9, (0.07, 0.1, 0.05), error, predicted_view, place)
@@ -344,13 +344,13 @@ def test_to_the_contrast_of_the_predicted_view_the_masked_encoding_is_a_constant
     method.zero_grad()
     masked = flatten(views.source.masked_fill(views.hidden.unsqueeze(-1), 0))
     with torch.no_grad():
-        constant = method.encoder.frames_of_views(method.domain_prompts["mask"](masked))[0]
+        constant = method.encoder.encode_views(method.domain_prompts["mask"](masked))[0]
         constant = constant + method.task_prompts["prediction"].vector
     flat = method.decoder(constant)[0]
     if predicted_view == "filled":
         hidden = flatten(views.hidden.unsqueeze(-1).expand_as(views.source))
         flat = torch.where(hidden, flat, flatten(views.source))
-    feature = method.encoder.pool(method.encoder.frames_of_views(method.domain_prompts["predict"](flat))[0])
+    feature = method.encoder.pool(method.encoder.encode_views(method.domain_prompts["predict"](flat))[0])
     query = method.projector(feature + method.task_prompts["contrast"].vector)
     keys = step(toy_method(**settings), views).keys
     logits = torch.cat([(query * keys).sum(1, keepdim=True), query @ method.queue.keys.T], dim=1) / 0.07
@@ -626,65 +626,65 @@ def test_keys_of_the_batch_get_no_gradient():
 # Other networks, more to see, other features of a clip.
 
 
-def chosen_encoder(network="gru", pooling="last", sees=("itself",), direction="bidirectional", hidden=6):
+def chosen_encoder(kind="gru", pooling="last", features=("joint",), direction="bidirectional", hidden=6):
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return Encoder(
-            2, 25, hidden=hidden, layers=1, direction=direction, pooling=pooling, network=network, sees=sees,
-            parents=KINECT2.parents,
+            2, 25, hidden_size=hidden, layers=1, direction=direction, pooling=pooling, kind=kind,
+            input_features=features, parents=KINECT2.parents,
         )  # fmt: skip
 
 
 @pytest.mark.parametrize("place", ["before_norm", "after_norm"])
 @pytest.mark.parametrize("prompt_place", ["window", "channels"])
-@pytest.mark.parametrize("sees", [("motion",), ("bone", "itself"), ("itself", "bone", "motion")], ids="+".join)
-def test_prompts_are_as_wide_as_what_they_are_added_to(sees, prompt_place, place):
-    encoder = chosen_encoder(pooling="mean_max", sees=sees)
+@pytest.mark.parametrize("features", [("motion",), ("bone", "joint"), ("joint", "bone", "motion")], ids="+".join)
+def test_prompts_are_as_wide_as_what_they_are_added_to(features, prompt_place, place):
+    encoder = chosen_encoder(pooling="mean_max", features=features)
     method = toy_method(encoder, domain_place=place, prompt_place=prompt_place)
-    assert {prompt.vector.shape for prompt in method.domain_prompts.values()} == {(150 * len(sees),)}
+    assert {prompt.vector.shape for prompt in method.domain_prompts.values()} == {(150 * len(features),)}
     widths = {task: prompt.features for task, prompt in method.task_prompts.items()}
     assert widths == {"contrast": 24, "prediction": 12}
     everything = set(parts_of(method)) - {"key encoder", "key projector", "queue"}
     assert reached(method, toy_views()) == everything
 
 
-@pytest.mark.parametrize("sees", [("itself",), ("motion",), ("itself", "bone", "motion")], ids="+".join)
-def test_what_is_predicted_is_the_clip_whatever_the_encoder_sees_of_it(sees):
-    views, method = toy_views(mask_bodies="all"), toy_method(chosen_encoder(sees=sees))
+@pytest.mark.parametrize("features", [("joint",), ("motion",), ("joint", "bone", "motion")], ids="+".join)
+def test_what_is_predicted_is_the_clip_whatever_is_fed_to_the_encoder(features):
+    views, method = toy_views(mask_bodies="all"), toy_method(chosen_encoder(features=features))
     seen, decoded = [], []
     method.domain_prompts["mask"].register_forward_pre_hook(lambda _, args: seen.append(args[0]))
     method.domain_prompts["predict"].register_forward_pre_hook(lambda _, args: seen.append(args[0]))
     method.decoder.register_forward_hook(lambda _, args, out: decoded.append(out[1]))
     step(method, views)
-    assert torch.equal(seen[0], method.encoder.see(views.source, views.hidden))
+    assert torch.equal(seen[0], method.encoder.build_inputs(views.source, views.hidden))
     predicted = unflatten(decoded[0], 2, 25)
     filled = torch.where(views.hidden.unsqueeze(-1), predicted, views.source)
-    assert torch.equal(seen[1], method.encoder.see(filled))
+    assert torch.equal(seen[1], method.encoder.build_inputs(filled))
 
 
-@pytest.mark.parametrize("network", ["transformer", "graph"])
-def test_the_gradients_of_the_terms_add_up_in_every_network(network):
+@pytest.mark.parametrize("kind", ["transformer", "graph"])
+def test_the_gradients_of_the_terms_add_up_in_every_kind(kind):
     # A BatchNorm over several views at once would make the terms depend on which others there are.
     views = toy_views()
-    whole = gradients(toy_method(chosen_encoder(network)), views)
+    whole = gradients(toy_method(chosen_encoder(kind)), views)
     without, alone = {"positives": ("intra", "mask")}, {"positives": ("inter", "predict"), "prediction_weight": 0.0}
-    rest, own = (gradients(toy_method(chosen_encoder(network), **part), views) for part in (without, alone))
+    rest, own = (gradients(toy_method(chosen_encoder(kind), **part), views) for part in (without, alone))
     for name, gradient in whole.items():
         if gradient is not None:
             parts = [part[name] for part in (rest, own) if part[name] is not None]
             torch.testing.assert_close(gradient, sum(parts), rtol=1e-3, atol=5e-5, msg=name)
 
 
-@pytest.mark.parametrize("network", ["gru", "transformer", "graph"])
-def test_a_feature_that_will_be_standardised_trains_as_one_that_will_not(network):
+@pytest.mark.parametrize("kind", ["gru", "transformer", "graph"])
+def test_a_feature_that_will_be_normalised_trains_as_one_that_will_not(kind):
     views, losses = toy_views(), []
-    for standardise in (False, True):
+    for normalised in (False, True):
         with torch.random.fork_rng():
             torch.manual_seed(0)
-            encoder = Encoder(2, 25, hidden=6, layers=1, network=network, parents=KINECT2.parents,
-                              standardise=standardise)  # fmt: skip
-        if standardise:
-            encoder.readout.fit(torch.randn(9, 12, generator=torch.Generator().manual_seed(3)))
+            encoder = Encoder(2, 25, hidden_size=6, layers=1, kind=kind, parents=KINECT2.parents,
+                              normalise_features=normalised)  # fmt: skip
+        if normalised:
+            encoder.readout.fit_normalisation(torch.randn(9, 12, generator=torch.Generator().manual_seed(3)))
         losses.append(step(toy_method(encoder), views).loss)
     assert torch.equal(*losses)
 

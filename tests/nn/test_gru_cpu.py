@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from pcm3.encoders.encoder import TwoHalves
+from pcm3.encoders.encoder import DualGRULayer
 from pcm3.nn.gru_cpu import applies_to, cells_of, gru_layer
 
 
@@ -18,7 +18,7 @@ def grus(inputs, width, backward, seed=0):
     """What stands beside each other in a layer: two GRUs, or one that runs both ways."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return TwoHalves(inputs, width, backward).halves.double()
+        return DualGRULayer(inputs, width, backward).halves.double()
 
 
 def plain(halves, inputs):
@@ -175,7 +175,7 @@ def test_layers_have_torchs_names_and_first_weights():
     torch.manual_seed(3)
     theirs = nn.GRU(5, 4, batch_first=True)
     torch.manual_seed(3)
-    layer = TwoHalves(5, 4, backward=False)
+    layer = DualGRULayer(5, 4, backward=False)
     names = ["weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"]
     assert list(layer.state_dict()) == [f"halves.{half}.{name}" for half in (0, 1) for name in names]
     assert all(torch.equal(layer.state_dict()[f"halves.0.{name}"], theirs.state_dict()[name]) for name in names)
@@ -183,7 +183,7 @@ def test_layers_have_torchs_names_and_first_weights():
 
 @pytest.mark.filterwarnings("ignore:The tensor attribute:UserWarning")  # torch.nn.GRU's own
 def test_a_traced_layer_is_torchs_own():
-    layer, x = TwoHalves(5, 4, backward=False).eval(), random(2, 6, 5).float()
+    layer, x = DualGRULayer(5, 4, backward=False).eval(), random(2, 6, 5).float()
     assert applies_to(x)
     with torch.no_grad():
         exported = torch.export.export(layer, (x,)).module()

@@ -41,7 +41,7 @@ def slow_training(encoder, bank, settings, seed):
         for begin in range(0, len(order), settings.batch):
             chosen = order[begin : begin + settings.batch]  # a short last batch is a step, too
             clips = bank.random(chosen, generator).double()
-            logits = head(network.clip(clips))
+            logits = head(network.embed(clips))
             chances = logits.exp() / logits.exp().sum(dim=1, keepdim=True)
             loss = -chances[torch.arange(len(chosen)), label[chosen]].log().mean()
             gradients = torch.autograd.grad(loss, weights)
@@ -50,7 +50,7 @@ def slow_training(encoder, bank, settings, seed):
                     its_speed.mul_(0.9).add_(gradient)
                     weight.sub_(rate * its_speed)
     with frozen(network):
-        return head(network.clip(bank.centre(torch.from_numpy(TEST)).double()))
+        return head(network.embed(bank.centre(torch.from_numpy(TEST)).double()))
 
 
 def test_the_network_is_trained_as_the_protocol_says(bank):
@@ -78,7 +78,7 @@ def test_adamw_trains_as_its_paper_says(bank):
         order = torch.randperm(len(TRAIN), generator=generator)
         for chosen in order.split(7):
             step += 1
-            logits = head(network.clip(bank.random(chosen, generator).double()))
+            logits = head(network.embed(bank.random(chosen, generator).double()))
             gradients = torch.autograd.grad(torch.nn.functional.cross_entropy(logits, label[chosen]), weights)
             with torch.no_grad():
                 for weight, first, second, gradient in zip(weights, mean, square, gradients, strict=True):
@@ -89,7 +89,7 @@ def test_adamw_trains_as_its_paper_says(bank):
                     moved = first / (1 - 0.9**step) / ((second / (1 - 0.999**step)).sqrt() + 1e-8)
                     weight.sub_(rate * moved)
     with frozen(network):
-        expected = head(network.clip(bank.centre(torch.from_numpy(TEST)).double())).numpy()
+        expected = head(network.embed(bank.centre(torch.from_numpy(TEST)).double())).numpy()
     found = finetune(toy_encoder(), bank, TRAIN, TEST, CLASSES, settings, seed=4)
     np.testing.assert_allclose(found.logits, expected, atol=1e-3)
 
@@ -98,7 +98,7 @@ def test_the_statistics_of_the_pretraining_are_kept_where_that_is_asked_for(bank
     encoder = toy_encoder()
     with torch.no_grad():  # seven batches of "pretraining"
         for number in range(7):
-            encoder.train().clip(bank.centre(torch.tensor([number])) * 3)
+            encoder.train().embed(bank.centre(torch.tensor([number])) * 3)
     before, looked_at = state_of(encoder), []
 
     def remember(network, *rest):

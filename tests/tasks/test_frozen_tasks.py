@@ -57,7 +57,7 @@ class Planted(nn.Module):
         self.table, self.width = table, table.shape[1]
         self.seen = []
 
-    def clip(self, clips):
+    def embed(self, clips):
         self.seen.append(clips)
         return self.table[clips[:, 0, 0, 0, 0].round().long()]
 
@@ -106,7 +106,7 @@ def test_raw_coordinates_are_the_clip_laid_out_flat():
     clips = torch.randn(3, 4, 2, 5, 3)
     raw = RawCoordinates(4, 2, 5)
     assert raw.width == 4 * 2 * 5 * 3
-    np.testing.assert_array_equal(raw.clip(clips).numpy(), clips.numpy().reshape(3, -1))
+    np.testing.assert_array_equal(raw.embed(clips).numpy(), clips.numpy().reshape(3, -1))
 
 
 def test_an_evaluation_takes_as_many_crops_as_it_is_told_and_says_so(finished_path, store):
@@ -304,9 +304,9 @@ def test_cached_features_are_taken_once_and_others_every_epoch_from_new_crops(tm
     bank, train, test = bank_of(store), np.array([0, 1]), np.array([2, 3])
 
     class Seeing(RawCoordinates):
-        def clip(self, clips):
+        def embed(self, clips):
             seen.append(clips)
-            return super().clip(clips)
+            return super().embed(clips)
 
     for cached, passes in ((True, 2), (False, 1 + QUICK.epochs)):
         seen = []
@@ -526,7 +526,8 @@ def test_every_kind_of_encoder_trains_is_kept_and_is_judged_by_every_kind_of_tas
     changes |= {"batch": 4, "objective.negatives": "batch", "direction": "bidirectional", "objective.keep": "key"}
     pretrain(untrimmed_store, tmp_path, tiny(changes), progress=False)
     encoder, spec = load_encoder(tmp_path)
-    assert (spec.network, spec.pooling, list(spec.sees), spec.standardise) == (network, pooling, sees, standardise)
+    assert (spec.kind, spec.pooling, spec.normalise_features) == (network, pooling, standardise)
+    assert spec.input_features == tuple("joint" if name == "itself" else name for name in sees)
     assert encoder.width == {"mean_max": 2, "max_min": 2, "mean_max_min": 3}.get(pooling, 1) * encoder.frame_width
     for task in ("linear-cached", "retrieval", "detection-frozen", "prediction-frozen"):
         beside = 0 if task == "detection-frozen" else 1  # raw coordinates have no feature of a centre frame
@@ -553,7 +554,7 @@ def test_for_detection_it_is_fitted_to_windows_of_the_training_recordings(untrim
 
     def watched(encoder, bank, train, *rest, **how):
         with frozen(encoder):
-            windows = torch.cat([encoder.clip(clips) for clips in windows_to_fit(bank, train, 4, 8)])
+            windows = torch.cat([encoder.embed(clips) for clips in windows_to_fit(bank, train, 4, 8)])
         squares.append((windows.square().mean().item(), windows.mean(dim=0).abs().max().item()))
         return judges_detection(encoder, bank, train, *rest, **how)
 

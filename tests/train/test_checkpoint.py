@@ -22,7 +22,7 @@ SPEC = EncoderSpec(
     layout="kinect_v2",
     bodies=1,
     joints=25,
-    hidden=4,
+    hidden_size=4,
     layers=2,
     direction="bidirectional",
     pooling="mean",
@@ -105,11 +105,11 @@ def strange_setting(header, tensors):
 
 
 def less_spec(header, tensors):
-    del header["encoder"]["hidden"]
+    del header["encoder"]["hidden_size"]
 
 
 def wider(header, tensors):
-    header["encoder"]["hidden"] = 8
+    header["encoder"]["hidden_size"] = 8
 
 
 def one_tensor_less(header, tensors):
@@ -151,7 +151,7 @@ def test_an_encoder_file_that_is_not_one_is_refused_with_its_name(tmp_path, chan
     assert str(run.encoder) in str(caught.value)
 
 
-SPOILED_SPECS = [("hidden", -1), ("hidden", "wide"), ("layers", 2.5), ("joints", None), ("bodies", 0)]
+SPOILED_SPECS = [("hidden_size", -1), ("hidden_size", "wide"), ("layers", 2.5), ("joints", None), ("bodies", 0)]
 
 
 @pytest.mark.parametrize(("name", "value"), SPOILED_SPECS)
@@ -174,26 +174,26 @@ def test_a_path_that_holds_no_model_is_told_what_was_expected(tmp_path):
 
 PARENTS = load_layout("kinect_v2").parents
 OTHERS = [
-    {"network": "transformer", "pooling": "attention"},
-    {"network": "graph", "parents": PARENTS, "pooling": "mean_max", "standardise": True},
-    {"sees": ("bone", "motion"), "parents": PARENTS, "pooling": "max", "direction": "causal"},
-    {"network": "graph", "parents": PARENTS, "sees": ("itself", "bone", "motion"), "pooling": "last"},
+    {"kind": "transformer", "pooling": "attention"},
+    {"kind": "graph", "parents": PARENTS, "pooling": "mean_max", "normalise_features": True},
+    {"input_features": ("bone", "motion"), "parents": PARENTS, "pooling": "max", "direction": "causal"},
+    {"kind": "graph", "parents": PARENTS, "input_features": ("joint", "bone", "motion"), "pooling": "last"},
 ]
 
 
-@pytest.mark.parametrize("changes", OTHERS, ids=lambda changes: changes.get("network", "gru"))
+@pytest.mark.parametrize("changes", OTHERS, ids=lambda changes: changes.get("kind", "gru"))
 def test_an_encoder_of_any_kind_gives_the_features_that_it_gave_before_it_was_written(tmp_path, changes):
     spec = dataclasses.replace(SPEC, **changes)
     run, encoder = RunFolder(tmp_path), spec.build(3)
     clips = torch.randn(4, 16, 1, 25, 3, generator=torch.Generator().manual_seed(0))
-    encoder.clip(clips + 1)  # moves what running statistics there are
-    if spec.standardise:
-        encoder.readout.fit(encoder.pool(encoder.frames(clips)))
+    encoder.embed(clips + 1)  # moves what running statistics there are
+    if spec.normalise_features:
+        encoder.readout.fit_normalisation(encoder.pool(encoder.frames(clips)))
     save_encoder(run, encoder, spec)
     read, told = load_encoder(tmp_path)
     assert told == spec
     with torch.no_grad():
-        assert torch.equal(read.clip(clips), encoder.eval().clip(clips))
+        assert torch.equal(read.embed(clips), encoder.eval().embed(clips))
 
 
 def test_an_encoder_file_of_format_1_is_read_with_the_same_features(tmp_path):
@@ -202,14 +202,15 @@ def test_an_encoder_file_of_format_1_is_read_with_the_same_features(tmp_path):
     def of_format_1(header, tensors):
         header["format"] = 1
         del header["sha256"], header["run"]
-        for name in ("network", "sees", "parents", "standardise"):
+        for name in ("kind", "input_features", "parents", "normalise_features"):
             del header["encoder"][name]
+        header["encoder"]["hidden"] = header["encoder"].pop("hidden_size")
 
     rewritten(run, of_format_1)
     read, spec = load_encoder(tmp_path)
     clips = torch.randn(4, 16, 1, 25, 3)
     with torch.no_grad():
-        assert torch.equal(read.clip(clips), encoder.eval().clip(clips))
+        assert torch.equal(read.embed(clips), encoder.eval().embed(clips))
     assert spec == SPEC
     # The names of its tensors, written down: a file of format 1 has these.
     kinds = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
@@ -217,6 +218,26 @@ def test_an_encoder_file_of_format_1_is_read_with_the_same_features(tmp_path):
     norm = {f"norm.{name}" for name in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")}
     halves = {f"layers.{layer}.halves.0.{gate}" for layer in (0, 1) for gate in gates}
     assert set(read.state_dict()) == norm | halves
+
+
+def test_an_encoder_file_of_format_2_is_read_by_the_names_that_it_has(tmp_path):
+    spec = dataclasses.replace(SPEC, input_features=("joint", "motion"), normalise_features=True)
+    run, encoder = saved(tmp_path, spec)
+
+    def of_format_2(header, tensors):
+        header["format"] = 2
+        del header["sha256"]
+        fields = header["encoder"]
+        fields |= {"sees": ["itself", "motion"], "network": fields.pop("kind"), "hidden": fields.pop("hidden_size")}
+        fields["standardise"] = fields.pop("normalise_features")
+        del fields["input_features"]
+
+    rewritten(run, of_format_2)
+    read, told = load_encoder(tmp_path)
+    clips = torch.randn(4, 16, 1, 25, 3)
+    with torch.no_grad():
+        assert torch.equal(read.embed(clips), encoder.eval().embed(clips))
+    assert told == spec
 
 
 def test_a_checkpoint_of_format_1_is_gone_on_with(run_path, store, tiny, trace, tmp_path):
@@ -240,29 +261,29 @@ def test_a_checkpoint_of_format_1_is_gone_on_with(run_path, store, tiny, trace, 
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"network": "psychic"}, "damaged"),
-        ({"sees": []}, "sees is"),
-        ({"sees": ["itself", "aura"]}, "damaged"),
-        ({"sees": None}, "damaged"),
-        ({"sees": "bone"}, "damaged"),
-        ({"sees": ["bone"]}, "parents is"),
-        ({"sees": ["bone"], "parents": [0] * 24}, "parents is"),
-        ({"sees": ["bone"], "parents": [0] * 24 + [25]}, "parents is"),
-        ({"sees": ["bone"], "parents": [0] * 24 + [-1]}, "parents is"),
+        ({"kind": "psychic"}, "damaged"),
+        ({"input_features": []}, "input_features is"),
+        ({"input_features": ["joint", "aura"]}, "damaged"),
+        ({"input_features": None}, "damaged"),
+        ({"input_features": "bone"}, "damaged"),
+        ({"input_features": ["bone"]}, "parents is"),
+        ({"input_features": ["bone"], "parents": [0] * 24}, "parents is"),
+        ({"input_features": ["bone"], "parents": [0] * 24 + [25]}, "parents is"),
+        ({"input_features": ["bone"], "parents": [0] * 24 + [-1]}, "parents is"),
         # beartype, which looks at one entry of a list at random, may be the first to see it
-        ({"sees": ["bone"], "parents": [0] * 24 + [1.5]}, "parents is|damaged"),
-        ({"sees": ["bone"], "parents": [1, 2, 0] + [3] * 22}, "parents form a circle"),
-        ({"sees": ["bone"], "parents": [0, 1] + [0] * 23}, "expected one root .* got 2"),
+        ({"input_features": ["bone"], "parents": [0] * 24 + [1.5]}, "parents is|damaged"),
+        ({"input_features": ["bone"], "parents": [1, 2, 0] + [3] * 22}, "parents form a circle"),
+        ({"input_features": ["bone"], "parents": [0, 1] + [0] * 23}, "expected one root .* got 2"),
         ({"parents": [0] * 25}, "parents is"),
-        ({"network": "graph"}, "parents is"),
-        ({"network": "graph", "parents": [0] * 25, "hidden": 5}, "hidden is"),
-        ({"network": "transformer", "hidden": 5}, "hidden is"),
+        ({"kind": "graph"}, "parents is"),
+        ({"kind": "graph", "parents": [0] * 25, "hidden_size": 5}, "hidden_size is"),
+        ({"kind": "transformer", "hidden_size": 5}, "hidden_size is"),
         ({"pooling": "median"}, "damaged"),
-        ({"standardise": "no"}, "damaged"),
-        ({"standardise": True}, "readout.centre is missing"),
+        ({"normalise_features": "no"}, "damaged"),
+        ({"normalise_features": True}, "readout.centre is missing"),
         ({"pooling": "attention"}, "readout.score.weight is missing"),
-        ({"network": "transformer"}, "is missing"),
-        ({"sees": ["itself", "motion"]}, "has shape"),
+        ({"kind": "transformer"}, "is missing"),
+        ({"input_features": ["joint", "motion"]}, "has shape"),
     ],
     ids=str,
 )
@@ -483,8 +504,8 @@ def test_the_released_weights_compute_here_what_they_compute_stepped_frame_by_fr
     encoder, spec = load_encoder(tmp_path / "released.pth.tar")
     clips = torch.randn(5, 12, 2, 25, 3)
     with torch.no_grad():
-        torch.testing.assert_close(encoder.clip(clips), released.eval()(clips), rtol=1e-5, atol=1e-6)
-    assert (spec.layout, spec.bodies, spec.hidden, spec.layers, spec.finished) == ("kinect_v2", 2, 6, 3, True)
+        torch.testing.assert_close(encoder.embed(clips), released.eval()(clips), rtol=1e-5, atol=1e-6)
+    assert (spec.layout, spec.bodies, spec.hidden_size, spec.layers, spec.finished) == ("kinect_v2", 2, 6, 3, True)
     assert spec.step == (451 if wrapped else 0)
 
 

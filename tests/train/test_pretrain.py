@@ -134,7 +134,7 @@ def test_the_loss_in_the_metrics_is_the_weighted_sum_of_its_terms(store, tiny, t
 
 def test_the_encoder_file_tells_how_it_came_about(finished_path, store):
     spec = load_encoder(finished_path)[1]
-    assert (spec.layout, spec.bodies, spec.joints, spec.hidden, spec.layers) == ("kinect_v2", 2, 25, 8, 1)
+    assert (spec.layout, spec.bodies, spec.joints, spec.hidden_size, spec.layers) == ("kinect_v2", 2, 25, 8, 1)
     assert (spec.step, spec.finished, spec.protocol, spec.store_checksum) == (10, True, "xsub", store.checksum)
 
 

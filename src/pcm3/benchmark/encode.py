@@ -81,7 +81,7 @@ def _encoding(spec: EncoderSpec, settings: PretrainSettings, device: torch.devic
 
     def encode() -> object:
         with frozen(encoder), torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
-            return encoder.clip(clips)
+            return encoder.embed(clips)
 
     return encode
 

@@ -16,24 +16,26 @@ def encoder_flop_per_clip(spec: EncoderSpec) -> float:
     Raises:
         ConfigError: its layers are graph convolutions.
     """
-    if spec.network not in LAYERS:
+    if spec.kind not in LAYERS:
         raise ConfigError(
             f"setting network: expected {' or '.join(LAYERS)}, whose multiplications and additions are counted here, "
-            f"got {spec.network}: benchmark one of these"
+            f"got {spec.kind}: benchmark one of these"
         )
-    scores = 4 * spec.hidden if spec.pooling == "attention" else 0
-    return float(spec.frames * (scores + LAYERS[spec.network](spec, spec.bodies * spec.joints * 3 * len(spec.sees))))
+    scores = 4 * spec.hidden_size if spec.pooling == "attention" else 0
+    return float(
+        spec.frames * (scores + LAYERS[spec.kind](spec, spec.bodies * spec.joints * 3 * len(spec.input_features)))
+    )
 
 
 def _recurrent(spec: EncoderSpec, seen: int) -> int:
     """Of one frame in all layers: two GRUs each, of three gates, on what comes in and on the state."""
-    layers = [seen, *[2 * spec.hidden] * (spec.layers - 1)]
-    return sum(2 * 2 * 3 * spec.hidden * (taken + spec.hidden) for taken in layers)
+    layers = [seen, *[2 * spec.hidden_size] * (spec.layers - 1)]
+    return sum(2 * 2 * 3 * spec.hidden_size * (taken + spec.hidden_size) for taken in layers)
 
 
 def _attention(spec: EncoderSpec, seen: int) -> int:
     """Of one frame in all blocks: query, key and value, what is gathered, both layers of the MLP, and all frames."""
-    width = 2 * spec.hidden
+    width = 2 * spec.hidden_size
     return 2 * seen * width + spec.layers * (2 * 12 * width * width + 2 * 2 * spec.frames * width)
 
 

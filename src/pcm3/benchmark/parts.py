@@ -72,7 +72,7 @@ def watched(method: PCM3, watch: Stopwatch) -> Iterator[None]:
     begins at the node of its output and lasts until that of an earlier part's.
     """
     calls: list[tuple[Any, str, str]] = [
-        (method.encoder, "frames_of_views", "encoder"),
+        (method.encoder, "encode_views", "encoder"),
         (method.projector, "forward", "projector"),
         (method.decoder, "forward", "decoder"),
         (method, "_keys", "key network"),

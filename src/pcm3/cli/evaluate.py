@@ -75,7 +75,7 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     check_writable("--out", _results(options))
     if (slow := slow_bf16(options.precision, choose_device(options.device))) is not None:
         print(slow, flush=True)
-    with worker_processes(options.workers or useful_processes(spec.hidden, options.device)) as over:
+    with worker_processes(options.workers or useful_processes(spec.hidden_size, options.device)) as over:
         if options.task != ALL:
             return 0, _one(options.task, options, store, settings, over)
         told: dict[str, Any] = {"tasks": {}, "not_served": {}}

@@ -23,10 +23,10 @@ class InBfloat16(nn.Module):
         """As the encoder's."""
         return int(self.encoder.frame_width)  # type: ignore[arg-type]
 
-    def clip(self, clips: Tensor) -> Tensor:
+    def embed(self, clips: Tensor) -> Tensor:
         """(B, T, M, V, C) → (B, D)."""
         with torch.autocast(clips.device.type, torch.bfloat16):
-            feature: Tensor = self.encoder.clip(clips)  # type: ignore[operator]
+            feature: Tensor = self.encoder.embed(clips)  # type: ignore[operator]
         return feature.float()
 
     def frames(self, clips: Tensor) -> Tensor:

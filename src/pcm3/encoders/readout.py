@@ -13,7 +13,7 @@ Pooling = Literal["last", "mean", "max", "mean_max", "max_min", "mean_max_min", 
 
 
 class Readout(nn.Module):
-    """Frame features (B, T, D) → clip feature (B, `width`): pooled, and standardised where that was asked for.
+    """Frame features (B, T, D) → clip feature (B, `width`): pooled, and normalised where that was asked for.
 
     `last`: each half where it has seen the whole clip (its last frame; the first, for a half that runs backward).
     `mean`, `max`: over the frames. `mean_max`, `max_min`, `mean_max_min`: these and the minimum, side by side.
@@ -25,21 +25,21 @@ class Readout(nn.Module):
     scale: Tensor
     """() what it is then divided by."""
 
-    def __init__(self, features: int, pooling: Pooling, backward: bool, standardise: bool) -> None:
+    def __init__(self, features: int, pooling: Pooling, backward: bool, normalise_features: bool) -> None:
         """A readout that changes no scale until it is fitted.
 
         Args:
             features: D, of a frame.
             pooling: see above.
             backward: the second half of the features runs backward.
-            standardise: have a centre and a scale, which `fit` sets.
+            normalise_features: have a centre and a scale, which `fit_normalisation` sets.
         """
         super().__init__()
-        self.pooling, self.backward, self.standardise = pooling, backward, standardise
+        self.pooling, self.backward, self.normalise_features = pooling, backward, normalise_features
         self.width = pooled_width(pooling, features)
         if pooling == "attention":
             self.score = nn.Linear(features, 1)
-        if standardise:
+        if normalise_features:
             self.register_buffer("centre", torch.zeros(self.width))
             self.register_buffer("scale", torch.ones(()))
 
@@ -50,14 +50,14 @@ class Readout(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Frame features (B, T, D) → clip feature (B, width)."""
         pooled = self.pool(features)
-        return self.standardised_of(pooled) if self.standardise else pooled
+        return self.normalised(pooled) if self.normalise_features else pooled
 
-    def standardised_of(self, pooled: Tensor) -> Tensor:
+    def normalised(self, pooled: Tensor) -> Tensor:
         """Pooled features (B, width) of length 1, then as they were fitted."""
         return (F.normalize(pooled, dim=-1) - self.centre) / self.scale
 
     @torch.no_grad()
-    def fit(self, pooled: Tensor) -> None:
+    def fit_normalisation(self, pooled: Tensor) -> None:
         """From now on clips with these pooled features (N, width), N > 1, have the mean 0 and the mean square 1.
 
         Their lengths are dropped first: how large or fast the same movement is done tells the person more than the

@@ -78,7 +78,7 @@ class PCM3(nn.Module):
         self.key_projector = key_copy(self.projector)
         self.queue = KeyQueue(queue, embedding)
         self.domain_prompts = nn.ModuleDict(
-            {view: Prompt(encoder.seen) for view in POSITIVES} if prompts != "none" else {}
+            {view: Prompt(encoder.in_features) for view in POSITIVES} if prompts != "none" else {}
         )
         self.domain_place = domain_place
         self.task_prompts = nn.ModuleDict(
@@ -122,7 +122,7 @@ class PCM3(nn.Module):
             if self.prediction_weight:
                 terms["prediction"] = masked_prediction(predicted, views.source, views.hidden, self.prediction_error)
             if "predict" in self.positives:
-                again = self._encode({"predict": self.encoder.see(filled)})["predict"]
+                again = self._encode({"predict": self.encoder.build_inputs(filled)})["predict"]
                 queries["predict"] = self._embed(self.encoder.pool(again), generator)
 
         keys = self._keys(views.key, generator)
@@ -135,11 +135,11 @@ class PCM3(nn.Module):
         """Flat inputs (B, T, I) of the views that are needed and exist before the encoder runs."""
         inputs: dict[Positive, Tensor] = {}
         if "intra" in self.positives:
-            inputs["intra"] = self.encoder.see(views.query)
+            inputs["intra"] = self.encoder.build_inputs(views.query)
         if "inter" in self.positives:
-            inputs["inter"] = self.encoder.see(views.mixed.clips)
+            inputs["inter"] = self.encoder.build_inputs(views.mixed.clips)
         if self.prediction_weight or "mask" in self.positives or "predict" in self.positives:
-            inputs["mask"] = self.encoder.see(views.source, views.hidden)
+            inputs["mask"] = self.encoder.build_inputs(views.source, views.hidden)
         return inputs
 
     def _encode(self, inputs: dict[Positive, Tensor], encoder: Encoder | None = None) -> dict[Positive, Tensor]:
@@ -157,7 +157,7 @@ class PCM3(nn.Module):
         flat = list(inputs.values())
         if prompts and self.domain_place == "before_norm":
             flat, prompts = [prompt(view) for prompt, view in zip(prompts, flat, strict=True)], None
-        features = encoder.frames_of_views(*flat, prompts=prompts)  # type: ignore[arg-type]
+        features = encoder.encode_views(*flat, prompts=prompts)  # type: ignore[arg-type]
         return dict(zip(inputs, features, strict=True))
 
     def _embed(self, features: Tensor, generator: torch.Generator) -> Tensor:
@@ -196,7 +196,7 @@ class PCM3(nn.Module):
     @torch.no_grad()
     def _keys(self, clips: Tensor, generator: torch.Generator) -> Tensor:
         """Clips (B, T, M, V, C) → keys (B, E), by the momentum networks; the prompts are the query's."""
-        features = self._encode({"intra": self.key_encoder.see(clips)}, self.key_encoder)["intra"]
+        features = self._encode({"intra": self.key_encoder.build_inputs(clips)}, self.key_encoder)["intra"]
         pooled = self.key_encoder.pool(features)
         keys: Tensor = self.key_projector(self._prompted("contrast", pooled, generator))
         return keys

@@ -12,6 +12,6 @@ class RawCoordinates(nn.Module):
         super().__init__()
         self.width = frames * bodies * joints * coordinates
 
-    def clip(self, clips: Tensor) -> Tensor:
+    def embed(self, clips: Tensor) -> Tensor:
         """(B, T, M, V, C) → (B, T·M·V·C)."""
         return clips.flatten(1)

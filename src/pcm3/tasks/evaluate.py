@@ -228,17 +228,17 @@ def _verdict(job: _Job, shared: _Shared) -> Verdict:
         assert isinstance(encoder, Encoder)
         encoder = InBfloat16(encoder)
     allow_fast_matmul(setup.device)
-    with threads(judging_threads(setup.spec.hidden, setup.device)):
+    with threads(judging_threads(setup.spec.hidden_size, setup.device)):
         return found.judge(encoder, setup, job.seed)
 
 
 def untrained(setup: Setup, seed: int, of_recordings: bool = False) -> Encoder:
-    """The encoder of the setup with fresh weights; where its features are standardised, by what trains the task."""
+    """The encoder of the setup with fresh weights; where its features are normalised, by what trains the task."""
     encoder = setup.spec.build(1000 + seed).to(setup.device)
-    if setup.spec.standardise and of_recordings:
+    if setup.spec.normalise_features and of_recordings:
         chosen = setup.settings.detection
         fit_readout(encoder, windows_to_fit(setup.recordings, setup.train, chosen.test_stride, chosen.frames))
-    elif setup.spec.standardise:
+    elif setup.spec.normalise_features:
         fit_readout(encoder, clips_to_fit(setup.clips, setup.train))
     return encoder
 

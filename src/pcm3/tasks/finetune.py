@@ -106,7 +106,7 @@ def _step(
     network: ClipEncoder, head: nn.Linear, optimiser: torch.optim.Optimizer, clips: Tensor, label: Tensor
 ) -> None:
     """One step on a batch of crops (B, T, M, V, C) with classes (B,)."""
-    loss = F.cross_entropy(head(network.clip(clips)), label)
+    loss = F.cross_entropy(head(network.embed(clips)), label)
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
     optimiser.step()

@@ -130,7 +130,7 @@ def occluded_features(
         for part in chosen.split(BATCH):
             clips = joints.centre(part) if generator is None else joints.random(part, generator)
             seen = stream(occluded_clips(clips, hidden[part]), bank.stream, bank.store.layout, bank.store.has_gaps)
-            features.append(encoder.clip(seen).float())
+            features.append(encoder.embed(seen).float())
     return torch.cat(features)
 
 

@@ -20,7 +20,7 @@ from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 
 from pcm3.checksums import OWN, json_checksum
-from pcm3.encoders.encoder import Direction, Encoder, Network, Sight
+from pcm3.encoders.encoder import Direction, Encoder, InputFeature, Kind
 from pcm3.encoders.readout import Pooling
 from pcm3.errors import CheckpointError, command
 from pcm3.files import write_atomically, write_json
@@ -40,7 +40,7 @@ class EncoderSpec:
     """Name of the skeleton layout."""
     bodies: int
     joints: int
-    hidden: int
+    hidden_size: int
     layers: int
     direction: Direction
     pooling: Pooling
@@ -55,12 +55,12 @@ class EncoderSpec:
     """The split whose training side it was pretrained on."""
     store_checksum: str = ""
     """Checksum of the store that it was pretrained on."""
-    network: Network = "gru"
-    sees: tuple[Sight, ...] = ("itself",)
-    """What it makes of a clip and looks at."""
+    kind: Kind = "gru"
+    input_features: tuple[InputFeature, ...] = ("joint",)
+    """What it makes of a clip and feeds its layers with."""
     parents: tuple[int, ...] = ()
     """Of every joint, where the encoder needs them."""
-    standardise: bool = False
+    normalise_features: bool = False
     fps: float = 0.0
     """Frames a second of the store that it was pretrained on; 0: not known."""
     normalised: bool | None = None
@@ -72,24 +72,24 @@ class EncoderSpec:
 
     def __post_init__(self) -> None:
         """Raises ValueError for sizes and names that no encoder has: a spec comes from a file."""
-        for name in ("bodies", "joints", "hidden", "layers", "frames"):
+        for name in ("bodies", "joints", "hidden_size", "layers", "frames"):
             if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)!r}")
-        names = {"direction": Direction, "pooling": Pooling, "stream": StreamName, "network": Network}
+        names = {"direction": Direction, "pooling": Pooling, "stream": StreamName, "kind": Kind}
         for name, known in names.items():
             if getattr(self, name) not in get_args(known):
                 raise ValueError(f"{name} is {getattr(self, name)!r}")
-        if not self.sees or not all(sight in get_args(Sight) for sight in self.sees):
-            raise ValueError(f"sees is {self.sees!r}")
-        if self.network != "gru" and self.hidden % 2:  # a frame's feature is shared out among four
-            raise ValueError(f"hidden is {self.hidden!r}")
+        if not self.input_features or not all(name in get_args(InputFeature) for name in self.input_features):
+            raise ValueError(f"input_features is {self.input_features!r}")
+        if self.kind != "gru" and self.hidden_size % 2:  # a frame's feature is shared out among four
+            raise ValueError(f"hidden_size is {self.hidden_size!r}")
         if not isinstance(self.fps, int | float) or not 0 <= self.fps < float("inf"):
             raise ValueError(f"fps is {self.fps!r}")
-        kinds_of: dict[str, Any] = {"standardise": bool, "gaps": bool, "normalised": bool | None, "rule": str}
+        kinds_of: dict[str, Any] = {"normalise_features": bool, "gaps": bool, "normalised": bool | None, "rule": str}
         for name, kinds in kinds_of.items():
             if not isinstance(getattr(self, name), kinds):
                 raise ValueError(f"{name} is {getattr(self, name)!r}")
-        needed = self.network == "graph" or "bone" in self.sees
+        needed = self.kind == "graph" or "bone" in self.input_features
         if len(self.parents) != (self.joints if needed else 0) or not all(
             isinstance(parent, int) and 0 <= parent < self.joints for parent in self.parents
         ):
@@ -105,14 +105,14 @@ class EncoderSpec:
             return Encoder(
                 self.bodies,
                 self.joints,
-                hidden=self.hidden,
+                hidden_size=self.hidden_size,
                 layers=self.layers,
                 direction=self.direction,
                 pooling=self.pooling,
-                network=self.network,
-                sees=self.sees,
+                kind=self.kind,
+                input_features=self.input_features,
                 parents=self.parents,
-                standardise=self.standardise,
+                normalise_features=self.normalise_features,
                 gaps=self.gaps,
             )
 
@@ -174,8 +174,8 @@ def _load_ours(path: Path, run: RunFolder | None = None) -> tuple[Encoder, Encod
                 f"{path}: written by a newer pcm3 (format {header['format']}, this one reads up to {FORMAT}): "
                 "update pcm3"
             )
-        told = header["encoder"]
-        of_lists = {name: tuple(told[name]) for name in ("sees", "parents") if name in told}
+        told = _of_format_2(header["encoder"])
+        of_lists: dict[str, Any] = {name: tuple(told[name]) for name in ("input_features", "parents") if name in told}
         spec = EncoderSpec(**(told | of_lists))
         written, owner = header.pop(OWN, None), header.get("run")
     except (SafetensorError, KeyError, TypeError, ValueError, OSError, RecursionError) as error:
@@ -188,6 +188,24 @@ def _load_ours(path: Path, run: RunFolder | None = None) -> tuple[Encoder, Encod
     if written not in (None, _checksum(header, tensors)):
         raise CheckpointError(f"{path}: damaged, its bytes are not those that were written: copy it anew")
     return encoder.eval(), spec
+
+
+EARLIER_NAMES = {
+    "hidden": "hidden_size",
+    "network": "kind",
+    "sees": "input_features",
+    "standardise": "normalise_features",
+}
+"""Of an encoder's fields, in the files of formats 1 and 2 → today's."""
+
+
+def _of_format_2(told: dict[str, Any]) -> dict[str, Any]:
+    """An encoder's fields as an earlier version wrote them → the fields of `EncoderSpec`."""
+    fields = {EARLIER_NAMES.get(name, name): value for name, value in told.items()}
+    seen = fields.get("input_features")
+    if isinstance(seen, list):
+        fields["input_features"] = ["joint" if name == "itself" else name for name in seen]
+    return fields
 
 
 def _checksum(told: dict[str, Any], tensors: Mapping[str, Tensor]) -> str:
@@ -213,7 +231,7 @@ def _load_released(path: Path) -> tuple[Encoder, EncoderSpec]:
         layout=layout.name,
         bodies=encoder.bodies,
         joints=encoder.joints,
-        hidden=encoder.hidden,
+        hidden_size=encoder.hidden_size,
         layers=len(encoder.layers),
         direction="causal",
         pooling="last",
@@ -250,7 +268,7 @@ def encoder_from_released(state_dict: Mapping[str, Tensor]) -> Encoder:
             f"checkpoints, got {'nothing' if first is None else tuple(first.shape)}"
         )
     layers = sum(name.startswith("encoder.gru.weight_ih_l") and not name.endswith("_reverse") for name in state)
-    encoder = Encoder(first.shape[1] // 75, 25, hidden=first.shape[0] // 3, layers=layers, direction="causal")
+    encoder = Encoder(first.shape[1] // 75, 25, hidden_size=first.shape[0] // 3, layers=layers, direction="causal")
     tensors = {}
     for name, tensor in state.items():
         if name.startswith("input_norm."):

@@ -63,7 +63,7 @@ def _sizes(settings: PretrainSettings) -> dict[str, int]:
 def _bytes(spec: EncoderSpec, settings: PretrainSettings, size: dict[str, int]) -> int:
     width, frames = 2 * size["hidden"], size["views.frames"]
     of_frame = spec.bodies * spec.joints * 3
-    encoder = _LAYERS[spec.network](of_frame * len(spec.sees), size["hidden"], size["layers"])
+    encoder = _LAYERS[spec.kind](of_frame * len(spec.input_features), size["hidden"], size["layers"])
     pooled = pooled_width(spec.pooling, width)
     projector = pooled * (pooled + size["objective.embedding"])
     bridge = size["objective.decoder_hidden"]

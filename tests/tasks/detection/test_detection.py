@@ -199,7 +199,7 @@ class Told(nn.Module):
 
     width = 4
 
-    def clip(self, clips):
+    def embed(self, clips):
         return nn.functional.one_hot(clips[:, clips.shape[1] // 2, 0, 0, 0].long(), 4).float()
 
 
@@ -293,7 +293,7 @@ def test_scores_of_a_frame_do_not_depend_on_the_batch_and_are_those_of_its_windo
     np.testing.assert_allclose(frame_scores(classifier, bank, 1, QUICK), scores, rtol=1e-5)
     window = bank.windows(torch.tensor([1]), torch.tensor([60]), torch.tensor([4]), 16)
     classifier.encoder.eval()
-    alone = classifier.head(classifier.encoder.clip(window)).softmax(dim=1).detach().numpy()
+    alone = classifier.head(classifier.encoder.embed(window)).softmax(dim=1).detach().numpy()
     np.testing.assert_allclose(scores[60], alone[0], rtol=1e-5)
 
 
@@ -301,7 +301,7 @@ def test_scores_of_a_frame_do_not_depend_on_the_batch_and_are_those_of_its_windo
 def test_the_classifier_may_see_the_feature_of_the_centre_frame(bank, direction):
     encoder = encoder_of(direction).eval()
     window = bank.windows(torch.tensor([1, 2]), torch.tensor([60, 3]), torch.tensor([4, 4]), 16)
-    for feature, seen in (("centre", encoder.frames(window)[:, 8]), ("clip", encoder.clip(window))):
+    for feature, seen in (("centre", encoder.frames(window)[:, 8]), ("clip", encoder.embed(window))):
         classifier = FrameClassifier(encoder, 3, feature, True, torch.Generator().manual_seed(0))
         torch.testing.assert_close(classifier(window), classifier.head(seen))
     with pytest.raises(ConfigError, match="expected clip, as RawCoordinates has no feature of a frame"):
@@ -321,7 +321,7 @@ class Watched(Told):
         super().__init__()
         self.shown = []
 
-    def clip(self, clips):
+    def embed(self, clips):
         self.shown.append(clips[..., 0, 0, 0].long())
         return torch.zeros(len(clips), 4)
 
@@ -359,8 +359,8 @@ def test_the_classifier_is_trained_by_sgd_with_nesterov_momentum_on_the_label_of
     made = []
 
     class Table(Watched):
-        def clip(self, clips):
-            super().clip(clips)
+        def embed(self, clips):
+            super().embed(clips)
             return table[self.shown[-1][:, 8]]
 
     def remember(*arguments):

@@ -409,7 +409,7 @@ class LastFrame(nn.Module):
     def frames(self, clips):
         return clips[:, :, 0, 7]
 
-    def clip(self, clips):
+    def embed(self, clips):
         raise NotImplementedError
 
 

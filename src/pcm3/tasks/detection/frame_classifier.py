@@ -77,7 +77,7 @@ class FrameClassifier:
 
     def _seen(self, windows: Tensor) -> Tensor:
         if self.feature == "clip":
-            return self.encoder.clip(windows)
+            return self.encoder.embed(windows)
         assert isinstance(self.encoder, FrameEncoder)
         return self.encoder.frames(windows)[:, windows.shape[1] // 2]
 

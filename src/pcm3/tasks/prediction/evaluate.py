@@ -167,7 +167,7 @@ def _batches(
 
 def _last(model: ClipEncoder, seed: Tensor) -> Tensor:
     """The feature of the last frame (B, D): of a bidirectional encoder too, whose clip feature tells less of it."""
-    feature = model.frames(seed)[:, -1] if isinstance(model, FrameEncoder) else model.clip(seed)
+    feature = model.frames(seed)[:, -1] if isinstance(model, FrameEncoder) else model.embed(seed)
     return feature.float()
 
 
