@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from pcm3 import device
-from pcm3 import parallel as ordered_map
 from pcm3.device import choose_precision, choose_threads, has_bf16, judging_threads, slow_bf16
 
 CPU = torch.device("cpu")
@@ -79,8 +78,3 @@ def test_no_more_threads_are_used_than_there_are_cores_for(monkeypatch):
     monkeypatch.setattr(device, "cores", lambda: 2)
     assert choose_threads(None, 1024, CPU) == choose_threads(None, 128, CPU) == judging_threads(1024, CPU) == 2
     assert choose_threads(3, 1024, CPU) == 3
-
-
-def test_a_limit_of_cores_is_that_of_whoever_set_it(monkeypatch):
-    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
-    assert ordered_map.cores() == 1

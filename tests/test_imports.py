@@ -157,3 +157,14 @@ def heavy_after(code):
 def test_python_m_pcm3_is_the_command_line():
     run = subprocess.run([sys.executable, "-m", "pcm3", "--help"], capture_output=True, text=True, check=True)
     assert "pcm3 COMMAND" in run.stdout
+
+
+def test_every_module_is_imported_where_there_is_no_fcntl_as_on_windows():
+    code = (
+        "import importlib, pkgutil, sys; sys.modules['fcntl'] = None; import pcm3\n"
+        "for module in pkgutil.walk_packages(pcm3.__path__, 'pcm3.'):\n"
+        "    module.name == 'pcm3.__main__' or importlib.import_module(module.name)\n"
+        "print(len(sys.modules))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr

@@ -12,19 +12,28 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from pcm3.errors import DataError, RunFailed
+from filelock import BaseFileLock, FileLock, Timeout
 
-try:
-    import fcntl
-except ImportError:  # Windows: two imports into one store at once are not told apart there
-    fcntl = None  # type: ignore[assignment]
+from pcm3.errors import DataError, RunFailed
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 """What the system says when there is no room, or no more for this user."""
 PARTIAL = ".pcm3-partial"
 """How a folder ends that is still being written, or was when its process died."""
+LOCK = ".lock"
+"""How the file ends that is locked, beside a folder that is being written and will be renamed."""
 REPLACED = ".pcm3-replaced"
 """How the old folder ends while the new one takes its place."""
+
+
+def take_lock(file: Path) -> BaseFileLock | None:
+    """A lock on the file that dies with this process, however it dies; None where another process holds it."""
+    lock = FileLock(file)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return None
+    return lock
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -75,8 +84,8 @@ def new_folder(
         path.parent.mkdir(parents=True, exist_ok=True)
         left = _recover(path, going_on)
         if path.exists() and not overwrite:
-            if left is not None and left[1] is not None:
-                os.close(left[1])
+            if left is not None:
+                _let_go(*left)
             raise DataError(f"{path}: already exists: choose another place, or overwrite it (--overwrite)")
         partial, lock = left or _fresh(path)
         try:
@@ -90,54 +99,54 @@ def new_folder(
                 shutil.rmtree(partial, ignore_errors=True)
             raise
         finally:
-            if lock is not None:
-                os.close(lock)
+            _let_go(partial, lock)
     except OSError as error:
-        told = f"{path}: cannot be written ({error.strerror or error}); nothing was changed"
+        message = f"{path}: cannot be written ({error.strerror or error}); nothing was changed"
         if error.errno in DISK_FULL and going_on is not None:
-            told += "; what was done is kept beside it: run again to go on"
-        raise (RunFailed if error.errno in DISK_FULL else DataError)(told) from error
+            message += "; what was done is kept beside it: run again to go on"
+        raise (RunFailed if error.errno in DISK_FULL else DataError)(message) from error
 
 
-def _fresh(path: Path) -> tuple[Path, int | None]:
+def _fresh(path: Path) -> tuple[Path, BaseFileLock]:
     """A new folder beside ``path``, and the lock on it."""
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{PARTIAL}")
-    partial.mkdir()
-    return partial, _lock(partial)
+    while True:
+        partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{PARTIAL}")
+        lock = take_lock(_lock_of(partial))
+        if lock is not None:  # else whoever cleans up took it between the file's making and its locking
+            partial.mkdir()
+            return partial, lock
 
 
-def _recover(path: Path, going_on: Callable[[Path], bool] | None) -> tuple[Path, int | None] | None:
+def _recover(path: Path, going_on: Callable[[Path], bool] | None) -> tuple[Path, BaseFileLock] | None:
     """Undoes what killed processes left beside ``path``; but gives a folder in which work can go on, and its lock."""
     replaced = path.with_name(f".{path.name}{REPLACED}")
     if replaced.exists() and not path.exists():
         replaced.rename(path)  # killed between the two renames of `_take_place`
     _remove(replaced)
-    prefix = f".{path.name}."
-    found: tuple[Path, int | None] | None = None
-    for partial in sorted(path.parent.iterdir()):
-        if partial.name.startswith(prefix) and partial.name.endswith(PARTIAL):
-            lock = _lock(partial)
-            if lock is None:  # somebody writes there
-                continue
-            if found is None and going_on is not None and going_on(partial):
-                found = (partial, lock)
-                continue
-            shutil.rmtree(partial, ignore_errors=True)
-            os.close(lock)
-    return found
+    usable: tuple[Path, BaseFileLock] | None = None
+    names = {entry.name.removesuffix(LOCK) for entry in path.parent.iterdir()}
+    for name in sorted(name for name in names if name.startswith(f".{path.name}.") and name.endswith(PARTIAL)):
+        partial = path.with_name(name)
+        lock = take_lock(_lock_of(partial))
+        if lock is None:  # somebody writes there
+            continue
+        if usable is None and going_on is not None and going_on(partial):
+            usable = (partial, lock)
+            continue
+        shutil.rmtree(partial, ignore_errors=True)
+        _let_go(partial, lock)
+    return usable
 
 
-def _lock(folder: Path) -> int | None:
-    """The handle of a lock on the folder that dies with this process; None where another process holds it."""
-    if fcntl is None:
-        return None
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(handle)
-        return None
-    return handle
+def _lock_of(partial: Path) -> Path:
+    return partial.with_name(partial.name + LOCK)
+
+
+def _let_go(partial: Path, lock: BaseFileLock) -> None:
+    """Releases the lock on a folder, and removes the lock's file where the folder has gone."""
+    lock.release()
+    if not partial.exists():
+        _lock_of(partial).unlink(missing_ok=True)
 
 
 def _flush(folder: Path) -> None:

@@ -1,4 +1,9 @@
-"""A function over many pieces of work in several processes, with the results in order and bounded memory."""
+"""A function over many pieces of work in several processes, with the results in order and bounded memory.
+
+Why not joblib's ``Parallel(return_as="generator")`` (1.6, measured): it runs ahead of whoever takes the results without
+a bound, 1000 of 1000 pieces were done when the first was taken, whatever ``pre_dispatch``; and after a SIGKILL of the
+parent its workers were still there 10 seconds later.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +39,7 @@ def cores() -> int:
 
 
 @runtime_checkable
-class OrderedMap(Protocol):
+class MapFunction(Protocol):
     """A function over many pieces of work, here or in other processes."""
 
     def __call__(
@@ -52,23 +57,24 @@ class OrderedMap(Protocol):
         """
 
 
-def here(
+def serial_map(
     function: Callable[[Piece, Shared], Result], pieces: Sequence[Piece], shared: Shared
 ) -> Generator[Result, None, None]:
-    """An `OrderedMap` without any other process."""
+    """A `MapFunction` without any other process."""
     yield from (function(piece, shared) for piece in pieces)
 
 
 @contextmanager
-def worker_processes(count: int) -> Iterator[OrderedMap]:
-    """An `OrderedMap` over so many processes, started at its first call and kept for those that follow; 1: `here`."""
+def worker_processes(count: int) -> Iterator[MapFunction]:
+    """A `MapFunction` over so many processes, started at its first call and kept for those that follow; 1: none."""
+    _keep_memory()
     if count == 1:
-        yield here
+        yield serial_map
         return
     # Fresh processes, not forks: the caller may hold the threads of torch.
     pool = ProcessPoolExecutor(count, get_context("spawn"), initializer=_prepare_process)
 
-    def there(
+    def process_map(
         function: Callable[[Piece, Shared], Result], pieces: Sequence[Piece], shared: Shared
     ) -> Generator[Result, None, None]:
         waiting: deque[Future[Result]] = deque()
@@ -86,18 +92,9 @@ def worker_processes(count: int) -> Iterator[OrderedMap]:
             ) from error
 
     try:
-        yield there
+        yield process_map
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def ordered_map(
-    function: Callable[[Piece, Shared], Result], pieces: Sequence[Piece], shared: Shared, processes: int
-) -> Generator[Result, None, None]:
-    """`OrderedMap` over processes that are of use only once; with 1 all happens here."""
-    _keep_memory()
-    with worker_processes(processes) as over:
-        yield from over(function, pieces, shared)
 
 
 def _prepare_process() -> None:

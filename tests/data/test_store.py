@@ -241,7 +241,7 @@ def test_what_killed_writers_left_is_removed_and_what_live_ones_write_is_not(tmp
     other.mkdir()
     (dead / "frames.npy").write_bytes(b"half")
     with store_writer(path, **ABOUT) as writer:
-        live = [name for name in names_beside(path) if name.startswith(".s.")]
+        live = [name for name in names_beside(path) if name.startswith(".s.") and name.endswith(files.PARTIAL)]
         assert len(live) == 1
         writer.add(recordings(1)[0])
         write_store(path, recordings(2), **ABOUT)  # another one, meanwhile, into the same place

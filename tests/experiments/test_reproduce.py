@@ -98,8 +98,8 @@ def test_a_table_is_run_written_and_never_taken_for_the_paper_s(plan, untrimmed)
 
 @pytest.mark.slow
 def test_three_streams_are_a_row_of_table_1_also_in_several_processes(plan):
-    with worker_processes(2) as over:
-        told = reproduce("table1", plan, lambda what: None, over)
+    with worker_processes(2) as map_fn:
+        told = reproduce("table1", plan, lambda what: None, map_fn)
     assert list(told["rows"]) == ["PCM³", "3s-PCM³"]
     assert len(told["rows"]["3s-PCM³"]["linear %"]["values"]) == plan.seeds
     runs = {path.name.split("-")[0] for path in (plan.out / "runs").iterdir()}

@@ -234,8 +234,8 @@ def test_every_trial_is_judged_over_crops_too_and_the_page_tells_what_that_gives
 
 @pytest.mark.slow
 def test_several_processes_find_the_same(search, finished):
-    with worker_processes(2) as over:
-        together = tune(search, quiet, over)
+    with worker_processes(2) as map_fn:
+        together = tune(search, quiet, map_fn)
     assert essence(together) == essence(finished[1])
     assert together["standing"] == finished[1]["standing"]
 

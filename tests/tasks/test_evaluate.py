@@ -150,10 +150,10 @@ def test_a_quick_look_says_that_it_is_one(cli, finished_path, store_path, tmp_pa
 
 @pytest.mark.slow
 def test_several_processes_come_to_the_same_figures(finished_path, untrimmed):
-    with worker_processes(2) as over:
+    with worker_processes(2) as map_fn:
         for task in ("finetune", "prediction"):
             alone = evaluate(task, [finished_path], untrimmed, "xsub", QUICK, seeds=2, device="cpu")
-            shared = evaluate(task, [finished_path], untrimmed, "xsub", QUICK, seeds=2, device="cpu", over=over)
+            shared = evaluate(task, [finished_path], untrimmed, "xsub", QUICK, seeds=2, device="cpu", map_fn=map_fn)
             assert alone.to_dict() == shared.to_dict()
             assert np.array_equal(alone.first.result.predicted, shared.first.result.predicted)
 

@@ -75,16 +75,16 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     check_writable("--out", _results(options))
     if (slow := slow_bf16(options.precision, choose_device(options.device))) is not None:
         print(slow, flush=True)
-    with worker_processes(options.workers or useful_processes(spec.hidden_size, options.device)) as over:
+    with worker_processes(options.workers or useful_processes(spec.hidden_size, options.device)) as map_fn:
         if options.task != ALL:
-            return 0, _one(options.task, options, store, settings, over)
+            return 0, _one(options.task, options, store, settings, map_fn)
         told: dict[str, Any] = {"tasks": {}, "not_served": {}}
         for task in TASK_WORDS:
             if options.quick and f"{task}-cached" in TASK_WORDS:
                 told["not_served"][task] = f"--quick takes {task}-cached instead"
                 continue
             try:
-                told["tasks"][task] = _one(task, options, store, settings, over)
+                told["tasks"][task] = _one(task, options, store, settings, map_fn)
             except DataError as error:
                 told["not_served"][task] = str(error)
             print(flush=True)
@@ -93,7 +93,7 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     return 0, told
 
 
-def _one(task: str, options: Any, store: Any, settings: Any, over: Any) -> dict[str, Any]:
+def _one(task: str, options: Any, store: Any, settings: Any, map_fn: Any) -> dict[str, Any]:
     """Evaluates one task, prints its table, and gives it as JSON."""
     from functools import partial
 
@@ -123,7 +123,7 @@ def _one(task: str, options: Any, store: Any, settings: Any, over: Any) -> dict[
             tick=tell,
             without_leaks=options.without_leaks,
             precision=options.precision,
-            over=over,
+            map_fn=map_fn,
         )
     written = write_evaluation(found, store, _results(options))
     print(

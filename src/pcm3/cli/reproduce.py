@@ -78,8 +78,8 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
         out=options.out,
     )
     plan = sized(plan, print)
-    with worker_processes(options.workers or useful_processes(plan.settings.hidden, settings.device)) as over:
-        written = reproduce(options.table, plan, lambda what: print(what, flush=True), over)
+    with worker_processes(options.workers or useful_processes(plan.settings.hidden, settings.device)) as map_fn:
+        written = reproduce(options.table, plan, lambda what: print(what, flush=True), map_fn)
     print()
     print((options.out / f"{options.table}.md").read_text(encoding="utf-8"), end="")
     print(f"written: {', '.join(written['written'])}")

@@ -65,8 +65,8 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     check_progress(options.seeds, options.factor, options.share, options.keep)
     check_folder("--out", options.out, options.stores, whole=True)
     search = _search(options)
-    with worker_processes(options.workers or useful_processes(search.base.hidden, search.base.device)) as over:
-        told = tune(search, lambda what: print(what, flush=True), over)
+    with worker_processes(options.workers or useful_processes(search.base.hidden, search.base.device)) as map_fn:
+        told = tune(search, lambda what: print(what, flush=True), map_fn)
     print()
     print(text_table(*standing_table(told)))
     print(f"the best: {told['winner']}")

@@ -38,7 +38,7 @@ from pcm3.data.source_units import check_units, probe
 from pcm3.data.store import FORMAT, ClipStore
 from pcm3.data.store_writer import StoreWriter, store_writer
 from pcm3.errors import ConfigError, DataError, not_one_of
-from pcm3.parallel import cores, ordered_map
+from pcm3.parallel import cores, worker_processes
 from pcm3.skeleton import Layout, load_layout
 
 CHUNK = 16
@@ -338,12 +338,11 @@ def _write(
     """Reads, prepares and appends all clips in their order, from where an earlier process stopped."""
     clips = contents.clips[writer.done :]
     chunks = [clips[start : start + CHUNK] for start in range(0, len(clips), CHUNK)]
-    outcomes = ordered_map(prepare_chunk, chunks, recipe, processes)
     bar = tqdm(
         total=len(contents.clips), initial=writer.done, unit="clip", desc="import", disable=not progress, delay=1
     )
     done, saved = writer.done, time.monotonic()
-    with closing(outcomes), bar:
+    with worker_processes(processes) as map_fn, closing(map_fn(prepare_chunk, chunks, recipe)) as outcomes, bar:
         for chunk, outcome in zip(chunks, outcomes, strict=True):
             for clip, results in zip(chunk, outcome, strict=True):
                 _append(writer, clip.file, results, strict)

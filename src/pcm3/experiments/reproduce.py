@@ -23,7 +23,7 @@ from pcm3.experiments.paper_tables import TABLES, Column, PaperTable, Variant
 from pcm3.files import write_atomically, write_json
 from pcm3.geometry import STREAMS
 from pcm3.methods.pcm3 import POSITIVES
-from pcm3.parallel import OrderedMap, here
+from pcm3.parallel import MapFunction, serial_map
 from pcm3.report.pictures import loss_curves, table_bars
 from pcm3.report.tables import markdown_table
 from pcm3.settings.pretrain import PretrainSettings, flat
@@ -60,14 +60,14 @@ class Plan:
     out: Path
 
 
-def reproduce(name: str, plan: Plan, say: Callable[[str], object], over: OrderedMap = here) -> dict[str, Any]:
+def reproduce(name: str, plan: Plan, say: Callable[[str], object], map_fn: MapFunction = serial_map) -> dict[str, Any]:
     """Runs the table's variants, evaluates them, writes ``NAME.json``, ``.md`` into the plan's folder.
 
     Args:
         name: one of `TABLES`.
         plan: what to run it on.
         say: told what was done.
-        over: where it is done: here, or several runs at a time in processes of their own.
+        map_fn: where it is done: here, or several runs at a time in processes of their own.
 
     Returns:
         ``rows`` (row → column → mean, sd, values, paper), ``baselines``, ``conditions``, ``written``.
@@ -78,14 +78,14 @@ def reproduce(name: str, plan: Plan, say: Callable[[str], object], over: Ordered
     served = [column for column in table.columns if _store_of(column, plan) is not None]
     runs = {row: _runs(variant, plan) for row, variant in table.variants.items()}
     say_what_is_slow([run.settings for of_row in runs.values() for these in of_row.values() for run in these], say)
-    trained = _pretrain(runs, plan, say, over)
+    trained = _pretrain(runs, plan, say, map_fn)
     rows: dict[str, dict[str, Any]] = {}
     baselines: dict[str, dict[str, Any]] = {}
     for row, of_row in runs.items():
         rows[row] = {}
         for column in served:
             missing = 0 if baselines.get(RAW, {}).get(column.head) else plan.seeds
-            found = _evaluated(of_row, column, plan, missing, say, over)
+            found = _evaluated(of_row, column, plan, missing, say, map_fn)
             rows[row][column.head] = _cell(found["rows"][0], column)
             for other in found["rows"][1:]:
                 baselines.setdefault(other["name"], {}).setdefault(column.head, _cell(other, column))
@@ -218,7 +218,7 @@ def _runs(variant: Variant, plan: Plan) -> Runs:
 
 
 def _pretrain(
-    runs: dict[str, Runs], plan: Plan, say: Callable[[str], object], over: OrderedMap
+    runs: dict[str, Runs], plan: Plan, say: Callable[[str], object], map_fn: MapFunction
 ) -> dict[Path, PretrainResult]:
     """Makes the runs of all rows, or ends those that were begun."""
     named: dict[Path, tuple[str, Run]] = {}
@@ -228,7 +228,7 @@ def _pretrain(
                 # Rows may have runs in common; no two processes may work on one.
                 named.setdefault(run.folder, (f"{row}, {stream}, seed {run.settings.seed}", run))
     trained = {}
-    results = over(_pretrained, [run for _, run in named.values()], plan.store.path)
+    results = map_fn(_pretrained, [run for _, run in named.values()], plan.store.path)
     for (folder, (words, _)), result in zip(named.items(), results, strict=True):
         say(f"pretrained {words}: {result.seconds:.0f} s, {folder}")
         trained[folder] = result
@@ -246,7 +246,7 @@ def _store_of(column: Column, plan: Plan) -> ClipStore | None:
 
 
 def _evaluated(
-    runs: Runs, column: Column, plan: Plan, baselines: int, say: Callable[[str], object], over: OrderedMap
+    runs: Runs, column: Column, plan: Plan, baselines: int, say: Callable[[str], object], map_fn: MapFunction
 ) -> dict[str, Any]:
     """The evaluation of a variant's runs on a column's task, with one head for each run; kept beside the first run."""
     task = CACHED.get(column.task, column.task) if plan.cached else column.task
@@ -262,7 +262,7 @@ def _evaluated(
     if kept.is_file():
         return read_checked_json(kept, CheckpointError, "remove it, and run again to have it made anew")
     say(f"evaluate {task} on {store.kind} {protocol}")
-    named: dict[str, Any] = {"settings": plan.tasks, "seeds": 1, "baselines": baselines, "over": over}
+    named: dict[str, Any] = {"settings": plan.tasks, "seeds": 1, "baselines": baselines, "map_fn": map_fn}
     if len(runs) > 1:
         of_stream = {name: [run.folder for run in these] for name, these in runs.items()}
         found = evaluate_streams(task, of_stream, store, protocol, **named).to_dict()

@@ -23,7 +23,7 @@ from pcm3.experiments.reproduce import say_what_is_slow
 from pcm3.experiments.trial import CROPS, JUDGES, PACE_STEPS, Trial, fold, judged, make_trial, seconds_a_step
 from pcm3.files import write_atomically, write_json
 from pcm3.limits import MOST, MOST_REPEATS, check_range
-from pcm3.parallel import OrderedMap, here
+from pcm3.parallel import MapFunction, serial_map
 from pcm3.report.search import differences, search_page
 from pcm3.settings.pretrain import PretrainSettings, flat, to_dict
 from pcm3.summary import mean_of, spread_of
@@ -137,13 +137,13 @@ def check_progress(seeds: Sequence[int], factor: float, share: float, keep: int)
     check_range("keep", keep, 1, MOST)
 
 
-def tune(search: Search, say: Callable[[str], object], over: OrderedMap = here) -> dict[str, Any]:
+def tune(search: Search, say: Callable[[str], object], map_fn: MapFunction = serial_map) -> dict[str, Any]:
     """Searches, and writes ``log.json``, ``log.md``, ``search.png`` and ``winner.yaml`` into the search's folder.
 
     Args:
         search: what and how.
         say: told of every run that is done.
-        over: where they are done: here, or several at a time in processes of their own.
+        map_fn: where they are done: here, or several at a time in processes of their own.
 
     Returns:
         What ``log.json`` holds: ``rungs``, ``candidates`` (title → summary, and the runs of each rung), ``baselines``,
@@ -159,12 +159,12 @@ def tune(search: Search, say: Callable[[str], object], over: OrderedMap = here) 
     say_what_is_slow([candidate.settings for candidate in search.all], say)
     with locked(search.out):
         baselines = {
-            name: _run(search, {name: _baselines(search, name)}, "baselines,", say, over)[name]
+            name: _run(search, {name: _baselines(search, name)}, "baselines,", say, map_fn)[name]
             for name in (UNTRAINED, RAW)
         }
         running, rungs = search.all, list[dict[str, list[Judgement]]]()
         for rung, seeds in enumerate(search.seeds):
-            steps = _steps(search, running, rung, over)
+            steps = _steps(search, running, rung, map_fn)
             trials = {
                 candidate.title: [
                     _trial(search, store, candidate, seed, steps[candidate.title, name])
@@ -173,7 +173,7 @@ def tune(search: Search, say: Callable[[str], object], over: OrderedMap = here) 
                 ]
                 for candidate in running
             }
-            rungs.append(_run(search, trials, f"rung {rung + 1} of {len(search.seeds)},", say, over))
+            rungs.append(_run(search, trials, f"rung {rung + 1} of {len(search.seeds)},", say, map_fn))
             told = _told(search, rungs, baselines)
             _write(search, told)
             chosen = best({name: score(runs) for name, runs in rungs[-1].items() if name != BASE}, search.share,
@@ -216,7 +216,7 @@ def _baselines(search: Search, encoder: str) -> list[Trial]:
     ]
 
 
-def _steps(search: Search, running: Sequence[Candidate], rung: int, over: OrderedMap) -> dict[tuple[str, str], int]:
+def _steps(search: Search, running: Sequence[Candidate], rung: int, map_fn: MapFunction) -> dict[tuple[str, str], int]:
     """The steps of the candidates (title, store) in a rung: as told, or as many as go into the minutes."""
     asked = [(candidate, name) for candidate in running for name in search.stores]
     growth = search.factor**rung
@@ -226,7 +226,7 @@ def _steps(search: Search, running: Sequence[Candidate], rung: int, over: Ordere
     seconds = 60 * search.base.minutes * growth
     trials = [_trial(search, search.stores[name], candidate, 0, PACE_STEPS) for candidate, name in asked]
     unlike = {trial.folder: trial for trial in trials}
-    paces = dict(zip(unlike, over(seconds_a_step, list(unlike.values()), None), strict=True))
+    paces = dict(zip(unlike, map_fn(seconds_a_step, list(unlike.values()), None), strict=True))
     steps = {}
     for (candidate, name), trial in zip(asked, trials, strict=True):
         pace = paces[trial.folder]
@@ -236,7 +236,7 @@ def _steps(search: Search, running: Sequence[Candidate], rung: int, over: Ordere
 
 
 def _run(
-    search: Search, trials: Mapping[str, list[Trial]], where: str, say: Callable[[str], object], over: OrderedMap
+    search: Search, trials: Mapping[str, list[Trial]], where: str, say: Callable[[str], object], map_fn: MapFunction
 ) -> dict[str, list[Judgement]]:
     """The judgements of the trials of each name."""
     unlike: dict[Path, tuple[str, Trial]] = {}
@@ -246,7 +246,7 @@ def _run(
             unlike.setdefault(trial.folder, (name, trial))
     names = {store.path: name for name, store in search.stores.items()}
     found: dict[Path, Judgement] = {}
-    results = over(judged, [trial for _, trial in unlike.values()], None)
+    results = map_fn(judged, [trial for _, trial in unlike.values()], None)
     for (folder, (name, trial)), told in zip(unlike.items(), results, strict=True):
         found[folder] = {"store": names[trial.store]} | told
         of = f"{name}, {names[trial.store]}, seed {trial.settings.seed}"

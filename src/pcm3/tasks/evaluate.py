@@ -20,7 +20,7 @@ from pcm3.device import allow_fast_matmul, choose_device, choose_precision, judg
 from pcm3.encoders.encoder import Encoder
 from pcm3.encoders.in_bfloat16 import InBfloat16
 from pcm3.errors import CheckpointError, DataError, command
-from pcm3.parallel import OrderedMap, cores, here
+from pcm3.parallel import MapFunction, cores, serial_map
 from pcm3.settings.pretrain import Device, Precision
 from pcm3.settings.tasks import TaskSettings
 from pcm3.tasks.detection.windows import windows_to_fit
@@ -117,7 +117,7 @@ def evaluate(
     without_leaks: bool = False,
     baselines: int | None = None,
     precision: Precision = "32",
-    over: OrderedMap = here,
+    map_fn: MapFunction = serial_map,
 ) -> Evaluation:
     """How well the encoders do at a task on a store's test side.
 
@@ -134,7 +134,7 @@ def evaluate(
             search is remembered beside the store (`pcm3.data.audit.leaks`).
         baselines: untrained encoders drawn, and heads on raw coordinates; None: as many as seeds; 0: no baselines.
         precision: of the encoders' products, trained or not; "auto" is bfloat16 where the device is fast at it.
-        over: where the verdicts of long tasks are found: here, one after the other, or in several processes. The
+        map_fn: where the verdicts of long tasks are found: here, one after the other, or in several processes. The
             figures are the same.
 
     Raises:
@@ -157,7 +157,7 @@ def evaluate(
     shared = _Shared(task, setup, choose_precision(precision, chosen) == "bf16")
     rows: dict[str, Row] = {}
     verdicts = []
-    for job, verdict in zip(jobs, (over if found.long else here)(_verdict, jobs, shared), strict=True):
+    for job, verdict in zip(jobs, (map_fn if found.long else serial_map)(_verdict, jobs, shared), strict=True):
         verdicts.append(verdict)
         rows.setdefault(job.row, Row(job.row)).add(verdict.figures, verdict.result)
         tick(str(job.model or job.row))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import platform
 import subprocess
@@ -15,7 +14,7 @@ from typing import Any
 
 from pcm3.checksums import OWN, has_changed, json_checksum, with_checksum
 from pcm3.errors import CheckpointError, ConfigError
-from pcm3.files import write_json
+from pcm3.files import take_lock, write_json
 from pcm3.settings.pretrain import PretrainSettings, flat, from_dict, to_dict
 from pcm3.settings.types import check_types
 
@@ -143,12 +142,13 @@ def locked(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
         raise ConfigError(f"expected a folder for the run, but {folder} is a file") from error
-    with (folder / ".lock").open("w", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ConfigError(f"{folder} is in use by another pcm3 process: wait for it or choose another") from error
+    lock = take_lock(folder / ".lock")
+    if lock is None:
+        raise ConfigError(f"{folder} is in use by another pcm3 process: wait for it or choose another")
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def environment() -> dict[str, Any]:
