@@ -29,14 +29,14 @@ SUBJECTS, REPETITIONS = (1, 2, 3, 4), 2
 PROTOCOLS = {"xsub": {"by": "subject", "train": [1, 2, 4]}, "xview": {"by": "camera", "train": [2, 3]}}
 
 TINY = {
-    "hidden": 8,
-    "layers": 1,
+    "encoder.hidden_size": 8,
+    "encoder.layers": 1,
     "batch": 8,
     "steps": 10,
     "checkpoint_steps": 5,
     "precision": "32",
     "device": "cpu",
-    "views.frames": 16,
+    "frames": 16,
     "prompts.width": 4,
     "objective.embedding": 8,
     "objective.queue": 64,
@@ -126,17 +126,9 @@ def tiny():
     """Makes settings of a run that takes less than a second; changes have dotted names, as on the command line."""
 
     def make(changes=None, **more):
-        from pcm3.settings.pretrain import PretrainSettings
+        from pcm3.settings.pretrain import PretrainSettings, changed
 
-        settings = PretrainSettings()
-        for name, value in (TINY | (changes or {}) | more).items():
-            *groups, last = name.split(".")
-            owner = settings
-            for group in groups:
-                owner = getattr(owner, group)
-            assert hasattr(owner, last), name
-            setattr(owner, last, value)
-        return settings
+        return changed(PretrainSettings(), TINY | (changes or {}) | more)
 
     return make
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pcm3.losses import FLOOR, info_nce, masked_prediction, relational_distillation
 
 TEMPERATURE, STUDENT, TEACHER = 0.07, 0.1, 0.05
-ERRORS = pytest.mark.parametrize("error", ["squared", "distance", "standardised"])
+ERRORS = pytest.mark.parametrize("error", ["squared", "distance", "normalised"])
 
 
 def embeddings(generator, *shape):
@@ -202,7 +202,7 @@ def standardised_slowly(predicted, source, hidden):
 def test_the_standardised_error_measures_each_coordinate_by_its_deviation(seed, share):
     predicted, source, hidden = clips(seed, share, (2, 3, 2, 3, 3))
     source = source * torch.linspace(0.1, 5, 18, dtype=torch.float64).view(2, 3, 3)
-    ours = masked_prediction(predicted, source, hidden, "standardised")
+    ours = masked_prediction(predicted, source, hidden, "normalised")
     theirs = standardised_slowly(predicted.numpy(), source.numpy(), hidden.numpy())
     assert ours.item() == pytest.approx(theirs, rel=1e-6, abs=1e-9)
 
@@ -212,11 +212,11 @@ def test_who_predicts_the_mean_has_a_standardised_error_of_1_but_for_the_floor()
     everything, mean = torch.ones_like(hidden), source.mean(dim=(0, 1)).expand_as(source)
     variance = source.var(dim=(0, 1), correction=0)
     expected = (variance / (variance + FLOOR**2 * variance.mean())).mean().item()
-    assert masked_prediction(mean, source, everything, "standardised").item() == pytest.approx(expected, rel=1e-9)
+    assert masked_prediction(mean, source, everything, "normalised").item() == pytest.approx(expected, rel=1e-9)
     assert 0.98 < expected < 1
     # Deviations that are equal: 1 / (1 + FLOOR²) to the last digit, however far apart the means are.
     alike = (source - mean) / variance.sqrt() + 100 * torch.arange(15, dtype=torch.float64).view(5, 3)
-    loss = masked_prediction(alike.mean(dim=(0, 1)).expand_as(alike), alike, everything, "standardised")
+    loss = masked_prediction(alike.mean(dim=(0, 1)).expand_as(alike), alike, everything, "normalised")
     assert loss.item() == pytest.approx(1 / (1 + FLOOR**2), rel=1e-6)
 
 
@@ -225,10 +225,10 @@ def test_who_predicts_the_mean_has_a_standardised_error_of_1_but_for_the_floor()
 def test_the_standardised_error_does_not_depend_on_the_unit(seed, unit, share):
     predicted, source, hidden = clips(seed, share)
     predicted, source = 0.01 * predicted, 0.01 * source  # the metres that joints move from frame to frame
-    loss = masked_prediction(predicted, source, hidden, "standardised").item()
-    scaled = masked_prediction(unit * predicted, unit * source, hidden, "standardised").item()
+    loss = masked_prediction(predicted, source, hidden, "normalised").item()
+    scaled = masked_prediction(unit * predicted, unit * source, hidden, "normalised").item()
     assert scaled == pytest.approx(loss, rel=1e-4)
-    single = masked_prediction(unit * predicted.float(), unit * source.float(), hidden, "standardised").item()
+    single = masked_prediction(unit * predicted.float(), unit * source.float(), hidden, "normalised").item()
     assert single == pytest.approx(scaled, rel=1e-4)
 
 
@@ -240,13 +240,13 @@ def test_coordinates_that_hardly_move_or_never_do_cost_no_more_than_the_floor_sa
     wrong[..., :2, :] += 0.1
     variance = source.var(dim=(0, 1), correction=0).mean().item()
     expected = 0.1**2 / (FLOOR**2 * variance) / 2
-    assert masked_prediction(wrong, source, hidden, "standardised").item() == pytest.approx(expected, rel=1e-6)
+    assert masked_prediction(wrong, source, hidden, "normalised").item() == pytest.approx(expected, rel=1e-6)
 
 
 def test_the_gradient_of_the_standardised_error_is_the_difference_over_the_variance():
     predicted, source, hidden = clips(12)
     predicted.requires_grad_()
-    masked_prediction(predicted, source, hidden, "standardised").backward()
+    masked_prediction(predicted, source, hidden, "normalised").backward()
     unit = source.var(dim=(0, 1), correction=0)
     unit = unit + FLOOR**2 * unit.mean()
     expected = 2 * (predicted.detach() - source) / unit * hidden.unsqueeze(-1) / (3 * hidden.sum())

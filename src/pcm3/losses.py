@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-PredictionError = Literal["squared", "distance", "standardised"]
+PredictionError = Literal["squared", "distance", "normalised"]
 FLOOR = 0.1
 """A coordinate's deviation counts as at least this share of the root mean square of all: some hardly move."""
 
@@ -61,7 +61,7 @@ def masked_prediction(predicted: Tensor, source: Tensor, hidden: Tensor, error: 
         source: (B, T, M, V, C) the truth, in metres.
         hidden: (B, T, M, V) True where the encoder could not see the joint.
         error: `squared`: mean square over the hidden coordinates (as released, m²); `distance`: mean
-            distance over the hidden joints (eq. 4 as printed, m); `standardised`: mean square over the hidden
+            distance over the hidden joints (eq. 4 as printed, m); `normalised`: mean square over the hidden
             coordinates, each measured by its deviation among the clips and frames of `source`, so that the loss is
             about 1 for who predicts the mean, whatever the stream's unit.
 
@@ -74,7 +74,7 @@ def masked_prediction(predicted: Tensor, source: Tensor, hidden: Tensor, error: 
         # The square root has no finite slope at 0, where visible joints are.
         squared = difference.square().sum(dim=-1)
         return torch.where(hidden, squared.clamp(min=1e-12).sqrt(), 0).sum() / joints
-    if error == "standardised":
+    if error == "normalised":
         variance = _accurate(source).var(dim=(0, 1), correction=0)
         difference = difference / (variance + FLOOR**2 * variance.mean() + 1e-12).sqrt()
     return difference.square().sum() / (joints * source.shape[-1])

@@ -2,7 +2,6 @@ import json
 import pickle
 import sys
 import textwrap
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from pcm3.cli.parse import settings_of_preset
 from pcm3.encoders import encoder
 from pcm3.errors import ConfigError
 from pcm3.nn import heads
+from pcm3.settings.pretrain import changed
 from pcm3.settings.tasks import LinearSettings
 from pcm3.skeleton import load_layout
 from pcm3.train.loop import generator_for
@@ -71,22 +71,33 @@ def plain_gru(monkeypatch):
     "changes",
     [
         {},
-        {"hidden": 24, "layers": 3},
-        {"layers": 2, "direction": "bidirectional", "pooling": "mean"},
+        {"encoder.hidden_size": 24, "encoder.layers": 3},
+        {"encoder.layers": 2, "encoder.direction": "bidirectional", "encoder.pooling": "mean"},
         {"objective.decoder_gradient": False},
         {"objective.positives": ["intra"], "objective.prediction_weight": 0.0, "prompts.kind": "none"},
         {"objective.positives": ["intra", "mask"]},
         {"objective.positives": [], "prompts.kind": "domain"},
-        {"sees": ["itself", "bone", "motion"]},
-        {"pooling": "mean_max", "hidden": 64, "objective.embedding": 1024, "objective.projector_norm": True},
-        {"sees": ["itself", "motion"], "pooling": "attention", "standardise": True},
+        {"encoder.input_features": ["joint", "bone", "motion"]},
+        {
+            "encoder.pooling": "mean_max",
+            "encoder.hidden_size": 64,
+            "objective.embedding": 1024,
+            "objective.projector_norm": True,
+        },
+        {
+            "encoder.input_features": ["joint", "motion"],
+            "encoder.pooling": "attention",
+            "encoder.normalise_features": True,
+        },
         {"objective.negatives": "batch", "objective.queue": 4096, "objective.embedding": 256},
-        {"network": "transformer", "direction": "bidirectional", "layers": 2},
+        {"encoder.kind": "transformer", "encoder.direction": "bidirectional", "encoder.layers": 2},
     ],
     ids=str,
 )
 def test_the_operations_counted_from_the_sizes_are_those_that_torch_counts(tiny, changes):
-    settings = tiny({"hidden": 16, "batch": BATCH, "objective.queue": 16, "objective.decoder_hidden": 12} | changes)
+    settings = tiny(
+        {"encoder.hidden_size": 16, "batch": BATCH, "objective.queue": 16, "objective.decoder_hidden": 12} | changes
+    )
     spec = encoder_spec(load_layout("kinect_v2"), 2, settings)
     expected = counted(spec, settings)
     assert expected > 0
@@ -94,11 +105,20 @@ def test_the_operations_counted_from_the_sizes_are_those_that_torch_counts(tiny,
 
 
 @pytest.mark.usefixtures("plain_gru")
-@pytest.mark.parametrize("sees", [["itself"], ["bone"], ["itself", "bone", "motion"]], ids="+".join)
+@pytest.mark.parametrize("sees", [["joint"], ["bone"], ["joint", "bone", "motion"]], ids="+".join)
 @pytest.mark.parametrize("pooling", ["last", "attention"])
 @pytest.mark.parametrize("network", ["gru", "transformer"])
 def test_the_operations_of_the_encoder_are_those_that_torch_counts(tiny, sees, pooling, network):
-    settings = tiny(hidden=16, layers=3, sees=sees, pooling=pooling, network=network, direction="bidirectional")
+    settings = tiny(
+        {
+            "encoder.hidden_size": 16,
+            "encoder.layers": 3,
+            "encoder.direction": "bidirectional",
+            "encoder.pooling": pooling,
+            "encoder.kind": network,
+            "encoder.input_features": sees,
+        }
+    )
     spec = encoder_spec(load_layout("kinect_v2"), 2, settings)
     with FlopCounterMode(display=False) as counter:
         spec.build(0).embed(torch.randn(2, spec.frames, 2, 25, 3))
@@ -106,10 +126,10 @@ def test_the_operations_of_the_encoder_are_those_that_torch_counts(tiny, sees, p
 
 
 def test_the_operations_of_graph_convolutions_are_not_guessed(tiny):
-    settings = tiny(network="graph", direction="bidirectional")
+    settings = tiny({"encoder.direction": "bidirectional", "encoder.kind": "graph"})
     spec = encoder_spec(load_layout("kinect_v2"), 2, settings)
     for count in (lambda: encoder_flop_per_clip(spec), lambda: step_flop_per_clip(spec, settings)):
-        with pytest.raises(ConfigError, match=r"^setting network: expected gru or transformer, .* got graph"):
+        with pytest.raises(ConfigError, match=r"^setting encoder.kind: expected gru or transformer, .* got graph"):
             count()
 
 
@@ -180,7 +200,7 @@ def test_the_watch_changes_nothing_and_leaves_nothing_behind(toy):
 
 
 def test_a_batch_in_two_parts_is_one_step(tiny):
-    parts = Step(tiny(batch=8, accumulate=2), CPU, random_clips()).parts(0)
+    parts = Step(tiny(batch=8, micro_batches=2), CPU, random_clips()).parts(0)
     assert set(parts) == set(PARTS)
 
 
@@ -192,7 +212,7 @@ def test_a_row_of_the_benchmark_hangs_together(toy, tiny_spec):
     measured = entrants(toy, [8, 12], ["32", "bf16"])
     rows = benchmark_pretrain(measured, 3, 1, CPU, memory=False, tell=told.append)
     assert len(told) == calls(measured, 3, 1, False)
-    assert [(row.code, row.hidden, row.precision) for row in rows] == [
+    assert [(row.code, row.hidden_size, row.precision) for row in rows] == [
         ("pcm3", hidden, precision) for hidden in (8, 12) for precision in ("32", "bf16")
     ]
     assert told[4:8] == told[8:12] == [name.removeprefix("building ") for name in told[:4]], "turn by turn"
@@ -210,7 +230,15 @@ def test_a_row_of_the_benchmark_hangs_together(toy, tiny_spec):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="read from /proc")
 def test_memory_is_made_of_what_it_is_said_to_be(tiny):
-    settings = tiny({"hidden": 256, "layers": 2, "batch": 16, "objective.queue": 4096, "objective.embedding": 64})
+    settings = tiny(
+        {
+            "encoder.hidden_size": 256,
+            "encoder.layers": 2,
+            "batch": 16,
+            "objective.queue": 4096,
+            "objective.embedding": 64,
+        }
+    )
     found = step_memory(partial(Step, settings, CPU), CPU)
     built = Step(settings, CPU, random_clips()).method
     learning = sum(one.nbytes for one in built.parameters() if one.requires_grad) / 2**20
@@ -224,10 +252,24 @@ def test_memory_is_made_of_what_it_is_said_to_be(tiny):
 
 def test_the_benchmark_leaves_tables_and_the_same_figures_as_json(cli, tmp_path):
     out = tmp_path / "new" / "speed.json"
-    words = ["--hidden", 8, 12, "--precision", 32, "--batch", 4, "--steps", 1, "--preset", "small", "--device", "cpu"]
+    words = [
+        "--hidden_size",
+        8,
+        12,
+        "--precision",
+        32,
+        "--batch",
+        4,
+        "--steps",
+        1,
+        "--preset",
+        "small",
+        "--device",
+        "cpu",
+    ]
     found = cli("benchmark", "pretrain", *words, "--memory", "false", "--epoch-of", 40091, "--out", out, "--json")
     assert found.code == 0
-    assert [row["hidden"] for row in found.json["rows"]] == [8, 12]
+    assert [row["hidden_size"] for row in found.json["rows"]] == [8, 12]
     assert {"clips_per_s", "step_s", "matmul_share", "hours_of_450_epochs"} <= set(found.json["rows"][0])
     for told in ("clips_per_s", "encoder backward", "extrapolated, not run", f"written: {out}"):
         assert told in found.out
@@ -312,7 +354,9 @@ def peer(tmp_path):
 @pytest.fixture
 def released():
     preset = settings_of_preset("released")
-    return replace(preset, hidden=8, layers=1, batch=BATCH, objective=replace(preset.objective, decoder_hidden=8))
+    return changed(
+        preset, {"encoder.hidden_size": 8, "encoder.layers": 1, "batch": BATCH, "objective.decoder_hidden": 8}
+    )
 
 
 def test_the_released_code_has_its_own_step_and_leaves_this_process_as_it_was(peer, released, capsys):
@@ -340,7 +384,7 @@ def test_the_released_code_has_its_own_step_and_leaves_this_process_as_it_was(pe
 
 def test_the_released_code_has_its_turn_between_ours_and_is_what_ours_is_held_against(peer, released):
     measured = entrants(released, [8, 16], ["32"], peer)
-    told = [(one.code, one.settings.hidden, one.settings.prompts.kind) for one in measured]
+    told = [(one.code, one.settings.encoder.hidden_size, one.settings.method.prompts.kind) for one in measured]
     assert told == [
         (code, hidden, prompts)
         for hidden in (8, 16)
@@ -354,12 +398,12 @@ def test_the_released_code_has_its_turn_between_ours_and_is_what_ours_is_held_ag
 
 def test_prompts_fit_one_width_of_the_released_code_and_there_both_have_them(released, peer):
     assert has_prompts(1024)
-    assert [one.settings.prompts.kind for one in entrants(released, [1024], ["32"], peer)] == ["both", "both"]
+    assert [one.settings.method.prompts.kind for one in entrants(released, [1024], ["32"], peer)] == ["both", "both"]
 
 
 def test_without_prompts_ours_has_the_settings_of_the_preset_for_it(released, peer):
     ours = entrants(settings_of_preset("released"), [512], ["32"], peer)[1].settings
-    theirs = replace(settings_of_preset("released-bone-motion"), hidden=512)
+    theirs = changed(settings_of_preset("released-bone-motion"), {"encoder.hidden_size": 512})
     assert ours == theirs
 
 
@@ -372,7 +416,7 @@ def test_both_memories_stand_in_the_table_of_the_command(cli, peer, monkeypatch)
         return StepMemory(peak=60.5, weights=1.0, key_network=1.0, queue=1.0, gradients=1.0, optimiser=1.0, rest=55.5)
 
     monkeypatch.setattr(pretrain_benchmark, "step_memory", step_memory)
-    words = ["--hidden", 8, "--precision", 32, "--batch", 4, "--steps", 1, "--warm", 0, "--device", "cpu"]
+    words = ["--hidden_size", 8, "--precision", 32, "--batch", 4, "--steps", 1, "--warm", 0, "--device", "cpu"]
     found = cli("benchmark", "pretrain", *words, "--peer", peer, "--json")
     assert found.code == 0
     assert [type(one) for one in asked] == [Step, Step, PeerStep]
@@ -385,7 +429,7 @@ def test_both_memories_stand_in_the_table_of_the_command(cli, peer, monkeypatch)
 @pytest.mark.parametrize("file", FILES)
 def test_a_folder_that_is_no_checkout_is_told_with_the_file_that_is_missing(cli, peer, file):
     (peer / file).unlink()
-    found = cli("benchmark", "pretrain", "--hidden", 8, "--peer", peer)
+    found = cli("benchmark", "pretrain", "--hidden_size", 8, "--peer", peer)
     assert found.code == 2
     assert found.err.count("\n") == 1
     assert f"has no {file}" in found.err
@@ -399,12 +443,12 @@ def test_a_folder_that_is_no_checkout_is_told_with_the_file_that_is_missing(cli,
         (["--batch", 48], ["batch", "divisor of its queue of 16384", "48"]),
         (["--batch", 2], ["batch", "at least 4", "2"]),
         (["--preset", "small"], ["preset", "expected released", "small"]),
-        (["--accumulate", 2], ["accumulate", "expected 1", "2"]),
+        (["--micro_batches", 2], ["micro_batches", "expected 1", "2"]),
     ],
     ids=str,
 )
 def test_what_the_released_code_cannot_do_is_told_before_anything_is_measured(cli, peer, words, told):
-    found = cli("benchmark", "pretrain", "--hidden", 8, "--peer", peer, *words)
+    found = cli("benchmark", "pretrain", "--hidden_size", 8, "--peer", peer, *words)
     assert found.code == 2
     assert found.err.count("\n") == 1
     assert all(word in found.err for word in told), found.err
@@ -412,7 +456,7 @@ def test_what_the_released_code_cannot_do_is_told_before_anything_is_measured(cl
 
 def test_a_checkout_that_cannot_be_imported_is_told(cli, peer):
     (peer / "moco" / "GRU.py").write_text("import a_library_that_nobody_has\n")
-    found = cli("benchmark", "pretrain", "--hidden", 8, "--batch", 4, "--memory", "false", "--peer", peer)
+    found = cli("benchmark", "pretrain", "--hidden_size", 8, "--batch", 4, "--memory", "false", "--peer", peer)
     assert found.code == 2
     assert "a_library_that_nobody_has" in found.err.splitlines()[-1]
 
@@ -421,10 +465,15 @@ def test_a_checkout_that_cannot_be_imported_is_told(cli, peer):
 
 
 def test_encoding_is_measured_in_every_width_and_precision(cli):
-    found = cli("benchmark", "encode", "--hidden", 8, 12, "--batch", 4, "--steps", 2, "--device", "cpu", "--json")
+    found = cli("benchmark", "encode", "--hidden_size", 8, 12, "--batch", 4, "--steps", 2, "--device", "cpu", "--json")
     assert found.code == 0
     rows = found.json["rows"]
-    assert [(row["hidden"], row["precision"]) for row in rows] == [(8, "32"), (8, "bf16"), (12, "32"), (12, "bf16")]
+    assert [(row["hidden_size"], row["precision"]) for row in rows] == [
+        (8, "32"),
+        (8, "bf16"),
+        (12, "32"),
+        (12, "bf16"),
+    ]
     for row in rows:
         assert 0 < row["lowest"] <= row["clips_per_s"] <= row["highest"]
         assert row["matmul_share"] == pytest.approx(row["gflops"] / row["matmul_gflops"], abs=0.02)

@@ -13,7 +13,8 @@ import pytest
 
 from pcm3 import __version__
 from pcm3.cli import COMMANDS
-from pcm3.settings.pretrain import flat, preset_names
+from pcm3.settings.presets import preset_names
+from pcm3.settings.pretrain import flat
 from pcm3.train.run_folder import RunFolder
 
 COMMAND = Path(sys.executable).with_name("pcm3")
@@ -104,15 +105,18 @@ MISTAKES = {
     "pretrain: preset=": (["pretrain", STORE, "--run", NEW, "--preset=huge"], ["huge", "small", "released"]),
     "pretrain: preset without a name": (["pretrain", STORE, "--run", NEW, "--preset"], ["preset"]),
     "pretrain: protocol": (["pretrain", STORE, "--run", NEW, "--protocol", "xsup"], ["did you mean 'xsub'?"]),
-    "pretrain: setting": (["pretrain", STORE, "--run", NEW, "--hiden", "8"], ["did you mean --hidden?"]),
+    "pretrain: setting": (["pretrain", STORE, "--run", NEW, "--hiden", "8"], ["did you mean --encoder.hidden_size?"]),
     "pretrain: dash": (["pretrain", STORE, "--run", NEW, "--checkpoint-steps", "8"], ["--checkpoint_steps?"]),
     "pretrain: leaf": (["pretrain", STORE, "--run", NEW, "--lr", "8"], ["did you mean --optimiser.lr?"]),
-    "pretrain: group": (["pretrain", STORE, "--run", NEW, "--view.frames", "8"], ["did you mean --views.frames?"]),
+    "pretrain: group": (["pretrain", STORE, "--run", NEW, "--view.crop", "8"], ["did you mean --views.crop?"]),
     "pretrain: half a clip": (["pretrain", STORE, "--run", NEW, "--batch", "3.5"], ["batch", "whole number", "3.5"]),
-    "pretrain: not a number": (["pretrain", STORE, "--run", NEW, "--hidden", "wide"], ["hidden", "whole number"]),
+    "pretrain: not a number": (
+        ["pretrain", STORE, "--run", NEW, "--encoder.hidden_size", "wide"],
+        ["hidden", "whole number"],
+    ),
     "pretrain: no such choice": (["pretrain", STORE, "--run", NEW, "--stream", "bones"], ["stream", "'bone'"]),
-    "pretrain: no sense": (["pretrain", STORE, "--run", NEW, "--views.frames", "63"], ["views.frames", "16"]),
-    "pretrain: no width": (["pretrain", STORE, "--run", NEW, "--hidden", "-1"], ["hidden", "at least 1"]),
+    "pretrain: no sense": (["pretrain", STORE, "--run", NEW, "--frames", "63"], ["frames", "16"]),
+    "pretrain: no width": (["pretrain", STORE, "--run", NEW, "--encoder.hidden_size", "-1"], ["hidden", "at least 1"]),
     "pretrain: large batch": (["pretrain", STORE, "--run", NEW, "--batch", "64"], ["batch", "18", "64"]),
     "pretrain: no config": (["pretrain", STORE, "--run", NEW, "--config", NONE], ["config", "not exist"]),
     "pretrain: one word more": (["pretrain", STORE, "more", "--run", NEW], ["more"]),
@@ -145,13 +149,13 @@ MISTAKES = {
     "import: store is there": (["import", "ntu60", RUN, STORE], ["already exists"]),
     "benchmark: what": (["benchmark", "pretain"], ["did you mean 'pretrain'?"]),
     "benchmark: preset": (["benchmark", "pretrain", "--preset", "smal"], ["small"]),
-    "benchmark: width": (["benchmark", "pretrain", "--hidden", "0"], ["hidden", "at least 1"]),
+    "benchmark: width": (["benchmark", "pretrain", "--hidden_size", "0"], ["hidden", "at least 1"]),
     "benchmark: precision": (
-        ["benchmark", "pretrain", "--precision", "fp16", "--hidden", "8", "--batch", "4", "--steps", "1"],
+        ["benchmark", "pretrain", "--precision", "fp16", "--hidden_size", "8", "--batch", "4", "--steps", "1"],
         ["precision", "fp16"],
     ),
     "benchmark: no steps": (
-        ["benchmark", "pretrain", "--steps", "0", "--hidden", "8", "--batch", "4", "--precision", "32"],
+        ["benchmark", "pretrain", "--steps", "0", "--hidden_size", "8", "--batch", "4", "--precision", "32"],
         ["steps", "at least 1"],
     ),
     "simulate: nobody": (["simulate", NEW, "--subjects", "0"], ["subjects"]),
@@ -223,7 +227,7 @@ def test_a_protocol_that_the_data_cannot_serve_is_refused(cli, recordings, write
     assert_refused(found, "goes by camera", "no clip of the store has one")
 
 
-@pytest.mark.parametrize("text", ["hidden: [", "hiden: 3\n", "views: 3\n", "hidden: wide\n", "[1, 2]\n", "\x00"])
+@pytest.mark.parametrize("text", ["frames: [", "hiden: 3\n", "views: 3\n", "frames: wide\n", "[1, 2]\n", "\x00"])
 def test_a_config_file_that_is_not_one_is_refused(cli, store_path, tmp_path, text):
     (tmp_path / "c.yaml").write_text(text)
     found = cli("pretrain", store_path, "--run", tmp_path / "new", "--config", tmp_path / "c.yaml")
@@ -266,7 +270,7 @@ def settings_of(run):
 
 def test_printed_settings_given_back_are_the_same_settings(cli, store_path, tmp_path):
     words = [
-        "--hidden",
+        "--encoder.hidden_size",
         "24",
         "--views.crop",
         "[0.3, 0.9]",
@@ -299,12 +303,14 @@ def test_every_preset_can_be_named_either_way(cli, store_path, preset):
 
 
 def test_words_overrule_the_file_and_the_file_overrules_the_preset(cli, store_path, tiny_words, tmp_path):
-    words = [word for word in tiny_words() if not word.startswith(("--hidden", "--seed", "--optimiser.lr"))]
-    (tmp_path / "c.yaml").write_text("hidden: 12\nseed: 5\noptimiser:\n  lr: 1e-3\n")
+    words = [
+        word for word in tiny_words() if not word.startswith(("--encoder.hidden_size", "--seed", "--optimiser.lr"))
+    ]
+    (tmp_path / "c.yaml").write_text("encoder:\n  hidden_size: 12\nseed: 5\noptimiser:\n  lr: 1e-3\n")
     found = cli("pretrain", store_path, "--run", tmp_path / "r", "--config", tmp_path / "c.yaml", *words, "--seed=6")
     assert found.code == 0
     held = settings_of(tmp_path / "r")
-    assert (held["hidden"], held["seed"], held["optimiser.lr"]) == (12, 6, 1e-3)
+    assert (held["encoder.hidden_size"], held["seed"], held["optimiser.lr"]) == (12, 6, 1e-3)
 
 
 def test_the_settings_of_a_run_are_those_of_its_command_line(cli, store_path, tiny, tiny_words, tmp_path):

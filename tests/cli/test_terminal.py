@@ -72,7 +72,7 @@ def test_commands_go_the_whole_way_in_a_locale_without_utf8(store_path, tiny_wor
         done.stdout.decode("ascii")
         assert json.loads(done.stdout.splitlines()[-1])
     held = json.loads((run / "settings.json").read_text(encoding="utf-8"))
-    assert held["settings"]["hidden"] == 8
+    assert held["settings"]["encoder"]["hidden_size"] == 8
     for words in (
         ("info", store_path),
         ("check", store_path),

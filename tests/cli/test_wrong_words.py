@@ -36,7 +36,7 @@ def base_of(name, places, tiny_words):
         "simulate": [new],
         "import": ["npz", places["none"], new],
         "show": [store, "--out", f"{new}.gif"],
-        "benchmark": ["pretrain", "--hidden", "8", "--batch", "4", "--steps", "1"],
+        "benchmark": ["pretrain", "--hidden_size", "8", "--batch", "4", "--steps", "1"],
     }[name]]  # fmt: skip
 
 
@@ -72,18 +72,21 @@ def test_values_that_an_option_cannot_have_are_told_in_one_line(cli, places, tin
 WRONG = {
     "seed below 0": (["--seed", "-1"], ["seed", "at least 0"]),
     "seed of more than 64 bits": (["--seed", str(2**64)], ["seed", "9,223,372"]),
-    "width": (["--hidden", "300000"], ["setting hidden", "GiB of memory"]),
-    "layers": (["--layers", "10000000"], ["setting layers", "GiB of memory"]),
+    "width": (["--encoder.hidden_size", "300000"], ["setting encoder.hidden_size", "GiB of memory"]),
+    "layers": (["--encoder.layers", "10000000"], ["setting encoder.layers", "GiB of memory"]),
     "queue": (["--objective.queue", "1000000000"], ["setting objective.queue", "GiB of memory"]),
     "embedding": (["--objective.embedding", "900000000"], ["setting objective.embedding", "GiB"]),
-    "frames": (["--views.frames", "160000000"], ["setting views.frames", "GiB of memory"]),
+    "frames": (["--frames", "160000000"], ["setting frames", "GiB of memory"]),
     "threads": (["--threads", "5000"], ["setting threads", "512"]),
     "half a step": (["--steps", "1.5"], ["setting steps: expected a whole number or null, got 1.5\n"]),
     "no number": (["--minutes", "nan"], ["setting minutes: expected a number or null, got nan\n"]),
     "not a finite number": (["--minutes", ".inf"], ["setting minutes", "finite", "got inf"]),
-    "a group": (["--views", "3"], ["setting views: expected its settings by name, as --views.frames, got 3\n"]),
+    "a group": (["--views", "3"], ["setting views: expected its settings by name, as --views.crop, got 3\n"]),
     "a list": (["--optimiser.drop_epochs", "3.5"], ["expected a list of whole numbers, got 3.5\n"]),
-    "a mapping": (["--hidden", "{{a: 1}}"], ["setting hidden: expected a whole number, got {'a': 1}\n"]),
+    "a mapping": (
+        ["--encoder.hidden_size", "{{a: 1}}"],
+        ["setting encoder.hidden_size: expected a whole number, got {'a': 1}\n"],
+    ),
     "config: bytes": (["--config", "{file}"], ["--config", "not text in UTF-8"]),
     "config: folder": (["--config", "{store}"], ["--config", "is a folder"]),
     "config: none": (["--config", "{none}"], ["--config", "does not exist"]),
@@ -114,12 +117,12 @@ BOMB = "a: &a [x]\n" + "".join(
 FILES = {
     "aliases of aliases": (BOMB, "aliases make more than 50,000 values"),
     "a part of itself": ("views: &a [*a]", "aliases make more than 50,000 values"),
-    "twice": ("hidden: 8\nhidden: 16", "'hidden' stands twice (line 2, column 1)"),
-    "deep": ("hidden: " + "[" * 5000, "nested too deeply"),
+    "twice": ("frames: 8\nframes: 16", "'frames' stands twice (line 2, column 1)"),
+    "deep": ("frames: " + "[" * 5000, "nested too deeply"),
     "large": ("".join(f"x{number}: 1\n" for number in range(20_000)), "more than 131,072"),
-    "a Python object": ("hidden: !!python/object/apply:os.getcwd []", "could not determine a constructor"),
-    "no YAML": ("hidden: [8", "(line 1, column 11)"),
-    "a bell": ("hidden: \a", "not what YAML may be"),
+    "a Python object": ("frames: !!python/object/apply:os.getcwd []", "could not determine a constructor"),
+    "no YAML": ("frames: [8", "(line 1, column 11)"),
+    "a bell": ("frames: \a", "not what YAML may be"),
 }
 
 
@@ -217,7 +220,8 @@ def test_a_run_that_came_to_no_checkpoint_does_not_keep_the_folder_from_the_righ
 @pytest.mark.parametrize("network", ["gru", "transformer", "graph"])
 @pytest.mark.parametrize("kind", ["sgd", "adamw"])
 def test_the_least_memory_is_nearly_that_of_the_weights_and_no_more(tiny, network, kind):
-    changes = {"hidden": 64, "layers": 2, "network": network, "direction": "bidirectional", "batch": 4,
+    changes = {"encoder.hidden_size": 64, "encoder.layers": 2, "encoder.kind": network,
+               "encoder.direction": "bidirectional", "batch": 4,
                "optimiser.kind": kind, "objective.queue": 5000, "objective.decoder_hidden": 64}  # fmt: skip
     settings = tiny(changes)
     spec = encoder_spec(load_layout("kinect_v2"), 2, settings)
@@ -225,7 +229,7 @@ def test_the_least_memory_is_nearly_that_of_the_weights_and_no_more(tiny, networ
     moved = [one for one in method.parameters() if one.requires_grad]
     held = sum(one.nbytes for one in [*method.parameters(), *method.buffers()])
     real = held + sum(one.nbytes for one in moved) * (2 if kind == "sgd" else 3)
-    step = 4 * 4 * settings.views.frames * (3 * 150 + 2 * 128)
+    step = 4 * 4 * settings.frames * (3 * 150 + 2 * 128)
     assert 0.6 * real < least_bytes(spec, settings) <= 1.02 * real + step
 
 
@@ -233,7 +237,7 @@ def test_the_size_that_is_to_blame_is_named(tiny, monkeypatch):
     from pcm3.train import footprint
 
     monkeypatch.setattr(footprint, "memory_of", lambda device: GIB)
-    for name, value in (("layers", 10**7), ("objective.queue", 10**8), ("views.frames", 16 * 10**7)):
+    for name, value in (("encoder.layers", 10**7), ("objective.queue", 10**8), ("frames", 16 * 10**7)):
         settings = tiny({name: value})
         with pytest.raises(ConfigError, match=rf"^setting {name}: expected a size that fits into the 1 GiB"):
             check_memory(encoder_spec(load_layout("kinect_v2"), 2, settings), settings, torch.device("cpu"))

@@ -75,10 +75,10 @@ def test_every_figure_of_the_demo_is_told_three_times_alike(made):
 
 def test_the_page_tells_the_sizes_that_were_chosen_and_why(tiny, tmp_path):
     run = RunFolder(tmp_path)
-    run.begin(tiny(hidden=24, batch=6), {})
+    run.begin(tiny({"encoder.hidden_size": 24}, batch=6), {})
     assert module._chosen(tmp_path) == ""
-    (tmp_path / sizes.FILE).write_text('["hidden 24: few", "batch 6: half"]')
-    assert module._chosen(tmp_path) == " (chosen: hidden 24: few; batch 6: half)"
+    (tmp_path / sizes.FILE).write_text('["hidden_size 24: few", "batch 6: half"]')
+    assert module._chosen(tmp_path) == " (chosen: hidden_size 24: few; batch 6: half)"
 
 
 def test_the_page_tells_the_width_and_the_batch_of_the_run(made):
@@ -88,7 +88,9 @@ def test_the_page_tells_the_width_and_the_batch_of_the_run(made):
 
 def test_both_encoders_of_the_feature_map_are_fitted_where_features_are_standardised(made, tiny, monkeypatch, tmp_path):
     store, features, centres = ClipStore.open(made[0] / "store"), module.extract, []
-    pretrain(store, tmp_path / "run", tiny(protocol="xsub", standardise=True, steps=2), progress=False)
+    pretrain(
+        store, tmp_path / "run", tiny({"encoder.normalise_features": True}, protocol="xsub", steps=2), progress=False
+    )
 
     def watched(encoder, *rest):
         centres.append(encoder.readout.centre.abs().sum().item())
@@ -110,8 +112,8 @@ def test_the_demo_chooses_its_sizes_unless_told(cli, tmp_path, monkeypatch):
 
     monkeypatch.setattr(module, "demo", watched)
     cli("demo", "--folder", tmp_path / "demo")
-    cli("demo", "--folder", tmp_path / "demo", "--steps", 7, "--hidden", 16)
-    assert [(one.hidden, one.batch, one.epochs, one.steps, one.minutes) for one in asked] == [
+    cli("demo", "--folder", tmp_path / "demo", "--steps", 7, "--encoder.hidden_size", 16)
+    assert [(one.encoder.hidden_size, one.batch, one.epochs, one.steps, one.minutes) for one in asked] == [
         (0, 0, 0, None, 4.0),
         (16, 0, 0, 7, None),
     ]

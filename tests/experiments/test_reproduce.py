@@ -9,9 +9,9 @@ import pytest
 from pcm3.data.recording import Interval, Recording
 from pcm3.experiments import reproduce as module
 from pcm3.experiments.paper_tables import TABLES
-from pcm3.experiments.reproduce import Plan, changed, reproduce, run_folder, whole
+from pcm3.experiments.reproduce import Plan, reproduce, run_folder, whole
 from pcm3.parallel import worker_processes
-from pcm3.settings.pretrain import PretrainSettings
+from pcm3.settings.pretrain import PretrainSettings, changed
 from pcm3.settings.tasks import (
     TASK_WORDS,
     ClipSettings,
@@ -123,7 +123,7 @@ def test_what_the_stores_do_not_serve_is_said(plan):
 
 def test_runs_of_equal_settings_have_one_place(plan):
     ours = run_folder({}, plan, 0)
-    assert run_folder({"mask.ratio": plan.settings.mask.ratio}, plan, 0) == ours
+    assert run_folder({"mask.ratio": plan.settings.method.mask.ratio}, plan, 0) == ours
     assert run_folder(TABLES["table10"].variants["parts, 60 %"].changes, plan, 0) == ours
     plan = replace(plan, settings=PretrainSettings())
     without_prompts = run_folder(TABLES["table9"].variants["none"].changes, plan, 0)
@@ -158,7 +158,20 @@ def test_an_interrupted_table_goes_on(plan, monkeypatch):
 
 
 def test_the_command_prints_the_table(cli, store_path, tmp_path):
-    words = ["--store", store_path, "--out", tmp_path / "o", "--seeds", 1, "--hidden", 32, "--steps", 1, "--batch", 8]
+    words = [
+        "--store",
+        store_path,
+        "--out",
+        tmp_path / "o",
+        "--seeds",
+        1,
+        "--encoder.hidden_size",
+        32,
+        "--steps",
+        1,
+        "--batch",
+        8,
+    ]
     words += ["--workers", 1]
     found = cli("reproduce", "table3", *words, "--json")
     assert found.code == 0, found.err
@@ -172,16 +185,16 @@ def test_the_command_prints_the_table(cli, store_path, tmp_path):
 
 def test_a_table_by_minutes_says_so_and_shows_sizes_that_were_chosen(plan, monkeypatch):
     monkeypatch.setattr(sizes, "pace_of", lambda make, of: 60 * sizes.SAFETY / 2.5)  # two steps a minute
-    asked = replace(plan.settings, hidden=0, batch=0, steps=None, epochs=0, minutes=1.0)
+    asked = changed(plan.settings, {"encoder.hidden_size": 0, "batch": 0, "steps": None, "epochs": 0, "minutes": 1.0})
     said = []
     told = reproduce("table3", replace(plan, settings=asked, seeds=1), said.append)
     about = told["conditions"]
-    assert (about["hidden"], about["batch"]) == (128, 9)
+    assert (about["hidden_size"], about["batch"]) == (128, 9)
     assert (about["steps"], about["epochs"], about["minutes_a_run"]) == (None, None, 1.0)
     text = (plan.out / "table3.md").read_text()
     assert "2 x 128 units" in text
     assert "as many steps as fit into 1 minute a run of 9 clips" in text
-    assert said[:2] == ["hidden 128: 18 clips are fewer than 10,000", "batch 9: half of the 18 clips"]
+    assert said[:2] == ["hidden_size 128: 18 clips are fewer than 10,000", "batch 9: half of the 18 clips"]
     (made,) = (plan.out / "runs").iterdir()
     assert made.name.startswith("pcm3-"), "what is chosen for all is no change of one"
     assert [run["steps"] for run in told["pretraining"]["PCM³"]["joint"]] == [2]
@@ -189,9 +202,13 @@ def test_a_table_by_minutes_says_so_and_shows_sizes_that_were_chosen(plan, monke
 
 def test_what_a_preset_leaves_out_of_the_method_is_put_in_before_it_is_taken_apart():
     bare = PretrainSettings()
-    bare.objective.positives, bare.objective.prediction_weight, bare.prompts.kind = ["intra"], 0.0, "none"
+    method = bare.method
+    method.objective.positives, method.objective.prediction_weight, method.prompts.kind = ["intra"], 0.0, "none"
     full = whole(bare)
-    assert (full.objective.positives, full.prompts.kind) == (["intra", "inter", "mask", "predict"], "both")
-    assert full.objective.prediction_weight == 1.0
+    assert (full.method.objective.positives, full.method.prompts.kind) == (
+        ["intra", "inter", "mask", "predict"],
+        "both",
+    )
+    assert full.method.objective.prediction_weight == 1.0
     assert whole(PretrainSettings()) == PretrainSettings(), "what has everything stays as it is"
     assert {name for name, table in TABLES.items() if table.whole} == {"table7", "table8", "table9", "table10"}

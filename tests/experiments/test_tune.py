@@ -53,7 +53,7 @@ def made(base, store, out, candidates, **more):
 
 
 CANDIDATES = {
-    "pooling": {"mean": {"pooling": "mean"}},
+    "pooling": {"mean": {"encoder.pooling": "mean"}},
     "shear": {"none": {"views.shear": 0.0}, "strong": {"views.shear": 0.9}},
 }
 
@@ -146,15 +146,15 @@ def test_each_seed_holds_out_another_training_subject_and_no_test_clip_is_on_a_s
     assert validation_subjects(store, tiny()) == [1, 2, 4]
     for seed, subject in enumerate([1, 2, 4, 1, 2]):
         trial = make_trial(store, tiny(), tiny(), seed, tmp_path, PRETRAINED)
-        assert trial.settings.leave_out == [subject]
+        assert trial.settings.exclude_subjects == [subject]
         learned, held = fold(store, trial.settings)
         np.testing.assert_array_equal(learned, training_clips(store, trial.settings))
         assert set(store.subject[held]) == {subject}
         assert sorted([*learned, *held]) == train.tolist()
         assert not set(test) & {*learned, *held}
     # What the user leaves out stays out.
-    trial = make_trial(store, tiny(leave_out=[2]), tiny(), 1, tmp_path, PRETRAINED)
-    assert trial.settings.leave_out == [2, 4]
+    trial = make_trial(store, tiny(exclude_subjects=[2]), tiny(), 1, tmp_path, PRETRAINED)
+    assert trial.settings.exclude_subjects == [2, 4]
     assert set(store.subject[np.concatenate(fold(store, trial.settings))]) == {1, 4}
 
 
@@ -312,7 +312,7 @@ def test_candidates_of_equal_settings_share_their_runs(store, tiny, tmp_path):
 
 def test_minutes_become_steps_that_fit_in_them(store, tiny, tmp_path):
     base = replace(tiny(), steps=None, minutes=0.0005)
-    search = made(base, store, tmp_path / "out", {"width": {"twice": {"hidden": 16}}}, seeds=[1, 1])
+    search = made(base, store, tmp_path / "out", {"width": {"twice": {"encoder.hidden_size": 16}}}, seeds=[1, 1])
     told = tune(search, quiet)
     paces = [json.loads(file.read_text()) for file in (search.out / "runs").rglob("pace.json")]
     assert len(paces) == 2
@@ -359,21 +359,30 @@ BAD = {
     "not YAML": ("candidates: [", ["is not what YAML may be", "line 1"]),
     "not a mapping": ("- 1", ["base and candidates", "[1]"]),
     "another key": ("recipes: {}", ["'recipes'", "candidates"]),
-    "unknown setting": ("candidates: {a: {b: {poolin: mean}}}", ["candidate 'a: b'", "'poolin'", "'pooling'"]),
+    "unknown setting": (
+        "candidates: {a: {b: {encoder.poolin: mean}}}",
+        ["candidate 'a: b'", "'encoder.poolin'", "'encoder.pooling'"],
+    ),
     "unknown, nothing near": ("candidates: {a: {b: {xyzzy: 1}}}", ["no setting 'xyzzy'", "--help"]),
-    "unknown in the base": ("base: {hiden: 3}", ["base", "'hidden'"]),
-    "nested": ("candidates: {a: {b: {views: {shear: 1}}}}", ["dotted", "views.frames"]),
-    "type": ("candidates: {a: {b: {hidden: wide}}}", ["candidate 'a: b'", "hidden", "whole number", "wide"]),
-    "word": ("candidates: {a: {b: {pooling: men}}}", ["pooling", "'mean'", "men"]),
+    "unknown in the base": ("base: {bach: 3}", ["base", "'batch'"]),
+    "nested": ("candidates: {a: {b: {views: {shear: 1}}}}", ["dotted", "views.crop"]),
+    "type": (
+        "candidates: {a: {b: {encoder.hidden_size: wide}}}",
+        ["candidate 'a: b'", "hidden", "whole number", "wide"],
+    ),
+    "word": ("candidates: {a: {b: {encoder.pooling: men}}}", ["pooling", "'mean'", "men"]),
     "pair": ("candidates: {a: {b: {views.crop: [0.5]}}}", ["views.crop", "2 numbers"]),
-    "mapping": ("candidates: {a: {b: {pooling: {c: 1}}}}", ["pooling", "expected a value"]),
-    "date": ("candidates: {a: {b: {pooling: 2020-01-01}}}", ["pooling", "expected a value"]),
-    "makes no sense": ("candidates: {a: {b: {views.jitter: 2}}}", ["'a: b'", "views.jitter", "between 0 and 1"]),
+    "mapping": ("candidates: {a: {b: {encoder.pooling: {c: 1}}}}", ["pooling", "expected a value"]),
+    "date": ("candidates: {a: {b: {encoder.pooling: 2020-01-01}}}", ["pooling", "expected a value"]),
+    "makes no sense": (
+        "candidates: {a: {b: {views.jitter_joint_ratio: 2}}}",
+        ["'a: b'", "views.jitter_joint_ratio", "between 0 and 1"],
+    ),
     "base makes no sense": ("base: {mask.ratio: 1}", ["base", "mask.ratio"]),
     "the search's own": ("candidates: {a: {b: {steps: 5}}}", ["'a: b'", "steps is the search's own"]),
     "group is a value": ("candidates: {pooling: mean}", ["'pooling'", "candidates", "'mean'"]),
     "changes are a value": ("candidates: {pooling: {mean: mean}}", ["'pooling: mean'", "dotted name", "'mean'"]),
-    "twice": ("candidates: {a: {b: {hidden: 8}, b: {hidden: 9}}}", ["'b' stands twice"]),
+    "twice": ("candidates: {a: {b: {batch: 8}, b: {batch: 9}}}", ["'b' stands twice"]),
 }
 
 
@@ -387,28 +396,32 @@ def test_a_bad_file_of_candidates_is_told(text, words, tiny, tmp_path):
 
 
 def test_a_bad_file_stops_the_command_before_anything_runs(cli, store_path, tmp_path):
-    for text in ("base: {hidden: wide}", "candidates: {a: {b: {hidden: wide}}}"):
+    for text in ("base: {encoder.hidden_size: wide}", "candidates: {a: {b: {encoder.hidden_size: wide}}}"):
         (tmp_path / "bad.yaml").write_text(text)
         found = cli("tune", store_path, "--candidates", tmp_path / "bad.yaml", "--out", tmp_path / "out")
         assert found.code == 2
         assert len(found.err.splitlines()) == 1
         assert found.out == ""
-        assert "setting hidden: expected a whole number, got wide" in found.err
+        assert "setting encoder.hidden_size: expected a whole number, got wide" in found.err
         assert not (tmp_path / "out").exists()
 
 
 def test_the_command_searches_and_prints_how_the_best_stand(cli, store_path, tmp_path, tiny_words):
     file, out = tmp_path / "mine.yaml", tmp_path / "out"
-    file.write_text("base: {pooling: mean, optimiser.lr: 1e-3}\ncandidates: {width: {16: {hidden: 16}}}\n")
-    words = [word for word in tiny_words(steps=2) if word.partition("=")[0] not in ("--pooling", "--optimiser.lr")]
+    file.write_text(
+        "base: {encoder.pooling: mean, optimiser.lr: 1e-3}\ncandidates: {width: {16: {encoder.hidden_size: 16}}}\n"
+    )
+    words = [
+        word for word in tiny_words(steps=2) if word.partition("=")[0] not in ("--encoder.pooling", "--optimiser.lr")
+    ]
     words = [word for word in words if "=null" not in word]
     found = cli("tune", store_path, "--candidates", file, "--out", out, "--seeds=[1]", "--workers=1", *words, "--json")
     assert found.code == 0, found.err
     assert "rung 1 of 1, 2/2 width: 16, store, seed 0: linear " in found.out
     assert "the best: " in found.out
-    assert found.json["base"]["pooling"] == "mean"
+    assert found.json["base"]["encoder"]["pooling"] == "mean"
     assert found.json["base"]["optimiser"]["lr"] == 0.001
-    assert found.json["candidates"]["width: 16"]["changes"] == {"hidden": [8, 16]}
+    assert found.json["candidates"]["width: 16"]["changes"] == {"encoder.hidden_size": [8, 16]}
     assert yaml.safe_load((out / "winner.yaml").read_text())["steps"] == 2
     assert cli("tune", store_path, "--candidates", "nix", "--out", out).err.count("got 'nix'") == 1
     assert "twice" in cli("tune", store_path, store_path, "--out", out).err
@@ -430,12 +443,19 @@ def test_a_search_in_use_is_left_alone(search):
 
 def test_sizes_left_to_the_program_are_one_for_all_stores_and_in_the_log(cli, store_path, tmp_path, tiny_words):
     file, out = tmp_path / "c.yaml", tmp_path / "out"
-    file.write_text("base: {pooling: mean}\ncandidates: {width: {chosen: {hidden: 0}}}\n")
-    words = [word for word in tiny_words(steps=2, batch=0, epochs=0) if "=null" not in word and "--pooling" not in word]
+    file.write_text("base: {encoder.pooling: mean}\ncandidates: {width: {chosen: {encoder.hidden_size: 0}}}\n")
+    words = [
+        word
+        for word in tiny_words(steps=2, batch=0, epochs=0)
+        if "=null" not in word and "--encoder.pooling" not in word
+    ]
     found = cli("tune", store_path, "--candidates", file, "--out", out, "--seeds=[1]", "--workers=1", *words, "--json")
     assert found.code == 0, found.err
     # Of the 18 training clips of three subjects six are held out.
     assert "batch 6: half of the 12 clips" in found.out
-    assert (found.json["base"]["hidden"], found.json["base"]["batch"]) == (8, 6)
-    widths = {json.loads((run / "settings.json").read_text())["settings"]["hidden"] for run in (out / "runs").iterdir()}
+    assert (found.json["base"]["encoder"]["hidden_size"], found.json["base"]["batch"]) == (8, 6)
+    widths = {
+        json.loads((run / "settings.json").read_text())["settings"]["encoder"]["hidden_size"]
+        for run in (out / "runs").iterdir()
+    }
     assert widths == {8, 128}

@@ -20,39 +20,16 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+SCALED = "--hidden 32 --batch 16 --objective.queue 64 --prompts.width 16 --epochs 1"
 RUNS = {
-    "released": [
-        "--preset",
-        "released",
-        "--hidden",
-        "32",
-        "--batch",
-        "16",
-        "--objective.queue",
-        "64",
-        "--prompts.width",
-        "16",
-        "--epochs",
-        "1",
-    ],
-    "paper": [
-        "--preset",
-        "paper",
-        "--hidden",
-        "32",
-        "--batch",
-        "16",
-        "--objective.queue",
-        "64",
-        "--prompts.width",
-        "16",
-        "--epochs",
-        "1",
-    ],
-    "small": ["--preset", "small", "--hidden", "32", "--batch", "32", "--steps", "12"],
+    "released": f"--preset released {SCALED}",
+    "paper": f"--preset paper {SCALED}",
+    "small": "--preset small --hidden 32 --batch 32 --steps 12",
 }
 """Name → settings of a run; every one with float32 and one thread."""
 COMMON = ["--precision", "32", "--threads", "1", "--seed", "3"]
+RENAMED = {"--hidden": "--encoder.hidden_size"}
+"""Flag → what checkouts since the settings have groups call it."""
 TASKS = ["linear-cached", "retrieval", "semi", "occlusion-cached", "prediction-frozen"]
 
 
@@ -104,7 +81,9 @@ def numbers_of(checkout: Path, work: Path, store: Path | None, protocol: str) ->
         )
         run(checkout, "import", "ntu60", work / "raw", store, "--overwrite")
     found: dict[str, Any] = {"frames": checksum((store / "frames.npy").read_bytes())}
-    for name, settings in RUNS.items():
+    grouped = (checkout / "src/pcm3/settings/methods.py").exists()
+    for name, line in RUNS.items():
+        settings = [RENAMED.get(word, word) if grouped else word for word in line.split()]
         for devices in ("1", "2"):
             folder = work / f"{name}-{devices}"
             run(checkout, "pretrain", store, "--run", folder, *settings, *COMMON, "--devices", devices,

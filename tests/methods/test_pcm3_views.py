@@ -249,7 +249,7 @@ def test_a_share_of_none_or_all_is_exactly_that():
 
 def test_a_layout_that_knows_no_left_and_right_cannot_be_mirrored():
     layout = replace(KINECT1, name="stick", mirror=())
-    with pytest.raises(ConfigError, match=r"views\.mirror.*'stick'.*no mirror pairs"):
+    with pytest.raises(ConfigError, match=r"views\.flip_prob.*'stick'.*no mirror pairs"):
         ViewMaker(layout, mirror=0.5)
     assert ViewMaker(layout, limbs=0.1).mirror == 0.0
 
@@ -257,7 +257,8 @@ def test_a_layout_that_knows_no_left_and_right_cannot_be_mirrored():
 def test_the_view_maker_of_a_run_has_what_is_set_and_both_have_the_same_defaults():
     settings = PretrainSettings()
     assert view_maker(KINECT2, settings) == ViewMaker(KINECT2)
-    settings.views.turn, settings.views.limbs, settings.views.mirror, settings.views.jittered = 30.0, 0.1, 0.5, 0.2
+    views = settings.method.views
+    views.yaw, views.bone_scale, views.flip_prob, views.jitter_prob = 30.0, 0.1, 0.5, 0.2
     maker = view_maker(KINECT2, settings)
     assert (maker.turn, maker.limbs, maker.mirror, maker.jittered) == (30.0, 0.1, 0.5, 0.2)
 
@@ -265,18 +266,19 @@ def test_the_view_maker_of_a_run_has_what_is_set_and_both_have_the_same_defaults
 @pytest.mark.parametrize(
     ("name", "fine", "wrong"),
     [
-        ("jittered", (0.0, 0.5, 1.0), (-0.1, 1.1, float("nan"))),
-        ("turn", (0.0, 30.0, 180.0), (-1.0, 181.0, float("nan"))),
-        ("limbs", (0.0, 0.2, 0.99), (-0.1, 1.0, float("nan"))),
-        ("mirror", (0.0, 0.5, 1.0), (-0.1, 1.1, float("nan"))),
+        ("jitter_prob", (0.0, 0.5, 1.0), (-0.1, 1.1, float("nan"))),
+        ("yaw", (0.0, 30.0, 180.0), (-1.0, 181.0, float("nan"))),
+        ("bone_scale", (0.0, 0.2, 0.99), (-0.1, 1.0, float("nan"))),
+        ("flip_prob", (0.0, 0.5, 1.0), (-0.1, 1.1, float("nan"))),
     ],
 )
 def test_a_setting_of_the_views_that_makes_no_sense_is_refused(name, fine, wrong):
     settings = PretrainSettings()
+    views = settings.method.views
     for value in fine:
-        setattr(settings.views, name, value)
+        setattr(views, name, value)
         settings.check()
     for value in wrong:
-        setattr(settings.views, name, value)
+        setattr(views, name, value)
         with pytest.raises(ConfigError, match=rf"setting views\.{name}: expected .*, got {value}"):
             settings.check()

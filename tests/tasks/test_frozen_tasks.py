@@ -491,7 +491,7 @@ def test_labels_without_class_names_have_a_head_wide_enough(finished_path, recor
     assert found.rows[2].values == [100.0]
 
 
-NETWORKS, SEEN = ("gru", "transformer", "graph"), (["itself"], ["motion"], ["bone", "itself", "motion"])
+NETWORKS, SEEN = ("gru", "transformer", "graph"), (["joint"], ["motion"], ["bone", "joint", "motion"])
 POOLED = ("last", "mean", "max", "mean_max", "max_min", "mean_max_min", "attention")
 KINDS = [
     (network, pooling, SEEN[(first + second) % 3], (first + second) % 2 == 0)
@@ -522,12 +522,23 @@ def untrimmed_store(tmp_path_factory):
 def test_every_kind_of_encoder_trains_is_kept_and_is_judged_by_every_kind_of_task(
     untrimmed_store, tiny, tmp_path, network, pooling, sees, standardise
 ):
-    changes = {"network": network, "pooling": pooling, "sees": sees, "standardise": standardise, "steps": 1}
-    changes |= {"batch": 4, "objective.negatives": "batch", "direction": "bidirectional", "objective.keep": "key"}
+    changes = {
+        "encoder.kind": network,
+        "encoder.pooling": pooling,
+        "encoder.input_features": sees,
+        "encoder.normalise_features": standardise,
+        "steps": 1,
+    }
+    changes |= {
+        "batch": 4,
+        "objective.negatives": "batch",
+        "encoder.direction": "bidirectional",
+        "objective.export": "ema",
+    }
     pretrain(untrimmed_store, tmp_path, tiny(changes), progress=False)
     encoder, spec = load_encoder(tmp_path)
-    assert (spec.kind, spec.pooling, spec.normalise_features) == (network, pooling, standardise)
-    assert spec.input_features == tuple("joint" if name == "itself" else name for name in sees)
+    told = (spec.kind, spec.pooling, list(spec.input_features), spec.normalise_features)
+    assert told == (network, pooling, sees, standardise)
     assert encoder.width == {"mean_max": 2, "max_min": 2, "mean_max_min": 3}.get(pooling, 1) * encoder.frame_width
     for task in ("linear-cached", "retrieval", "detection-frozen", "prediction-frozen"):
         beside = 0 if task == "detection-frozen" else 1  # raw coordinates have no feature of a centre frame
@@ -536,7 +547,9 @@ def test_every_kind_of_encoder_trains_is_kept_and_is_judged_by_every_kind_of_tas
 
 
 def test_the_untrained_encoder_beside_a_standardised_one_is_fitted_too(store, tiny, tmp_path, monkeypatch):
-    pretrain(store, tmp_path, tiny(standardise=True, pooling="mean", steps=1), progress=False)
+    pretrain(
+        store, tmp_path, tiny({"encoder.pooling": "mean", "encoder.normalise_features": True}, steps=1), progress=False
+    )
     squares = []
 
     def watched(encoder, bank, *rest):
@@ -549,7 +562,12 @@ def test_the_untrained_encoder_beside_a_standardised_one_is_fitted_too(store, ti
 
 
 def test_for_detection_it_is_fitted_to_windows_of_the_training_recordings(untrimmed_store, tiny, tmp_path, monkeypatch):
-    pretrain(untrimmed_store, tmp_path, tiny(standardise=True, pooling="mean", steps=1, batch=4), progress=False)
+    pretrain(
+        untrimmed_store,
+        tmp_path,
+        tiny({"encoder.pooling": "mean", "encoder.normalise_features": True}, steps=1, batch=4),
+        progress=False,
+    )
     squares = []
 
     def watched(encoder, bank, train, *rest, **how):

@@ -50,7 +50,20 @@ def test_the_sum_of_three_streams_is_that_of_their_single_logits(three, store):
 
 
 def test_one_command_pretrains_them_and_one_fuses_them(cli, store_path, tmp_path, tiny):
-    words = ["--hidden", 8, "--layers", 1, "--batch", 8, "--steps", 2, "--objective.queue", 64, "--prompts.width", 4]
+    words = [
+        "--encoder.hidden_size",
+        8,
+        "--encoder.layers",
+        1,
+        "--batch",
+        8,
+        "--steps",
+        2,
+        "--objective.queue",
+        64,
+        "--prompts.width",
+        4,
+    ]
     found = cli("pretrain", store_path, "--run", tmp_path / "r", "--streams", "[joint,bone]", *words, "--json")
     assert found.code == 0, found.err
     assert set(json.loads(found.out.splitlines()[-1])) == {"joint", "bone"}

@@ -240,24 +240,6 @@ def test_an_encoder_file_of_format_2_is_read_by_the_names_that_it_has(tmp_path):
     assert told == spec
 
 
-def test_a_checkpoint_of_format_1_is_gone_on_with(run_path, store, tiny, trace, tmp_path):
-    state = torch.load(run_path / "checkpoint.pt", weights_only=True)
-    torch.save(state | {"format": 1}, run_path / "checkpoint.pt")
-    settings = json.loads((run_path / "settings.json").read_text())
-    del settings["sha256"], settings["run"]
-    new = {"network", "sees", "standardise", "leave_out"}
-    owner = settings.get("settings", settings)
-    assert new <= set(owner)
-    for name in new:
-        del owner[name]
-    for name in ("keep", "negatives", "projector_norm"):
-        del owner["objective"][name]
-    (run_path / "settings.json").write_text(json.dumps(settings))
-    pretrain(store, run_path, tiny(steps=12), progress=False)
-    pretrain(store, tmp_path / "whole", tiny(steps=12), progress=False)
-    assert trace(run_path).encoder == trace(tmp_path / "whole").encoder
-
-
 @pytest.mark.parametrize(
     ("changes", "told"),
     [

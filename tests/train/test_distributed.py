@@ -202,10 +202,12 @@ def test_an_error_of_the_connection_is_told_in_one_line_and_others_pass():
 
 
 def test_a_batch_that_cannot_be_parted_is_refused(store_path, tiny, tmp_path):
-    with pytest.raises(ConfigError, match=r"setting batch: expected a multiple of devices x nodes x accumulate \(3\)"):
+    with pytest.raises(
+        ConfigError, match=r"setting batch: expected a multiple of devices x nodes x micro_batches \(3\)"
+    ):
         pretrain(ClipStore.open(store_path), tmp_path / "run", tiny(devices=3), progress=False)
-    with pytest.raises(ConfigError, match=r"setting batch: expected at least 16, two clips for each part"):
-        pretrain(ClipStore.open(store_path), tmp_path / "run", tiny(devices=2, accumulate=4), progress=False)
+    with pytest.raises(ConfigError, match=r"setting batch: expected at least 16, two clips for each micro-batch"):
+        pretrain(ClipStore.open(store_path), tmp_path / "run", tiny(devices=2, micro_batches=4), progress=False)
 
 
 @pytest.mark.parametrize(

@@ -24,17 +24,17 @@ FABRIC = SimpleNamespace(
 )
 SETTINGS = [
     {},
-    {"optimiser.kind": "adam", "direction": "bidirectional", "prompts.domain": "after_norm"},
+    {"optimiser.kind": "adam", "encoder.direction": "bidirectional", "prompts.domain": "after_norm"},
     {"views.spatial": "both", "mask.per_clip": True, "mask.bodies": "all", "prompts.place": "channels",
      "objective.prediction_error": "distance", "objective.predicted_view": "whole"},
-    {"views.mix_per_clip": True, "mask.kind": "random", "pooling": "mean", "accumulate": 2},
+    {"views.mix_per_clip": True, "mask.kind": "random", "encoder.pooling": "mean", "micro_batches": 2},
     {"stream": "bone", "objective.distillation_weight": 0.0, "objective.decoder_gradient": False,
      "prompts.kind": "none", "optimiser.kind": "adamw"},
     {"stream": "motion", "objective.positives": ["intra"], "objective.prediction_weight": 0.0,
      "optimiser.kind": "lars"},
-    {"views.turn": 30.0, "views.limbs": 0.2, "views.mirror": 0.5, "views.jittered": 0.2,
-     "sees": ["itself", "bone", "motion", "motion4"], "pooling": "mean_max", "objective.negatives": "batch",
-     "objective.projector_norm": True, "objective.prediction_error": "standardised"},
+    {"views.yaw": 30.0, "views.bone_scale": 0.2, "views.flip_prob": 0.5, "views.jitter_prob": 0.2,
+     "encoder.input_features": ["joint", "bone", "motion", "motion4"], "encoder.pooling": "mean_max",
+     "objective.negatives": "batch", "objective.projector_norm": True, "objective.prediction_error": "normalised"},
 ]  # fmt: skip
 
 
@@ -93,7 +93,7 @@ def step_of(store, settings, spec, device):
                     owned[name] = torch.nn.Parameter(moved, learns) if owned is module._parameters else moved
     optimiser = build_optimiser(method, settings.optimiser)
     draw = batch_drawer(store, clips, view_maker(store.layout, settings), device)
-    size = settings.batch // settings.accumulate
+    size = settings.batch // settings.micro_batches
     numbers = torch.arange(size, device=device)
     return method, optimiser, draw, numbers
 
@@ -104,7 +104,7 @@ def test_a_step_runs_nothing_that_the_host_has_to_wait_for(store, tiny, tiny_spe
     method, optimiser, draw, numbers = step_of(store, settings, tiny_spec(settings), device)
     metrics = Metrics(None, 0)
     for step in (1, 2, 3):
-        parts = [(numbers, generator_for(0, step, 0, device, part)) for part in range(settings.accumulate)]
+        parts = [(numbers, generator_for(0, step, 0, device, part)) for part in range(settings.micro_batches)]
         with NothingAsked() if step > 1 else nullcontext():  # the first may fill what is kept
             metrics.add(step, train_step(FABRIC, method, optimiser, draw, parts))
     assert metrics.flush()["loss"] > 0
@@ -124,7 +124,7 @@ def test_everything_in_a_step_happens_on_the_device_of_the_clips(store, tiny, ti
         monkeypatch.setattr(torch.optim, kind, lambda learning, lr, **_: torch.optim.ASGD(learning, lr, foreach=True))
     monkeypatch.setattr(torch.optim.ASGD, "step", lambda self: None)  # no fused kernel; the test above has it
     method, optimiser, draw, numbers = step_of(store, settings, tiny_spec(settings), device)
-    parts = [(numbers, MetaGenerator()) for _ in range(settings.accumulate)]
+    parts = [(numbers, MetaGenerator()) for _ in range(settings.micro_batches)]
     train_step(FABRIC, method, optimiser, draw, parts)
     with NothingSent(), NothingAsked():
         terms = train_step(FABRIC, method, optimiser, draw, parts)

@@ -168,7 +168,7 @@ def test_an_optimiser_gone_on_with_from_its_state_has_the_bits_of_one_not_stoppe
 def test_a_run_stopped_in_and_after_the_warm_up_and_gone_on_with_is_the_run_not_stopped(
     kind, store, tiny, trace, tmp_path
 ):
-    changes = {"optimiser.kind": kind, "optimiser.warmup_steps": 4, "optimiser.lr": 0.01, "leave_out": [2]}
+    changes = {"optimiser.kind": kind, "optimiser.warmup_steps": 4, "optimiser.lr": 0.01, "exclude_subjects": [2]}
     pretrain(store, tmp_path / "whole", tiny(changes, steps=10), progress=False)
     for stop in (3, 5, 10):
         pretrain(store, tmp_path / "parts", tiny(changes, steps=stop), progress=False)
@@ -261,21 +261,21 @@ def test_half_the_memory_of_adam_is_enough_for_lars():
 
 def test_the_run_does_not_learn_from_the_subjects_that_are_left_out(store, tiny):
     train, _ = split(store, "xsub")
-    chosen = training_clips(store, tiny(protocol="xsub", leave_out=[4, 1]))
+    chosen = training_clips(store, tiny(protocol="xsub", exclude_subjects=[4, 1]))
     assert set(store.subject[chosen]) == {2}
     assert set(chosen) < set(train)
     assert np.array_equal(training_clips(store, tiny(protocol="xsub")), train)
-    assert set(store.subject[training_clips(store, tiny(protocol="all", leave_out=[3]))]) == {1, 2, 4}
+    assert set(store.subject[training_clips(store, tiny(protocol="all", exclude_subjects=[3]))]) == {1, 2, 4}
 
 
 @pytest.mark.parametrize(("left_out", "told"), [([3], r"\(1, 2, 4\), got 3"), ([1, 2, 4], "left to train on")])
 def test_a_run_without_clips_is_refused_before_anything_is_made(store, tiny, tmp_path, left_out, told):
-    with pytest.raises(ConfigError, match=rf"^setting leave_out: .*{told}"):
-        pretrain(store, tmp_path / "run", tiny(protocol="xsub", leave_out=left_out), progress=False)
+    with pytest.raises(ConfigError, match=rf"^setting exclude_subjects: .*{told}"):
+        pretrain(store, tmp_path / "run", tiny(protocol="xsub", exclude_subjects=left_out), progress=False)
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize(("name", "value"), [("leave_out", [2, 2]), ("optimiser.warmup_steps", -1)])
+@pytest.mark.parametrize(("name", "value"), [("exclude_subjects", [2, 2]), ("optimiser.warmup_steps", -1)])
 def test_settings_that_make_no_sense_are_told_with_their_name(tiny, name, value):
     with pytest.raises(ConfigError, match=rf"^setting {name}: expected .*, got "):
         tiny({name: value}).check()

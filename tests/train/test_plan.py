@@ -12,21 +12,20 @@ from pcm3.cli.parse import settings_of_preset
 from pcm3.data.store import ClipStore
 from pcm3.errors import ConfigError
 from pcm3.experiments.reproduce import Plan, sized
-from pcm3.settings.pretrain import PretrainSettings
+from pcm3.settings.pretrain import PretrainSettings, changed
 from pcm3.settings.tasks import TaskSettings
 from pcm3.train import loop
 from pcm3.train import plan as sizes
 from pcm3.train.pretrain import pretrain
 from pcm3.train.run_folder import RunFolder
 
-LEFT = {"hidden": 0, "batch": 0, "steps": None, "epochs": 0, "prompts.kind": "none"}
+LEFT = {"encoder.hidden_size": 0, "batch": 0, "steps": None, "epochs": 0, "prompts.kind": "none"}
 
 
 def left(**given):
     """Settings that leave all sizes to the program but those given."""
-    made = PretrainSettings(**({"hidden": 0, "batch": 0, "epochs": 0} | given))
-    made.prompts.kind = "none"
-    return made
+    none = {"hidden_size": 0, "batch": 0, "epochs": 0, "prompts.kind": "none"} | given
+    return changed(PretrainSettings(), {"encoder.hidden_size": none.pop("hidden_size")} | none)
 
 
 def never(asked):
@@ -46,16 +45,16 @@ def never(asked):
 )
 def test_width_and_batch_follow_from_the_clips(clips, hidden, batch, words):
     chosen, why = sizes.with_sizes(left(), clips)
-    assert (chosen.hidden, chosen.batch) == (hidden, batch)
-    assert [line.partition(":")[0] for line in why] == [f"hidden {hidden}", f"batch {batch}"]
+    assert (chosen.encoder.hidden_size, chosen.batch) == (hidden, batch)
+    assert [line.partition(":")[0] for line in why] == [f"hidden_size {hidden}", f"batch {batch}"]
     assert all(word in " ".join(why) for word in words)
 
 
 @settings(deadline=None, max_examples=50)
 @given(clips=st.integers(1, 3000), parts=st.integers(1, 9), own=st.booleans())
 def test_a_chosen_batch_is_one_that_the_settings_allow_and_fits_twice(clips, parts, own):
-    asked = left(accumulate=parts)
-    asked.objective.negatives = "batch" if own else "queue"
+    asked = left(micro_batches=parts)
+    asked.method.objective.negatives = "batch" if own else "queue"
     if clips < 2 * parts * (4 if own else 2):
         with pytest.raises(ConfigError, match=f"found {clips}:"):
             sizes.with_sizes(asked, clips)
@@ -68,14 +67,14 @@ def test_a_chosen_batch_is_one_that_the_settings_allow_and_fits_twice(clips, par
 
 def test_too_few_clips_are_refused_in_one_line():
     asked = left()
-    asked.objective.negatives = "batch"
+    asked.method.objective.negatives = "batch"
     with pytest.raises(ConfigError, match="expected at least 8 training clips to choose it, found 5"):
         sizes.with_sizes(asked, 5)
 
 
 def test_sizes_that_are_given_stay():
-    chosen, why = sizes.with_sizes(left(hidden=64, batch=6), 500)
-    assert (chosen.hidden, chosen.batch, why) == (64, 6, [])
+    chosen, why = sizes.with_sizes(left(hidden_size=64, batch=6), 500)
+    assert (chosen.encoder.hidden_size, chosen.batch, why) == (64, 6, [])
     assert sizes.with_length(left(batch=6, epochs=3, minutes=1.0), 500, never)[0].epochs == 3
     told, why = sizes.with_length(left(batch=100, steps=11), 500, never)
     assert (told.steps, told.epochs, told.minutes, why) == (11, 3, None, [])
@@ -113,9 +112,9 @@ def test_several_processes_are_asked_for_steps_as_each_would_measure_others():
 
 
 def test_a_run_that_goes_on_keeps_its_sizes_and_tells_where_other_minutes_do_not_matter():
-    held = left(hidden=32, batch=10, epochs=4, steps=190, minutes=3.0)
+    held = left(hidden_size=32, batch=10, epochs=4, steps=190, minutes=3.0)
     chosen, why = sizes.with_sizes(left(), 500, held)
-    assert (chosen.hidden, chosen.batch, why) == (32, 10, [])
+    assert (chosen.encoder.hidden_size, chosen.batch, why) == (32, 10, [])
     for minutes, stop, lines in ((None, 3.0, 0), (3.0, 3.0, 0), (9.0, 9.0, 1)):
         chosen, why = sizes.with_length(left(batch=10, minutes=minutes), 500, never, held)
         assert (chosen.steps, chosen.epochs, chosen.minutes, len(why)) == (190, 4, stop, lines)
@@ -141,10 +140,10 @@ def test_the_pace_leaves_the_warm_up_out_where_the_run_came_past_it(tmp_path, li
 
 def test_a_run_measures_chooses_writes_down_why_and_ends_in_time(store, tiny, tmp_path):
     said = []
-    asked = tiny(LEFT | {"hidden": 8, "batch": 0, "minutes": 0.01, "optimiser.schedule": "cosine"})
+    asked = tiny(LEFT | {"encoder.hidden_size": 8, "batch": 0, "minutes": 0.01, "optimiser.schedule": "cosine"})
     result = pretrain(store, tmp_path / "run", asked, progress=False, say=said.append)
     held = RunFolder(tmp_path / "run").read_settings()[0]
-    assert (held.hidden, held.batch) == (8, 9)  # half of the 18 training clips
+    assert (held.encoder.hidden_size, held.batch) == (8, 9)  # half of the 18 training clips
     assert json.loads((tmp_path / "run" / sizes.FILE).read_text()) == said
     assert [line.partition(" ")[0] for line in said] == ["batch", "steps"]
     assert 1 <= result.steps <= held.steps
@@ -155,7 +154,9 @@ def test_a_run_measures_chooses_writes_down_why_and_ends_in_time(store, tiny, tm
 
 
 def test_a_chosen_run_that_was_stopped_goes_on_to_the_same_bits(store, tiny, trace, tmp_path, monkeypatch):
-    asked = tiny(LEFT | {"hidden": 8, "minutes": 5.0, "optimiser.schedule": "cosine", "checkpoint_steps": 3})
+    asked = tiny(
+        LEFT | {"encoder.hidden_size": 8, "minutes": 5.0, "optimiser.schedule": "cosine", "checkpoint_steps": 3}
+    )
     monkeypatch.setattr(sizes, "pace_of", lambda make, of: 5 * 60 * sizes.SAFETY / 9.5)  # 9 steps
     pretrain(store, tmp_path / "whole", asked, progress=False)
     step, done = loop.train_step, []
@@ -181,25 +182,25 @@ def test_the_command_says_what_it_chose_and_where_the_time_cut_it_short(
     cli, store_path, tmp_path, tiny_words, monkeypatch
 ):
     monkeypatch.setattr(sizes, "pace_of", lambda make, of: 1e-5)
-    words = [word for word in tiny_words(LEFT | {"hidden": 0, "minutes": 0.003}) if "=null" not in word]
+    words = [word for word in tiny_words(LEFT | {"encoder.hidden_size": 0, "minutes": 0.003}) if "=null" not in word]
     words += ["--steps=null", "--objective.decoder_hidden=8"]
     found = cli("pretrain", store_path, "--run", tmp_path / "run", *words, "--json")
     assert found.code == 0, found.err
-    assert "hidden 128: 18 clips are fewer than 10,000" in found.out
+    assert "hidden_size 128: 18 clips are fewer than 10,000" in found.out
     assert "batch 9: half of the 18 clips" in found.out
     assert f"stopped at {found.json['steps']:,} of 4,000 steps after 0.003 minutes: the machine was slower" in found.out
     again = cli("pretrain", store_path, "--run", tmp_path / "run", *words, "--json")
     assert (again.code, again.json["steps"]) == (0, found.json["steps"])
-    assert "hidden 128:" not in again.out
+    assert "hidden_size 128:" not in again.out
 
 
 def test_steps_and_width_on_the_command_line_win(cli, store_path, tmp_path):
-    words = ["--preset", "small", "--steps", 2, "--hidden", 8, "--precision", "32", "--minutes", "null"]
+    words = ["--preset", "small", "--steps", 2, "--encoder.hidden_size", 8, "--precision", "32", "--minutes", "null"]
     found = cli("pretrain", store_path, "--run", tmp_path / "run", *words, "--json")
     assert found.code == 0, found.err
     assert found.json["steps"] == 2
     held = RunFolder(tmp_path / "run").read_settings()[0]
-    assert (held.hidden, held.batch, held.steps, held.epochs, held.minutes) == (8, 9, 2, 1, None)
+    assert (held.encoder.hidden_size, held.batch, held.steps, held.epochs, held.minutes) == (8, 9, 2, 1, None)
     assert "stopped" not in found.out
 
 
@@ -217,6 +218,6 @@ def test_a_table_has_one_width_and_batch_for_all_its_runs(store_path, tmp_path):
     plan = Plan(ClipStore.open(store_path), "xsub", None, "", asked, TaskSettings(), 1, True, tmp_path)
     said = []
     chosen = sized(plan, said.append).settings
-    assert (chosen.hidden, chosen.batch, chosen.minutes, len(said)) == (128, 9, 15.0, 2)
+    assert (chosen.encoder.hidden_size, chosen.batch, chosen.minutes, len(said)) == (128, 9, 15.0, 2)
     assert sized(sized(plan, said.append), never).settings == chosen
     assert sized(replace(plan, settings=replace(asked, steps=3)), said.append).settings.minutes is None

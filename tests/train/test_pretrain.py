@@ -158,7 +158,7 @@ def test_the_untrained_encoder_is_what_a_run_begins_with(tiny, tiny_spec):
     "changes",
     [
         {"stream": "bone"},
-        {"stream": "motion", "direction": "bidirectional", "pooling": "mean"},
+        {"stream": "motion", "encoder.direction": "bidirectional", "encoder.pooling": "mean"},
         {"precision": "bf16"},
         {"optimiser.kind": "adam", "optimiser.lr": 1e-3, "optimiser.schedule": "cosine"},
         {"objective.prediction_weight": 0.0, "objective.positives": ["intra"], "prompts.kind": "none"},
@@ -338,7 +338,7 @@ def test_a_store_of_another_layout_trains_too(recordings, write_tiny, tiny, tmp_
 
 
 def test_nobody_but_us_speaks(store_path, tmp_path):
-    words = ["--preset", "small", "--steps", "1", "--hidden", "16", "--batch", "8", "--precision", "bf16"]
+    words = ["--preset", "small", "--steps", "1", "--encoder.hidden_size", "16", "--batch", "8", "--precision", "bf16"]
     command = [Path(sys.executable).with_name("pcm3"), "pretrain", store_path, "--run", tmp_path / "r", *words]
     told = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=120, check=True)
     lines = [line for line in told.stderr.replace("\r", "\n").splitlines() if line.strip()]
@@ -355,22 +355,29 @@ def features_of(folder, store, settings):
     return extract(encoder, bank, training_clips(store, settings)).double()
 
 
-KEPT = {"standardise": True, "objective.keep": "key", "objective.momentum": 0.9, "pooling": "mean_max"}
+KEPT = {
+    "encoder.normalise_features": True,
+    "objective.export": "ema",
+    "objective.momentum": 0.9,
+    "encoder.pooling": "mean_max",
+}
 
 
-@pytest.mark.parametrize("keep", ["query", "key"])
+@pytest.mark.parametrize("export", ["online", "ema"])
 @pytest.mark.parametrize("stream", ["joint", "motion"])
-def test_kept_features_have_mean_0_and_mean_square_1_over_the_training_clips(store, tiny, tmp_path, keep, stream):
-    settings = tiny(KEPT | {"objective.keep": keep, "stream": stream, "steps": 3, "protocol": "xsub"})
+def test_kept_features_have_mean_0_and_mean_square_1_over_the_training_clips(store, tiny, tmp_path, export, stream):
+    settings = tiny(KEPT | {"objective.export": export, "stream": stream, "steps": 3, "protocol": "xsub"})
     pretrain(store, tmp_path, settings, progress=False)
     features = features_of(tmp_path, store, settings)
     np.testing.assert_allclose(features.mean(dim=0), 0, atol=1e-4)
     assert features.square().mean().item() == pytest.approx(1, rel=1e-4)
 
 
-@pytest.mark.parametrize(("keep", "network"), [("query", "encoder"), ("key", "key_encoder")])
-def test_the_kept_encoder_is_that_of_the_network_asked_for(store, tiny, tmp_path, keep, network):
-    settings = tiny({"objective.keep": keep, "objective.momentum": 0.7, "objective.projector_norm": True, "steps": 3})
+@pytest.mark.parametrize(("export", "network"), [("online", "encoder"), ("ema", "key_encoder")])
+def test_the_kept_encoder_is_that_of_the_network_asked_for(store, tiny, tmp_path, export, network):
+    settings = tiny(
+        {"objective.export": export, "objective.momentum": 0.7, "objective.projector_norm": True, "steps": 3}
+    )
     pretrain(store, tmp_path, settings, progress=False)
     state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["method"]
     kept = load_encoder(tmp_path)[0].state_dict()
@@ -383,7 +390,7 @@ def test_the_kept_encoder_is_that_of_the_network_asked_for(store, tiny, tmp_path
 def test_a_run_that_fits_and_keeps_the_key_network_goes_on_to_the_same_bits(
     store, tiny, trace, tmp_path, checkpoint_steps
 ):
-    changes = KEPT | {"sees": ["itself", "bone"], "checkpoint_steps": checkpoint_steps}
+    changes = KEPT | {"encoder.input_features": ["joint", "bone"], "checkpoint_steps": checkpoint_steps}
     pretrain(store, tmp_path / "parts", tiny(changes, steps=4), progress=False)
     pretrain(store, tmp_path / "parts", tiny(changes, steps=8), progress=False)
     pretrain(store, tmp_path / "whole", tiny(changes, steps=8), progress=False)
@@ -394,7 +401,12 @@ def test_a_run_that_fits_and_keeps_the_key_network_goes_on_to_the_same_bits(
 
 def test_fitting_leaves_the_run_itself_alone(store, tiny, tmp_path):
     for name, standardise in (("plain", False), ("fitted", True)):
-        pretrain(store, tmp_path / name, tiny(standardise=standardise, checkpoint_steps=2), progress=False)
+        pretrain(
+            store,
+            tmp_path / name,
+            tiny({"encoder.normalise_features": standardise}, checkpoint_steps=2),
+            progress=False,
+        )
     plain, fitted = (
         torch.load(tmp_path / name / "checkpoint.pt", weights_only=True)["method"] for name in ("plain", "fitted")
     )
@@ -413,12 +425,12 @@ def test_a_finished_run_that_is_asked_again_keeps_the_same_encoder(store, tiny, 
     assert (tmp_path / "once" / "encoder.safetensors").read_bytes() == kept
 
 
-@pytest.mark.parametrize("keep", ["query", "key"])
-def test_test_clips_have_no_part_in_the_fit(store, recordings, write_tiny, tiny, tmp_path, keep):
+@pytest.mark.parametrize("export", ["online", "ema"])
+def test_test_clips_have_no_part_in_the_fit(store, recordings, write_tiny, tiny, tmp_path, export):
     for clip in recordings:
         if clip.subject == 3:
             clip.frames[:] += 100.0
-    other, settings = write_tiny(tmp_path / "store", recordings), tiny(KEPT | {"objective.keep": keep}, steps=2)
+    other, settings = write_tiny(tmp_path / "store", recordings), tiny(KEPT | {"objective.export": export}, steps=2)
     pretrain(store, tmp_path / "one", settings, progress=False)
     pretrain(other, tmp_path / "other", settings, progress=False)
     one, same = (load_encoder(tmp_path / name)[0].readout for name in ("one", "other"))

@@ -137,7 +137,7 @@ def test_the_environment_tells_versions_and_command(finished_path):
 
 
 OTHER = [
-    ("hidden", 16),
+    ("encoder.hidden_size", 16),
     ("seed", 1),
     ("batch", 4),
     ("stream", "bone"),
@@ -161,7 +161,7 @@ def test_another_setting_is_refused_by_its_name_and_nothing_is_touched(run_path,
 
 def test_several_other_settings_are_counted(run_path, store, tiny):
     with pytest.raises(ConfigError, match="and 2 more differ"):
-        pretrain(store, run_path, tiny(hidden=16, seed=3, batch=4), progress=False)
+        pretrain(store, run_path, tiny({"encoder.hidden_size": 16}, seed=3, batch=4), progress=False)
 
 
 def test_settings_that_only_say_how_long_and_how_often_may_change(run_path, store, tiny):
@@ -282,7 +282,8 @@ def test_settings_with_a_changed_digit_are_refused_and_taken_without_their_check
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("hidden", "8"), ("hidden", 8.5), ("steps", [1]), ("minutes", "x"), ("stream", 3), ("views", 3), ("views", "crop"),
+    [("encoder", {"hidden_size": "8"}), ("encoder", {"hidden_size": 8.5}), ("encoder", 8), ("frames", "8"),
+     ("steps", [1]), ("minutes", "x"), ("stream", 3), ("views", 3), ("views", "crop"),
      ("views", {"crop": 3}), ("views", {"crop": [1]}), ("objective", None), ("positives", 3),
      ("optimiser", {"lr": "x"})],
 )  # fmt: skip
@@ -315,3 +316,26 @@ def test_damaged_lines_of_metrics_are_left_out_and_counted(run_path, store, tiny
     assert said == [f"note: {len(SPOILT)} damaged lines of {file} are left out"]
     assert file.read_bytes() == whole
     assert result.loss == pytest.approx(json.loads(whole.splitlines()[-1])["loss"])
+
+
+def of_an_earlier_version(data):
+    """Settings as versions wrote them that had one method only."""
+    settings = data["settings"]
+    del settings["method"]
+    encoder = settings.pop("encoder")
+    settings |= {"hidden": encoder["hidden_size"], "layers": 1, "network": "gru", "sees": ["itself"], "leave_out": []}
+    settings["views"]["frames"] = settings.pop("frames")
+
+
+def test_a_run_of_an_earlier_version_is_told_with_its_version_and_nothing_is_lost(run_path, store, tiny, content):
+    unsealed(run_path, of_an_earlier_version)
+    about = json.loads((run_path / "environment.json").read_text())
+    about["packages"]["pcm3"] = "0.1.7"
+    (run_path / "environment.json").write_text(json.dumps(about))
+    before = content(run_path)
+    with pytest.raises(
+        CheckpointError, match=r"settings\.json: written by pcm3 0\.1\.7, .* choose another --run"
+    ) as told:
+        pretrain(store, run_path, tiny(), progress=False)
+    assert "\n" not in str(told.value)
+    assert content(run_path) == before

@@ -26,7 +26,7 @@ from pcm3.train.pretrain import encoder_spec
 class EncodeSpeed:
     """One width in one precision. Medians over the turns."""
 
-    hidden: int
+    hidden_size: int
     precision: str
     batch: int
     threads: int
@@ -56,7 +56,7 @@ def benchmark_encode(
     """A row for each configuration: the features of one batch of random clips, in each turn by each.
 
     Args:
-        configurations: hidden, layers, direction, pooling, frames, batch, precision.
+        configurations: encoder, frames, batch, precision.
         turns: turns that count.
         warm: turns before them that do not.
         device: where to compute.
@@ -94,7 +94,7 @@ def _go(
     turn: int,
 ) -> tuple[float, float]:
     """Seconds of a batch, and the matmul rate."""
-    tell(f"hidden {settings.hidden}, {settings.precision}")
+    tell(f"hidden_size {settings.encoder.hidden_size}, {settings.precision}")
     allow_fast_matmul(device)
     began = now(device)
     encode()
@@ -106,7 +106,7 @@ def _row(spec: EncoderSpec, settings: PretrainSettings, goes: list[tuple[float, 
     rate = Spread.of([batch / seconds for seconds, _ in goes], 2)
     reached, limit = flop * rate.median / 1e9, statistics.median(limit for _, limit in goes)
     return EncodeSpeed(
-        hidden=settings.hidden,
+        hidden_size=settings.encoder.hidden_size,
         precision=settings.precision,
         batch=batch,
         threads=torch.get_num_threads(),

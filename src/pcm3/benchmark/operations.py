@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from pcm3.encoders.readout import pooled_width
 from pcm3.errors import ConfigError
+from pcm3.settings.pcm3 import pcm3_of
 from pcm3.settings.pretrain import PretrainSettings
 from pcm3.train.checkpoint import EncoderSpec
 
@@ -18,7 +19,7 @@ def encoder_flop_per_clip(spec: EncoderSpec) -> float:
     """
     if spec.kind not in LAYERS:
         raise ConfigError(
-            f"setting network: expected {' or '.join(LAYERS)}, whose multiplications and additions are counted here, "
+            f"setting encoder.kind: expected {' or '.join(LAYERS)}, whose multiplications and additions are counted, "
             f"got {spec.kind}: benchmark one of these"
         )
     scores = 4 * spec.hidden_size if spec.pooling == "attention" else 0
@@ -51,7 +52,7 @@ def step_flop_per_clip(spec: EncoderSpec, settings: PretrainSettings) -> float:
     Raises:
         ConfigError: the encoder's layers are graph convolutions.
     """
-    outputs, width, objective = spec.bodies * spec.joints * 3, 2 * settings.hidden, settings.objective
+    outputs, width, objective = spec.bodies * spec.joints * 3, 2 * spec.hidden_size, pcm3_of(settings.method).objective
     pooled = pooled_width(spec.pooling, width)
     encoder, projector = encoder_flop_per_clip(spec), 2 * pooled * (pooled + objective.embedding)
     bridge = objective.decoder_hidden
@@ -61,7 +62,7 @@ def step_flop_per_clip(spec: EncoderSpec, settings: PretrainSettings) -> float:
     encodings = len(positives & {"intra", "inter", "predict"}) + masked
     decodings = (objective.prediction_weight > 0) + ("predict" in positives and objective.decoder_gradient)
     queries = 3 * (encodings * encoder + len(positives) * projector + decodings * decoder)
-    part = settings.batch // (settings.devices * settings.nodes * settings.accumulate)
+    part = settings.batch // settings.pieces
     negatives = part if objective.negatives == "batch" else objective.queue
     contrast = 3 * len(positives) * 2 * negatives * objective.embedding
     return float(queries + encoder + projector + contrast)

@@ -28,6 +28,7 @@ from pcm3.benchmark.machine import now
 from pcm3.benchmark.step import BODIES, FEW, Clips, StepSeconds, random_numbers
 from pcm3.device import threads
 from pcm3.errors import ConfigError
+from pcm3.settings.pcm3 import pcm3_of
 from pcm3.settings.pretrain import PretrainSettings
 
 FILES = (
@@ -57,9 +58,9 @@ def check_peer(path: Path, settings: PretrainSettings) -> None:
     missing = next((name for name in FILES if not (path / name).is_file()), None)
     if missing is not None:
         raise ConfigError(f"--peer: expected a checkout of the released PCM3 code, but {path} has no {missing}")
-    queue = settings.objective.queue
+    queue = pcm3_of(settings.method).objective.queue
     rules = [
-        (settings.views.frames == FRAMES, "views.frames", f"{FRAMES}", settings.views.frames),
+        (settings.frames == FRAMES, "frames", f"{FRAMES}", settings.frames),
         (queue % settings.batch == 0, "batch", f"a divisor of its queue of {queue} keys", settings.batch),
         (settings.batch >= FEW, "batch", f"at least {FEW}", settings.batch),
     ]
@@ -86,7 +87,7 @@ class PeerStep:
             clips: (N, T, M, V, C); its feeder gets them padded to 300 frames with zeros, as its own data are.
         """
         self.settings, self.device, self.threads = settings, device, torch.get_num_threads()
-        objective, chosen = settings.objective, settings.optimiser
+        objective, chosen = pcm3_of(settings.method).objective, settings.optimiser
         with _at_home(path, device), _seeded(0):
             self._script = importlib.import_module("pretrain_moco_mask")
             builder = importlib.import_module("moco.builder_mask_recons")
@@ -95,8 +96,8 @@ class PeerStep:
             feeder = importlib.import_module("feeder.feeder_pretraining_base").Feeder
             sizes = {
                 "en_input_size": BODIES * clips.shape[3] * 3,
-                "en_hidden_size": settings.hidden,
-                "en_num_layers": settings.layers,
+                "en_hidden_size": settings.encoder.hidden_size,
+                "en_num_layers": settings.encoder.layers,
                 "num_class": objective.embedding,
             }
             self.method: nn.Module = builder.MoCo(
@@ -143,7 +144,7 @@ class PeerStep:
         self.threads = min(taken, key=taken.__getitem__)
 
     def _go(self, turn: int, batch: int) -> StepSeconds:
-        prompts = "PCM3_wprompt" if has_prompts(self.settings.hidden) else "PCM3_woprompt"
+        prompts = "PCM3_wprompt" if has_prompts(self.settings.encoder.hidden_size) else "PCM3_woprompt"
         options = SimpleNamespace(stream="joint", exp_descri=prompts, local_rank=-1, print_freq=1)
         with _at_home(self._path, self.device), _seeded(turn), threads(self.threads):
             began = time.perf_counter()

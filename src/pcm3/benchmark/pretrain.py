@@ -19,7 +19,8 @@ from pcm3.benchmark.peer import PeerStep, check_peer, has_prompts
 from pcm3.benchmark.step import BODIES, LAYOUT, Clips, Step, StepSeconds, random_clips
 from pcm3.benchmark.turns import Spread, median_ratio, turn_by_turn
 from pcm3.device import allow_fast_matmul, choose_threads
-from pcm3.settings.pretrain import PretrainSettings
+from pcm3.settings.pcm3 import pcm3_of
+from pcm3.settings.pretrain import PretrainSettings, changed
 from pcm3.skeleton import load_layout
 from pcm3.train.footprint import check_memory
 from pcm3.train.pretrain import encoder_spec
@@ -44,7 +45,7 @@ class PretrainSpeed:
     """``pcm3`` or ``released``."""
     prompts: str
     """As in the settings: none, domain or both."""
-    hidden: int
+    hidden_size: int
     precision: str
     batch: int
     threads: int
@@ -97,7 +98,7 @@ class _Go(NamedTuple):
 
 
 def entrants(
-    preset: PretrainSettings, hidden: Sequence[int], precisions: Sequence[str], peer: Path | None = None
+    preset: PretrainSettings, widths: Sequence[int], precisions: Sequence[str], peer: Path | None = None
 ) -> list[Entrant]:
     """Who is measured: ours at every width in every precision; with `peer`, the released code at every width, and
     where its prompts do not fit the width, so that it runs without, ours without prompts too.
@@ -106,9 +107,9 @@ def entrants(
         ConfigError: settings make no sense, or the checkout cannot be measured with them.
     """
     found = []
-    for width in hidden:
-        prompts = replace(preset.prompts, width=max(min(preset.prompts.width, width), 1))
-        settings = replace(preset, hidden=width, prompts=prompts)
+    for width in widths:
+        prompts = max(min(pcm3_of(preset.method).prompts.width, width), 1)
+        settings = changed(preset, {"encoder.hidden_size": width, "prompts.width": prompts})
         rivals = [settings]
         if peer is not None and not has_prompts(width):
             rivals.append(without_prompts(settings))
@@ -126,8 +127,8 @@ def entrants(
 
 def without_prompts(settings: PretrainSettings) -> PretrainSettings:
     """As the released code computes without prompts: as in the preset released-bone-motion, of joints."""
-    objective = replace(settings.objective, decoder_gradient=False, distillation_weight=0.0)
-    return replace(settings, prompts=replace(settings.prompts, kind="none"), objective=objective)
+    less = {"prompts.kind": "none", "objective.decoder_gradient": False, "objective.distillation_weight": 0.0}
+    return changed(settings, less)
 
 
 def benchmark_pretrain(
@@ -162,7 +163,9 @@ def benchmark_pretrain(
         tell(f"building {_name(entrant)}")
         steps.append(_built(entrant, device, clips))
         if isinstance(steps[-1], PeerStep):
-            steps[-1].try_threads({1, choose_threads(entrant.settings.threads, entrant.settings.hidden, device)})
+            steps[-1].try_threads(
+                {1, choose_threads(entrant.settings.threads, entrant.settings.encoder.hidden_size, device)}
+            )
         goes[place] = partial(_go, steps[-1], f"{_name(entrant)}", tell)
     found = turn_by_turn(goes, turns, warm)
     return [
@@ -178,8 +181,8 @@ def calls(measured: Sequence[Entrant], turns: int, warm: int, memory: bool) -> i
 
 def _name(entrant: Entrant) -> str:
     settings = entrant.settings
-    prompts = ", no prompts" if settings.prompts.kind == "none" else ""
-    return f"{entrant.code}, hidden {settings.hidden}, {settings.precision}{prompts}"
+    prompts = ", no prompts" if pcm3_of(settings.method).prompts.kind == "none" else ""
+    return f"{entrant.code}, hidden_size {settings.encoder.hidden_size}, {settings.precision}{prompts}"
 
 
 def _built(entrant: Entrant, device: torch.device, clips: Clips) -> Step | PeerStep:
@@ -201,7 +204,7 @@ def _peers_goes(measured: Sequence[Entrant], found: dict[int, list[_Go]], entran
     places = [
         place
         for place, other in enumerate(measured)
-        if other.peer is not None and other.settings.hidden == entrant.settings.hidden
+        if other.peer is not None and other.settings.encoder.hidden_size == entrant.settings.encoder.hidden_size
     ]
     return found[places[0]] if places else None
 
@@ -217,8 +220,8 @@ def _row(
     parts = [go.parts for go in goes if go.parts is not None]
     return PretrainSpeed(
         code=entrant.code,
-        prompts=settings.prompts.kind,
-        hidden=settings.hidden,
+        prompts=pcm3_of(settings.method).prompts.kind,
+        hidden_size=settings.encoder.hidden_size,
         precision=settings.precision,
         batch=settings.batch,
         threads=threads,

@@ -67,7 +67,7 @@ class Step:
             clips: (N, T, M, V, C).
         """
         self.settings, self.device = settings, device
-        self.threads = choose_threads(settings.threads, settings.hidden, device)
+        self.threads = choose_threads(settings.threads, settings.encoder.hidden_size, device)
         layout = load_layout(LAYOUT)
         self.spec = encoder_spec(layout, BODIES, settings)
         self.method = build_method(self.spec, settings).to(device).train()
@@ -120,7 +120,7 @@ class Step:
 
     def _parts(self, batch: int) -> int:
         """Parts that a batch is worked through in; the few clips of the first step are one."""
-        return self.settings.accumulate if batch == self.settings.batch else 1
+        return self.settings.micro_batches if batch == self.settings.batch else 1
 
     def views(self, clips: Tensor, generator: torch.Generator) -> Views:
         """Of these clips (B,)."""

@@ -12,7 +12,8 @@ SIDE_BY_SIDE = 8
 """Configurations in one table, where each is a column."""
 UNPRINTED = ("turns", "megabytes_per_s")
 """Told in another way: the first above the table, the second by the files a second."""
-WHO = ("code", "prompts", "hidden", "precision")
+WHO = ("code", "prompts", "hidden_size", "precision")
+HEADS = {"hidden_size": "width"}
 RATE = ("clips_per_s", "lowest", "highest")
 
 
@@ -22,7 +23,7 @@ def table(rows: Sequence[Row], names: Sequence[str] | None = None) -> str:
         told = f"medians of {rows[0]['turns']} turns; lowest, highest: of all turns\n"
         return told + table(rows, [name for name in rows[0] if name not in UNPRINTED])
     names = names or list(rows[0])
-    return text_table(list(names), [[row[name] for name in names] for row in rows])
+    return text_table([HEADS.get(name, name) for name in names], [[row[name] for name in names] for row in rows])
 
 
 def pretrain_tables(rows: Sequence[Row]) -> str:
@@ -68,7 +69,9 @@ def _columns(values: Sequence[Row], rows: Sequence[Row]) -> list[str]:
     pairs = list(zip(values, rows, strict=True))
     for start in range(0, len(pairs), SIDE_BY_SIDE):
         some = pairs[start : start + SIDE_BY_SIDE]
-        lines: list[list[Cell]] = [[name, *(str(row[name]) for _, row in some)] for name in WHO if name != "hidden"]
+        lines: list[list[Cell]] = [
+            [name, *(str(row[name]) for _, row in some)] for name in WHO if name != "hidden_size"
+        ]
         lines += [[name, *(value[name] for value, _ in some)] for name in some[0][0]]
-        told.append(text_table(["hidden", *(str(row["hidden"]) for _, row in some)], lines))
+        told.append(text_table(["hidden_size", *(str(row["hidden_size"]) for _, row in some)], lines))
     return told

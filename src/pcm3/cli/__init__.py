@@ -35,7 +35,7 @@ LONGEST_MESSAGE = 2000
 """Characters; whatever a message quotes, it is one line that prints."""
 
 OUT_OF_MEMORY = (
-    "out of memory; what was complete is kept. Less needs less: a smaller batch or width, --accumulate, fewer workers"
+    "out of memory; what was complete is kept. Less needs less: a smaller batch or width, micro-batches, fewer workers"
 )
 USAGE = "usage: pcm3 COMMAND …      pcm3 COMMAND --help tells a command's arguments; pcm3 --version"
 

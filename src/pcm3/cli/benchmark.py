@@ -36,7 +36,7 @@ def add_arguments(parser: Any, words: list[str]) -> None:
         "--out", type=Path, default=None, help="also write the result to this JSON file (all: into this folder)"
     )
     steps = parser.add_argument_group("pretrain, encode")
-    steps.add_argument("--hidden", type=int, nargs="+", default=[128, 256, 1024], help="widths to time")
+    steps.add_argument("--hidden_size", type=int, nargs="+", default=[128, 256, 1024], help="widths to time")
     steps.add_argument(
         "--precision",
         type=Literal["32", "bf16"],
@@ -47,7 +47,9 @@ def add_arguments(parser: Any, words: list[str]) -> None:
     steps.add_argument("--preset", type=str, default="released", help="the rest of the settings")
     steps.add_argument("--batch", type=int, default=64, help="clips a step")
     training = parser.add_argument_group("pretrain")
-    training.add_argument("--accumulate", type=int, default=1, help="parts that a batch is worked through in")
+    training.add_argument(
+        "--micro_batches", type=int, default=1, help="micro-batches that a batch is worked through in"
+    )
     training.add_argument(
         "--peer",
         type=Path,
@@ -94,12 +96,12 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
 def _check(options: Any) -> None:
     from pcm3.errors import ConfigError
 
-    counts = dict.fromkeys(("clips", "tests", "width", "classes", "epoch_of", "accumulate", "batch"), MOST)
+    counts = dict.fromkeys(("clips", "tests", "width", "classes", "epoch_of", "micro_batches", "batch"), MOST)
     check_ranges(options, counts | {"steps": MOST_REPEATS, "epochs": MOST_REPEATS, "files": MOST_FILES})
     check_range("warm", options.warm, 0, MOST_REPEATS)
     # There is no store to choose a width from, as a 0 would ask elsewhere.
-    for width in options.hidden:
-        check_range("hidden", width, 1, MOST)
+    for width in options.hidden_size:
+        check_range("hidden_size", width, 1, MOST)
     for workers in options.workers or []:
         check_range("workers", workers, 1, MOST_PROCESSES)
     if options.out is not None:
@@ -145,11 +147,11 @@ def _pretrain(options: Any) -> Rows:
     from pcm3.device import choose_device
     from pcm3.errors import ConfigError
 
-    preset = replace(_preset(options), accumulate=options.accumulate)
-    if options.peer is not None and options.accumulate > 1:
-        raise ConfigError(f"setting accumulate: expected 1 beside --peer, got {options.accumulate}")
+    preset = replace(_preset(options), micro_batches=options.micro_batches)
+    if options.peer is not None and options.micro_batches > 1:
+        raise ConfigError(f"setting micro_batches: expected 1 beside --peer, got {options.micro_batches}")
     device = choose_device(options.device)
-    measured = entrants(preset, options.hidden, _precisions(options, device), options.peer)
+    measured = entrants(preset, options.hidden_size, _precisions(options, device), options.peer)
     with _Bar("pretrain", calls(measured, options.steps, options.warm, options.memory)) as bar:
         found = benchmark_pretrain(measured, options.steps, options.warm, device, options.memory, bar.tell)
     rows: Rows = [asdict(row) for row in found]
@@ -166,7 +168,9 @@ def _encode(options: Any) -> Rows:
     from pcm3.device import choose_device
 
     device = choose_device(options.device)
-    asked = [entrant.settings for entrant in entrants(_preset(options), options.hidden, _precisions(options, device))]
+    asked = [
+        entrant.settings for entrant in entrants(_preset(options), options.hidden_size, _precisions(options, device))
+    ]
     with _Bar("encode", len(asked) * (options.warm + options.steps)) as bar:
         found = benchmark_encode(asked, options.steps, options.warm, device, bar.tell)
     return [asdict(row) for row in found]

@@ -11,13 +11,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pcm3.cli.parse import parse
+from pcm3.cli.parse import add_pretrain_settings, parse
 from pcm3.cli.settings_file import read_settings_file
 from pcm3.errors import ConfigError, not_one_of
 from pcm3.packaged import packaged
+from pcm3.settings.methods import name_of_method
 from pcm3.settings.pretrain import PretrainSettings, flat, from_dict
 
-SEARCHED = ("steps", "minutes", "epochs", "seed", "leave_out", "protocol", "devices", "nodes")
+SEARCHED = ("method", "steps", "minutes", "epochs", "seed", "exclude_subjects", "protocol", "devices", "nodes")
 """Settings that are the search's own: no candidate may change them."""
 
 
@@ -69,12 +70,13 @@ def with_changes(settings: PretrainSettings, changes: Mapping[str, Any], where: 
     Raises:
         ConfigError: a value is not of its setting's type, or makes no sense; says where.
     """
+    method = name_of_method(settings.method)
     words = [
         f"--{name}={value if isinstance(value, str) else json.dumps(value)}"
         for name, value in (flat(settings) | dict(changes)).items()
     ]
     try:
-        options = parse("tune", "", lambda parser, _: parser.add_class_arguments(PretrainSettings), words)
+        options = parse("tune", "", lambda parser, _: add_pretrain_settings(parser, method), words)
         data = options.as_dict()
         del data["json"]
         made = from_dict(data)
@@ -86,7 +88,7 @@ def with_changes(settings: PretrainSettings, changes: Mapping[str, Any], where: 
 
 def _settings(data: Any, where: str, *, of_candidate: bool) -> dict[str, Any]:
     """What is changed, by dotted names that exist."""
-    changes = _mapping(data, where, "settings by dotted name, as {pooling: mean, optimiser.lr: 0.001}")
+    changes = _mapping(data, where, "settings by dotted name, as {encoder.pooling: mean, optimiser.lr: 0.001}")
     known = flat(PretrainSettings())
     for name, value in changes.items():
         if name not in known:

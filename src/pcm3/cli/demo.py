@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ def add_arguments(parser: Any, words: list[str]) -> None:
     parser.add_argument("--minutes", type=float, default=MINUTES, help="of pretraining, where no steps are told")
     parser.add_argument("--steps", type=int | None, default=None,
                         help="pretraining steps; null: as many as fit into the minutes")  # fmt: skip
-    parser.add_argument("--hidden", type=int, default=0,
+    parser.add_argument("--encoder.hidden_size", type=int, default=0,
                         help="width of each half of the encoder; 0: chosen from the number of clips")  # fmt: skip
     parser.add_argument("--subjects", type=int, default=10, help="simulated people")
     parser.add_argument("--repetitions", type=int, default=2, help="times that everyone does each action")
@@ -34,16 +33,17 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     from pcm3.cli.parse import settings_of_preset
     from pcm3.experiments.demo import SHOWN, demo
     from pcm3.report.tables import text_table
+    from pcm3.settings.pretrain import changed
     from pcm3.tasks.result_table import header
 
-    settings = replace(
-        settings_of_preset("small"),
-        steps=options.steps,
-        minutes=options.minutes if options.steps is None else None,
-        hidden=options.hidden,
-        seed=options.seed,
-        protocol="xsub",
-    )
+    asked = {
+        "steps": options.steps,
+        "minutes": options.minutes if options.steps is None else None,
+        "encoder.hidden_size": options["encoder.hidden_size"],
+        "seed": options.seed,
+        "protocol": "xsub",
+    }
+    settings = changed(settings_of_preset("small"), asked)
     settings.check()
     check_range("minutes", options.minutes, 0, MOST)
     check_folder("--folder", options.folder)

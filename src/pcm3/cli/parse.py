@@ -8,14 +8,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import fields
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, set_parsing_settings
 
 from pcm3.cli.mistakes import in_one_line, in_words
 from pcm3.cli.settings_file import read_settings_file
 from pcm3.errors import ConfigError
-from pcm3.settings.pretrain import PretrainSettings, from_dict, preset_file
+from pcm3.settings.methods import METHODS, USUAL, method_named
+from pcm3.settings.presets import preset_file
+from pcm3.settings.pretrain import PretrainSettings, from_dict
+from pcm3.settings.renamed import RENAMED
 from pcm3.settings.tasks import TaskSettings
 
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
@@ -109,11 +112,21 @@ def _see_that_all_exist(parser: Any, words: list[str]) -> None:
         option = word.partition("=")[0]
         if re.fullmatch(r"--[A-Za-z][\w.-]*", option) is None or option in known:
             continue
-        near = get_close_matches(option.replace("-", "_").replace("__", "--", 1), known, n=1, cutoff=0.5)
-        by_leaf = [name for name in known if name.endswith("." + option.removeprefix("--").rpartition(".")[2])]
-        candidates = by_leaf[:1] or near
+        name = option.removeprefix("--")
+        if f"--{RENAMED.get(name)}" in known:
+            raise ConfigError(f"unknown setting {option}: it is called --{RENAMED[name]} now")
+        candidates = _like(option, known)
         hint = f": did you mean {candidates[0]}?" if candidates else f"; {parser.prog} --help lists them"
         raise ConfigError(f"unknown setting {option}{hint}")
+
+
+def _like(option: str, known: list[str]) -> list[str]:
+    """The options that an unknown one may mean, the likeliest first: of the same last part, or of nearly the same."""
+    asked = option.removeprefix("--").replace("-", "_")
+    last = asked.rpartition(".")[2]
+    same = [name for name in known if name.endswith(f".{last}")]
+    names = {name.rpartition(".")[2]: name for name in known} | {name.removeprefix("--"): name for name in known}
+    return same or [names[name] for name in get_close_matches(asked, names, n=1, cutoff=0.5)]
 
 
 def _values_with_a_minus(words: list[str]) -> list[str]:
@@ -148,10 +161,29 @@ def settings_of_preset(name: str) -> PretrainSettings:
         ConfigError: there is no such preset.
     """
     parser = ArgumentParser(exit_on_error=False, default_config_files=[str(preset_file(name))])
-    parser.add_class_arguments(PretrainSettings)
+    add_pretrain_settings(parser, method_of_preset(name))
     data = parser.parse_args([]).as_dict()
     data.pop("__default_config__", None)
     return from_dict(data)
+
+
+def method_of_preset(name: str) -> str:
+    """The method that a preset names.
+
+    Raises:
+        ConfigError: there is no such preset, or no such method.
+    """
+    named = (read_settings_file(preset_file(name), "--preset") or {}).get("method", USUAL)
+    method_named(named, f"preset {name}")
+    return str(named)
+
+
+def add_pretrain_settings(parser: Any, method: str) -> None:
+    """Adds the settings of a pretraining run, and beside them those of its method."""
+    parser.add_class_arguments(PretrainSettings, skip={"method"})
+    parser.add_argument("--method", type=Literal[tuple(METHODS)], default=method,
+                        help="the pretraining method; a preset names its own")  # fmt: skip
+    parser.add_class_arguments(METHODS[method].settings)
 
 
 def add_task_settings(parser: Any) -> None:

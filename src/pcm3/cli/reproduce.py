@@ -9,14 +9,14 @@ from pcm3.cli.parse import add_task_settings, task_settings
 from pcm3.cli.places import check_folder
 from pcm3.limits import MOST_PROCESSES, MOST_REPEATS, check_ranges
 
-SIZES = {"hidden": int, "epochs": int, "steps": int, "minutes": float, "batch": int}
+SIZES = {"encoder.hidden_size": int, "epochs": int, "steps": int, "minutes": float, "batch": int}
 """Settings of the preset that the command line may replace, by their types."""
 
 
 def add_arguments(parser: Any, words: list[str]) -> None:
     """Adds the command's arguments."""
     from pcm3.experiments.paper_tables import TABLES
-    from pcm3.settings.pretrain import preset_names
+    from pcm3.settings.presets import preset_names
 
     told = "; ".join(f"{name}: {table.title}" for name, table in TABLES.items())
     parser.add_argument("table", type=str, help=told)
@@ -38,8 +38,6 @@ def add_arguments(parser: Any, words: list[str]) -> None:
 
 def run(options: Any) -> tuple[int, dict[str, Any]]:
     """Makes the table, and prints it."""
-    from dataclasses import replace
-
     from pcm3.cli.parse import settings_of_preset
     from pcm3.data.store import ClipStore
     from pcm3.data.verified import check_unchanged
@@ -47,6 +45,7 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     from pcm3.experiments.paper_tables import TABLES
     from pcm3.experiments.reproduce import Plan, reproduce, sized
     from pcm3.parallel import worker_processes
+    from pcm3.settings.pretrain import changed
     from pcm3.tasks.evaluate import useful_processes
 
     if options.table not in TABLES:
@@ -54,10 +53,10 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     check_ranges(options, {"seeds": MOST_REPEATS, "workers": MOST_PROCESSES})
     stores = [path for path in (options.store, options.untrimmed) if path is not None]
     check_folder("--out", options.out, stores, whole=True)
-    told: dict[str, Any] = {name: getattr(options, name) for name in SIZES if getattr(options, name) is not None}
+    told: dict[str, Any] = {name: options[name] for name in SIZES if options[name] is not None}
     if "epochs" in told or "steps" in told:
         told.setdefault("minutes", None)
-    settings = replace(settings_of_preset(options.preset), **told)
+    settings = changed(settings_of_preset(options.preset), told)
     settings.check()
     tasks = task_settings(options)
     store = ClipStore.open(options.store)
@@ -78,7 +77,9 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
         out=options.out,
     )
     plan = sized(plan, print)
-    with worker_processes(options.workers or useful_processes(plan.settings.hidden, settings.device)) as map_fn:
+    with worker_processes(
+        options.workers or useful_processes(plan.settings.encoder.hidden_size, settings.device)
+    ) as map_fn:
         written = reproduce(options.table, plan, lambda what: print(what, flush=True), map_fn)
     print()
     print((options.out / f"{options.table}.md").read_text(encoding="utf-8"), end="")

@@ -20,8 +20,9 @@ OWN = ("stores", "candidates", "out", "preset", "seeds", "factor", "share", "kee
 
 def add_arguments(parser: Any, words: list[str]) -> None:
     """Adds the command's arguments; the preset's values and the base's of the candidates become the defaults."""
-    from pcm3.cli.parse import settings_of_preset, value_among
-    from pcm3.settings.pretrain import preset_names
+    from pcm3.cli.parse import add_pretrain_settings, settings_of_preset, value_among
+    from pcm3.settings.methods import name_of_method
+    from pcm3.settings.presets import preset_names
 
     parser.usage = "pcm3 tune STORE … --out DIR [--candidates FILE] [--preset NAME] [--seeds LIST] [--SETTING VALUE …]"
     parser.add_argument(
@@ -41,8 +42,8 @@ def add_arguments(parser: Any, words: list[str]) -> None:
     parser.add_argument("--keep", type=int, default=3, help="at least so many go on, and the base")
     parser.add_argument("--workers", type=int | None, default=None,
                         help="runs at a time, each in a process; null: what keeps the cores busy")  # fmt: skip
-    parser.add_class_arguments(PretrainSettings)
     base = settings_of_preset(value_among(words, "--preset") or "small")
+    add_pretrain_settings(parser, name_of_method(base.method))
     file = search_file(value_among(words, "--candidates") or "small")
     base = with_changes(base, read_candidates(file)[0], f"{file}: base")
     for mine, other in (("steps", "minutes"), ("minutes", "steps")):  # the one that is told counts
@@ -65,7 +66,9 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     check_progress(options.seeds, options.factor, options.share, options.keep)
     check_folder("--out", options.out, options.stores, whole=True)
     search = _search(options)
-    with worker_processes(options.workers or useful_processes(search.base.hidden, search.base.device)) as map_fn:
+    with worker_processes(
+        options.workers or useful_processes(search.base.encoder.hidden_size, search.base.device)
+    ) as map_fn:
         told = tune(search, lambda what: print(what, flush=True), map_fn)
     print()
     print(text_table(*standing_table(told)))
@@ -143,10 +146,10 @@ def _sized(settings: PretrainSettings, stores: dict[str, ClipStore]) -> tuple[Pr
     from pcm3.train.plan import with_sizes
     from pcm3.train.pretrain import resolve, training_clips
 
-    if settings.hidden > 0 and settings.batch > 0:
+    if settings.encoder.hidden_size > 0 and settings.batch > 0:
         return settings, []
     fewest = min(
-        len(training_clips(store, replace(resolved, leave_out=[*resolved.leave_out, subject])))
+        len(training_clips(store, replace(resolved, exclude_subjects=[*resolved.exclude_subjects, subject])))
         for store, resolved in ((store, resolve(settings, store)) for store in stores.values())
         for subject in validation_subjects(store, settings)
     )

@@ -66,11 +66,15 @@ def hold_out(store: ClipStore, train: Indices, subjects: Sequence[int]) -> tuple
     told = ", ".join(map(str, there))
     strangers = [subject for subject in subjects if subject not in there]
     if strangers:
-        raise ConfigError(f"setting leave_out: expected subjects on the training side ({told}), got {strangers[0]}")
+        raise ConfigError(
+            f"setting exclude_subjects: expected subjects on the training side ({told}), got {strangers[0]}"
+        )
     held = np.isin(of, subjects)
     rest = (of != UNKNOWN) & ~held
     if not rest.any():
-        raise ConfigError(f"setting leave_out: expected a subject to be left to train on; the store has only {told}")
+        raise ConfigError(
+            f"setting exclude_subjects: expected a subject to be left to train on; the store has only {told}"
+        )
     return train[rest], train[held]
 
 

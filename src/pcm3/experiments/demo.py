@@ -91,7 +91,7 @@ def _check(settings: PretrainSettings, simulation: dict[str, Any]) -> None:
     """Raises ConfigError or DataError for what would stop the demo after its first step."""
     counts = {name: (simulation[name], most) for name, most in MOST.items() if name in simulation}
     check_counts(counts, simulation.get("actions"), simulation.get("seed", 0))
-    if settings.hidden > 0:
+    if settings.encoder.hidden_size > 0:
         sized = replace(settings, batch=settings.batch or sizes.BATCH)
         spec = encoder_spec(load_layout("kinect_v2"), 2, sized)
         check_memory(spec, sized, choose_device(settings.device))
@@ -141,7 +141,7 @@ def _page(
                 "What happened",
                 f"{len(store):,} recordings of {len(store.classes)} actions by {len(np.unique(store.subject))} "
                 f"simulated people, seen by three cameras, were written as NTU RGB+D files and imported. An encoder "
-                f"(two halves of {settings.hidden} units) was pretrained for {result.steps:,} steps of "
+                f"(two halves of {settings.encoder.hidden_size} units) was pretrained for {result.steps:,} steps of "
                 f"{settings.batch} clips on the {len(train):,} clips of the training subjects, without labels, in "
                 f"{result.seconds / 60:.1f} minutes{_chosen(run_path)}. "
                 f"Then it was frozen and judged on {len(test):,} clips of other people. All in "

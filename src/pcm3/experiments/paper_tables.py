@@ -55,9 +55,10 @@ ALONE: dict[str, Any] = {"prompts.kind": "none", "objective.distillation_weight"
 """What the plain methods of Table 7 have in common: no prompts, no distillation, no views of the other task."""
 
 PAPER: dict[str, Any] = {
-    "direction": "causal", "layers": 3, "network": "gru", "pooling": "last", "sees": ["itself"], "standardise": False,
-    "batch": 128, "views.frames": 64, "views.crop": (0.1, 1.0), "views.least_frames": 64, "views.shear": 1.0,
-    "views.limbs": 0.0, "views.mirror": 0.0, "views.turn": 0.0, "views.mix_per_clip": False, "mask.per_clip": False,
+    "encoder.direction": "causal", "encoder.layers": 3, "encoder.kind": "gru", "encoder.pooling": "last",
+    "encoder.input_features": ["joint"], "encoder.normalise_features": False, "batch": 128, "frames": 64,
+    "views.crop": (0.1, 1.0), "views.min_frames": 64, "views.shear": 1.0, "views.bone_scale": 0.0,
+    "views.flip_prob": 0.0, "views.yaw": 0.0, "views.mix_per_clip": False, "mask.per_clip": False,
     "prompts.kind": "both", "prompts.domain": "before_norm", "prompts.width": 128, "objective.projector_norm": False,
     "objective.positives": ["intra", "inter", "mask", "predict"], "objective.negatives": "queue",
     "objective.queue": 16384, "objective.momentum": 0.999, "objective.prediction_error": "squared",

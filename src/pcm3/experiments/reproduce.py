@@ -26,7 +26,8 @@ from pcm3.methods.pcm3 import POSITIVES
 from pcm3.parallel import MapFunction, serial_map
 from pcm3.report.pictures import loss_curves, table_bars
 from pcm3.report.tables import markdown_table
-from pcm3.settings.pretrain import PretrainSettings, flat
+from pcm3.settings.pcm3 import pcm3_of
+from pcm3.settings.pretrain import PretrainSettings, changed, flat
 from pcm3.settings.tasks import TaskSettings
 from pcm3.summary import mean_and_spread
 from pcm3.tasks.evaluate import RAW, evaluate
@@ -137,29 +138,18 @@ def sized(plan: Plan, say: Callable[[str], object]) -> Plan:
 
 
 PREDICTION_WEIGHT = 1.0
-"""Of the prediction where a preset leaves it out: beside a standardised error of about 1, as one contrastive term."""
+"""Of the prediction where a preset leaves it out: beside a normalised error of about 1, as one contrastive term."""
 
 
 def whole(settings: PretrainSettings) -> PretrainSettings:
     """The settings with every part of PCM³ that the preset leaves out: views, prediction, prompts."""
-    objective, prompts = settings.objective, settings.prompts
+    objective, prompts = pcm3_of(settings.method).objective, pcm3_of(settings.method).prompts
     changes: dict[str, Any] = {"objective.positives": list(POSITIVES)}
     if not objective.prediction_weight:
         changes["objective.prediction_weight"] = PREDICTION_WEIGHT
     if prompts.kind == "none":
         changes["prompts.kind"] = "both"
     return changed(settings, changes)
-
-
-def changed(settings: PretrainSettings, changes: dict[str, Any]) -> PretrainSettings:
-    """The settings with some values changed, by dotted name."""
-    for name, value in changes.items():
-        group, _, leaf = name.rpartition(".")
-        if group:
-            settings = replace(settings, **{group: replace(getattr(settings, group), **{leaf: value})})
-        else:
-            settings = replace(settings, **{leaf: value})
-    return settings
 
 
 @dataclass(frozen=True)
@@ -178,7 +168,7 @@ def with_threads(settings: PretrainSettings) -> PretrainSettings:
     """The settings with a number of threads, on which the bits depend: it must not follow from the runs at a time."""
     if settings.threads is not None:
         return settings
-    return replace(settings, threads=judging_threads(settings.hidden, choose_device(settings.device)))
+    return replace(settings, threads=judging_threads(settings.encoder.hidden_size, choose_device(settings.device)))
 
 
 def run_folder(changes: dict[str, Any], plan: Plan, seed: int) -> Path:
@@ -290,9 +280,9 @@ def _conditions(plan: Plan, hours: float) -> dict[str, Any]:
         "protocol": plan.protocol,
         "clips": len(plan.store),
         "untrimmed_store": plan.untrimmed.kind if plan.untrimmed is not None else None,
-        "hidden": settings.hidden,
-        "layers": settings.layers,
-        "direction": settings.direction,
+        "hidden_size": settings.encoder.hidden_size,
+        "layers": settings.encoder.layers,
+        "direction": settings.encoder.direction,
         "batch": settings.batch,
         "steps": settings.steps,
         "epochs": None if settings.steps or settings.epochs == 0 else settings.epochs,
@@ -319,7 +309,7 @@ def _markdown(name: str, table: PaperTable, served: Sequence[Column], told: dict
         "",
         f"Ours on **{about['store']}** {about['protocol']} ({about['clips']:,} clips)"
         + (f", detection on **{about['untrimmed_store']}**" if about["untrimmed_store"] else "")
-        + f"; encoder of 2 x {about['hidden']} units, {about['layers']} layers, {about['direction']}; {length} of "
+        + f"; encoder of 2 x {about['hidden_size']} units, {about['layers']} layers, {about['direction']}; {length} of "
         f"{about['batch']} clips; {about['seeds']} seeds (mean ± sd); {about['hours_of_pretraining']} h of pretraining "
         "in all. The paper: NTU RGB+D at 2 x 1024 units and 450 epochs. The two are not the same experiment.",
         "",

@@ -49,7 +49,7 @@ class Trial:
     store: Path
     folder: Path
     settings: PretrainSettings
-    """Nothing left on "auto"; the last subject of `leave_out` is the one to validate on."""
+    """Nothing left on "auto"; the last subject of `exclude_subjects` is the one to validate on."""
 
 
 def make_trial(
@@ -77,7 +77,7 @@ def make_trial(
 
 
 def _filled_in(settings: PretrainSettings, store: ClipStore, seed: int, left: int) -> PretrainSettings:
-    settings = replace(settings, seed=seed, leave_out=[*settings.leave_out, left])
+    settings = replace(settings, seed=seed, exclude_subjects=[*settings.exclude_subjects, left])
     return resolve(with_threads(settings), store)
 
 
@@ -99,8 +99,8 @@ def validation_subjects(store: ClipStore, settings: PretrainSettings) -> list[in
 
 def fold(store: ClipStore, settings: PretrainSettings) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The clips that a trial learns from, and those of the subject that it validates on; none is of the test side."""
-    side = training_clips(store, replace(settings, leave_out=settings.leave_out[:-1]))
-    return hold_out(store, side, settings.leave_out[-1:])
+    side = training_clips(store, replace(settings, exclude_subjects=settings.exclude_subjects[:-1]))
+    return hold_out(store, side, settings.exclude_subjects[-1:])
 
 
 def judged(trial: Trial, shared: None = None) -> dict[str, Any]:
@@ -121,7 +121,7 @@ def judged(trial: Trial, shared: None = None) -> dict[str, Any]:
 
 def _judge(trial: Trial) -> dict[str, Any]:
     store, settings = ClipStore.open(trial.store), trial.settings
-    about = {"seed": settings.seed, "held_out": settings.leave_out[-1], "run": trial.folder.name}
+    about = {"seed": settings.seed, "held_out": settings.exclude_subjects[-1], "run": trial.folder.name}
     run: dict[str, Any] = {}
     if trial.encoder == PRETRAINED:
         try:
@@ -136,7 +136,7 @@ def _judge(trial: Trial) -> dict[str, Any]:
     centre = Setup(_blind(store, settings), spec, learned, held, TaskSettings(), device)
     crops = replace(centre, settings=TaskSettings(test=ClipSettings(CROPS)))
     allow_fast_matmul(device)
-    with threads(judging_threads(settings.hidden, device)):
+    with threads(judging_threads(settings.encoder.hidden_size, device)):
         encoder = _encoder(trial, centre)
         figures = {
             figure + suffix: TASKS[task].judge(encoder, setup, settings.seed).figures["top1"]
@@ -166,7 +166,7 @@ def _encoder(trial: Trial, setup: Setup) -> Any:
 def _blind(store: ClipStore, settings: PretrainSettings) -> ClipStore:
     """The store without the labels of all clips that are not on the training side."""
     label = np.full_like(store.label, UNKNOWN)
-    side = training_clips(store, replace(settings, leave_out=settings.leave_out[:-1]))
+    side = training_clips(store, replace(settings, exclude_subjects=settings.exclude_subjects[:-1]))
     label[side] = store.label[side]
     return replace(store, label=label)
 

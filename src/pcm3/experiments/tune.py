@@ -111,12 +111,11 @@ class Search:
             if len(clips) < settings.batch:
                 raise ConfigError(
                     f"setting batch: expected at most the {len(clips)} clips that are left without subject "
-                    f"{trial.settings.leave_out[-1]}, got {settings.batch}"
+                    f"{trial.settings.exclude_subjects[-1]}, got {settings.batch}"
                 )
             if any((store.label[side] >= 0).sum() == 0 for side in fold(store, trial.settings)):
-                raise ConfigError(
-                    f"expected labelled clips with and without subject {trial.settings.leave_out[-1]}, found none"
-                )
+                left = trial.settings.exclude_subjects[-1]
+                raise ConfigError(f"expected labelled clips with and without subject {left}, found none")
         spec = encoder_spec(store.layout, store.frames.shape[1], settings)
         check_memory(spec, settings, choose_device(settings.device))
         build_method(spec, settings)

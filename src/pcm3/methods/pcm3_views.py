@@ -65,7 +65,7 @@ class ViewMaker:
     def __post_init__(self) -> None:
         if self.mirror and not self.layout.mirror:
             raise ConfigError(
-                f"setting views.mirror: expected 0 for the layout '{self.layout.name}', got {self.mirror}: "
+                f"setting views.flip_prob: expected 0 for the layout '{self.layout.name}', got {self.mirror}: "
                 "the layout has no mirror pairs of left and right joints; give it some, or set 0"
             )
 

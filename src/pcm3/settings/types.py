@@ -7,6 +7,7 @@ from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from pcm3.errors import ConfigError, brief
+from pcm3.settings.method import MethodSettings
 
 
 def check_types(settings: Any, prefix: str = "") -> None:
@@ -15,6 +16,8 @@ def check_types(settings: Any, prefix: str = "") -> None:
         value = getattr(settings, name)
         if is_dataclass(hint) and type(value) is hint:
             check_types(value, f"{prefix}{name}.")
+        elif hint is MethodSettings:  # the settings of a method, whose names stand beside the run's
+            check_types(value, prefix)
         elif not _fits(value, hint):
             expected = hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")
             raise ConfigError(f"setting {prefix}{name}: expected {expected}, got {brief(value)}")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pcm3.clips import ClipBank, ClipEncoder, extract
-from pcm3.settings.pretrain import OptimiserSettings
+from pcm3.settings.optimiser import OptimiserSettings
 from pcm3.settings.tasks import FinetuneSettings
 from pcm3.tasks.linear import HeadResult, accuracy, fresh_head, judged
 from pcm3.tasks.subsets import SubsetKind, labelled_subset

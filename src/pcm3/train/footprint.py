@@ -7,16 +7,17 @@ import torch
 
 from pcm3.encoders.readout import pooled_width
 from pcm3.errors import ConfigError
+from pcm3.settings.pcm3 import pcm3_of
 from pcm3.settings.pretrain import PretrainSettings
 from pcm3.train.checkpoint import EncoderSpec
 
 GIB = 2**30
 STATES = {"sgd": 1, "lars": 1, "adam": 2, "adamw": 2}
 """Numbers that an optimiser keeps of each weight."""
-SIZES = ("hidden", "layers", "batch", "views.frames", "objective.queue", "objective.embedding",
+SIZES = ("encoder.hidden_size", "encoder.layers", "batch", "frames", "objective.queue", "objective.embedding",
          "objective.decoder_hidden")  # fmt: skip
 """Settings that the memory follows from."""
-MODEST = {"hidden": 64, "layers": 1, "batch": 8, "views.frames": 16, "objective.queue": 64,
+MODEST = {"encoder.hidden_size": 64, "encoder.layers": 1, "batch": 8, "frames": 16, "objective.queue": 64,
           "objective.embedding": 64, "objective.decoder_hidden": 64}  # fmt: skip
 """A value of each that is not to blame."""
 
@@ -48,12 +49,12 @@ def least_bytes(spec: EncoderSpec, settings: PretrainSettings) -> int:
 
 
 def _sizes(settings: PretrainSettings) -> dict[str, int]:
-    objective = settings.objective
+    objective = pcm3_of(settings.method).objective
     return {
-        "hidden": settings.hidden,
-        "layers": settings.layers,
+        "encoder.hidden_size": settings.encoder.hidden_size,
+        "encoder.layers": settings.encoder.layers,
         "batch": settings.batch,
-        "views.frames": settings.views.frames,
+        "frames": settings.frames,
         "objective.queue": objective.queue,
         "objective.embedding": objective.embedding,
         "objective.decoder_hidden": objective.decoder_hidden,
@@ -61,18 +62,20 @@ def _sizes(settings: PretrainSettings) -> dict[str, int]:
 
 
 def _bytes(spec: EncoderSpec, settings: PretrainSettings, size: dict[str, int]) -> int:
-    width, frames = 2 * size["hidden"], size["views.frames"]
+    width, frames = 2 * size["encoder.hidden_size"], size["frames"]
     of_frame = spec.bodies * spec.joints * 3
-    encoder = _LAYERS[spec.kind](of_frame * len(spec.input_features), size["hidden"], size["layers"])
+    encoder = _LAYERS[spec.kind](
+        of_frame * len(spec.input_features), size["encoder.hidden_size"], size["encoder.layers"]
+    )
     pooled = pooled_width(spec.pooling, width)
     projector = pooled * (pooled + size["objective.embedding"])
     bridge = size["objective.decoder_hidden"]
     decoder = bridge * (width + 13 * bridge + of_frame)
     moved = (encoder + projector + decoder) * (2 + STATES[settings.optimiser.kind])  # and their gradients
     queue = size["objective.queue"] * size["objective.embedding"]
-    part = size["batch"] // max(settings.devices * settings.nodes * settings.accumulate, 1)
+    part = size["batch"] // settings.pieces
     views = 3 * part * frames * of_frame
-    kept = part * frames * width * size["layers"] // (2 if settings.precision == "bf16" else 1)
+    kept = part * frames * width * size["encoder.layers"] // (2 if settings.precision == "bf16" else 1)
     return 4 * (moved + encoder + projector + queue + views + kept)
 
 

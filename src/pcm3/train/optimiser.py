@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from pcm3.settings.pretrain import OptimiserSettings
+from pcm3.settings.optimiser import OptimiserSettings
 from pcm3.train.lars import LARS
 
 

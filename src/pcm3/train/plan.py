@@ -47,28 +47,27 @@ def with_sizes(
         ConfigError: there are too few clips to choose a batch.
     """
     why: list[str] = []
-    hidden, batch = settings.hidden, settings.batch
+    hidden, batch = settings.encoder.hidden_size, settings.batch
     if hidden == 0 and held is not None:
-        hidden = held.hidden
+        hidden = held.encoder.hidden_size
     elif hidden == 0 and clips < WIDE_CLIPS:
         hidden = WIDTH
-        why.append(f"hidden {hidden}: {clips:,} clips are fewer than {WIDE_CLIPS:,}")
+        why.append(f"hidden_size {hidden}: {clips:,} clips are fewer than {WIDE_CLIPS:,}")
     elif hidden == 0:
         hidden = WIDE
-        why.append(f"hidden {hidden}: {clips:,} clips are {WIDE_CLIPS:,} or more; the published recipe for so many, "
-                   "which takes a GPU, is --preset paper")  # fmt: skip
+        why.append(f"hidden_size {hidden}: {clips:,} clips are {WIDE_CLIPS:,} or more; the published recipe for so "
+                   "many, which takes a GPU, is --preset paper")  # fmt: skip
     if batch == 0 and held is not None:
         batch = held.batch
     elif batch == 0:
         batch, told = _batch(settings, clips)
         why.append(f"batch {batch}: {told}")
-    return replace(settings, hidden=hidden, batch=batch), why
+    return replace(settings, encoder=replace(settings.encoder, hidden_size=hidden), batch=batch), why
 
 
 def _batch(settings: PretrainSettings, clips: int) -> tuple[int, str]:
     """Clips a step, and why so many: the usual number, or half of the clips, in whole parts."""
-    parts = max(settings.devices * settings.nodes * settings.accumulate, 1)
-    least = 4 if settings.objective.negatives == "batch" else 2
+    parts, least = settings.pieces, settings.method.min_clips
     wanted = min(BATCH, clips // 2)
     batch = max(wanted // parts, least) * parts
     if batch > clips // 2:
@@ -77,7 +76,7 @@ def _batch(settings: PretrainSettings, clips: int) -> tuple[int, str]:
             "add clips, or choose --batch"
         )
     told = "the usual number" if wanted == BATCH else f"half of the {clips:,} clips"
-    return batch, told if batch == wanted else f"{told}, as a multiple of {parts} parts"
+    return batch, told if batch == wanted else f"{told}, as a multiple of {parts} micro-batches"
 
 
 def with_length(

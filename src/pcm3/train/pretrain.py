@@ -6,7 +6,7 @@ import errno
 from collections.abc import Callable
 from contextlib import nullcontext
 from copy import deepcopy
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from tqdm import tqdm
 
 from pcm3.clips import ClipBank, clips_to_fit, fit_readout, frames_on
 from pcm3.data.protocol import hold_out, split
@@ -33,6 +32,7 @@ from pcm3.errors import CheckpointError, ConfigError, RunFailed
 from pcm3.files import write_json
 from pcm3.methods.pcm3 import PCM3
 from pcm3.methods.pcm3_views import ViewMaker, Views
+from pcm3.settings.pcm3 import pcm3_of
 from pcm3.settings.pretrain import Device, PretrainSettings
 from pcm3.skeleton import Layout
 from pcm3.train import loop, plan
@@ -41,6 +41,7 @@ from pcm3.train.clock import Clock
 from pcm3.train.distributed import agree_with_launcher, make_fabric, told_of_lost_processes
 from pcm3.train.footprint import check_memory
 from pcm3.train.optimiser import build_optimiser
+from pcm3.train.progress import Progress
 from pcm3.train.run_folder import RunFolder, changes, locked
 from pcm3.train.sync_batch_norm import normalise_over_processes
 
@@ -120,7 +121,11 @@ def _sized(
     """The settings with no size left to choose, and why they were chosen; those of a run that the folder holds stay."""
     run = RunFolder(run_path)
     held = run.read_settings()[0] if run.settings.exists() else None
-    if held is not None and not run.goes_on and set(changes(held, settings)) - {"hidden", "batch", "threads"}:
+    if (
+        held is not None
+        and not run.goes_on
+        and set(changes(held, settings)) - {"encoder.hidden_size", "batch", "threads"}
+    ):
         held = None  # another run takes its place
     settings, why = plan.with_sizes(settings, clips, held)
     settings.check()
@@ -129,7 +134,7 @@ def _sized(
             f"setting batch: expected at most the {clips} training clips of the store, got {settings.batch}"
         )
     device = choose_device(settings.device)
-    settings = replace(settings, threads=choose_threads(settings.threads, settings.hidden, device))
+    settings = replace(settings, threads=choose_threads(settings.threads, settings.encoder.hidden_size, device))
     check_memory(encoder_spec(store.layout, store.frames.shape[1], settings), settings, device)
 
     def pace(of: PretrainSettings) -> float:
@@ -164,7 +169,7 @@ def training_clips(store: ClipStore, settings: PretrainSettings) -> NDArray[np.i
         ConfigError: a subject to be left out is not on the training side, or is all that there is.
     """
     clips = np.arange(len(store)) if settings.protocol == "all" else split(store, settings.protocol)[0]
-    return hold_out(store, clips, settings.leave_out)[0]
+    return hold_out(store, clips, settings.exclude_subjects)[0]
 
 
 def spec_for(store: ClipStore, settings: PretrainSettings) -> EncoderSpec:
@@ -176,27 +181,28 @@ def spec_for(store: ClipStore, settings: PretrainSettings) -> EncoderSpec:
 
 def encoder_spec(layout: Layout, bodies: int, settings: PretrainSettings) -> EncoderSpec:
     """The encoder that the settings ask for, for clips of this layout with room for so many bodies."""
+    chosen = settings.encoder
     return EncoderSpec(
         layout=layout.name,
         bodies=bodies,
         joints=len(layout.joints),
-        hidden_size=settings.hidden,
-        layers=settings.layers,
-        direction=settings.direction,
-        pooling=settings.pooling,
+        hidden_size=chosen.hidden_size,
+        layers=chosen.layers,
+        direction=chosen.direction,
+        pooling=chosen.pooling,
         stream=settings.stream,
-        kind=settings.network,
-        input_features=tuple("joint" if name == "itself" else name for name in settings.sees),
-        parents=layout.parents if settings.network == "graph" or "bone" in settings.sees else (),
-        normalise_features=settings.standardise,
-        frames=settings.views.frames,
+        kind=chosen.kind,
+        input_features=tuple(chosen.input_features),
+        parents=layout.parents if chosen.kind == "graph" or "bone" in chosen.input_features else (),
+        normalise_features=chosen.normalise_features,
+        frames=settings.frames,
         protocol=settings.protocol,
     )
 
 
 def build_method(spec: EncoderSpec, settings: PretrainSettings) -> PCM3:
     """PCM³ with fresh weights, which follow from the seed."""
-    objective = settings.objective
+    objective, prompts = pcm3_of(settings.method).objective, pcm3_of(settings.method).prompts
     encoder = spec.build(settings.seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
@@ -218,23 +224,35 @@ def build_method(spec: EncoderSpec, settings: PretrainSettings) -> PCM3:
             prediction_error=objective.prediction_error,
             predicted_view=objective.predicted_view,
             decoder_gradient=objective.decoder_gradient,
-            prompts=settings.prompts.kind,
-            domain_place=settings.prompts.domain,
-            prompt_width=settings.prompts.width,
-            prompt_place=settings.prompts.place,
+            prompts=prompts.kind,
+            domain_place=prompts.domain,
+            prompt_width=prompts.width,
+            prompt_place=prompts.place,
         )
 
 
 def view_maker(layout: Layout, settings: PretrainSettings, gaps: bool = False) -> ViewMaker:
     """What makes the views of a batch of clips of this layout; ``gaps``: single joints are absent from some frames."""
+    views, mask = pcm3_of(settings.method).views, pcm3_of(settings.method).mask
     return ViewMaker(
         layout=layout,
         stream=settings.stream,
-        mask=settings.mask.kind,
-        mask_ratio=settings.mask.ratio,
-        mask_per_clip=settings.mask.per_clip,
-        mask_bodies=settings.mask.bodies,
-        **(asdict(settings.views) | {"gaps": gaps}),
+        frames=settings.frames,
+        crop=views.crop,
+        least_frames=views.min_frames,
+        spatial=views.spatial,
+        shear=views.shear,
+        jitter=views.jitter_joint_ratio,
+        jittered=views.jitter_prob,
+        turn=views.yaw,
+        limbs=views.bone_scale,
+        mirror=views.flip_prob,
+        mix_per_clip=views.mix_per_clip,
+        mask=mask.kind,
+        mask_ratio=mask.ratio,
+        mask_per_clip=mask.per_clip,
+        mask_bodies=mask.bodies,
+        gaps=gaps,
     )
 
 
@@ -295,10 +313,10 @@ def _run(
             keep(step, finished)
 
     def keep(step: int, finished: bool) -> None:
-        encoder = method.encoder if settings.objective.keep == "query" else method.key_encoder
-        if settings.standardise:
+        encoder = method.encoder if pcm3_of(settings.method).objective.export == "online" else method.key_encoder
+        if settings.encoder.normalise_features:
             encoder = deepcopy(encoder)  # the run goes on with one that was never fitted, so that resuming is exact
-            bank = ClipBank.of(store, settings.stream, settings.views.frames, fabric.device)
+            bank = ClipBank.of(store, settings.stream, settings.frames, fabric.device)
             fit_readout(encoder, clips_to_fit(bank, clips))
         save_encoder(run, encoder, replace(spec, step=step, finished=finished))
 
@@ -307,7 +325,7 @@ def _run(
 
     with (
         loop.Metrics(run.metrics if fabric.is_global_zero else None, first, together) as metrics,
-        _Progress(first, total, settings, run, show=progress and fabric.is_global_zero) as bar,
+        Progress(first, total, settings, run, show=progress and fabric.is_global_zero) as bar,
     ):
         if metrics.unreadable:
             say(f"note: {metrics.unreadable} damaged lines of {run.metrics} are left out")
@@ -325,7 +343,7 @@ def _run(
             seed=settings.seed,
             first_step=first,
             seconds_before=state["seconds"],
-            accumulate=settings.accumulate,
+            accumulate=settings.micro_batches,
             checkpoint_steps=settings.checkpoint_steps,
             save=save,
             metrics=metrics,
@@ -352,48 +370,3 @@ def _restore(part: torch.nn.Module | torch.optim.Optimizer, state: dict[str, Any
         part.load_state_dict(state)
     except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{run.checkpoint}: does not fit the run's settings ({error})") from None
-
-
-class _Progress:
-    """The bar with steps, loss and clips a second, and TensorBoard when asked."""
-
-    def __init__(self, first: int, total: int, settings: PretrainSettings, run: RunFolder, show: bool) -> None:
-        self._settings, self._run, self._show, self._first, self._total = settings, run, show, first, total
-        self._board: Any = None
-
-    def __enter__(self) -> _Progress:
-        self._bar = tqdm(
-            total=self._total * self._settings.batch,
-            initial=self._first * self._settings.batch,
-            disable=not self._show,
-            desc="resuming" if self._first else "pretraining",
-            unit="clip",
-            unit_scale=True,
-            dynamic_ncols=True,
-        )
-        if self._settings.tensorboard:
-            self._board = _board(self._run.path)
-        return self
-
-    def show(self, step: int, line: dict[str, int | float]) -> None:
-        """Tell how far the run is, after `step` steps; `line` is empty between two looks at the losses."""
-        self._bar.update(step * self._settings.batch - self._bar.n)
-        if not line:
-            return
-        self._bar.set_postfix(step=f"{step}/{self._total}", loss=f"{line['loss']:.3f}")
-        if self._board is not None:
-            for name, value in line.items():
-                self._board.add_scalar(name, value, step)
-
-    def __exit__(self, *raised: object) -> None:
-        self._bar.close()
-        if self._board is not None:
-            self._board.close()
-
-
-def _board(folder: Path) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise ConfigError("--tensorboard needs TensorBoard: pip install 'pcm3[tensorboard]'") from error
-    return SummaryWriter(str(folder))

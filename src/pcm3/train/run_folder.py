@@ -86,6 +86,7 @@ class RunFolder:
         """
         try:
             data = json.loads(self.settings.read_text(encoding="utf-8"))
+            self._check_version(data["settings"])
             settings, store = from_dict(data["settings"]), dict(data["store"])
             check_types(settings)
         except FileNotFoundError as error:
@@ -98,6 +99,16 @@ class RunFolder:
                 "from it if you changed it yourself"
             )
         return settings, store
+
+    def _check_version(self, settings: dict[str, Any]) -> None:
+        """Raises CheckpointError where a version wrote the settings that knew one method only, by other names."""
+        if "method" not in settings and "views" in settings:
+            told = json.loads(self.environment.read_text(encoding="utf-8")) if self.environment.exists() else {}
+            by = told.get("packages", {}).get("pcm3", "")
+            raise CheckpointError(
+                f"{self.settings}: written by pcm3 {by or 'of before methods'}, whose settings had other names: go on "
+                "with the run in that version, or choose another --run; its encoder can be used as it is"
+            )
 
     def identity(self) -> int | None:
         """A number that checkpoint and encoder of this run carry too; None where settings.json has none."""

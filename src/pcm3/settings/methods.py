@@ -1,0 +1,48 @@
+"""The one table of pretraining methods. Nothing here imports torch: a method's module is imported where it is built."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from pcm3.errors import ConfigError, not_one_of
+from pcm3.settings.method import MethodSettings
+from pcm3.settings.pcm3 import PCM3Settings
+
+
+class Method(NamedTuple):
+    """A row of the table."""
+
+    settings: type[MethodSettings]
+    """The dataclass of the method's settings."""
+    module: str
+    """Where it is; its ``build`` makes the method."""
+    preset: str
+    """The preset of a run that names the method and no preset."""
+
+
+METHODS = {
+    "pcm3": Method(PCM3Settings, "pcm3.methods.pcm3", preset="small"),
+}
+"""By name: as ``method:`` has it in presets, configurations and run folders."""
+USUAL = "pcm3"
+"""The method of a run that names none."""
+
+
+def method_named(name: object, where: str = "setting method") -> Method:
+    """The method of that name.
+
+    Args:
+        name: as it stands in a file, or on the command line.
+        where: how a message about it begins.
+
+    Raises:
+        ConfigError: there is no such method.
+    """
+    if not isinstance(name, str) or name not in METHODS:
+        raise ConfigError(f"{where}: {not_one_of('a method', str(name), METHODS)}")
+    return METHODS[name]
+
+
+def name_of_method(settings: MethodSettings) -> str:
+    """The name of the method whose settings these are."""
+    return next(name for name, method in METHODS.items() if type(settings) is method.settings)

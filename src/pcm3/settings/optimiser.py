@@ -1,0 +1,38 @@
+"""Settings of the optimiser and of its learning rate over time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pcm3.settings.rules import Rule
+
+
+@dataclass
+class OptimiserSettings:
+    """How the weights are updated."""
+
+    kind: Literal["sgd", "adam", "adamw", "lars"] = "sgd"
+    """SGD with momentum, Adam, Adam with decoupled weight decay, or SGD with a rate for each weight's size (LARS)."""
+    lr: float = 0.02
+    """Learning rate, more than 0."""
+    momentum: float = 0.9
+    """Momentum of SGD, beta 1 of Adam: at least 0 and less than 1."""
+    weight_decay: float = 1e-4
+    """Weight decay, at least 0: added to the gradient, as torch's SGD and Adam do; in adamw apart from it."""
+    schedule: Literal["step", "cosine", "constant"] = "step"
+    """The learning rate over time: a tenth after each of drop_epochs, a half cosine to 0 over the run, or constant."""
+    drop_epochs: list[int] = field(default_factory=lambda: [350])
+    """Epochs after which the step schedule divides the learning rate by ten, each at least 1."""
+    warmup_steps: int = 0
+    """Steps over which the learning rate rises from 0 before its schedule begins, at least 0."""
+
+    def rules(self) -> list[Rule]:
+        """What the values must keep to."""
+        return [
+            (self.lr > 0, "optimiser.lr", "more than 0"),
+            (self.weight_decay >= 0, "optimiser.weight_decay", "not negative"),
+            (self.warmup_steps >= 0, "optimiser.warmup_steps", "not negative"),
+            (0 <= self.momentum < 1, "optimiser.momentum", "at least 0 and less than 1"),
+            (all(drop >= 1 for drop in self.drop_epochs), "optimiser.drop_epochs", "epochs, 1 or more"),
+        ]

@@ -1,0 +1,219 @@
+"""Settings of PCM³ (`pcm3.methods.pcm3`); the defaults are the ● rows of docs/FIDELITY.md."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pcm3.errors import ConfigError
+from pcm3.settings.method import MethodSettings, Run
+from pcm3.settings.rules import Rule
+
+SpatialChoice = Literal["either", "both"]
+MaskKind = Literal["topology", "random"]
+MaskedBodies = Literal["first", "all"]
+PromptKind = Literal["none", "domain", "both"]
+DomainPlace = Literal["before_norm", "after_norm"]
+PromptPlace = Literal["window", "channels"]
+Positive = Literal["intra", "inter", "mask", "predict"]
+Negatives = Literal["queue", "batch"]
+Export = Literal["online", "ema"]
+PredictionError = Literal["squared", "distance", "normalised"]
+PredictedView = Literal["filled", "whole"]
+
+
+@dataclass
+class ViewSettings:
+    """One clip becomes three crops: the query's, the key's, and the one to be masked."""
+
+    crop: tuple[float, float] = (0.1, 1.0)
+    """Smallest and largest share of a clip's frames that a crop takes, 0 < smallest <= largest <= 1."""
+    min_frames: int = 64
+    """A crop has at least this many frames, where the clip has them; at least 1."""
+    spatial: SpatialChoice = "either"
+    """Spatial augmentation of query and key: either shear or joint jitter (released), or both (paper)."""
+    shear: float = 1.0
+    """Off-diagonal entries of the shear matrix are drawn from U[-shear, shear]; at least 0."""
+    jitter_joint_ratio: float = 0.6
+    """Share of the joints that joint jitter displaces, 0 to 1."""
+    jitter_prob: float = 0.5
+    """Probability that a view is jittered where spatial is either; it is sheared otherwise. 0 to 1; where spatial is
+    both, all views have both."""
+    yaw: float = 0.0
+    """Each view is rotated about the vertical by U[-yaw, yaw] degrees, 0 to 180."""
+    bone_scale: float = 0.0
+    """Each bone of each view is scaled in length by U[1 - bone_scale, 1 + bone_scale], as people differ; at least 0
+    and less than 1."""
+    flip_prob: float = 0.0
+    """Probability that a clip is mirrored, left and right exchanged, in all its views alike; 0 to 1."""
+    mix_per_clip: bool = False
+    """Draw the mixing method, its region and its ratio for each clip instead of once a batch."""
+
+
+@dataclass
+class MaskSettings:
+    """Which joints are masked from the encoder, to be predicted."""
+
+    kind: MaskKind = "topology"
+    """Mask whole body parts, or single joints (Table 10)."""
+    ratio: float = 0.6
+    """Share of the parts (or joints) that are masked in each of the eight segments; more than 0.1, less than 0.9."""
+    per_clip: bool = False
+    """Draw a mask for each clip instead of one a batch."""
+    bodies: MaskedBodies = "first"
+    """Mask joints of the first body only (released) or of all."""
+
+
+@dataclass
+class PromptSettings:
+    """Learned vectors that tell views and tasks apart."""
+
+    kind: PromptKind = "both"
+    """No prompts, domain prompts only, or domain and task prompts."""
+    domain: DomainPlace = "before_norm"
+    """Add domain prompts before the encoder's BatchNorm (released; it cancels them while training) or after it."""
+    width: int = 128
+    """Values of a task prompt, at least 1: in each half of the feature (window) or in all (channels)."""
+    place: PromptPlace = "window"
+    """Add it to one random contiguous window in each half (released), or to random channels (paper)."""
+
+
+@dataclass
+class ObjectiveSettings:
+    """Which losses, against which negatives, with which weights."""
+
+    positives: list[Positive] = field(default_factory=lambda: ["intra", "inter", "mask", "predict"])
+    """Views whose embedding is contrasted with its key."""
+    embedding: int = 128
+    """Width of an embedding, at least 1."""
+    projector_norm: bool = False
+    """Put a BatchNorm into the projector (SimCLR, MoCo v3)."""
+    queue: int = 16384
+    """Keys in the queue, at least 1."""
+    negatives: Negatives = "queue"
+    """Negatives of a query: earlier keys, or the other clips' keys of its own batch. A queue as long as the data set
+    holds the query's own clip too."""
+    momentum: float = 0.999
+    """Momentum of the key network's moving average, 0 to 1."""
+    export: Export = "online"
+    """Which encoder is the run's result: the one that is trained, or the key network's, its moving average."""
+    temperature: float = 0.07
+    """Temperature of the contrastive loss, more than 0."""
+    student_temperature: float = 0.1
+    """Temperature of the query's relations in the distillation loss, more than 0."""
+    teacher_temperature: float = 0.05
+    """Temperature of the key's relations in the distillation loss, more than 0."""
+    contrast_weight: float = 1.0
+    """Weight of each contrastive term, at least 0."""
+    distillation_weight: float = 1.0
+    """Weight of each distillation term, at least 0; 0 leaves distillation out."""
+    prediction_weight: float = 40.0
+    """Weight of masked prediction, at least 0; 0 leaves it out."""
+    prediction_error: PredictionError = "squared"
+    """Mean square over masked coordinates (released), mean distance over masked joints (paper), or mean square of
+    coordinates that are normalised over the batch."""
+    predicted_view: PredictedView = "filled"
+    """The decoder's output where masked and the visible input elsewhere (released), or all of it (paper)."""
+    decoder_gradient: bool = True
+    """Let the gradient of the contrastive loss reach the decoder through the predicted view."""
+    decoder_hidden: int = 512
+    """Width of the decoder, at least 1."""
+
+
+@dataclass
+class PCM3Settings:
+    """The method PCM³."""
+
+    views: ViewSettings = field(default_factory=ViewSettings)
+    mask: MaskSettings = field(default_factory=MaskSettings)
+    prompts: PromptSettings = field(default_factory=PromptSettings)
+    objective: ObjectiveSettings = field(default_factory=ObjectiveSettings)
+
+    @property
+    def min_clips(self) -> int:
+        """The fewest clips of a micro-batch: mixing needs two; a mixed query has two keys of its own."""
+        return 4 if self.objective.negatives == "batch" else 2
+
+    def check(self, run: Run) -> None:
+        """Raises ConfigError for a value that makes no sense, alone or in this run."""
+        run.require([*self._of_views(run), *self._of_objective(run), *self._of_prompts(run)])
+
+    def _of_views(self, run: Run) -> list[Rule]:
+        views, (low, high) = self.views, self.views.crop
+        return [
+            (run.frames % 16 == 0, "frames", "a positive multiple of 16"),
+            (0 < low <= high <= 1, "views.crop", "two shares, 0 < smallest <= largest <= 1"),
+            (views.min_frames >= 1, "views.min_frames", "at least 1"),
+            (views.shear >= 0, "views.shear", "not negative"),
+            *_shares({f"views.{name}": getattr(views, name) for name in _SHARES}),
+            (0 <= views.yaw <= 180, "views.yaw", "degrees, between 0 and 180"),
+            (0 <= views.bone_scale < 1, "views.bone_scale", "at least 0 and less than 1"),
+            (
+                0.1 < self.mask.ratio < 0.9,
+                "mask.ratio",
+                "more than 0.1 and less than 0.9, so that of five parts some are masked and some are not",
+            ),
+        ]
+
+    def _of_objective(self, run: Run) -> list[Rule]:
+        objective = self.objective
+        counts = ("queue", "embedding", "decoder_hidden")
+        temperatures = ("temperature", "student_temperature", "teacher_temperature")
+        weights = ("contrast_weight", "distillation_weight", "prediction_weight")
+        rules = [(getattr(objective, name) >= 1, f"objective.{name}", "at least 1") for name in counts]
+        rules += [(getattr(objective, name) > 0, f"objective.{name}", "more than 0") for name in temperatures]
+        rules += [(getattr(objective, name) >= 0, f"objective.{name}", "not negative") for name in weights]
+        contrasts = objective.positives and objective.contrast_weight + objective.distillation_weight > 0
+        pieces, batch = run.pieces, run.batch
+        return [
+            *rules,
+            *_shares({"objective.momentum": objective.momentum}),
+            (
+                not 0 < batch < 2 * pieces,
+                "batch",
+                f"at least {2 * pieces}, two clips for each micro-batch (mixing needs company)",
+            ),
+            (
+                objective.negatives != "batch" or not 0 < batch < 4 * pieces,
+                "batch",
+                f"at least {4 * pieces} with negatives from the batch, four clips for each micro-batch (a mixed query "
+                "has two keys of its own)",
+            ),
+            (len(set(objective.positives)) == len(objective.positives), "objective.positives", "no repeats"),
+            (
+                objective.prediction_weight > 0 or bool(contrasts),
+                "objective",
+                "a prediction_weight, or positives and their weight, above 0: something to learn from",
+            ),
+        ]
+
+    def _of_prompts(self, run: Run) -> list[Rule]:
+        half, prompts = run.encoder.hidden_size, self.prompts
+        return [
+            (prompts.width >= 1, "prompts.width", "at least 1"),
+            (
+                prompts.kind != "both"
+                or half == 0
+                or prompts.width <= (half if prompts.place == "window" else 2 * half),
+                "prompts.width",
+                f"at most the feature's room ({half} in each half): lower it, or raise encoder.hidden_size",
+            ),
+        ]
+
+
+_SHARES = ("jitter_joint_ratio", "jitter_prob", "flip_prob")
+
+
+def _shares(values: dict[str, float]) -> list[Rule]:
+    return [(0 <= value <= 1, name, "between 0 and 1") for name, value in values.items()]
+
+
+def pcm3_of(method: MethodSettings) -> PCM3Settings:
+    """The settings of a method that has to be PCM³.
+
+    Raises:
+        ConfigError: it is another.
+    """
+    if not isinstance(method, PCM3Settings):
+        raise ConfigError("setting method: expected pcm3, the only method that this is made for, got another")
+    return method
