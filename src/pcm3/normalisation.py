@@ -230,8 +230,8 @@ def _reference_joint(present: NDArray[np.bool_], layout: Layout) -> int:
     count = present.sum(axis=0)
     nearest = [layout.centre]
     for joint in nearest:  # grows while it is walked: breadth first through the tree
-        around = [other for other, parent in enumerate(layout.parents) if joint in (other, parent)]
-        nearest += [near for near in (layout.parents[joint], *around) if near not in nearest]
+        around = dict.fromkeys((layout.parents[joint], *layout.neighbours(joint)))
+        nearest += [near for near in around if near not in nearest]
     enough = SEEN * present.any(axis=1).sum()
     return next((joint for joint in nearest if count[joint] >= enough), int(count.argmax()))
 

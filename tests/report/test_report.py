@@ -16,7 +16,6 @@ from pcm3.report.page import write_page
 from pcm3.report.results import write_evaluation
 from pcm3.report.tables import markdown_table, text_table
 from pcm3.settings.tasks import LinearSettings, TaskSettings
-from pcm3.skeleton import load_layout
 from pcm3.summary import mean_and_spread, mean_of, spread_of
 from pcm3.tasks.evaluate import evaluate
 from pcm3.train.checkpoint import load_encoder
@@ -186,26 +185,6 @@ def test_a_feature_map_has_a_panel_for_each_encoder(tmp_path):
     pictures.feature_map(panels, label, [f"class {number}" for number in range(5)], tmp_path / "map.png")
     image = pixels(tmp_path / "map.png")
     assert image.shape[1] > image.shape[0]
-
-
-@pytest.mark.parametrize("name", ["kinect_v2", "kinect_v1"])
-def test_skeleton_strips_draw_bodies_of_any_layout_and_leave_absent_ones_out(tmp_path, name):
-    layout = load_layout(name)
-    rng = np.random.default_rng(1)
-    clip = np.zeros((30, 2, len(layout.joints), 3))
-    clip[:, 0] = rng.normal(scale=0.4, size=(len(layout.joints), 3))
-    pictures.skeleton_strips({"one": clip, "with a long name": clip + 1e-3}, layout, tmp_path / "strip.png")
-    image = pixels(tmp_path / "strip.png")
-    assert shows(image, pictures.PART_COLOURS[1])
-
-
-@pytest.mark.parametrize("seen", [10, 1, 0])
-def test_skeleton_strips_bear_frames_in_which_nobody_is_seen(tmp_path, seen):
-    layout = load_layout("kinect_v2")
-    clip = np.random.default_rng(1).normal(scale=0.4, size=(30, 2, 25, 3))
-    clip[seen:] = 0
-    pictures.skeleton_strips({"gone": clip}, layout, tmp_path / "strip.png")
-    pixels(tmp_path / "strip.png")
 
 
 # The page

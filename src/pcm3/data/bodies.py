@@ -6,6 +6,7 @@ is said by a mask beside the coordinates.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -40,21 +41,24 @@ class Bodies:
         """The bodies that are in any frame."""
         return np.flatnonzero(self.there.any(axis=0))
 
+    def changed(self, change: Callable[[NDArray[Any]], NDArray[Any]]) -> Bodies:
+        """The bodies with frames, presence and scores, all (T, M, V, …), changed in one and the same way."""
+        scores = None if self.scores is None else change(self.scores)
+        return Bodies(change(self.frames), change(self.present), scores)
+
     def stretch(self, start: int, stop: int | None) -> Bodies:
         """The frames from ``start`` on, before ``stop``."""
-        scores = None if self.scores is None else self.scores[start:stop]
-        return Bodies(self.frames[start:stop], self.present[start:stop], scores)
+        return self.changed(lambda values: values[start:stop])
 
     def in_order(self, order: NDArray[np.intp], kept: int) -> Bodies:
         """These bodies in their order, and room for ``kept``: absent ones where there are fewer."""
-        frames = np.zeros((len(self.frames), kept, *self.frames.shape[2:]), self.frames.dtype)
-        present = np.zeros((len(self.frames), kept, self.frames.shape[2]), np.bool_)
-        frames[:, : len(order)], present[:, : len(order)] = self.frames[:, order], self.present[:, order]
-        scores = None
-        if self.scores is not None:
-            scores = np.zeros(present.shape, self.scores.dtype)
-            scores[:, : len(order)] = self.scores[:, order]
-        return Bodies(frames, present, scores)
+
+        def ordered(values: NDArray[Any]) -> NDArray[Any]:
+            room = np.zeros((len(values), kept, *values.shape[2:]), values.dtype)
+            room[:, : len(order)] = values[:, order]
+            return room
+
+        return self.changed(ordered)
 
 
 def bodies_of(frames: Frames) -> Bodies:
@@ -101,14 +105,17 @@ def repair(bodies: Bodies) -> Bodies:
     is filled with the body's frames from the start over and over. Gaps inside a body that begins in time stay.
     """
     there, count = bodies.there, len(bodies.frames)
-    frames, present = np.zeros_like(bodies.frames), np.zeros_like(bodies.present)
-    scores = None if bodies.scores is None else np.zeros_like(bodies.scores)
-    for body in bodies.appearing:
-        rows = np.arange(count)
+    sources: dict[int, NDArray[np.intp]] = {}  # body → the frame that each of its frames is taken from
+    for body in bodies.appearing.tolist():
+        sources[body] = np.arange(count)
         if not (there[0, body] and there[-1, body]):
             valid = np.flatnonzero(there[:, body])
-            rows = np.resize(np.arange(valid[-1] + 1) if there[0, body] else valid, count)
-        frames[:, body], present[:, body] = bodies.frames[rows, body], bodies.present[rows, body]
-        if scores is not None and bodies.scores is not None:
-            scores[:, body] = bodies.scores[rows, body]
-    return Bodies(frames, present, scores)
+            sources[body] = np.resize(np.arange(valid[-1] + 1) if there[0, body] else valid, count)
+
+    def repaired(values: NDArray[Any]) -> NDArray[Any]:
+        room = np.zeros_like(values)
+        for body, rows in sources.items():
+            room[:, body] = values[rows, body]
+        return room
+
+    return bodies.changed(repaired)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -14,12 +15,12 @@ from pcm3.data.gravity import Up, find_up
 from pcm3.data.origin import joint_at_origin
 from pcm3.data.prepare import Recipe
 from pcm3.data.recording import Recording
-from pcm3.data.source_index import Contents, readable
-from pcm3.errors import ConfigError
+from pcm3.data.source_index import Contents
+from pcm3.errors import ConfigError, DataError
 from pcm3.skeleton import load_layout
 
-PROBED = 48
-"""Recordings that are looked at, evenly through the source, to tell which way is up in all of them."""
+PROBED, PROBED_UNITS = 48, 16
+"""Recordings that are looked at to tell which way is up in all of them, and what their coordinates are."""
 
 COARSE = 0.01
 """Metres between two neighbouring numbers of half precision from which on it is told: 16 m off the origin."""
@@ -84,13 +85,23 @@ def plan(
     return Recipe(layout, bodies, turn, max_frames, contents.chosen, trim, fill=longest, rate=rate), description
 
 
-def some_of(contents: Contents) -> Iterator[Recording]:
-    """Some recordings of the source, evenly, without those that cannot be read."""
-    places = np.unique(np.linspace(0, len(contents.clips) - 1, PROBED).astype(int)) if contents.clips else ()
-    return readable(contents.clips[index] for index in places)
+def sample(contents: Contents, rule: str) -> list[Recording]:
+    """Some recordings of the source, evenly, without those that cannot be read; the first of an array that streams.
+
+    More of them, and evenly in any case, where they tell which way is up.
+    """
+    last, upright = len(contents.clips) - 1, rule == "upright"
+    count = PROBED if upright else PROBED_UNITS
+    places = range(count) if contents.in_process and not upright else np.unique(np.linspace(0, last, count).astype(int))
+    recordings = []
+    for place in places:
+        if 0 <= place <= last:
+            with suppress(DataError):
+                recordings.append(contents.clips[place].read())
+    return recordings
 
 
-def oriented(recipe: Recipe, up: Up | None, recordings: Iterable[Recording]) -> tuple[Recipe, list[str]]:
+def oriented(recipe: Recipe, up: Up | None, recordings: Sequence[Recording]) -> tuple[Recipe, list[str]]:
     """The recipe with what the upright rule must know of the frame of the recordings, and that in words.
 
     Args:
@@ -105,10 +116,9 @@ def oriented(recipe: Recipe, up: Up | None, recordings: Iterable[Recording]) -> 
         raise ConfigError("setting up: expected it only where clips are turned upright (--rule upright)")
     if recipe.rule != "upright":
         return recipe, []
-    some = list(recordings)
-    origin = joint_at_origin(some, recipe.layout)
+    origin = joint_at_origin(recordings, recipe.layout)
     notes = [] if origin is None else [_centred_on(recipe.layout.joints[origin])]
-    found = up or find_up(some, recipe.layout)
+    found = up or find_up(recordings, recipe.layout)
     return replace(recipe, origin=origin, up=found.direction), [found.text, *notes]
 
 

@@ -28,13 +28,13 @@ from pcm3.data.import_plan import (
     oriented,
     plan,
     precision_notes,
-    some_of,
+    sample,
 )
 from pcm3.data.prepare import FILL_SECONDS, MISSING, RULES, Recipe, RuleName, outcome, prepare_chunk
 from pcm3.data.reasons import account, nothing
 from pcm3.data.recording import Recording, metres
 from pcm3.data.source_index import Contents, Options
-from pcm3.data.source_units import check_units, probe
+from pcm3.data.source_units import check_units
 from pcm3.data.store import FORMAT, ClipStore
 from pcm3.data.store_writer import StoreWriter, store_writer
 from pcm3.errors import ConfigError, DataError, not_one_of
@@ -152,9 +152,11 @@ def import_recordings(
         file, reason = contents.unusable[0]
         raise DataError(f"{file}: {reason}")
     recipe, description = plan(kind, found, contents, normalise, most, trim, fill, fps)
-    probed = probe(contents)
-    notes = check_units(str(source), probed, recipe.layout) + precision_notes(dtype, recipe.normalise, probed)
-    recipe, oriented_notes = oriented(replace(recipe, rule=rule or found.rule), told_up, some_of(contents))
+    recipe = replace(recipe, rule=rule or found.rule)
+    probed = sample(contents, recipe.rule)
+    frames = [recording.frames for recording in probed]
+    notes = check_units(str(source), frames, recipe.layout) + precision_notes(dtype, recipe.normalise, frames)
+    recipe, oriented_notes = oriented(recipe, told_up, probed)
     description["preparation"] = recipe.to_dict()
     fingerprint = _fingerprint(contents, recipe, description | {"dtype": dtype}, Path(source))
     with store_writer(

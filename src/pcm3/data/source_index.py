@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -63,15 +63,6 @@ class Contents:
     """The clips stand and face as `normalise` leaves them already: turning them again would turn them on."""
     in_process: bool = False
     """The clips share memory and are read best where they are, not in other processes."""
-
-
-def readable(clips: Iterable[SourceClip]) -> Iterator[Recording]:
-    """The recordings of those clips that can be read."""
-    for clip in clips:
-        try:
-            yield clip.read()
-        except DataError:
-            continue
 
 
 def clip_files(

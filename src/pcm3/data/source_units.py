@@ -13,13 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pcm3.data.source_index import Contents, readable
 from pcm3.data.units import FACTORS, unit_of
 from pcm3.errors import DataError
 from pcm3.skeleton import Layout
 
-PROBED = 16
-"""Clips that are looked at."""
 FRAMES = 64
 """Frames of a clip that are looked at."""
 
@@ -58,16 +55,6 @@ class Sample:
     """Median over bones of how much their length varies in time, relative."""
     step: float
     """Median way of a joint in the first two coordinates to the next frame, relative to the body's size."""
-
-
-def probe(contents: Contents) -> list[Frames]:
-    """The frames (T, M, V, C) of some clips that can be read: evenly over files, the first of an array that streams."""
-    count = len(contents.clips)
-    places = (
-        range(min(PROBED, count)) if contents.in_process else np.unique(np.linspace(0, count - 1, PROBED).astype(int))
-    )
-    clips = (contents.clips[index] for index in places) if count else ()
-    return [recording.frames for recording in readable(clips)]
 
 
 def check_units(where: str, clips: Iterable[Frames], layout: Layout) -> list[str]:
@@ -122,11 +109,6 @@ def measure(clips: Sequence[Frames], layout: Layout) -> Sample | None:
 def _thrice(body: Frames) -> NDArray[np.bool_]:
     """Where a joint has one and the same number for all coordinates (T, V); 0 is nothing odd."""
     return np.asarray((body == body[..., :1]).all(axis=-1) & (body[..., 0] != 0))
-
-
-def _is_in(body: Frames, marks: Iterable[float]) -> NDArray[np.bool_]:
-    """Where the first coordinate is one of the marks (T, V)."""
-    return np.isin(body[..., 0], list(marks))
 
 
 def _marks(bodies: Sequence[Frames]) -> dict[float, float]:

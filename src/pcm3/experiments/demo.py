@@ -22,6 +22,8 @@ from pcm3.data.store import ClipStore
 from pcm3.device import choose_device
 from pcm3.errors import CheckpointError, ConfigError
 from pcm3.files import new_folder, write_json
+from pcm3.render.render import render
+from pcm3.render.scene import Scene, make_scene
 from pcm3.report import pictures
 from pcm3.report.page import write_page
 from pcm3.report.results import write_evaluation
@@ -125,7 +127,8 @@ def _page(
     pictures.loss_curve(run.metrics, run.loss_picture)
     for evaluation in found:
         write_evaluation(evaluation, store, run.results)
-    pictures.skeleton_strips(_one_clip_a_class(store), store.layout, drawn / "actions.png")
+    drawn.mkdir(exist_ok=True)
+    render(_one_clip_a_class(store), drawn / "actions.png")
     rows = {str(evaluation.task): {row.name: row.values for row in evaluation.rows} for evaluation in found}
     pictures.bars(rows, drawn / "accuracy.png", "top-1 %", f"simulated recordings, {PROTOCOL}, {SEEDS} seeds")
     pictures.feature_map(*_feature_map(store, run_path), store.classes, drawn / "features.png")
@@ -151,7 +154,7 @@ def _page(
             ),
             (
                 "The recordings",
-                f"A clip of each of the first {SHOWN_ACTIONS} actions: eight moments, seen from the front.",
+                f"A clip of each of the first {SHOWN_ACTIONS} actions, seen from the front.",
                 [drawn / "actions.png"],
                 None,
             ),
@@ -198,13 +201,14 @@ def _chosen(run_path: Path) -> str:
         raise CheckpointError(f"{file}: damaged ({error}); remove it and run again") from error
 
 
-def _one_clip_a_class(store: ClipStore) -> dict[str, NDArray[Any]]:
-    """Class name → its first clip from the front camera (2), whole."""
-    chosen = {}
+def _one_clip_a_class(store: ClipStore) -> list[Scene]:
+    """The first clip of each class from the front camera (2), whole, called like the class."""
+    chosen = []
     for label, name in list(enumerate(store.classes))[:SHOWN_ACTIONS]:
         clips = np.flatnonzero((store.label == label) & (store.camera == 2))
         if len(clips):
-            chosen[name] = store.clip(int(clips[0]))
+            clip = store.clip(int(clips[0]))
+            chosen.append(make_scene(clip, store.layout, fps=store.fps, normalised=store.normalised, title=name))
     return chosen
 
 

@@ -13,13 +13,15 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from pcm3.render.scene import FROM_KINECT, FRONT, SENSOR
-from pcm3.report.pictures import INK, PART_COLOURS
+from pcm3.report.pictures import INK
 from pcm3.skeleton import Layout
 from pcm3.tasks.prediction.evaluate import HORIZONS_MS, PredictionResult
 from pcm3.tasks.prediction.windows import RATE, MotionBank
 
 Poses = NDArray[np.floating[Any]]
 
+PART_COLOURS = ("#444444", "#1f6fb2", "#e08b2e", "#4a9d5b", "#a4529f")
+"""Of the five body parts, in the layout's order."""
 TRUE, STILL = "#8a9099", "#e3d3bd"
 
 

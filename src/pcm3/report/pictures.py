@@ -13,12 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from pcm3.skeleton import Layout
 from pcm3.summary import mean_of, spread_of
 
 INK, TRAINED, PALE, OTHER = "#222222", "#1f6fb2", "#b9c4cf", "#e08b2e"
-PART_COLOURS = ("#444444", "#1f6fb2", "#e08b2e", "#4a9d5b", "#a4529f")
-"""Of the five body parts, in the layout's order."""
 
 
 def loss_curve(metrics: Path, picture: Path) -> None:
@@ -174,40 +171,6 @@ def feature_map(
     handles, names = all_axes[-1].get_legend_handles_labels()
     figure.legend(handles, names, fontsize=7, frameon=False, loc="outside right center", markerscale=2)
     _save(figure, picture)
-
-
-def skeleton_strips(
-    clips: Mapping[str, NDArray[np.floating[Any]]], layout: Layout, picture: Path, poses: int = 8
-) -> None:
-    """A contact sheet: one row a clip (T, M, V, C) in its normalised frame (x across, z up), `poses` moments each."""
-    figure = Figure(figsize=(1.05 * poses + 1.4, 1.15 * len(clips)))
-    grid = figure.subplots(len(clips), poses, squeeze=False)
-    figure.subplots_adjust(left=0.14, right=1, top=1, bottom=0, wspace=0, hspace=0)
-    for row, (name, clip) in zip(grid, clips.items(), strict=True):
-        seen = clip[:, :, :, [0, 2]][np.abs(clip).sum(axis=(2, 3)) > 0]
-        if not seen.size:
-            seen = np.zeros((1, 1, 2))
-        centre = (seen.min(axis=(0, 1)) + seen.max(axis=(0, 1))) / 2
-        reach = max(float((seen.max(axis=(0, 1)) - seen.min(axis=(0, 1))).max()), 0.1) / 2 * 1.08
-        for axes, frame in zip(row, np.linspace(0, len(clip) - 1, poses).round().astype(int), strict=True):
-            for body in clip[frame]:
-                if np.abs(body).sum() > 0:
-                    _draw_body(axes, body[:, [0, 2]], layout)
-            axes.set(xlim=(centre[0] - reach, centre[0] + reach), ylim=(centre[1] - reach, centre[1] + reach))
-            axes.set_aspect("equal")
-            axes.axis("off")
-        row[0].text(-0.05, 0.5, name, ha="right", va="center", fontsize=8, transform=row[0].transAxes)
-    _save(figure, picture)
-
-
-def _draw_body(axes: Any, joints: NDArray[np.floating[Any]], layout: Layout) -> None:
-    """Bones of one body (V, 2), coloured by body part."""
-    for part, colour in zip(layout.parts, PART_COLOURS, strict=True):
-        for joint in part:
-            ends = joints[[joint, layout.parents[joint]]]
-            axes.plot(ends[:, 0], ends[:, 1], color=colour, lw=1.3, solid_capstyle="round")
-    if "head" in layout.joints:
-        axes.plot(*joints[layout.joints.index("head")], "o", color=PART_COLOURS[0], ms=4.5, mew=0)
 
 
 def _quiet(axes: Any) -> None:
