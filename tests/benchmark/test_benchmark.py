@@ -22,7 +22,7 @@ from pcm3.benchmark.peer import FILES, PeerStep, has_prompts
 from pcm3.benchmark.pretrain import benchmark_pretrain, calls, entrants
 from pcm3.benchmark.step import Step, random_clips
 from pcm3.benchmark.turns import Spread, median_ratio, turn_by_turn
-from pcm3.cli.parse import settings_of_preset
+from pcm3.cli.pretrain_settings import settings_of_preset
 from pcm3.encoders import encoder
 from pcm3.errors import ConfigError
 from pcm3.nn import heads

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from pcm3.cli.candidates import read_candidates, search_file, search_names, with_changes
-from pcm3.cli.parse import settings_of_preset
+from pcm3.cli.pretrain_settings import settings_of_preset
 from pcm3.cli.tune import read_search
 from pcm3.data.protocol import split
 from pcm3.data.store import ClipStore
@@ -365,6 +365,8 @@ BAD = {
     ),
     "unknown, nothing near": ("candidates: {a: {b: {xyzzy: 1}}}", ["no setting 'xyzzy'", "--help"]),
     "unknown in the base": ("base: {bach: 3}", ["base", "'batch'"]),
+    "of before": ("base: {hidden: 3}", ["base", "hidden: it is called encoder.hidden_size now"]),
+    "method": ("base: {method: pcm3}", ["base", "--preset chooses the method"]),
     "nested": ("candidates: {a: {b: {views: {shear: 1}}}}", ["dotted", "views.crop"]),
     "type": (
         "candidates: {a: {b: {encoder.hidden_size: wide}}}",
@@ -391,7 +393,7 @@ def test_a_bad_file_of_candidates_is_told(text, words, tiny, tmp_path):
     file = tmp_path / "bad.yaml"
     file.write_text(text)
     with pytest.raises(ConfigError) as error:
-        read_search(file, with_changes(tiny(), read_candidates(file)[0], f"{file}: base"))
+        read_search(file, with_changes(tiny(), read_candidates(file, "pcm3")[0], f"{file}: base"))
     assert all(word in str(error.value) for word in [str(file), *words]), error.value
 
 
@@ -432,7 +434,7 @@ def test_the_command_searches_and_prints_how_the_best_stand(cli, store_path, tmp
 @pytest.mark.parametrize("name", search_names())
 def test_the_lists_of_the_package_are_whole(name):
     file = search_file(name)
-    base = with_changes(settings_of_preset("small"), read_candidates(file)[0], name)
+    base = with_changes(settings_of_preset("small"), read_candidates(file, "pcm3")[0], name)
     assert len(read_search(file, base)) >= 3
 
 

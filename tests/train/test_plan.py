@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pcm3.cli.parse import settings_of_preset
+from pcm3.cli.pretrain_settings import settings_of_preset
 from pcm3.data.store import ClipStore
 from pcm3.errors import ConfigError
 from pcm3.experiments.reproduce import Plan, sized

@@ -11,14 +11,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pcm3.cli.parse import add_pretrain_settings, parse
+from pcm3.cli.parse import parse
+from pcm3.cli.pretrain_settings import add_pretrain_settings, check_names
 from pcm3.cli.settings_file import read_settings_file
 from pcm3.errors import ConfigError, not_one_of
 from pcm3.packaged import packaged
 from pcm3.settings.methods import name_of_method
 from pcm3.settings.pretrain import PretrainSettings, flat, from_dict
 
-SEARCHED = ("method", "steps", "minutes", "epochs", "seed", "exclude_subjects", "protocol", "devices", "nodes")
+SEARCHED = ("steps", "minutes", "epochs", "seed", "exclude_subjects", "protocol", "devices", "nodes")
 """Settings that are the search's own: no candidate may change them."""
 
 
@@ -41,8 +42,12 @@ def search_file(name: str) -> Path:
     return Path(name)
 
 
-def read_candidates(file: Path) -> tuple[dict[str, Any], dict[str, dict[str, dict[str, Any]]]]:
+def read_candidates(file: Path, method: str) -> tuple[dict[str, Any], dict[str, dict[str, dict[str, Any]]]]:
     """The base's settings and the candidates (question → name → changes) of a file; values are not looked at yet.
+
+    Args:
+        file: YAML.
+        method: whose settings they may change, beside the run's.
 
     Raises:
         ConfigError: it is no YAML, or not of this form, or names a setting that does not exist.
@@ -54,14 +59,14 @@ def read_candidates(file: Path) -> tuple[dict[str, Any], dict[str, dict[str, dic
     groups = _mapping(data.get("candidates"), f"{file}: candidates", "questions, each with its candidates")
     found = {
         str(group): {
-            str(name): _settings(changes, f"{file}: candidate '{group}: {name}'", of_candidate=True)
+            str(name): _settings(changes, f"{file}: candidate '{group}: {name}'", method, of_candidate=True)
             for name, changes in _mapping(
                 of_group, f"{file}: '{group}'", "candidates, each with what it changes"
             ).items()
         }
         for group, of_group in groups.items()
     }
-    return _settings(data.get("base"), f"{file}: base", of_candidate=False), found
+    return _settings(data.get("base"), f"{file}: base", method, of_candidate=False), found
 
 
 def with_changes(settings: PretrainSettings, changes: Mapping[str, Any], where: str) -> PretrainSettings:
@@ -86,15 +91,18 @@ def with_changes(settings: PretrainSettings, changes: Mapping[str, Any], where: 
     return made
 
 
-def _settings(data: Any, where: str, *, of_candidate: bool) -> dict[str, Any]:
+def _settings(data: Any, where: str, method: str, *, of_candidate: bool) -> dict[str, Any]:
     """What is changed, by dotted names that exist."""
     changes = _mapping(data, where, "settings by dotted name, as {encoder.pooling: mean, optimiser.lr: 0.001}")
-    known = flat(PretrainSettings())
+    known = flat(from_dict({"method": method}))
+    check_names({str(name): None for name in changes}, method, f"{where}: ")
     for name, value in changes.items():
         if name not in known:
             groups = sorted({known_name.partition(".")[0] for known_name in known if "." in known_name})
             told = f"its settings by dotted name, as {name}.{_first(known, name)}" if name in groups else ""
             raise ConfigError(f"{where}: {'expected ' + told if told else _unknown(str(name), known)}")
+        if name == "method":
+            raise ConfigError(f"{where}: expected settings of the method {method}; --preset chooses the method")
         if of_candidate and name in SEARCHED:
             raise ConfigError(f"{where}: expected settings of the recipe; {name} is the search's own")
         if not _is_plain(value):

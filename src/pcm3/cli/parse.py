@@ -8,17 +8,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import fields
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, set_parsing_settings
 
 from pcm3.cli.mistakes import in_one_line, in_words
 from pcm3.cli.settings_file import read_settings_file
 from pcm3.errors import ConfigError
-from pcm3.settings.methods import METHODS, USUAL, method_named
-from pcm3.settings.presets import preset_file
-from pcm3.settings.pretrain import PretrainSettings, from_dict
-from pcm3.settings.renamed import RENAMED
+from pcm3.settings.renamed import RENAMED, check_name
 from pcm3.settings.tasks import TaskSettings
 
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
@@ -64,12 +61,6 @@ def parse(command: str, what: str, add_arguments: Callable[[Any, list[str]], Non
         return None
 
 
-def existing_preset(words: list[str]) -> Path | None:
-    """The file of the preset that the words name with ``--preset``, before they are parsed."""
-    name = value_among(words, "--preset")
-    return None if name is None else preset_file(name)
-
-
 def value_among(words: list[str], option: str) -> str | None:
     """The value of an option among the words, before they are parsed: the last, which counts; None where it is none."""
     return next(reversed([*values_among(words, option)]), None)
@@ -112,9 +103,8 @@ def _see_that_all_exist(parser: Any, words: list[str]) -> None:
         option = word.partition("=")[0]
         if re.fullmatch(r"--[A-Za-z][\w.-]*", option) is None or option in known:
             continue
-        name = option.removeprefix("--")
-        if f"--{RENAMED.get(name)}" in known:
-            raise ConfigError(f"unknown setting {option}: it is called --{RENAMED[name]} now")
+        if f"--{RENAMED.get(option.removeprefix('--'))}" in known:
+            check_name(option.removeprefix("--"), "--", "")
         candidates = _like(option, known)
         hint = f": did you mean {candidates[0]}?" if candidates else f"; {parser.prog} --help lists them"
         raise ConfigError(f"unknown setting {option}{hint}")
@@ -152,38 +142,6 @@ def _switches_on(parser: Any, words: list[str]) -> list[str]:
         f"{word}=true" if word in switches and following.lower() not in ("true", "false", "yes", "no") else word
         for word, following in zip(words, [*words, ""][1:], strict=True)
     ]
-
-
-def settings_of_preset(name: str) -> PretrainSettings:
-    """The settings of a preset, as ``pcm3 pretrain --preset NAME`` has them.
-
-    Raises:
-        ConfigError: there is no such preset.
-    """
-    parser = ArgumentParser(exit_on_error=False, default_config_files=[str(preset_file(name))])
-    add_pretrain_settings(parser, method_of_preset(name))
-    data = parser.parse_args([]).as_dict()
-    data.pop("__default_config__", None)
-    return from_dict(data)
-
-
-def method_of_preset(name: str) -> str:
-    """The method that a preset names.
-
-    Raises:
-        ConfigError: there is no such preset, or no such method.
-    """
-    named = (read_settings_file(preset_file(name), "--preset") or {}).get("method", USUAL)
-    method_named(named, f"preset {name}")
-    return str(named)
-
-
-def add_pretrain_settings(parser: Any, method: str) -> None:
-    """Adds the settings of a pretraining run, and beside them those of its method."""
-    parser.add_class_arguments(PretrainSettings, skip={"method"})
-    parser.add_argument("--method", type=Literal[tuple(METHODS)], default=method,
-                        help="the pretraining method; a preset names its own")  # fmt: skip
-    parser.add_class_arguments(METHODS[method].settings)
 
 
 def add_task_settings(parser: Any) -> None:

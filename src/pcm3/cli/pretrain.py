@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pcm3.cli.parse import add_pretrain_settings, method_of_preset, value_among, values_among
 from pcm3.cli.places import check_folder
-from pcm3.cli.settings_file import read_settings_file
-from pcm3.errors import ConfigError, DataError, command
-from pcm3.settings.methods import METHODS, USUAL, method_named
+from pcm3.cli.pretrain_settings import add_pretrain_settings, asked_for
+from pcm3.errors import DataError, command
 from pcm3.settings.presets import preset_file, preset_names
 from pcm3.settings.pretrain import PretrainSettings, from_dict
 
@@ -24,7 +21,7 @@ def add_arguments(parser: Any, words: list[str]) -> None:
     """Adds the command's arguments; a preset's values become the defaults."""
     from pcm3.geometry import StreamName
 
-    method, preset = chosen_method(words)
+    method, preset = asked_for(words)
     parser.usage = "pcm3 pretrain STORE --run DIR [--preset NAME] [--config FILE] [--SETTING VALUE …]"
     parser.add_argument("store", type=Path, help="a store that pcm3 import wrote")
     parser.add_argument("--run", type=Path, required=True, help="run folder; a run that it holds is resumed")
@@ -35,43 +32,6 @@ def add_arguments(parser: Any, words: list[str]) -> None:
     parser.add_argument("--config", action="config", help="YAML file with settings, as --print_config writes them")
     add_pretrain_settings(parser, method)
     parser.default_config_files = [str(preset_file(preset))] if preset else []
-
-
-def chosen_method(words: list[str]) -> tuple[str, str | None]:
-    """The method that the words ask for, and the preset that the run begins with, if any.
-
-    The method is the one that ``--method``, ``--config`` or ``--preset`` names; where none does, that of the run that
-    the folder holds.
-
-    Raises:
-        ConfigError: they name different methods, or one that does not exist.
-    """
-    preset = value_among(words, "--preset")
-    asked: dict[str, str] = {}
-    if (told := value_among(words, "--method")) is not None:
-        asked["--method"] = told
-    for file in values_among(words, "--config"):
-        data = read_settings_file(Path(file), "--config")
-        if isinstance(data, dict) and "method" in data:
-            asked[f"--config {file}"] = data["method"]
-    for where, name in asked.items():
-        method_named(name, where)
-    if preset is not None:
-        asked[f"--preset {preset}"] = method_of_preset(preset)
-    (where, method), *others = [*asked.items()] or [("", _method_held(value_among(words, "--run")))]
-    for other, name in others:
-        if name != method:
-            raise ConfigError(f"{where} asks for the method {method}, {other} for {name}: choose one of them")
-    return method, preset or METHODS[method].preset
-
-
-def _method_held(run: str | None) -> str:
-    """The method of the run that a folder holds; the usual one where there is none, or none that can be read."""
-    try:
-        method = json.loads((Path(run or "") / "settings.json").read_text(encoding="utf-8"))["settings"]["method"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return USUAL
-    return method if isinstance(method, str) and method in METHODS else USUAL
 
 
 def settings_from(options: Any) -> PretrainSettings:

@@ -38,7 +38,7 @@ def add_arguments(parser: Any, words: list[str]) -> None:
 
 def run(options: Any) -> tuple[int, dict[str, Any]]:
     """Makes the table, and prints it."""
-    from pcm3.cli.parse import settings_of_preset
+    from pcm3.cli.pretrain_settings import settings_of_preset
     from pcm3.data.store import ClipStore
     from pcm3.data.verified import check_unchanged
     from pcm3.errors import ConfigError, not_one_of

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pcm3.cli.candidates import read_candidates, search_file, search_names, with_changes
 from pcm3.cli.places import check_folder
+from pcm3.settings.methods import name_of_method
 from pcm3.settings.pretrain import PretrainSettings, flat, from_dict
 
 if TYPE_CHECKING:
@@ -20,8 +21,8 @@ OWN = ("stores", "candidates", "out", "preset", "seeds", "factor", "share", "kee
 
 def add_arguments(parser: Any, words: list[str]) -> None:
     """Adds the command's arguments; the preset's values and the base's of the candidates become the defaults."""
-    from pcm3.cli.parse import add_pretrain_settings, settings_of_preset, value_among
-    from pcm3.settings.methods import name_of_method
+    from pcm3.cli.parse import value_among
+    from pcm3.cli.pretrain_settings import add_pretrain_settings, check_words, settings_of_preset
     from pcm3.settings.presets import preset_names
 
     parser.usage = "pcm3 tune STORE … --out DIR [--candidates FILE] [--preset NAME] [--seeds LIST] [--SETTING VALUE …]"
@@ -43,9 +44,11 @@ def add_arguments(parser: Any, words: list[str]) -> None:
     parser.add_argument("--workers", type=int | None, default=None,
                         help="runs at a time, each in a process; null: what keeps the cores busy")  # fmt: skip
     base = settings_of_preset(value_among(words, "--preset") or "small")
-    add_pretrain_settings(parser, name_of_method(base.method))
+    method = name_of_method(base.method)
+    check_words(words, method)
+    add_pretrain_settings(parser, method)
     file = search_file(value_among(words, "--candidates") or "small")
-    base = with_changes(base, read_candidates(file)[0], f"{file}: base")
+    base = with_changes(base, read_candidates(file, method)[0], f"{file}: base")
     for mine, other in (("steps", "minutes"), ("minutes", "steps")):  # the one that is told counts
         if value_among(words, f"--{mine}") is not None:
             setattr(base, other, None)
@@ -89,7 +92,7 @@ def read_search(file: Path, base: PretrainSettings) -> list[Candidate]:
     from pcm3.experiments.tune import Candidate
 
     candidates = []
-    for group, of_group in read_candidates(file)[1].items():
+    for group, of_group in read_candidates(file, name_of_method(base.method))[1].items():
         for name, changes in of_group.items():
             settings = with_changes(base, changes, f"{file}: candidate '{group}: {name}'")
             values = flat(settings)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from typing import Any, NamedTuple
 
 from pcm3.errors import ConfigError, not_one_of
 from pcm3.settings.method import MethodSettings
@@ -16,8 +18,12 @@ class Method(NamedTuple):
     """The dataclass of the method's settings."""
     module: str
     """Where it is; its ``build`` makes the method."""
-    preset: str
+    preset: str | None
     """The preset of a run that names the method and no preset."""
+
+    def names(self) -> set[str]:
+        """The dotted names of its settings, and of their groups."""
+        return set(_names(self.settings()))
 
 
 METHODS = {
@@ -41,6 +47,14 @@ def method_named(name: object, where: str = "setting method") -> Method:
     if not isinstance(name, str) or name not in METHODS:
         raise ConfigError(f"{where}: {not_one_of('a method', str(name), METHODS)}")
     return METHODS[name]
+
+
+def _names(settings: Any, prefix: str = "") -> Iterator[str]:
+    for entry in fields(settings):
+        yield f"{prefix}{entry.name}"
+        value = getattr(settings, entry.name)
+        if is_dataclass(value):
+            yield from _names(value, f"{prefix}{entry.name}.")
 
 
 def name_of_method(settings: MethodSettings) -> str:

@@ -135,12 +135,7 @@ def from_dict(data: Mapping[str, Any]) -> PretrainSettings:
         ConfigError: it holds a setting that does not exist, or one of another method.
     """
     name = data.get("method", USUAL)
-    kind = method_named(name).settings
-    own = {entry.name for entry in fields(kind)}  # type: ignore[arg-type]
-    for other, row in METHODS.items():
-        for entry in fields(row.settings):  # type: ignore[arg-type]
-            if entry.name in data and entry.name not in own:
-                raise ConfigError(f"setting {entry.name}: is one of the method {other}, and the method is {name}")
+    kind, own = method_named(name).settings, method_named(name).names()
     try:
         method = _made(kind, {of: value for of, value in data.items() if of in own})
         return _made(PretrainSettings, {of: value for of, value in data.items() if of not in own} | {"method": method})

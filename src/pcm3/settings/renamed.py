@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
-
 from pcm3.errors import ConfigError
 
 RENAMED = {
@@ -27,35 +24,15 @@ RENAMED = {
     "objective.keep": "objective.export",
 }
 """Dotted name of before → of today."""
-VALUES = {
-    "encoder.input_features": {"itself": "joint"},
-    "objective.export": {"query": "online", "key": "ema"},
-    "objective.prediction_error": {"standardised": "normalised"},
-}
-"""Setting of today → word of before → word of today."""
 
 
-def check_names(names: Iterable[str], where: str) -> None:
-    """Raises ConfigError for the first name that a setting had in an earlier version, with the name that it has now.
+def check_name(name: str, dashes: str, where: str) -> None:
+    """Raises ConfigError for a name that a setting had in an earlier version, with the name that it has now.
 
     Args:
-        names: dotted.
+        name: dotted.
+        dashes: what stands before it, on a command line.
         where: how the message begins.
     """
-    for name in names:
-        if name in RENAMED:
-            raise ConfigError(f"{where}setting {name} is called {RENAMED[name]} now")
-
-
-def check_words(values: Mapping[str, Any], where: str) -> None:
-    """Raises ConfigError for the first value that an earlier version had another word for.
-
-    Args:
-        values: by dotted name.
-        where: how the message begins.
-    """
-    for name, words in VALUES.items():
-        value = values.get(name)
-        for word in value if isinstance(value, list) else [value]:
-            if isinstance(word, str) and word in words:
-                raise ConfigError(f"{where}setting {name}: '{word}' is called '{words[word]}' now")
+    if name in RENAMED:
+        raise ConfigError(f"{where}unknown setting {dashes}{name}: it is called {dashes}{RENAMED[name]} now")
