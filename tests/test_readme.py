@@ -8,6 +8,8 @@ import pytest
 
 from pcm3.cli import COMMANDS
 from pcm3.cli.parse import parse
+from pcm3.settings.methods import METHODS
+from pcm3.settings.pretrain import PretrainSettings, flat
 from pcm3.settings.tasks import TaskSettings
 
 ROOT = Path(__file__).parents[1]
@@ -26,6 +28,18 @@ def test_commands_of_the_readme_are_understood(line):
     command, *words = shlex.split(line, comments=True)[1:]
     module = importlib.import_module(f"pcm3.cli.{'import_' if command == 'import' else command}")
     assert parse(command, COMMANDS[command], module.add_arguments, words) is not None
+
+
+GROUPS = ("views", "mask", "mix", "prompts", "objective", "optimiser", "encoder")
+
+
+@pytest.mark.parametrize("file", [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))], ids=lambda file: file.name)
+def test_settings_of_a_run_that_the_documents_name_exist(file):
+    names = set(
+        re.findall(rf"`(?:--)?((?:{'|'.join(GROUPS)})\.(?!json|safetensors)\w+)", file.read_text(encoding="utf-8"))
+    )
+    known = set(flat(PretrainSettings())).union(*(row.names() for row in METHODS.values()))
+    assert {name for name in names if name not in known} == set()
 
 
 def test_settings_named_in_the_readme_exist():

@@ -107,11 +107,12 @@ class PretrainSettings:
 
 def flat(settings: Any, prefix: str = "") -> dict[str, Any]:
     """Settings as one dictionary with dotted names, as on the command line."""
-    values: dict[str, Any] = {}
+    of_run = isinstance(settings, PretrainSettings)
+    values: dict[str, Any] = {"method": name_of_method(settings.method)} if of_run else {}
     for entry in fields(settings):
         value = getattr(settings, entry.name)
-        if isinstance(settings, PretrainSettings) and entry.name == "method":
-            values |= {"method": name_of_method(value), **flat(value)}
+        if of_run and entry.name == "method":
+            values |= flat(value)
         elif is_dataclass(value):
             values |= flat(value, f"{prefix}{entry.name}.")
         else:
