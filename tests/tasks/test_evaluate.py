@@ -54,24 +54,24 @@ def untrimmed(recordings, write_tiny, tmp_path):
     return write_tiny(tmp_path / "untrimmed", made, protocols=protocols)
 
 
-def test_the_words_and_the_judges_are_of_the_same_tasks():
+def test_the_words_and_the_table_are_of_the_same_tasks():
     assert list(TASKS) == list(TASK_WORDS)
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_every_task_stands_beside_its_baselines(finished_path, untrimmed, task):
     told = []
-    found = evaluate(task, [finished_path], untrimmed, "xsub", QUICK, seeds=2, device="cpu", tick=told.append)
-    names = [PRETRAINED, UNTRAINED, RAW, *TASKS[task].beside]
+    found = evaluate(task, [finished_path], untrimmed, "xsub", QUICK, seeds=2, device="cpu", on_progress=told.append)
+    names = [PRETRAINED, UNTRAINED, RAW, *TASKS[task].baselines]
     assert [row.name for row in found.rows] == names
     heads = 2 if TASKS[task].seeded else 1
-    assert [len(row.values) for row in found.rows] == [heads, 2, heads, *(1 for _ in TASKS[task].beside)]
+    assert [len(row.values) for row in found.rows] == [heads, 2, heads, *(1 for _ in TASKS[task].baselines)]
     assert len(told) == work(task, 1, 2)
-    assert all(np.isfinite(value) for row in found.rows for values in row.figures.values() for value in values)
+    assert all(np.isfinite(value) for row in found.rows for values in row.metrics.values() for value in values)
     assert len(found.header) == len(found.table()[0]) == 1 + len(found.shown)
-    assert set(found.shown) <= set(found.rows[0].figures)
+    assert set(found.shown) <= set(found.rows[0].metrics)
     told = json.loads(json.dumps(found.to_dict()))
-    first = next(iter(found.rows[0].figures))
+    first = next(iter(found.rows[0].metrics))
     assert told[first] == pytest.approx(np.mean(told["rows"][0]["values"]))
     again = evaluate(task, [finished_path], untrimmed, "xsub", QUICK, seeds=2, device="cpu")
     assert again.to_dict() == found.to_dict()
@@ -155,7 +155,7 @@ def test_several_processes_come_to_the_same_figures(finished_path, untrimmed):
             alone = evaluate(task, [finished_path], untrimmed, "xsub", QUICK, seeds=2, device="cpu")
             shared = evaluate(task, [finished_path], untrimmed, "xsub", QUICK, seeds=2, device="cpu", map_fn=map_fn)
             assert alone.to_dict() == shared.to_dict()
-            assert np.array_equal(alone.first.result.predicted, shared.first.result.predicted)
+            assert np.array_equal(alone.first.details.predicted, shared.first.details.predicted)
 
 
 def test_a_number_of_workers_that_is_none_is_refused(cli, finished_path, store_path):

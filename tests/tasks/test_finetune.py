@@ -3,14 +3,15 @@ from copy import deepcopy
 import numpy as np
 import pytest
 import torch
+from fitted import finetune, labelled, semi_supervised
 from toy import toy_encoder
 
 from pcm3.clips import ClipBank, extract, frozen
 from pcm3.errors import ConfigError
 from pcm3.settings.tasks import FinetuneSettings
 from pcm3.tasks.baselines import RawCoordinates
-from pcm3.tasks.finetune import finetune, semi_supervised
-from pcm3.tasks.linear import fresh_head
+from pcm3.tasks.classifier import fresh_head
+from pcm3.tasks.finetune import fit_finetuned
 from pcm3.tasks.subsets import labelled_subset
 
 TRAIN, TEST = np.arange(18), np.arange(18, 24)
@@ -105,7 +106,7 @@ def test_the_statistics_of_the_pretraining_are_kept_where_that_is_asked_for(bank
         looked_at.append(state_of(network))
         return extract(network, *rest)
 
-    monkeypatch.setattr("pcm3.tasks.finetune.extract", remember)
+    monkeypatch.setattr("pcm3.tasks.classifier.extract", remember)
     kept = FinetuneSettings(epochs=2, batch=8, batch_norm="pretrained")
     found = finetune(encoder, bank, TRAIN, TEST, CLASSES, kept, 0)
     after = looked_at[-1]
@@ -147,28 +148,21 @@ def test_an_encoder_whose_weights_were_held_is_trained_all_the_same(bank):
 def test_the_same_seed_gives_the_same_bits_and_another_seed_others(bank):
     one, same, other = (finetune(toy_encoder(), bank, TRAIN, TEST, CLASSES, QUICK, seed) for seed in (0, 0, 1))
     np.testing.assert_array_equal(one.logits, same.logits)
-    assert one.figures == same.figures
+    assert one.metrics == same.metrics
     assert not np.array_equal(one.logits, other.logits)
 
 
 def test_clips_that_can_be_told_are_told_after_training_from_scratch(bank):
     settings = FinetuneSettings(epochs=15, lr=0.05, batch=6, drop_epochs=[12])
     found = finetune(toy_encoder(hidden=12), bank, TRAIN, TEST, CLASSES, settings, 0)
-    assert found.figures == {"top1": 100.0, "best_top1": 100.0}
+    assert found.metrics == {"top1": 100.0, "best_top1": 100.0}
 
 
 def test_training_moves_the_encoder_and_not_only_the_classifier(bank):
-    seen = []
-
-    def remember(network, *rest):
-        seen.append(network)
-        return extract(network, *rest)
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("pcm3.tasks.finetune.extract", remember)
-        finetune(toy_encoder(), bank, TRAIN, TEST, CLASSES, QUICK, 0)
+    tuned = fit_finetuned(toy_encoder(), labelled(bank, TRAIN), QUICK, 0).tuned
+    assert not tuned.training
     fresh = toy_encoder().state_dict()
-    moved = {name for name, tensor in seen[0].state_dict().items() if not torch.equal(tensor, fresh[name])}
+    moved = {name for name, tensor in tuned.state_dict().items() if not torch.equal(tensor, fresh[name])}
     assert moved == set(fresh), "weights of every layer, and BatchNorm's averages"
 
 
@@ -184,17 +178,13 @@ def test_raw_coordinates_have_their_classifier_trained(bank):
 
 
 def test_the_figure_is_the_last_epochs_and_the_best_is_of_those_that_were_looked_at(bank):
-    ticks = []
-
-    def judge(epochs, test_every):
+    def after_training(epochs, test_every):
         settings = FinetuneSettings(epochs=epochs, lr=0.3, batch=6, drop_epochs=[], test_every=test_every)
-        return finetune(toy_encoder(), bank, TRAIN, TEST, CLASSES, settings, 2, lambda: ticks.append(1))
+        return finetune(toy_encoder(), bank, TRAIN, TEST, CLASSES, settings, 2)
 
-    after = {epochs: judge(epochs, 100).top1 for epochs in (1, 2, 3, 4, 5)}
-    ticks.clear()
-    assert judge(5, 1).figures == {"top1": after[5], "best_top1": max(after.values())}
-    assert len(ticks) == 5
-    assert judge(5, 2).figures == {"top1": after[5], "best_top1": max(after[2], after[4], after[5])}
+    after = {epochs: after_training(epochs, 100).top1 for epochs in (1, 2, 3, 4, 5)}
+    assert after_training(5, 1).metrics == {"top1": after[5], "best_top1": max(after.values())}
+    assert after_training(5, 2).metrics == {"top1": after[5], "best_top1": max(after[2], after[4], after[5])}
 
 
 def test_semi_supervised_is_fine_tuning_on_the_subset(bank):

@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from fitted import labelled, linear, retrieval
 from torch import nn
 
 import pcm3.tasks.detection.windows as windows_module
-import pcm3.tasks.linear as linear_module
-import pcm3.tasks.task_table as judges_module
+import pcm3.tasks.task_table as table_module
 import pcm3.train.pretrain as pretrain_module
 from pcm3.clips import ClipBank, extract, frozen
 from pcm3.data.audit.leaks import audit
@@ -23,11 +23,12 @@ from pcm3.settings.tasks import ClipSettings, DetectionSettings, LinearSettings,
 from pcm3.skeleton import load_layout
 from pcm3.tasks import nearest as nearest_module
 from pcm3.tasks.baselines import RawCoordinates
+from pcm3.tasks.classifier import History, fresh_head
 from pcm3.tasks.detection.windows import RecordingBank, windows_to_fit
 from pcm3.tasks.evaluate import PRETRAINED, RAW, UNTRAINED, evaluate, work
-from pcm3.tasks.linear import fresh_head, linear, train_head
-from pcm3.tasks.retrieval import nearest_neighbours, retrieval
-from pcm3.tasks.task_table import labelled_split
+from pcm3.tasks.linear import fit_linear, train_linear
+from pcm3.tasks.retrieval import fit_retrieval, nearest_neighbours
+from pcm3.tasks.setup import labelled_split
 from pcm3.train.checkpoint import load_encoder, save_checkpoint
 from pcm3.train.pretrain import pretrain
 
@@ -91,7 +92,7 @@ def test_a_task_changes_no_weight_no_buffer_and_no_mode_of_the_encoder(finished_
     if task == "retrieval":
         retrieval(encoder, bank, TRAIN, TEST)
     else:
-        linear(encoder, bank, TRAIN, TEST, 3, QUICK, 0, cached=task == "linear-cached")
+        linear(encoder, bank, TRAIN, TEST, 3, QUICK, 0, "cached" if task == "linear-cached" else "fresh")
     assert {"norm.running_mean", "norm.running_var", "norm.num_batches_tracked"} <= set(before)
     for name, tensor in encoder.state_dict().items():
         assert torch.equal(tensor, before[name])
@@ -120,7 +121,7 @@ def test_an_evaluation_takes_as_many_crops_as_it_is_told_and_says_so(finished_pa
             for chosen in (settings, ALL_QUICK)
         )
         assert any("test.crops" in note for note in found.notes) == told
-        assert np.array_equal(found.first.result.logits, centre.first.result.logits) != told
+        assert np.array_equal(found.first.details.logits, centre.first.details.logits) != told
     with pytest.raises(ConfigError, match=r"setting test.crops: expected at least 1, got 0"):
         ClipSettings(crops=0).check()
 
@@ -183,10 +184,10 @@ def test_a_fresh_head_has_small_normal_weights_and_no_bias():
     assert not torch.equal(head.weight, fresh_head(400, 300, torch.Generator().manual_seed(1)).weight)
 
 
-@pytest.mark.parametrize("cached", [True, False])
-def test_features_that_tell_the_classes_are_read_off_without_a_mistake(numbered, cached):
+@pytest.mark.parametrize("features", ["cached", "fresh"])
+def test_features_that_tell_the_classes_are_read_off_without_a_mistake(numbered, features):
     table = nn.functional.one_hot(torch.from_numpy(numbered.label.astype(np.int64)), 5).float()
-    result = linear(Planted(table), bank_of(numbered), TRAIN, TEST, 3, LinearSettings(), 0, cached)
+    result = linear(Planted(table), bank_of(numbered), TRAIN, TEST, 3, LinearSettings(), 0, features)
     assert (result.top1, result.best_top1) == (100, 100)
     np.testing.assert_array_equal(result.predicted, numbered.label[TEST])
 
@@ -195,7 +196,7 @@ def test_features_that_tell_nothing_give_the_commonest_class(numbered):
     train = np.flatnonzero(numbered.label != 2)[:6].tolist() + np.flatnonzero(numbered.label == 2)[:5].tolist()
     assert np.bincount(numbered.label[train]).max() < 6
     train = np.array([*train, int(np.flatnonzero(numbered.label == 2)[5]), int(np.flatnonzero(numbered.label == 2)[6])])
-    result = linear(Planted(torch.ones(24, 3)), bank_of(numbered), train, TEST, 3, LinearSettings(), 0, cached=True)
+    result = linear(Planted(torch.ones(24, 3)), bank_of(numbered), train, TEST, 3, LinearSettings(), 0, "cached")
     assert set(result.predicted) == {2}
 
 
@@ -218,21 +219,13 @@ def slow_head(features, label, weight, generator, settings):
     return weight, bias
 
 
-def test_the_head_is_trained_as_the_protocol_says(numbered, monkeypatch):
+def test_the_head_is_trained_as_the_protocol_says(numbered):
     settings = LinearSettings(epochs=7, lr=0.5, batch=5, drop_epochs=[2, 5])
     table = torch.from_numpy(np.random.default_rng(2).normal(size=(24, 4)).astype(np.float32))
-    heads = []
-
-    def remember(width, classes, generator):
-        head = fresh_head(width, classes, generator)
-        heads.append((head, head.weight.detach().numpy().copy()))
-        return head
-
-    monkeypatch.setattr(linear_module, "fresh_head", remember)
-    result = linear(Planted(table), bank_of(numbered), TRAIN, TEST, 3, settings, 11, cached=True)
-    ((head, start),) = heads
+    result = linear(Planted(table), bank_of(numbered), TRAIN, TEST, 3, settings, 11, "cached")
+    head = fit_linear(Planted(table), labelled(bank_of(numbered), TRAIN), settings, 11, "cached").linear
     generator = torch.Generator().manual_seed(11)
-    np.testing.assert_array_equal(fresh_head(4, 3, generator).weight.detach().numpy(), start)
+    start = fresh_head(4, 3, generator).weight.detach().numpy()
     weight, bias = slow_head(table[TRAIN].numpy(), numbered.label[TRAIN], start, generator, settings)
     np.testing.assert_allclose(head.weight.detach().numpy(), weight, atol=1e-5)
     np.testing.assert_allclose(head.bias.detach().numpy(), bias, atol=1e-5)
@@ -257,7 +250,7 @@ def plain_head(head, seen, label, tests, settings, generator):
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 2e-4)], ids=str)
 @pytest.mark.parametrize("drops", [[2, 5], [3, 3], []], ids=str)
-def test_the_head_is_that_of_autograd_and_of_torchs_optimiser(monkeypatch, dtype, tolerance, drops):
+def test_the_head_is_that_of_autograd_and_of_torchs_optimiser(dtype, tolerance, drops):
     settings = LinearSettings(epochs=7, lr=0.5, batch=16, drop_epochs=drops)
     rng = np.random.default_rng(3)
     features = torch.from_numpy(rng.normal(size=(53, 9))).to(dtype)
@@ -267,17 +260,22 @@ def test_the_head_is_that_of_autograd_and_of_torchs_optimiser(monkeypatch, dtype
     def seen(generator):  # other features in every epoch, drawn from the same source
         return features + torch.rand(features.shape, generator=generator, dtype=dtype)
 
-    monkeypatch.setattr(linear_module, "fresh_head", lambda *a: fresh_head(*a).to(dtype))
     generators = [torch.Generator().manual_seed(5) for _ in range(2)]
-    found = train_head(seen, label, tests, test_label, 5, settings, generators[0])
-    head = fresh_head(9, 5, generators[1]).to(dtype)
-    said = plain_head(head, seen, label, tests, settings, generators[1])
+    one, other = (fresh_head(9, 5, generator).to(dtype) for generator in generators)
+    found = [History(test_label) for _ in tests]
+
+    def look():
+        for history, of_tests in zip(found, tests, strict=True):
+            history.add(one(of_tests))
+
+    train_linear(one, seen, label, settings, generators[0], look)
+    said = plain_head(other, seen, label, tests, settings, generators[1])
     assert torch.equal(*(generator.get_state() for generator in generators)), "as much was drawn"
-    for place, result in enumerate(found):
-        looks = [100 * (mine[place].argmax(dim=1) == test_label).double().mean().item() for mine in said]
-        assert (result.top1, result.best_top1) == (looks[-1], max(looks))
+    for place, history in enumerate(found):
+        accuracies = [100 * (mine[place].argmax(dim=1) == test_label).double().mean().item() for mine in said]
+        assert (history.result().top1, history.result().best_top1) == (accuracies[-1], max(accuracies))
         expected = said[-1][place].float().numpy()
-        np.testing.assert_allclose(result.logits, expected, rtol=tolerance, atol=tolerance)
+        np.testing.assert_allclose(history.result().logits, expected, rtol=tolerance, atol=tolerance)
 
 
 def test_the_defaults_of_the_head_are_the_protocols():
@@ -289,7 +287,7 @@ def test_the_figure_is_the_last_epochs_and_the_best_epochs_stands_beside_it(numb
 
     def judge(epochs):
         settings = LinearSettings(epochs=epochs, lr=20.0, batch=4, drop_epochs=[])
-        return linear(Planted(table), bank_of(numbered), TRAIN, TEST, 3, settings, 0, cached=True)
+        return linear(Planted(table), bank_of(numbered), TRAIN, TEST, 3, settings, 0, "cached")
 
     after_each = [judge(epochs).top1 for epochs in range(1, 13)]
     result = judge(12)
@@ -308,9 +306,9 @@ def test_cached_features_are_taken_once_and_others_every_epoch_from_new_crops(tm
             seen.append(clips)
             return super().embed(clips)
 
-    for cached, passes in ((True, 2), (False, 1 + QUICK.epochs)):
+    for features, passes in (("cached", 2), ("fresh", 1 + QUICK.epochs)):
         seen = []
-        linear(Seeing(16, 2, 25), bank, train, test, 2, QUICK, 0, cached)
+        linear(Seeing(16, 2, 25), bank, train, test, 2, QUICK, 0, features)
         assert len(seen) == passes
         assert torch.equal(seen[0], bank.centre(torch.from_numpy(test)))
     crops = seen[1:]
@@ -320,11 +318,7 @@ def test_cached_features_are_taken_once_and_others_every_epoch_from_new_crops(tm
 def test_a_head_follows_from_its_seed(finished_path, store):
     encoder, spec = load_encoder(finished_path)
     bank = bank_of(store, spec.stream, spec.frames)
-    heads = []
-    for seed in (0, 0, 1):
-        with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(linear_module, "fresh_head", lambda *a: heads.append(fresh_head(*a)) or heads[-1])
-            linear(encoder, bank, TRAIN, TEST, 3, QUICK, seed, cached=False)
+    heads = [fit_linear(encoder, labelled(bank, TRAIN), QUICK, seed, "fresh").linear for seed in (0, 0, 1)]
     assert torch.equal(heads[0].weight, heads[1].weight)
     assert not torch.equal(heads[0].weight, heads[2].weight)
 
@@ -342,7 +336,9 @@ def test_a_head_that_cannot_be_trained_is_bad_input(cli, run_path, store_path, w
 def test_every_table_stands_beside_the_untrained_encoder_and_raw_coordinates(finished_path, store):
     for task in RECOGNITION:
         told = []
-        found = evaluate(task, [finished_path], store, "xsub", ALL_QUICK, seeds=2, device="cpu", tick=told.append)
+        found = evaluate(
+            task, [finished_path], store, "xsub", ALL_QUICK, seeds=2, device="cpu", on_progress=told.append
+        )
         assert [row.name for row in found.rows] == [PRETRAINED, UNTRAINED, RAW]
         heads = 1 if task == "retrieval" else 2
         assert [len(row.values) for row in found.rows] == [heads, 2, heads]
@@ -374,7 +370,7 @@ def test_means_and_spreads_are_those_of_the_values(evaluated):
         assert len(row["values"]) == 4
         assert row["top1"] == pytest.approx(statistics.mean(row["values"]))
         assert row["top1_sd"] == pytest.approx(statistics.stdev(row["values"]))
-        assert row["best_top1"] == pytest.approx(statistics.mean(kept.figures["best_top1"]))
+        assert row["best_top1"] == pytest.approx(statistics.mean(kept.metrics["best_top1"]))
         assert row["best_top1"] >= row["top1"]
     line = evaluated.table()[1]
     values = told["rows"][1]["values"]
@@ -543,7 +539,7 @@ def test_every_kind_of_encoder_trains_is_kept_and_is_judged_by_every_kind_of_tas
     for task in ("linear-cached", "retrieval", "detection-frozen", "prediction-frozen"):
         beside = 0 if task == "detection-frozen" else 1  # raw coordinates have no feature of a centre frame
         found = evaluate(task, [tmp_path], untrimmed_store, "xsub", FEW, seeds=1, device="cpu", baselines=beside)
-        assert all(np.isfinite(values).all() for row in found.rows for values in row.figures.values())
+        assert all(np.isfinite(values).all() for row in found.rows for values in row.metrics.values())
 
 
 def test_the_untrained_encoder_beside_a_standardised_one_is_fitted_too(store, tiny, tmp_path, monkeypatch):
@@ -552,11 +548,11 @@ def test_the_untrained_encoder_beside_a_standardised_one_is_fitted_too(store, ti
     )
     squares = []
 
-    def watched(encoder, bank, *rest):
-        squares.append(extract(encoder, bank, TRAIN_XSUB).square().mean().item())
-        return retrieval(encoder, bank, *rest)
+    def watched(encoder, train, settings):
+        squares.append(extract(encoder, train.bank, TRAIN_XSUB).square().mean().item())
+        return fit_retrieval(encoder, train, settings)
 
-    monkeypatch.setattr(judges_module, "retrieval", watched)
+    monkeypatch.setattr(table_module, "fit_retrieval", watched)
     evaluate("retrieval", [tmp_path], store, "xsub", seeds=2, device="cpu")
     assert squares[:3] == pytest.approx([1, 1, 1], rel=1e-4)
 
@@ -570,14 +566,14 @@ def test_for_detection_it_is_fitted_to_windows_of_the_training_recordings(untrim
     )
     squares = []
 
-    def watched(encoder, bank, train, *rest, **how):
+    def watched(encoder, train, *rest):
         with frozen(encoder):
-            windows = torch.cat([encoder.embed(clips) for clips in windows_to_fit(bank, train, 4, 8)])
+            windows = torch.cat([encoder.embed(clips) for clips in windows_to_fit(train.bank, train.indices, 4, 8)])
         squares.append((windows.square().mean().item(), windows.mean(dim=0).abs().max().item()))
-        return judges_detection(encoder, bank, train, *rest, **how)
+        return evaluate_detector(encoder, train, *rest)
 
-    judges_detection = judges_module.detection
-    monkeypatch.setattr(judges_module, "detection", watched)
+    evaluate_detector = table_module.evaluate_detector
+    monkeypatch.setattr(table_module, "evaluate_detector", watched)
     few = replace(FEW, detection=replace(FEW.detection, feature="clip"))
     evaluate("detection", [tmp_path], untrimmed_store, "xsub", few, seeds=1, device="cpu")
     _, (square, mean), _ = squares

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from fitted import retrieval
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy import toy_encoder
@@ -14,7 +15,7 @@ from pcm3.settings.tasks import RetrievalSettings
 from pcm3.tasks import nearest as nearest_module
 from pcm3.tasks import scores as scores_module
 from pcm3.tasks.nearest import nearest
-from pcm3.tasks.retrieval import find_neighbours, nearest_neighbours, precision_at, retrieval
+from pcm3.tasks.retrieval import find_neighbours, nearest_neighbours, precision_at
 from pcm3.tasks.scores import full_float32, keys_of
 
 TRAIN, TEST = np.arange(18), np.arange(18, 24)
@@ -232,15 +233,15 @@ def test_precision_is_the_share_of_neighbours_with_the_querys_label():
 def test_retrieval_tells_precision_as_far_as_there_are_clips(store):
     bank = ClipBank.of(store, "joint", 16, torch.device("cpu"))
     found = retrieval(toy_encoder(), bank, TRAIN, TEST, RetrievalSettings(precision_at=[1, 5, 18, 19]))
-    assert list(found.figures) == ["top1", "precision_1", "precision_5", "precision_18"]
+    assert list(found.metrics) == ["top1", "precision_1", "precision_5", "precision_18"]
     features = [F.normalize(extract(toy_encoder(), bank, side), dim=1) for side in (TEST, TRAIN)]
     row = slow_nearest(*features, 5)[0]
     label = store.label[TRAIN][row]
     right = [[one == store.label[clip] for one in mine] for clip, mine in zip(TEST, label, strict=True)]
     first = 100 * np.mean([mine[0] for mine in right])
-    assert found.top1 == found.best_top1 == found.figures["precision_1"] == pytest.approx(first)
-    assert found.figures["precision_5"] == pytest.approx(100 * np.mean(right))
-    assert found.figures["precision_18"] == pytest.approx(100 / 3), "all of them: a third has each class"
+    assert found.top1 == found.best_top1 == found.metrics["precision_1"] == pytest.approx(first)
+    assert found.metrics["precision_5"] == pytest.approx(100 * np.mean(right))
+    assert found.metrics["precision_18"] == pytest.approx(100 / 3), "all of them: a third has each class"
     assert found.logits.size == 0
 
 

@@ -43,8 +43,8 @@ def test_the_sum_of_three_streams_is_that_of_their_single_logits(three, store):
         summed = fused(logits, "logits", {"joint": 1.0, "bone": 1.0, "motion": 1.0})
         assert found.rows[0].values[seed] == pytest.approx(100 * np.mean(summed.argmax(axis=1) == found.target))
         for name in STREAMS:
-            assert found.rows[0].figures[f"top1_{name}"][seed] == alone[name].rows[0].values[seed]
-    assert found.task == "linear-cached-streams"
+            assert found.rows[0].metrics[f"top1_{name}"][seed] == alone[name].rows[0].values[seed]
+    assert (found.name, found.task, found.streams) == ("linear-cached-streams", "linear-cached", tuple(STREAMS))
     assert found.header[1:3] == ["top-1 %", "logits .6 .6 .4 %"]
     assert found.what == "clips"
 

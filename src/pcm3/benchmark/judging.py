@@ -15,7 +15,8 @@ from pcm3.benchmark.machine import AUTOCAST, matmul_gflops, now
 from pcm3.benchmark.turns import Spread, median_ratio, turn_by_turn
 from pcm3.device import allow_fast_matmul, choose_precision
 from pcm3.settings.tasks import LinearSettings
-from pcm3.tasks.linear import train_head
+from pcm3.tasks.classifier import accuracy, fresh_head
+from pcm3.tasks.linear import train_linear
 from pcm3.tasks.nearest import nearest
 
 CHUNK = 4096
@@ -93,7 +94,7 @@ def benchmark_linear(
     device: torch.device,
     tell: Callable[[str], object] = lambda what: None,
 ) -> list[LinearSpeed]:
-    """Seconds of `tasks.linear.train_head` on random features.
+    """Seconds of `tasks.linear.train_linear`, looked at on tests after every epoch, on random features.
 
     Args:
         sizes: of the features.
@@ -112,16 +113,14 @@ def benchmark_linear(
 
     def train(asked: LinearSettings) -> float:
         began = now(device)
-        train_head(
-            lambda _: features,
-            label,
-            [tests],
-            test_label,
-            sizes.classes,
-            asked,
-            torch.Generator(device=device).manual_seed(0),
-            lambda: tell("epochs"),
-        )
+        generator = torch.Generator(device=device).manual_seed(0)
+        head = fresh_head(sizes.width, sizes.classes, generator)
+
+        def look() -> None:
+            accuracy(head(tests).argmax(dim=1), test_label)
+            tell("epochs")
+
+        train_linear(head, lambda _: features, label, asked, generator, look)
         return now(device) - began
 
     train(replace(settings, epochs=1))

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pcm3.cli.parse import add_task_settings, task_settings, values_among
 from pcm3.cli.places import check_folder, check_writable
 from pcm3.limits import MOST_PROCESSES, MOST_REPEATS, check_ranges
+
+if TYPE_CHECKING:
+    from pcm3.data.store import ClipStore
+    from pcm3.settings.tasks import TaskSettings
+    from pcm3.tasks.evaluate import LoadedEncoder
 
 ALL = "all"
 
@@ -32,6 +37,9 @@ def add_arguments(parser: Any, words: list[str]) -> None:
     parser.add_argument("--workers", type=int | None, default=None,
                         help="processes that judge encoders; null: as many as the cores allow, 1 on a GPU")  # fmt: skip
     parser.add_argument("--out", type=Path, default=None, help="folder for the results; null for results/ in the run")
+    parser.add_argument("--save_heads", "--save-heads", type=Path | None, default=None,
+                        help="folder for what the task fitted on the first model with the first seed, in folders of "
+                             "the tasks' names; null keeps no heads")  # fmt: skip
     parser.add_argument("--without_leaks", "--without-leaks", type=bool, default=False,
                         help="leave test clips out that are copies of training clips")  # fmt: skip
     parser.add_argument("--quick", type=bool, default=False,
@@ -58,33 +66,34 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     from pcm3.device import choose_device, slow_bf16
     from pcm3.errors import ConfigError, DataError, not_one_of
     from pcm3.parallel import worker_processes
-    from pcm3.settings.tasks import TASK_WORDS
-    from pcm3.tasks.evaluate import useful_processes
+    from pcm3.settings.tasks import CACHED_TASKS, TASK_WORDS
+    from pcm3.tasks.evaluate import LoadedEncoder, useful_processes
     from pcm3.tasks.streams import stream_runs
-    from pcm3.train.checkpoint import load_encoder
 
     if options.task not in (*TASK_WORDS, ALL):
         raise ConfigError(not_one_of("a task", options.task, (*TASK_WORDS, ALL)))
     check_ranges(options, {"seeds": MOST_REPEATS, "workers": MOST_PROCESSES})
-    if options.out is not None:
-        check_folder("--out", options.out)
+    for name, folder in (("--out", options.out), ("--save-heads", options.save_heads)):
+        if folder is not None:
+            check_folder(name, folder)
     settings = task_settings(options)
     store = ClipStore.open(options.store)
-    streams = stream_runs(options.model)
-    spec = load_encoder(next(iter(streams.values()))[0] if streams else options.model[0])[1]
+    runs = stream_runs(options.model) or {"": options.model}
+    models = {stream: [LoadedEncoder.of(path) for path in paths] for stream, paths in runs.items()}
+    width = next(iter(models.values()))[0].spec.hidden_size
     check_writable("--out", _results(options))
     if (slow := slow_bf16(options.precision, choose_device(options.device))) is not None:
         print(slow, flush=True)
-    with worker_processes(options.workers or useful_processes(spec.hidden_size, options.device)) as map_fn:
+    with worker_processes(options.workers or useful_processes(width, options.device)) as map_fn:
         if options.task != ALL:
-            return 0, _one(options.task, options, store, settings, map_fn)
+            return 0, _one(options.task, models, options, store, settings, map_fn)
         told: dict[str, Any] = {"tasks": {}, "not_served": {}}
         for task in TASK_WORDS:
-            if options.quick and f"{task}-cached" in TASK_WORDS:
-                told["not_served"][task] = f"--quick takes {task}-cached instead"
+            if options.quick and task in CACHED_TASKS:
+                told["not_served"][task] = f"--quick takes {CACHED_TASKS[task]} instead"
                 continue
             try:
-                told["tasks"][task] = _one(task, options, store, settings, map_fn)
+                told["tasks"][task] = _one(task, models, options, store, settings, map_fn)
             except DataError as error:
                 told["not_served"][task] = str(error)
             print(flush=True)
@@ -93,8 +102,15 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     return 0, told
 
 
-def _one(task: str, options: Any, store: Any, settings: Any, map_fn: Any) -> dict[str, Any]:
-    """Evaluates one task, prints its table, and gives it as JSON."""
+def _one(
+    task: str,
+    models: dict[str, list[LoadedEncoder]],
+    options: Any,
+    store: ClipStore,
+    settings: TaskSettings,
+    map_fn: Any,
+) -> dict[str, Any]:
+    """Evaluates one task on the models of each stream, or of "" alone; prints its table, and gives it as JSON."""
     from functools import partial
 
     from tqdm import tqdm
@@ -102,39 +118,42 @@ def _one(task: str, options: Any, store: Any, settings: Any, map_fn: Any) -> dic
     from pcm3.report.results import write_evaluation
     from pcm3.report.tables import text_table
     from pcm3.tasks.evaluate import evaluate, work
-    from pcm3.tasks.streams import evaluate_streams, stream_runs
+    from pcm3.tasks.streams import evaluate_streams
 
-    streams = stream_runs(options.model)
-
-    def tell(model: str) -> None:
+    def progress(model: str) -> None:
         bar.set_postfix_str(model)
         bar.update()
 
     protocol = next(iter(store.protocols), "auto") if options.protocol == "auto" else options.protocol
-    heads = work(task, len(options.model), options.seeds) * max(len(streams), 1)
+    heads = work(task, len(options.model), options.seeds) * len(models)
     with tqdm(total=heads, desc=task, unit="head", delay=1) as bar:
-        judge = partial(evaluate_streams, task, streams) if streams else partial(evaluate, task, options.model)
-        found = judge(
+        alone = models.get("")
+        run = partial(evaluate, task, alone) if alone else partial(evaluate_streams, task, models)
+        evaluation = run(
             store,
             protocol,
             settings=settings,
             seeds=options.seeds,
             device=options.device,
-            tick=tell,
+            on_progress=progress,
             without_leaks=options.without_leaks,
             precision=options.precision,
             map_fn=map_fn,
+            keep_heads=options.save_heads is not None,
         )
-    written = write_evaluation(found, store, _results(options))
+    written = write_evaluation(evaluation, store, _results(options))
+    for name, head in evaluation.first.heads.items():
+        written.append(options.save_heads / task / name)
+        head.save(written[-1])
     print(
-        f"{found.task}, {store.kind} {found.protocol}: {found.train_clips:,} training {found.what}, "
-        f"{found.test_clips:,} test"
+        f"{evaluation.name}, {store.kind} {evaluation.protocol}: {evaluation.train_clips:,} training "
+        f"{evaluation.what}, {evaluation.test_clips:,} test"
     )
-    print(text_table(found.header, found.table()))
-    for note in found.notes:
+    print(text_table(evaluation.header, evaluation.table()))
+    for note in evaluation.notes:
         print(f"note: {note}")
     print(f"written: {', '.join(str(path) for path in written)}")
-    return found.to_dict() | {"written": [str(path) for path in written]}
+    return evaluation.to_dict() | {"written": [str(path) for path in written]}
 
 
 def _results(options: Any) -> Path:

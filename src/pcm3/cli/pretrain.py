@@ -69,7 +69,7 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
 
 def _proposed(store: ClipStore, options: Any, protocol: str) -> list[str]:
     """The command that tells what the encoder is worth; none where the store has no labels on both sides."""
-    from pcm3.tasks.task_table import labelled_split
+    from pcm3.tasks.setup import labelled_split
 
     usual = next(iter(store.protocols), "all")
     try:

@@ -34,7 +34,7 @@ from pcm3.simulate.folder import MOST, check_counts
 from pcm3.skeleton import load_layout
 from pcm3.tasks.evaluate import UNTRAINED, Evaluation, evaluate, untrained
 from pcm3.tasks.result_table import header
-from pcm3.tasks.task_table import Setup, labelled_split
+from pcm3.tasks.setup import Setup, labelled_split
 from pcm3.train import plan as sizes
 from pcm3.train.checkpoint import load_encoder
 from pcm3.train.footprint import check_memory

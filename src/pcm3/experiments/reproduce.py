@@ -28,7 +28,7 @@ from pcm3.report.pictures import loss_curves, table_bars
 from pcm3.report.tables import markdown_table
 from pcm3.settings.pcm3 import pcm3_of
 from pcm3.settings.pretrain import PretrainSettings, changed, flat
-from pcm3.settings.tasks import TaskSettings
+from pcm3.settings.tasks import CACHED_TASKS, TaskSettings
 from pcm3.summary import mean_and_spread
 from pcm3.tasks.evaluate import RAW, evaluate
 from pcm3.tasks.streams import evaluate_streams
@@ -37,7 +37,6 @@ from pcm3.train.plan import MINUTES, in_words, with_sizes
 from pcm3.train.pretrain import PretrainResult, pretrain, training_clips
 from pcm3.train.run_folder import RunFolder
 
-CACHED = {"linear": "linear-cached", "occlusion": "occlusion-cached"}
 MOST_WORDS = 200
 """Characters of a run's name that tell what was changed; file systems take 255 in all."""
 
@@ -239,13 +238,13 @@ def _evaluated(
     runs: Runs, column: Column, plan: Plan, baselines: int, say: Callable[[str], object], map_fn: MapFunction
 ) -> dict[str, Any]:
     """The evaluation of a variant's runs on a column's task, with one head for each run; kept beside the first run."""
-    task = CACHED.get(column.task, column.task) if plan.cached else column.task
+    task = CACHED_TASKS.get(column.task, column.task) if plan.cached else column.task
     store = _store_of(column, plan)
     assert store is not None
     protocol = plan.untrimmed_protocol if TASKS[task].of_recordings else plan.protocol
     folders = [run.folder for of_stream in runs.values() for run in of_stream]
     # Of what is not the protocol's, as in `run_name`, and only of this task's settings.
-    told = plan.tasks.departures(TASKS[task].groups)
+    told = plan.tasks.non_default_settings(TASKS[task].groups)
     asked = [task, [str(folder) for folder in folders], store.checksum, protocol, told, baselines]
     digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:12]
     kept = folders[0] / "results" / f"{task}-{file_name(protocol)}-{digest}.json"
@@ -291,7 +290,7 @@ def _conditions(plan: Plan, hours: float) -> dict[str, Any]:
         "hours_of_pretraining": round(hours, 2),
         "cached": plan.cached,
         "tasks": asdict(plan.tasks),
-        "not_the_protocols": plan.tasks.departures(field.name for field in fields(plan.tasks)),
+        "not_the_protocols": plan.tasks.non_default_settings(field.name for field in fields(plan.tasks)),
     }
 
 

@@ -24,7 +24,8 @@ from pcm3.files import write_json
 from pcm3.settings.pretrain import PretrainSettings
 from pcm3.settings.tasks import ClipSettings, TaskSettings
 from pcm3.tasks.evaluate import PRETRAINED, RAW, UNTRAINED, untrained
-from pcm3.tasks.task_table import TASKS, Setup
+from pcm3.tasks.setup import Setup
+from pcm3.tasks.task_table import TASKS
 from pcm3.train import plan as sizes
 from pcm3.train.checkpoint import load_encoder
 from pcm3.train.pretrain import pretrain, resolve, spec_for, training_clips
@@ -139,7 +140,7 @@ def _judge(trial: Trial) -> dict[str, Any]:
     with threads(judging_threads(settings.encoder.hidden_size, device)):
         encoder = _encoder(trial, centre)
         figures = {
-            figure + suffix: TASKS[task].judge(encoder, setup, settings.seed).figures["top1"]
+            figure + suffix: TASKS[task].evaluate(encoder, setup, settings.seed).metrics["top1"]
             for suffix, setup in (("", centre), ("_crops", crops))
             for figure, task in JUDGES.items()
         }

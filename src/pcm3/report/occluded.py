@@ -15,7 +15,7 @@ from pcm3.render.movie import in_palette, save_png
 from pcm3.render.scene import Scene, make_scene
 from pcm3.render.sheet import strips
 from pcm3.settings.tasks import OcclusionSettings
-from pcm3.tasks.occlusion import KINDS, NAMES, hidden_in
+from pcm3.tasks.occlusion import KINDS, NAMES, occlusion_masks
 
 SIZE = 64
 """Frames that clips are resampled to, as for an encoder."""
@@ -47,7 +47,7 @@ def _scenes(store: ClipStore, clip: int, settings: OcclusionSettings) -> list[Sc
     clean = make_scene(crop, store.layout, fps=fps, normalised=normalised, title=title)
     scenes = []
     for kind in KINDS:
-        hidden = hidden_in([title], store.layout, kind, SIZE, settings)[0]
+        hidden = occlusion_masks([title], store.layout, kind, SIZE, settings)[0]
         labels = (NAMES[kind],) * SIZE
         scenes.append(replace(clean, present=clean.present & ~hidden[:, None], labels=labels))
     return scenes

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,53 +15,56 @@ from pcm3.report.occluded import occluded_picture
 from pcm3.report.pictures import confusion_matrix
 from pcm3.report.tables import markdown_table
 from pcm3.report.timeline import timelines
+from pcm3.tasks.detection.evaluate import DetectionResult
 from pcm3.tasks.detection.files import write_segments
-
-if TYPE_CHECKING:
-    from pcm3.tasks.evaluate import Evaluation
+from pcm3.tasks.evaluate import Evaluation
+from pcm3.tasks.prediction.evaluate import PredictionResult
+from pcm3.tasks.task_table import Picture
 
 SHOWN = 6
 """Test recordings in the picture of a detection."""
 
 
-def write_evaluation(found: Evaluation, store: ClipStore, folder: Path) -> list[Path]:
+def write_evaluation(evaluation: Evaluation, store: ClipStore, folder: Path) -> list[Path]:
     """``<task>-<protocol>.json``, ``.md`` and a picture in the folder; for detection what was found, too, as text files
     in the data set's official form. Returns the paths.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    stem = f"{found.task}-{file_name(found.protocol)}"
+    stem = f"{evaluation.name}-{file_name(evaluation.protocol)}"
     data, text = folder / f"{stem}.json", folder / f"{stem}.md"
-    write_json(data, found.to_dict() | {"store": {"kind": store.kind, "clips": len(store), "checksum": store.checksum}})
+    about = {"kind": store.kind, "clips": len(store), "checksum": store.checksum}
+    write_json(data, evaluation.to_dict() | {"store": about})
+    steps = ", ".join(f"{steps:,}" for steps in evaluation.steps)
     lines = [
-        f"# {found.task}, {store.kind} {found.protocol}",
+        f"# {evaluation.name}, {store.kind} {evaluation.protocol}",
         "",
-        f"{found.train_clips:,} training {found.what}, {found.test_clips:,} test {found.what}; models "
-        f"{', '.join(found.models)} after {', '.join(f'{steps:,}' for steps in found.steps)} steps; {found.seeds} "
-        "seeds.",
+        f"{evaluation.train_clips:,} training {evaluation.what}, {evaluation.test_clips:,} test {evaluation.what}; "
+        f"models {', '.join(evaluation.models)} after {steps} steps; {evaluation.seeds} seeds.",
         "",
-        markdown_table(found.header, found.table()),
-        *(f"\nNote: {note}" for note in found.notes),
+        markdown_table(evaluation.header, evaluation.table()),
+        *(f"\nNote: {note}" for note in evaluation.notes),
     ]
     write_atomically(text, lambda file: file.write(("\n".join(lines) + "\n").encode()))
-    draw = PICTURES.get(found.task.partition("-")[0], _confusion)
-    return [data, text, *draw(found, store, folder, stem)]
+    return [data, text, *PICTURES[evaluation.picture](evaluation, store, folder, stem)]
 
 
-def _confusion(found: Evaluation, store: ClipStore, folder: Path, stem: str) -> list[Path]:
+def _confusion(evaluation: Evaluation, store: ClipStore, folder: Path, stem: str) -> list[Path]:
     """Which class was taken for which."""
-    if found.first.predicted is None:
+    if evaluation.first.predicted is None:
         return []
     picture = folder / f"{stem}-confusion.png"
-    title = f"{found.task}, {store.kind} {found.protocol}: {found.first.figures['top1']:.1f} %"
-    confusion_matrix(found.target, found.first.predicted, store.classes, picture, title)
+    title = f"{evaluation.name}, {store.kind} {evaluation.protocol}: {evaluation.first.metrics['top1']:.1f} %"
+    confusion_matrix(evaluation.target, evaluation.first.predicted, store.classes, picture, title)
     return [picture]
 
 
-def _timelines(found: Evaluation, store: ClipStore, folder: Path, stem: str) -> list[Path]:
+def _timelines(evaluation: Evaluation, store: ClipStore, folder: Path, stem: str) -> list[Path]:
     """What was found in some test recordings, beside the truth; and all of it as text."""
+    result = evaluation.first.details
     assert store.recordings is not None
-    result, names = found.first.result, store.recordings.ids
-    tested = found.setup.test
+    assert isinstance(result, DetectionResult)
+    names = store.recordings.ids
+    tested = evaluation.setup.test
     files = folder / f"{stem}-found"
     write_segments(files, result.predicted, {int(one): str(names[one]) for one in tested})
     picture, shown = folder / f"{stem}-timeline.png", [int(one) for one in tested[:SHOWN]]
@@ -72,25 +74,27 @@ def _timelines(found: Evaluation, store: ClipStore, folder: Path, stem: str) -> 
     return [picture, files]
 
 
-def _motion(found: Evaluation, store: ClipStore, folder: Path, stem: str) -> list[Path]:
+def _motion(evaluation: Evaluation, store: ClipStore, folder: Path, stem: str) -> list[Path]:
     """Predicted bodies over the true ones."""
     picture = folder / f"{stem}-motion.png"
-    clips = moving_clips(found.first.result, found.setup.motions)
+    assert isinstance(evaluation.first.details, PredictionResult)
+    clips = moving_clips(evaluation.first.details, evaluation.setup.motions)
     motion_strips(clips, store.layout, store.normalised, picture)
     return [picture]
 
 
-def _occluded(found: Evaluation, store: ClipStore, folder: Path, stem: str) -> list[Path]:
+def _occluded(evaluation: Evaluation, store: ClipStore, folder: Path, stem: str) -> list[Path]:
     """A few test clips, and what is left of them."""
     picture = folder / f"{stem}-clips.png"
-    shown = found.setup.test[np.linspace(0, len(found.setup.test) - 1, 4).astype(int)]
-    occluded_picture(store, [int(clip) for clip in dict.fromkeys(shown)], picture, found.setup.settings.occlusion)
+    shown = evaluation.setup.test[np.linspace(0, len(evaluation.setup.test) - 1, 4).astype(int)]
+    occluded_picture(store, [int(clip) for clip in dict.fromkeys(shown)], picture, evaluation.setup.settings.occlusion)
     return [picture]
 
 
-PICTURES: dict[str, Callable[[Evaluation, ClipStore, Path, str], list[Path]]] = {
-    "detection": _timelines,
-    "prediction": _motion,
+PICTURES: dict[Picture, Callable[[Evaluation, ClipStore, Path, str], list[Path]]] = {
+    "confusion": _confusion,
+    "timelines": _timelines,
+    "motion": _motion,
     "occlusion": _occluded,
 }
-"""Task, without its variant → what draws it; all others are drawn as confusion matrices."""
+"""What draws each kind of picture."""

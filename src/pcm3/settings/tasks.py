@@ -23,6 +23,8 @@ TASK_WORDS = {
     "prediction-frozen": "the same from a frozen encoder",
 }
 """Task → what it is."""
+CACHED_TASKS = {"linear": "linear-cached", "occlusion": "occlusion-cached"}
+"""Task → the same on features taken once, which a quick look takes instead."""
 
 
 @dataclass(frozen=True)
@@ -248,16 +250,16 @@ class TaskSettings:
         for group in fields(self):
             getattr(self, group.name).check()
 
-    def departures(self, groups: Iterable[str]) -> list[str]:
+    def non_default_settings(self, groups: Iterable[str]) -> list[str]:
         """The settings of these groups that are not the protocol's, each with the protocol's value in brackets."""
-        told = []
+        changed = []
         for name in groups:
             group = getattr(self, name)
             for entry in fields(group):
                 value, usual = getattr(group, entry.name), getattr(type(group)(), entry.name)
                 if value != usual:
-                    told.append(f"{name}.{entry.name} {value} ({usual})")
-        return told
+                    changed.append(f"{name}.{entry.name} {value} ({usual})")
+        return changed
 
 
 MOST = {

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from pcm3.clips import ClipEncoder, clips_to_fit, fit_readout
@@ -26,13 +28,41 @@ from pcm3.settings.tasks import TaskSettings
 from pcm3.tasks.detection.windows import windows_to_fit
 from pcm3.tasks.notes import label_notes, run_notes
 from pcm3.tasks.result_table import Row, header
-from pcm3.tasks.task_table import TASKS, Setup, Task, Verdict
+from pcm3.tasks.setup import Setup
+from pcm3.tasks.task_table import TASKS, Picture, Task, TaskResult
 from pcm3.train.checkpoint import EncoderSpec, load_encoder
 
 PRETRAINED, UNTRAINED, RAW = "pretrained", "untrained encoder", "raw coordinates"
-STREAMS_SUFFIX = "-streams"
-"""How a task's name ends where the verdicts on several streams were fused."""
-Numbers = NDArray[np.int64]
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedEncoder:
+    """A pretrained encoder, read from its file once."""
+
+    path: Path
+    encoder: Encoder
+    spec: EncoderSpec
+
+    @classmethod
+    def of(cls, path: Path) -> LoadedEncoder:
+        """The encoder of a run folder or of a checkpoint file.
+
+        Raises:
+            CheckpointError: there is none, or it is damaged.
+        """
+        return cls(path, *load_encoder(path))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process gets the weights as arrays."""
+        weights = {name: tensor.cpu().numpy() for name, tensor in self.encoder.state_dict().items()}
+        return _encoder_elsewhere, (self.path, self.spec, weights)
+
+
+def _encoder_elsewhere(path: Path, spec: EncoderSpec, weights: dict[str, NDArray[Any]]) -> LoadedEncoder:
+    encoder = spec.build()
+    encoder.load_state_dict({name: torch.from_numpy(values) for name, values in weights.items()})
+    return LoadedEncoder(path, encoder.eval(), spec)
 
 
 @dataclass
@@ -49,34 +79,42 @@ class Evaluation:
     steps: list[int]
     """Optimiser steps behind each model."""
     rows: list[Row]
-    first: Verdict
+    first: TaskResult
     """Of the first model and seed: what the pictures show."""
     setup: Setup
     notes: list[str]
     """What a reader of the table must know: an unfinished run, pretraining that saw test clips."""
+    streams: tuple[str, ...] = ()
+    """Those whose results were fused; none where it is about one encoder."""
     columns: tuple[str, ...] = ()
-    """Figures in the table for people, where they are not those of the task."""
+    """Metrics in the table for people, where they are not those of the task."""
 
     @property
-    def _judged(self) -> Task:
-        """The task, whether of one stream or of several."""
-        return TASKS[self.task.removesuffix(STREAMS_SUFFIX)]
+    def name(self) -> str:
+        """What it is called in files and tables: the task, and whether streams were fused."""
+        return f"{self.task}-streams" if self.streams else self.task
 
     @property
-    def target(self) -> Numbers:
+    def target(self) -> Indices:
         """(N_test,) true classes of the test clips."""
-        return self.setup.store.label[self.setup.test].astype(np.int64)
+        target: Indices = self.setup.store.label[self.setup.test].astype(np.int64)
+        return target
 
     @property
     def what(self) -> str:
         """What trains and what tests."""
-        return "recordings" if self._judged.of_recordings else "clips"
+        return "recordings" if TASKS[self.task].of_recordings else "clips"
+
+    @property
+    def picture(self) -> Picture:
+        """What is drawn of it."""
+        return TASKS[self.task].picture
 
     @property
     def shown(self) -> tuple[str, ...]:
-        """The figures in the table for people."""
-        told = self.columns or self._judged.shown
-        return told or tuple(name for name in self.rows[0].figures if not name.startswith("best_"))
+        """The metrics in the table for people."""
+        shown = self.columns or TASKS[self.task].shown
+        return shown or tuple(name for name in self.rows[0].metrics if not name.startswith("best_"))
 
     @property
     def header(self) -> list[str]:
@@ -88,10 +126,10 @@ class Evaluation:
         return [row.cells(self.shown) for row in self.rows]
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON; the figures beside the rows are the pretrained encoders'."""
+        """For JSON; the metrics beside the rows are the pretrained encoders'."""
         first = self.rows[0].to_dict()
         return {
-            "task": self.task,
+            "task": self.name,
             "protocol": self.protocol,
             "models": self.models,
             "steps": self.steps,
@@ -106,36 +144,39 @@ class Evaluation:
 
 def evaluate(
     task: str,
-    models: Sequence[Path],
+    models: Sequence[Path | LoadedEncoder],
     store: ClipStore,
     protocol: str,
     settings: TaskSettings | None = None,
     seeds: int = 3,
     device: Device = "auto",
-    tick: Callable[[str], object] = lambda told: None,
+    on_progress: Callable[[str], object] = lambda name: None,
     *,
     without_leaks: bool = False,
     baselines: int | None = None,
     precision: Precision = "32",
     map_fn: MapFunction = serial_map,
+    keep_heads: bool = False,
 ) -> Evaluation:
     """How well the encoders do at a task on a store's test side.
 
     Args:
         task: one of `TASKS`.
-        models: run folders or checkpoint files, all of one shape (seeds of one recipe): their mean is the figure.
+        models: run folders or checkpoint files, or what was read from them; all of one shape (seeds of one recipe):
+            their mean is the figure. Each file is read once.
         store: the clips.
         protocol: the split.
         settings: of the tasks.
         seeds: heads trained for each encoder, and untrained encoders drawn.
         device: where to compute.
-        tick: called with a word whenever something is done.
+        on_progress: called with the name of an encoder whenever it has been evaluated with a seed.
         without_leaks: leave out test clips that are copies of training clips. Searches for them where no earlier
             search is remembered beside the store (`pcm3.data.audit.leaks`).
         baselines: untrained encoders drawn, and heads on raw coordinates; None: as many as seeds; 0: no baselines.
         precision: of the encoders' products, trained or not; "auto" is bfloat16 where the device is fast at it.
-        map_fn: where the verdicts of long tasks are found: here, one after the other, or in several processes. The
-            figures are the same.
+        map_fn: where the results of long tasks are found: here, one after the other, or in several processes. The
+            metrics are the same.
+        keep_heads: whether the result of the first model and seed has its heads.
 
     Raises:
         CheckpointError: a model is not there, damaged, or does not fit the store.
@@ -144,44 +185,49 @@ def evaluate(
     """
     chosen = choose_device(device)
     allow_fast_matmul(chosen)
-    specs = [load_encoder(path)[1] for path in models]
-    _see_that_they_fit(models, specs, store)
+    loaded = [LoadedEncoder.of(model) if isinstance(model, Path) else model for model in models]
+    paths, specs = [model.path for model in loaded], [model.spec for model in loaded]
+    _see_that_they_fit(paths, specs, store)
     doubts = check_unchanged(store)
-    spec, found = specs[0], TASKS[task]
-    if found.by_label:
+    of_table = TASKS[task]
+    if of_table.by_label:
         _check_labels(store)
-    train, test = found.sides(store, protocol)
-    test, leak_notes = _leaks(store, protocol, test, found.of_recordings, without=without_leaks)
-    setup = Setup(store, spec, train, test, settings or TaskSettings(), chosen)
-    jobs = _jobs(found, models, seeds, seeds if baselines is None else baselines)
+    train, test = of_table.splits(store, protocol)
+    test, leak_notes = _leaks(store, protocol, test, of_table.of_recordings, without=without_leaks)
+    setup = Setup(store, specs[0], train, test, settings or TaskSettings(), chosen)
+    jobs = _jobs(of_table, loaded, seeds, seeds if baselines is None else baselines)
     shared = _Shared(task, setup, choose_precision(precision, chosen) == "bf16")
+    elsewhere = map_fn if of_table.long else serial_map
+    first = [jobs[0]._replace(keep_heads=True)] if keep_heads else []  # here: heads do not travel between processes
+    results = chain(serial_map(_result, first, shared), elsewhere(_result, jobs[len(first) :], shared))
     rows: dict[str, Row] = {}
-    verdicts = []
-    for job, verdict in zip(jobs, (map_fn if found.long else serial_map)(_verdict, jobs, shared), strict=True):
-        verdicts.append(verdict)
-        rows.setdefault(job.row, Row(job.row)).add(verdict.figures, verdict.result)
-        tick(str(job.model or job.row))
+    kept: TaskResult | None = None
+    for job, result in zip(jobs, results, strict=True):
+        kept = kept or result
+        rows.setdefault(job.row, Row(job.row)).add(result.metrics, result.details)
+        on_progress(str(job.model.path if job.model else job.row))
+    assert kept is not None
     if len(rows) > 1:
-        for name, judge in found.beside.items():
+        for name, baseline in of_table.baselines.items():
             rows[name] = Row(name)
-            rows[name].add(judge(setup).figures)
+            rows[name].add(baseline(setup).metrics)
     return Evaluation(
         task=task,
         protocol=protocol,
-        models=[str(path) for path in models],
+        models=[str(path) for path in paths],
         train_clips=len(train),
         test_clips=len(test),
         seeds=seeds,
-        steps=[other.step for other in specs],
+        steps=[spec.step for spec in specs],
         rows=list(rows.values()),
-        first=verdicts[0],
+        first=kept,
         setup=setup,
         notes=[
-            *_departures(setup, task),
+            *_non_default_settings(setup, task),
             *(["the encoders' products were of bfloat16"] if shared.in_bfloat16 else []),
-            *verdicts[0].notes,
+            *kept.notes,
             *label_notes(setup, task, protocol),
-            *run_notes(models, specs, store, protocol),
+            *run_notes(paths, specs, store, protocol),
             *leak_notes,
             *doubts,
         ],
@@ -189,19 +235,19 @@ def evaluate(
 
 
 class _Job(NamedTuple):
-    """One encoder to be judged with one seed."""
+    """One encoder to be evaluated with one seed."""
 
     row: str
     seed: int
-    model: Path | None = None
+    model: LoadedEncoder | None = None
+    keep_heads: bool = False
 
 
-def _jobs(found: Task, models: Sequence[Path], seeds: int, baselines: int) -> list[_Job]:
-    """All verdicts that an evaluation needs, row by row: the models', then those of the baselines."""
-    jobs = [_Job(PRETRAINED, seed, path) for path in models for seed in range(seeds if found.seeded else 1)]
+def _jobs(of_table: Task, models: Sequence[LoadedEncoder], seeds: int, baselines: int) -> list[_Job]:
+    """All results that an evaluation needs, row by row: the models', then those of the baselines."""
+    jobs = [_Job(PRETRAINED, seed, model) for model in models for seed in range(seeds if of_table.seeded else 1)]
     jobs += [_Job(UNTRAINED, seed) for seed in range(baselines)]
-    if found.raw_frames is not None:
-        jobs += [_Job(RAW, seed) for seed in range(baselines if found.seeded else min(baselines, 1))]
+    jobs += [_Job(RAW, seed) for seed in range(baselines if of_table.seeded else min(baselines, 1))]
     return jobs
 
 
@@ -213,23 +259,20 @@ class _Shared(NamedTuple):
     in_bfloat16: bool
 
 
-def _verdict(job: _Job, shared: _Shared) -> Verdict:
-    """The task's verdict on the job's encoder."""
-    found, setup = TASKS[shared.task], shared.setup
-    encoder: ClipEncoder | None
-    if job.model is not None:
-        encoder = load_encoder(job.model)[0].to(setup.device)
-    elif job.row == UNTRAINED:
-        encoder = untrained(setup, job.seed, of_recordings=found.of_recordings)
+def _result(job: _Job, shared: _Shared) -> TaskResult:
+    """What the job's encoder comes to."""
+    of_table, setup = TASKS[shared.task], shared.setup
+    encoder: ClipEncoder
+    if job.row == RAW:
+        encoder = of_table.raw(setup)
     else:
-        encoder = found.raw(setup)
-    assert encoder is not None
-    if shared.in_bfloat16 and job.row != RAW:
-        assert isinstance(encoder, Encoder)
-        encoder = InBfloat16(encoder)
+        known = job.model.encoder.to(setup.device) if job.model else None
+        encoder = known or untrained(setup, job.seed, of_recordings=of_table.of_recordings)
+        encoder = InBfloat16(encoder) if shared.in_bfloat16 else encoder
     allow_fast_matmul(setup.device)
     with threads(judging_threads(setup.spec.hidden_size, setup.device)):
-        return found.judge(encoder, setup, job.seed)
+        result = of_table.evaluate(encoder, setup, job.seed)
+    return result if job.keep_heads else replace(result, heads={})
 
 
 def untrained(setup: Setup, seed: int, of_recordings: bool = False) -> Encoder:
@@ -243,15 +286,16 @@ def untrained(setup: Setup, seed: int, of_recordings: bool = False) -> Encoder:
     return encoder
 
 
-def useful_processes(hidden: int, device: Device) -> int:
+def useful_processes(hidden_size: int, device: Device) -> int:
     """How many processes that judge encoders of this width keep the machine busy: a narrow one uses one core."""
     chosen = choose_device(device)
-    return 1 if chosen.type == "cuda" else max(cores() // judging_threads(hidden, chosen), 1)
+    return 1 if chosen.type == "cuda" else max(cores() // judging_threads(hidden_size, chosen), 1)
 
 
 def work(task: str, models: int, seeds: int) -> int:
-    """How often `evaluate` will call its `tick`."""
-    return len(_jobs(TASKS[task], [Path()] * models, seeds, seeds))
+    """How often `evaluate` will call its `on_progress`."""
+    each = seeds if TASKS[task].seeded else 1
+    return models * each + seeds + each
 
 
 def _see_that_they_fit(models: Sequence[Path], specs: Sequence[EncoderSpec], store: ClipStore) -> None:
@@ -278,8 +322,8 @@ def _check_labels(store: ClipStore) -> None:
 
 
 def _leaks(
-    store: ClipStore, protocol: str, test: Numbers, of_recordings: bool, *, without: bool
-) -> tuple[Numbers, list[str]]:
+    store: ClipStore, protocol: str, test: Indices, of_recordings: bool, *, without: bool
+) -> tuple[Indices, list[str]]:
     """The test clips, or recordings, to evaluate on; and what there is to say about copies of training clips there."""
     known = remembered(store)
     if known is None and without:
@@ -300,7 +344,7 @@ def _leaks(
     return test[~copied], [f"{told} and were left out"]
 
 
-def _departures(setup: Setup, task: str) -> list[str]:
-    """That the figures are not the protocol's, where its settings were changed."""
-    departures = setup.settings.departures(TASKS[task].groups)
-    return [f"not the protocol's settings: {', '.join(departures)}"] if departures else []
+def _non_default_settings(setup: Setup, task: str) -> list[str]:
+    """That the metrics are not the protocol's, where its settings were changed."""
+    changed = setup.settings.non_default_settings(TASKS[task].groups)
+    return [f"not the protocol's settings: {', '.join(changed)}"] if changed else []

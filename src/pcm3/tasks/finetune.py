@@ -7,90 +7,81 @@ on another store than the encoder was pretrained on it is transfer.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from copy import deepcopy
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from pcm3.clips import ClipBank, ClipEncoder, extract
+from pcm3.clips import ClipEncoder
 from pcm3.settings.optimiser import OptimiserSettings
 from pcm3.settings.tasks import FinetuneSettings
-from pcm3.tasks.linear import HeadResult, accuracy, fresh_head, judged
+from pcm3.tasks.classifier import Classifier, ClassifierResult, History, LabelledClips, fresh_head
+from pcm3.tasks.head_files import weights_checksum
+from pcm3.tasks.linear import OnEpoch
 from pcm3.tasks.subsets import SubsetKind, labelled_subset
 from pcm3.train.optimiser import OPTIMISERS
 from pcm3.train.sync_batch_norm import norms_with_statistics
 
 
-def finetune(
+def fit_finetuned(
     encoder: ClipEncoder,
-    bank: ClipBank,
-    train: NDArray[np.int64],
-    test: NDArray[np.int64],
-    classes: int,
+    train: LabelledClips,
     settings: FinetuneSettings,
     seed: int,
-    tick: Callable[[], object] = lambda: None,
-) -> HeadResult:
-    """Train a copy of the encoder and a classifier on `train`, and test them on `test`.
+    on_epoch: OnEpoch = lambda head: None,
+) -> Classifier:
+    """A classifier and a copy of the encoder, trained together.
 
     BatchNorm takes its statistics from each batch and keeps averaging them, as when the encoder was pretrained, unless
     the settings keep those that it has. They are over clips and frames, so that a batch of one clip has some, too.
 
     Args:
         encoder: stays as it is; what has no weights, as raw coordinates, has only its classifier trained.
-        bank: the clips.
-        train: numbers of the training clips; each epoch sees a new crop of each.
-        test: numbers of the test clips.
-        classes: L.
+        train: the clips; each epoch sees a new crop of each.
         settings: of the training.
         seed: of the classifier's weights, the crops and the order of clips.
-        tick: called after every epoch.
+        on_epoch: called after every `settings.test_every` epochs, and after the last.
     """
-    device = bank.start.device
-    generator = torch.Generator(device=device).manual_seed(seed)
-    label = torch.from_numpy(bank.store.label.astype(np.int64)).to(device)
-    chosen = torch.from_numpy(train).to(device)
+    generator = torch.Generator(device=train.bank.device).manual_seed(seed)
+    label, chosen = train.label, torch.from_numpy(train.indices).to(train.bank.device)
     network = deepcopy(encoder)
-    head = fresh_head(network.width, classes, generator)
-    moved = [*head.parameters(), *(network.parameters() if isinstance(network, nn.Module) else ())]
+    linear = fresh_head(network.width, len(train.classes), generator)
+    head = Classifier(linear, train.classes, settings, weights_checksum(encoder), train.bank.crops, network)
+    weights = [*linear.parameters(), *(network.parameters() if isinstance(network, nn.Module) else ())]
     by = OptimiserSettings(settings.optimiser, lr=settings.lr, momentum=0.9, weight_decay=settings.weight_decay)
-    optimiser = OPTIMISERS[by.kind]([weight.requires_grad_(True) for weight in moved], by)
+    optimiser = OPTIMISERS[by.kind]([weight.requires_grad_(True) for weight in weights], by)
     schedule = torch.optim.lr_scheduler.MultiStepLR(optimiser, settings.drop_epochs)
     kept = norms_with_statistics(network.train(True)) if settings.batch_norm == "pretrained" else []
-    looks, logits = [], torch.empty(0)
     for epoch in range(1, settings.epochs + 1):
         network.train(True)
         for norm in kept:
             norm.train(False)
-        for part in torch.randperm(len(chosen), generator=generator, device=device).split(settings.batch):
-            clips = bank.random(chosen[part], generator)
-            _step(network, head, optimiser, clips, label[chosen[part]])
+        for part in torch.randperm(len(chosen), generator=generator, device=chosen.device).split(settings.batch):
+            clips = train.bank.random(chosen[part], generator)
+            _step(network, linear, optimiser, clips, label[part])
         schedule.step()
         if epoch % settings.test_every == 0 or epoch == settings.epochs:
-            with torch.no_grad():
-                logits = head(extract(network, bank, test))
-            looks.append(accuracy(logits.argmax(dim=1), label[test]))
-        tick()
-    return judged(looks, logits)
+            on_epoch(head)
+    network.train(False)
+    return head
 
 
-def semi_supervised(
-    encoder: ClipEncoder,
-    bank: ClipBank,
-    train: NDArray[np.int64],
-    test: NDArray[np.int64],
-    classes: int,
-    settings: FinetuneSettings,
-    share: float,
-    kind: SubsetKind,
-    seed: int,
-    tick: Callable[[], object] = lambda: None,
-) -> HeadResult:
-    """`finetune` with the labels of a share of `train` only; each seed draws a subset of its own.
+def evaluate_finetuned(
+    encoder: ClipEncoder, train: LabelledClips, test: LabelledClips, settings: FinetuneSettings, seed: int
+) -> tuple[Classifier, ClassifierResult]:
+    """`fit_finetuned`, scored on the test clips every few epochs: the head, and what it came to."""
+    history = History(test.label)
+
+    def look(head: Classifier) -> None:
+        history.add(head.logits(head.features(encoder, test.bank, test.indices)))
+
+    return fit_finetuned(encoder, train, settings, seed, look), history.result()
+
+
+def labelled_share(train: LabelledClips, share: float, kind: SubsetKind, seed: int) -> LabelledClips:
+    """A share of the training clips, on which semi-supervised training is `fit_finetuned`; each seed draws its own.
 
     An epoch is one pass over the subset, as in CMD: with few clips the protocol's 80 epochs are few steps. (HiCLR's
     epochs go over the subset as often as fills the whole training set.)
@@ -98,14 +89,17 @@ def semi_supervised(
     Raises:
         ConfigError: the share or the kind is none.
     """
-    subset = train[labelled_subset(bank.store.label[train].astype(np.int64), share, kind, seed)]
-    return finetune(encoder, bank, subset, test, classes, settings, seed, tick)
+    return train.take(labelled_subset(train.labels, share, kind, seed))
 
 
 def _step(
-    network: ClipEncoder, head: nn.Linear, optimiser: torch.optim.Optimizer, clips: Tensor, label: Tensor
+    network: ClipEncoder,
+    head: nn.Linear,
+    optimiser: torch.optim.Optimizer,
+    clips: Float[Tensor, "B T M V C"],
+    label: Int[Tensor, " B"],
 ) -> None:
-    """One step on a batch of crops (B, T, M, V, C) with classes (B,)."""
+    """One step on a batch of crops with these classes."""
     loss = F.cross_entropy(head(network.embed(clips)), label)
     optimiser.zero_grad(set_to_none=True)
     loss.backward()

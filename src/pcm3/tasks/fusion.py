@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcm3.errors import DataError
-from pcm3.tasks.linear import HeadResult
+from pcm3.tasks.classifier import ClassifierResult
 
 Logits = NDArray[np.float32]
 
@@ -21,10 +21,10 @@ RULES = ("logits", "scores")
 """What is summed: the logits, or the softmax scores."""
 
 
-def fusion(logits: Mapping[str, Logits], label: NDArray[np.int64]) -> HeadResult:
+def fusion(logits: Mapping[str, Logits], label: NDArray[np.int64]) -> ClassifierResult:
     """The accuracy of the streams' weighted sum, by rule and weights, then of each stream alone.
 
-    Figures: ``top1`` is that of the plain sum of logits, whose sums and classes the result holds; the others are
+    Metrics: ``top1`` is that of the plain sum of logits, whose sums and classes the result holds; the others are
     ``top1_logits_664``, ``top1_scores_equal``, ``top1_scores_664``, ``top1_joint``, ``top1_bone``, ``top1_motion``.
 
     Args:
@@ -37,9 +37,9 @@ def fusion(logits: Mapping[str, Logits], label: NDArray[np.int64]) -> HeadResult
     _check(logits, label)
     sums = {f"{rule}_{name}": fused(logits, rule, weights) for rule in RULES for name, weights in WEIGHTS.items()}
     plain = sums.pop("logits_equal")
-    figures = {"top1": _top1(plain, label)} | {f"top1_{name}": _top1(summed, label) for name, summed in sums.items()}
-    figures |= {f"top1_{stream}": _top1(logits[stream], label) for stream in WEIGHTS["equal"] if stream in logits}
-    return HeadResult(figures, plain.argmax(axis=1), plain.astype(np.float32))
+    metrics = {"top1": _top1(plain, label)} | {f"top1_{name}": _top1(summed, label) for name, summed in sums.items()}
+    metrics |= {f"top1_{stream}": _top1(logits[stream], label) for stream in WEIGHTS["equal"] if stream in logits}
+    return ClassifierResult(metrics, plain.argmax(axis=1), plain.astype(np.float32))
 
 
 def fused(logits: Mapping[str, Logits], rule: str, weights: Mapping[str, float]) -> NDArray[np.float64]:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from pcm3.data.audit.label_flaws import few_clips, side_notes
 from pcm3.data.store import ClipStore
 from pcm3.tasks.detection.windows import BACKGROUND, frame_labels
-from pcm3.tasks.task_table import TASKS, Setup
+from pcm3.tasks.setup import Setup
+from pcm3.tasks.task_table import TASKS
 from pcm3.train.checkpoint import EncoderSpec
 
 Indices = NDArray[np.int64]

@@ -7,145 +7,212 @@ missing is a function of the clip's name alone, so that every method, stream and
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from pcm3.clips import ClipBank, ClipEncoder, frozen
 from pcm3.geometry import stream
-from pcm3.settings.tasks import LinearSettings, OcclusionSettings
+from pcm3.settings.tasks import LinearSettings, OcclusionSettings, RetrievalSettings
 from pcm3.skeleton import Layout
-from pcm3.tasks.linear import HeadResult, accuracy, train_head
-from pcm3.tasks.retrieval import nearest_neighbours
+from pcm3.tasks.classifier import Classifier, ClassifierResult, History, LabelledClips, accuracy, result_of
+from pcm3.tasks.linear import Features, fit_on_features
+from pcm3.tasks.retrieval import NearestNeighbour
 
 OcclusionKind = Literal["none", "spatial", "temporal"]
 KINDS: tuple[OcclusionKind, ...] = ("none", "spatial", "temporal")
 NAMES: dict[OcclusionKind, str] = {"spatial": "spatial", "temporal": "temporal", "none": "clean"}
-"""What the kinds are called in figures, in the order of the table."""
+"""What the kinds are called in metrics, in the order of the table."""
 BATCH = 256
+
+
+@dataclass(frozen=True, eq=False)
+class OcclusionHeads:
+    """What is fitted once, and scored on clean and on occluded clips."""
+
+    linear: dict[OcclusionKind, Classifier]
+    """By what the clips were occluded with that each was trained on; the one of ``none`` saw clean ones."""
+    nearest: NearestNeighbour
+    """Of clean training clips."""
 
 
 @dataclass(frozen=True, eq=False)
 class OcclusionResult:
     """What linear heads and 1-nearest neighbour came to on clean and on occluded test clips."""
 
-    figures: dict[str, float]
-    """Per cent, see `occlusion`."""
-    clean: dict[OcclusionKind, HeadResult]
+    metrics: dict[str, float]
+    """Per cent, see `score_occlusion`."""
+    clean: dict[OcclusionKind, ClassifierResult]
     """The head trained on clean clips, by what it was tested on."""
-    occluded: dict[OcclusionKind, HeadResult]
+    occluded: dict[OcclusionKind, ClassifierResult]
     """Heads trained on clips that were occluded as those they were tested on."""
 
 
-def occlusion(
+OnEpoch = Callable[[OcclusionKind, Classifier], object]
+"""Called with what a head is trained on, and the head, after each epoch."""
+
+
+def fit_occlusion(
     encoder: ClipEncoder,
-    bank: ClipBank,
-    train: NDArray[np.int64],
-    test: NDArray[np.int64],
-    classes: int,
+    train: LabelledClips,
     settings: OcclusionSettings,
     head: LinearSettings,
     seed: int,
-    cached: bool,
-    tick: Callable[[], object] = lambda: None,
-) -> OcclusionResult:
-    """Linear evaluation under occlusion, with a head trained on clean clips and with heads trained on occluded ones.
+    features: Features,
+    on_epoch: OnEpoch = lambda kind, head: None,
+) -> OcclusionHeads:
+    """A linear head trained on clean clips, one on each kind of occluded ones, and the gallery of clean ones.
 
-    Figures: ``top1_spatial``, ``top1_temporal``, ``top1_clean`` of the head that was trained on clean clips, its loss
+    Args:
+        encoder: stays as it is, weights and BatchNorm buffers.
+        train: the clips.
+        settings: how much is occluded.
+        head: of the linear heads.
+        seed: of the heads' weights, the crops and the order of clips; not of the occlusion.
+        features: as in `fit_linear`.
+        on_epoch: called after every epoch of each of the three heads.
+    """
+
+    def fitted(kind: OcclusionKind) -> Classifier:
+        """The head trained on clips occluded so."""
+        mask = masks_of(train.bank, kind, settings)
+        once = occluded_features(encoder, train.bank, train.indices, mask) if features == "cached" else None
+
+        def drawn(generator: torch.Generator) -> Float[Tensor, "N D"]:
+            return occluded_features(encoder, train.bank, train.indices, mask, generator) if once is None else once
+
+        return fit_on_features(drawn, encoder, train, head, seed, lambda head: on_epoch(kind, head))
+
+    linear = {kind: fitted(kind) for kind in KINDS}
+    clean = masks_of(train.bank, "none", settings)
+    gallery = occluded_features(encoder, train.bank, train.indices, clean)
+    model = linear["none"].model
+    return OcclusionHeads(
+        linear, NearestNeighbour(gallery, train.label, train.classes, RetrievalSettings(), model, train.bank.crops)
+    )
+
+
+def score_occlusion(
+    encoder: ClipEncoder, heads: OcclusionHeads, test: LabelledClips, settings: OcclusionSettings
+) -> OcclusionResult:
+    """What the heads come to under occlusion, the one trained on clean clips and those trained on occluded ones.
+
+    Metrics: ``top1_spatial``, ``top1_temporal``, ``top1_clean`` of the head that was trained on clean clips, its loss
     ``delta_spatial``, ``delta_temporal`` against clean, and their mean ``delta``; the same of the heads that were
     trained on clips occluded in the same way, against the same clean, as ``trained_top1_spatial`` … ``trained_delta``;
     of 1-nearest neighbour among clean training clips as ``nearest_top1_spatial`` …; and ``best_…`` of the heads'
     accuracies, of the best epoch. The paper's Δ of Table 4 is the mean of one kind's delta over the protocols.
-
-    Args:
-        encoder: stays as it is, weights and BatchNorm buffers.
-        bank: the clips.
-        train: numbers of the training clips.
-        test: numbers of the test clips.
-        classes: L.
-        settings: how much is hidden.
-        head: of the linear heads.
-        seed: of the heads' weights, the crops and the order of clips; not of the occlusion.
-        cached: as in `linear`: features of the centre crop, taken once.
-        tick: called after every epoch of each of the three heads.
     """
-    device = bank.start.device
-    label = torch.from_numpy(bank.store.label.astype(np.int64)).to(device)
-    names, layout = [str(name) for name in bank.store.ids], bank.store.layout
-    hidden = {kind: hidden_in(names, layout, kind, bank.size, settings) for kind in KINDS}
-    masks = {kind: torch.from_numpy(mask).to(device) for kind, mask in hidden.items()}
-    tests = {kind: occluded_features(encoder, bank, test, mask) for kind, mask in masks.items()}
-
-    def trained(kind: OcclusionKind, looked_at: tuple[OcclusionKind, ...]) -> dict[OcclusionKind, HeadResult]:
-        """The head trained on clips occluded so, and what it comes to on each kind of test clips."""
-        once = occluded_features(encoder, bank, train, masks[kind]) if cached else None
-
-        def seen(generator: torch.Generator) -> Tensor:
-            return occluded_features(encoder, bank, train, masks[kind], generator) if once is None else once
-
-        generator = torch.Generator(device=device).manual_seed(seed)
-        sets = [tests[one] for one in looked_at]
-        results = train_head(seen, label[train], sets, label[test], classes, head, generator, tick)
-        return dict(zip(looked_at, results, strict=True))
-
-    clean = trained("none", KINDS)
-    occluded = trained("spatial", ("spatial",)) | trained("temporal", ("temporal",))
-    gallery = occluded_features(encoder, bank, train, masks["none"])
-    near = {kind: label[train][nearest_neighbours(features, gallery)] for kind, features in tests.items()}
-    figures = drops({kind: result.top1 for kind, result in clean.items()})
-    figures |= drops({kind: result.top1 for kind, result in (clean | occluded).items()}, "trained_")
-    figures |= drops({kind: accuracy(found, label[test]) for kind, found in near.items()}, "nearest_")
-    figures |= {f"best_top1_{NAMES[kind]}": result.best_top1 for kind, result in clean.items()}
-    figures |= {f"best_trained_top1_{kind}": result.best_top1 for kind, result in occluded.items()}
-    return OcclusionResult(figures, clean, occluded)
+    tests = _test_features(encoder, test, settings)
+    linear = heads.linear
+    clean = {kind: result_of(linear["none"].logits(features), test.label) for kind, features in tests.items()}
+    occluded = {kind: result_of(linear[kind].logits(tests[kind]), test.label) for kind in KINDS[1:]}
+    return _result(clean, occluded, heads.nearest, tests, test.label)
 
 
-def drops(top1: dict[OcclusionKind, float], prefix: str = "") -> dict[str, float]:
+def evaluate_occlusion(
+    encoder: ClipEncoder,
+    train: LabelledClips,
+    test: LabelledClips,
+    settings: OcclusionSettings,
+    head: LinearSettings,
+    seed: int,
+    features: Features,
+) -> tuple[OcclusionHeads, OcclusionResult]:
+    """`fit_occlusion`, scored on the test clips after every epoch: the heads, and what they came to."""
+    tests = _test_features(encoder, test, settings)
+    clean = {kind: History(test.label) for kind in KINDS}
+    occluded = {kind: History(test.label) for kind in KINDS[1:]}
+
+    def look(trained_on: OcclusionKind, head: Classifier) -> None:
+        looked_at = clean if trained_on == "none" else {trained_on: occluded[trained_on]}
+        for kind, history in looked_at.items():
+            history.add(head.logits(tests[kind]))
+
+    heads = fit_occlusion(encoder, train, settings, head, seed, features, look)
+    of_clean, of_occluded = ({kind: seen.result() for kind, seen in side.items()} for side in (clean, occluded))
+    return heads, _result(of_clean, of_occluded, heads.nearest, tests, test.label)
+
+
+def _test_features(
+    encoder: ClipEncoder, test: LabelledClips, settings: OcclusionSettings
+) -> dict[OcclusionKind, Float[Tensor, "N D"]]:
+    """Of the test clips, clean and occluded."""
+    masks = {kind: masks_of(test.bank, kind, settings) for kind in KINDS}
+    return {kind: occluded_features(encoder, test.bank, test.indices, mask) for kind, mask in masks.items()}
+
+
+def _result(
+    clean: dict[OcclusionKind, ClassifierResult],
+    occluded: dict[OcclusionKind, ClassifierResult],
+    nearest: NearestNeighbour,
+    tests: dict[OcclusionKind, Float[Tensor, "N D"]],
+    label: Int[Tensor, " N"],
+) -> OcclusionResult:
+    """The metrics of these results and of the nearest neighbours of the test clips' features."""
+    near = {kind: nearest.label[nearest.neighbours(features, 1).row[:, 0]] for kind, features in tests.items()}
+    metrics = drops({kind: result.top1 for kind, result in clean.items()})
+    metrics |= drops({kind: result.top1 for kind, result in (clean | occluded).items()}, "trained_")
+    metrics |= drops({kind: accuracy(label_of, label) for kind, label_of in near.items()}, "nearest_")
+    metrics |= {f"best_top1_{NAMES[kind]}": result.best_top1 for kind, result in clean.items()}
+    metrics |= {f"best_trained_top1_{kind}": result.best_top1 for kind, result in occluded.items()}
+    return OcclusionResult(metrics, clean, occluded)
+
+
+def drops(top1: Mapping[OcclusionKind, float], prefix: str = "") -> dict[str, float]:
     """The accuracies by name, how much less than clean they are, and the mean of that."""
-    figures = {f"{prefix}top1_{name}": top1[kind] for kind, name in NAMES.items()}
+    metrics = {f"{prefix}top1_{name}": top1[kind] for kind, name in NAMES.items()}
     less = {f"{prefix}delta_{NAMES[kind]}": top1["none"] - top1[kind] for kind in KINDS[1:]}
-    return figures | less | {f"{prefix}delta": sum(less.values()) / len(less)}
+    return metrics | less | {f"{prefix}delta": sum(less.values()) / len(less)}
 
 
 def occluded_features(
     encoder: ClipEncoder,
     bank: ClipBank,
-    numbers: NDArray[np.int64],
-    hidden: Tensor,
+    indices: Int[np.ndarray, " N"],
+    mask: Bool[Tensor, "K frames joints"],
     generator: torch.Generator | None = None,
-) -> Tensor:
-    """As `clips.extract`, (N, D), of crops of which the `hidden` part of each clip of the store is zero.
+) -> Float[Tensor, "N D"]:
+    """As `clips.extract`, of crops of which what the `mask` of each of the store's K clips hides is zero.
 
     The joints are occluded, then the stream is taken: a bone to a joint that is not seen is one to the origin, and
     where a block of frames begins and ends there is a jump in the motion.
     """
-    chosen = torch.from_numpy(numbers).to(bank.start.device)
+    chosen = torch.from_numpy(indices).to(bank.device)
     joints, features = replace(bank, stream="joint"), []
     with frozen(encoder):
         for part in chosen.split(BATCH):
             clips = joints.centre(part) if generator is None else joints.random(part, generator)
-            seen = stream(occluded_clips(clips, hidden[part]), bank.stream, bank.store.layout, bank.store.has_gaps)
+            seen = stream(occluded_clips(clips, mask[part]), bank.stream, bank.store.layout, bank.store.has_gaps)
             features.append(encoder.embed(seen).float())
     return torch.cat(features)
 
 
-def occluded_clips(clips: Tensor, hidden: Tensor) -> Tensor:
-    """The clips (B, T, M, V, C) with zeros where `hidden` (B, T or 1, V or 1), as where a body is absent.
+def occluded_clips(
+    clips: Float[Tensor, "B T M V C"], mask: Bool[Tensor, "B frames joints"]
+) -> Float[Tensor, "B T M V C"]:
+    """The clips with zeros where the mask is true, as where a body is absent.
 
     In a normalised clip the origin is where the centre joint of body 0 stands, so that its own absence is not seen.
     """
-    return clips.masked_fill(hidden[:, :, None, :, None], 0)
+    return clips.masked_fill(mask[:, :, None, :, None], 0)
 
 
-def hidden_in(
+def masks_of(bank: ClipBank, kind: OcclusionKind, settings: OcclusionSettings) -> Bool[Tensor, "K frames joints"]:
+    """`occlusion_masks` of all K clips of the bank's store, on its device."""
+    names = [str(name) for name in bank.store.ids]
+    return torch.from_numpy(occlusion_masks(names, bank.store.layout, kind, bank.size, settings)).to(bank.device)
+
+
+def occlusion_masks(
     names: Sequence[str], layout: Layout, kind: OcclusionKind, size: int, settings: OcclusionSettings
-) -> NDArray[np.bool_]:
-    """What is not seen of each of these clips, True where hidden.
+) -> Bool[np.ndarray, "N frames joints"]:
+    """What is not seen of each of these clips, True where it is masked.
 
     (N, 1, V) where it is spatial, (N, T, 1) where temporal, else (N, 1, 1).
 
@@ -157,16 +224,16 @@ def hidden_in(
     Args:
         names: of the N clips, as the store's ``ids``.
         layout: their skeleton.
-        kind: what is hidden together.
+        kind: what is masked together.
         size: T.
         settings: the range of the share.
     """
     parts, joints = layout.parts, len(layout.joints)
     shape = {"none": (1, 1), "spatial": (1, joints), "temporal": (size, 1)}[kind]
-    hidden = np.zeros((len(names), *shape), np.bool_)
+    masks = np.zeros((len(names), *shape), np.bool_)
     if kind == "none":
-        return hidden
-    for mask, name in zip(hidden, names, strict=True):
+        return masks
+    for mask, name in zip(masks, names, strict=True):
         draw = _draw_of(f"{kind} occlusion of {name}")
         share = draw.uniform(*settings.share)
         if kind == "spatial":
@@ -176,7 +243,7 @@ def hidden_in(
             block = round(share * size)
             first = draw.integers(size - block + 1)
             mask[first : first + block] = True
-    return hidden
+    return masks
 
 
 def _draw_of(name: str) -> np.random.Generator:

@@ -1,4 +1,4 @@
-"""The table of an evaluation: a row for each kind of encoder, a column for each figure, values over seeds."""
+"""The table of an evaluation: a row for each kind of encoder, a column for each metric, values over seeds."""
 
 from __future__ import annotations
 
@@ -35,50 +35,50 @@ COLUMNS = {
     "mpjpe_400ms_mm": "400 ms",
     "best_mpjpe_mm": "best step on test mm",
 }
-"""How a figure is headed in a table for people."""
+"""How a metric is headed in a table for people."""
 
 
 @dataclass
 class Row:
-    """One line: a kind of encoder, and its figures for each encoder and seed."""
+    """One line: a kind of encoder, and its metrics for each encoder and seed."""
 
     name: str
-    figures: dict[str, list[float]] = field(default_factory=dict)
+    metrics: dict[str, list[float]] = field(default_factory=dict)
     results: list[Any] = field(default_factory=list, repr=False)
     """What each seed came to, as the task gives it."""
 
-    def add(self, figures: Mapping[str, float], result: Any = None) -> None:
-        """Take in the figures of one seed."""
-        for name, value in figures.items():
-            self.figures.setdefault(name, []).append(value)
+    def add(self, metrics: Mapping[str, float], result: Any = None) -> None:
+        """Take in the metrics of one seed."""
+        for name, value in metrics.items():
+            self.metrics.setdefault(name, []).append(value)
         self.results.append(result)
 
     @property
     def values(self) -> list[float]:
-        """The values of the first figure, which is the one that the task is about."""
-        return next(iter(self.figures.values()))
+        """The values of the first metric, which is the one that the task is about."""
+        return next(iter(self.metrics.values()))
 
     def cells(self, names: Sequence[str]) -> list[str]:
-        """Name and ``mean ± sd`` of these figures; empty where the row has none of that name."""
-        return [self.name, *(mean_and_spread(self.figures[name]) if name in self.figures else "" for name in names)]
+        """Name and ``mean ± sd`` of these metrics; empty where the row has none of that name."""
+        return [self.name, *(mean_and_spread(self.metrics[name]) if name in self.metrics else "" for name in names)]
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON: every figure's mean under its name, its spread under ``NAME_sd``, its values under ``NAME_values``;
+        """For JSON: every metric's mean under its name, its spread under ``NAME_sd``, its values under ``NAME_values``;
         those of the first under ``values`` too.
         """
         told: dict[str, Any] = {"name": self.name}
-        for name, values in self.figures.items():
+        for name, values in self.metrics.items():
             told |= {name: mean_of(values), f"{name}_sd": spread_of(values), f"{name}_values": values}
         return told | {"values": self.values}
 
 
 def header(names: Sequence[str]) -> list[str]:
-    """The heads of a table of these figures."""
+    """The heads of a table of these metrics."""
     return ["", *map(_head, names)]
 
 
 def _head(name: str) -> str:
-    """`COLUMNS`, and the figures that have a number in their name."""
+    """`COLUMNS`, and the metrics that have a number in their name."""
     subset = re.fullmatch(r"top1_([\d.]+)pc_(\w+)", name)
     if subset:
         return f"{subset[1]} % {subset[2]}"

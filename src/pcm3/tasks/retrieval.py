@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from pcm3.clips import ClipBank, ClipEncoder, extract
+from pcm3.clips import ClipBank, ClipEncoder, extract, frozen
 from pcm3.errors import ConfigError
 from pcm3.settings.tasks import RetrievalSettings
-from pcm3.tasks.linear import HeadResult
+from pcm3.tasks.classifier import ClassifierResult, LabelledClips
+from pcm3.tasks.head_files import HeadFile, weights_checksum
 from pcm3.tasks.nearest import Neighbours, nearest, ranked
 
 How = Literal["exact", "ann"]
@@ -22,42 +25,91 @@ LINKS, EFFORT = 32, 128
 """Of the approximate index (HNSW): links of each row, and rows looked at while one is found."""
 
 
-def retrieval(
-    encoder: ClipEncoder,
-    bank: ClipBank,
-    train: NDArray[np.int64],
-    test: NDArray[np.int64],
-    settings: RetrievalSettings | None = None,
-) -> HeadResult:
-    """1-nearest neighbour by cosine on centre-crop features; gallery `train`, queries `test`.
+@dataclass(frozen=True, eq=False)
+class NearestNeighbour:
+    """The features of labelled clips, of which the nearest tells what a clip shows."""
 
-    The encoder stays as it is. Nothing is chosen on the test clips, so the best figure is the figure. Beside ``top1``
-    there is ``precision_5`` and so on, as far as there are so many training clips.
+    kind: ClassVar[str] = "nearest"
+    gallery: Float[Tensor, "G D"]
+    label: Int[Tensor, " G"]
+    """The class of each."""
+    classes: tuple[str, ...]
+    """Names of the L classes."""
+    settings: RetrievalSettings
+    model: str
+    """`weights_checksum` of the encoder whose features they are."""
+    crops: int = 1
+    """Crops over which a clip's feature is the mean."""
+
+    def neighbours(self, queries: Float[Tensor, "N D"], k: int) -> Neighbours:
+        """The rows of the gallery that are the nearest to these features."""
+        return find_neighbours(queries, self.gallery, k, self.settings.how)
+
+    def features(self, encoder: ClipEncoder, clips: ClipBank, indices: Int[np.ndarray, " N"]) -> Float[Tensor, "N D"]:
+        """The features of clips of a bank, as a test sees them; of the encoder whose gallery this is."""
+        return extract(encoder, replace(clips, crops=self.crops), indices)
+
+    def predict_proba(
+        self, encoder: ClipEncoder, clips: Float[Tensor, "B T M V C"], k: int = 1
+    ) -> Float[Tensor, "B L"]:
+        """The share of each class among the `k` nearest; of clips that are cropped and of the encoder's stream."""
+        with frozen(encoder):
+            near = self.label[self.neighbours(encoder.embed(clips).float(), k).row]
+        return F.one_hot(near, len(self.classes)).float().mean(dim=1)
+
+    def predict(self, encoder: ClipEncoder, clips: Float[Tensor, "B T M V C"]) -> Int[Tensor, " B"]:
+        """The class of the nearest."""
+        return self.predict_proba(encoder, clips).argmax(dim=1)
+
+    def save(self, folder: Path) -> None:
+        """Write the head into a folder."""
+        tensors = {"gallery": self.gallery, "label": self.label}
+        HeadFile(self.kind, self.model, asdict(self.settings), tensors, self.classes, {"crops": self.crops}).save(
+            folder
+        )
+
+    @classmethod
+    def of(cls, file: HeadFile, encoder: ClipEncoder) -> NearestNeighbour:
+        """The head that a file holds, fitted on this encoder."""
+        gallery, label, settings = file.tensors["gallery"], file.tensors["label"], RetrievalSettings(**file.settings)
+        return cls(gallery, label, file.classes, settings, file.model, int(file.sizes["crops"]))
+
+
+def fit_retrieval(encoder: ClipEncoder, train: LabelledClips, settings: RetrievalSettings) -> NearestNeighbour:
+    """The gallery of these clips' features. The encoder stays as it is; nothing is random."""
+    gallery = extract(encoder, train.bank, train.indices)
+    crops = train.bank.crops
+    return NearestNeighbour(gallery, train.label, train.classes, settings, weights_checksum(encoder), crops)
+
+
+def score_retrieval(encoder: ClipEncoder, head: NearestNeighbour, test: LabelledClips) -> ClassifierResult:
+    """1-nearest neighbour by cosine. Beside ``top1`` there is ``precision_5`` and so on, as far as there are so many
+    clips in the gallery. Nothing is chosen on the test clips, so the best figure is the figure.
     """
-    settings = settings or RetrievalSettings()
-    gallery, queries = extract(encoder, bank, train), extract(encoder, bank, test)
-    wanted = [k for k in settings.precision_at if k <= len(train)]
-    found = find_neighbours(queries, gallery, max([1, *wanted]), settings.how).row.cpu().numpy()
-    label = bank.store.label.astype(np.int64)
-    near = label[train][found]
-    figures = {"top1": precision_at(1, near, label[test])}
-    figures |= {f"precision_{k}": precision_at(k, near, label[test]) for k in wanted}
-    return HeadResult(figures, near[:, 0])
+    queries = head.features(encoder, test.bank, test.indices)
+    wanted = [k for k in head.settings.precision_at if k <= len(head.gallery)]
+    rows = head.neighbours(queries, max([1, *wanted])).row
+    near = head.label[rows].cpu().numpy()
+    metrics = {"top1": precision_at(1, near, test.labels)}
+    metrics |= {f"precision_{k}": precision_at(k, near, test.labels) for k in wanted}
+    return ClassifierResult(metrics, near[:, 0])
 
 
-def precision_at(k: int, near: NDArray[np.int64], label: NDArray[np.int64]) -> float:
+def precision_at(k: int, near: Int[np.ndarray, "Q K"], label: Int[np.ndarray, " Q"]) -> float:
     """Which share of the `k` nearest has the query's label, per cent; mean over the queries.
 
     Args:
         k: at least 1.
-        near: (Q, K) labels of the K ≥ k nearest, the nearest first.
-        label: (Q,) of the queries.
+        near: labels of the K ≥ k nearest, the nearest first.
+        label: of the queries.
     """
     return 100 * float(np.mean(near[:, :k] == label[:, None]))
 
 
-def find_neighbours(queries: Tensor, gallery: Tensor, k: int, how: How = "exact") -> Neighbours:
-    """For each query (Q, D) the `k` rows of the gallery (G, D) with the largest cosine, the largest first.
+def find_neighbours(
+    queries: Float[Tensor, "Q D"], gallery: Float[Tensor, "G D"], k: int, how: How = "exact"
+) -> Neighbours:
+    """For each query the `k` rows of the gallery with the largest cosine, the largest first.
 
     Of equal cosines, which are rounded to float32, the first row comes first. A feature of zeros has cosine 0.
 
@@ -77,12 +129,12 @@ def find_neighbours(queries: Tensor, gallery: Tensor, k: int, how: How = "exact"
     return FIND[how](F.normalize(queries.float(), dim=1), F.normalize(gallery.float(), dim=1), k)
 
 
-def nearest_neighbours(queries: Tensor, gallery: Tensor) -> Tensor:
-    """For each query (Q, D) the row of the gallery (G, D) with the largest cosine, (Q,); the first of equals."""
+def nearest_neighbours(queries: Float[Tensor, "Q D"], gallery: Float[Tensor, "G D"]) -> Int[Tensor, " Q"]:
+    """For each query the row of the gallery with the largest cosine; the first of equals."""
     return find_neighbours(queries, gallery, 1).row[:, 0]
 
 
-def _approximate(queries: Tensor, gallery: Tensor, k: int) -> Neighbours:
+def _approximate(queries: Float[Tensor, "Q D"], gallery: Float[Tensor, "G D"], k: int) -> Neighbours:
     """Neighbours of unit rows that an index finds; a query for which it finds fewer than `k` is compared with all."""
     try:
         import faiss  # type: ignore[import-not-found, import-untyped, unused-ignore]

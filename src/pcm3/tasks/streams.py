@@ -1,8 +1,8 @@
-"""Three streams together: encoders of joints, bones and motion are judged one by one, and their verdicts are summed."""
+"""Three streams together: encoders of joints, bones and motion are evaluated one by one, and their logits summed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,13 +10,13 @@ from typing import Any
 from pcm3.data.store import ClipStore
 from pcm3.errors import CheckpointError, ConfigError
 from pcm3.geometry import STREAMS
-from pcm3.tasks.evaluate import STREAMS_SUFFIX, Evaluation, evaluate
+from pcm3.tasks.evaluate import Evaluation, LoadedEncoder, evaluate
 from pcm3.tasks.fusion import fusion
 from pcm3.tasks.result_table import Row
-from pcm3.tasks.task_table import TASKS, Verdict
+from pcm3.tasks.task_table import TASKS, TaskResult
 
 FUSED = ("linear", "linear-cached", "finetune")
-"""Tasks whose verdicts are logits, which can be summed."""
+"""Tasks whose results are logits, which can be summed."""
 SHOWN = ("top1", "top1_logits_664", "top1_scores_equal", "top1_scores_664", *(f"top1_{name}" for name in STREAMS))
 
 
@@ -40,10 +40,9 @@ def stream_runs(folders: Sequence[Path]) -> dict[str, list[Path]]:
 
 def evaluate_streams(
     task: str,
-    runs: Mapping[str, Sequence[Path]],
+    runs: Mapping[str, Sequence[Path | LoadedEncoder]],
     store: ClipStore,
     protocol: str,
-    tick: Callable[[str], object] = lambda told: None,
     **settings: Any,
 ) -> Evaluation:
     """The task for each stream, and for their sum: equal weights and .6, .6, .4, of logits and of softmax scores.
@@ -53,7 +52,6 @@ def evaluate_streams(
         runs: stream → its runs, as many for each: those of one place go together.
         store: labelled clips.
         protocol: the split.
-        tick: called with a word whenever something is done.
         settings: as of `evaluate`.
 
     Raises:
@@ -62,29 +60,29 @@ def evaluate_streams(
     """
     if task not in FUSED:
         raise ConfigError(f"streams can be fused in {', '.join(FUSED)}, not in {task}: give --model one stream's run")
-    alone = {name: evaluate(task, models, store, protocol, tick=tick, **settings) for name, models in runs.items()}
-    first = next(iter(alone.values()))
-    rows = [_fused_row(number, alone, first) for number in range(len(first.rows))]
-    notes = [note for found in alone.values() for note in found.notes]
+    alone = {name: evaluate(task, models, store, protocol, **settings) for name, models in runs.items()}
+    each = list(alone.values())
+    rows = [_fused_row(index, alone, each[0]) for index in range(len(each[0].rows))]
+    fused, heads = rows[0].results[0], {name: one.first.heads[""] for name, one in alone.items() if one.first.heads}
     return replace(
-        first,
-        task=task + STREAMS_SUFFIX,
-        models=[model for found in alone.values() for model in found.models],
-        steps=[steps for found in alone.values() for steps in found.steps],
+        each[0],
+        models=[model for evaluation in each for model in evaluation.models],
+        steps=[steps for evaluation in each for steps in evaluation.steps],
         rows=rows,
-        first=Verdict(rows[0].results[0].figures, rows[0].results[0].predicted, rows[0].results[0]),
-        notes=list(dict.fromkeys(notes)),
-        columns=tuple(name for name in SHOWN if name in rows[0].figures),
+        first=TaskResult(fused.metrics, fused, heads),
+        notes=list(dict.fromkeys(note for evaluation in each for note in evaluation.notes)),
+        streams=tuple(alone),
+        columns=tuple(name for name in SHOWN if name in rows[0].metrics),
     )
 
 
-def _fused_row(number: int, alone: dict[str, Evaluation], first: Evaluation) -> Row:
+def _fused_row(index: int, alone: Mapping[str, Evaluation], first: Evaluation) -> Row:
     """One kind of encoder: for every run and seed the streams' sum. Seeds go together in their order."""
-    row = Row(first.rows[number].name)
-    results = zip(*(found.rows[number].results for found in alone.values()), strict=True)
+    row = Row(first.rows[index].name)
+    results = zip(*(evaluation.rows[index].results for evaluation in alone.values()), strict=True)
     for of_each in results:
-        fused = fusion({name: one.logits for name, one in zip(alone, of_each, strict=True)}, first.target)
-        row.add(fused.figures, fused)
+        fused = fusion({name: result.logits for name, result in zip(alone, of_each, strict=True)}, first.target)
+        row.add(fused.metrics, fused)
     return row
 
 

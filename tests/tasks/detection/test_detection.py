@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from fitted import detection, recordings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -22,7 +23,8 @@ from pcm3.geometry import stream
 from pcm3.settings.tasks import DetectionSettings
 from pcm3.skeleton import load_layout
 from pcm3.tasks.baselines import RawCoordinates
-from pcm3.tasks.detection.evaluate import detection, judged, true_actions
+from pcm3.tasks.classifier import fresh_head
+from pcm3.tasks.detection.evaluate import compare, fit_detector, true_actions
 from pcm3.tasks.detection.frame_classifier import FrameClassifier, frame_scores, train_epoch
 from pcm3.tasks.detection.segments import find_actions, smooth
 from pcm3.tasks.detection.windows import RecordingBank, frame_labels
@@ -212,20 +214,20 @@ def telling(bank):
 
 def test_a_classifier_that_tells_every_frame_right_reaches_the_ceiling(telling):
     sure = DetectionSettings(epochs=40, lr=10.0, drop_epochs=[], test_every=40)
-    result = detection(Told(), telling, TRAIN, TEST, 3, sure, 0, frozen=True)
-    assert result.figures["frame_accuracy"] == result.ceiling["frame_accuracy"] == 100
+    result = detection(Told(), telling, TRAIN, TEST, 3, sure, 0, "frozen")
+    assert result.metrics["frame_accuracy"] == result.ceiling["frame_accuracy"] == 100
     assert result.ceiling["map_a_voc"] == 100
     assert 80 < result.ceiling["ap_2d_official"] < 90, "30 frames become 35"
     for name, value in result.ceiling.items():
         # The soft scores of a trained classifier may move a border by a frame.
-        assert result.figures[name] == pytest.approx(value, abs=6), name
-    unsmoothed = detection(Told(), telling, TRAIN, TEST, 3, replace(sure, smoothing=0), 0, frozen=True)
+        assert result.metrics[name] == pytest.approx(value, abs=6), name
+    unsmoothed = detection(Told(), telling, TRAIN, TEST, 3, replace(sure, smoothing=0), 0, "frozen")
     assert unsmoothed.ceiling == pytest.approx(dict.fromkeys(unsmoothed.ceiling, 100.0))
-    assert unsmoothed.figures == pytest.approx(dict.fromkeys(unsmoothed.figures, 100.0))
+    assert unsmoothed.metrics == pytest.approx(dict.fromkeys(unsmoothed.metrics, 100.0))
     assert [tuple(column.tolist()) for column in (unsmoothed.predicted.start, unsmoothed.predicted.stop)] == [
         tuple(column.tolist()) for column in (unsmoothed.true.start, unsmoothed.true.stop)
     ]
-    assert next(iter(result.figures)) == "map_a_voc"
+    assert next(iter(result.metrics)) == "map_a_voc"
     assert result.normalised is True
 
 
@@ -233,59 +235,59 @@ def test_an_encoder_that_learns_finds_the_actions(bank):
     short = DetectionSettings(
         epochs=25, lr=0.1, windows=16, strides=(1, 2), test_stride=1, smoothing=3, drop_epochs=[20], test_every=25
     )
-    result = detection(encoder_of(), bank, TRAIN, TEST, 3, short, 0, frozen=False)
-    assert result.figures["map_a_voc"] > 60
-    assert result.figures["best_map_a_voc"] >= result.figures["map_a_voc"]
+    result = detection(encoder_of(), bank, TRAIN, TEST, 3, short, 0, "tuned")
+    assert result.metrics["map_a_voc"] > 60
+    assert result.metrics["best_map_a_voc"] >= result.metrics["map_a_voc"]
     assert set(result.predicted.video.tolist()) == {2, 3}
 
 
-@pytest.mark.parametrize("frozen", [True, False])
+@pytest.mark.parametrize("use", ["frozen", "tuned"])
 @pytest.mark.parametrize("training", [True, False])
-def test_the_encoder_stays_as_it_was(bank, frozen, training):
+def test_the_encoder_stays_as_it_was(bank, use, training):
     encoder = encoder_of().train(training)
     before = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
-    detection(encoder, bank, TRAIN, TEST, 3, QUICK, 0, frozen)
+    detection(encoder, bank, TRAIN, TEST, 3, QUICK, 0, use)
     for name, tensor in encoder.state_dict().items():
         assert torch.equal(tensor, before[name]), name
     assert all(module.training == training for module in encoder.modules())
     assert all(parameter.grad is None for parameter in encoder.parameters())
 
 
-@pytest.mark.parametrize("frozen", [True, False])
-def test_the_same_seed_gives_the_same_bits(bank, frozen):
+@pytest.mark.parametrize("use", ["frozen", "tuned"])
+def test_the_same_seed_gives_the_same_bits(bank, use):
     def run(seed):
-        result = detection(encoder_of(), bank, TRAIN, TEST, 3, replace(QUICK, activity=0.7), seed, frozen)
-        return result.figures, result.predicted.start.tolist(), result.predicted.confidence.tolist()
+        result = detection(encoder_of(), bank, TRAIN, TEST, 3, replace(QUICK, activity=0.7), seed, use)
+        return result.metrics, result.predicted.start.tolist(), result.predicted.confidence.tolist()
 
     assert run(0) == run(0)
     assert run(0)[2] != run(1)[2]
 
 
 def test_fine_tuning_moves_all_weights_of_a_copy_and_the_head_alone_is_moved_where_it_is_frozen(bank):
-    for keep in (True, False):
+    for use in ("frozen", "tuned"):
         encoder = encoder_of()
-        classifier = FrameClassifier(encoder, 3, "clip", keep, torch.Generator().manual_seed(0))
+        classifier = FrameClassifier.fresh(encoder, 3, "clip", use, torch.Generator().manual_seed(0))
         before = {name: tensor.clone() for name, tensor in classifier.encoder.state_dict().items()}
-        head = classifier.head.weight.detach().clone()
+        head = classifier.linear.weight.detach().clone()
         optimiser = torch.optim.SGD(classifier.trained(), 0.1)
         train_epoch(classifier, optimiser, bank, torch.from_numpy(TRAIN), QUICK, torch.Generator().manual_seed(0))
         frame_scores(classifier, bank, 2, QUICK)
         changed = [name for name, old in before.items() if not torch.equal(old, classifier.encoder.state_dict()[name])]
-        assert changed == ([] if keep else list(before))
-        assert (classifier.encoder is encoder) == keep
-        assert not torch.equal(head, classifier.head.weight)
+        assert changed == ([] if use == "frozen" else list(before))
+        assert (classifier.encoder is encoder) == (use == "frozen")
+        assert not torch.equal(head, classifier.linear.weight)
         assert all(module.training for module in classifier.encoder.modules())
 
 
 def test_the_copy_trains_in_training_mode_even_if_the_encoder_comes_from_a_file_in_eval_mode():
     encoder = encoder_of().eval()
-    tuned = FrameClassifier(encoder, 3, "clip", False, torch.Generator().manual_seed(0)).encoder
+    tuned = FrameClassifier.fresh(encoder, 3, "clip", "tuned", torch.Generator().manual_seed(0)).encoder
     assert tuned.norm.training
     assert not encoder.norm.training
 
 
 def test_scores_of_a_frame_do_not_depend_on_the_batch_and_are_those_of_its_window(bank, monkeypatch):
-    classifier = FrameClassifier(encoder_of(), 3, "clip", True, torch.Generator().manual_seed(0))
+    classifier = FrameClassifier.fresh(encoder_of(), 3, "clip", "frozen", torch.Generator().manual_seed(0))
     scores = frame_scores(classifier, bank, 1, QUICK)
     assert scores.shape == (157, 4)
     np.testing.assert_allclose(scores.sum(axis=1), 1)
@@ -293,7 +295,7 @@ def test_scores_of_a_frame_do_not_depend_on_the_batch_and_are_those_of_its_windo
     np.testing.assert_allclose(frame_scores(classifier, bank, 1, QUICK), scores, rtol=1e-5)
     window = bank.windows(torch.tensor([1]), torch.tensor([60]), torch.tensor([4]), 16)
     classifier.encoder.eval()
-    alone = classifier.head(classifier.encoder.embed(window)).softmax(dim=1).detach().numpy()
+    alone = classifier.linear(classifier.encoder.embed(window)).softmax(dim=1).detach().numpy()
     np.testing.assert_allclose(scores[60], alone[0], rtol=1e-5)
 
 
@@ -302,16 +304,16 @@ def test_the_classifier_may_see_the_feature_of_the_centre_frame(bank, direction)
     encoder = encoder_of(direction).eval()
     window = bank.windows(torch.tensor([1, 2]), torch.tensor([60, 3]), torch.tensor([4, 4]), 16)
     for feature, seen in (("centre", encoder.frames(window)[:, 8]), ("clip", encoder.embed(window))):
-        classifier = FrameClassifier(encoder, 3, feature, True, torch.Generator().manual_seed(0))
-        torch.testing.assert_close(classifier(window), classifier.head(seen))
+        classifier = FrameClassifier.fresh(encoder, 3, feature, "frozen", torch.Generator().manual_seed(0))
+        torch.testing.assert_close(classifier(window), classifier.linear(seen))
     with pytest.raises(ConfigError, match="expected clip, as RawCoordinates has no feature of a frame"):
-        FrameClassifier(RawCoordinates(16, 1, 20), 3, "centre", True, torch.Generator())
+        FrameClassifier.fresh(RawCoordinates(16, 1, 20), 3, "centre", "frozen", torch.Generator())
 
 
-@pytest.mark.parametrize("frozen", [True, False])
-def test_raw_coordinates_serve_as_an_encoder(bank, frozen):
-    result = detection(RawCoordinates(16, 1, 20), bank, TRAIN, TEST, 3, replace(QUICK, lr=0.1), 0, frozen)
-    assert result.figures["frame_accuracy"] > 0
+@pytest.mark.parametrize("use", ["frozen", "tuned"])
+def test_raw_coordinates_serve_as_an_encoder(bank, use):
+    result = detection(RawCoordinates(16, 1, 20), bank, TRAIN, TEST, 3, replace(QUICK, lr=0.1), 0, use)
+    assert result.metrics["frame_accuracy"] > 0
 
 
 class Watched(Told):
@@ -329,7 +331,7 @@ class Watched(Told):
 def test_an_epoch_draws_16_windows_of_each_recording_with_steps_from_3_to_5(bank):
     bank.frames[:] = torch.arange(len(bank.frames))[:, None, None, None].float()
     watched, wanted = Watched(), DetectionSettings(windows=400)
-    classifier = FrameClassifier(watched, 3, "clip", True, torch.Generator().manual_seed(0))
+    classifier = FrameClassifier.fresh(watched, 3, "clip", "frozen", torch.Generator().manual_seed(0))
     optimiser = torch.optim.SGD(classifier.trained(), 0.01)
     train_epoch(classifier, optimiser, bank, torch.tensor([0, 1]), wanted, torch.Generator().manual_seed(0))
     assert {len(batch) for batch in watched.shown[:-1]} == {64}
@@ -350,28 +352,21 @@ def test_an_epoch_draws_16_windows_of_each_recording_with_steps_from_3_to_5(bank
     assert (centre[:100] >= 150).double().mean() == pytest.approx(0.5, abs=0.2), "in random order"
 
 
-def test_the_classifier_is_trained_by_sgd_with_nesterov_momentum_on_the_label_of_the_centre_frame(bank, monkeypatch):
+def test_the_classifier_is_trained_by_sgd_with_nesterov_momentum_on_the_label_of_the_centre_frame(bank):
     """Softmax regression by the book, in float64, on the windows that were shown."""
     wanted = DetectionSettings(epochs=5, windows=8, batch=16, lr=0.3, drop_epochs=[2, 4])
     table = torch.randn(len(bank.frames), 4, generator=torch.Generator().manual_seed(5))
     label = bank.label.numpy()
     bank.frames[:] = torch.arange(len(bank.frames))[:, None, None, None].float()
-    made = []
 
     class Table(Watched):
         def embed(self, clips):
             super().embed(clips)
             return table[self.shown[-1][:, 8]]
 
-    def remember(*arguments):
-        made.append(FrameClassifier(*arguments))
-        made.append(made[0].head.weight.detach().double().numpy().copy())
-        return made[0]
-
-    monkeypatch.setattr("pcm3.tasks.detection.evaluate.FrameClassifier", remember)
     seen = Table()
-    detection(seen, bank, TRAIN, TEST, 3, wanted, 0, frozen=True)
-    classifier, weight = made
+    linear = fit_detector(seen, recordings(bank, TRAIN), wanted, 0, "frozen").linear
+    weight = fresh_head(4, 4, torch.Generator().manual_seed(0)).weight.detach().double().numpy()
     bias, speed_w, speed_b = np.zeros(4), np.zeros((4, 4)), np.zeros(4)
     for step, batch in enumerate(seen.shown[:10]):
         lr = (0.3, 0.3, 0.03, 0.03, 0.003)[step // 2]
@@ -382,8 +377,8 @@ def test_the_classifier_is_trained_by_sgd_with_nesterov_momentum_on_the_label_of
         gradient_w, gradient_b = error.T @ features / len(rows), error.mean(axis=0)
         speed_w, speed_b = 0.9 * speed_w + gradient_w, 0.9 * speed_b + gradient_b
         weight, bias = weight - lr * (gradient_w + 0.9 * speed_w), bias - lr * (gradient_b + 0.9 * speed_b)
-    np.testing.assert_allclose(classifier.head.weight.detach().numpy(), weight, atol=1e-5)
-    np.testing.assert_allclose(classifier.head.bias.detach().numpy(), bias, atol=1e-5)
+    np.testing.assert_allclose(linear.weight.detach().numpy(), weight, atol=1e-5)
+    np.testing.assert_allclose(linear.bias.detach().numpy(), bias, atol=1e-5)
 
 
 def test_the_best_epoch_is_told_of_those_that_were_looked_at(telling):
@@ -391,8 +386,8 @@ def test_the_best_epoch_is_told_of_those_that_were_looked_at(telling):
 
     def after(epochs, every):
         return detection(
-            Told(), telling, TRAIN, TEST, 3, replace(wild, epochs=epochs, test_every=every), 3, True
-        ).figures
+            Told(), telling, TRAIN, TEST, 3, replace(wild, epochs=epochs, test_every=every), 3, "frozen"
+        ).metrics
 
     each = [after(epochs, 1)["map_a_voc"] for epochs in range(1, 7)]
     whole = after(6, 1)
@@ -402,10 +397,11 @@ def test_the_best_epoch_is_told_of_those_that_were_looked_at(telling):
     assert after(6, 4)["best_map_a_voc"] == max(each[3], each[5])
 
 
-def test_ticks_come_once_an_epoch(bank):
-    ticks = []
-    detection(encoder_of(), bank, TRAIN, TEST, 3, QUICK, 0, True, lambda: ticks.append(1))
-    assert len(ticks) == QUICK.epochs
+def test_it_is_looked_at_every_so_many_epochs_and_after_the_last(bank):
+    seen = []
+    wanted = replace(QUICK, epochs=5, test_every=2)
+    detector = fit_detector(encoder_of(), recordings(bank, TRAIN), wanted, 0, "frozen", seen.append)
+    assert seen == [detector] * 3
 
 
 def test_the_true_actions_are_those_of_the_recordings_from_their_own_first_frame_on(store):
@@ -419,7 +415,7 @@ def test_the_true_actions_are_those_of_the_recordings_from_their_own_first_frame
 
 def test_a_test_side_without_an_action_cannot_be_judged(bank):
     with pytest.raises(DataError, match="expected labelled actions in the test recordings, found none"):
-        detection(encoder_of(), bank, TRAIN, np.array([4]), 3, QUICK, 0, True)
+        detection(encoder_of(), bank, TRAIN, np.array([4]), 3, QUICK, 0, "frozen")
 
 
 def test_recordings_are_split_as_clips_are(store):
@@ -434,7 +430,8 @@ def test_noise_scores_far_below_1(bank, store):
         scores = rng.random((int(bank.length[recording]), 4)) ** 6
         return scores / scores.sum(axis=1, keepdims=True)
 
-    figures, _ = judged(noise, bank, true_actions(store, TEST), TEST, 3, DetectionSettings(smoothing=3, activity=0.7))
+    wanted = DetectionSettings(smoothing=3, activity=0.7)
+    figures, _ = compare(noise, recordings(bank, TEST), true_actions(store, TEST), wanted)
     assert all(value < 50 for value in figures.values())
 
 
@@ -482,7 +479,7 @@ def test_real_recordings_lose_most_to_smoothing_where_actions_follow_one_another
     ceilings = {}
     for smoothing in (10, 5, 0):
         wanted = DetectionSettings(smoothing=smoothing)
-        figures, _ = judged(lambda one: scores_of(bank.labels(one), 10), bank, true, test, 10, wanted)
+        figures, _ = compare(lambda one: scores_of(bank.labels(one), 10), recordings(bank, test, 10), true, wanted)
         ceilings[smoothing] = round(figures["map_a_voc"])
     assert len(true) == 99
     # At 15 frames a second, twenty frames are 1.3 s; a quarter of the pauses are shorter than the 13 that it takes.

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from fitted import motion_prediction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -21,7 +22,7 @@ from pcm3.report.motion import motion_strips, moving_clips
 from pcm3.settings.tasks import PredictionSettings
 from pcm3.tasks.baselines import RawCoordinates
 from pcm3.tasks.prediction.decoder import MotionDecoder
-from pcm3.tasks.prediction.evaluate import constant_velocity, errors_mm, figures, motion_prediction, zero_velocity
+from pcm3.tasks.prediction.evaluate import constant_velocity, errors_mm, fit_predictor, metrics_of, zero_velocity
 from pcm3.tasks.prediction.windows import MotionBank, resample
 
 CPU = torch.device("cpu")
@@ -218,10 +219,10 @@ def test_errors_are_millimetres_mean_over_joints():
 
 def test_figures_are_means_over_clips_and_frames_and_at_the_2nd_4th_8th_and_10th_frame():
     errors = np.arange(20, dtype=np.float64).reshape(2, 10)
-    found = figures(errors)
+    found = metrics_of(errors)
     assert list(found) == ["mpjpe_mm", *HORIZONS, "best_mpjpe_mm"]
     assert list(found.values()) == [9.5, 6.0, 8.0, 12.0, 14.0, 9.5]
-    assert list(figures(errors[:, :4])) == ["mpjpe_mm", *HORIZONS[:2], "best_mpjpe_mm"]
+    assert list(metrics_of(errors[:, :4])) == ["mpjpe_mm", *HORIZONS[:2], "best_mpjpe_mm"]
 
 
 def test_zero_and_constant_velocity_are_exact_on_constant_velocity(store_of):
@@ -235,11 +236,11 @@ def test_zero_and_constant_velocity_are_exact_on_constant_velocity(store_of):
         **dict(zip(HORIZONS, [60.0, 120.0, 240.0, 300.0], strict=True)),
         "best_mpjpe_mm": 165.0,
     }
-    assert still.figures == pytest.approx(expected, rel=1e-5)
-    assert still.left_out == (0, 1)
+    assert still.metrics == pytest.approx(expected, rel=1e-5)
+    assert still.skipped == 1
     np.testing.assert_array_equal(still.clips, [0, 2])
     assert still.predicted.shape == (2, 10, 24, 3)
-    assert constant_velocity(bank, np.array([0, 1, 2])).figures["mpjpe_mm"] == pytest.approx(0, abs=1e-3)
+    assert constant_velocity(bank, np.array([0, 1, 2])).metrics["mpjpe_mm"] == pytest.approx(0, abs=1e-3)
 
 
 def slow_zero_velocity(store, numbers, seed_frames, predicted_frames):
@@ -263,7 +264,7 @@ def test_zero_velocity_of_clips_at_30_fps_is_that_of_the_slow_reference(store):
     found = zero_velocity(bank_of(store, seed_frames=40, predicted_frames=10), np.arange(24))
     assert 0 < len(kept) < 24
     assert found.clips.tolist() == kept
-    assert found.figures["mpjpe_mm"] == pytest.approx(expected, rel=1e-4)
+    assert found.metrics["mpjpe_mm"] == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.data
@@ -277,12 +278,12 @@ def test_zero_velocity_of_utd_mhad(tmp_path):
     found = zero_velocity(bank, test)
     assert found.clips.tolist() == kept
     assert (len(kept), len(bank.with_windows(train))) == (144, 144)
-    assert found.figures["mpjpe_mm"] == pytest.approx(expected, rel=1e-4) == pytest.approx(39.7, abs=0.05)
+    assert found.metrics["mpjpe_mm"] == pytest.approx(expected, rel=1e-4) == pytest.approx(39.7, abs=0.05)
 
 
 def test_who_walks_without_moving_a_limb_is_predicted_without_error(store_of):
     bank = bank_of(store_of(moving(40, 25, np.full((25, 3), 1.5))))
-    assert zero_velocity(bank, np.array([0])).figures["mpjpe_mm"] == pytest.approx(0, abs=1e-3)
+    assert zero_velocity(bank, np.array([0])).metrics["mpjpe_mm"] == pytest.approx(0, abs=1e-3)
 
 
 # The decoder
@@ -345,13 +346,13 @@ def waving(store_of):
 TRAIN, TEST = np.arange(14), np.arange(14, 20)
 
 
-@pytest.mark.parametrize("frozen", [True, False])
-def test_learning_beats_zero_velocity(waving, frozen):
+@pytest.mark.parametrize("use", ["frozen", "tuned"])
+def test_learning_beats_zero_velocity(waving, use):
     bank = bank_of(waving, predicted_frames=10)
     encoder = toy_encoder(bodies=1, hidden=16, layers=1)
     chosen = PredictionSettings(8, 10, hidden=32, steps=100, batch=16, lr=1e-2, test_every=50)
-    still = zero_velocity(bank, TEST).figures
-    learned = motion_prediction(encoder, bank, TRAIN, TEST, chosen, 0, frozen).figures
+    still = zero_velocity(bank, TEST).metrics
+    learned = motion_prediction(encoder, bank, TRAIN, TEST, chosen, 0, use).metrics
     assert list(learned) == list(still)
     assert learned["mpjpe_mm"] < 0.75 * still["mpjpe_mm"]
     assert learned["mpjpe_400ms_mm"] < 0.75 * still["mpjpe_400ms_mm"]
@@ -359,41 +360,41 @@ def test_learning_beats_zero_velocity(waving, frozen):
 
 
 @pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("frozen", [True, False])
+@pytest.mark.parametrize("use", ["frozen", "tuned"])
 @pytest.mark.parametrize("direction", ["causal", "bidirectional"])
-def test_the_encoder_given_stays_as_it_is(waving, direction, frozen, training):
+def test_the_encoder_given_stays_as_it_is(waving, direction, use, training):
     encoder = toy_encoder(bodies=1, direction=direction).train(training)
     before = state_of(encoder)
-    motion_prediction(encoder, bank_of(waving), TRAIN, TEST, QUICK, 0, frozen)
+    motion_prediction(encoder, bank_of(waving), TRAIN, TEST, QUICK, 0, use)
     for name, tensor in encoder.state_dict().items():
         assert torch.equal(tensor, before[name])
     assert all(module.training == training for module in encoder.modules())
     assert all(parameter.grad is None for parameter in encoder.parameters())
 
 
-@pytest.mark.parametrize("frozen", [True, False])
-def test_the_same_seed_gives_the_same_bits_and_another_seed_others(waving, frozen):
+@pytest.mark.parametrize("use", ["frozen", "tuned"])
+def test_the_same_seed_gives_the_same_bits_and_another_seed_others(waving, use):
     def predicted(seed):
         torch.rand(seed + 1)  # the global generator is not used
-        return motion_prediction(toy_encoder(bodies=1), bank_of(waving), TRAIN, TEST, QUICK, seed, frozen)
+        return motion_prediction(toy_encoder(bodies=1), bank_of(waving), TRAIN, TEST, QUICK, seed, use)
 
     first = predicted(0)
     again, other = predicted(0), predicted(1)
     np.testing.assert_array_equal(first.predicted, again.predicted)
-    assert first.figures == again.figures
+    assert first.metrics == again.metrics
     assert not np.array_equal(first.predicted, other.predicted)
 
 
 def test_nothing_random_is_taken_from_the_global_generator(waving):
     torch.manual_seed(0)
     before = torch.get_rng_state()
-    motion_prediction(toy_encoder(bodies=1), bank_of(waving), TRAIN, TEST, QUICK, 0, True)
+    motion_prediction(toy_encoder(bodies=1), bank_of(waving), TRAIN, TEST, QUICK, 0, "frozen")
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_encoding_a_frozen_encoders_windows_ahead_changes_nothing(waving, monkeypatch):
     def predicted():
-        return motion_prediction(toy_encoder(bodies=1), bank_of(waving), TRAIN, TEST, QUICK, 0, True).predicted
+        return motion_prediction(toy_encoder(bodies=1), bank_of(waving), TRAIN, TEST, QUICK, 0, "frozen").predicted
 
     ahead = predicted()
     monkeypatch.setattr(prediction_module, "AHEAD", 1)
@@ -418,40 +419,41 @@ def test_the_decoder_starts_from_the_feature_of_the_last_seed_frame(waving, monk
     forward = MotionDecoder.forward
     monkeypatch.setattr(MotionDecoder, "forward", lambda *given: seen.append(given[1]) or forward(*given))
     bank = bank_of(waving)
-    motion_prediction(LastFrame(), bank, TRAIN, TEST, QUICK, 0, True)
+    motion_prediction(LastFrame(), bank, TRAIN, TEST, QUICK, 0, "frozen")
     expected = bank.take(bank.centre(torch.from_numpy(TEST))).seed[:, -1, 0, 7]
     assert torch.equal(seen[-1], expected)
     raw = RawCoordinates(8, 1, 25)
-    motion_prediction(raw, bank, TRAIN, TEST, QUICK, 0, True)
+    motion_prediction(raw, bank, TRAIN, TEST, QUICK, 0, "frozen")
     assert seen[-1].shape == (len(TEST), raw.width)
 
 
 def test_fine_tuning_moves_the_encoder_and_freezing_does_not_see_the_training_clips(waving):
     encoder = toy_encoder(bodies=1)
     bank = bank_of(waving)
-    results = [motion_prediction(encoder, bank, TRAIN, TEST, QUICK, 0, frozen) for frozen in (True, False)]
+    results = [motion_prediction(encoder, bank, TRAIN, TEST, QUICK, 0, use) for use in ("frozen", "tuned")]
     assert not np.array_equal(results[0].predicted, results[1].predicted)
 
 
 def test_test_clips_are_not_trained_on_and_the_last_step_is_the_figure(waving):
-    ticks = []
     bank, encoder = bank_of(waving), toy_encoder(bodies=1)
-    one = motion_prediction(encoder, bank, TRAIN, TEST, QUICK, 0, True, lambda: ticks.append(1))
-    assert len(ticks) == 2
-    fewer = motion_prediction(encoder, bank, TRAIN, TEST[:2], QUICK, 0, True)
+    one = motion_prediction(encoder, bank, TRAIN, TEST, QUICK, 0, "frozen")
+    seen = []
+    fit_predictor(encoder, bank, TRAIN, QUICK, 0, "frozen", seen.append)
+    assert len(seen) == 2
+    fewer = motion_prediction(encoder, bank, TRAIN, TEST[:2], QUICK, 0, "frozen")
     np.testing.assert_allclose(fewer.predicted, one.predicted[:2], atol=1e-6)
     true = bank.take(bank.centre(torch.from_numpy(TEST))).future
-    assert one.figures["mpjpe_mm"] == pytest.approx(errors_mm(torch.from_numpy(one.predicted), true).mean().item())
+    assert one.metrics["mpjpe_mm"] == pytest.approx(errors_mm(torch.from_numpy(one.predicted), true).mean().item())
 
 
 def test_clips_without_a_window_are_left_out_and_counted(store_of):
     clips = [moving(length, 25, np.full((25, 3), 0.1)) for length in (12, 11, 30, 30, 5, 30)]
     bank = bank_of(store_of(*clips))
-    result = motion_prediction(RawCoordinates(8, 1, 25), bank, np.arange(3), np.arange(3, 6), QUICK, 0, True)
-    assert result.left_out == (1, 1)
+    result = motion_prediction(RawCoordinates(8, 1, 25), bank, np.arange(3), np.arange(3, 6), QUICK, 0, "frozen")
+    assert result.skipped == 1
     np.testing.assert_array_equal(result.clips, [3, 5])
     with pytest.raises(DataError, match="found none among 1"):
-        motion_prediction(RawCoordinates(8, 1, 25), bank, np.array([1]), np.array([2]), QUICK, 0, True)
+        motion_prediction(RawCoordinates(8, 1, 25), bank, np.array([1]), np.array([2]), QUICK, 0, "frozen")
 
 
 @pytest.mark.parametrize(

@@ -1,37 +1,95 @@
 """Action detection: which actions an untrimmed recording holds, from when to when (PCM³ §4.3, Table 5).
 
-The scores of a `frame_classifier`, smoothed over time, become actions (`segmenting`), and these are judged
-(`average_precision`). Table 5 of the paper is at overlap 0.5; the authors' detection code has its mAP_a from VOC's rule
-and its mAP_v from the official one, which here are ``map_a_voc`` and ``map_v_official``.
+The scores of a `frame_classifier`, smoothed over time, become actions (`segments`), which are compared with the true
+ones (`average_precision`). Table 5 of the paper is at overlap 0.5; the authors' detection code has its mAP_a from VOC's
+rule and its mAP_v from the official one, which here are ``map_a_voc`` and ``map_v_official``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
+from jaxtyping import Int
+from torch import nn
 
 from pcm3.clips import ClipEncoder
 from pcm3.data.store import ClipStore
 from pcm3.errors import DataError
 from pcm3.settings.tasks import DetectionSettings
+from pcm3.tasks.classifier import linear_of
 from pcm3.tasks.detection.average_precision import Segments, detection_figures, segments
 from pcm3.tasks.detection.frame_classifier import FrameClassifier, frame_scores, train_epoch
 from pcm3.tasks.detection.segments import Scores, find_actions, smooth
 from pcm3.tasks.detection.windows import RecordingBank, untrimmed
+from pcm3.tasks.head_files import EncoderUse, HeadFile, tuned_tensors, weights_checksum
 
-Numbers = NDArray[np.int64]
+
+@dataclass(frozen=True, eq=False)
+class LabelledRecordings:
+    """Some recordings of a bank, and the names of the actions in them."""
+
+    bank: RecordingBank
+    indices: Int[np.ndarray, " R"]
+    classes: tuple[str, ...]
+    """Names of the L classes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Detector:
+    """A linear layer on the features of windows, of an encoder that stays as it is or of one that was tuned with it."""
+
+    kind: ClassVar[str] = "detector"
+    linear: nn.Linear
+    """D → background and L classes."""
+    classes: tuple[str, ...]
+    """Names of the L classes."""
+    settings: DetectionSettings
+    model: str
+    """`weights_checksum` of the encoder that it was fitted on."""
+    tuned: ClipEncoder | None = None
+    """The encoder that was trained with the layer; None: the one that it was fitted on serves."""
+
+    def scores(self, encoder: ClipEncoder, bank: RecordingBank, recording: int) -> Scores:
+        """The softmax (T, 1 + L) for every frame of a recording, not smoothed.
+
+        Args:
+            encoder: the one that the head was fitted on.
+            bank: recordings of the encoder's stream.
+            recording: which of them.
+        """
+        use: EncoderUse = "frozen" if self.tuned is None else "tuned"
+        classifier = FrameClassifier(self.tuned or encoder, self.linear, self.settings.feature, use)
+        return frame_scores(classifier, bank, recording, self.settings)
+
+    def detect(self, encoder: ClipEncoder, bank: RecordingBank, recording: int) -> list[tuple[int, int, int, float]]:
+        """The actions (label, start, stop, confidence) in a recording, as `find_actions` tells them."""
+        return actions_of(self.scores(encoder, bank, recording), self.settings)
+
+    def save(self, folder: Path) -> None:
+        """Write the head into a folder."""
+        tensors = {f"linear.{name}": value for name, value in self.linear.state_dict().items()}
+        tensors |= tuned_tensors(self.tuned)
+        HeadFile(self.kind, self.model, asdict(self.settings), tensors, self.classes).save(folder)
+
+    @classmethod
+    def of(cls, file: HeadFile, encoder: ClipEncoder) -> Detector:
+        """The head that a file holds, fitted on this encoder."""
+        settings = DetectionSettings(**({**file.settings, "strides": tuple(file.settings["strides"])}))
+        linear = linear_of(file.tensors["linear.weight"], file.tensors["linear.bias"])
+        return cls(linear, file.classes, settings, file.model, file.tuned(encoder))
 
 
 @dataclass(frozen=True, eq=False)
 class DetectionResult:
     """What one classifier came to on the test recordings; videos are numbers of `ClipStore.recordings`."""
 
-    figures: dict[str, float]
+    metrics: dict[str, float]
     """Per cent, after the last epoch, as `detection_figures` names them; ``frame_accuracy``, the share of frames whose
     label is told right, before smoothing; ``best_…``, both of the epoch with the best ``map_a_voc`` of those after
     which the test recordings were looked at."""
@@ -43,88 +101,134 @@ class DetectionResult:
     """Whether the store's recordings are centred and turned; the authors' detection was fed with raw coordinates."""
 
 
-def detection(
+def fit_detector(
     encoder: ClipEncoder,
-    bank: RecordingBank,
-    train: Numbers,
-    test: Numbers,
-    classes: int,
+    train: LabelledRecordings,
     settings: DetectionSettings,
     seed: int,
-    frozen: bool,
-    tick: Callable[[], object] = lambda: None,
-) -> DetectionResult:
-    """Train a classifier of frames on the recordings `train`, find the actions in `test`, and judge them.
+    use: EncoderUse,
+    on_epoch: Callable[[Detector], object] = lambda detector: None,
+) -> Detector:
+    """A classifier of frames, trained on recordings.
 
     Args:
         encoder: stays as it is, weights and BatchNorm buffers.
-        bank: the recordings.
-        train: numbers of the training recordings.
-        test: numbers of the test recordings.
-        classes: L, the actions that are told apart.
+        train: the recordings.
         settings: the protocol's numbers.
         seed: of the classifier's weights, the windows and their order.
-        frozen: train the linear classifier alone; otherwise with it a copy of the encoder.
-        tick: called after every epoch.
+        use: train the linear classifier alone, or with it a copy of the encoder.
+        on_epoch: called with the detector after every `settings.test_every` epochs, and after the last; it may be
+            scored, and not be changed.
+
+    Raises:
+        ConfigError: the setting ``feature`` asks for what the encoder does not have.
+    """
+    bank, classes = train.bank, train.classes
+    generator = torch.Generator(device=bank.label.device).manual_seed(seed)
+    classifier = FrameClassifier.fresh(encoder, len(classes), settings.feature, use, generator)
+    tuned = classifier.encoder if use == "tuned" else None
+    detector = Detector(classifier.linear, classes, settings, weights_checksum(encoder), tuned)
+    optimiser = torch.optim.SGD(classifier.trained(), settings.lr, momentum=0.9, nesterov=True)
+    schedule = torch.optim.lr_scheduler.MultiStepLR(optimiser, settings.drop_epochs)
+    recordings = torch.from_numpy(train.indices).to(bank.label.device)
+    for epoch in range(1, settings.epochs + 1):
+        train_epoch(classifier, optimiser, bank, recordings, settings, generator)
+        schedule.step()
+        if epoch % settings.test_every == 0 or epoch == settings.epochs:
+            on_epoch(detector)
+    if tuned is not None:
+        tuned.train(False)
+    return detector
+
+
+def score_detector(
+    encoder: ClipEncoder, detector: Detector, test: LabelledRecordings, settings: DetectionSettings
+) -> DetectionResult:
+    """Find the actions in the test recordings, and compare them with the true ones; nothing is chosen on them.
+
+    Args:
+        encoder: the one that the detector was fitted on.
+        detector: of frames.
+        test: the recordings.
+        settings: whose `overlap` makes an action found.
+
+    Raises:
+        DataError: there is no action in the test recordings.
+    """
+    true = _true(test)
+    metrics, predicted = compare(lambda one: detector.scores(encoder, test.bank, one), test, true, settings)
+    return _result([metrics], predicted, true, test, settings)
+
+
+def evaluate_detector(
+    encoder: ClipEncoder,
+    train: LabelledRecordings,
+    test: LabelledRecordings,
+    settings: DetectionSettings,
+    seed: int,
+    use: EncoderUse,
+) -> tuple[Detector, DetectionResult]:
+    """`fit_detector`, scored on the test recordings every few epochs: the detector, and what it came to.
 
     Raises:
         ConfigError: the setting ``feature`` asks for what the encoder does not have.
         DataError: there is no action in the test recordings.
     """
-    true = true_actions(bank.store, test)
-    if len(true) == 0:
-        raise DataError(f"{bank.store.path}: expected labelled actions in the test recordings, found none")
-    generator = torch.Generator(device=bank.label.device).manual_seed(seed)
-    classifier = FrameClassifier(encoder, classes, settings.feature, frozen, generator)
-    optimiser = torch.optim.SGD(classifier.trained(), settings.lr, momentum=0.9, nesterov=True)
-    schedule = torch.optim.lr_scheduler.MultiStepLR(optimiser, settings.drop_epochs)
-    recordings = torch.from_numpy(train).to(bank.label.device)
+    true = _true(test)
+    history, predicted = [], true
 
-    def judge(scores_of: Callable[[int], Scores]) -> tuple[dict[str, float], Segments]:
-        return judged(scores_of, bank, true, test, classes, settings)
+    def look(detector: Detector) -> None:
+        nonlocal predicted
+        metrics, predicted = compare(lambda one: detector.scores(encoder, test.bank, one), test, true, settings)
+        history.append(metrics)
 
-    looks: list[dict[str, float]] = []
-    predicted = true
-    for epoch in range(1, settings.epochs + 1):
-        train_epoch(classifier, optimiser, bank, recordings, settings, generator)
-        schedule.step()
-        if epoch % settings.test_every == 0 or epoch == settings.epochs:
-            figures, predicted = judge(lambda one: frame_scores(classifier, bank, one, settings))
-            looks.append(figures)
-        tick()
-    best = max(looks, key=lambda look: look["map_a_voc"])
+    detector = fit_detector(encoder, train, settings, seed, use, look)
+    return detector, _result(history, predicted, true, test, settings)
+
+
+def _result(
+    history: list[dict[str, float]],
+    predicted: Segments,
+    true: Segments,
+    test: LabelledRecordings,
+    settings: DetectionSettings,
+) -> DetectionResult:
+    """The last of these metrics, and the best of them; with the ceiling beside."""
+    best = max(history, key=lambda metrics: metrics["map_a_voc"])
+    bank, scores = test.bank, 1 + len(test.classes)
     return DetectionResult(
-        figures=looks[-1] | {f"best_{name}": best[name] for name in ("map_a_voc", "map_v_official")},
-        ceiling=judge(lambda one: F.one_hot(bank.labels(one), 1 + classes).double().cpu().numpy())[0],
+        metrics=history[-1] | {f"best_{name}": best[name] for name in ("map_a_voc", "map_v_official")},
+        ceiling=compare(lambda one: F.one_hot(bank.labels(one), scores).double().cpu().numpy(), test, true, settings)[
+            0
+        ],
         predicted=predicted,
         true=true,
         normalised=bank.store.normalised,
     )
 
 
-def judged(
-    scores_of: Callable[[int], Scores],
-    bank: RecordingBank,
-    true: Segments,
-    test: Numbers,
-    classes: int,
-    settings: DetectionSettings,
+def compare(
+    scores_of: Callable[[int], Scores], test: LabelledRecordings, true: Segments, settings: DetectionSettings
 ) -> tuple[dict[str, float], Segments]:
-    """The figures and the actions that come of the scores (T, 1 + L) of each recording of `test`."""
-    found: list[tuple[int, int, int, int, float]] = []
+    """The metrics and the actions that come of the scores (T, 1 + L) of each of the test recordings."""
+    actions: list[tuple[int, int, int, int, float]] = []
     right = 0
-    for one in test.tolist():
+    for one in test.indices.tolist():
         scores = scores_of(one)
-        right += int((scores.argmax(axis=1) == bank.labels(one).cpu().numpy()).sum())
-        actions = find_actions(smooth(scores, settings.smoothing), settings.activity)
-        found += [(one, *action) for action in actions]
-    predicted = segments(found)
-    frames = int(untrimmed(bank.store).length[test].sum())
-    figures = detection_figures(predicted, true, settings.overlap, classes)
-    return figures | {"frame_accuracy": 100 * right / frames}, predicted
+        right += int((scores.argmax(axis=1) == test.bank.labels(one).cpu().numpy()).sum())
+        actions += [(one, *action) for action in actions_of(scores, settings)]
+    predicted = segments(actions)
+    frames = int(untrimmed(test.bank.store).length[test.indices].sum())
+    metrics = detection_figures(predicted, true, settings.overlap, len(test.classes))
+    return metrics | {"frame_accuracy": 100 * right / frames}, predicted
 
 
-def true_actions(store: ClipStore, recordings: Numbers) -> Segments:
+def actions_of(scores: Scores, settings: DetectionSettings) -> list[tuple[int, int, int, float]]:
+    """The actions (label, start, stop, confidence) in a recording of these scores."""
+    return find_actions(smooth(scores, settings.smoothing), settings.activity)
+
+
+def true_actions(store: ClipStore, recordings: Int[np.ndarray, " R"]) -> Segments:
     """The store's actions that lie in these recordings, each from its recording's first frame on, by their place."""
     clips = np.flatnonzero(np.isin(store.recording, recordings))
     clips = clips[np.argsort(store.start[clips], kind="stable")]
@@ -132,3 +236,10 @@ def true_actions(store: ClipStore, recordings: Numbers) -> Segments:
     start = store.start[clips] - untrimmed(store).start[video]
     stop = start + store.length[clips]
     return Segments(video, store.label[clips].astype(np.int64), start, stop, np.ones(len(clips)))
+
+
+def _true(test: LabelledRecordings) -> Segments:
+    true = true_actions(test.bank.store, test.indices)
+    if len(true) == 0:
+        raise DataError(f"{test.bank.store.path}: expected labelled actions in the test recordings, found none")
+    return true

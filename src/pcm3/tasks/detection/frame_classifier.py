@@ -3,43 +3,55 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
+from jaxtyping import Float, Float64, Int
 from torch import Tensor, nn
 
 from pcm3.clips import ClipEncoder, FrameEncoder, frozen
 from pcm3.errors import ConfigError
 from pcm3.settings.tasks import DetectionSettings
+from pcm3.tasks.classifier import fresh_head
 from pcm3.tasks.detection.segments import Scores
 from pcm3.tasks.detection.windows import RecordingBank
-from pcm3.tasks.linear import fresh_head
+from pcm3.tasks.head_files import EncoderUse
 
 TEST_BATCH = 512
 """Windows that are tested at a time."""
 
 
+@dataclass(frozen=True, eq=False)
 class FrameClassifier:
     """Windows (B, T, M, V, C) → scores before the softmax of background and L classes (B, 1 + L)."""
 
-    def __init__(
-        self,
+    encoder: ClipEncoder
+    """The one that was given, or the copy that is trained."""
+    linear: nn.Linear
+    """D → 1 + L."""
+    feature: Literal["clip", "centre"]
+    """See `DetectionSettings.feature`."""
+    use: EncoderUse
+
+    @classmethod
+    def fresh(
+        cls,
         encoder: ClipEncoder,
         classes: int,
         feature: Literal["clip", "centre"],
-        keep: bool,
+        use: EncoderUse,
         generator: torch.Generator,
-    ) -> None:
+    ) -> FrameClassifier:
         """A classifier with fresh weights, of N(0, 0.01).
 
         Args:
             encoder: what it stands on; it never changes.
             classes: L.
             feature: see `DetectionSettings.feature`.
-            keep: train the linear layer alone; otherwise a copy of the encoder, too.
+            use: train the linear layer alone, or with it a copy of the encoder.
             generator: of the weights, on the device of the encoder.
 
         Raises:
@@ -50,51 +62,50 @@ class FrameClassifier:
                 f"setting detection.feature: expected clip, as {type(encoder).__name__} has no feature of a frame, "
                 "got centre"
             )
-        self.encoder = encoder if keep else deepcopy(encoder)
-        self.keep, self.feature = keep, feature
         width = encoder.frame_width if feature == "centre" and isinstance(encoder, FrameEncoder) else encoder.width
-        self.head = fresh_head(width, 1 + classes, generator)
-        if not keep:
-            self.encoder.train(True)
+        network = encoder if use == "frozen" else deepcopy(encoder)
+        if use == "tuned":
+            network.train(True)
+        return cls(network, fresh_head(width, 1 + classes, generator), feature, use)
 
     def trained(self) -> list[nn.Parameter]:
         """The weights that training moves."""
-        tuned = [] if self.keep or not isinstance(self.encoder, nn.Module) else list(self.encoder.parameters())
-        return [*self.head.parameters(), *tuned]
+        tuned = self.encoder.parameters() if self.use == "tuned" and isinstance(self.encoder, nn.Module) else ()
+        return [*self.linear.parameters(), *tuned]
 
-    def __call__(self, windows: Tensor) -> Tensor:
-        """(B, T, M, V, C) → (B, 1 + L), with the gradient of what is trained."""
-        if not self.keep:
-            return self._told(self._seen(windows))
+    def __call__(self, windows: Float[Tensor, "B T M V C"]) -> Float[Tensor, "B scores"]:
+        """The scores, with the gradient of what is trained."""
+        if self.use == "tuned":
+            return self._logits(self._features(windows))
         with frozen(self.encoder):
-            seen = self._seen(windows)
-        return self._told(seen)
+            features = self._features(windows)
+        return self._logits(features)
 
-    def scores(self, windows: Tensor) -> Tensor:
-        """The softmax of it, (B, 1 + L) float64, in eval mode and without gradient."""
+    def scores(self, windows: Float[Tensor, "B T M V C"]) -> Float64[Tensor, "B scores"]:
+        """Their softmax, in eval mode and without gradient."""
         with frozen(self.encoder):
-            return self._told(self._seen(windows)).double().softmax(dim=1)
+            return self._logits(self._features(windows)).double().softmax(dim=1)
 
-    def _seen(self, windows: Tensor) -> Tensor:
+    def _features(self, windows: Float[Tensor, "B T M V C"]) -> Float[Tensor, "B D"]:
         if self.feature == "clip":
             return self.encoder.embed(windows)
         assert isinstance(self.encoder, FrameEncoder)
         return self.encoder.frames(windows)[:, windows.shape[1] // 2]
 
-    def _told(self, seen: Tensor) -> Tensor:
-        told: Tensor = self.head(seen)
-        return told
+    def _logits(self, features: Float[Tensor, "B D"]) -> Float[Tensor, "B scores"]:
+        logits: Tensor = self.linear(features)
+        return logits
 
 
 def train_epoch(
     classifier: FrameClassifier,
     optimiser: torch.optim.Optimizer,
     bank: RecordingBank,
-    train: Tensor,
+    train: Int[Tensor, " R"],
     settings: DetectionSettings,
     generator: torch.Generator,
 ) -> None:
-    """One pass over windows around random frames, as many from each of the recordings `train` (R,), in random order."""
+    """One pass over windows around random frames, as many from each of these recordings, in random order."""
     device = train.device
     low, high = settings.strides
     total = len(train) * settings.windows
@@ -115,9 +126,9 @@ def frame_scores(
     classifier: FrameClassifier, bank: RecordingBank, recording: int, settings: DetectionSettings
 ) -> Scores:
     """The softmax (T, 1 + L) for every frame of a recording, in eval mode."""
-    scores: list[NDArray[np.float64]] = []
+    scores = []
     for frame in torch.arange(int(bank.length[recording]), device=bank.label.device).split(TEST_BATCH):
-        numbers, stride = torch.full_like(frame, recording), torch.full_like(frame, settings.test_stride)
-        windows = bank.windows(numbers, frame, stride, settings.frames)
+        indices, stride = torch.full_like(frame, recording), torch.full_like(frame, settings.test_stride)
+        windows = bank.windows(indices, frame, stride, settings.frames)
         scores.append(classifier.scores(windows).cpu().numpy())
     return np.concatenate(scores)

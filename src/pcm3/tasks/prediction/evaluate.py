@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from typing import cast
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import ClassVar, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from jaxtyping import Float, Float64, Int
 from torch import Tensor, nn
 
-from pcm3.clips import ClipEncoder, FrameEncoder
-from pcm3.clips import frozen as unchanged
+from pcm3.clips import ClipEncoder, FrameEncoder, frozen
+from pcm3.errors import DataError
 from pcm3.settings.tasks import PredictionSettings
+from pcm3.tasks.head_files import EncoderUse, HeadFile, tuned_tensors, weights_checksum
 from pcm3.tasks.prediction.decoder import MotionDecoder
 from pcm3.tasks.prediction.windows import RATE, MotionBank, MotionWindows
 
@@ -29,106 +31,194 @@ AHEAD = 32768
 """Windows drawn in one go, of which a frozen encoder encodes each one once however often it was drawn."""
 
 
+@dataclass(frozen=True, eq=False)
+class Predictor:
+    """A decoder on the features of an encoder that stays as it is, or of one that was tuned with it."""
+
+    kind: ClassVar[str] = "predictor"
+    decoder: MotionDecoder
+    settings: PredictionSettings
+    model: str
+    """`weights_checksum` of the encoder that it was fitted on."""
+    joints: tuple[int, ...]
+    """Those that are predicted, J of them, of body 0 about its root."""
+    tuned: ClipEncoder | None = None
+    """The encoder that was trained with the decoder; None: the one that it was fitted on serves."""
+
+    def predict(self, encoder: ClipEncoder, windows: MotionWindows) -> Float[Tensor, "B P J C"]:
+        """The poses after the seed of each window, about the root, metres.
+
+        Args:
+            encoder: the one that the head was fitted on.
+            windows: of a bank of the encoder's stream, as long as the settings' `seed_frames`.
+        """
+        with torch.no_grad():
+            feature = feature_of(self.tuned or encoder, windows)
+            return decode(self.decoder, feature, windows, self.settings.predicted_frames)
+
+    def save(self, folder: Path) -> None:
+        """Write the head into a folder."""
+        tensors = {f"decoder.{name}": value for name, value in self.decoder.state_dict().items()}
+        sizes = {"joints": list(self.joints)}
+        tensors |= tuned_tensors(self.tuned)
+        HeadFile(self.kind, self.model, asdict(self.settings), tensors, sizes=sizes).save(folder)
+
+    @classmethod
+    def of(cls, file: HeadFile, encoder: ClipEncoder) -> Predictor:
+        """The head that a file holds, fitted on this encoder."""
+        settings = PredictionSettings(**file.settings)
+        names = [name for name in file.tensors if name.startswith("decoder.")]
+        weights = {name.removeprefix("decoder."): file.tensors[name] for name in names}
+        with torch.random.fork_rng(devices=[]):
+            decoder = MotionDecoder(
+                weights["start.weight"].shape[1], weights["velocity.bias"].shape[0], weights["start.bias"].shape[0]
+            )
+        decoder.load_state_dict(weights)
+        decoder.to(weights["start.bias"].device)
+        return cls(decoder, settings, file.model, tuple(file.sizes["joints"]), file.tuned(encoder))
+
+
 @dataclass(frozen=True)
 class PredictionResult:
     """How far predictions are from what happened, and the predictions."""
 
-    figures: dict[str, float]
+    metrics: dict[str, float]
     """Millimetres, mean over joints, frames and clips: ``mpjpe_mm`` after the last step, ``mpjpe_80ms_mm`` … at each
     horizon, and ``best_mpjpe_mm``, chosen by looking at the test clips."""
-    clips: NDArray[np.int64]
-    """(N,) the test clips that have a window: one window each."""
-    predicted: NDArray[np.float32]
-    """(N, P, J, C) poses of body 0 about its root, metres."""
-    true: NDArray[np.float32]
-    """(N, P, J, C) what happened."""
-    seen: NDArray[np.float32]
-    """(N, J, C) the last seed frame."""
-    left_out: tuple[int, int]
-    """Training and test clips without a window, most of them too short."""
+    clips: Int[np.ndarray, " N"]
+    """The test clips that have a window: one window each."""
+    predicted: Float[np.ndarray, "N P J C"]
+    """Poses of body 0 about its root, metres."""
+    true: Float[np.ndarray, "N P J C"]
+    """What happened."""
+    seen: Float[np.ndarray, "N J C"]
+    """The last seed frame."""
+    skipped: int
+    """Test clips without a window, most of them too short."""
 
 
-def motion_prediction(
+def fit_predictor(
     encoder: ClipEncoder,
     bank: MotionBank,
-    train: NDArray[np.int64],
-    test: NDArray[np.int64],
+    train: Int[np.ndarray, " N"],
     settings: PredictionSettings,
     seed: int,
-    frozen: bool,
-    tick: Callable[[], object] = lambda: None,
-) -> PredictionResult:
-    """Train a decoder on random windows of the clips `train`, and test it on the centre windows of `test`.
+    use: EncoderUse,
+    on_test: Callable[[Predictor], object] = lambda predictor: None,
+) -> Predictor:
+    """A decoder trained on random windows of these clips.
 
-    The decoder starts from the encoder's feature of the last seed frame; from that of the whole seed, where an encoder
-    has none of frames, as `RawCoordinates`.
+    It starts from the encoder's feature of the last seed frame; from that of the whole seed, where an encoder has none
+    of frames, as `RawCoordinates`.
 
     Args:
         encoder: stays as it is, weights and BatchNorm buffers.
         bank: the windows.
-        train: numbers of the training clips; no label is used.
-        test: numbers of the test clips.
+        train: the training clips; no label is used.
         settings: of the decoder and its training.
         seed: of the decoder's weights and the windows drawn.
-        frozen: train the decoder alone, or with it a copy of the encoder.
-        tick: called after every test.
+        use: train the decoder alone, or with it a copy of the encoder.
+        on_test: called with the predictor after every `settings.test_every` steps, and after the last; it may be
+            scored, and not be changed.
+
+    Raises:
+        DataError: no clip has a window.
+    """
+    learning = bank.with_windows(train)
+    network = encoder if use == "frozen" else copy.deepcopy(encoder)
+    width = encoder.frame_width if isinstance(encoder, FrameEncoder) else encoder.width
+    decoder = _fresh_decoder(width, bank, settings.hidden, seed)
+    tuned = network if use == "tuned" else None
+    predictor = Predictor(decoder, settings, weights_checksum(encoder), bank.joints, tuned)
+    weights = [*decoder.parameters(), *(() if use == "frozen" else cast(nn.Module, network).parameters())]
+    optimiser = torch.optim.Adam(weights, settings.lr)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, settings.steps)
+    for step, (windows, feature) in enumerate(_batches(network, bank, learning, settings, seed, use), start=1):
+        loss = _distance(decode(decoder, feature, windows, bank.predicted_frames), windows.future).mean()
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(weights, settings.gradient_norm)
+        optimiser.step()
+        schedule.step()
+        if step % settings.test_every == 0 or step == settings.steps:
+            on_test(predictor)
+    if tuned is not None:
+        tuned.train(False)
+    return predictor
+
+
+def score_predictor(
+    encoder: ClipEncoder, predictor: Predictor, bank: MotionBank, test: Int[np.ndarray, " N"]
+) -> PredictionResult:
+    """How far the predictor is from what happened in the centre windows of the test clips; nothing is chosen on them.
+
+    Raises:
+        DataError: no test clip has a window, or other joints are there than the predictor knows.
+    """
+    if bank.joints != predictor.joints:
+        raise DataError(
+            f"{bank.store.path}: expected the {len(predictor.joints)} joints of body 0 that the predictor was fitted "
+            f"on, found {len(bank.joints)}, or others: fit a predictor on this store"
+        )
+    return score_predictions(lambda windows: predictor.predict(encoder, windows), bank, test)
+
+
+def evaluate_predictor(
+    encoder: ClipEncoder,
+    bank: MotionBank,
+    train: Int[np.ndarray, " N_train"],
+    test: Int[np.ndarray, " N"],
+    settings: PredictionSettings,
+    seed: int,
+    use: EncoderUse,
+) -> tuple[Predictor, PredictionResult]:
+    """`fit_predictor`, scored on the test clips every few steps: the predictor, and what it came to.
 
     Raises:
         DataError: no clip of a side has a window.
     """
-    learning, judged = bank.with_windows(train), bank.with_windows(test)
-    model = encoder if frozen else copy.deepcopy(encoder)
-    width = encoder.frame_width if isinstance(encoder, FrameEncoder) else encoder.width
-    decoder = _fresh_decoder(width, bank, settings.hidden, seed)
-    trained = [*decoder.parameters(), *(() if frozen else cast(nn.Module, model).parameters())]
-    optimiser = torch.optim.Adam(trained, settings.lr)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, settings.steps)
+    bank.with_windows(train)
+    bank.with_windows(test)
+    errors: list[float] = []
+    results: list[PredictionResult] = []
 
-    results = []
-    for step, (windows, feature) in enumerate(_batches(model, bank, learning, settings, seed, frozen), start=1):
-        loss = _distance(_decode(decoder, feature, windows), windows.future).mean()
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(trained, settings.gradient_norm)
-        optimiser.step()
-        schedule.step()
-        if step % settings.test_every == 0 or step == settings.steps:
-            results.append(_test(lambda windows: _decode(decoder, _feature(model, windows), windows), bank, judged))
-            tick()
-    best = min(result.figures["mpjpe_mm"] for result in results)
-    left_out = (len(train) - len(learning), len(test) - len(judged))
-    return replace(results[-1], figures=results[-1].figures | {"best_mpjpe_mm": best}, left_out=left_out)
+    def look(predictor: Predictor) -> None:
+        results[:] = [score_predictor(encoder, predictor, bank, test)]
+        errors.append(results[0].metrics["mpjpe_mm"])
+
+    predictor = fit_predictor(encoder, bank, train, settings, seed, use, look)
+    return predictor, replace(results[0], metrics=results[0].metrics | {"best_mpjpe_mm": min(errors)})
 
 
-def zero_velocity(bank: MotionBank, test: NDArray[np.int64]) -> PredictionResult:
+def zero_velocity(bank: MotionBank, test: Int[np.ndarray, " N"]) -> PredictionResult:
     """The baseline that every method must be compared with: the last seed frame, over and over.
 
     Raises:
         DataError: no test clip has a window.
     """
-    return _untrained(_still, bank, test)
+    return score_predictions(_still, bank, test)
 
 
-def constant_velocity(bank: MotionBank, test: NDArray[np.int64]) -> PredictionResult:
+def constant_velocity(bank: MotionBank, test: Int[np.ndarray, " N"]) -> PredictionResult:
     """The baseline in which every joint goes on as it went from the last but one seed frame to the last.
 
     Raises:
         DataError: no test clip has a window.
     """
-    return _untrained(_straight_on, bank, test)
+    return score_predictions(_straight_on, bank, test)
 
 
-def errors_mm(predicted: Tensor, true: Tensor) -> Tensor:
-    """Mean over the joints of the distance, millimetres; poses (B, P, J, C) in metres → (B, P) float64."""
+def errors_mm(predicted: Float[Tensor, "B P J C"], true: Float[Tensor, "B P J C"]) -> Float64[Tensor, "B P"]:
+    """Mean over the joints of the distance, millimetres, of poses in metres."""
     return 1000 * _distance(predicted.double(), true.double()).mean(dim=-1)
 
 
-def figures(errors: NDArray[np.float64]) -> dict[str, float]:
-    """The figures of errors (N, P), millimetres, of which nothing was chosen; horizons beyond P are left out."""
+def metrics_of(errors: Float64[np.ndarray, "N P"]) -> dict[str, float]:
+    """The metrics of these errors, millimetres, of which nothing was chosen; horizons beyond P are left out."""
     frame = {horizon: round(horizon * RATE / 1000) for horizon in HORIZONS_MS}
-    told = {f"mpjpe_{at}ms_mm": float(errors[:, n - 1].mean()) for at, n in frame.items() if n <= errors.shape[1]}
+    each = {f"mpjpe_{at}ms_mm": float(errors[:, n - 1].mean()) for at, n in frame.items() if n <= errors.shape[1]}
     mean = float(errors.mean())
-    return {"mpjpe_mm": mean, **told, "best_mpjpe_mm": mean}
+    return {"mpjpe_mm": mean, **each, "best_mpjpe_mm": mean}
 
 
 def _fresh_decoder(width: int, bank: MotionBank, hidden: int, seed: int) -> MotionDecoder:
@@ -139,14 +229,14 @@ def _fresh_decoder(width: int, bank: MotionBank, hidden: int, seed: int) -> Moti
 
 
 def _batches(
-    model: ClipEncoder,
+    network: ClipEncoder,
     bank: MotionBank,
-    learning: NDArray[np.int64],
+    learning: Int[np.ndarray, " N"],
     settings: PredictionSettings,
     seed: int,
-    frozen: bool,
-) -> Iterator[tuple[MotionWindows, Tensor]]:
-    """For every step its windows (B), one of each of B random clips, and the encoder's features of them (B, D).
+    use: EncoderUse,
+) -> Iterator[tuple[MotionWindows, Float[Tensor, "B D"]]]:
+    """For every step its windows (B), one of each of B random clips, and the encoder's features of them.
 
     A frozen encoder keeps no gradient and encodes a window that is drawn again only once.
     """
@@ -154,42 +244,45 @@ def _batches(
     clips, shape = torch.from_numpy(learning).to(generator.device), (settings.steps, settings.batch)
     drawn = bank.random(clips[torch.randint(len(clips), shape, generator=generator, device=clips.device)], generator)
     for ahead in drawn.split(max(AHEAD // settings.batch, 1)):
-        if frozen:
+        if use == "frozen":
             distinct, place = ahead.unique(return_inverse=True)
-            known = torch.cat([_feature(model, bank.take(part)) for part in distinct.split(AT_ONCE)])
+            known = torch.cat([feature_of(network, bank.take(part)) for part in distinct.split(AT_ONCE)])
             for windows, at in zip(ahead, place, strict=True):
                 yield bank.take(windows), known[at]
         else:
             for windows in map(bank.take, ahead):
-                model.train(True)
-                yield windows, _last(model, windows.seed)
+                network.train(True)
+                yield windows, _last(network, windows.seed)
 
 
-def _last(model: ClipEncoder, seed: Tensor) -> Tensor:
-    """The feature of the last frame (B, D): of a bidirectional encoder too, whose clip feature tells less of it."""
-    feature = model.frames(seed)[:, -1] if isinstance(model, FrameEncoder) else model.embed(seed)
+def _last(network: ClipEncoder, seed: Float[Tensor, "B S M V C"]) -> Float[Tensor, "B D"]:
+    """The feature of the last frame: of a bidirectional encoder too, whose clip feature tells less of it."""
+    feature = network.frames(seed)[:, -1] if isinstance(network, FrameEncoder) else network.embed(seed)
     return feature.float()
 
 
-def _feature(model: ClipEncoder, windows: MotionWindows) -> Tensor:
-    """The same, without changing the model."""
-    with unchanged(model):
-        return _last(model, windows.seed)
+def feature_of(network: ClipEncoder, windows: MotionWindows) -> Float[Tensor, "B D"]:
+    """What a decoder starts from, without changing the encoder."""
+    with frozen(network):
+        return _last(network, windows.seed)
 
 
-def _decode(decoder: MotionDecoder, feature: Tensor, windows: MotionWindows) -> Tensor:
-    """What the decoder says that follows (B, P, J, C), metres."""
-    moved: Tensor = decoder(feature, windows.past[:, -1].flatten(1), windows.future.shape[1])
-    return moved.view_as(windows.future)
+def decode(
+    decoder: MotionDecoder, feature: Float[Tensor, "B D"], windows: MotionWindows, frames: int
+) -> Float[Tensor, "B P J C"]:
+    """What the decoder says that follows, so many frames, metres."""
+    last = windows.past[:, -1]
+    poses: Tensor = decoder(feature, last.flatten(1), frames)
+    return poses.view(*poses.shape[:2], *last.shape[1:])
 
 
-def _still(windows: MotionWindows) -> Tensor:
-    """The last seed frame for every frame (B, P, J, C)."""
+def _still(windows: MotionWindows) -> Float[Tensor, "B P J C"]:
+    """The last seed frame for every frame."""
     return windows.past[:, -1:].expand_as(windows.future)
 
 
-def _straight_on(windows: MotionWindows) -> Tensor:
-    """The last seed frame, moved on as the last two say (B, P, J, C)."""
+def _straight_on(windows: MotionWindows) -> Float[Tensor, "B P J C"]:
+    """The last seed frame, moved on as the last two say."""
     velocity = windows.past[:, -1:] - windows.past[:, -2:-1]
     frames = torch.arange(1, windows.future.shape[1] + 1, device=velocity.device)
     return _still(windows) + velocity * frames[:, None, None]
@@ -201,17 +294,16 @@ def _distance(predicted: Tensor, true: Tensor) -> Tensor:
     return distance
 
 
-def _untrained(
-    predict: Callable[[MotionWindows], Tensor], bank: MotionBank, test: NDArray[np.int64]
-) -> PredictionResult:
-    """What a baseline comes to."""
-    judged = bank.with_windows(test)
-    return replace(_test(predict, bank, judged), left_out=(0, len(test) - len(judged)))
-
-
 @torch.no_grad()
-def _test(predict: Callable[[MotionWindows], Tensor], bank: MotionBank, clips: NDArray[np.int64]) -> PredictionResult:
-    """How the centre windows of the clips are predicted."""
+def score_predictions(
+    predict: Callable[[MotionWindows], Float[Tensor, "B P J C"]], bank: MotionBank, test: Int[np.ndarray, " N"]
+) -> PredictionResult:
+    """How the centre windows of the test clips are predicted.
+
+    Raises:
+        DataError: no test clip has a window.
+    """
+    clips = bank.with_windows(test)
     centre = bank.centre(torch.from_numpy(clips).to(bank.start.device))
     parts = []
     for windows in map(bank.take, centre.split(AT_ONCE)):
@@ -219,4 +311,4 @@ def _test(predict: Callable[[MotionWindows], Tensor], bank: MotionBank, clips: N
         columns = (errors_mm(poses, windows.future), poses, windows.future, windows.past[:, -1])
         parts.append([column.cpu().numpy() for column in columns])
     errors, predicted, true, seen = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return PredictionResult(figures(errors), clips, predicted, true, seen, left_out=(0, 0))
+    return PredictionResult(metrics_of(errors), clips, predicted, true, seen, skipped=len(test) - len(clips))
