@@ -124,6 +124,7 @@ def test_settings_and_errors_know_nothing_of_the_package():
         "errors",
         "packaged",
         "limits",
+        "skeleton",
     }
     assert {b for a, b in imports() if a in ("errors", "packaged", "limits")} <= {"errors"}
 

@@ -18,7 +18,8 @@ from pcm3.augment.crop import centre_crops, crop_resize, random_crops, spread_cr
 from pcm3.data.store import ClipStore
 from pcm3.device import free_bytes
 from pcm3.encoders.encoder import Encoder
-from pcm3.geometry import StreamName, stream
+from pcm3.geometry import stream
+from pcm3.skeleton import StreamName
 
 FITTED_CLIPS = 4096
 """Clips to which a feature normalisation is fitted at most: enough for a mean. Of more, as many are drawn, always the

@@ -1,33 +1,38 @@
-"""Which joints are there, and the three streams of a skeleton: joints, bones, motion.
+"""Which joints are there, and the streams of a skeleton: joints, bones, motion, computed here for everyone.
 
-The stream functions work alike on NumPy arrays and torch tensors, on axes ``(..., T, M, V, C)``.
+The functions work alike on NumPy arrays and torch tensors, on axes ``(..., T, M, V, C)``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+from jaxtyping import Bool, Float, Shaped
 from numpy.typing import NDArray
 
 from pcm3.errors import ConfigError
-from pcm3.skeleton import Layout
+from pcm3.skeleton import Layout, StreamName
 
 if TYPE_CHECKING:
     import torch
 
-Clip = TypeVar("Clip", NDArray[np.floating[Any]], "torch.Tensor")
-"""Coordinates in metres, as the kind of array that the caller works with."""
+    Clip = TypeVar("Clip", NDArray[np.floating[Any]], torch.Tensor)
+    """Coordinates in metres, as the kind of array that the caller works with."""
+    Mask = TypeVar("Mask", NDArray[np.bool_], torch.Tensor)
+    Values = TypeVar("Values", NDArray[Any], torch.Tensor)
+else:
+    Clip, Mask, Values = TypeVar("Clip"), TypeVar("Mask"), TypeVar("Values")
 
-StreamName = Literal["joint", "bone", "motion"]
-"""What an encoder is fed with."""
-
+STREAMS: tuple[StreamName, ...] = ("joint", "bone", "motion")
+STRIDES = {"motion": 1, "motion4": 4, "motion8": 8}
+"""Frames over which a motion goes; over several, noise counts less and slow movements count more."""
 T_AXIS = -4
 
 
-def present_joints(frames: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
+def present_joints(frames: Shaped[NDArray[Any], "T M V C"]) -> Bool[NDArray[np.bool_], "T M V"]:
     """True where a joint is there (T, M, V), by what raw files say: absent ones are all zeros in (T, M, V, C)."""
     # Eight times as fast as `any` over so short an axis.
     seen = np.moveaxis(frames != 0, -1, 0)
@@ -35,29 +40,89 @@ def present_joints(frames: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
     return present
 
 
-def away(clip: Clip) -> Any:
-    """True where a joint is absent for a while (..., T, M, V): all zeros in this frame, though not in every frame.
+def away(clip: Float[Clip, "*lead T M V C"], so_far: bool = False) -> Bool[Any, "*lead T M V"]:
+    """True where a joint is absent for a while: all zeros in this frame, though not in every frame.
 
     A joint that is all zeros throughout is none of these: it is the one that clips are centred on, or one that a view
-    leaves out, or a body that is never there.
+    leaves out, or a body that is never there. With ``so_far``, a frame counts only itself and those before it.
     """
     zeros = (clip == 0).all(-1)
-    return zeros & ~zeros.all(-3)[..., None, :, :]
+    if not so_far:
+        return zeros & ~zeros.all(-3)[..., None, :, :]
+    return zeros & ((~zeros).cumsum(-3) > 0)
 
 
-def bone(clip: Clip, layout: Layout, gaps: bool = False) -> Clip:
-    """Each joint seen from its parent (..., T, M, V, C); the root's is 0.
+def bone(clip: Float[Clip, "*lead T M V C"], layout: Layout, gaps: bool = False) -> Float[Clip, "*lead T M V C"]:
+    """Each joint seen from its parent; the root's is 0.
 
     With ``gaps``, it is also 0 where either of them is `away`.
     """
-    parents: Any = layout.parents
-    ends = list(parents) if isinstance(clip, np.ndarray) else _on(parents, clip.device)
-    bones: Clip = clip - clip[..., ends, :]
+    return input_feature(clip, "bone", layout.parents, gaps)
+
+
+def motion(clip: Float[Clip, "*lead T M V C"], gaps: bool = False) -> Float[Clip, "*lead T M V C"]:
+    """The way of each joint to the next frame, as in the released code, whatever the encoder: not for live frames.
+
+    0 in the last frame; with ``gaps``, also from and to frames in which the joint is `away`.
+    """
+    return input_feature(clip, "motion", (), gaps)
+
+
+def input_feature(
+    clip: Float[Clip, "*lead T M V C"], name: str, parents: Sequence[int], gaps: bool = False, back: bool = False
+) -> Float[Clip, "*lead T M V C"]:
+    """What is computed from a clip: itself ("joint"), its bones, or its motion over one of `STRIDES`.
+
+    Args:
+        clip: in metres.
+        name: of the feature.
+        parents: of each joint, for bones; the root is its own.
+        gaps: single joints are absent from some frames, as zeros: what leads to or from there is 0.
+        back: no frame may know a later one. A motion is then from an earlier frame to this one, and 0 in the first,
+            instead of from this one to a later, and 0 in the last; near that end the frames are fewer.
+    """
+    if name == "joint":
+        return clip
+    other = other_end(clip, name, parents, back)
+    values: Clip = clip - other if name == "bone" or back else other - clip
     if not gaps:
-        return bones
-    gone = away(clip)
-    kept: Clip = bones * ~(gone | gone[..., ends])[..., None]
+        return values
+    # A motion from where a joint has never been is one from zeros: with `back` every zero counts.
+    gone = (clip == 0).all(-1) if back and name in STRIDES else away(clip, so_far=back)
+    kept: Clip = values * ~(gone | other_end(gone, name, parents, back, coordinates=False))[..., None]
     return kept
+
+
+def other_end(
+    values: Shaped[Values, ...], name: str, parents: Sequence[int], back: bool, coordinates: bool = True
+) -> Shaped[Values, ...]:
+    """What (..., T, M, V, C) holds at the other end of each bone or motion; (..., T, M, V) without coordinates."""
+    if name == "bone":
+        ends: Any = list(parents) if isinstance(values, np.ndarray) else _on(tuple(parents), values.device)
+        at_parents: Values = values[..., ends, :] if coordinates else values[..., ends]
+        return at_parents
+    return _shifted(values, STRIDES[name], T_AXIS if coordinates else T_AXIS + 1, back)
+
+
+def _shifted(values: Shaped[Values, ...], frames: int, axis: int, back: bool) -> Shaped[Values, ...]:
+    """What there is so many frames later, or earlier; beyond the end its last, or first, frame."""
+    count = values.shape[axis]
+    beyond = min(frames, count)
+
+    def part(start: int, stop: int) -> Any:
+        index: Any = (..., slice(start, stop), *[slice(None)] * (-axis - 1))
+        return values[index]
+
+    edge: Any = part(0, 1) if back else part(count - 1, count)
+    shape = [*edge.shape]
+    shape[axis] = beyond
+    if isinstance(values, np.ndarray):
+        edge = np.broadcast_to(edge, shape)
+        return np.concatenate([edge, part(0, count - beyond)] if back else [part(beyond, count), edge], axis)
+    import torch
+
+    edge = edge.expand(shape)
+    return torch.cat([edge, part(0, count - beyond)] if back else [part(beyond, count), edge], axis)
 
 
 @cache
@@ -69,35 +134,13 @@ def _on(numbers: tuple[int, ...], device: Any) -> Any:
         return torch.tensor(numbers, device=device)
 
 
-def motion(clip: Clip, gaps: bool = False) -> Clip:
-    """The way of each joint to the next frame (..., T, M, V, C).
-
-    0 in the last frame; with ``gaps``, also from and to frames in which the joint is `away`.
-    """
-    following = clip + 0.0
-    following[..., :-1, :, :, :] = clip[..., 1:, :, :, :]  # the last frame follows itself
-    moved: Clip = following - clip
-    if not gaps:
-        return moved
-    here = ~away(clip)
-    there = here | False
-    there[..., :-1, :, :] = here[..., 1:, :, :]
-    kept: Clip = moved * (here & there)[..., None]
-    return kept
-
-
-STREAMS: dict[str, Callable[[Any, Layout, bool], Any]] = {
-    "joint": lambda clip, _layout, _gaps: clip,
-    "bone": bone,
-    "motion": lambda clip, _, gaps: motion(clip, gaps),
-}
-
-
-def stream(clip: Clip, name: str, layout: Layout, gaps: bool = False) -> Clip:
-    """The clip as one of `STREAMS` (..., T, M, V, C).
+def stream(
+    clip: Float[Clip, "*lead T M V C"], name: str, layout: Layout, gaps: bool = False
+) -> Float[Clip, "*lead T M V C"]:
+    """The clip as one of `STREAMS`.
 
     Args:
-        clip: (..., T, M, V, C).
+        clip: in metres.
         name: one of `STREAMS`.
         layout: its skeleton.
         gaps: single joints are absent from some frames, as zeros: nothing leads to or from there.
@@ -107,16 +150,17 @@ def stream(clip: Clip, name: str, layout: Layout, gaps: bool = False) -> Clip:
     """
     if name not in STREAMS:
         raise ConfigError(f"expected a stream ({', '.join(STREAMS)}), got '{name}'")
-    taken: Clip = STREAMS[name](clip, layout, gaps)
-    return taken
+    return input_feature(clip, name, layout.parents, gaps)
 
 
-def joint_from_bone(bones: Clip, root: Clip, layout: Layout) -> Clip:
+def joint_from_bone(
+    bones: Float[Clip, "*lead T M V C"], root: Float[Clip, "*lead T M C"], layout: Layout
+) -> Float[Clip, "*lead T M V C"]:
     """The clip whose `bone` stream is ``bones`` and whose root joint moves along ``root``; inverse of `bone`.
 
     Args:
-        bones: (..., T, M, V, C); what it holds at the root joint is ignored.
-        root: (..., T, M, C), the trajectory of joint `layout.root`.
+        bones: what it holds at the root joint is ignored.
+        root: the trajectory of joint `layout.root`.
         layout: the tree of the bones.
     """
     joints = bones + 0.0
@@ -129,12 +173,14 @@ def joint_from_bone(bones: Clip, root: Clip, layout: Layout) -> Clip:
     return joints + root[..., None, :]
 
 
-def joint_from_motion(motions: Clip, first: Clip) -> Clip:
+def joint_from_motion(
+    motions: Float[Clip, "*lead T M V C"], first: Float[Clip, "*lead M V C"]
+) -> Float[Clip, "*lead T M V C"]:
     """The clip whose `motion` stream is ``motions`` and that starts at ``first``; inverse of `motion`.
 
     Args:
-        motions: (..., T, M, V, C); its last frame is ignored.
-        first: (..., M, V, C), the frame at which the clip starts.
+        motions: its last frame is ignored.
+        first: the frame at which the clip starts.
     """
     travelled: Clip = motions.cumsum(T_AXIS) - motions
     return first[..., None, :, :, :] + travelled

@@ -12,11 +12,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pcm3.errors import DataError, brief
 from pcm3.packaged import packaged
 
+StreamName = Literal["joint", "bone", "motion"]
+"""What a clip is turned into before anything else sees it; computed in `pcm3.geometry`."""
+InputFeature = Literal["joint", "bone", "motion", "motion4", "motion8"]
+"""What an encoder itself computes from a clip of its stream: the same three, and motions over several frames."""
 PART_NAMES = ("trunk", "left_arm", "right_arm", "left_leg", "right_leg")
 
 

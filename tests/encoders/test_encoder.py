@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from torch import nn
 from toy import KINECT1, KINECT2, toy_encoder
 
-from pcm3.encoders.encoder import DualGRULayer, Encoder
+from pcm3.encoders.encoder import Encoder
 from pcm3.encoders.flatten import flatten, unflatten
+from pcm3.encoders.gru import DualGRULayer
 from pcm3.geometry import motion, stream
 from pcm3.nn.prompt import Prompt
 

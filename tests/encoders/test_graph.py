@@ -215,7 +215,7 @@ def test_bf16_is_near_to_the_exact():
     assert (rough - exact).abs().mean() < 0.02 * exact.abs().mean()
 
 
-@pytest.mark.parametrize("shape", [(2, 5, 6, 2, 3), (2, 5, 7, 1, 3), (2, 5, 7, 2, 4), (2, 5, 2, 7, 3), (2, 5, 42)])
+@pytest.mark.parametrize("shape", [(2, 5, 6, 2, 3), (2, 5, 7, 1, 3), (2, 5, 7, 2, 4), (2, 5, 2, 7, 3)])
 def test_other_frames_than_were_said_are_refused(shape):
     with pytest.raises(ConfigError, match=r"expected frames of 7 x 2 x 3 \(joints, bodies, inputs\), got"):
         layers_of()(random(*shape))

@@ -682,7 +682,7 @@ def test_a_feature_that_will_be_normalised_trains_as_one_that_will_not(kind):
         with torch.random.fork_rng():
             torch.manual_seed(0)
             encoder = Encoder(2, 25, hidden_size=6, layers=1, kind=kind, parents=KINECT2.parents,
-                              normalise_features=normalised)  # fmt: skip
+                              direction="bidirectional", normalise_features=normalised)  # fmt: skip
         if normalised:
             encoder.readout.fit_normalisation(torch.randn(9, 12, generator=torch.Generator().manual_seed(3)))
         losses.append(step(toy_method(encoder), views).loss)

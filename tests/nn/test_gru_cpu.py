@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from pcm3.encoders.encoder import DualGRULayer
+from pcm3.encoders.gru import DualGRULayer
 from pcm3.nn.gru_cpu import applies_to, cells_of, gru_layer
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: Any, words: list[str]) -> None:
     """Adds the command's arguments; a preset's values become the defaults."""
-    from pcm3.geometry import StreamName
+    from pcm3.skeleton import StreamName
 
     method, preset = asked_for(words)
     parser.usage = "pcm3 pretrain STORE --run DIR [--preset NAME] [--config FILE] [--SETTING VALUE …]"

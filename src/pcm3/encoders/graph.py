@@ -1,13 +1,21 @@
-"""Graph convolutions over the joints of a body, and convolutions over its frames (ST-GCN, Yan et al. 2018)."""
+"""Graph convolutions over the joints of a body and convolutions over its frames, of our own measure.
+
+After ST-GCN (Yan et al. 2018), which itself is `pcm3.encoders.stgcn`.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from pcm3.encoders.lengths import own_frames
+from pcm3.encoders.network import Network, NetworkSize
+from pcm3.encoders.per_joint import PerJointAdapter
 from pcm3.errors import ConfigError
 
 KINDS = 3
@@ -16,6 +24,14 @@ KERNEL = 9
 """Frames that a temporal convolution sees."""
 MEANS = 4
 """Weighted means over the joints that make a feature."""
+
+
+def build(size: NetworkSize) -> Network:
+    """Blocks of width H/2, a feature of four means over the joints."""
+    width = 2 * size.hidden_size
+    layers = GraphLayers(size.parents, size.bodies, size.joint_values, width, size.layers)
+    adapter = PerJointAdapter(layers, size.bodies, size.joints, size.features)
+    return Network([adapter], width, batch_norms=True)
 
 
 class GraphLayers(nn.Module):
@@ -40,8 +56,10 @@ class GraphLayers(nn.Module):
         self.blocks = nn.ModuleList(GraphBlock(parents, channels) for _ in range(layers))
         self.mean_weights = nn.Parameter(torch.rand(1, MEANS, joints) * (2 / joints))
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        """(B, T, V, M, K) → (B, T, W).
+    def forward(
+        self, inputs: Float[Tensor, "B T V M K"], lengths: Int[Tensor, " B"] | None = None
+    ) -> Float[Tensor, "B T W"]:
+        """Features of every frame.
 
         Raises:
             ConfigError: other joints, bodies or inputs of a joint than were said.
@@ -51,8 +69,9 @@ class GraphLayers(nn.Module):
             raise ConfigError(f"expected frames of {expected} (joints, bodies, inputs), got {tuple(inputs.shape)}")
         size, frames, _, bodies, _ = inputs.shape
         features = self.enter(inputs.permute(0, 3, 1, 2, 4).flatten(0, 1))
+        own = None if lengths is None else own_frames(lengths, frames).repeat_interleave(bodies, dim=0)
         for block in self.blocks:
-            features = block(features)
+            features = block(features, own)
         return _mixed(self.mean_weights, features).view(size, bodies, frames, -1).mean(dim=1)
 
 
@@ -67,9 +86,13 @@ class GraphBlock(nn.Module):
         self.temporal = nn.Conv2d(channels, channels, (KERNEL, 1), padding=(KERNEL // 2, 0), bias=False)
         self.temporal_norm = nn.BatchNorm1d(channels)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """(N, T, V, C) → (N, T, V, C)."""
+    def forward(
+        self, features: Float[Tensor, "N T V C"], own: Bool[Tensor, "N T"] | None = None
+    ) -> Float[Tensor, "N T V C"]:
+        """The next features; frames that are not a clip's own count as beyond its ends, as zeros."""
         among_joints = F.relu(_normed(self.spatial_norm, self.spatial(features)), inplace=True)
+        if own is not None:
+            among_joints = among_joints * own[..., None, None]
         # With the channels last in memory, which is how convolutions are quickest on a CPU.
         over_frames = self.temporal(among_joints.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
         return F.relu(features + _normed(self.temporal_norm, over_frames), inplace=True)
@@ -93,8 +116,8 @@ class GraphConvolution(nn.Module):
         self.importance = nn.Parameter(torch.ones(len(edges)))
         self.weights = nn.Linear(KINDS * inputs, outputs, bias=False)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """(N, T, V, C) → (N, T, V, C')."""
+    def forward(self, features: Float[Tensor, "N T V C"]) -> Float[Tensor, "N T V C2"]:
+        """A joint's neighbours of each kind, weighted."""
         size, frames, joints, _ = features.shape
         empty = self.importance.new_zeros(joints * KINDS * joints)
         mixing = empty.index_add(0, self.edges, self.shares * self.importance).view(1, joints * KINDS, joints)
@@ -103,28 +126,30 @@ class GraphConvolution(nn.Module):
         return output
 
 
-def _edges(parents: Sequence[int]) -> tuple[Tensor, Tensor]:
+def _edges(parents: Sequence[int]) -> tuple[Int[Tensor, " E"], Float[Tensor, " E"]]:
     """Of a tree's 3V - 2 edges, themselves included: place in a flat (V, kind, V) matrix, and share in the mean."""
-    joints, parent = torch.arange(len(parents)), torch.tensor(parents, dtype=torch.long)
-    if ((parent < 0) | (parent >= len(parents))).any():
+    joints = range(len(parents))
+    if not all(parent in joints for parent in parents):
         raise ConfigError(f"expected parents that are joints, 0 to {len(parents) - 1}, got {list(parents)}")
-    child = joints[parent != joints]
-    above = parent[child]
-    children = parent[child].bincount(minlength=len(parents))
-    shares = torch.cat([torch.ones(len(joints) + len(child)), 1 / children[above]])
-    kinds = torch.arange(KINDS).repeat_interleave(torch.tensor([len(joints), len(child), len(child)]))
-    to, source = torch.cat([joints, child, above]), torch.cat([joints, above, child])
-    return (to * KINDS + kinds) * len(parents) + source, shares
+    bones = [(joint, parent) for joint, parent in enumerate(parents) if parent != joint]
+    children = Counter(parent for _, parent in bones)
+    to_from = [
+        *((joint, 0, joint, 1.0) for joint in joints),
+        *((joint, 1, parent, 1.0) for joint, parent in bones),
+        *((parent, 2, joint, 1 / children[parent]) for joint, parent in bones),
+    ]
+    places = [(to * KINDS + kind) * len(parents) + source for to, kind, source, _ in to_from]
+    return torch.tensor(places), torch.tensor([share for *_, share in to_from])
 
 
-def _mixed(weights: Tensor, features: Tensor) -> Tensor:
-    """Sums over the joints, weights (1, S, V) and features (N, T, V, C) → (N·T, S, C): one small product a frame."""
+def _mixed(weights: Float[Tensor, "1 S V"], features: Float[Tensor, "N T V C"]) -> Float[Tensor, "NT S C"]:
+    """Sums over the joints, of every frame of every clip: one small product a frame."""
     # Cast before they are repeated, as autocast would cast every repetition.
     repeated = weights.to(features.dtype).expand(features.shape[0] * features.shape[1], -1, -1)
     return torch.bmm(repeated, features.flatten(0, 1))
 
 
-def _normed(norm: nn.BatchNorm1d, features: Tensor) -> Tensor:
-    """(N, T, V, C) → the same, normalised over all but the channels."""
+def _normed(norm: nn.BatchNorm1d, features: Float[Tensor, "N T V C"]) -> Float[Tensor, "N T V C"]:
+    """The same, normalised over all but the channels."""
     rows: Tensor = norm(features.flatten(0, 2))
     return rows.view_as(features)

@@ -5,12 +5,21 @@ from __future__ import annotations
 import math
 
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from pcm3.encoders.lengths import own_frames
+from pcm3.encoders.network import Network, NetworkSize
 from pcm3.errors import ConfigError
 
 SLOWEST = 10_000.0
 """Ratio of the longest to the shortest wavelength of the positions (Vaswani et al. 2017, §3.5)."""
+
+
+def build(size: NetworkSize) -> Network:
+    """Blocks of width 2H."""
+    width = 2 * size.hidden_size
+    return Network([AttentionLayers(size.in_features, width, size.layers)], width)
 
 
 class AttentionLayers(nn.Module):
@@ -34,12 +43,15 @@ class AttentionLayers(nn.Module):
             if parameter.dim() == 2:
                 nn.init.xavier_uniform_(parameter)
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        """(B, T, I) → (B, T, W)."""
+    def forward(
+        self, inputs: Float[Tensor, "B T I"], lengths: Int[Tensor, " B"] | None = None
+    ) -> Float[Tensor, "B T W"]:
+        """Features of every frame; nobody attends to frames beyond a clip's length."""
+        own = None if lengths is None else own_frames(lengths, inputs.shape[1])
         # The weights' type, float32 under bf16 autocast, is from here on that of the sum over the blocks.
         features = self.enter(inputs) + positions(inputs.shape[1], self.norm.weight)
         for block in self.blocks:
-            features = block(features)
+            features = block(features, own)
         normed: Tensor = self.norm(features)
         return normed
 
@@ -57,21 +69,25 @@ class AttentionBlock(nn.Module):
             nn.LayerNorm(width), nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
         )
 
-    def forward(self, features: Tensor) -> Tensor:
-        """(B, T, W) → (B, T, W)."""
+    def forward(
+        self, features: Float[Tensor, "B T W"], own: Bool[Tensor, "B T"] | None = None
+    ) -> Float[Tensor, "B T W"]:
+        """Features, each knowing the frames that are its clip's own."""
         # Queries, keys and values, each (B, heads, T, W / heads).
         query, key, value = self.project(self.norm(features)).unflatten(-1, (3, self.heads, -1)).unbind(2)
         # Written out: on a CPU, at a clip's lengths, torch's fused attention takes five times as long.
         query, key, value = (part.transpose(1, 2) for part in (query, key, value))
-        attention = (query @ key.transpose(2, 3) * query.shape[-1] ** -0.5).softmax(dim=-1)
-        attended = (attention @ value).transpose(1, 2).flatten(2)
+        scores = query @ key.transpose(2, 3) * query.shape[-1] ** -0.5
+        if own is not None:
+            scores = scores.masked_fill(~own[:, None, None], -torch.inf)
+        attended = (scores.softmax(dim=-1) @ value).transpose(1, 2).flatten(2)
         features = features + self.gather(attended)
         added: Tensor = features + self.mlp(features)
         return added
 
 
-def positions(frames: int, like: Tensor) -> Tensor:
-    """(T, W) in the type of `like` (W): the sines of W/2 wavelengths, then their cosines.
+def positions(frames: int, like: Float[Tensor, " W"]) -> Float[Tensor, "{frames} W"]:
+    """In the type of `like`: the sines of W/2 wavelengths, then their cosines.
 
     Wavelengths are in geometric progression from 2π frames; of an odd width the last cosine is left out.
     """

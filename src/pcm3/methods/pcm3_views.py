@@ -14,8 +14,8 @@ from pcm3.augment.mask import MaskedBodies, MaskKind, draw_hidden
 from pcm3.augment.mix import Mixed, mix
 from pcm3.augment.spatial import SpatialChoice, shear, spatial_view, turn
 from pcm3.errors import ConfigError
-from pcm3.geometry import StreamName, stream
-from pcm3.skeleton import Layout
+from pcm3.geometry import stream
+from pcm3.skeleton import Layout, StreamName
 
 
 class Views(NamedTuple):

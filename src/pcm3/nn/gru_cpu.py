@@ -12,21 +12,18 @@ recurrent part of new), so that the gradients of both products are slices of one
 
 from __future__ import annotations
 
-import functools
 import itertools
-import os
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
+
+from pcm3.nn.threads import side_by_side
 
 ROWS = 4096
 """Rows (frames x clips) of a product that is made for many frames at once: enough for its full rate, little memory."""
-LEAST_CLIPS = 32
-"""Clips that a thread should have at least: fewer make a product slow."""
 
 
 class Cell(NamedTuple):
@@ -48,18 +45,17 @@ def cells_of(gru: nn.GRU, layer: int = 0) -> list[Cell]:
     ]
 
 
-def applies_to(inputs: Tensor) -> bool:
+def applies_to(inputs: Shaped[Tensor, ...]) -> bool:
     """Whether `gru_layer` takes these inputs: on a CPU, and nobody is tracing the operations (for an export)."""
     return inputs.device.type == "cpu" and not (torch.compiler.is_compiling() or torch._C._get_tracing_state())
 
 
-def gru_layer(inputs: Tensor, cells: Sequence[Cell]) -> Tensor:
-    """Outputs of GRUs over the same inputs, side by side: (B, T, I) → (B, T, P·H), from a state of zeros.
+def gru_layer(inputs: Float[Tensor, "B T I"], cells: Sequence[Cell]) -> Float[Tensor, "B T PH"]:
+    """Outputs of GRUs over the same inputs, side by side, from a state of zeros.
 
     The same bits twice for the same number of threads; with and without gradients. No second derivatives.
     """
-    autocast = torch.is_autocast_enabled("cpu") and inputs.dtype != torch.float64
-    dtype = torch.get_autocast_dtype("cpu") if autocast else cells[0].weight_hh.dtype
+    dtype = _product_dtype(inputs, cells)
     weights = [weight for cell in cells for weight in cell[1:]]
     backward = tuple(cell.backward for cell in cells)
     with torch.autocast("cpu", enabled=False):
@@ -67,8 +63,29 @@ def gru_layer(inputs: Tensor, cells: Sequence[Cell]) -> Tensor:
             outputs: Tensor = _Recurrence.apply(inputs, dtype, backward, *weights)  # type: ignore[no-untyped-call]
         else:
             with torch.no_grad():
-                outputs, _ = _forward(_time_major(inputs, dtype), cells, keep=False)
+                outputs = _forward(_time_major(inputs, dtype), cells, keep=False)[0]
         return outputs.transpose(0, 1)
+
+
+@torch.no_grad()
+def gru_layer_from(
+    inputs: Float[Tensor, "B T I"], cells: Sequence[Cell], state: Float[Tensor, "B PH"]
+) -> tuple[Float[Tensor, "B T PH"], Float[Tensor, "B PH"]]:
+    """`gru_layer` going on from a state: outputs, and the state after the last frame (float32 at least).
+
+    Frame by frame or in pieces of any length it gives what the whole sequence gives. Without gradients; all cells run
+    forward.
+    """
+    dtype = _product_dtype(inputs, cells)
+    with torch.autocast("cpu", enabled=False):
+        outputs, _, after = _forward(_time_major(inputs, dtype), cells, keep=False, state=state)
+    return outputs.transpose(0, 1), after
+
+
+def _product_dtype(inputs: Tensor, cells: Sequence[Cell]) -> torch.dtype:
+    """That of autocast, or of the weights."""
+    autocast = torch.is_autocast_enabled("cpu") and inputs.dtype != torch.float64
+    return torch.get_autocast_dtype("cpu") if autocast else cells[0].weight_hh.dtype
 
 
 class _Recurrence(torch.autograd.Function):
@@ -78,7 +95,7 @@ class _Recurrence(torch.autograd.Function):
     def forward(ctx: Any, inputs: Tensor, dtype: torch.dtype, backward: tuple[bool, ...], *weights: Tensor) -> Tensor:
         cells = [Cell(way, *weights[4 * at : 4 * at + 4]) for at, way in enumerate(backward)]
         frames = _time_major(inputs, dtype)
-        outputs, gates = _forward(frames, cells, keep=True)
+        outputs, gates, _ = _forward(frames, cells, keep=True)
         ctx.save_for_backward(frames, outputs, gates, *weights)
         ctx.ways, ctx.dtype = backward, inputs.dtype
         return outputs
@@ -99,8 +116,10 @@ class _Recurrence(torch.autograd.Function):
         return (None if of_inputs is None else of_inputs.transpose(0, 1).to(ctx.dtype), None, None, *of_weights)
 
 
-def _forward(frames: Tensor, cells: Sequence[Cell], keep: bool) -> tuple[Tensor, Tensor]:
-    """(T, B, I) → outputs (T, B, P·H), and gates (T, B, P, 4H), or only some frames' if they are not to be kept."""
+def _forward(
+    frames: Float[Tensor, "T B I"], cells: Sequence[Cell], keep: bool, state: Float[Tensor, "B PH"] | None = None
+) -> tuple[Float[Tensor, "T B PH"], Float[Tensor, "_ B P H4"], Float[Tensor, "B PH"]]:
+    """Outputs; gates, of some frames only if they are not to be kept; and the state after the last frame."""
     count, batch, _ = frames.shape
     dtype, width, halves = frames.dtype, cells[0].weight_hh.shape[1], len(cells)
     length = max(1, ROWS // max(batch, 1))
@@ -109,7 +128,9 @@ def _forward(frames: Tensor, cells: Sequence[Cell], keep: bool) -> tuple[Tensor,
     input_weights = [_input_weights(cell, dtype) for cell in cells]
     weights = [cell.weight_hh.to(dtype) for cell in cells]
     states = torch.zeros(batch, halves * width, dtype=_exact(dtype))
-    before = torch.zeros_like(states, dtype=dtype)
+    if state is not None:
+        states.copy_(state)
+    before = states.to(dtype, copy=True)
     for start in range(0, count, length):
         stop = min(start + length, count)
         parts = [slice(count - stop, count - start) if cell.backward else slice(start, stop) for cell in cells]
@@ -130,23 +151,29 @@ def _forward(frames: Tensor, cells: Sequence[Cell], keep: bool) -> tuple[Tensor,
             of_frames = chunks[at][:, rows], outputs[parts[at], rows, own]
             _step_frames(*of_frames, step, before[rows, own], states[rows, own], weights[at].t(), bias)
 
-        _side_by_side(run, halves, batch)
-    return outputs, gates
+        side_by_side(run, halves, batch)
+    return outputs, gates, before if before.dtype == states.dtype else states
 
 
 def _step_frames(
-    gates: Tensor, outputs: Tensor, step: int, before: Tensor, state: Tensor, weight: Tensor, bias: Tensor
+    gates: Float[Tensor, "T b H4"],
+    outputs: Float[Tensor, "T b H"],
+    step: int,
+    before: Float[Tensor, "b H"],
+    state: Float[Tensor, "b H"],
+    weight: Float[Tensor, "H H3"],
+    bias: Float[Tensor, " H"],
 ) -> None:
     """Step a GRU through frames; fill in gates and outputs.
 
     Args:
-        gates: (T, b, 4H), the inputs' part in the first 3H.
-        outputs: (T, b, H).
+        gates: the inputs' part in the first 3H.
+        outputs: of these frames.
         step: 1, or -1 if the last frame comes first.
-        before: (b, H) the output before these frames; becomes that of the last.
-        state: (b, H) the same, exact.
-        weight: (H, 3H) of the state.
-        bias: (H,) of the recurrent part of the new gate.
+        before: the output before these frames; becomes that of the last.
+        state: the same, exact.
+        weight: of the state.
+        bias: of the recurrent part of the new gate.
     """
     rows, width = state.shape
     product = before.new_empty(rows, 3 * width)
@@ -173,7 +200,7 @@ def _step_frames(
     before.copy_(last)
 
 
-def _gate_views(gates: Tensor, step: int) -> Iterator[tuple[Tensor, ...]]:
+def _gate_views(gates: Float[Tensor, "T b H4"], step: int) -> Iterator[tuple[Tensor, ...]]:
     """All, (reset, update), new, reset, update, recurrent of gates (T, b, 4H), frame by frame; T = 1: for ever."""
     new, reset, update, recurrent = gates.chunk(4, dim=-1)
     both = gates[..., new.shape[-1] : 3 * new.shape[-1]]
@@ -181,8 +208,13 @@ def _gate_views(gates: Tensor, step: int) -> Iterator[tuple[Tensor, ...]]:
     return itertools.cycle(views) if len(gates) == 1 else views
 
 
-def _gate_slopes(slope: Tensor, outputs: Tensor, gates: Tensor, cells: Sequence[Cell]) -> Tensor:
-    """Gradient of the outputs (T, B, P·H) → of the gates before their non-linearities, (T, B, P, 4H)."""
+def _gate_slopes(
+    slope: Float[Tensor, "T B PH"],
+    outputs: Float[Tensor, "T B PH"],
+    gates: Float[Tensor, "T B P H4"],
+    cells: Sequence[Cell],
+) -> Float[Tensor, "T B P H4"]:
+    """Gradient of the outputs → of the gates before their non-linearities."""
     slopes, width = torch.empty_like(gates), gates.shape[-1] // 4
     # As (out, in), transposed: the layout in which a product needs not order its weights anew.
     weights = [cell.weight_hh.to(gates.dtype).t().contiguous() for cell in cells]
@@ -193,20 +225,27 @@ def _gate_slopes(slope: Tensor, outputs: Tensor, gates: Tensor, cells: Sequence[
         of_frames = slope[:, rows, own], outputs[:, rows, own], gates[:, rows, at], slopes[:, rows, at]
         _step_back(*of_frames, step, weights[at].t())
 
-    _side_by_side(run, len(cells), slope.shape[1])
+    side_by_side(run, len(cells), slope.shape[1])
     return slopes
 
 
-def _step_back(slope: Tensor, outputs: Tensor, gates: Tensor, slopes: Tensor, step: int, weight: Tensor) -> None:
+def _step_back(
+    slope: Float[Tensor, "T b H"],
+    outputs: Float[Tensor, "T b H"],
+    gates: Float[Tensor, "T b H4"],
+    slopes: Float[Tensor, "T b H4"],
+    step: int,
+    weight: Float[Tensor, "H3 H"],
+) -> None:
     """Step back through the frames: gradient of the outputs → of the gates, written into `slopes`.
 
     Args:
-        slope: (T, b, H) of the outputs.
-        outputs: (T, b, H).
-        gates: (T, b, 4H).
-        slopes: (T, b, 4H), filled in.
+        slope: of the outputs.
+        outputs: as `_forward` gave them.
+        gates: of these frames.
+        slopes: filled in.
         step: -1, or 1 for a GRU that runs backward: the frame that it saw last comes first here.
-        weight: (3H, H) of the state.
+        weight: of the state.
     """
     rows, width = outputs.shape[1:]
     dtype = _exact(gates.dtype)
@@ -247,8 +286,10 @@ def _step_back(slope: Tensor, outputs: Tensor, gates: Tensor, slopes: Tensor, st
         torch.add(passed, product, out=carried)
 
 
-def _weight_slopes(frames: Tensor, before: tuple[Tensor, slice], slopes: Tensor, cell: Cell) -> list[Tensor]:
-    """Gradients of a cell's four parameters, from those of its gates (T, B, 4H)."""
+def _weight_slopes(
+    frames: Float[Tensor, "T B I"], before: tuple[Tensor, slice], slopes: Float[Tensor, "T B H4"], cell: Cell
+) -> list[Tensor]:
+    """Gradients of a cell's four parameters, from those of its gates."""
     width = slopes.shape[-1] // 4
     states, part = before
     of_inputs = _summed_product(slopes[..., : 3 * width], frames)
@@ -260,15 +301,15 @@ def _weight_slopes(frames: Tensor, before: tuple[Tensor, slice], slopes: Tensor,
     return [slope.to(weight.dtype) for slope, weight in both]
 
 
-def _states_before(outputs: Tensor, at: int, cell: Cell) -> tuple[Tensor, slice]:
+def _states_before(outputs: Float[Tensor, "T B PH"], at: int, cell: Cell) -> tuple[Tensor, slice]:
     """Outputs of a cell that are the state before another frame, (T - 1, B, H), and those frames."""
     width = cell.weight_hh.shape[1]
     own = outputs[..., at * width : (at + 1) * width]
     return (own[1:], slice(None, -1)) if cell.backward else (own[:-1], slice(1, None))
 
 
-def _input_slopes(slopes: Tensor, cells: Sequence[Cell]) -> Tensor:
-    """Gradient of the inputs, (T, B, I)."""
+def _input_slopes(slopes: Float[Tensor, "T B P H4"], cells: Sequence[Cell]) -> Float[Tensor, "T B I"]:
+    """Gradient of the inputs."""
     count, batch, _, width = slopes.shape
     inputs = cells[0].weight_ih.shape[1]
     result = slopes.new_empty(count * batch, inputs)
@@ -282,8 +323,8 @@ def _input_slopes(slopes: Tensor, cells: Sequence[Cell]) -> Tensor:
     return result.view(count, batch, inputs)
 
 
-def _summed_product(left: Tensor, right: Tensor) -> Tensor:
-    """Σ over frames and clips of left (T, B, N) ⊗ right (T, B, K): (N, K), summed exactly over parts of `ROWS`."""
+def _summed_product(left: Float[Tensor, "T B N"], right: Float[Tensor, "T B K"]) -> Float[Tensor, "N K"]:
+    """Σ over frames and clips of left ⊗ right, summed exactly over parts of `ROWS`."""
     left, right = _rows(left), _rows(right)
     total = torch.zeros(left.shape[1], right.shape[1], dtype=_exact(left.dtype))
     for some, others in zip(left.split(ROWS), right.split(ROWS), strict=True):
@@ -291,16 +332,16 @@ def _summed_product(left: Tensor, right: Tensor) -> Tensor:
     return total
 
 
-def _column_sums(slopes: Tensor) -> Tensor:
-    """Σ over frames and clips of (T, B, N): (N,)."""
+def _column_sums(slopes: Float[Tensor, "T B N"]) -> Float[Tensor, " N"]:
+    """Σ over frames and clips."""
     total = torch.zeros(slopes.shape[-1], dtype=_exact(slopes.dtype))
     for some in _rows(slopes).split(ROWS):
         total += some.sum(dim=0)
     return total
 
 
-def _input_weights(cell: Cell, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Weight (3H, I) and bias (3H,) of the inputs for gates in our order; those of the new gate doubled."""
+def _input_weights(cell: Cell, dtype: torch.dtype) -> tuple[Float[Tensor, "H3 I"], Float[Tensor, " H3"]]:
+    """Weight and bias of the inputs for gates in our order; those of the new gate doubled."""
     width = cell.weight_hh.shape[1]
     weight, bias = _new_first(cell.weight_ih), cell.bias_ih.clone()
     bias[: 2 * width] += cell.bias_hh[: 2 * width]
@@ -310,62 +351,24 @@ def _input_weights(cell: Cell, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     return weight.to(dtype), bias.to(dtype)
 
 
-def _new_first(weight: Tensor) -> Tensor:
+def _new_first(weight: Float[Tensor, "H3 ..."]) -> Float[Tensor, "H3 ..."]:
     """Torch's gate order (reset, update, new) → ours (new, reset, update), a copy."""
     width = len(weight) // 3
     return torch.cat([weight[2 * width :], weight[: 2 * width]])
 
 
-def _time_major(inputs: Tensor, dtype: torch.dtype) -> Tensor:
-    """(B, T, I) → (T, B, I) contiguous; the same memory if it is another layer's output."""
+def _time_major(inputs: Float[Tensor, "B T I"], dtype: torch.dtype) -> Float[Tensor, "T B I"]:
+    """The same, contiguous; the same memory if it is another layer's output."""
     frames = inputs.detach().transpose(0, 1)
     if frames.is_contiguous() and frames.dtype == dtype:
         return frames
     return torch.empty(frames.shape, dtype=dtype).copy_(frames)
 
 
-def _rows(frames: Tensor) -> Tensor:
-    """(T, B, N) → (T·B, N), a view where B is whole."""
+def _rows(frames: Float[Tensor, "T B N"]) -> Float[Tensor, "TB N"]:
+    """The frames' rows, one after the other; a view where B is whole."""
     return frames.flatten(0, 1)
 
 
 def _exact(dtype: torch.dtype) -> torch.dtype:
     return torch.float64 if dtype == torch.float64 else torch.float32
-
-
-def _side_by_side(run: Callable[[int, slice], None], halves: int, batch: int) -> None:
-    """Call run(half, rows) for every half and all rows: on as many threads as torch may use, each by itself."""
-    count = torch.get_num_threads()
-    parts = max(1, min(count // halves, batch // LEAST_CLIPS))
-    size = -(-batch // parts)
-    tasks = [(half, slice(first, first + size)) for half in range(halves) for first in range(0, batch, size)]
-    if count == 1 or len(tasks) == 1:
-        for half, rows in tasks:
-            run(half, rows)
-        return
-    inference = torch.is_inference_mode_enabled()
-
-    def quietly(task: tuple[int, slice]) -> None:
-        with torch.inference_mode(inference), torch.no_grad():
-            run(*task)
-
-    for _ in _workers(min(count, len(tasks)), max(1, count // len(tasks))).map(quietly, tasks):
-        pass
-
-
-@functools.cache
-def _workers(count: int, each: int) -> ThreadPoolExecutor:
-    """Threads that stay, each of which lets torch use `each` threads of its own."""
-    before, all_there = torch.get_num_threads(), threading.Barrier(count)
-
-    def start(_: int) -> None:
-        torch.set_num_threads(each)
-        all_there.wait()
-
-    pool = ThreadPoolExecutor(count, thread_name_prefix="pcm3-gru")
-    list(pool.map(start, range(count)))
-    torch.set_num_threads(before)  # the number is every thread's own, but the default for new threads is shared
-    return pool
-
-
-os.register_at_fork(after_in_child=_workers.cache_clear)

@@ -3,14 +3,38 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pcm3.settings.rules import Rule
+from pcm3.skeleton import InputFeature
 
-EncoderKind = Literal["gru", "transformer", "graph"]
-InputFeature = Literal["joint", "bone", "motion", "motion4", "motion8"]
+EncoderKind = Literal["gru", "transformer", "graph", "stgcn"]
 Direction = Literal["causal", "bidirectional"]
 Pooling = Literal["last", "mean", "max", "mean_max", "max_min", "mean_max_min", "attention"]
+
+
+class KindRow(NamedTuple):
+    """What is known of a kind without building it."""
+
+    module: str
+    """Its ``build(size: NetworkSize) -> Network`` makes the layers (`pcm3.encoders.network`)."""
+    directions: tuple[Direction, ...] = ("bidirectional",)
+    """Causal: a frame's feature knows no later frame, and the encoder can be stepped."""
+    on_joints: bool = False
+    """It needs to know which joint hangs from which."""
+    size_multiple: int = 1
+    """What hidden_size must be a multiple of."""
+    own_settings: tuple[str, ...] = ()
+    """Settings that no other kind has."""
+
+
+KINDS: dict[EncoderKind, KindRow] = {
+    "gru": KindRow("pcm3.encoders.gru", directions=("causal", "bidirectional")),
+    "transformer": KindRow("pcm3.encoders.transformer", size_multiple=2),
+    "graph": KindRow("pcm3.encoders.graph", on_joints=True, size_multiple=2),
+    "stgcn": KindRow("pcm3.encoders.stgcn", on_joints=True, size_multiple=2, own_settings=("channels", "dropout")),
+}
+"""The one table of kinds."""
 
 
 @dataclass
@@ -18,12 +42,13 @@ class EncoderSettings:
     """The network that makes features of clips."""
 
     kind: EncoderKind = "gru"
-    """The encoder's layers: recurrent, attention over the frames, or graph convolutions over joints and frames."""
+    """The encoder's layers: recurrent; attention over the frames; graph convolutions over joints and frames; or
+    ST-GCN, which are these as published (Yan et al. 2018), with a feature for every fourth frame."""
     hidden_size: int = 1024
     """H, width of each half of the encoder: a frame's feature has 2H values. At least 1, even for all kinds but gru;
-    0: chosen from the number of clips."""
+    0: chosen from the number of clips. The ST-GCN of the paper has 128."""
     layers: int = 3
-    """Number of layers, at least 1."""
+    """Number of layers, at least 1; of an stgcn the stages, of which 3 are the paper's 10 blocks."""
     direction: Direction = "causal"
     """Both halves forward (as the released code computes), or one forward and one backward (as the paper says).
     Only the gru can be causal: the other kinds' frames know later ones."""
@@ -35,9 +60,16 @@ class EncoderSettings:
     bones, its motion to the next frame or over four or eight frames. One or more, without repeats."""
     normalise_features: bool = False
     """Normalise clip features: to length 1, then to mean 0 and mean square 1 over the training clips."""
+    channels: int = 0
+    """Channels of the first blocks of an stgcn, at least 1 (64 in the paper, 16 in most later work); 0: H / 2, so that
+    three stages double up to 2H."""
+    dropout: float = 0.0
+    """Share of the values that training leaves out after every block of an stgcn but the first, from 0 to below 1 (0.5
+    in the paper)."""
 
     def rules(self) -> list[Rule]:
         """What the values must keep to."""
+        row = KINDS[self.kind]
         return [
             (self.hidden_size >= 0, "encoder.hidden_size", "at least 1, or 0 to have it chosen"),
             (self.layers >= 1, "encoder.layers", "at least 1"),
@@ -47,13 +79,19 @@ class EncoderSettings:
                 "one or more of joint, bone and motion, without repeats",
             ),
             (
-                self.kind == "gru" or self.direction == "bidirectional",
+                self.direction in row.directions,
                 "encoder.direction",
-                f"bidirectional for kind {self.kind}, whose frames know later ones",
+                f"{' or '.join(row.directions)} for kind {self.kind}, whose frames know later ones",
             ),
             (
-                self.kind == "gru" or self.hidden_size % 2 == 0,
+                self.hidden_size % row.size_multiple == 0,
                 "encoder.hidden_size",
-                f"a multiple of 2 for kind {self.kind}, which shares a feature out among four",
+                f"a multiple of {row.size_multiple} for kind {self.kind}, which shares a feature out among channels",
+            ),
+            (self.channels >= 0, "encoder.channels", "at least 1, or 0 to have it chosen"),
+            (0 <= self.dropout < 1, "encoder.dropout", "at least 0 and less than 1"),
+            *(
+                (name in row.own_settings or not getattr(self, name), f"encoder.{name}", f"0 for kind {self.kind}")
+                for name in ("channels", "dropout")
             ),
         ]

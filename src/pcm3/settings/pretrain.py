@@ -16,10 +16,10 @@ from pcm3.settings.method import MethodSettings
 from pcm3.settings.methods import METHODS, USUAL, method_named, name_of_method
 from pcm3.settings.optimiser import OptimiserSettings
 from pcm3.settings.rules import Rule, enforce
+from pcm3.skeleton import StreamName
 
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "32", "bf16"]
-Stream = Literal["joint", "bone", "motion"]
 _Settings = TypeVar("_Settings")
 
 
@@ -32,7 +32,7 @@ class PretrainSettings:
     the store's first protocol."""
     exclude_subjects: list[int] = field(default_factory=list)
     """Subjects on the training side that are not trained on, to validate on them."""
-    stream: Stream = "joint"
+    stream: StreamName = "joint"
     """Positions, bones (joint - parent), or motion (next frame - this frame)."""
     frames: int = 64
     """T, number of frames that every crop is resampled to: a multiple of 16."""

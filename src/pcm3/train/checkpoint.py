@@ -20,12 +20,11 @@ from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 
 from pcm3.checksums import OWN, json_checksum
-from pcm3.encoders.encoder import Direction, Encoder, InputFeature, Kind
-from pcm3.encoders.readout import Pooling
+from pcm3.encoders.encoder import Encoder
 from pcm3.errors import CheckpointError, command
 from pcm3.files import write_atomically, write_json
-from pcm3.geometry import StreamName
-from pcm3.skeleton import Layout, load_layout, tree_flaw
+from pcm3.settings.encoder import Direction, EncoderKind, Pooling
+from pcm3.skeleton import InputFeature, Layout, StreamName, load_layout, tree_flaw
 from pcm3.train.run_folder import RunFolder
 
 FORMAT = 2
@@ -55,7 +54,7 @@ class EncoderSpec:
     """The split whose training side it was pretrained on."""
     store_checksum: str = ""
     """Checksum of the store that it was pretrained on."""
-    kind: Kind = "gru"
+    kind: EncoderKind = "gru"
     input_features: tuple[InputFeature, ...] = ("joint",)
     """What it makes of a clip and feeds its layers with."""
     parents: tuple[int, ...] = ()
@@ -75,7 +74,7 @@ class EncoderSpec:
         for name in ("bodies", "joints", "hidden_size", "layers", "frames"):
             if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)!r}")
-        names = {"direction": Direction, "pooling": Pooling, "stream": StreamName, "kind": Kind}
+        names = {"direction": Direction, "pooling": Pooling, "stream": StreamName, "kind": EncoderKind}
         for name, known in names.items():
             if getattr(self, name) not in get_args(known):
                 raise ValueError(f"{name} is {getattr(self, name)!r}")

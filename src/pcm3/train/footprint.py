@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import psutil
 import torch
 
@@ -64,9 +66,7 @@ def _sizes(settings: PretrainSettings) -> dict[str, int]:
 def _bytes(spec: EncoderSpec, settings: PretrainSettings, size: dict[str, int]) -> int:
     width, frames = 2 * size["encoder.hidden_size"], size["frames"]
     of_frame = spec.bodies * spec.joints * 3
-    encoder = _LAYERS[spec.kind](
-        of_frame * len(spec.input_features), size["encoder.hidden_size"], size["encoder.layers"]
-    )
+    encoder = _weights(replace(spec, hidden_size=size["encoder.hidden_size"], layers=size["encoder.layers"]))
     pooled = pooled_width(spec.pooling, width)
     projector = pooled * (pooled + size["objective.embedding"])
     bridge = size["objective.decoder_hidden"]
@@ -79,20 +79,18 @@ def _bytes(spec: EncoderSpec, settings: PretrainSettings, size: dict[str, int]) 
     return 4 * (moved + encoder + projector + queue + views + kept)
 
 
-def _gru(inputs: int, hidden: int, layers: int) -> int:
-    return 2 * 3 * hidden * (inputs + hidden) + (layers - 1) * 2 * 3 * hidden * 3 * hidden
+def _weights(spec: EncoderSpec) -> int:
+    """Weights of the encoder's layers, counted in one that is built without memory; each layer from the fourth on is
+    taken to have as many as the third.
+    """
 
+    def count(layers: int) -> int:
+        with torch.device("meta"):
+            return sum(parameter.numel() for parameter in replace(spec, layers=layers).build().layers.parameters())
 
-def _transformer(inputs: int, hidden: int, layers: int) -> int:
-    return 2 * hidden * inputs + layers * 12 * (2 * hidden) ** 2
-
-
-def _graph(inputs: int, hidden: int, layers: int) -> int:
-    return layers * 12 * (hidden // 2) ** 2
-
-
-_LAYERS = {"gru": _gru, "transformer": _transformer, "graph": _graph}
-"""Weights of the encoder's layers: (inputs of a frame, H, layers) → their number."""
+    if spec.layers <= 3:
+        return count(spec.layers)
+    return count(3) + (spec.layers - 3) * (count(3) - count(2))
 
 
 def _rounded(gib: float) -> str:

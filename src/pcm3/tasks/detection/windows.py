@@ -13,7 +13,8 @@ from torch import Tensor
 from pcm3.clips import FITTED_CLIPS, frames_on
 from pcm3.data.store import ClipStore
 from pcm3.errors import DataError
-from pcm3.geometry import StreamName, stream
+from pcm3.geometry import stream
+from pcm3.skeleton import StreamName
 
 BACKGROUND = 0
 """The label of a frame in which there is no action; in one of class c (0-based) it is c + 1."""

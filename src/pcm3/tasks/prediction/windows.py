@@ -13,7 +13,8 @@ from torch import Tensor
 from pcm3.clips import frames_on
 from pcm3.data.store import ClipStore
 from pcm3.errors import DataError
-from pcm3.geometry import StreamName, present_joints, stream
+from pcm3.geometry import present_joints, stream
+from pcm3.skeleton import StreamName
 
 RATE = 25.0
 """Frames a second that clips are resampled to."""

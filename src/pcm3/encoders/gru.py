@@ -1,0 +1,98 @@
+"""Recurrent layers: two GRUs side by side, both forward (causal) or one of them backward."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from pcm3.encoders.lengths import reversed_in_place
+from pcm3.encoders.network import Network, NetworkSize
+from pcm3.nn.gru_cpu import applies_to, cells_of, gru_layer, gru_layer_from
+
+
+def build(size: NetworkSize) -> Network:
+    """Layers of H units a half; matrices are Xavier uniform, as in the released code."""
+    backward, width = size.direction == "bidirectional", 2 * size.hidden_size
+    layers = [
+        DualGRULayer(size.in_features if layer == 0 else width, size.hidden_size, backward)
+        for layer in range(size.layers)
+    ]
+    for layer in layers:
+        for parameter in layer.parameters():
+            if parameter.dim() == 2:
+                nn.init.xavier_uniform_(parameter)
+    return Network(layers, width, backward_half=backward)
+
+
+class DualGRULayer(nn.Module):
+    """One layer: two GRUs over the same inputs, outputs side by side, (B, T, I) → (B, T, 2H)."""
+
+    def __init__(self, inputs: int, hidden_size: int, backward: bool) -> None:
+        super().__init__()
+        self.backward, self.hidden_size = backward, hidden_size
+        # In the backward case the two are one bidirectional GRU of torch's, which fuses them in one call.
+        self.halves = nn.ModuleList(
+            [nn.GRU(inputs, hidden_size, batch_first=True, bidirectional=True)]
+            if backward
+            else [nn.GRU(inputs, hidden_size, batch_first=True), nn.GRU(inputs, hidden_size, batch_first=True)]
+        )
+
+    def forward(
+        self, features: Float[Tensor, "B T I"], lengths: Int[Tensor, " B"] | None = None
+    ) -> Float[Tensor, "B T W"]:
+        """Outputs of every frame; a half that runs backward begins at a clip's last own frame."""
+        if self.backward and lengths is not None:
+            return self._padded(features, lengths)
+        if applies_to(features):
+            return gru_layer(features, [cell for half in self.halves for cell in cells_of(half)])  # type: ignore[arg-type]
+        if features.is_cuda and not self.backward:
+            return torch.cat(self._on_two_streams(features), dim=-1)
+        return torch.cat([half(features)[0] for half in self.halves], dim=-1)
+
+    def step(
+        self, inputs: Float[Tensor, "B I"], state: Float[Tensor, "B W"] | None
+    ) -> tuple[Float[Tensor, "B W"], Float[Tensor, "B W"]]:
+        """(outputs, state) of one more frame of a causal layer; a state of None is that before the first."""
+        if state is None:
+            state = inputs.new_zeros(len(inputs), 2 * self.hidden_size)
+        frame = inputs.unsqueeze(1)
+        if applies_to(inputs):
+            cells = [cell for half in self.halves for cell in cells_of(half)]  # type: ignore[arg-type]
+            outputs, after = gru_layer_from(frame, cells, state)
+            return outputs[:, 0], after
+        before = state.unsqueeze(0).chunk(2, dim=-1)
+        after = torch.cat(
+            [half(frame, own.contiguous())[1][0] for half, own in zip(self.halves, before, strict=True)], dim=-1
+        )
+        return after, after
+
+    def _padded(self, features: Float[Tensor, "B T I"], lengths: Int[Tensor, " B"]) -> Float[Tensor, "B T W"]:
+        """Outputs of a bidirectional layer: the second half forward over clips in the opposite order."""
+        opposite = reversed_in_place(features, lengths)
+        if applies_to(features):
+            ahead, behind = cells_of(self.halves[0])  # type: ignore[arg-type]
+            first = gru_layer(features, [ahead])
+            second = gru_layer(opposite, [behind._replace(backward=False)])
+        else:
+            # Of the whole bidirectional call over each order of the frames one half is of use.
+            first = self.halves[0](features)[0][..., : self.hidden_size]
+            second = self._reverse_half(opposite)
+        return torch.cat([first, reversed_in_place(second, lengths)], dim=-1)
+
+    def _reverse_half(self, features: Float[Tensor, "B T I"]) -> Float[Tensor, "B T H"]:
+        """The half that runs backward, run forward: over frames in opposite order it is torch's backward half."""
+        outputs: Tensor = self.halves[0](features.flip(1))[0][..., self.hidden_size :]
+        return outputs.flip(1)
+
+    def _on_two_streams(self, features: Float[Tensor, "B T I"]) -> list[Tensor]:
+        """Both halves at once on a GPU: neither alone fills it. The backward pass follows on the same streams."""
+        here, beside = torch.cuda.current_stream(features.device), torch.cuda.Stream(features.device)
+        beside.wait_stream(here)
+        with torch.cuda.stream(beside):
+            second = self.halves[1](features)[0]
+        first = self.halves[0](features)[0]
+        here.wait_stream(beside)
+        features.record_stream(beside)
+        second.record_stream(here)
+        return [first, second]
