@@ -208,6 +208,15 @@ def cli(capsys):
     return call
 
 
+@pytest.fixture(scope="session")
+def two_processes():
+    """An `OrderedMap` over two processes, which import torch once for all tests."""
+    from pcm3.parallel import worker_processes
+
+    with worker_processes(2) as over:
+        yield over
+
+
 @pytest.fixture
 def content():
     """Reads a folder: name of each file → its bytes, but for the lock."""

@@ -51,36 +51,60 @@ def test_every_help_is_written_in_ascii(monkeypatch, command):
     assert not re.search(r"<class|Literal\[|Optional\[|list\[|tuple\[|NoneType", told)
 
 
+COMMAND_AFTER_COMMAND = """
+import os, sys
+import lightning.fabric, matplotlib.figure, sklearn.metrics, torch  # which take a second each, so once for all
+from pcm3.cli import main
+
+commands = [[]]
+for word in sys.argv[2:]:
+    commands.append([]) if word == "THEN" else commands[-1].append(word)
+for number, words in enumerate(commands):
+    if os.fork() == 0:
+        for stream, name in ((1, "out"), (2, "err")):
+            os.dup2(os.open(f"{sys.argv[1]}/{number}.{name}", os.O_CREAT | os.O_WRONLY), stream)
+        sys.argv[1:] = words
+        code = main()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)  # taking the interpreter down would take longer than most commands
+    with open(f"{sys.argv[1]}/{number}.code", "w") as file:
+        file.write(str(os.waitstatus_to_exitcode(os.wait()[1])))
+"""
+"""Each command in a process of its own, forked from one that has written nothing and set nothing."""
+
+
 @pytest.mark.parametrize("locale", [ASCII, PLAIN_C], ids=["io", "locale"])
 def test_commands_go_the_whole_way_in_a_locale_without_utf8(store_path, tiny_words, tmp_path, locale):
     (tmp_path / "a b").mkdir()
     run = tmp_path / "a b" / "run"
-    environment = os.environ | locale
-    script = "import sys; from pcm3.cli import main; sys.exit(main(sys.argv[1:]))"
-
-    def call(*words):
-        told = [sys.executable, "-c", script, *map(str, words)]
-        return subprocess.run(told, capture_output=True, check=False, env=environment)
-
-    for words in (
+    good = (
         ("pretrain", store_path, "--run", run, *tiny_words(), "--json"),
         ("evaluate", "retrieval", "--model", run, "--store", store_path, "--json"),
-    ):
-        done = call(*words)
-        assert done.returncode == 0, done.stderr
-        assert b"Traceback" not in done.stderr
-        done.stdout.decode("ascii")
-        assert json.loads(done.stdout.splitlines()[-1])
-    held = json.loads((run / "settings.json").read_text(encoding="utf-8"))
-    assert held["settings"]["encoder"]["hidden_size"] == 8
-    for words in (
+    )
+    others = (
         ("info", store_path),
         ("check", store_path),
         ("pretrain", "--run", "Δ³×…−"),
         ("Δ³",),
         ("info", "töpfe"),
-    ):
-        assert b"Traceback" not in call(*words).stderr
+    )
+    words = [str(word) for command in (*good, *others) for word in (*command, "THEN")][:-1]
+    script = [sys.executable, "-c", COMMAND_AFTER_COMMAND, str(tmp_path)]
+    subprocess.run([*script, *words], check=True, env=os.environ | locale)
+
+    for number in range(len(good)):
+        told = (tmp_path / f"{number}.err").read_bytes()
+        assert (tmp_path / f"{number}.code").read_text() == "0", told
+        out = (tmp_path / f"{number}.out").read_bytes()
+        out.decode("ascii")
+        assert json.loads(out.splitlines()[-1])
+    for number in range(len(good) + len(others)):
+        assert b"Traceback" not in (tmp_path / f"{number}.err").read_bytes()
+    codes = [(tmp_path / f"{number}.code").read_text() for number in range(len(good), len(good) + len(others))]
+    assert codes == ["0", "0", "2", "2", "2"]
+    held = json.loads((run / "settings.json").read_text(encoding="utf-8"))
+    assert held["settings"]["encoder"]["hidden_size"] == 8
 
 
 def test_every_text_file_is_read_and_written_as_utf8():

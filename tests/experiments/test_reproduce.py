@@ -10,7 +10,6 @@ from pcm3.data.recording import Interval, Recording
 from pcm3.experiments import reproduce as module
 from pcm3.experiments.paper_tables import TABLES
 from pcm3.experiments.reproduce import Plan, reproduce, run_folder, whole
-from pcm3.parallel import worker_processes
 from pcm3.settings.pretrain import PretrainSettings, changed
 from pcm3.settings.tasks import (
     TASK_WORDS,
@@ -97,9 +96,8 @@ def test_a_table_is_run_written_and_never_taken_for_the_paper_s(plan, untrimmed)
 
 
 @pytest.mark.slow
-def test_three_streams_are_a_row_of_table_1_also_in_several_processes(plan):
-    with worker_processes(2) as map_fn:
-        told = reproduce("table1", plan, lambda what: None, map_fn)
+def test_three_streams_are_a_row_of_table_1_also_in_several_processes(plan, two_processes):
+    told = reproduce("table1", plan, lambda what: None, two_processes)
     assert list(told["rows"]) == ["PCM³", "3s-PCM³"]
     assert len(told["rows"]["3s-PCM³"]["linear %"]["values"]) == plan.seeds
     runs = {path.name.split("-")[0] for path in (plan.out / "runs").iterdir()}

@@ -19,7 +19,6 @@ from pcm3.errors import ConfigError, RunFailed
 from pcm3.experiments import trial as module
 from pcm3.experiments.trial import fold, make_trial, validation_subjects
 from pcm3.experiments.tune import BASE, Candidate, Search, best, score, summary, tune
-from pcm3.parallel import worker_processes
 from pcm3.report.search import crops_table
 from pcm3.settings.pretrain import flat
 from pcm3.tasks.evaluate import PRETRAINED, RAW, UNTRAINED
@@ -233,9 +232,8 @@ def test_every_trial_is_judged_over_crops_too_and_the_page_tells_what_that_gives
 
 
 @pytest.mark.slow
-def test_several_processes_find_the_same(search, finished):
-    with worker_processes(2) as map_fn:
-        together = tune(search, quiet, map_fn)
+def test_several_processes_find_the_same(search, finished, two_processes):
+    together = tune(search, quiet, two_processes)
     assert essence(together) == essence(finished[1])
     assert together["standing"] == finished[1]["standing"]
 

@@ -3,12 +3,12 @@
 The steps are in float64, from views that are given and not drawn, so that they can be told apart from rounding.
 """
 
-import multiprocessing
 import os
 import socket
 from types import SimpleNamespace
 
 import torch
+from forks import fork
 from toy import toy_method, toy_views
 
 from pcm3.settings.pretrain import PretrainSettings
@@ -25,15 +25,10 @@ ALONE = SimpleNamespace(
 
 def start(target, *words, ranks=2):
     """Processes that have imported torch already, each told its rank as torchrun does; target(*words) in each."""
-    forks = multiprocessing.get_context("forkserver")
-    forks.set_forkserver_preload(["__main__", "pcm3.train.pretrain", "pcm3.report.pictures", "lightning.fabric", "toy"])
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    processes = [forks.Process(target=as_rank, args=(rank, ranks, port, target, words)) for rank in range(ranks)]
-    for process in processes:
-        process.start()
-    return processes
+    return [fork(as_rank, rank, ranks, port, target, words) for rank in range(ranks)]
 
 
 def as_rank(rank, ranks, port, target, words):
@@ -42,7 +37,7 @@ def as_rank(rank, ranks, port, target, words):
     told |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "TORCHELASTIC_RUN_ID": "test"}
     os.environ.update({name: str(value) for name, value in told.items()})
     torch.set_num_threads(1)
-    raise SystemExit(target(*words))
+    return target(*words)
 
 
 def finish(processes, seconds=90):

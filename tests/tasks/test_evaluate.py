@@ -8,7 +8,6 @@ import pytest
 
 from pcm3.data.recording import Interval, Recording
 from pcm3.errors import DataError
-from pcm3.parallel import worker_processes
 from pcm3.settings.tasks import (
     TASK_WORDS,
     DetectionSettings,
@@ -139,7 +138,7 @@ def test_settings_that_are_not_the_protocol_s_are_told_beside_the_figures(finish
 
 
 def test_a_quick_look_says_that_it_is_one(cli, finished_path, store_path, tmp_path):
-    words = ["--model", finished_path, "--store", store_path, "--out", tmp_path / "out", "--quick"]
+    words = ["--model", finished_path, "--store", store_path, "--out", tmp_path / "out", "--quick", "--workers", 1]
     found = cli("evaluate", "finetune", *words)
     assert found.code == 0, found.err
     assert "note: not the protocol's settings: finetune.epochs 10 (80)" in found.out
@@ -149,13 +148,12 @@ def test_a_quick_look_says_that_it_is_one(cli, finished_path, store_path, tmp_pa
 
 
 @pytest.mark.slow
-def test_several_processes_come_to_the_same_figures(finished_path, untrimmed):
-    with worker_processes(2) as map_fn:
-        for task in ("finetune", "prediction"):
-            alone = evaluate(task, [finished_path], untrimmed, "xsub", QUICK, seeds=2, device="cpu")
-            shared = evaluate(task, [finished_path], untrimmed, "xsub", QUICK, seeds=2, device="cpu", map_fn=map_fn)
-            assert alone.to_dict() == shared.to_dict()
-            assert np.array_equal(alone.first.details.predicted, shared.first.details.predicted)
+def test_several_processes_come_to_the_same_figures(finished_path, untrimmed, two_processes):
+    for task in ("finetune", "prediction"):
+        alone = evaluate(task, [finished_path], untrimmed, "xsub", QUICK, seeds=2, device="cpu")
+        shared = evaluate(task, [finished_path], untrimmed, "xsub", QUICK, seeds=2, device="cpu", map_fn=two_processes)
+        assert alone.to_dict() == shared.to_dict()
+        assert np.array_equal(alone.first.details.predicted, shared.first.details.predicted)
 
 
 def test_a_number_of_workers_that_is_none_is_refused(cli, finished_path, store_path):

@@ -1,6 +1,5 @@
 """A run that was stopped, killed or crashed at any moment and gone on with has the bits of one that was not."""
 
-import multiprocessing
 import os
 import random
 import signal
@@ -11,6 +10,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from forks import fork
+from in_processes import finish
 
 from pcm3.cli import main
 from pcm3.train.pretrain import pretrain
@@ -132,13 +133,11 @@ def trigger(folder, rng, lines):
 @pytest.mark.slow
 def test_a_run_killed_ten_times_has_the_bits_of_one_that_was_not(store_path, tiny_words, trace, tmp_path):
     rng = random.Random(3)
-    steps = 150  # thirty lines of metrics, of which the last kill sees seven: no run ends before it is killed
+    steps = 75  # fifteen lines of metrics, of which the last kill sees seven: no run ends before it is killed
+    quick = tiny_words(steps=steps)
 
     def words(folder):
-        return ["pretrain", str(store_path), "--run", str(tmp_path / folder), *tiny_words(steps=steps)]
-
-    done = subprocess.run([COMMAND, *words("whole")], check=True, capture_output=True, text=True)
-    assert f"{steps} steps" in done.stdout
+        return ["pretrain", str(store_path), "--run", str(tmp_path / folder), *quick]
 
     folder, kills = tmp_path / "killed", 0
     # Twice the command itself: once killed, once stopped with Ctrl-C.
@@ -152,11 +151,8 @@ def test_a_run_killed_ten_times_has_the_bits_of_one_that_was_not(store_path, tin
     assert told.decode().rstrip("\n").split("\n")[-1] == "pcm3 pretrain: stopped; what was complete is kept"
 
     # Then processes that are forked from one that has imported torch already: the same command, without the wait.
-    forks = multiprocessing.get_context("forkserver")
-    forks.set_forkserver_preload(["__main__", "pcm3.train.pretrain", "pcm3.report.pictures", "lightning.fabric"])
     for number in range(8):
-        process = forks.Process(target=main, args=(words("killed"),))
-        process.start()
+        process = fork(main, words("killed"))
         wait_for(trigger(folder, rng, 2 + number * 5 // 8), process, lambda process: process.is_alive())
         os.kill(process.pid, signal.SIGKILL)
         process.join()
@@ -164,6 +160,9 @@ def test_a_run_killed_ten_times_has_the_bits_of_one_that_was_not(store_path, tin
         process.close()
     assert kills == 10
 
-    subprocess.run([COMMAND, *words("killed")], check=True, capture_output=True)
+    # The one that went on and the one that nothing happened to, beside each other.
+    ends = [fork(main, words(name)) for name in ("killed", "whole")]
+    assert finish(ends) == [0, 0]
     trace(folder).assert_equals(trace(tmp_path / "whole"))
+    assert trace(folder).state["step"] == steps
     assert not list(folder.glob(".*.partial"))
