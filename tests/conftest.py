@@ -9,12 +9,15 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+import type_checks
 
 # Read when torch starts: threads that wait must sleep, or two test processes on two cores slow each other tenfold; and
 # one thread a process, so that bits and chosen numbers of threads are the same on every machine.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+pytest_plugins = ["slow_tests"]
+type_checks.install()
 # pcm3 itself is imported inside the fixtures, when the import hook that checks shapes and types stands.
 
 
@@ -99,7 +102,10 @@ def store_path(tmp_path_factory):
 
     store = write_tiny_store(path)
     audit(store)  # or every evaluation would say that nobody looked for leaks
-    verified(store)  # or the first command that a process runs would remember that it did so
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("pcm3.data.verified.GRAIN", 0)  # or it would not be remembered of files that are so new
+        verified(store)  # or the first command that a process runs would remember that it did so
+    assert (path / "verified.json").exists()
     return path
 
 

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import sys
 import threading
 from multiprocessing import connection
 
@@ -21,3 +22,16 @@ def _beside_its_parent(target, words):
     gone = multiprocessing.parent_process().sentinel
     threading.Thread(target=lambda: connection.wait([gone]) and os._exit(1), daemon=True).start()
     raise SystemExit(target(*words))
+
+
+def killed_with_us(*command):
+    """The words of a command that is killed when this process ends: Ctrl-C does not reach another session."""
+    return [sys.executable, "-c", KILLED_WITH_US, *map(str, command)]
+
+
+KILLED_WITH_US = """
+import ctypes, os, signal, sys
+if sys.platform == "linux":  # no other system has it
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+os.execv(sys.argv[1], sys.argv[1:])
+"""

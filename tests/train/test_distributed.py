@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from forks import killed_with_us
 from in_processes import ALONE, CASES, STEPS, InFloat64, finish, start, three_steps, three_steps_of_two, views_of_step
 from torch import nn
 
@@ -168,7 +169,8 @@ def of_group(group):
 def test_the_command_s_other_process_ends_by_itself_and_says_why(store_path, tiny_words, tmp_path, rank):
     words = words_of(store_path, tmp_path / "run", tiny_words, steps=10**6)
     with (tmp_path / "told").open("w") as told:
-        first = subprocess.Popen([COMMAND, *words], stdout=told, stderr=told, start_new_session=True)
+        command = killed_with_us(COMMAND, *words)
+        first = subprocess.Popen(command, stdout=told, stderr=told, start_new_session=True)
     try:
         wait_until(lambda: lines(tmp_path / "run") > 0)
         group = of_group(first.pid)

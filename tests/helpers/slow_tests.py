@@ -1,0 +1,72 @@
+"""Which tests `make test-fast` leaves out: those of ``slow_tests.txt`` beside the tests, as measured, not as guessed.
+
+A plugin of pytest. A test that is slow and neither in the list nor marked `slow` is named at the end of every run.
+``--write-slow-tests`` measures anew and writes the list. Seconds are of the processor, so that other work on the machine
+is no matter; what other processes do that a test did not wait for is not counted, so tests that start such are marked.
+"""
+
+import os
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+LIST = Path(__file__).parents[1] / "slow_tests.txt"
+SLOW = 0.5
+"""Seconds of a test function, all its parameters together, above which it is in the list."""
+NAMED = 3 * SLOW
+"""Above which it is named where it is not: machines differ, and what is kept between tests is paid by the first."""
+
+
+def function_of(name):
+    """tests/a/test_b.py::test_c[parameters] → a/test_b.py::test_c"""
+    return name.partition("[")[0].removeprefix("tests/")
+
+
+def pytest_addoption(parser):
+    parser.addoption("--write-slow-tests", action="store_true", help=f"measure, and write {LIST.name}")
+
+
+def pytest_configure(config):
+    config.pluginmanager.register(Seconds(config.getoption("--write-slow-tests")), "seconds of tests")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    listed = set(LIST.read_text(encoding="utf-8").split())
+    for item in items:
+        if function_of(item.nodeid) in listed:
+            item.add_marker(pytest.mark.slow)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    before = sum(os.times()[:4])
+    try:
+        return (yield)
+    finally:
+        item.user_properties.append(("seconds", sum(os.times()[:4]) - before))
+
+
+class Seconds:
+    """Sums what test functions take, in the process that reports."""
+
+    def __init__(self, write):
+        self.write, self.of, self.marked = write, defaultdict(float), set()
+
+    def pytest_runtest_logreport(self, report):
+        function = function_of(report.nodeid)
+        if report.when == "call":
+            self.of[function] += dict(report.user_properties).get("seconds", 0.0)
+        if "slow" in report.keywords:
+            self.marked.add(function)
+
+    def pytest_terminal_summary(self, terminalreporter):
+        if self.write:
+            slow = sorted(name for name, seconds in self.of.items() if seconds > SLOW)
+            LIST.write_text("".join(f"{name}\n" for name in slow), encoding="utf-8")
+            terminalreporter.write_line(f"{len(slow)} tests above {SLOW:g} s are in {LIST.name}")
+            return
+        for name, seconds in sorted(self.of.items()):
+            if seconds > NAMED and name not in self.marked:
+                terminalreporter.write_line(f"slow, and not in {LIST.name}: {name}, {seconds:.1f} s")

@@ -1,0 +1,27 @@
+"""The list of slow tests is of tests that are there, and leaves some of every file to `make test-fast`."""
+
+import ast
+from pathlib import Path
+
+import pytest
+from slow_tests import LIST
+
+HERE = Path(__file__).parent
+LISTED = LIST.read_text(encoding="utf-8").split()
+
+
+def functions(file):
+    """The names of the tests in a file."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")}
+
+
+def test_what_is_listed_is_there():
+    found = {f"{file.relative_to(HERE)}::{name}" for file in HERE.rglob("test_*.py") for name in functions(file)}
+    assert [name for name in LISTED if name not in found] == [], f"gone or renamed: take them out of {LIST.name}"
+
+
+@pytest.mark.parametrize("file", sorted(str(file.relative_to(HERE)) for file in HERE.rglob("test_*.py")))
+def test_every_file_has_a_quick_test(file):
+    slow = {name.partition("::")[2] for name in LISTED if name.startswith(f"{file}::")}
+    assert functions(HERE / file) - slow, "make test-fast would look at nothing of it: split one of its tests"
