@@ -216,7 +216,7 @@ def cli(capsys):
 
 @pytest.fixture(scope="session")
 def two_processes():
-    """An `OrderedMap` over two processes, which import torch once for all tests."""
+    """A map_fn over two processes, which import torch once for all tests."""
     from pcm3.parallel import worker_processes
 
     with worker_processes(2) as over:

@@ -24,4 +24,5 @@ def test_what_is_listed_is_there():
 @pytest.mark.parametrize("file", sorted(str(file.relative_to(HERE)) for file in HERE.rglob("test_*.py")))
 def test_every_file_has_a_quick_test(file):
     slow = {name.partition("::")[2] for name in LISTED if name.startswith(f"{file}::")}
-    assert functions(HERE / file) - slow, "make test-fast would look at nothing of it: split one of its tests"
+    tests = functions(HERE / file)
+    assert tests - slow or len(tests) == 1, f"make test-fast would look at nothing of it: take one out of {LIST.name}"

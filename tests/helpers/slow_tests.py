@@ -1,8 +1,8 @@
 """Which tests `make test-fast` leaves out: those of ``slow_tests.txt`` beside the tests, as measured, not as guessed.
 
 A plugin of pytest. A test that is slow and neither in the list nor marked `slow` is named at the end of every run.
-``--write-slow-tests`` measures anew and writes the list. Seconds are of the processor, so that other work on the machine
-is no matter; what other processes do that a test did not wait for is not counted, so tests that start such are marked.
+``--write-slow-tests`` measures anew and writes the list. Seconds are those of the processor, so that other work on the
+machine is no matter; processes that a test did not wait for are not counted, so tests that start such are marked.
 """
 
 import os
@@ -61,9 +61,16 @@ class Seconds:
         if "slow" in report.keywords:
             self.marked.add(function)
 
+    def quickest(self):
+        """One test of every file, so that none goes without."""
+        files = defaultdict(list)
+        for name, seconds in self.of.items():
+            files[name.partition("::")[0]].append((seconds, name))
+        return {min(tests)[1] for tests in files.values() if len(tests) > 1}
+
     def pytest_terminal_summary(self, terminalreporter):
         if self.write:
-            slow = sorted(name for name, seconds in self.of.items() if seconds > SLOW)
+            slow = sorted(name for name, seconds in self.of.items() if seconds > SLOW and name not in self.quickest())
             LIST.write_text("".join(f"{name}\n" for name in slow), encoding="utf-8")
             terminalreporter.write_line(f"{len(slow)} tests above {SLOW:g} s are in {LIST.name}")
             return
