@@ -16,26 +16,36 @@ from in_processes import finish
 from pcm3.cli import main
 from pcm3.train.pretrain import pretrain
 
-STEPS, CHECKPOINT_STEPS = 20, 5
+STEPS, CHECKPOINT_STEPS = 8, 2
 COMMAND = Path(sys.executable).with_name("pcm3")
 
 
+@pytest.fixture(scope="session")
+def short(tiny):
+    """Four checkpoints in eight steps, in which the queue goes round twice."""
+
+    def make(changes=None, **more):
+        return tiny({"checkpoint_steps": CHECKPOINT_STEPS, "objective.queue": 32} | (changes or {}), **more)
+
+    return make
+
+
 @pytest.fixture(scope="module")
-def whole(store_path, tiny, trace, tmp_path_factory):
+def whole(store_path, short, trace, tmp_path_factory):
     """The trace of the run that nothing happened to."""
     from pcm3.data.store import ClipStore
 
     path = tmp_path_factory.mktemp("whole") / "run"
-    pretrain(ClipStore.open(store_path), path, tiny(steps=STEPS), progress=False)
+    pretrain(ClipStore.open(store_path), path, short(steps=STEPS), progress=False)
     return trace(path)
 
 
-@pytest.mark.parametrize("stop", [1, 5, 7, 10, 19])
+@pytest.mark.parametrize("stop", [1, 2, 3, 4, 7])
 def test_a_run_stopped_after_some_steps_and_gone_on_with_is_the_run_not_stopped(
-    whole, store, tiny, trace, tmp_path, stop
+    whole, store, short, trace, tmp_path, stop
 ):
-    pretrain(store, tmp_path, tiny(steps=stop), progress=False)
-    pretrain(store, tmp_path, tiny(steps=STEPS), progress=False)
+    pretrain(store, tmp_path, short(steps=stop), progress=False)
+    pretrain(store, tmp_path, short(steps=STEPS), progress=False)
     parts = trace(tmp_path)
     torch.testing.assert_close(parts.state, whole.state, rtol=0, atol=0)
     assert parts.encoder == whole.encoder
@@ -43,22 +53,22 @@ def test_a_run_stopped_after_some_steps_and_gone_on_with_is_the_run_not_stopped(
         assert parts.metrics == whole.metrics
 
 
-def test_a_run_stopped_many_times_is_the_run_not_stopped(whole, store, tiny, trace, tmp_path):
-    for stop in (2, 3, 5, 6, 11, 15, STEPS):
-        pretrain(store, tmp_path, tiny(steps=stop), progress=False)
+def test_a_run_stopped_many_times_is_the_run_not_stopped(whole, store, short, trace, tmp_path):
+    for stop in (1, 2, 3, 5, 6, 7, STEPS):
+        pretrain(store, tmp_path, short(steps=stop), progress=False)
     torch.testing.assert_close(trace(tmp_path).state, whole.state, rtol=0, atol=0)
     assert trace(tmp_path).encoder == whole.encoder
 
 
-def test_a_run_of_epochs_gone_on_with_in_steps_is_the_same_run(whole, store, tiny, trace, tmp_path):
-    settings = tiny(steps=None, epochs=5)  # of two steps
+def test_a_run_of_epochs_gone_on_with_in_steps_is_the_same_run(whole, store, short, trace, tmp_path):
+    settings = short(steps=None, epochs=2)  # of two steps
     pretrain(store, tmp_path, settings, progress=False)
-    pretrain(store, tmp_path, tiny(steps=STEPS, epochs=5), progress=False)
+    pretrain(store, tmp_path, short(steps=STEPS, epochs=2), progress=False)
     trace(tmp_path).assert_equals(whole)
 
 
-def test_more_checkpoints_change_no_weight(whole, store, tiny, trace, tmp_path):
-    pretrain(store, tmp_path, tiny(steps=STEPS, checkpoint_steps=3), progress=False)
+def test_more_checkpoints_change_no_weight(whole, store, short, trace, tmp_path):
+    pretrain(store, tmp_path, short(steps=STEPS, checkpoint_steps=3), progress=False)
     torch.testing.assert_close(trace(tmp_path).state, whole.state, rtol=0, atol=0)
 
 
@@ -68,7 +78,7 @@ class Crashed(BaseException):
 
 @pytest.mark.parametrize("file", [2, 3, 4, 5, 6, 9, 10, 11, 12, 13, 14])
 def test_a_run_that_crashed_before_the_renaming_of_any_file_is_the_run_that_did_not(
-    whole, store, tiny, trace, tmp_path, monkeypatch, file
+    whole, store, short, trace, tmp_path, monkeypatch, file
 ):
     # settings, environment; three times checkpoint, encoder, its summary; the same at the end: 14 files.
     rename, renamed = Path.replace, []
@@ -82,19 +92,19 @@ def test_a_run_that_crashed_before_the_renaming_of_any_file_is_the_run_that_did_
     with monkeypatch.context() as patched:
         patched.setattr(Path, "replace", crash)
         with pytest.raises(Crashed):
-            pretrain(store, tmp_path, tiny(steps=STEPS), progress=False)
-    pretrain(store, tmp_path, tiny(steps=STEPS), progress=False)
+            pretrain(store, tmp_path, short(steps=STEPS), progress=False)
+    pretrain(store, tmp_path, short(steps=STEPS), progress=False)
     trace(tmp_path).assert_equals(whole)
     assert not list(tmp_path.glob(".*.partial"))
 
 
-def test_what_a_killed_process_left_half_written_harms_nothing(whole, store, tiny, trace, tmp_path):
-    pretrain(store, tmp_path, tiny(steps=10), progress=False)
+def test_what_a_killed_process_left_half_written_harms_nothing(whole, store, short, trace, tmp_path):
+    pretrain(store, tmp_path, short(steps=4), progress=False)
     for name in ("checkpoint.pt", "encoder.safetensors", "encoder.json", "settings.json"):
         (tmp_path / f".{name}.partial").write_bytes(b"half of")
     with (tmp_path / "metrics.jsonl").open("a") as file:
-        file.write('{"step": 15, "epoch": 7.5, "lo')
-    pretrain(store, tmp_path, tiny(steps=STEPS), progress=False)
+        file.write('{"step": 6, "epoch": 3.0, "lo')
+    pretrain(store, tmp_path, short(steps=STEPS), progress=False)
     trace(tmp_path).assert_equals(whole)
 
 
