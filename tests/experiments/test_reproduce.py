@@ -86,7 +86,7 @@ def test_a_table_is_run_written_and_never_taken_for_the_paper_s(plan, untrimmed)
     assert (plan.out / "table7-loss.png").stat().st_size > 5000
     assert json.loads((plan.out / "table7.json").read_text())["conditions"]["steps"] == 2
     assert set(told["baselines"]) >= {"untrained encoder", "raw coordinates", "zero velocity"}
-    # Once more nothing is trained nor judged, and another table uses the run that both have.
+    # Once more nothing is trained nor evaluated, and another table uses the run that both have.
     again = []
     assert reproduce("table7", plan, again.append)["rows"] == told["rows"]
     assert [word for word in again if word.startswith("evaluate")] == []

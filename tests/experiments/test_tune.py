@@ -16,6 +16,7 @@ from pcm3.cli.tune import read_search
 from pcm3.data.protocol import split
 from pcm3.data.store import ClipStore
 from pcm3.errors import ConfigError, RunFailed
+from pcm3.experiments import runs as all_runs
 from pcm3.experiments import trial as module
 from pcm3.experiments.trial import fold, make_trial, validation_subjects
 from pcm3.experiments.tune import BASE, Candidate, Search, best, score, summary, tune
@@ -37,7 +38,7 @@ FIGURES = (
     "training_clips",
     "validation_clips",
 )
-"""What of a judgement must be the same in two searches that are the same."""
+"""What of an evaluation must be the same in two searches that are the same."""
 
 
 def made(base, store, out, candidates, **more):
@@ -87,7 +88,7 @@ def quiet(what):
 
 
 def essence(told):
-    """All judgements of a search, without times and places."""
+    """All evaluations of a search, without times and places."""
     return {
         title: [[{name: run.get(name) for name in FIGURES} for run in rung] for rung in one["runs"]]
         for title, one in told["candidates"].items()
@@ -119,12 +120,12 @@ def test_a_search_is_run_halved_and_written(finished):
     assert "raw coordinates" in page
     assert (search.out / "search.png").stat().st_size > 5000
     left = [file.name for file in search.out.rglob("*") if file.suffix in (".pt", ".safetensors")]
-    assert left == [], "weights of judged runs take room and are not kept"
+    assert left == [], "weights of evaluated runs take room and are not kept"
 
 
 def test_a_finished_search_does_nothing_anew(copied, finished, monkeypatch):
-    monkeypatch.setattr(module, "_judge", None)
-    monkeypatch.setattr(module, "pretrain", None)
+    monkeypatch.setattr(module, "_evaluate", None)
+    monkeypatch.setattr(all_runs, "pretrain", None)
     assert tune(copied, quiet) == finished[1]
 
 
@@ -180,7 +181,7 @@ def test_labels_of_test_clips_are_out_of_sight(store, tiny, tmp_path):
 
 
 def test_a_killed_search_goes_on_where_it_was(search, finished, monkeypatch):
-    plain, calls = module.pretrain, []
+    plain, calls = all_runs.pretrain, []
 
     def stop_at(number):
         def stopping(store, folder, settings, progress):
@@ -192,10 +193,10 @@ def test_a_killed_search_goes_on_where_it_was(search, finished, monkeypatch):
 
         return stopping
 
-    monkeypatch.setattr(module, "pretrain", stop_at(3))
+    monkeypatch.setattr(all_runs, "pretrain", stop_at(3))
     with pytest.raises(KeyboardInterrupt):
         tune(search, quiet)
-    monkeypatch.setattr(module, "pretrain", stop_at(8))
+    monkeypatch.setattr(all_runs, "pretrain", stop_at(8))
     with pytest.raises(KeyboardInterrupt):
         tune(search, quiet)
     assert not json.loads((search.out / "log.json").read_text())["finished"]
@@ -205,17 +206,17 @@ def test_a_killed_search_goes_on_where_it_was(search, finished, monkeypatch):
     assert essence(told) == essence(finished[1])
 
 
-def test_a_run_that_was_pretrained_but_not_judged_is_only_judged(copied, finished):
+def test_a_run_that_was_pretrained_but_not_evaluated_is_only_evaluated(copied, finished):
     search, told, _ = finished
     (folder,) = (copied.out / "runs").glob("pooling=mean-steps=3-*-s0")
     settings, _ = RunFolder(folder).read_settings()
-    (folder / "judgement.json").unlink()
-    module.pretrain(search.stores["toy"], folder, settings, progress=False)
+    (folder / "evaluation.json").unlink()
+    all_runs.pretrain(search.stores["toy"], folder, settings, progress=False)
     assert essence(tune(copied, quiet)) == essence(told)
     assert not (folder / "encoder.safetensors").exists()
 
 
-def test_every_trial_is_judged_over_crops_too_and_the_page_tells_what_that_gives(finished):
+def test_every_trial_is_evaluated_over_crops_too_and_the_page_tells_what_that_gives(finished):
     search, told = finished[0], deepcopy(finished[1])
     page = (search.out / "log.md").read_text()
     assert "## A test that takes the mean over 8 crops" in page
@@ -226,7 +227,7 @@ def test_every_trial_is_judged_over_crops_too_and_the_page_tells_what_that_gives
         over = [run["retrieval_crops"] - run["retrieval"] for run in runs]
         assert rows[title][2] == f"{sum(run['retrieval_crops'] for run in runs) / len(runs):.1f}"
         assert rows[title][3] == f"{sum(over) / 2:+.1f} ± {abs(over[0] - over[1]) / math.sqrt(2):.1f}"
-    # The logs of earlier versions have no such judgements.
+    # The logs of earlier versions have no such evaluations.
     del told["baselines"][RAW]["runs"][0]["linear_crops"]
     assert crops_table(told) == []
 
@@ -238,18 +239,18 @@ def test_several_processes_find_the_same(search, finished, two_processes):
     assert together["standing"] == finished[1]["standing"]
 
 
-def judgement(store, seed, linear, retrieval, **more):
+def result_of(store, seed, linear, retrieval, **more):
     return {"store": store, "seed": seed, "linear": linear, "retrieval": retrieval} | more
 
 
 def test_scores_spreads_and_differences_are_as_by_hand():
     runs = [
-        judgement("a", 0, 60.0, 40.0, seconds=10.0, loss=3.0),  # 50
-        judgement("a", 1, 80.0, 60.0, seconds=20.0, loss=4.0),  # 70
-        judgement("b", 0, 30.0, 30.0, seconds=30.0, loss=5.0),  # 30
-        judgement("b", 1, 50.0, 70.0, seconds=40.0, loss=None),  # 60
+        result_of("a", 0, 60.0, 40.0, seconds=10.0, loss=3.0),  # 50
+        result_of("a", 1, 80.0, 60.0, seconds=20.0, loss=4.0),  # 70
+        result_of("b", 0, 30.0, 30.0, seconds=30.0, loss=5.0),  # 30
+        result_of("b", 1, 50.0, 70.0, seconds=40.0, loss=None),  # 60
     ]
-    base = [judgement(run["store"], run["seed"], 40.0, 20.0 + 10 * run["seed"]) for run in runs]  # 30, 35
+    base = [result_of(run["store"], run["seed"], 40.0, 20.0 + 10 * run["seed"]) for run in runs]  # 30, 35
     told = summary(runs, base)
     assert (told["linear"], told["retrieval"]) == (55.0, 50.0)
     assert told["scores"] == [40.0, 65.0], "seed 0 over both stores, seed 1 over both stores"
@@ -293,10 +294,10 @@ def test_a_full_disk_stops_the_search(search, monkeypatch):
     def full(*args, **named):
         raise RunFailed("cannot be written") from OSError(28, "No space left on device")
 
-    monkeypatch.setattr(module, "pretrain", full)
+    monkeypatch.setattr(all_runs, "pretrain", full)
     with pytest.raises(RunFailed, match="cannot be written"):
         tune(search, quiet)
-    assert not list((search.out / "runs").rglob("judgement.json"))
+    assert not list((search.out / "runs").rglob("evaluation.json"))
 
 
 def test_candidates_of_equal_settings_share_their_runs(store, tiny, tmp_path):
@@ -345,7 +346,7 @@ def test_what_cannot_be_searched_is_told_before_anything_runs(search, store, rec
     big = made(tiny(), store, tmp_path / "out", {"batch": {"16": {"batch": 16}}})
     refused(big, "candidate 'batch: 16' on toy", "at most the 12 clips", "without subject 1", "got 16")
     nobody = write_tiny(tmp_path / "nobody", [replace(clip, subject=-1) for clip in recordings], protocols={})
-    refused(replace(search, stores={"nobody": nobody}), "at least two subjects", "found 0")
+    refused(replace(search, stores={"nobody": nobody}), "at least two subjects", "but there are 0")
     unlabelled = write_tiny(tmp_path / "unlabelled", [replace(clip, label=-1) for clip in recordings], classes=())
     refused(replace(search, stores={"unlabelled": unlabelled}), "labelled clips")
 

@@ -27,7 +27,7 @@ COMMANDS = {
     "tune": "search for a recipe on your stores: candidates, successive halving, held-out training subjects",
     "evaluate": "what an encoder is worth: recognition, retrieval, occlusion, detection, motion prediction",
     "reproduce": "run a table of the paper on your stores, its figures beside the paper's",
-    "benchmark": "how fast this machine pretrains, encodes, judges and imports, beside its own matmul rate",
+    "benchmark": "how fast this machine pretrains, encodes, evaluates and imports, beside its own matmul rate",
 }
 """Command → what it does. Its file is ``cli/<command>.py`` (``import_`` for import)."""
 

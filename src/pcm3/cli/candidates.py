@@ -57,7 +57,7 @@ def read_candidates(file: Path, method: str) -> tuple[dict[str, Any], dict[str, 
         if name not in ("base", "candidates"):
             raise ConfigError(f"{file}: {not_one_of('one of', str(name), ('base', 'candidates'))}")
     groups = _mapping(data.get("candidates"), f"{file}: candidates", "questions, each with its candidates")
-    found = {
+    candidates = {
         str(group): {
             str(name): _settings(changes, f"{file}: candidate '{group}: {name}'", method, of_candidate=True)
             for name, changes in _mapping(
@@ -66,7 +66,7 @@ def read_candidates(file: Path, method: str) -> tuple[dict[str, Any], dict[str, 
         }
         for group, of_group in groups.items()
     }
-    return _settings(data.get("base"), f"{file}: base", method, of_candidate=False), found
+    return _settings(data.get("base"), f"{file}: base", method, of_candidate=False), candidates
 
 
 def with_changes(settings: PretrainSettings, changes: Mapping[str, Any], where: str) -> PretrainSettings:
@@ -99,8 +99,8 @@ def _settings(data: Any, where: str, method: str, *, of_candidate: bool) -> dict
     for name, value in changes.items():
         if name not in known:
             groups = sorted({known_name.partition(".")[0] for known_name in known if "." in known_name})
-            told = f"its settings by dotted name, as {name}.{_first(known, name)}" if name in groups else ""
-            raise ConfigError(f"{where}: {'expected ' + told if told else _unknown(str(name), known)}")
+            expected = f"its settings by dotted name, as {name}.{_first(known, name)}" if name in groups else ""
+            raise ConfigError(f"{where}: {'expected ' + expected if expected else _unknown(str(name), known)}")
         if name == "method":
             raise ConfigError(f"{where}: expected settings of the method {method}; --preset chooses the method")
         if of_candidate and name in SEARCHED:

@@ -17,7 +17,7 @@ MINUTES = 4.0
 def add_arguments(parser: Any, words: list[str]) -> None:
     """Adds the command's arguments."""
     parser.add_argument("--folder", type=Path, default=Path("demo"), help="where everything goes")
-    parser.add_argument("--minutes", type=float, default=MINUTES, help="of pretraining, where no steps are told")
+    parser.add_argument("--minutes", type=float, default=MINUTES, help="of pretraining, where no steps are given")
     parser.add_argument("--steps", type=int | None, default=None,
                         help="pretraining steps; null: as many as fit into the minutes")  # fmt: skip
     parser.add_argument("--encoder.hidden_size", type=int, default=0,
@@ -48,26 +48,25 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     check_range("minutes", options.minutes, 0, MOST)
     check_folder("--folder", options.folder)
 
-    def say(what: str) -> None:
-        print(what, flush=True)
+    def log(line: str) -> None:
+        print(line, flush=True)
 
-    told = demo(
+    result = demo(
         options.folder,
         settings,
-        say,
+        log,
         subjects=options.subjects,
         repetitions=options.repetitions,
         actions=options.actions,
         seed=options.seed,
     )
-    for task, result in told["tasks"].items():
-        print(
-            f"\n{task}: {result['train_clips']:,} training clips, {result['test_clips']:,} test clips of other people"
-        )
-        print(text_table(header(SHOWN), [_shown(row) for row in result["rows"]]))
-    print(f"\nthe page: {told['report']}   ({told['seconds'] / 60:.1f} minutes in all)")
+    for task, evaluation in result["tasks"].items():
+        sides = f"{evaluation['train_clips']:,} training clips, {evaluation['test_clips']:,} test clips of other people"
+        print(f"\n{task}: {sides}")
+        print(text_table(header(SHOWN), [_shown(row) for row in evaluation["rows"]]))
+    print(f"\nthe page: {result['report']}   ({result['seconds'] / 60:.1f} minutes in all)")
     sys.stdout.flush()
-    return 0, told
+    return 0, result
 
 
 def _shown(row: dict[str, Any]) -> list[str]:

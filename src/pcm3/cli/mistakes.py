@@ -40,7 +40,7 @@ def in_one_line(text: str, hints: dict[str, Any], help_command: str) -> str:
     text = re.sub(r"^argument (--[\w-]+): ignored explicit argument '(.*)'$", r"\1 takes no value, got '\2'", text)
     text = re.sub(r'^Parser key "([\w.]+)": ', r"setting \1: ", text)
     if text.startswith("the following arguments are required"):
-        text += f" ({help_command} tells them)"
+        text += f" ({help_command} lists them)"
     return text
 
 
@@ -48,7 +48,7 @@ def in_words(hint: Any) -> str:
     """What a setting of this type may be, for people."""
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if origin in (UnionType, typing.Union):
-        return " or ".join(in_words(one) for one in inner)
+        return " or ".join(in_words(member) for member in inner)
     if origin is typing.Literal:
         return f"one of {', '.join(map(repr, inner))}"
     if origin is list:

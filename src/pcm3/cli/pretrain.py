@@ -54,17 +54,17 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     check_folder("--run", options.run, [options.store], whole=True)
     store = ClipStore.open(options.store)
     if not options.streams:
-        told = _pretrained(store, options.run, settings)
+        results = _pretrained(store, options.run, settings)
     else:
         chosen = {name: replace(settings, stream=name) for name in options.streams}
-        told = {name: _pretrained(store, options.run / name, one) for name, one in chosen.items()}
+        results = {name: _pretrained(store, options.run / name, of_stream) for name, of_stream in chosen.items()}
     if first_process():
         if store.recordings is not None:
             print("note: trained on the labelled actions of untrimmed recordings: on their times, not their classes")
         for proposal in _proposed(store, options, settings.protocol):
             print(f"next: {proposal}")
         sys.stdout.flush()
-    return 0, told
+    return 0, results
 
 
 def _proposed(store: ClipStore, options: Any, protocol: str) -> list[str]:

@@ -38,8 +38,8 @@ def asked_for(words: list[str]) -> Asked:
     preset = value_among(words, "--preset")
     files = {f"--config {file}": read_settings_file(Path(file), "--config") for file in values_among(words, "--config")}
     named: dict[str, Any] = {}
-    if (told := value_among(words, "--method")) is not None:
-        named["--method"] = told
+    if (method_word := value_among(words, "--method")) is not None:
+        named["--method"] = method_word
     named |= {where: data["method"] for where, data in files.items() if isinstance(data, dict) and "method" in data}
     for where, name in named.items():
         method_named(name, where)
@@ -108,9 +108,9 @@ def method_of_preset(name: str) -> str:
     Raises:
         ConfigError: there is no such preset, or no such method.
     """
-    told = (read_settings_file(preset_file(name), "--preset") or {}).get("method", USUAL)
-    method_named(told, f"preset {name}")
-    return str(told)
+    method = (read_settings_file(preset_file(name), "--preset") or {}).get("method", USUAL)
+    method_named(method, f"preset {name}")
+    return str(method)
 
 
 def settings_of_preset(name: str) -> PretrainSettings:

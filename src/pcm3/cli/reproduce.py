@@ -18,8 +18,8 @@ def add_arguments(parser: Any, words: list[str]) -> None:
     from pcm3.experiments.paper_tables import TABLES
     from pcm3.settings.presets import preset_names
 
-    told = "; ".join(f"{name}: {table.title}" for name, table in TABLES.items())
-    parser.add_argument("table", type=str, help=told)
+    titles = "; ".join(f"{name}: {table.title}" for name, table in TABLES.items())
+    parser.add_argument("table", type=str, help=titles)
     parser.add_argument("--store", type=Path, required=True, help="pretrains, and serves the tasks of clips")
     parser.add_argument("--out", type=Path, required=True, help="folder for the table and its runs; goes on there")
     parser.add_argument("--protocol", type=str, default="auto", help="the split; 'auto' is the store's first")
@@ -27,8 +27,8 @@ def add_arguments(parser: Any, words: list[str]) -> None:
     parser.add_argument("--seeds", type=int, default=3, help="runs of each row")
     parser.add_argument("--preset", type=str, default="small", help=", ".join(preset_names()))
     for name, kind in SIZES.items():
-        told = "; epochs or steps that are told leave its minutes out" if name == "minutes" else ""
-        parser.add_argument(f"--{name}", type=kind | None, default=None, help=f"null: as in the preset{told}")
+        more = "; epochs or steps that are given leave its minutes out" if name == "minutes" else ""
+        parser.add_argument(f"--{name}", type=kind | None, default=None, help=f"null: as in the preset{more}")
     parser.add_argument("--cached", type=bool, default=True,
                         help="take linear-cached and occlusion-cached: minutes instead of hours")  # fmt: skip
     parser.add_argument("--workers", type=int | None, default=None,
@@ -53,10 +53,10 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     check_ranges(options, {"seeds": MOST_REPEATS, "workers": MOST_PROCESSES})
     stores = [path for path in (options.store, options.untrimmed) if path is not None]
     check_folder("--out", options.out, stores, whole=True)
-    told: dict[str, Any] = {name: options[name] for name in SIZES if options[name] is not None}
-    if "epochs" in told or "steps" in told:
-        told.setdefault("minutes", None)
-    settings = changed(settings_of_preset(options.preset), told)
+    sizes: dict[str, Any] = {name: options[name] for name in SIZES if options[name] is not None}
+    if "epochs" in sizes or "steps" in sizes:
+        sizes.setdefault("minutes", None)
+    settings = changed(settings_of_preset(options.preset), sizes)
     settings.check()
     tasks = task_settings(options)
     store = ClipStore.open(options.store)
@@ -80,7 +80,7 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     with worker_processes(
         options.workers or useful_processes(plan.settings.encoder.hidden_size, settings.device)
     ) as map_fn:
-        written = reproduce(options.table, plan, lambda what: print(what, flush=True), map_fn)
+        written = reproduce(options.table, plan, lambda line: print(line, flush=True), map_fn)
     print()
     print((options.out / f"{options.table}.md").read_text(encoding="utf-8"), end="")
     print(f"written: {', '.join(written['written'])}")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pcm3.experiments.tune import Candidate, Search
 
 STEPS = 60
-"""Of a run in the first rung, where neither steps nor minutes are told."""
+"""Of a run in the first rung, where neither steps nor minutes are given."""
 OWN = ("stores", "candidates", "out", "preset", "seeds", "factor", "share", "keep", "workers", "json")
 
 
@@ -49,7 +49,7 @@ def add_arguments(parser: Any, words: list[str]) -> None:
     add_pretrain_settings(parser, method)
     file = search_file(value_among(words, "--candidates") or "small")
     base = with_changes(base, read_candidates(file, method)[0], f"{file}: base")
-    for mine, other in (("steps", "minutes"), ("minutes", "steps")):  # the one that is told counts
+    for mine, other in (("steps", "minutes"), ("minutes", "steps")):  # the one that is given counts
         if value_among(words, f"--{mine}") is not None:
             setattr(base, other, None)
     parser.set_defaults(flat(base))
@@ -72,15 +72,15 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     with worker_processes(
         options.workers or useful_processes(search.base.encoder.hidden_size, search.base.device)
     ) as map_fn:
-        told = tune(search, lambda what: print(what, flush=True), map_fn)
+        report = tune(search, lambda line: print(line, flush=True), map_fn)
     print()
-    print(text_table(*standing_table(told)))
-    print(f"the best: {told['winner']}")
+    print(text_table(*standing_table(report)))
+    print(f"the best: {report['winner']}")
     files = ("log.json", "log.md", "search.png", "winner.yaml")
     print(f"written: {', '.join(str(search.out / name) for name in files)}")
     recipe = search.out / "winner.yaml"
     print(f"next: {command('pcm3', 'pretrain', options.stores[0], '--run', 'RUN', '--config', recipe)}")
-    return 0, told
+    return 0, report
 
 
 def read_search(file: Path, base: PretrainSettings) -> list[Candidate]:

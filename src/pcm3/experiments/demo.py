@@ -51,13 +51,13 @@ SHOWN_ACTIONS = 12
 """Actions on the contact sheet."""
 
 
-def demo(folder: Path, settings: PretrainSettings, say: Callable[[str], object], **simulation: Any) -> dict[str, Any]:
+def demo(folder: Path, settings: PretrainSettings, log: Callable[[str], object], **simulation: Any) -> dict[str, Any]:
     """Simulate, import, pretrain, evaluate, and write ``report.html``; what is there already is not made again.
 
     Args:
         folder: where everything goes.
         settings: of the pretraining.
-        say: told what begins.
+        log: is given a line for every part that begins.
         simulation: arguments of `pcm3.simulate.simulate`.
 
     Returns:
@@ -66,26 +66,26 @@ def demo(folder: Path, settings: PretrainSettings, say: Callable[[str], object],
     _check(settings, simulation)
     began = time.monotonic()
     raw, stored, run_path = folder / "raw", folder / "store", folder / "run"
-    _see_that_it_is_the_same(folder / "simulation.json", simulation)
-    say(f"1/5  simulate recordings in {raw}")
+    _check_same_demo(folder / "simulation.json", simulation)
+    log(f"1/5  simulate recordings in {raw}")
     if not raw.exists():
         with new_folder(raw) as partial:
             simulate(partial, **simulation)
-    say(f"2/5  import them into {stored}")
+    log(f"2/5  import them into {stored}")
     if not stored.exists():
         import_recordings("ntu60", raw, stored)
     store = ClipStore.open(stored)
-    say(f"3/5  pretrain on the training subjects' clips, without their labels, in {run_path}")
-    result = pretrain(store, run_path, settings, say=lambda reason: say(f"     {reason}"))
-    say("4/5  judge the encoder on subjects that it has not seen, beside two baselines")
-    found = [evaluate(task, [run_path], store, PROTOCOL, seeds=SEEDS) for task in TASKS]
-    say("5/5  draw the page")
-    report = _page(folder, store, run_path, result, found, time.monotonic() - began)
+    log(f"3/5  pretrain on the training subjects' clips, without their labels, in {run_path}")
+    result = pretrain(store, run_path, settings, say=lambda reason: log(f"     {reason}"))
+    log("4/5  evaluate the encoder on subjects that it has not seen, beside two baselines")
+    evaluations = [evaluate(task, [run_path], store, PROTOCOL, seeds=SEEDS) for task in TASKS]
+    log("5/5  draw the page")
+    report = _page(folder, store, run_path, result, evaluations, time.monotonic() - began)
     return {
         "report": str(report),
         "seconds": round(time.monotonic() - began, 1),
         "pretrain": asdict(result),
-        "tasks": {evaluation.task: evaluation.to_dict() for evaluation in found},
+        "tasks": {evaluation.task: evaluation.to_dict() for evaluation in evaluations},
     }
 
 
@@ -99,7 +99,7 @@ def _check(settings: PretrainSettings, simulation: dict[str, Any]) -> None:
         check_memory(spec, sized, choose_device(settings.device))
 
 
-def _see_that_it_is_the_same(file: Path, simulation: dict[str, Any]) -> None:
+def _check_same_demo(file: Path, simulation: dict[str, Any]) -> None:
     """Write down which recordings the folder's are, or raise ConfigError where it holds others."""
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -118,23 +118,23 @@ def _page(
     store: ClipStore,
     run_path: Path,
     result: PretrainResult,
-    found: list[Evaluation],
+    evaluations: list[Evaluation],
     seconds: float,
 ) -> Path:
     """The pictures and the page; returns the page's path."""
     run, drawn = RunFolder(run_path), folder / "pictures"
     settings = run.read_settings()[0]
     pictures.loss_curve(run.metrics, run.loss_picture)
-    for evaluation in found:
+    for evaluation in evaluations:
         write_evaluation(evaluation, store, run.results)
     drawn.mkdir(exist_ok=True)
     render(_one_clip_a_class(store), drawn / "actions.png")
-    rows = {str(evaluation.task): {row.name: row.values for row in evaluation.rows} for evaluation in found}
+    rows = {str(evaluation.task): {row.name: row.values for row in evaluation.rows} for evaluation in evaluations}
     pictures.bars(rows, drawn / "accuracy.png", "top-1 %", f"simulated recordings, {PROTOCOL}, {SEEDS} seeds")
     pictures.feature_map(*_feature_map(store, run_path), store.classes, drawn / "features.png")
     train, test = labelled_split(store, PROTOCOL)
     heads = header(SHOWN)
-    lines = [line for e in found for line in [[f"{e.task}:", "", ""], *(row.cells(SHOWN) for row in e.rows)]]
+    lines = [line for e in evaluations for line in [[f"{e.task}:", "", ""], *(row.cells(SHOWN) for row in e.rows)]]
     page = folder / "report.html"
     write_page(
         page,
@@ -147,7 +147,7 @@ def _page(
                 f"(two halves of {settings.encoder.hidden_size} units) was pretrained for {result.steps:,} steps of "
                 f"{settings.batch} clips on the {len(train):,} clips of the training subjects, without labels, in "
                 f"{result.seconds / 60:.1f} minutes{_chosen(run_path)}. "
-                f"Then it was frozen and judged on {len(test):,} clips of other people. All in "
+                f"Then it was frozen and evaluated on {len(test):,} clips of other people. All in "
                 f"{seconds / 60:.1f} minutes.",
                 [],
                 None,
@@ -217,8 +217,8 @@ def _feature_map(store: ClipStore, run_path: Path) -> tuple[dict[str, NDArray[An
     encoder, spec = load_encoder(run_path)
     train, test = labelled_split(store, PROTOCOL)
     setup, points = Setup(store, spec, train, test, TaskSettings(), choose_device("auto")), {}
-    for name, one in ((UNTRAINED, untrained(setup, 0)), ("pretrained", encoder.to(setup.device))):
-        features = torch.nn.functional.normalize(extract(one, setup.clips, test), dim=1).cpu().numpy()
+    for name, which in ((UNTRAINED, untrained(setup, 0)), ("pretrained", encoder.to(setup.device))):
+        features = torch.nn.functional.normalize(extract(which, setup.clips, test), dim=1).cpu().numpy()
         reduced = PCA(min(30, *features.shape), random_state=0).fit_transform(features)
         perplexity = min(30, max((len(test) - 1) // 3, 1))
         points[name] = TSNE(2, perplexity=perplexity, init="pca", random_state=0).fit_transform(reduced)

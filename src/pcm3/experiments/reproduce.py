@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any
 
 from pcm3.checksums import read_checked_json, with_checksum
 from pcm3.data.names import file_name
 from pcm3.data.store import ClipStore
-from pcm3.device import choose_device, judging_threads, slow_bf16
 from pcm3.errors import CheckpointError
 from pcm3.experiments.paper_tables import TABLES, Column, PaperTable, Variant
+from pcm3.experiments.runs import Run, each_folder_once, log_slow_precision, pretrain_in, run_name, with_threads
 from pcm3.files import write_atomically, write_json
 from pcm3.geometry import STREAMS
 from pcm3.methods.pcm3 import POSITIVES
@@ -27,18 +26,15 @@ from pcm3.parallel import MapFunction, serial_map
 from pcm3.report.pictures import loss_curves, table_bars
 from pcm3.report.tables import markdown_table
 from pcm3.settings.pcm3 import pcm3_of
-from pcm3.settings.pretrain import PretrainSettings, changed, flat
+from pcm3.settings.pretrain import PretrainSettings, changed
 from pcm3.settings.tasks import CACHED_TASKS, TaskSettings
 from pcm3.summary import mean_and_spread
 from pcm3.tasks.evaluate import RAW, evaluate
 from pcm3.tasks.streams import evaluate_streams
 from pcm3.tasks.task_table import TASKS
 from pcm3.train.plan import MINUTES, in_words, with_sizes
-from pcm3.train.pretrain import PretrainResult, pretrain, training_clips
+from pcm3.train.pretrain import PretrainResult, training_clips
 from pcm3.train.run_folder import RunFolder
-
-MOST_WORDS = 200
-"""Characters of a run's name that tell what was changed; file systems take 255 in all."""
 
 
 @dataclass(frozen=True)
@@ -60,36 +56,38 @@ class Plan:
     out: Path
 
 
-def reproduce(name: str, plan: Plan, say: Callable[[str], object], map_fn: MapFunction = serial_map) -> dict[str, Any]:
+def reproduce(name: str, plan: Plan, log: Callable[[str], object], map_fn: MapFunction = serial_map) -> dict[str, Any]:
     """Runs the table's variants, evaluates them, writes ``NAME.json``, ``.md`` into the plan's folder.
 
     Args:
         name: one of `TABLES`.
         plan: what to run it on.
-        say: told what was done.
+        log: is given a line for everything that is done.
         map_fn: where it is done: here, or several runs at a time in processes of their own.
 
     Returns:
         ``rows`` (row → column → mean, sd, values, paper), ``baselines``, ``conditions``, ``written``.
     """
-    plan, table = sized(plan, say), TABLES[name]
+    plan, table = sized(plan, log), TABLES[name]
     if table.whole:
         plan = replace(plan, settings=whole(plan.settings))
     served = [column for column in table.columns if _store_of(column, plan) is not None]
     runs = {row: _runs(variant, plan) for row, variant in table.variants.items()}
-    say_what_is_slow([run.settings for of_row in runs.values() for these in of_row.values() for run in these], say)
-    trained = _pretrain(runs, plan, say, map_fn)
+    log_slow_precision(
+        [run.settings for of_row in runs.values() for of_stream in of_row.values() for run in of_stream], log
+    )
+    trained = _pretrain(runs, plan, log, map_fn)
     rows: dict[str, dict[str, Any]] = {}
     baselines: dict[str, dict[str, Any]] = {}
     for row, of_row in runs.items():
         rows[row] = {}
         for column in served:
             missing = 0 if baselines.get(RAW, {}).get(column.head) else plan.seeds
-            found = _evaluated(of_row, column, plan, missing, say, map_fn)
-            rows[row][column.head] = _cell(found["rows"][0], column)
-            for other in found["rows"][1:]:
+            evaluation = _evaluated(of_row, column, plan, missing, log, map_fn)
+            rows[row][column.head] = _cell(evaluation["rows"][0], column)
+            for other in evaluation["rows"][1:]:
                 baselines.setdefault(other["name"], {}).setdefault(column.head, _cell(other, column))
-    told = {
+    result = {
         "table": name,
         "title": table.title,
         "rows": rows,
@@ -98,39 +96,34 @@ def reproduce(name: str, plan: Plan, say: Callable[[str], object], map_fn: MapFu
         "conditions": _conditions(plan, sum(result.seconds for result in trained.values()) / 3600),
         "pretraining": {
             row: {
-                stream: [asdict(trained[run.folder]) | {"run": run.folder.name} for run in these]
-                for stream, these in of_row.items()
+                stream: [asdict(trained[run.folder]) | {"run": run.folder.name} for run in of_stream]
+                for stream, of_stream in of_row.items()
             }
             for row, of_row in runs.items()
         },
         "not_served": [column.head for column in table.columns if column not in served],
     }
     data, text, picture, losses = (plan.out / f"{name}{suffix}" for suffix in (".json", ".md", ".png", "-loss.png"))
-    write_json(data, told)
-    write_atomically(text, lambda file: file.write(_markdown(name, table, served, told).encode()))
-    drawn = {column.head: _bars(column, number, table, told) for number, column in enumerate(served)}
+    write_json(data, result)
+    write_atomically(text, lambda file: file.write(_markdown(name, table, served, result).encode()))
+    drawn = {column.head: _bars(column, number, table, result) for number, column in enumerate(served)}
     table_bars(drawn, picture, f"{table.title}: ours on {plan.store.kind}, mean and sd of {plan.seeds} seeds")
-    curves = {row: [RunFolder(run.folder).metrics for run in next(iter(these.values()))] for row, these in runs.items()}
+    curves = {
+        row: [RunFolder(run.folder).metrics for run in next(iter(of_row.values()))] for row, of_row in runs.items()
+    }
     loss_curves(curves, losses, f"loss on {plan.store.kind}, {plan.seeds} seeds")
-    return told | {"written": [str(data), str(text), str(picture), str(losses)]}
+    return result | {"written": [str(data), str(text), str(picture), str(losses)]}
 
 
-def say_what_is_slow(runs: Iterable[PretrainSettings], say: Callable[[str], object]) -> None:
-    """Say once where runs were asked to compute in a precision that is slow on their device, which is one for all."""
-    slow = next((run for run in runs if run.precision == "bf16"), None)
-    if slow is not None and (told := slow_bf16("bf16", choose_device(slow.device))) is not None:
-        say(told)
-
-
-def sized(plan: Plan, say: Callable[[str], object]) -> Plan:
+def sized(plan: Plan, log: Callable[[str], object]) -> Plan:
     """The plan with one width, batch and length for all its runs: none that a run would choose without the others.
 
-    Where only the minutes are told, each run measures how many steps fit into them, since not all are equally fast.
+    Where only the minutes are given, each run measures how many steps fit into them, since not all are equally fast.
     """
     clips = len(training_clips(plan.store, replace(plan.settings, protocol=plan.protocol)))
     settings, why = with_sizes(plan.settings, clips)
     for reason in why:
-        say(reason)
+        log(reason)
     if settings.epochs == 0 and settings.steps is None:
         settings = replace(settings, minutes=settings.minutes or MINUTES)
     return replace(plan, settings=settings)
@@ -151,45 +144,14 @@ def whole(settings: PretrainSettings) -> PretrainSettings:
     return changed(settings, changes)
 
 
-@dataclass(frozen=True)
-class Run:
-    """A pretraining run, and where it lies."""
-
-    folder: Path
-    settings: PretrainSettings
-
-
 Runs = dict[str, list[Run]]
 """Stream → its run of each seed."""
-
-
-def with_threads(settings: PretrainSettings) -> PretrainSettings:
-    """The settings with a number of threads, on which the bits depend: it must not follow from the runs at a time."""
-    if settings.threads is not None:
-        return settings
-    return replace(settings, threads=judging_threads(settings.encoder.hidden_size, choose_device(settings.device)))
 
 
 def run_folder(changes: dict[str, Any], plan: Plan, seed: int) -> Path:
     """Where a variant's run lies: one place for equal settings, whichever table asks for them."""
     settings = replace(changed(plan.settings, changes), seed=seed)
     return plan.out / "runs" / run_name(settings, plan.settings, plan.store)
-
-
-def run_name(settings: PretrainSettings, usual: PretrainSettings, store: ClipStore) -> str:
-    """The name of a run's folder: what is not as usual in words, a digest of all settings and the store, the seed."""
-    # Of what is not the default, so that a setting that comes to the program later leaves the places as they are.
-    default = flat(PretrainSettings())
-    told = {name: value for name, value in flat(settings).items() if value != default[name]}
-    digest = hashlib.sha256(json.dumps([told, store.checksum], sort_keys=True).encode()).hexdigest()
-    before = flat(usual)
-    changes = {name: value for name, value in flat(settings).items() if name != "seed" and value != before[name]}
-    words = "-".join(f"{name.rpartition('.')[2]}={_short(value)}" for name, value in sorted(changes.items()))
-    return f"{words[:MOST_WORDS] or 'pcm3'}-{digest[:6]}-s{settings.seed}"
-
-
-def _short(value: Any) -> str:
-    return "+".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
 
 
 def _runs(variant: Variant, plan: Plan) -> Runs:
@@ -207,26 +169,25 @@ def _runs(variant: Variant, plan: Plan) -> Runs:
 
 
 def _pretrain(
-    runs: dict[str, Runs], plan: Plan, say: Callable[[str], object], map_fn: MapFunction
+    runs: dict[str, Runs], plan: Plan, log: Callable[[str], object], map_fn: MapFunction
 ) -> dict[Path, PretrainResult]:
     """Makes the runs of all rows, or ends those that were begun."""
-    named: dict[Path, tuple[str, Run]] = {}
+    titles: dict[Path, str] = {}
     for row, of_row in runs.items():
         for stream, of_stream in of_row.items():
             for run in of_stream:
-                # Rows may have runs in common; no two processes may work on one.
-                named.setdefault(run.folder, (f"{row}, {stream}, seed {run.settings.seed}", run))
+                titles.setdefault(run.folder, f"{row}, {stream}, seed {run.settings.seed}")
+    all_runs = [run for of_row in runs.values() for of_stream in of_row.values() for run in of_stream]
     trained = {}
-    results = map_fn(_pretrained, [run for _, run in named.values()], plan.store.path)
-    for (folder, (words, _)), result in zip(named.items(), results, strict=True):
-        say(f"pretrained {words}: {result.seconds:.0f} s, {folder}")
-        trained[folder] = result
+    for run, result in each_folder_once(_pretrained, all_runs, plan.store.path, map_fn):
+        log(f"pretrained {titles[run.folder]}: {result.seconds:.0f} s, {run.folder}")
+        trained[run.folder] = result
     return trained
 
 
 def _pretrained(run: Run, store: Path) -> PretrainResult:
-    """Of the top level: other processes call it, and only in the first is a progress bar in its place."""
-    return pretrain(ClipStore.open(store), run.folder, run.settings, progress=parent_process() is None)
+    """Of the top level: other processes call it."""
+    return pretrain_in(run.folder, run.settings, store)
 
 
 def _store_of(column: Column, plan: Plan) -> ClipStore | None:
@@ -235,7 +196,7 @@ def _store_of(column: Column, plan: Plan) -> ClipStore | None:
 
 
 def _evaluated(
-    runs: Runs, column: Column, plan: Plan, baselines: int, say: Callable[[str], object], map_fn: MapFunction
+    runs: Runs, column: Column, plan: Plan, baselines: int, log: Callable[[str], object], map_fn: MapFunction
 ) -> dict[str, Any]:
     """The evaluation of a variant's runs on a column's task, with one head for each run; kept beside the first run."""
     task = CACHED_TASKS.get(column.task, column.task) if plan.cached else column.task
@@ -244,22 +205,22 @@ def _evaluated(
     protocol = plan.untrimmed_protocol if TASKS[task].of_recordings else plan.protocol
     folders = [run.folder for of_stream in runs.values() for run in of_stream]
     # Of what is not the protocol's, as in `run_name`, and only of this task's settings.
-    told = plan.tasks.non_default_settings(TASKS[task].groups)
-    asked = [task, [str(folder) for folder in folders], store.checksum, protocol, told, baselines]
+    not_default = plan.tasks.non_default_settings(TASKS[task].groups)
+    asked = [task, [str(folder) for folder in folders], store.checksum, protocol, not_default, baselines]
     digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:12]
     kept = folders[0] / "results" / f"{task}-{file_name(protocol)}-{digest}.json"
     if kept.is_file():
         return read_checked_json(kept, CheckpointError, "remove it, and run again to have it made anew")
-    say(f"evaluate {task} on {store.kind} {protocol}")
+    log(f"evaluate {task} on {store.kind} {protocol}")
     named: dict[str, Any] = {"settings": plan.tasks, "seeds": 1, "baselines": baselines, "map_fn": map_fn}
     if len(runs) > 1:
-        of_stream = {name: [run.folder for run in these] for name, these in runs.items()}
-        found = evaluate_streams(task, of_stream, store, protocol, **named).to_dict()
+        by_stream = {name: [run.folder for run in of_stream] for name, of_stream in runs.items()}
+        evaluation = evaluate_streams(task, by_stream, store, protocol, **named).to_dict()
     else:
-        found = evaluate(task, folders, store, protocol, **named).to_dict()
+        evaluation = evaluate(task, folders, store, protocol, **named).to_dict()
     kept.parent.mkdir(exist_ok=True)
-    write_json(kept, with_checksum(found))
-    return found
+    write_json(kept, with_checksum(evaluation))
+    return evaluation
 
 
 def _cell(row: dict[str, Any], column: Column) -> dict[str, Any] | None:
@@ -294,9 +255,9 @@ def _conditions(plan: Plan, hours: float) -> dict[str, Any]:
     }
 
 
-def _markdown(name: str, table: PaperTable, served: Sequence[Column], told: dict[str, Any]) -> str:
+def _markdown(name: str, table: PaperTable, served: Sequence[Column], result: dict[str, Any]) -> str:
     """The table for people."""
-    about = told["conditions"]
+    about = result["conditions"]
     if about["steps"]:
         length = f"{about['steps']:,} steps"
     elif about["epochs"]:
@@ -314,7 +275,7 @@ def _markdown(name: str, table: PaperTable, served: Sequence[Column], told: dict
         "",
         markdown_table(["ours", *(column.head for column in served)], [
             [row, *(_shown(cells.get(column.head), table, row, number) for number, column in enumerate(served))]
-            for row, cells in [*told["rows"].items(), *told["baselines"].items()]
+            for row, cells in [*result["rows"].items(), *result["baselines"].items()]
         ]),
     ]  # fmt: skip
     if about["not_the_protocols"]:
@@ -323,7 +284,7 @@ def _markdown(name: str, table: PaperTable, served: Sequence[Column], told: dict
         lines += ["", "In brackets: the paper's figure."]
     chosen = [
         [row, *(_best(cells.get(column.head)) for column in served)]
-        for row, cells in [*told["rows"].items(), *told["baselines"].items()]
+        for row, cells in [*result["rows"].items(), *result["baselines"].items()]
     ]
     if any(cell for row in chosen for cell in row[1:]):
         lines += [
@@ -333,12 +294,12 @@ def _markdown(name: str, table: PaperTable, served: Sequence[Column], told: dict
             "Chosen by looking at the test clips, as published tables do.",
         ]
         lines += ["", markdown_table(["ours", *(column.head for column in served)], chosen)]
-    if told["not_served"]:
-        lines += ["", f"Not served by the stores given: {', '.join(told['not_served'])}."]
+    if result["not_served"]:
+        lines += ["", f"Not served by the stores given: {', '.join(result['not_served'])}."]
     lines += ["", "## Pretraining", "", "Equal steps are not equal time.", ""]
     lines += [markdown_table(["ours", "seconds a run", "last loss"], [
         [row, *(mean_and_spread([run[of] for runs in of_row.values() for run in runs]) for of in ("seconds", "loss"))]
-        for row, of_row in told["pretraining"].items()
+        for row, of_row in result["pretraining"].items()
     ])]  # fmt: skip
     if table.published:
         lines += ["", "## As published", "", markdown_table(["", *table.heads], [
@@ -354,11 +315,11 @@ def _best(cell: dict[str, Any] | None) -> str:
 
 
 def _bars(
-    column: Column, number: int, table: PaperTable, told: dict[str, Any]
+    column: Column, number: int, table: PaperTable, result: dict[str, Any]
 ) -> dict[str, tuple[Sequence[float], float | None]]:
     """Row → our values in a column, and the paper's figure where it has one that can stand beside."""
     bars: dict[str, tuple[Sequence[float], float | None]] = {}
-    for row, cells in [*told["rows"].items(), *told["baselines"].items()]:
+    for row, cells in [*result["rows"].items(), *result["baselines"].items()]:
         if cells.get(column.head) is not None:
             published = table.published.get(row) if table.aligned else None
             bars[row] = (cells[column.head]["values"], published[number] if published else None)

@@ -1,12 +1,11 @@
-"""One trial of a search: a pretraining run without one training subject, judged on that subject's clips.
+"""One trial of a search: a pretraining run without one training subject, evaluated on that subject's clips.
 
-A folder a trial, named by its settings: a trial that was stopped goes on there, one that was judged is read.
+A folder a trial, named by its settings: a trial that was stopped goes on there, one that was evaluated is read.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from pcm3.data.recording import UNKNOWN
 from pcm3.data.store import ClipStore
 from pcm3.device import allow_fast_matmul, choose_device, judging_threads, threads
 from pcm3.errors import CheckpointError, ConfigError, RunFailed
-from pcm3.experiments.reproduce import run_name, with_threads
+from pcm3.experiments.runs import pretrain_in, run_name, with_threads
 from pcm3.files import write_json
 from pcm3.settings.pretrain import PretrainSettings
 from pcm3.settings.tasks import ClipSettings, TaskSettings
@@ -28,13 +27,13 @@ from pcm3.tasks.setup import Setup
 from pcm3.tasks.task_table import TASKS
 from pcm3.train import plan as sizes
 from pcm3.train.checkpoint import load_encoder
-from pcm3.train.pretrain import pretrain, resolve, spec_for, training_clips
+from pcm3.train.pretrain import resolve, spec_for, training_clips
 from pcm3.train.run_folder import RunFolder
 
-JUDGES = {"linear": "linear-cached", "retrieval": "retrieval"}
-"""Figure of a judgement → the task whose top-1 it is."""
+METRICS = {"linear": "linear-cached", "retrieval": "retrieval"}
+"""Metric of a trial → the task whose top-1 it is."""
 CROPS = 8
-"""At the test, of the second look at each figure: the centre is what counts, these tell what a mean over crops adds."""
+"""Crops of each clip in a second measurement of every metric: the centre counts, these tell what a mean adds."""
 ANEW = "remove it, and run again to have it made anew"
 """What to do about a damaged file of a trial."""
 PACE_STEPS = sizes.PACE_STEPS
@@ -43,7 +42,7 @@ PACE_STEPS = sizes.PACE_STEPS
 
 @dataclass(frozen=True)
 class Trial:
-    """What is judged, and where it lies."""
+    """What is evaluated, and where it lies."""
 
     encoder: str
     """`PRETRAINED`, or one of the baselines `UNTRAINED` and `RAW`."""
@@ -71,7 +70,7 @@ def make_trial(
     """
     subjects = validation_subjects(store, settings)
     left = subjects[seed % len(subjects)]
-    settings, usual = (_filled_in(one, store, seed, left) for one in (settings, usual))
+    settings, usual = (_filled_in(which, store, seed, left) for which in (settings, usual))
     name = run_name(settings, usual, store)
     place = out / "runs" if encoder == PRETRAINED else out / "baselines" / encoder.replace(" ", "-")
     return Trial(encoder, store.path, place / name, settings)
@@ -93,7 +92,7 @@ def validation_subjects(store: ClipStore, settings: PretrainSettings) -> list[in
     if len(there) < 2:
         raise ConfigError(
             f"{store.path}: expected at least two subjects among the training clips, so that one can be left out to "
-            f"validate on, found {len(there)}; docs/YOUR_DATA.md says how clips get a subject"
+            f"validate on, but there are {len(there)}; docs/YOUR_DATA.md says how clips get a subject"
         )
     return there
 
@@ -104,29 +103,29 @@ def fold(store: ClipStore, settings: PretrainSettings) -> tuple[NDArray[np.int64
     return hold_out(store, side, settings.exclude_subjects[-1:])
 
 
-def judged(trial: Trial, shared: None = None) -> dict[str, Any]:
+def evaluated(trial: Trial, shared: None = None) -> dict[str, Any]:
     """What the trial came to: top-1 of linear evaluation and 1-NN on the centre of each clip, and (``_crops``) on the
     mean over `CROPS` crops; and of the run seconds, clips/s and last loss.
 
-    Kept in the folder as ``judgement.json``; the weights are not kept. A run whose loss left the numbers has only
+    Kept in the folder as ``evaluation.json``; the weights are not kept. A run whose loss was not finite has only
     ``failed``, the reason.
     """
-    file = trial.folder / "judgement.json"
+    file = trial.folder / "evaluation.json"
     if not file.is_file():
-        told = _judge(trial)
+        evaluation = _evaluate(trial)
         trial.folder.mkdir(parents=True, exist_ok=True)
-        write_json(file, with_checksum(told))
+        write_json(file, with_checksum(evaluation))
     _drop_weights(trial.folder)
     return read_checked_json(file, CheckpointError, ANEW)
 
 
-def _judge(trial: Trial) -> dict[str, Any]:
+def _evaluate(trial: Trial) -> dict[str, Any]:
     store, settings = ClipStore.open(trial.store), trial.settings
     about = {"seed": settings.seed, "held_out": settings.exclude_subjects[-1], "run": trial.folder.name}
     run: dict[str, Any] = {}
     if trial.encoder == PRETRAINED:
         try:
-            run = _pretrained(store, trial)
+            run = _pretrained(trial)
         except RunFailed as error:
             if isinstance(error.__cause__, OSError):  # a full disk is no fault of the settings
                 raise
@@ -139,24 +138,24 @@ def _judge(trial: Trial) -> dict[str, Any]:
     allow_fast_matmul(device)
     with threads(judging_threads(settings.encoder.hidden_size, device)):
         encoder = _encoder(trial, centre)
-        figures = {
-            figure + suffix: TASKS[task].evaluate(encoder, setup, settings.seed).metrics["top1"]
+        metrics = {
+            metric + suffix: TASKS[task].evaluate(encoder, setup, settings.seed).metrics["top1"]
             for suffix, setup in (("", centre), ("_crops", crops))
-            for figure, task in JUDGES.items()
+            for metric, task in METRICS.items()
         }
-    return about | figures | run | {"training_clips": len(learned), "validation_clips": len(held)}
+    return about | metrics | run | {"training_clips": len(learned), "validation_clips": len(held)}
 
 
-def _pretrained(store: ClipStore, trial: Trial) -> dict[str, Any]:
-    """Makes the run, or ends one that was begun; only in the first process is a progress bar in its place."""
-    result = asdict(pretrain(store, trial.folder, trial.settings, progress=parent_process() is None))
+def _pretrained(trial: Trial) -> dict[str, Any]:
+    """What the run came to, made now or ended."""
+    result = asdict(pretrain_in(trial.folder, trial.settings, trial.store))
     # Of the whole run: the result's own clips/s is of this session.
     result["clips_per_s"] = round(result["steps"] * trial.settings.batch / max(result["seconds"], 1e-9), 1)
     return {name: result[name] for name in ("steps", "epochs", "seconds", "clips_per_s", "loss")}
 
 
 def _encoder(trial: Trial, setup: Setup) -> Any:
-    """The encoder to be judged, on the setup's device."""
+    """The encoder to be evaluated, on the setup's device."""
     if trial.encoder == RAW:
         return TASKS["retrieval"].raw(setup)
     if trial.encoder == UNTRAINED:
@@ -180,7 +179,7 @@ def seconds_a_step(trial: Trial, shared: None = None) -> float | None:
     file = trial.folder / "pace.json"
     if not file.is_file():
         try:
-            _pretrained(ClipStore.open(trial.store), trial)
+            _pretrained(trial)
         except RunFailed as error:
             if isinstance(error.__cause__, OSError):
                 raise
@@ -191,7 +190,7 @@ def seconds_a_step(trial: Trial, shared: None = None) -> float | None:
 
 
 def _drop_weights(folder: Path) -> None:
-    """Removes what a judged run does not need any more, the most of it."""
+    """Removes what an evaluated run does not need any more, the most of it."""
     run = RunFolder(folder)
     for file in (run.checkpoint, run.encoder):
         file.unlink(missing_ok=True)

@@ -2,7 +2,7 @@
 
 The first rung runs every candidate for some steps; the best of them go on to the next with more steps and more seeds,
 and so on. Each run is a fresh one, so that its schedule ends with its steps. No clip of a protocol's test side is
-learned from or judged on. Judgements lie in the folder and are not made again: a search that was stopped goes on.
+learned from or evaluated on. TrialResults lie in the folder and are not made again: a search that was stopped goes on.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ import yaml
 from pcm3.data.store import ClipStore
 from pcm3.device import choose_device
 from pcm3.errors import ConfigError, RunFailed
-from pcm3.experiments.reproduce import say_what_is_slow
-from pcm3.experiments.trial import CROPS, JUDGES, PACE_STEPS, Trial, fold, judged, make_trial, seconds_a_step
+from pcm3.experiments.runs import each_folder_once, log_slow_precision
+from pcm3.experiments.trial import CROPS, METRICS, PACE_STEPS, Trial, evaluated, fold, make_trial, seconds_a_step
 from pcm3.files import write_atomically, write_json
 from pcm3.limits import MOST, MOST_REPEATS, check_range
 from pcm3.parallel import MapFunction, serial_map
@@ -36,8 +36,8 @@ BASE = "base"
 """The candidate without changes: in every rung, what the others are compared with."""
 MOST_RUNGS = 20
 """More would have a thousandfold of steps many times over."""
-Judgement = dict[str, Any]
-"""Of one run: `trial.judged`, and the name of its store."""
+TrialResult = dict[str, Any]
+"""Of one trial: `trial.evaluated`, and the name of its store."""
 
 
 @dataclass(frozen=True)
@@ -98,11 +98,11 @@ class Search:
         for name, store in self.stores.items():
             for candidate in self.all:
                 try:
-                    self._see_that_it_runs(store, candidate)
+                    self._check_candidate(store, candidate)
                 except ConfigError as error:
                     raise ConfigError(f"candidate '{candidate.title}' on {name}: {error}") from None
 
-    def _see_that_it_runs(self, store: ClipStore, candidate: Candidate) -> None:
+    def _check_candidate(self, store: ClipStore, candidate: Candidate) -> None:
         settings = candidate.settings
         settings.check()
         for seed in range(max(self.seeds)):
@@ -115,7 +115,7 @@ class Search:
                 )
             if any((store.label[side] >= 0).sum() == 0 for side in fold(store, trial.settings)):
                 left = trial.settings.exclude_subjects[-1]
-                raise ConfigError(f"expected labelled clips with and without subject {left}, found none")
+                raise ConfigError(f"expected labelled clips with and without subject {left}, but there are none")
         spec = encoder_spec(store.layout, store.frames.shape[1], settings)
         check_memory(spec, settings, choose_device(settings.device))
         build_method(spec, settings)
@@ -136,12 +136,12 @@ def check_progress(seeds: Sequence[int], factor: float, share: float, keep: int)
     check_range("keep", keep, 1, MOST)
 
 
-def tune(search: Search, say: Callable[[str], object], map_fn: MapFunction = serial_map) -> dict[str, Any]:
+def tune(search: Search, log: Callable[[str], object], map_fn: MapFunction = serial_map) -> dict[str, Any]:
     """Searches, and writes ``log.json``, ``log.md``, ``search.png`` and ``winner.yaml`` into the search's folder.
 
     Args:
         search: what and how.
-        say: told of every run that is done.
+        log: is given a line for every trial that is done.
         map_fn: where they are done: here, or several at a time in processes of their own.
 
     Returns:
@@ -150,18 +150,18 @@ def tune(search: Search, say: Callable[[str], object], map_fn: MapFunction = ser
 
     Raises:
         ConfigError: the search makes no sense, or a store has no two training subjects.
-        RunFailed: the disk is full, or every candidate's loss left the numbers.
+        RunFailed: the disk is full, or no candidate's loss is finite.
     """
     search.check()
     length = f"{search.base.steps} steps" if search.base.steps else f"{search.base.minutes:g} minutes"
-    say(f"{len(search.candidates)} candidates and the base, {len(search.seeds)} rungs, the first of {length} a run")
-    say_what_is_slow([candidate.settings for candidate in search.all], say)
+    log(f"{len(search.candidates)} candidates and the base, {len(search.seeds)} rungs, the first of {length} a run")
+    log_slow_precision([candidate.settings for candidate in search.all], log)
     with locked(search.out):
         baselines = {
-            name: _run(search, {name: _baselines(search, name)}, "baselines,", say, map_fn)[name]
+            name: _run(search, {name: _baselines(search, name)}, "baselines,", log, map_fn)[name]
             for name in (UNTRAINED, RAW)
         }
-        running, rungs = search.all, list[dict[str, list[Judgement]]]()
+        running, rungs = search.all, list[dict[str, list[TrialResult]]]()
         for rung, seeds in enumerate(search.seeds):
             steps = _steps(search, running, rung, map_fn)
             trials = {
@@ -172,18 +172,18 @@ def tune(search: Search, say: Callable[[str], object], map_fn: MapFunction = ser
                 ]
                 for candidate in running
             }
-            rungs.append(_run(search, trials, f"rung {rung + 1} of {len(search.seeds)},", say, map_fn))
-            told = _told(search, rungs, baselines)
-            _write(search, told)
+            rungs.append(_run(search, trials, f"rung {rung + 1} of {len(search.seeds)},", log, map_fn))
+            report = _report(search, rungs, baselines)
+            _write(search, report)
             chosen = best({name: score(runs) for name, runs in rungs[-1].items() if name != BASE}, search.share,
                           search.keep)  # fmt: skip
             running = [candidate for candidate in running if candidate.title in (BASE, *chosen)]
-        if not told["standing"]:
+        if not report["standing"]:
             raise RunFailed(f"every candidate failed, the base too; {search.out / 'log.json'} says how")
-        return told
+        return report
 
 
-def score(runs: Sequence[Judgement]) -> float | None:
+def score(runs: Sequence[TrialResult]) -> float | None:
     """The mean of (linear + 1-NN) / 2 over the runs, per cent; None where one of them failed."""
     return None if any("failed" in run for run in runs) else mean_of([_score(run) for run in runs])
 
@@ -194,8 +194,8 @@ def best(scores: Mapping[str, float | None], share: float, keep: int) -> list[st
     return standing[: max(keep, math.ceil(share * len(scores)))]
 
 
-def _score(run: Judgement) -> float:
-    return sum(float(run[figure]) for figure in JUDGES) / len(JUDGES)
+def _score(run: TrialResult) -> float:
+    return sum(float(run[figure]) for figure in METRICS) / len(METRICS)
 
 
 def _trial(search: Search, store: ClipStore, candidate: Candidate, seed: int, steps: int) -> Trial:
@@ -216,7 +216,7 @@ def _baselines(search: Search, encoder: str) -> list[Trial]:
 
 
 def _steps(search: Search, running: Sequence[Candidate], rung: int, map_fn: MapFunction) -> dict[tuple[str, str], int]:
-    """The steps of the candidates (title, store) in a rung: as told, or as many as go into the minutes."""
+    """The steps of the candidates (title, store) in a rung: as given, or as many as go into the minutes."""
     asked = [(candidate, name) for candidate in running for name in search.stores]
     growth = search.factor**rung
     if search.base.minutes is None:
@@ -224,8 +224,7 @@ def _steps(search: Search, running: Sequence[Candidate], rung: int, map_fn: MapF
         return {(candidate.title, name): round(search.base.steps * growth) for candidate, name in asked}
     seconds = 60 * search.base.minutes * growth
     trials = [_trial(search, search.stores[name], candidate, 0, PACE_STEPS) for candidate, name in asked]
-    unlike = {trial.folder: trial for trial in trials}
-    paces = dict(zip(unlike, map_fn(seconds_a_step, list(unlike.values()), None), strict=True))
+    paces = {trial.folder: pace for trial, pace in each_folder_once(seconds_a_step, trials, None, map_fn)}
     steps = {}
     for (candidate, name), trial in zip(asked, trials, strict=True):
         pace = paces[trial.folder]
@@ -235,33 +234,31 @@ def _steps(search: Search, running: Sequence[Candidate], rung: int, map_fn: MapF
 
 
 def _run(
-    search: Search, trials: Mapping[str, list[Trial]], where: str, say: Callable[[str], object], map_fn: MapFunction
-) -> dict[str, list[Judgement]]:
-    """The judgements of the trials of each name."""
-    unlike: dict[Path, tuple[str, Trial]] = {}
-    for name, these in trials.items():
-        for trial in these:
-            # Names may have trials in common; no two processes may work on one.
-            unlike.setdefault(trial.folder, (name, trial))
+    search: Search, trials: Mapping[str, list[Trial]], where: str, log: Callable[[str], object], map_fn: MapFunction
+) -> dict[str, list[TrialResult]]:
+    """The results of the trials of each candidate, or baseline."""
     names = {store.path: name for name, store in search.stores.items()}
-    found: dict[Path, Judgement] = {}
-    results = map_fn(judged, [trial for _, trial in unlike.values()], None)
-    for (folder, (name, trial)), told in zip(unlike.items(), results, strict=True):
-        found[folder] = {"store": names[trial.store]} | told
-        of = f"{name}, {names[trial.store]}, seed {trial.settings.seed}"
-        say(f"{where} {len(found)}/{len(unlike)} {of}: {_words(told)}")
-    return {name: [found[trial.folder] for trial in these] for name, these in trials.items()}
+    titles: dict[Path, str] = {}
+    for title, of_title in trials.items():
+        for trial in of_title:  # titles may have trials in common
+            titles.setdefault(trial.folder, f"{title}, {names[trial.store]}, seed {trial.settings.seed}")
+    results: dict[Path, TrialResult] = {}
+    all_trials = [trial for of_title in trials.values() for trial in of_title]
+    for trial, result in each_folder_once(evaluated, all_trials, None, map_fn):
+        results[trial.folder] = {"store": names[trial.store]} | result
+        log(f"{where} {len(results)}/{len(titles)} {titles[trial.folder]}: {_words(result)}")
+    return {title: [results[trial.folder] for trial in of_title] for title, of_title in trials.items()}
 
 
-def _words(told: Judgement) -> str:
-    if "failed" in told:
-        return f"failed, {told['failed'].partition(':')[0]}"
-    seconds = f", {told['seconds']:.0f} s" if "seconds" in told else ""
-    return f"linear {told['linear']:.1f} %, 1-NN {told['retrieval']:.1f} %{seconds}"
+def _words(result: TrialResult) -> str:
+    if "failed" in result:
+        return f"failed, {result['failed'].partition(':')[0]}"
+    seconds = f", {result['seconds']:.0f} s" if "seconds" in result else ""
+    return f"linear {result['linear']:.1f} %, 1-NN {result['retrieval']:.1f} %{seconds}"
 
 
-def _told(
-    search: Search, rungs: Sequence[dict[str, list[Judgement]]], baselines: dict[str, list[Judgement]]
+def _report(
+    search: Search, rungs: Sequence[dict[str, list[TrialResult]]], baselines: dict[str, list[TrialResult]]
 ) -> dict[str, Any]:
     """The log so far."""
     before = flat(search.base)
@@ -297,8 +294,8 @@ def _told(
     }
 
 
-def _rung(search: Search, number: int, runs: dict[str, list[Judgement]]) -> dict[str, Any]:
-    steps = [run["steps"] for these in runs.values() for run in these if "steps" in run]
+def _rung(search: Search, number: int, runs: dict[str, list[TrialResult]]) -> dict[str, Any]:
+    steps = [run["steps"] for of_title in runs.values() for run in of_title if "steps" in run]
     growth = search.factor**number
     return {
         "steps": [min(steps, default=0), max(steps, default=0)],
@@ -308,7 +305,7 @@ def _rung(search: Search, number: int, runs: dict[str, list[Judgement]]) -> dict
     }
 
 
-def summary(runs: Sequence[Judgement], base: Sequence[Judgement] = ()) -> dict[str, Any]:
+def summary(runs: Sequence[TrialResult], base: Sequence[TrialResult] = ()) -> dict[str, Any]:
     """What runs of one recipe came to together, and over the same runs of the base.
 
     Means over stores and seeds; spreads are sample standard deviations over the seeds of the mean over the stores.
@@ -320,40 +317,40 @@ def summary(runs: Sequence[Judgement], base: Sequence[Judgement] = ()) -> dict[s
     failed = next((run["failed"] for run in runs if "failed" in run), None)
     if failed is not None:
         return {"failed": failed, "score": None}
-    told: dict[str, Any] = {figure: mean_of([run[figure] for run in runs]) for figure in JUDGES}
+    report: dict[str, Any] = {figure: mean_of([run[figure] for run in runs]) for figure in METRICS}
     scores = _over_seeds(runs, [_score(run) for run in runs])
-    told |= {"score": mean_of(scores), "spread": spread_of(scores), "scores": scores}
-    told["stores"] = {
+    report |= {"score": mean_of(scores), "spread": spread_of(scores), "scores": scores}
+    report["stores"] = {
         name: mean_of([_score(run) for run in runs if run["store"] == name])
         for name in dict.fromkeys(run["store"] for run in runs)
     }
     for name in ("seconds", "clips_per_s", "loss"):
         values = [run[name] for run in runs if run.get(name) is not None]
-        told[name] = mean_of(values) if values else None
+        report[name] = mean_of(values) if values else None
     if base and not any("failed" in run for run in base):
         over = [_score(run) - _score(other) for run, other in zip(runs, base, strict=True)]
         gains = _over_seeds(runs, over)
-        told |= {"difference": mean_of(gains), "difference_spread": spread_of(gains)}
-    return told
+        report |= {"difference": mean_of(gains), "difference_spread": spread_of(gains)}
+    return report
 
 
-def _over_seeds(runs: Sequence[Judgement], values: Sequence[float]) -> list[float]:
+def _over_seeds(runs: Sequence[TrialResult], values: Sequence[float]) -> list[float]:
     """Of values of the runs, the mean over the stores for each seed."""
     seeds = np.array([run["seed"] for run in runs])
     return [float(np.mean(np.array(values)[seeds == seed])) for seed in dict.fromkeys(seeds.tolist())]
 
 
-def _write(search: Search, told: dict[str, Any]) -> None:
+def _write(search: Search, report: dict[str, Any]) -> None:
     """The log for programs and for people, the picture, and the best recipe so far."""
-    write_json(search.out / "log.json", told)
-    write_atomically(search.out / "log.md", lambda file: file.write(search_page(told).encode()))
-    differences(told, search.out / "search.png")
-    if told["winner"] is None:
+    write_json(search.out / "log.json", report)
+    write_atomically(search.out / "log.md", lambda file: file.write(search_page(report).encode()))
+    differences(report, search.out / "search.png")
+    if report["winner"] is None:
         return
-    (winner,) = (candidate for candidate in search.all if candidate.title == told["winner"])
-    steps = [float(run["steps"]) for run in told["candidates"][winner.title]["runs"][-1]]
+    (winner,) = (candidate for candidate in search.all if candidate.title == report["winner"])
+    steps = [float(run["steps"]) for run in report["candidates"][winner.title]["runs"][-1]]
     recipe = to_dict(replace(winner.settings, steps=round(mean_of(steps)), minutes=None))
-    text = f"# {winner.title}: the best of a search, {told['candidates'][winner.title]['score']:.1f} % on held-out " \
+    text = f"# {winner.title}: the best of a search, {report['candidates'][winner.title]['score']:.1f} % on held-out " \
            f"training subjects. pcm3 pretrain STORE --run RUN --config THIS\n"  # fmt: skip
     text += yaml.safe_dump(recipe, sort_keys=False)
     write_atomically(search.out / "winner.yaml", lambda file: file.write(text.encode()))

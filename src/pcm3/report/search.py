@@ -18,13 +18,13 @@ FIGURES = ("linear", "retrieval")
 HEADS = ("linear %", "1-NN %", "score %", "over the base", "s a run")
 
 
-def search_page(told: Mapping[str, Any]) -> str:
+def search_page(report: Mapping[str, Any]) -> str:
     """The log of a search (`tune`) as Markdown."""
-    stores = ", ".join(told["stores"])
+    stores = ", ".join(report["stores"])
     lines = [
         f"# A search for a recipe on {stores}",
         "",
-        "Learned from the clips of the training subjects but one, judged on that one's clips (linear evaluation and "
+        "Learned from the clips of the training subjects but one, evaluated on that one's clips (linear evaluation and "
         "1-NN, last epoch); which one is held out changes with the seed. Clips of the test side were not looked at. "
         "The score is the mean of the two over stores and seeds, ± its standard deviation over the seeds. Differences "
         "are to the base in the same rung, over the same subjects and seeds; different rungs do not compare.",
@@ -33,35 +33,35 @@ def search_page(told: Mapping[str, Any]) -> str:
             ["rung", "steps a run", "seeds", "candidates"],
             [
                 [f"{number}", _steps(rung), rung["seeds"], len(rung["candidates"])]
-                for number, rung in enumerate(told["rungs"], 1)
+                for number, rung in enumerate(report["rungs"], 1)
             ],
         ),
     ]
-    if not told["finished"]:
+    if not report["finished"]:
         lines += ["", "The search is not finished."]
-    lines += ["", "## How they stand in the last rung", "", markdown_table(*standing_table(told))]
-    if told["winner"] is not None:
-        lines += ["", f"The best: **{told['winner']}**; its settings are in `winner.yaml`."]
+    lines += ["", "## How they stand in the last rung", "", markdown_table(*standing_table(report))]
+    if report["winner"] is not None:
+        lines += ["", f"The best: **{report['winner']}**; its settings are in `winner.yaml`."]
     groups: dict[str, list[str]] = {}
-    for title, candidate in told["candidates"].items():
+    for title, candidate in report["candidates"].items():
         groups.setdefault(candidate["group"], []).append(title)
     (base,) = groups.pop("")
     for group, titles in groups.items():
         rows = [
-            [one["name"] or group, _changes(one["changes"]), str(one["rung"]), *_figures(one)]
-            for one in (told["candidates"][title] for title in titles)
+            [candidate["name"] or group, _changes(candidate["changes"]), str(candidate["rung"]), *_figures(candidate)]
+            for candidate in (report["candidates"][title] for title in titles)
         ]
         lines += ["", f"## {group}", "", markdown_table(["", "changed", "rung", *HEADS], rows)]
-    about = told["candidates"][base]["runs"]
+    about = report["candidates"][base]["runs"]
     if all("failed" not in run for rung in about for run in rung):
         lines += ["", "## The base, rung by rung", "", markdown_table(["rung", "linear %", "1-NN %"], [
             [str(number), *(f"{np.mean([run[figure] for run in rung]):.1f}" for figure in FIGURES)]
             for number, rung in enumerate(about, 1)
         ])]  # fmt: skip
-    crops = crops_table(told)
+    crops = crops_table(report)
     if crops:
         lines += [
-            "", f"## A test that takes the mean over {told['crops']} crops", "",
+            "", f"## A test that takes the mean over {report['crops']} crops", "",
             "Of the same encoders as in the last rung, the mean feature of crops of half to all of each clip, and what "
             "that is over the centre alone, ± the standard deviation over all runs.",
             "", markdown_table(["", "linear %", "over the centre", "1-NN %", "over the centre"], crops),
@@ -69,31 +69,31 @@ def search_page(told: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def crops_table(told: Mapping[str, Any]) -> list[list[str]]:
-    """A row for each candidate of the last rung, and each baseline; none where an older search was judged without."""
-    runs = {title: told["candidates"][title]["runs"][-1] for title in told["standing"]}
-    runs |= {name: one["runs"] for name, one in told["baselines"].items()}
+def crops_table(report: Mapping[str, Any]) -> list[list[str]]:
+    """A row for each candidate of the last rung, and each baseline; none where an older search has none."""
+    runs = {title: report["candidates"][title]["runs"][-1] for title in report["standing"]}
+    runs |= {name: candidate["runs"] for name, candidate in report["baselines"].items()}
     rows = []
-    for title, these in runs.items():
-        if not all(f"{figure}_crops" in run for figure in FIGURES for run in these):
+    for title, of_title in runs.items():
+        if not all(f"{figure}_crops" in run for figure in FIGURES for run in of_title):
             return []
         cells = [title]
         for figure in FIGURES:
-            over = [run[f"{figure}_crops"] - run[figure] for run in these]
-            cells += [f"{mean_of([run[f'{figure}_crops'] for run in these]):.1f}",
+            over = [run[f"{figure}_crops"] - run[figure] for run in of_title]
+            cells += [f"{mean_of([run[f'{figure}_crops'] for run in of_title]):.1f}",
                       _with_spread(mean_of(over), spread_of(over), "+")]  # fmt: skip
         rows.append(cells)
     return rows
 
 
-def standing_table(told: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+def standing_table(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Head and rows of the last rung, the best first, and of the baselines; the score of each store apart."""
-    stores = list(told["stores"]) if len(told["stores"]) > 1 else []
+    stores = list(report["stores"]) if len(report["stores"]) > 1 else []
     rows = [
-        [title, *_figures(one), *(f"{one['stores'][name]:.1f}" for name in stores)]
-        for title, one in [
-            *((title, told["candidates"][title]) for title in told["standing"]),
-            *told["baselines"].items(),
+        [title, *_figures(candidate), *(f"{candidate['stores'][name]:.1f}" for name in stores)]
+        for title, candidate in [
+            *((title, report["candidates"][title]) for title in report["standing"]),
+            *report["baselines"].items(),
         ]
     ]
     return ["", *HEADS, *stores], rows
@@ -105,16 +105,16 @@ def _steps(rung: Mapping[str, Any]) -> str:
     return f"{low:,}{minutes}" if low == high else f"{low:,} to {high:,}{minutes}"
 
 
-def _figures(one: Mapping[str, Any]) -> list[str]:
+def _figures(candidate: Mapping[str, Any]) -> list[str]:
     """The cells under `HEADS`."""
-    if "failed" in one:
+    if "failed" in candidate:
         return ["failed", "", "", "", ""]
     return [
-        f"{one['linear']:.1f}",
-        f"{one['retrieval']:.1f}",
-        _with_spread(one["score"], one["spread"]),
-        _with_spread(one.get("difference"), one.get("difference_spread"), "+"),
-        "" if one["seconds"] is None else f"{one['seconds']:.0f}",
+        f"{candidate['linear']:.1f}",
+        f"{candidate['retrieval']:.1f}",
+        _with_spread(candidate["score"], candidate["spread"]),
+        _with_spread(candidate.get("difference"), candidate.get("difference_spread"), "+"),
+        "" if candidate["seconds"] is None else f"{candidate['seconds']:.0f}",
     ]
 
 
@@ -132,39 +132,40 @@ def _plain(value: Any) -> str:
     return "[" + ", ".join(map(str, value)) + "]" if isinstance(value, list) else str(value)
 
 
-def differences(told: Mapping[str, Any], picture: Path) -> None:
+def differences(report: Mapping[str, Any], picture: Path) -> None:
     """Every candidate's score over the base's in the last rung that it reached, under the heading of its question."""
     rows: list[tuple[str, Mapping[str, Any] | None]] = []
-    for group in dict.fromkeys(one["group"] for one in told["candidates"].values() if one["group"]):
+    candidates = [candidate for candidate in report["candidates"].values() if candidate["group"]]
+    for group in dict.fromkeys(candidate["group"] for candidate in candidates):
         rows.append((group, None))
-        rows += [(one["name"], one) for one in told["candidates"].values() if one["group"] == group]
-    last = len(told["rungs"])
+        rows += [(candidate["name"], candidate) for candidate in candidates if candidate["group"] == group]
+    last = len(report["rungs"])
     figure = Figure(figsize=(7.5, 1.3 + 0.21 * max(len(rows), 4)), layout="constrained")
     axes = figure.subplots()
     axes.axvline(0, color=INK, lw=0.8)
-    for at, (_, one) in enumerate(rows):
-        if one is None:
+    for at, (_, candidate) in enumerate(rows):
+        if candidate is None:
             continue
-        if one.get("difference") is None:
-            axes.text(0, at, " failed" if "failed" in one else " no base", va="center", fontsize=7, color=OTHER)
+        if candidate.get("difference") is None:
+            axes.text(0, at, " failed" if "failed" in candidate else " no base", va="center", fontsize=7, color=OTHER)
             continue
-        gain, spread = one["difference"], one["difference_spread"]
-        colour = TRAINED if one["rung"] == last else PALE
+        gain, spread = candidate["difference"], candidate["difference_spread"]
+        colour = TRAINED if candidate["rung"] == last else PALE
         axes.barh(at, gain, 0.68, color=colour)
         if spread is not None:
             axes.errorbar(gain, at, xerr=spread, color=INK, lw=0.9, capsize=2)
         end = gain + (spread or 0.0) * (1 if gain >= 0 else -1)
         axes.annotate(f"{gain:+.1f}", (end, at), (4 if gain >= 0 else -4, 0), textcoords="offset points",
                       ha="left" if gain >= 0 else "right", va="center", fontsize=7, color=INK)  # fmt: skip
-        if told["winner"] is not None and one is told["candidates"][told["winner"]]:
+        if report["winner"] is not None and candidate is report["candidates"][report["winner"]]:
             axes.plot(0, at, marker="*", ms=8, color=OTHER)
-    axes.set_yticks(range(len(rows)), [name if one is None else f"   {name}" for name, one in rows])
-    for label, (_, one) in zip(axes.get_yticklabels(), rows, strict=True):
-        label.set(fontsize=7.5, fontweight="bold" if one is None else "normal")
+    axes.set_yticks(range(len(rows)), [name if candidate is None else f"   {name}" for name, candidate in rows])
+    for label, (_, candidate) in zip(axes.get_yticklabels(), rows, strict=True):
+        label.set(fontsize=7.5, fontweight="bold" if candidate is None else "normal")
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.margins(x=0.12)
     axes.set_xlabel("score over the base in the same rung, points (± sd over seeds)", fontsize=8.5)
-    axes.set_title(f"{', '.join(told['stores'])}: mean of linear and 1-NN on held-out training subjects", fontsize=9)
+    axes.set_title(f"{', '.join(report['stores'])}: mean of linear and 1-NN on held-out training subjects", fontsize=9)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0)
     axes.tick_params(axis="x", labelsize=8)

@@ -1,0 +1,92 @@
+"""Pretraining runs that an experiment makes: each has one folder, named by what it is, and is made once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from multiprocessing import parent_process
+from pathlib import Path
+from typing import Any, Protocol, TypeVar, runtime_checkable
+
+from pcm3.data.store import ClipStore
+from pcm3.device import choose_device, judging_threads, slow_bf16
+from pcm3.parallel import MapFunction
+from pcm3.settings.methods import name_of_method
+from pcm3.settings.pretrain import PretrainSettings, flat
+from pcm3.train.pretrain import PretrainResult, pretrain
+
+MOST_WORDS = 200
+"""Characters of a run's name that tell what was changed; file systems take 255 in all."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A pretraining run, and where it lies."""
+
+    folder: Path
+    settings: PretrainSettings
+
+
+@runtime_checkable
+class _HasFolder(Protocol):
+    @property
+    def folder(self) -> Path: ...
+
+
+_Item = TypeVar("_Item", bound=_HasFolder)
+_Shared = TypeVar("_Shared")
+_Result = TypeVar("_Result")
+
+
+def run_name(settings: PretrainSettings, usual: PretrainSettings, store: ClipStore) -> str:
+    """The name of a run's folder: what is not as usual in words, a digest of all settings and the store, the seed."""
+    # Of what is not the default, so that a setting that comes to the program later leaves the places as they are.
+    default, values, before = flat(PretrainSettings()), flat(settings), flat(usual)
+    not_default = {name: value for name, value in values.items() if name not in default or value != default[name]}
+    digest = hashlib.sha256(json.dumps([not_default, store.checksum], sort_keys=True).encode()).hexdigest()
+    changes = {name: value for name, value in values.items() if name != "seed" and before.get(name) != value}
+    words = "-".join(f"{name.rpartition('.')[2]}={_short(value)}" for name, value in sorted(changes.items()))
+    return f"{words[:MOST_WORDS] or name_of_method(settings.method)}-{digest[:6]}-s{settings.seed}"
+
+
+def _short(value: Any) -> str:
+    return "+".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
+
+
+def with_threads(settings: PretrainSettings) -> PretrainSettings:
+    """The settings with a number of threads, on which the bits depend: it must not follow from the runs at a time."""
+    if settings.threads is not None:
+        return settings
+    return replace(settings, threads=judging_threads(settings.encoder.hidden_size, choose_device(settings.device)))
+
+
+def pretrain_in(folder: Path, settings: PretrainSettings, store: Path) -> PretrainResult:
+    """Makes the run, or ends one that was begun; only in the first process is a progress bar in its place."""
+    return pretrain(ClipStore.open(store), folder, settings, progress=parent_process() is None)
+
+
+def each_folder_once(
+    function: Callable[[_Item, _Shared], _Result], items: Sequence[_Item], shared: _Shared, map_fn: MapFunction
+) -> Iterator[tuple[_Item, _Result]]:
+    """The first item of every folder, and the function's result for it: no two processes may work on one folder.
+
+    Args:
+        function: of an item and what all share; of the top level of a module, as other processes call it.
+        items: several may have a folder in common.
+        shared: given to every call.
+        map_fn: where it is done: here, or several at a time in processes of their own.
+    """
+    first: dict[Path, _Item] = {}
+    for item in items:
+        first.setdefault(item.folder, item)
+    unlike = list(first.values())
+    yield from zip(unlike, map_fn(function, unlike, shared), strict=True)
+
+
+def log_slow_precision(runs: Iterable[PretrainSettings], log: Callable[[str], object]) -> None:
+    """Log once where runs are to compute in a precision that is slow on their device, which is one for all."""
+    slow = next((run for run in runs if run.precision == "bf16"), None)
+    if slow is not None and (message := slow_bf16("bf16", choose_device(slow.device))) is not None:
+        log(message)
