@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pcm3 import device
-from pcm3.device import choose_precision, choose_threads, has_bf16, judging_threads, slow_bf16
+from pcm3.device import choose_precision, choose_threads, evaluation_threads, has_bf16, slow_bf16
 
 CPU = torch.device("cpu")
 AVX2 = {"architecture": "x86_64", "avx2": True, "avx512_f": False, "avx512_bf16": False, "amx_bf16": False}
@@ -76,5 +76,5 @@ def test_who_asks_for_bfloat16_where_it_is_slow_is_told_how_slow(processor, monk
 def test_no_more_threads_are_used_than_there_are_cores_for(monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 64)  # of the machine; the container has two
     monkeypatch.setattr(device, "cores", lambda: 2)
-    assert choose_threads(None, 1024, CPU) == choose_threads(None, 128, CPU) == judging_threads(1024, CPU) == 2
+    assert choose_threads(None, 1024, CPU) == choose_threads(None, 128, CPU) == evaluation_threads(1024, CPU) == 2
     assert choose_threads(3, 1024, CPU) == 3

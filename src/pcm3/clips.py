@@ -42,8 +42,8 @@ class ClipEncoder(Protocol):
     def width(self) -> int:
         """D, the width of a clip feature."""
 
-    def embed(self, clips: Tensor) -> Tensor:
-        """(B, T, M, V, C) → (B, D)."""
+    def embed(self, clips: Float[Tensor, "B T M V C"]) -> Float[Tensor, "B D"]:
+        """The feature of each clip."""
 
     def train(self, mode: bool) -> nn.Module:
         """As every torch module."""
@@ -57,8 +57,8 @@ class FrameEncoder(Protocol):
     def frame_width(self) -> int:
         """The width of a frame's feature."""
 
-    def frames(self, clips: Tensor) -> Tensor:
-        """(B, T, M, V, C) → (B, T, D)."""
+    def frames(self, clips: Float[Tensor, "B T M V C"]) -> Float[Tensor, "B t D"]:
+        """The feature of each frame, or of each `time_stride` of them."""
 
 
 @dataclass(frozen=True)

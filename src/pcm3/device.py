@@ -139,8 +139,8 @@ def useful_threads() -> int:
     return min(torch.get_num_threads(), cores())
 
 
-def judging_threads(hidden: int, device: torch.device) -> int:
-    """The CPU threads to judge an encoder with: one for a narrow one, as then several are judged at a time."""
+def evaluation_threads(hidden: int, device: torch.device) -> int:
+    """The CPU threads to evaluate an encoder with: one for a narrow one, as then several are evaluated at a time."""
     return 1 if device.type == "cpu" and hidden <= NARROW else useful_threads()
 
 

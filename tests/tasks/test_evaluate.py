@@ -27,12 +27,12 @@ QUICK = TaskSettings(
     finetune=FinetuneSettings(epochs=2, drop_epochs=[1]),
     subset=SubsetSettings(shares=[0.2, 0.5], kinds=["stratified"]),
     detection=DetectionSettings(epochs=2, windows=4, test_every=2, frames=8),
-    prediction=PredictionSettings(seed_frames=12, predicted_frames=10, hidden=8, steps=4, test_every=2),
+    prediction=PredictionSettings(seed_frames=12, predicted_frames=10, hidden_size=8, steps=4, test_every=2),
 )
 WORDS = [
     "--head.epochs", 2, "--finetune.epochs", 2, "--finetune.drop_epochs", "[1]", "--subset.shares", "[0.5]",
     "--detection.epochs", 2, "--detection.windows", 2, "--detection.test_every", 2, "--prediction.seed_frames", 12,
-    "--prediction.steps", 2, "--prediction.hidden", 8, "--seeds", 1, "--workers", 1,
+    "--prediction.steps", 2, "--prediction.hidden_size", 8, "--seeds", 1, "--workers", 1,
 ]  # fmt: skip
 
 

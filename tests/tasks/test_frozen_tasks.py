@@ -497,7 +497,7 @@ KINDS = [
 FEW = TaskSettings(
     head=LinearSettings(epochs=1),
     detection=DetectionSettings(epochs=1, windows=2, test_every=1, frames=8, feature="centre"),
-    prediction=PredictionSettings(seed_frames=12, predicted_frames=10, hidden=8, steps=1, test_every=1),
+    prediction=PredictionSettings(seed_frames=12, predicted_frames=10, hidden_size=8, steps=1, test_every=1),
 )
 
 

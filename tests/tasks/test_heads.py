@@ -39,7 +39,7 @@ CPU = torch.device("cpu")
 TRAIN, TEST = np.arange(18), np.arange(18, 24)
 LINEAR, TUNED = LinearSettings(epochs=3), FinetuneSettings(epochs=2, batch=8, test_every=1, lr=0.1)
 DETECTED = DetectionSettings(epochs=2, windows=4, test_every=1, frames=8, lr=0.1)
-PREDICTED = PredictionSettings(seed_frames=8, predicted_frames=4, hidden=8, steps=4, batch=4, test_every=2)
+PREDICTED = PredictionSettings(seed_frames=8, predicted_frames=4, hidden_size=8, steps=4, batch=4, test_every=2)
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ QUICK = TaskSettings(
     finetune=FinetuneSettings(epochs=1, drop_epochs=[1]),
     subset=SubsetSettings(shares=[0.05, 0.5], kinds=["global"]),
     detection=DetectionSettings(epochs=1, windows=2, test_every=1, frames=8),
-    prediction=PredictionSettings(seed_frames=12, predicted_frames=10, hidden=8, steps=4, test_every=2),
+    prediction=PredictionSettings(seed_frames=12, predicted_frames=10, hidden_size=8, steps=4, test_every=2),
 )
 
 

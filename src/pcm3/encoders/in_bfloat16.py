@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 
@@ -23,14 +24,14 @@ class InBfloat16(nn.Module):
         """As the encoder's."""
         return int(self.encoder.frame_width)  # type: ignore[arg-type]
 
-    def embed(self, clips: Tensor) -> Tensor:
-        """(B, T, M, V, C) → (B, D)."""
+    def embed(self, clips: Float[Tensor, "B T M V C"]) -> Float[Tensor, "B D"]:
+        """As the encoder's."""
         with torch.autocast(clips.device.type, torch.bfloat16):
             feature: Tensor = self.encoder.embed(clips)  # type: ignore[operator]
         return feature.float()
 
-    def frames(self, clips: Tensor) -> Tensor:
-        """(B, T, M, V, C) → (B, T, D)."""
+    def frames(self, clips: Float[Tensor, "B T M V C"]) -> Float[Tensor, "B t D"]:
+        """As the encoder's."""
         with torch.autocast(clips.device.type, torch.bfloat16):
             features: Tensor = self.encoder.frames(clips)  # type: ignore[operator]
         return features.float()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from pcm3.data.store import ClipStore
-from pcm3.device import choose_device, judging_threads, slow_bf16
+from pcm3.device import choose_device, evaluation_threads, slow_bf16
 from pcm3.parallel import MapFunction
 from pcm3.settings.methods import name_of_method
 from pcm3.settings.pretrain import PretrainSettings, flat
@@ -59,7 +59,7 @@ def with_threads(settings: PretrainSettings) -> PretrainSettings:
     """The settings with a number of threads, on which the bits depend: it must not follow from the runs at a time."""
     if settings.threads is not None:
         return settings
-    return replace(settings, threads=judging_threads(settings.encoder.hidden_size, choose_device(settings.device)))
+    return replace(settings, threads=evaluation_threads(settings.encoder.hidden_size, choose_device(settings.device)))
 
 
 def pretrain_in(folder: Path, settings: PretrainSettings, store: Path) -> PretrainResult:

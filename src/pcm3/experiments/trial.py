@@ -16,7 +16,7 @@ from pcm3.checksums import read_checked_json, with_checksum
 from pcm3.data.protocol import hold_out
 from pcm3.data.recording import UNKNOWN
 from pcm3.data.store import ClipStore
-from pcm3.device import allow_fast_matmul, choose_device, judging_threads, threads
+from pcm3.device import allow_fast_matmul, choose_device, evaluation_threads, threads
 from pcm3.errors import CheckpointError, ConfigError, RunFailed
 from pcm3.experiments.runs import pretrain_in, run_name, with_threads
 from pcm3.files import write_json
@@ -136,7 +136,7 @@ def _evaluate(trial: Trial) -> dict[str, Any]:
     centre = Setup(_blind(store, settings), spec, learned, held, TaskSettings(), device)
     crops = replace(centre, settings=TaskSettings(test=ClipSettings(CROPS)))
     allow_fast_matmul(device)
-    with threads(judging_threads(settings.encoder.hidden_size, device)):
+    with threads(evaluation_threads(settings.encoder.hidden_size, device)):
         encoder = _encoder(trial, centre)
         metrics = {
             metric + suffix: TASKS[task].evaluate(encoder, setup, settings.seed).metrics["top1"]

@@ -22,6 +22,7 @@ RENAMED = {
     "views.limbs": "views.bone_scale",
     "views.mirror": "views.flip_prob",
     "objective.keep": "objective.export",
+    "prediction.hidden": "prediction.hidden_size",
 }
 """Dotted name of before → of today."""
 

@@ -121,7 +121,7 @@ class PredictionSettings:
     """Frames, at 25 a second, that are seen."""
     predicted_frames: int = 10
     """Frames, at 25 a second, that are predicted."""
-    hidden: int = 256
+    hidden_size: int = 256
     """Width of the decoder's GRU."""
     steps: int = 1000
     """Optimiser steps."""
@@ -136,7 +136,9 @@ class PredictionSettings:
 
     def check(self) -> None:
         """Raises ConfigError for a value that makes no sense, naming the setting and what it may be."""
-        counts = dict.fromkeys(("predicted_frames", "hidden", "steps", "batch", "test_every"), 1) | {"seed_frames": 2}
+        counts = dict.fromkeys(("predicted_frames", "hidden_size", "steps", "batch", "test_every"), 1) | {
+            "seed_frames": 2
+        }
         rules = [(getattr(self, name) >= least, name, f"at least {least}") for name, least in counts.items()]
         rules += [(getattr(self, name) > 0, name, "more than 0") for name in ("lr", "gradient_norm")]
         _require("prediction", self, rules)
@@ -269,7 +271,7 @@ MOST = {
     "detection.batch": 100_000,
     "prediction.seed_frames": 10_000,
     "prediction.predicted_frames": 10_000,
-    "prediction.hidden": 16_384,
+    "prediction.hidden_size": 16_384,
     "prediction.batch": 100_000,
 }
 """Sizes that memory must hold: beyond these nothing is meant."""

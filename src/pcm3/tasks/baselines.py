@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from jaxtyping import Float
 from torch import Tensor, nn
 
 
@@ -12,6 +13,6 @@ class RawCoordinates(nn.Module):
         super().__init__()
         self.width = frames * bodies * joints * coordinates
 
-    def embed(self, clips: Tensor) -> Tensor:
-        """(B, T, M, V, C) → (B, T·M·V·C)."""
+    def embed(self, clips: Float[Tensor, "B T M V C"]) -> Float[Tensor, "B D"]:
+        """T·M·V·C coordinates of each clip."""
         return clips.flatten(1)

@@ -18,7 +18,7 @@ from pcm3.data.audit.leaks import audit, leaked_clips, remembered
 from pcm3.data.recording import CLASSES_LIMIT, UNKNOWN
 from pcm3.data.store import ClipStore
 from pcm3.data.verified import check_unchanged
-from pcm3.device import allow_fast_matmul, choose_device, choose_precision, judging_threads, threads
+from pcm3.device import allow_fast_matmul, choose_device, choose_precision, evaluation_threads, threads
 from pcm3.encoders.encoder import Encoder
 from pcm3.encoders.in_bfloat16 import InBfloat16
 from pcm3.errors import CheckpointError, DataError, command
@@ -187,7 +187,7 @@ def evaluate(
     allow_fast_matmul(chosen)
     loaded = [LoadedEncoder.of(model) if isinstance(model, Path) else model for model in models]
     paths, specs = [model.path for model in loaded], [model.spec for model in loaded]
-    _see_that_they_fit(paths, specs, store)
+    _check_compatible(paths, specs, store)
     doubts = check_unchanged(store)
     of_table = TASKS[task]
     if of_table.by_label:
@@ -270,7 +270,7 @@ def _result(job: _Job, shared: _Shared) -> TaskResult:
         encoder = known or untrained(setup, job.seed, of_recordings=of_table.of_recordings)
         encoder = InBfloat16(encoder) if shared.in_bfloat16 else encoder
     allow_fast_matmul(setup.device)
-    with threads(judging_threads(setup.spec.hidden_size, setup.device)):
+    with threads(evaluation_threads(setup.spec.hidden_size, setup.device)):
         result = of_table.evaluate(encoder, setup, job.seed)
     return result if job.keep_heads else replace(result, heads={})
 
@@ -289,7 +289,7 @@ def untrained(setup: Setup, seed: int, of_recordings: bool = False) -> Encoder:
 def useful_processes(hidden_size: int, device: Device) -> int:
     """How many processes that judge encoders of this width keep the machine busy: a narrow one uses one core."""
     chosen = choose_device(device)
-    return 1 if chosen.type == "cuda" else max(cores() // judging_threads(hidden_size, chosen), 1)
+    return 1 if chosen.type == "cuda" else max(cores() // evaluation_threads(hidden_size, chosen), 1)
 
 
 def work(task: str, models: int, seeds: int) -> int:
@@ -298,7 +298,7 @@ def work(task: str, models: int, seeds: int) -> int:
     return models * each + seeds + each
 
 
-def _see_that_they_fit(models: Sequence[Path], specs: Sequence[EncoderSpec], store: ClipStore) -> None:
+def _check_compatible(models: Sequence[Path], specs: Sequence[EncoderSpec], store: ClipStore) -> None:
     """Raises CheckpointError unless all encoders can be fed with the store's clips, and in the same way."""
     for path, spec in zip(models, specs, strict=True):
         spec.see_that_it_fits(store.layout, store.frames.shape[1], str(path))
@@ -329,19 +329,19 @@ def _leaks(
     if known is None and without:
         known = audit(store)
     if known is None:
-        look = command("pcm3", "check", store.path)
-        return test, [f"not checked for test clips that are copies of training clips: {look}"]
+        check = command("pcm3", "check", store.path)
+        return test, [f"not checked for test clips that are copies of training clips: {check}"]
     leaked = leaked_clips(store, known.get(protocol, []))
     copied = np.isin(test, store.recording[leaked] if of_recordings else leaked)
     if not copied.any():
         return test, []
     what = "test recordings hold" if of_recordings else "test clips are"
-    told = f"{copied.sum():,} of {len(test):,} {what} copies of training clips"
+    leaks = f"{copied.sum():,} of {len(test):,} {what} copies of training clips"
     if not without:
-        return test, [f"{told}: --without-leaks leaves them out"]
+        return test, [f"{leaks}: --without-leaks leaves them out"]
     if copied.all():
-        raise DataError(f"{store.path}: {told} under {protocol}: none is left to evaluate on")
-    return test[~copied], [f"{told} and were left out"]
+        raise DataError(f"{store.path}: {leaks} under {protocol}: none is left to evaluate on")
+    return test[~copied], [f"{leaks} and were left out"]
 
 
 def _non_default_settings(setup: Setup, task: str) -> list[str]:

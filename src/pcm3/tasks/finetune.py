@@ -74,10 +74,10 @@ def evaluate_finetuned(
     """`fit_finetuned`, scored on the test clips every few epochs: the head, and what it came to."""
     history = History(test.label)
 
-    def look(head: Classifier) -> None:
+    def record(head: Classifier) -> None:
         history.add(head.logits(head.features(encoder, test.bank, test.indices)))
 
-    return fit_finetuned(encoder, train, settings, seed, look), history.result()
+    return fit_finetuned(encoder, train, settings, seed, record), history.result()
 
 
 def labelled_share(train: LabelledClips, share: float, kind: SubsetKind, seed: int) -> LabelledClips:

@@ -44,9 +44,9 @@ def fusion(logits: Mapping[str, Logits], label: NDArray[np.int64]) -> Classifier
 
 def fused(logits: Mapping[str, Logits], rule: str, weights: Mapping[str, float]) -> NDArray[np.float64]:
     """The weighted sum (N, L) over the streams of their logits, or of their softmax `scores`."""
-    taken = {name: one.astype(np.float64) for name, one in logits.items()}
+    taken = {name: of_stream.astype(np.float64) for name, of_stream in logits.items()}
     if rule == "scores":
-        taken = {name: _softmax(one) for name, one in taken.items()}
+        taken = {name: _softmax(of_stream) for name, of_stream in taken.items()}
     total: NDArray[np.float64] = sum((weights[name] * taken[name] for name in taken), np.zeros(1))
     return total
 
@@ -65,10 +65,10 @@ def _check(logits: Mapping[str, Logits], label: NDArray[np.int64]) -> None:
     known = list(WEIGHTS["equal"])
     if not logits or not set(logits) <= set(known):
         raise DataError(f"expected logits of streams ({', '.join(known)}) to sum, got {', '.join(logits) or 'none'}")
-    shapes = {name: one.shape for name, one in logits.items()}
+    shapes = {name: of_stream.shape for name, of_stream in logits.items()}
     if len(set(shapes.values())) > 1 or any(len(shape) != 2 or shape[0] != len(label) for shape in shapes.values()):
-        told = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        listed = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
         raise DataError(
-            f"expected logits of the same {len(label)} test clips and classes from each stream, got {told}: evaluate "
+            f"expected logits of the same {len(label)} test clips and classes from each stream, got {listed}: evaluate "
             "all streams on one store and protocol"
         )

@@ -51,7 +51,7 @@ class HeadFile:
         """Write both files; the folder is made where it is not there."""
         folder.mkdir(parents=True, exist_ok=True)
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.tensors.items()}
-        told = {
+        description = {
             "format": FORMAT,
             "kind": self.kind,
             "model": self.model,
@@ -61,7 +61,7 @@ class HeadFile:
             "tensors": tensors_checksum(tensors),
         }
         write_atomically(folder / TENSORS, partial(_write, to_safetensors(tensors)))
-        write_json(folder / DESCRIPTION, with_checksum(told))
+        write_json(folder / DESCRIPTION, with_checksum(description))
 
     @classmethod
     def load(cls, folder: Path) -> HeadFile:
@@ -71,27 +71,34 @@ class HeadFile:
             CheckpointError: there is no head, it is damaged, or a newer version wrote it.
         """
         try:
-            told = read_checked_json(folder / DESCRIPTION, CheckpointError, "fit the head anew")
+            description = read_checked_json(folder / DESCRIPTION, CheckpointError, "fit the head anew")
             data = (folder / TENSORS).read_bytes()
         except OSError as error:
             raise CheckpointError(
                 f"{folder}: expected a head ({DESCRIPTION} and {TENSORS}), and {error.filename} cannot be read "
                 f"({error.strerror}): pcm3 evaluate --save-heads writes heads"
             ) from error
-        if isinstance(told.get("format"), int) and told["format"] > FORMAT:
+        if isinstance(description.get("format"), int) and description["format"] > FORMAT:
             raise CheckpointError(
-                f"{folder}: written by a newer pcm3 (format {told['format']}, this one reads up to {FORMAT}): "
+                f"{folder}: written by a newer pcm3 (format {description['format']}, this one reads up to {FORMAT}): "
                 "update pcm3"
             )
         try:
             for name, kind in (("kind", str), ("model", str), ("settings", dict), ("sizes", dict), ("classes", list)):
-                if not isinstance(told[name], kind):
-                    raise ValueError(f"{name} is {brief(told[name])}")
+                if not isinstance(description[name], kind):
+                    raise ValueError(f"{name} is {brief(description[name])}")
             tensors = from_safetensors(data)
-            if tensors_checksum(tensors) != told["tensors"]:
+            if tensors_checksum(tensors) != description["tensors"]:
                 raise ValueError(f"{TENSORS} is not the file that {DESCRIPTION} was written with")
-            classes = tuple(map(str, told["classes"]))
-            return cls(told["kind"], told["model"], told["settings"], tensors, classes, told["sizes"])
+            classes = tuple(map(str, description["classes"]))
+            return cls(
+                description["kind"],
+                description["model"],
+                description["settings"],
+                tensors,
+                classes,
+                description["sizes"],
+            )
         except (SafetensorError, KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"{folder}: damaged ({error}): fit the head anew") from error
 

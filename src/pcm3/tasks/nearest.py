@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from pcm3.tasks.scores import Keys, full_float32, keys_of, least
@@ -29,14 +30,12 @@ DENSE = 64
 class Neighbours:
     """For each of Q queries the k nearest rows of a gallery, the nearest first."""
 
-    row: Tensor
-    """(Q, k) int64."""
-    cosine: Tensor
-    """(Q, k) float32."""
+    row: Int[Tensor, "Q k"]
+    cosine: Float[Tensor, "Q k"]
 
 
-def nearest(queries: Tensor, gallery: Tensor, k: int) -> Neighbours:
-    """The `k` rows of the gallery (G, D) with the largest cosine to each query (Q, D); of equals the first.
+def nearest(queries: Float[Tensor, "Q D"], gallery: Float[Tensor, "G D"], k: int) -> Neighbours:
+    """The `k` rows of the gallery with the largest cosine to each query; of equals the first.
 
     Args:
         queries: unit rows (or zeros), float32.
@@ -51,15 +50,21 @@ def nearest(queries: Tensor, gallery: Tensor, k: int) -> Neighbours:
     return Neighbours(torch.cat([part.row for part in found]), torch.cat([part.cosine for part in found]))
 
 
-def ranked(queries: Tensor, gallery: Tensor, candidates: Tensor, k: int, wanted: Tensor | None = None) -> Neighbours:
-    """The best `k` of the candidate rows (Q, C), whose cosines are summed in float64 and rounded to float32.
+def ranked(
+    queries: Float[Tensor, "Q D"],
+    gallery: Float[Tensor, "G D"],
+    candidates: Int[Tensor, "Q C"],
+    k: int,
+    wanted: Bool[Tensor, "Q C"] | None = None,
+) -> Neighbours:
+    """The best `k` of the candidate rows, whose cosines are summed in float64 and rounded to float32.
 
     Args:
-        queries: (Q, D).
-        gallery: (G, D).
-        candidates: (Q, C), no row twice.
+        queries: rows of any length.
+        gallery: rows of any length.
+        candidates: rows of the gallery for each query, none twice.
         k: at most C.
-        wanted: (Q, C) where false, the candidate is none; None: all are.
+        wanted: where false, the candidate is none; None: all are.
     """
     order = candidates.sort(dim=1)  # a stable sort by cosine then leaves the first of equals first
     wanted = torch.ones_like(order.values, dtype=torch.bool) if wanted is None else wanted.gather(1, order.indices)
@@ -75,7 +80,7 @@ def ranked(queries: Tensor, gallery: Tensor, candidates: Tensor, k: int, wanted:
     return Neighbours(order.values.gather(1, best.indices[:, :k]), best.values[:, :k])
 
 
-def ranked_all(queries: Tensor, gallery: Tensor, k: int) -> Neighbours:
+def ranked_all(queries: Float[Tensor, "Q D"], gallery: Float[Tensor, "G D"], k: int) -> Neighbours:
     """The best `k` of all rows, as `ranked`."""
     query, size = queries.double(), max(RANKED // gallery.shape[1], 1)
     cosines = torch.cat([(query @ part.double().T).float() for part in gallery.split(size)], dim=1)
@@ -83,7 +88,9 @@ def ranked_all(queries: Tensor, gallery: Tensor, k: int) -> Neighbours:
     return Neighbours(best.indices[:, :k], best.values[:, :k])
 
 
-def _nearest(queries: Tensor, gallery: Tensor, keys: Keys, room: Tensor, k: int) -> Neighbours:
+def _nearest(
+    queries: Float[Tensor, "Q D"], gallery: Float[Tensor, "G D"], keys: Keys, room: Float[Tensor, "R G"], k: int
+) -> Neighbours:
     """`nearest` of one chunk of queries."""
     score, off = keys.score(queries, room)
     best = score.topk(min(2 * k + SPARE, len(gallery)), dim=1)
@@ -98,8 +105,14 @@ def _nearest(queries: Tensor, gallery: Tensor, keys: Keys, room: Tensor, k: int)
     return found
 
 
-def _nearest_of_many(queries: Tensor, gallery: Tensor, score: Tensor, bar: Tensor, k: int) -> Neighbours:
-    """`nearest` of queries that have many candidates: the rows with these scores (Q, G) or more (Q, 1)."""
+def _nearest_of_many(
+    queries: Float[Tensor, "Q D"],
+    gallery: Float[Tensor, "G D"],
+    score: Float[Tensor, "Q G"],
+    bar: Float[Tensor, "Q 1"],
+    k: int,
+) -> Neighbours:
+    """`nearest` of queries that have many candidates: the rows whose scores reach the bar."""
     count = (score >= bar).sum(dim=1)
     few = count <= len(gallery) // DENSE
     row = torch.empty(len(queries), k, dtype=torch.int64, device=queries.device)

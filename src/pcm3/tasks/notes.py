@@ -27,18 +27,18 @@ FEW_RECORDINGS = 5
 
 def label_notes(setup: Setup, task: str, protocol: str) -> list[str]:
     """What there is to say of the clips on both sides: classes, their number, those without a label."""
-    store, told = setup.store, TASKS[task]
+    store, of_table = setup.store, TASKS[task]
     train, test = setup.train, setup.test
-    if told.of_recordings:
+    if of_table.of_recordings:
         train, test = (np.flatnonzero(np.isin(store.recording, side)) for side in (train, test))
-    notes = side_notes(store, protocol, train, test) if told.by_label else []
-    if told.by_label and not told.of_recordings:
+    notes = side_notes(store, protocol, train, test) if of_table.by_label else []
+    if of_table.by_label and not of_table.of_recordings:
         notes += few_clips(len(test))
-    if told.of_recordings:
+    if of_table.of_recordings:
         notes += [*_few_recordings(setup), *_rate(setup), *_background(setup)]
-    if "retrieval" in told.groups:
+    if "retrieval" in of_table.groups:
         notes += _neighbours(setup)
-    if "subset" in told.groups:
+    if "subset" in of_table.groups:
         notes += _subsets(setup)
     return notes
 
@@ -94,8 +94,8 @@ def _subsets(setup: Setup) -> list[str]:
     few = {share: round(share * train) for share in setup.settings.subset.shares if share * train < classes}
     if not few:
         return []
-    told = ", ".join(f"{100 * share:g} % ({max(count, 1)})" for share, count in few.items())
-    return [f"shares of the {train:,} training clips that are fewer clips than there are classes ({classes}): {told}"]
+    listed = ", ".join(f"{100 * share:g} % ({max(count, 1)})" for share, count in few.items())
+    return [f"shares of the {train:,} training clips that are fewer clips than there are classes ({classes}): {listed}"]
 
 
 def run_notes(models: Sequence[Path], specs: Sequence[EncoderSpec], store: ClipStore, protocol: str) -> list[str]:

@@ -129,12 +129,12 @@ def evaluate_occlusion(
     clean = {kind: History(test.label) for kind in KINDS}
     occluded = {kind: History(test.label) for kind in KINDS[1:]}
 
-    def look(trained_on: OcclusionKind, head: Classifier) -> None:
-        looked_at = clean if trained_on == "none" else {trained_on: occluded[trained_on]}
-        for kind, history in looked_at.items():
+    def record(trained_on: OcclusionKind, head: Classifier) -> None:
+        tested = clean if trained_on == "none" else {trained_on: occluded[trained_on]}
+        for kind, history in tested.items():
             history.add(head.logits(tests[kind]))
 
-    heads = fit_occlusion(encoder, train, settings, head, seed, features, look)
+    heads = fit_occlusion(encoder, train, settings, head, seed, features, record)
     of_clean, of_occluded = ({kind: seen.result() for kind, seen in side.items()} for side in (clean, occluded))
     return heads, _result(of_clean, of_occluded, heads.nearest, tests, test.label)
 

@@ -66,10 +66,10 @@ class Row:
         """For JSON: every metric's mean under its name, its spread under ``NAME_sd``, its values under ``NAME_values``;
         those of the first under ``values`` too.
         """
-        told: dict[str, Any] = {"name": self.name}
+        data: dict[str, Any] = {"name": self.name}
         for name, values in self.metrics.items():
-            told |= {name: mean_of(values), f"{name}_sd": spread_of(values), f"{name}_values": values}
-        return told | {"values": self.values}
+            data |= {name: mean_of(values), f"{name}_sd": spread_of(values), f"{name}_values": values}
+        return data | {"values": self.values}
 
 
 def header(names: Sequence[str]) -> list[str]:

@@ -3,7 +3,7 @@
 Features of one network mostly point the same way, and differ in few directions. The gallery is therefore moved so that
 its mean m is the origin: a query q orders the rows g as (q − m)·(g − m) + m·(g − m) does, which is q·g but for what is
 the same for all rows. Where the product is of bfloat16, the coordinates of the moved rows along those few directions
-are told by two numbers each, and only what is left of them by one.
+are kept as two numbers each, and only what is left of them by query.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
+from jaxtyping import BFloat16, Float, Float64
 from torch import Tensor
 
 from pcm3.device import choose_precision
@@ -27,13 +28,13 @@ CLEAR = 1.01
 SAMPLE = 512
 """Most rows of a gallery that are looked at to know it roughly."""
 DIRECTIONS = 64
-"""Most directions along which coordinates are told by two numbers."""
+"""Most directions along which coordinates are kept as two numbers."""
 LEFT = 1 / 64
 """Share of the rows' square length that may be left when there are enough directions."""
 WORTH = 1 / 2
 """If more than this is left after `DIRECTIONS`, there are no main directions."""
 ROWS = 1024
-"""Rows told at a time."""
+"""Rows split at a time."""
 
 
 def rounds(device: torch.device) -> bool:
@@ -41,8 +42,8 @@ def rounds(device: torch.device) -> bool:
     return choose_precision("auto", device) == "bf16"
 
 
-def least(kth: Tensor, off: Tensor) -> Tensor:
-    """The least score (Q,) of a row that may be as near as the row with the k-th score (Q,).
+def least(kth: Float[Tensor, " Q"], off: Float[Tensor, " Q"]) -> Float[Tensor, " Q"]:
+    """The least score of a row that may be as near as the row with the k-th score.
 
     Before their last rounding, the scores of two rows come in the wrong order only if they differ by no more than both
     errors. And rounding leaves numbers in order, so what was not less before is not less after.
@@ -70,29 +71,31 @@ def full_float32() -> Iterator[None]:
 class FullKeys:
     """Scores of float32."""
 
-    mean: Tensor
-    """(D,) m, any vector near the mean."""
-    moved: Tensor
-    """(G, D) g − m."""
-    offset: Tensor
-    """(G,) m·(g − m)."""
-    longest: Tensor
-    """() greatest length of a row of `moved`."""
+    mean: Float[Tensor, " D"]
+    """m, any vector near the mean."""
+    moved: Float[Tensor, "G D"]
+    """g − m."""
+    offset: Float[Tensor, " G"]
+    """m·(g − m)."""
+    longest: Float[Tensor, ""]
+    """Greatest length of a row of `moved`."""
 
     @classmethod
-    def of(cls, unit: Tensor) -> FullKeys:
-        """A gallery of unit rows (G, D), or zeros."""
+    def of(cls, unit: Float[Tensor, "G D"]) -> FullKeys:
+        """A gallery of unit rows, or zeros."""
         mean = unit.mean(dim=0)
         moved = unit - mean
         offset = torch.cat([(part.double() @ mean.double()).float() for part in moved.split(ROWS)])
         return cls(mean, moved, offset, moved.norm(dim=1).max())
 
-    def room(self, queries: int) -> Tensor:
-        """Room for the scores (Q, G) of so many queries; taking it anew each time costs a tenth of the product."""
+    def room(self, queries: int) -> Float[Tensor, "R G"]:
+        """Room for the scores of so many queries; taking it anew each time costs a tenth of the product."""
         return self.moved.new_empty(queries, len(self.moved))
 
-    def score(self, queries: Tensor, room: Tensor) -> tuple[Tensor, Tensor]:
-        """What orders the rows, (Q, G) in `room`, and by how much each query's may be off (Q,)."""
+    def score(
+        self, queries: Float[Tensor, "Q D"], room: Float[Tensor, "R G"]
+    ) -> tuple[Float[Tensor, "Q G"], Float[Tensor, " Q"]]:
+        """What orders the rows, in `room`, and by how much each query's may be off."""
         moved = queries - self.mean
         # Of a sum of D products in float32; of the moves, the offset and the rounding of cosines.
         off = CLEAR * (queries.shape[1] + 8) * FLOAT32 * moved.norm(dim=1) * self.longest
@@ -101,54 +104,54 @@ class FullKeys:
 
 
 class Lengths(NamedTuple):
-    """Of each row x ≈ P a + r, told as P (high + fine) + low: how long it is, and what telling it lost; (N,) each."""
+    """Of each row x ≈ P a + r, kept as P (high + fine) + low: how long it is, and what keeping it so lost."""
 
-    whole: Tensor
+    whole: Float[Tensor, "*rows"]
     """|x|."""
-    along: Tensor
+    along: Float[Tensor, "*rows"]
     """|a|, where a = high + fine."""
-    fine: Tensor
+    fine: Float[Tensor, "*rows"]
     """|fine|."""
-    rest: Tensor
+    rest: Float[Tensor, "*rows"]
     """|r|."""
-    lost: Tensor
+    lost: Float[Tensor, "*rows"]
     """|r − low|."""
-    slip: Tensor
+    slip: Float[Tensor, "*rows"]
     """At least |x − P a − r|, which float32 lost."""
-    lean: Tensor
+    lean: Float[Tensor, "*rows"]
     """At least |Pᵀ r|, which is 0 but for rounding."""
 
 
-class Told(NamedTuple):
+class SplitRows(NamedTuple):
     """N moved rows in bfloat16."""
 
-    high: Tensor
-    """(N, R) their coordinates along the main directions, rounded."""
-    fine: Tensor
-    """(N, R) what that rounding lost, rounded."""
-    low: Tensor
-    """(N, D) what is left of the rows, rounded."""
-    offset: Tensor
-    """(N,) float64, m·x."""
+    high: BFloat16[Tensor, "N R"]
+    """Their coordinates along the main directions, rounded."""
+    fine: BFloat16[Tensor, "N R"]
+    """What that rounding lost, rounded."""
+    low: BFloat16[Tensor, "N D"]
+    """What is left of the rows, rounded."""
+    offset: Float64[Tensor, " N"]
+    """m·x."""
     lengths: Lengths
 
 
 @dataclass(frozen=True, eq=False)
 class Origin:
-    """From where, and along which directions, rows are told; any will do, good ones make the errors small."""
+    """From where, and along which directions, rows are split; any will do, good ones make the errors small."""
 
-    mean: Tensor
-    """(D,) m."""
-    basis: Tensor
-    """(D, R) P, nearly orthonormal."""
-    gram: Tensor
-    """(R, R) float64, Pᵀ P."""
+    mean: Float[Tensor, " D"]
+    """m."""
+    basis: Float[Tensor, "D R"]
+    """P, nearly orthonormal."""
+    gram: Float64[Tensor, "R R"]
+    """Pᵀ P."""
     skew: float
     """At least the norm of Pᵀ P − 1."""
 
     @classmethod
-    def of(cls, unit: Tensor) -> Origin:
-        """The mean of unit rows (G, D), and the main directions of a sample about it."""
+    def of(cls, unit: Float[Tensor, "G D"]) -> Origin:
+        """The mean of unit rows, and the main directions of a sample about it."""
         mean = unit.mean(dim=0)
         sample = (every(unit) - mean).double().nan_to_num()
         values, vectors = torch.linalg.eigh(sample @ sample.T)
@@ -159,8 +162,8 @@ class Origin:
         gram = basis.double().T @ basis.double()
         return cls(mean, basis, gram, CLEAR * float((gram - torch.eye(rank, device=gram.device)).norm()))
 
-    def tell(self, unit: Tensor) -> Told:
-        """Unit rows (N, D), or zeros, in bfloat16."""
+    def split(self, unit: Float[Tensor, "N D"]) -> SplitRows:
+        """Unit rows, or zeros, in bfloat16."""
         moved = unit - self.mean
         rank = self.basis.shape[1]
         exact = moved.double() @ torch.cat([self.basis, self.mean.unsqueeze(1)], dim=1).double()
@@ -174,7 +177,7 @@ class Origin:
         slip = CLEAR * (rank + 3) * FLOAT32 * (whole + (rank**0.5 + 1) * length)
         lean = (wanted - along @ self.gram).norm(dim=1).float() + (1 + self.skew) * slip
         lengths = whole, length, fine.float().norm(dim=1), rest.norm(dim=1), (rest - low).norm(dim=1), slip, lean
-        return Told(high, fine, low, exact[:, rank], Lengths(*lengths))
+        return SplitRows(high, fine, low, exact[:, rank], Lengths(*lengths))
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,45 +189,47 @@ class LowKeys:
     """
 
     origin: Origin
-    columns: Tensor
-    """(G, K) bfloat16, all that the product needs of the rows."""
+    columns: BFloat16[Tensor, "G K"]
+    """All that the product needs of the rows."""
     longest: Lengths
-    """() each: the greatest of all rows."""
-    offset: Tensor
-    """() the greatest |m·(g − m)|."""
+    """The greatest of all rows, a number each."""
+    offset: Float[Tensor, ""]
+    """The greatest |m·(g − m)|."""
 
     @classmethod
-    def of(cls, unit: Tensor) -> LowKeys:
-        """A gallery of unit rows (G, D), or zeros."""
+    def of(cls, unit: Float[Tensor, "G D"]) -> LowKeys:
+        """A gallery of unit rows, or zeros."""
         origin = Origin.of(unit)
         rank, width = origin.basis.shape[1], unit.shape[1]
         columns = unit.new_empty(len(unit), width + 3 * rank + 4, dtype=torch.bfloat16)
         lengths, offsets = [], []
         for part, mine in zip(unit.split(ROWS), columns.split(ROWS), strict=True):
-            told = origin.tell(part)
-            ones = told.low.new_full((len(part), 1), -1.0)
-            torch.cat([told.low, told.high, told.fine, told.high, _thirds(told.offset), ones], dim=1, out=mine)
-            lengths.append(told.lengths)
-            offsets.append(told.offset)
+            rows = origin.split(part)
+            ones = rows.low.new_full((len(part), 1), -1.0)
+            torch.cat([rows.low, rows.high, rows.fine, rows.high, _thirds(rows.offset), ones], dim=1, out=mine)
+            lengths.append(rows.lengths)
+            offsets.append(rows.offset)
         longest = Lengths(*(torch.cat(mine).max() for mine in zip(*lengths, strict=True)))
         return cls(origin, columns, longest, torch.cat(offsets).abs().max().float())
 
-    def room(self, queries: int) -> Tensor:
+    def room(self, queries: int) -> BFloat16[Tensor, "R G"]:
         """As `FullKeys.room`."""
         return self.columns.new_empty(queries, len(self.columns))
 
-    def score(self, queries: Tensor, room: Tensor) -> tuple[Tensor, Tensor]:
+    def score(
+        self, queries: Float[Tensor, "Q D"], room: BFloat16[Tensor, "R G"]
+    ) -> tuple[BFloat16[Tensor, "Q G"], Float[Tensor, " Q"]]:
         """As `FullKeys.score`; the scores are then rounded to bfloat16, which `least` knows."""
-        told = self.origin.tell(queries)
-        ends = told.low.new_tensor([1, 1, 1, 0]).expand(len(queries), 4)
-        columns = torch.cat([told.low, told.high, told.high, told.fine, ends], dim=1)
+        rows = self.origin.split(queries)
+        ends = rows.low.new_tensor([1, 1, 1, 0]).expand(len(queries), 4)
+        columns = torch.cat([rows.low, rows.high, rows.high, rows.fine, ends], dim=1)
         taken = (columns @ every(self.columns).T).amax(dim=1)
         columns[:, -1] = taken
         score = torch.mm(columns, self.columns.T, out=room[: len(queries)])
-        return score, self._off(told.lengths, taken.abs().float())
+        return score, self._off(rows.lengths, taken.abs().float())
 
-    def _off(self, one: Lengths, taken: Tensor) -> Tensor:
-        """By how much a query's scores may be off (Q,), by the triangle inequality and Cauchy and Schwarz.
+    def _off(self, query: Lengths, taken: Float[Tensor, " Q"]) -> Float[Tensor, " Q"]:
+        """By how much a query's scores may be off, by the triangle inequality and Cauchy and Schwarz.
 
         Let x = P a + r + s be the query's moved row, y = P b + t + u one of the gallery's. Then x·y is
         a·b + r·t, which is computed but for the products of what is fine and of what is lost, and a·(PᵀP − 1)b +
@@ -232,30 +237,30 @@ class LowKeys:
         K rounding errors of the sum of their sizes.
         """
         most = self.longest
-        off = self.origin.skew * one.along * most.along + one.along * most.lean + one.lean * most.along
-        off = off + one.slip * most.whole + (one.whole + one.slip) * most.slip
-        off = off + one.fine * most.fine + one.lost * (most.rest + most.lost) + one.rest * most.lost
-        sizes = 1.02 * one.along * most.along + (one.rest + one.lost) * (most.rest + most.lost)
+        off = self.origin.skew * query.along * most.along + query.along * most.lean + query.lean * most.along
+        off = off + query.slip * most.whole + (query.whole + query.slip) * most.slip
+        off = off + query.fine * most.fine + query.lost * (most.rest + most.lost) + query.rest * most.lost
+        sizes = 1.02 * query.along * most.along + (query.rest + query.lost) * (most.rest + most.lost)
         off = off + self.columns.shape[1] * FLOAT32 * (sizes + self.offset + taken)
         # Of the moves, the thirds of the offset, the rounding of cosines, and of `least`.
-        return CLEAR * off + 16 * FLOAT32 * (one.whole * most.whole + 1 + self.offset + taken)
+        return CLEAR * off + 16 * FLOAT32 * (query.whole * most.whole + 1 + self.offset + taken)
 
 
 Keys = FullKeys | LowKeys
 
 
-def keys_of(unit: Tensor) -> Keys:
-    """A gallery of unit rows (G, D), or zeros; in bfloat16 where the device is fast at it."""
+def keys_of(unit: Float[Tensor, "G D"]) -> Keys:
+    """A gallery of unit rows, or zeros; in bfloat16 where the device is fast at it."""
     return LowKeys.of(unit) if rounds(unit.device) else FullKeys.of(unit)
 
 
-def every(rows: Tensor) -> Tensor:
+def every(rows: Float[Tensor, "N D"]) -> Float[Tensor, "n D"]:
     """At most `SAMPLE` of the rows, evenly spaced."""
     return rows[:: -(-len(rows) // SAMPLE)]
 
 
-def _thirds(numbers: Tensor) -> Tensor:
-    """Numbers (N,) as sums of three of bfloat16, (N, 3), to float32's precision."""
+def _thirds(numbers: Float[Tensor, " N"]) -> BFloat16[Tensor, "N 3"]:
+    """Numbers as sums of three of bfloat16, to float32's precision."""
     first = numbers.bfloat16()
     second = (numbers - first).bfloat16()
     return torch.stack([first, second, (numbers - first - second).bfloat16()], dim=1)

@@ -63,7 +63,7 @@ def evaluate_streams(
     alone = {name: evaluate(task, models, store, protocol, **settings) for name, models in runs.items()}
     each = list(alone.values())
     rows = [_fused_row(index, alone, each[0]) for index in range(len(each[0].rows))]
-    fused, heads = rows[0].results[0], {name: one.first.heads[""] for name, one in alone.items() if one.first.heads}
+    fused, heads = rows[0].results[0], {name: of.first.heads[""] for name, of in alone.items() if of.first.heads}
     return replace(
         each[0],
         models=[model for evaluation in each for model in evaluation.models],

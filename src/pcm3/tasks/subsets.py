@@ -6,7 +6,7 @@ from math import floor
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Int
 
 from pcm3.errors import ConfigError
 
@@ -15,15 +15,15 @@ ROUNDING = 1e-9
 """A share of so many clips that misses a whole number by less is that number: 0.29 of 100 is 29."""
 
 
-def labelled_subset(label: NDArray[np.int64], share: float, kind: SubsetKind, seed: int) -> NDArray[np.int64]:
-    """Places (K,) of the clips that keep their labels, ascending; with the same seed a smaller share lies in a larger.
+def labelled_subset(label: Int[np.ndarray, " N"], share: float, kind: SubsetKind, seed: int) -> Int[np.ndarray, " K"]:
+    """Places of the K clips that keep their labels, ascending; with the same seed a smaller share lies in a larger.
 
     `global`: K is the share of all N clips, rounded down as in released CMD, but at least 1; classes may be missing.
     `stratified`: of each class the nearest whole number to its share, halves to even as in HiCLR. Differs: at least one
     of each class, where HiCLR loses classes with few clips.
 
     Args:
-        label: (N,) classes of the training clips, all of them known.
+        label: classes of the training clips, all of them known.
         share: more than 0, at most 1.
         kind: of all clips together, or of each class.
         seed: of the one random order in which clips are taken.
@@ -39,7 +39,7 @@ def labelled_subset(label: NDArray[np.int64], share: float, kind: SubsetKind, se
     if kind == "global":
         return np.sort(order[: max(floor(share * len(label) + ROUNDING), 1)])
     taken = []
-    for one in np.unique(label):
-        mine = order[label[order] == one]
+    for value in np.unique(label):
+        mine = order[label[order] == value]
         taken.append(mine[: max(round(share * len(mine)), 1)])
     return np.sort(np.concatenate(taken))

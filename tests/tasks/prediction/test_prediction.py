@@ -26,7 +26,7 @@ from pcm3.tasks.prediction.evaluate import constant_velocity, errors_mm, fit_pre
 from pcm3.tasks.prediction.windows import MotionBank, resample
 
 CPU = torch.device("cpu")
-QUICK = PredictionSettings(seed_frames=8, predicted_frames=4, hidden=8, steps=6, batch=4, test_every=3)
+QUICK = PredictionSettings(seed_frames=8, predicted_frames=4, hidden_size=8, steps=6, batch=4, test_every=3)
 HORIZONS = ["mpjpe_80ms_mm", "mpjpe_160ms_mm", "mpjpe_320ms_mm", "mpjpe_400ms_mm"]
 ROOT = KINECT2.root
 OTHERS = [joint for joint in range(25) if joint != ROOT]
@@ -310,7 +310,7 @@ def slow_decode(weights, feature, pose, frames):
 
 def test_the_decoder_is_that_of_the_slow_reference():
     torch.manual_seed(0)
-    decoder = MotionDecoder(width=5, pose=6, hidden=7)
+    decoder = MotionDecoder(width=5, pose=6, hidden_size=7)
     for parameter in decoder.parameters():
         nn.init.normal_(parameter, std=0.5)
     feature, pose = torch.randn(3, 5), torch.randn(3, 6)
@@ -350,7 +350,7 @@ TRAIN, TEST = np.arange(14), np.arange(14, 20)
 def test_learning_beats_zero_velocity(waving, use):
     bank = bank_of(waving, predicted_frames=10)
     encoder = toy_encoder(bodies=1, hidden=16, layers=1)
-    chosen = PredictionSettings(8, 10, hidden=32, steps=100, batch=16, lr=1e-2, test_every=50)
+    chosen = PredictionSettings(8, 10, hidden_size=32, steps=100, batch=16, lr=1e-2, test_every=50)
     still = zero_velocity(bank, TEST).metrics
     learned = motion_prediction(encoder, bank, TRAIN, TEST, chosen, 0, use).metrics
     assert list(learned) == list(still)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -156,7 +157,7 @@ def score_detector(
         DataError: there is no action in the test recordings.
     """
     true = _true(test)
-    metrics, predicted = compare(lambda one: detector.scores(encoder, test.bank, one), test, true, settings)
+    metrics, predicted = compare(partial(detector.scores, encoder, test.bank), test, true, settings)
     return _result([metrics], predicted, true, test, settings)
 
 
@@ -177,12 +178,12 @@ def evaluate_detector(
     true = _true(test)
     history, predicted = [], true
 
-    def look(detector: Detector) -> None:
+    def record(detector: Detector) -> None:
         nonlocal predicted
-        metrics, predicted = compare(lambda one: detector.scores(encoder, test.bank, one), test, true, settings)
+        metrics, predicted = compare(partial(detector.scores, encoder, test.bank), test, true, settings)
         history.append(metrics)
 
-    detector = fit_detector(encoder, train, settings, seed, use, look)
+    detector = fit_detector(encoder, train, settings, seed, use, record)
     return detector, _result(history, predicted, true, test, settings)
 
 
@@ -213,10 +214,10 @@ def compare(
     """The metrics and the actions that come of the scores (T, 1 + L) of each of the test recordings."""
     actions: list[tuple[int, int, int, int, float]] = []
     right = 0
-    for one in test.indices.tolist():
-        scores = scores_of(one)
-        right += int((scores.argmax(axis=1) == test.bank.labels(one).cpu().numpy()).sum())
-        actions += [(one, *action) for action in actions_of(scores, settings)]
+    for recording in test.indices.tolist():
+        scores = scores_of(recording)
+        right += int((scores.argmax(axis=1) == test.bank.labels(recording).cpu().numpy()).sum())
+        actions += [(recording, *action) for action in actions_of(scores, settings)]
     predicted = segments(actions)
     frames = int(untrimmed(test.bank.store).length[test.indices].sum())
     metrics = detection_figures(predicted, true, settings.overlap, len(test.classes))

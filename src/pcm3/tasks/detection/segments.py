@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float64
 
 from pcm3.tasks.detection.windows import BACKGROUND
 
-Scores = NDArray[np.float64]
-"""(T, 1 + L) of each frame of a recording: the share of the background, then of each class; a row sums to 1."""
+Scores = Float64[np.ndarray, "T scores"]
+"""Of each frame of a recording 1 + L: the share of the background, then of each class; a row sums to 1."""
 
 
 def smooth(scores: Scores, reach: int) -> Scores:

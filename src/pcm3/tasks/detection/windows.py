@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from jaxtyping import Float, Int, Num
 from torch import Tensor
 
 from pcm3.clips import FITTED_CLIPS, frames_on
@@ -26,14 +26,13 @@ class RecordingBank:
 
     store: ClipStore
     """Its clips are the actions in the recordings."""
-    frames: Tensor
-    """(F, M, V, C) of all recordings."""
-    label: Tensor
-    """(F,) int64, see `frame_labels`."""
-    start: Tensor
-    """(R,) int64, the first of `frames` of each recording."""
-    length: Tensor
-    """(R,) int64."""
+    frames: Num[Tensor, "F M V C"]
+    """Of all recordings."""
+    label: Int[Tensor, " F"]
+    """See `frame_labels`."""
+    start: Int[Tensor, " R"]
+    """The first of `frames` of each recording."""
+    length: Int[Tensor, " R"]
     stream: StreamName
 
     @classmethod
@@ -48,22 +47,24 @@ class RecordingBank:
         length = torch.from_numpy(recordings.length.astype(np.int64)).to(device)
         return cls(store, frames_on(store.frames, device), label, start, length, stream)
 
-    def labels(self, recording: int) -> Tensor:
-        """(T,) the label of each frame of a recording."""
+    def labels(self, recording: int) -> Int[Tensor, " T"]:
+        """The label of each frame of a recording."""
         start = int(self.start[recording])
         return self.label[start : start + int(self.length[recording])]
 
-    def windows(self, recording: Tensor, frame: Tensor, stride: Tensor, size: int) -> Tensor:
-        """The stretches around frames, as clips of `size` frames (B, T, M, V, C) float32 of the bank's stream.
+    def windows(
+        self, recording: Int[Tensor, " B"], frame: Int[Tensor, " B"], stride: Int[Tensor, " B"], size: int
+    ) -> Float[Tensor, "B T M V C"]:
+        """The stretches around frames, as clips of `size` frames, float32, of the bank's stream.
 
         Frame number T // 2 of a window is the frame that it is around. Where the recording has not begun, or is over,
         its first or last frame stands still. Differs: the authors' code shifts such windows inside, where the frame is
         no more in the middle, and all frames near an end have one and the same window.
 
         Args:
-            recording: (B,) numbers of recordings.
-            frame: (B,) numbers of frames in them.
-            stride: (B,) frames from one frame of the window to the next.
+            recording: indices of recordings.
+            frame: indices of frames in them.
+            stride: frames from one frame of the window to the next.
             size: T.
         """
         away = torch.arange(size, device=frame.device) - size // 2
@@ -88,8 +89,8 @@ def untrimmed(store: ClipStore) -> ClipStore:
     return store.recordings
 
 
-def frame_labels(store: ClipStore) -> NDArray[np.int64]:
-    """What every frame (F,) of an untrimmed store shows: `BACKGROUND`, or its class + 1.
+def frame_labels(store: ClipStore) -> Int[np.ndarray, " F"]:
+    """What every frame of an untrimmed store shows: `BACKGROUND`, or its class + 1.
 
     Where two actions overlap, the frames belong to the one that starts later.
 
@@ -109,9 +110,9 @@ def frame_labels(store: ClipStore) -> NDArray[np.int64]:
 
 
 def windows_to_fit(
-    bank: RecordingBank, recordings: NDArray[np.int64], stride: int, size: int, batch: int = 256
-) -> Iterator[Tensor]:
-    """Windows around frames spread evenly over these recordings (R,), at most `FITTED_CLIPS`, batch by batch."""
+    bank: RecordingBank, recordings: Int[np.ndarray, " R"], stride: int, size: int, batch: int = 256
+) -> Iterator[Float[Tensor, "B T M V C"]]:
+    """Windows around frames spread evenly over these recordings, at most `FITTED_CLIPS`, batch by batch."""
     chosen = torch.from_numpy(recordings).to(bank.length.device)
     ends = bank.length[chosen].cumsum(dim=0)
     total = int(ends[-1])

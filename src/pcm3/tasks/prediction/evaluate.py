@@ -127,7 +127,7 @@ def fit_predictor(
     learning = bank.with_windows(train)
     network = encoder if use == "frozen" else copy.deepcopy(encoder)
     width = encoder.frame_width if isinstance(encoder, FrameEncoder) else encoder.width
-    decoder = _fresh_decoder(width, bank, settings.hidden, seed)
+    decoder = _fresh_decoder(width, bank, settings.hidden_size, seed)
     tuned = network if use == "tuned" else None
     predictor = Predictor(decoder, settings, weights_checksum(encoder), bank.joints, tuned)
     weights = [*decoder.parameters(), *(() if use == "frozen" else cast(nn.Module, network).parameters())]
@@ -182,11 +182,11 @@ def evaluate_predictor(
     errors: list[float] = []
     results: list[PredictionResult] = []
 
-    def look(predictor: Predictor) -> None:
+    def record(predictor: Predictor) -> None:
         results[:] = [score_predictor(encoder, predictor, bank, test)]
         errors.append(results[0].metrics["mpjpe_mm"])
 
-    predictor = fit_predictor(encoder, bank, train, settings, seed, use, look)
+    predictor = fit_predictor(encoder, bank, train, settings, seed, use, record)
     return predictor, replace(results[0], metrics=results[0].metrics | {"best_mpjpe_mm": min(errors)})
 
 
@@ -221,11 +221,11 @@ def metrics_of(errors: Float64[np.ndarray, "N P"]) -> dict[str, float]:
     return {"mpjpe_mm": mean, **each, "best_mpjpe_mm": mean}
 
 
-def _fresh_decoder(width: int, bank: MotionBank, hidden: int, seed: int) -> MotionDecoder:
+def _fresh_decoder(width: int, bank: MotionBank, hidden_size: int, seed: int) -> MotionDecoder:
     """A decoder whose weights follow from the seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return MotionDecoder(width, len(bank.joints) * bank.frames.shape[-1], hidden).to(bank.start.device)
+        return MotionDecoder(width, len(bank.joints) * bank.frames.shape[-1], hidden_size).to(bank.start.device)
 
 
 def _batches(
@@ -288,8 +288,8 @@ def _straight_on(windows: MotionWindows) -> Float[Tensor, "B P J C"]:
     return _still(windows) + velocity * frames[:, None, None]
 
 
-def _distance(predicted: Tensor, true: Tensor) -> Tensor:
-    """Of each joint (..., C) → (...)."""
+def _distance(predicted: Float[Tensor, "*shape C"], true: Float[Tensor, "*shape C"]) -> Float[Tensor, "*shape"]:
+    """Of each joint."""
     distance: Tensor = torch.linalg.vector_norm(predicted - true, dim=-1)
     return distance
 

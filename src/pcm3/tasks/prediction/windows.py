@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float, Int, Num
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -28,12 +28,12 @@ ROUNDING = 1e-9
 class MotionWindows:
     """B windows of S seed frames and the P frames that follow."""
 
-    seed: Tensor
-    """(B, S, M, V, C) what an encoder sees: the store's coordinates, as its stream."""
-    past: Tensor
-    """(B, S, J, C) poses of body 0 about its root, metres."""
-    future: Tensor
-    """(B, P, J, C) the poses to be predicted."""
+    seed: Float[Tensor, "B S M V C"]
+    """What an encoder sees: the store's coordinates, as its stream."""
+    past: Float[Tensor, "B S J C"]
+    """Poses of body 0 about its root, metres."""
+    future: Float[Tensor, "B P J C"]
+    """The poses to be predicted."""
 
 
 @dataclass(frozen=True)
@@ -54,20 +54,19 @@ class MotionBank:
     joints: tuple[int, ...]
     """The J joints that are predicted: those that body 0 mostly has, but for the root, whose error about itself
     is 0."""
-    frames: Tensor
-    """(F, M, V, C)."""
-    start: Tensor
-    """(N,) int64, first frame of each clip."""
-    length: Tensor
-    """(N,) int64, frames of each clip, at the store's rate."""
-    clip: Tensor
-    """(W,) int64, the clip of each window, ascending."""
-    offset: Tensor
-    """(W,) int64, the frame of its clip, at 25 fps, with which each window begins; ascending in each clip."""
-    first: Tensor
-    """(N,) int64, the first of each clip's windows."""
-    count: Tensor
-    """(N,) int64, the number of windows of each clip."""
+    frames: Num[Tensor, "F M V C"]
+    start: Int[Tensor, " N"]
+    """First frame of each clip."""
+    length: Int[Tensor, " N"]
+    """Frames of each clip, at the store's rate."""
+    clip: Int[Tensor, " W"]
+    """The clip of each window, ascending."""
+    offset: Int[Tensor, " W"]
+    """The frame of its clip, at 25 fps, with which each window begins; ascending in each clip."""
+    first: Int[Tensor, " N"]
+    """The first of each clip's windows."""
+    count: Int[Tensor, " N"]
+    """The number of windows of each clip."""
 
     @classmethod
     def of(
@@ -92,32 +91,32 @@ class MotionBank:
         on_device = [torch.from_numpy(column.astype(np.int64)).to(device) for column in columns]
         return cls(store, stream, seed_frames, predicted_frames, joints, frames_on(store.frames, device), *on_device)
 
-    def with_windows(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    def with_windows(self, indices: Int[np.ndarray, " N"]) -> Int[np.ndarray, " K"]:
         """Those of the clips that have a window, in their order.
 
         Raises:
             DataError: none has.
         """
-        there: NDArray[np.int64] = numbers[self.count.cpu().numpy()[numbers] > 0]
+        there: NDArray[np.int64] = indices[self.count.cpu().numpy()[indices] > 0]
         if len(there) == 0:
             size = self.seed_frames + self.predicted_frames
             raise DataError(
                 f"{self.store.path}: expected clips with {size} frames at {RATE:g} fps ({size / RATE:g} s) in which "
-                f"body 0 is whole, found none among {len(numbers)}: motion prediction needs longer clips"
+                f"body 0 is whole, found none among {len(indices)}: motion prediction needs longer clips"
             )
         return there
 
-    def centre(self, numbers: Tensor) -> Tensor:
-        """The middle one of the windows of each clip (B,): the one that every test sees."""
-        return self.first[numbers] + (self.count[numbers] - 1) // 2
+    def centre(self, indices: Int[Tensor, " B"]) -> Int[Tensor, " B"]:
+        """The middle one of the windows of each clip: the one that every test sees."""
+        return self.first[indices] + (self.count[indices] - 1) // 2
 
-    def random(self, numbers: Tensor, generator: torch.Generator) -> Tensor:
-        """One of the windows of each clip, all as likely; shaped as the numbers."""
-        place = torch.rand(numbers.shape, generator=generator, device=numbers.device, dtype=torch.float64)
-        return self.first[numbers] + (place * self.count[numbers]).long()
+    def random(self, indices: Int[Tensor, "*shape"], generator: torch.Generator) -> Int[Tensor, "*shape"]:
+        """One of the windows of each clip, all as likely."""
+        place = torch.rand(indices.shape, generator=generator, device=indices.device, dtype=torch.float64)
+        return self.first[indices] + (place * self.count[indices]).long()
 
-    def take(self, windows: Tensor) -> MotionWindows:
-        """What is in these windows (B,)."""
+    def take(self, windows: Int[Tensor, " B"]) -> MotionWindows:
+        """What is in these windows."""
         clip, size = self.clip[windows], self.seed_frames + self.predicted_frames
         clips = resample(self.frames, self.start[clip], self.length[clip], self.offset[windows], size, self.store.fps)
         body, root = clips[:, :, 0], self.store.layout.root
@@ -125,8 +124,8 @@ class MotionBank:
         seed = stream(clips[:, : self.seed_frames], self.stream, self.store.layout, self.store.has_gaps)
         return MotionWindows(seed, poses[:, : self.seed_frames], poses[:, self.seed_frames :])
 
-    def bodies(self, poses: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
-        """Poses (..., J, C) as bodies (..., V, C): the root at 0, and NaN for joints that are never there."""
+    def bodies(self, poses: Float[np.ndarray, "*shape J C"]) -> Float[np.ndarray, "*shape V C"]:
+        """Poses as whole bodies: the root at 0, and NaN for joints that are never there."""
         layout = self.store.layout
         bodies = np.full((*poses.shape[:-2], len(layout.joints), poses.shape[-1]), np.nan, poses.dtype)
         bodies[..., list(self.joints), :] = poses
@@ -134,22 +133,29 @@ class MotionBank:
         return bodies
 
 
-def resample(frames: Tensor, start: Tensor, length: Tensor, offset: Tensor, size: int, fps: float) -> Tensor:
+def resample(
+    frames: Num[Tensor, "F M V C"],
+    start: Int[Tensor, " B"],
+    length: Int[Tensor, " B"],
+    offset: Int[Tensor, " B"],
+    size: int,
+    fps: float,
+) -> Float[Tensor, "B T M V C"]:
     """Stretches of clips at `RATE`, linear in time between the recorded frames.
 
     Frame k of a clip at 25 fps is its moment k / 25 s, that is k · fps / 25 in recorded frames; at a store of 25 fps
     frames come out as they are, to the bit.
 
     Args:
-        frames: (F, M, V, C) frames of all clips, on any device, any float type.
-        start: (B,) first frame of each clip, as a row of `frames`.
-        length: (B,) recorded frames of each clip.
-        offset: (B,) frame at 25 fps with which the stretch begins.
+        frames: of all clips, on any device, any float type.
+        start: first frame of each clip, as a row of `frames`.
+        length: recorded frames of each clip.
+        offset: frame at 25 fps with which the stretch begins.
         size: frames at 25 fps to take.
         fps: of the store.
 
     Returns:
-        (B, size, M, V, C) float32 on the device of `start`.
+        float32 on the device of `start`.
     """
     moment = offset.unsqueeze(1) + torch.arange(size, device=start.device)
     # Multiplied first: whole numbers then give whole frames, where there are any.
@@ -163,8 +169,8 @@ def resample(frames: Tensor, start: Tensor, length: Tensor, offset: Tensor, size
     return torch.lerp(taken[0], taken[1], weight)
 
 
-def _present(store: ClipStore) -> NDArray[np.bool_]:
-    """(F, V) True where body 0 has the joint."""
+def _present(store: ClipStore) -> Bool[np.ndarray, "F V"]:
+    """True where body 0 has the joint."""
     present = np.empty((len(store.frames), store.frames.shape[2]), np.bool_)
     for begin in range(0, len(present), CHUNK):
         here = slice(begin, begin + CHUNK)
@@ -176,8 +182,10 @@ def _present(store: ClipStore) -> NDArray[np.bool_]:
     return present
 
 
-def _windows(store: ClipStore, whole: NDArray[np.bool_], size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Clip and offset (W,) of all stretches of `size` frames at 25 fps that touch only rows that are whole (F,)."""
+def _windows(
+    store: ClipStore, whole: Bool[np.ndarray, " F"], size: int
+) -> tuple[Int[np.ndarray, " W"], Int[np.ndarray, " W"]]:
+    """Clip and offset of all stretches of `size` frames at 25 fps that touch only rows that are whole."""
     start, length = store.start.astype(np.int64), store.length.astype(np.int64)
     at_rate = np.floor((length - 1) * RATE / store.fps + ROUNDING).astype(np.int64) + 1
     possible = np.maximum(at_rate - size + 1, 0)
