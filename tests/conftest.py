@@ -44,6 +44,7 @@ TINY = {
     "objective.embedding": 8,
     "objective.queue": 64,
     "objective.decoder_hidden": 8,
+    "distillation.neighbours": 16,
     "optimiser.schedule": "constant",
 }
 
@@ -132,9 +133,12 @@ def tiny():
     """Makes settings of a run that takes less than a second; changes have dotted names, as on the command line."""
 
     def make(changes=None, **more):
-        from pcm3.settings.pretrain import PretrainSettings, changed
+        from pcm3.settings.methods import METHODS, USUAL
+        from pcm3.settings.pretrain import PretrainSettings, changed, flat
 
-        return changed(PretrainSettings(), TINY | (changes or {}) | more)
+        wanted = (changes or {}) | more
+        usual = PretrainSettings(method=METHODS[wanted.get("method", USUAL)].settings())
+        return changed(usual, {name: value for name, value in TINY.items() if name in flat(usual)} | wanted)
 
     return make
 
@@ -145,7 +149,7 @@ def tiny_spec():
 
     def make(settings):
         from pcm3.skeleton import load_layout
-        from pcm3.train.pretrain import encoder_spec
+        from pcm3.train.plan import encoder_spec
 
         return encoder_spec(load_layout("kinect_v2"), 2, settings)
 

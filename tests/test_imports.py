@@ -18,10 +18,10 @@ ROWS = [
     {"errors", "packaged", "limits"},
     {"files", "checksums", "parallel", "summary"},
     {"skeleton"},
+    {"settings"},
     {"geometry"},
     {"normalisation"},
     {"nn", "losses"},
-    {"settings"},
     {"device"},
     {"data"},
     {"augment", "simulate", "render"},
@@ -85,7 +85,7 @@ def test_imports_are_seen():
     seen = imports()
     assert ("methods.pcm3", "encoders.encoder") in seen
     assert ("geometry", "errors") in seen
-    assert ("train.pretrain", "train.loop") in seen, "from pcm3 import loop"
+    assert ("train.session", "train.loop") in seen, "from pcm3.train import loop"
     assert ("cli", "__init__") in seen, "from pcm3 import __version__"
     assert len(seen) > 100
 

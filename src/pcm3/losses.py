@@ -5,27 +5,29 @@ P is the number of positive pairs (eq. 5), B the batch, K the keys in the queue.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 import torch.nn.functional as F
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-PredictionError = Literal["squared", "distance", "normalised"]
+from pcm3.settings.pcm3 import PredictionError
+
 FLOOR = 0.1
 """A coordinate's deviation counts as at least this share of the root mean square of all: some hardly move."""
 
 
-def info_nce(positive: Tensor, negative: Tensor, temperature: float) -> Tensor:
+def info_nce(
+    positive: Float[Tensor, "P B"], negative: Float[Tensor, "P B K"], temperature: float
+) -> Float[Tensor, " P"]:
     """How badly each query finds its key among the queue's: the contrastive loss (PCM³ eq. 1 and 2).
 
     Args:
-        positive: (P, B) query · its key.
-        negative: (P, B, K) query · each key of the queue.
+        positive: query · its key.
+        negative: query · each key of the queue.
         temperature: τ.
 
     Returns:
-        (P,) the mean over the batch, for each pair.
+        The mean over the batch, for each pair.
     """
     positive, negative = _accurate(positive) / temperature, _accurate(negative) / temperature
     everything = torch.logaddexp(positive, negative.logsumexp(dim=-1))
@@ -33,53 +35,61 @@ def info_nce(positive: Tensor, negative: Tensor, temperature: float) -> Tensor:
 
 
 def relational_distillation(
-    student: Tensor, teacher: Tensor, student_temperature: float, teacher_temperature: float
-) -> Tensor:
+    student: Float[Tensor, "P B K"],
+    teacher: Float[Tensor, "P B K"],
+    student_temperature: float,
+    teacher_temperature: float,
+) -> Float[Tensor, " P"]:
     """How far the query's relations to the queue are from its key's: KL(key ‖ query), over the whole queue.
 
     Differs: PCM³ eq. 3 writes the cross-entropy, whose gradient is the same (docs/FIDELITY.md 13).
 
     Args:
-        student: (P, B, K) query · each key of the queue.
-        teacher: (P, B, K) the positive key · each key of the queue; no gradient goes there.
+        student: query · each key of the queue.
+        teacher: the positive key · each key of the queue; no gradient goes there.
         student_temperature: τ_q, the paper's 0.1.
         teacher_temperature: τ_k, the paper's 0.05: sharper than the student's.
 
     Returns:
-        (P,) the mean over the batch, for each pair.
+        The mean over the batch, for each pair.
     """
     log_student = F.log_softmax(_accurate(student) / student_temperature, dim=-1)
     log_teacher = F.log_softmax(_accurate(teacher.detach()) / teacher_temperature, dim=-1)
     return (log_teacher.exp() * (log_teacher - log_student)).sum(dim=-1).mean(dim=-1)
 
 
-def masked_prediction(predicted: Tensor, source: Tensor, hidden: Tensor, error: PredictionError) -> Tensor:
-    """How far the prediction is from the truth where the truth was hidden (PCM³ eq. 4).
+def masked_prediction(
+    predicted: Float[Tensor, "B T M V C"],
+    source: Float[Tensor, "B T M V C"],
+    masked: Bool[Tensor, "B T M V"],
+    error: PredictionError,
+) -> Float[Tensor, ""]:
+    """How far the prediction is from the truth where the truth was masked (PCM³ eq. 4).
 
     Args:
-        predicted: (B, T, M, V, C).
-        source: (B, T, M, V, C) the truth, in metres.
-        hidden: (B, T, M, V) True where the encoder could not see the joint.
-        error: `squared`: mean square over the hidden coordinates (as released, m²); `distance`: mean
-            distance over the hidden joints (eq. 4 as printed, m); `normalised`: mean square over the hidden
+        predicted: what the decoder made.
+        source: the truth, in metres.
+        masked: True where the encoder could not see the joint.
+        error: `squared`: mean square over the masked coordinates (as released, m²); `distance`: mean
+            distance over the masked joints (eq. 4 as printed, m); `normalised`: mean square over the masked
             coordinates, each measured by its deviation among the clips and frames of `source`, so that the loss is
             about 1 for who predicts the mean, whatever the stream's unit.
 
     Returns:
-        A scalar; 0 where nothing was hidden.
+        0 where nothing was masked.
     """
-    difference = (_accurate(predicted) - _accurate(source)) * hidden.unsqueeze(-1)
-    joints = hidden.sum().clamp(min=1)
+    difference = (_accurate(predicted) - _accurate(source)) * masked.unsqueeze(-1)
+    joints = masked.sum().clamp(min=1)
     if error == "distance":
-        # The square root has no finite slope at 0, where visible joints are.
+        # The square root has no finite gradient at 0, where visible joints are.
         squared = difference.square().sum(dim=-1)
-        return torch.where(hidden, squared.clamp(min=1e-12).sqrt(), 0).sum() / joints
+        return torch.where(masked, squared.clamp(min=1e-12).sqrt(), 0).sum() / joints
     if error == "normalised":
         variance = _accurate(source).var(dim=(0, 1), correction=0)
         difference = difference / (variance + FLOOR**2 * variance.mean() + 1e-12).sqrt()
     return difference.square().sum() / (joints * source.shape[-1])
 
 
-def _accurate(values: Tensor) -> Tensor:
+def _accurate(values: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """The values in float32, or in float64 if they are."""
-    return values if values.dtype == torch.float64 else values.float()
+    return values.to(torch.promote_types(values.dtype, torch.float32))

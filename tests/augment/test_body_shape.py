@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from pcm3.augment import body_shape as person
-from pcm3.augment.body_shape import mirror, vary_limbs
+from pcm3.augment.body_shape import mirror, scale_bones
 from pcm3.geometry import bone, joint_from_bone, present_joints
 from pcm3.normalisation import normalise
 from pcm3.simulate.actions import SOLO_ACTIONS
@@ -68,7 +68,7 @@ def test_limbs_vary_as_the_slow_reference_says(layout, monkeypatch):
     before[1, :2, 1] = before[2, 2, 0] = before[3] = before[4, 1] = 0.0
     factors = torch.rand((len(before), len(layout.joints)), dtype=torch.float64, generator=generator(1)) + 0.5
     longer_by(factors, monkeypatch)
-    after = vary_limbs(before, layout, 0.5, generator())
+    after = scale_bones(before, layout, 0.5, generator())
     expected = varied_slowly(before.double().numpy(), factors.numpy(), layout)
     np.testing.assert_allclose(after.numpy(), expected, rtol=0, atol=1e-5)
 
@@ -78,7 +78,7 @@ def test_limbs_vary_as_bones_that_are_put_together_again(layout, monkeypatch):
     before = clips(layout, bodies=1).double()
     factors = torch.full((len(before), len(layout.joints)), 1.2, dtype=torch.float64)
     longer_by(factors, monkeypatch)
-    after = vary_limbs(before.float(), layout, 0.2, generator())
+    after = scale_bones(before.float(), layout, 0.2, generator())
     rebuilt = joint_from_bone(1.2 * bone(before, layout), before[..., layout.root, :], layout)
     centre = slice(layout.centre, layout.centre + 1)
     rebuilt += before[..., centre, :] - rebuilt[..., centre, :]
@@ -92,7 +92,7 @@ def test_limbs_vary_as_bones_that_are_put_together_again(layout, monkeypatch):
 @pytest.mark.parametrize("amount", [0.05, 0.3])
 def test_bones_keep_their_directions_and_both_sides_are_equally_long(layout, amount):
     before = clips(layout)
-    after = vary_limbs(before, layout, amount, generator())
+    after = scale_bones(before, layout, amount, generator())
     factors = factors_of(before, after, layout)
     old, new = bone(before, layout), bone(after, layout)
     torch.testing.assert_close(new, old * factors[..., None].float(), rtol=0, atol=1e-4)
@@ -107,13 +107,13 @@ def test_bones_keep_their_directions_and_both_sides_are_equally_long(layout, amo
 def test_without_mirror_pairs_each_bone_has_a_factor_of_its_own():
     layout = replace(KINECT, mirror=())
     before = clips(layout, size=1)
-    factors = factors_of(before, vary_limbs(before, layout, 0.3, generator()), layout)[0, 0, 0]
+    factors = factors_of(before, scale_bones(before, layout, 0.3, generator()), layout)[0, 0, 0]
     assert len(set(np.round(factors.tolist(), 6))) == 25
 
 
 def test_factors_are_uniform():
     before = clips(KINECT, size=2000, frames=1, bodies=1)
-    factors = factors_of(before, vary_limbs(before, KINECT, 0.4, generator(2)), KINECT)[:, 0, 0]
+    factors = factors_of(before, scale_bones(before, KINECT, 0.4, generator(2)), KINECT)[:, 0, 0]
     for joint in (0, 3, 5, 15, 23):
         assert stats.kstest(factors[:, joint].numpy(), stats.uniform(0.6, 0.8).cdf).pvalue > 0.001
 
@@ -121,7 +121,7 @@ def test_factors_are_uniform():
 @LAYOUTS
 def test_limbs_that_do_not_vary_change_no_bit(layout):
     before = clips(layout)
-    assert torch.equal(vary_limbs(before, layout, 0.0, generator()), before)
+    assert torch.equal(scale_bones(before, layout, 0.0, generator()), before)
 
 
 @settings(deadline=None, max_examples=30)
@@ -133,7 +133,7 @@ def test_limbs_that_do_not_vary_change_no_bit(layout):
 def test_who_is_absent_stays_so_and_the_others_keep_their_places(there, amount, seed):
     present = torch.tensor(there)  # (T, M)
     before = clips(KINECT, size=2, frames=len(there), bodies=3, seed=seed) * present[..., None, None]
-    after = vary_limbs(before, KINECT, amount, generator(seed))
+    after = scale_bones(before, KINECT, amount, generator(seed))
     assert (after[:, ~present] == 0).all()
     assert after.isfinite().all()
     assert torch.equal(after[:, :, 0, KINECT.centre], before[:, :, 0, KINECT.centre])
@@ -147,13 +147,13 @@ def test_who_is_absent_stays_so_and_the_others_keep_their_places(there, amount, 
 def test_in_a_normalised_clip_the_centre_stays_at_the_origin():
     before = torch.from_numpy(normalised(recorded("wave"))).float()[None]
     assert (before[:, :, 0, KINECT.centre] == 0).all()
-    assert (vary_limbs(before, KINECT, 0.2, generator())[:, :, 0, KINECT.centre] == 0).all()
+    assert (scale_bones(before, KINECT, 0.2, generator())[:, :, 0, KINECT.centre] == 0).all()
 
 
 def test_limbs_follow_from_the_generator_and_clips_are_not_changed():
     before = clips(KINECT)
     kept = before.clone()
-    first, again, other = (vary_limbs(before, KINECT, 0.2, generator(seed)) for seed in (1, 1, 2))
+    first, again, other = (scale_bones(before, KINECT, 0.2, generator(seed)) for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     mirror(before, KINECT, torch.ones(len(before), dtype=torch.bool))

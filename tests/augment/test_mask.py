@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from pcm3.augment.mask import draw_hidden
+from pcm3.augment.mask import draw_mask
 from pcm3.skeleton import load_layout
 
 KINECT2, KINECT1 = load_layout("kinect_v2"), load_layout("kinect_v1")
@@ -13,14 +13,14 @@ LAYOUTS = pytest.mark.parametrize("layout", [KINECT2, KINECT1], ids=lambda layou
 
 def drawn(layout=KINECT2, size=4, frames=64, bodies=2, kind="topology", ratio=0.6, per_clip=False, which="all", seed=0):
     shape = (size, frames, bodies, len(layout.joints))
-    return draw_hidden(shape, layout.parts, kind, ratio, per_clip, which, torch.Generator().manual_seed(seed))
+    return draw_mask(shape, layout.parts, kind, ratio, per_clip, which, torch.Generator().manual_seed(seed))
 
 
-def hidden_parts(hidden, layout):
-    """(B, T, M, 5) True where a part is hidden; fails unless parts are hidden whole."""
+def masked_parts(masked, layout):
+    """(B, T, M, 5) True where a part is masked; fails unless parts are masked whole."""
     parts = []
     for part in layout.parts:
-        of_part = hidden[..., list(part)]
+        of_part = masked[..., list(part)]
         assert torch.equal(of_part.any(dim=-1), of_part.all(dim=-1))
         parts.append(of_part.all(dim=-1))
     return torch.stack(parts, dim=-1)
@@ -30,33 +30,41 @@ def hidden_parts(hidden, layout):
 @pytest.mark.parametrize(("ratio", "count"), [(0.2, 1), (0.4, 2), (0.58, 3), (0.6, 3), (0.8, 4)])
 @pytest.mark.parametrize("per_clip", [False, True])
 def test_each_segment_hides_that_many_whole_parts(layout, ratio, count, per_clip):
-    hidden = drawn(layout, ratio=ratio, per_clip=per_clip)
-    assert (hidden_parts(hidden, layout).sum(dim=-1) == count).all()
+    masked = drawn(layout, ratio=ratio, per_clip=per_clip)
+    assert (masked_parts(masked, layout).sum(dim=-1) == count).all()
 
 
 @LAYOUTS
 @pytest.mark.parametrize("ratio", [0.2, 0.4, 0.59, 0.6, 0.8])
 def test_random_masks_hide_that_share_of_single_joints(layout, ratio):
-    hidden = drawn(layout, kind="random", ratio=ratio)
-    assert (hidden.sum(dim=-1) == round(ratio * len(layout.joints))).all()
+    masked = drawn(layout, kind="random", ratio=ratio)
+    assert (masked.sum(dim=-1) == round(ratio * len(layout.joints))).all()
     with pytest.raises(AssertionError):
-        hidden_parts(hidden, layout)
+        masked_parts(masked, layout)
 
 
 @pytest.mark.parametrize("kind", ["topology", "random"])
 @pytest.mark.parametrize("frames", [8, 16, 64])
 def test_a_mask_is_constant_within_each_of_eight_segments_and_changes_between(kind, frames):
-    hidden = drawn(kind=kind, frames=frames, per_clip=True, size=8)
-    segments = hidden.unflatten(1, (8, frames // 8))
+    masked = drawn(kind=kind, frames=frames, per_clip=True, size=8)
+    segments = masked.unflatten(1, (8, frames // 8))
     assert torch.equal(segments, segments[:, :, :1].expand_as(segments))
     different = (segments[:, 1:, 0] != segments[:, :-1, 0]).any(dim=-1)
     assert different.float().mean() > 0.7
 
 
+@pytest.mark.parametrize("frames", [1, 5, 13, 50, 64, 300])
+def test_a_mask_of_any_number_of_frames_is_that_of_eight_frames_stretched(frames):
+    few, many = drawn(frames=8, per_clip=True), drawn(frames=frames, per_clip=True)
+    for frame in range(frames):  # the segment in which the frame begins
+        segment = max(k for k in range(8) if k * frames <= 8 * frame)
+        assert torch.equal(many[:, frame], few[:, segment])
+
+
 @pytest.mark.parametrize("kind", ["topology", "random"])
 @given(seed=st.integers(0, 1000))
 @settings(max_examples=10, deadline=None)
-def test_only_the_first_body_is_hidden_or_the_same_joints_of_all(kind, seed):
+def test_only_the_first_body_is_masked_or_the_same_joints_of_all(kind, seed):
     first, everyone = drawn(kind=kind, which="first", seed=seed), drawn(kind=kind, which="all", seed=seed)
     assert not first[:, :, 1].any()
     assert torch.equal(first[:, :, 0], everyone[:, :, 0])
@@ -70,24 +78,24 @@ def test_one_mask_a_batch_or_one_a_clip(kind):
     assert all((own[0] != other).any() for other in own[1:])
 
 
-def test_every_part_is_hidden_equally_often():
-    hidden = hidden_parts(drawn(size=500, frames=8, per_clip=True), KINECT2)[:, :, 0]
-    assert stats.chisquare(hidden.sum(dim=(0, 1)).numpy()).pvalue > 0.01
-    choices = {tuple(row) for row in hidden.flatten(0, 1).tolist()}
+def test_every_part_is_masked_equally_often():
+    masked = masked_parts(drawn(size=500, frames=8, per_clip=True), KINECT2)[:, :, 0]
+    assert stats.chisquare(masked.sum(dim=(0, 1)).numpy()).pvalue > 0.01
+    choices = {tuple(row) for row in masked.flatten(0, 1).tolist()}
     assert len(choices) == 10, "3 of 5 parts can be chosen in ten ways"
 
 
-def test_true_means_hidden():
+def test_true_means_masked():
     visible = 1 - drawn(ratio=0.2).float().mean()
     assert visible > 0.6
 
 
 @pytest.mark.parametrize("bodies", [1, 2, 3])
 def test_masks_have_the_shape_of_the_clips(bodies):
-    hidden = drawn(bodies=bodies, which="first")
-    assert hidden.shape == (4, 64, bodies, 25)
-    assert hidden.dtype == torch.bool
-    assert hidden[:, :, 0].any()
+    masked = drawn(bodies=bodies, which="first")
+    assert masked.shape == (4, 64, bodies, 25)
+    assert masked.dtype == torch.bool
+    assert masked[:, :, 0].any()
 
 
 def test_a_mask_follows_from_the_generator():

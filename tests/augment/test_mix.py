@@ -83,7 +83,10 @@ def drawn():
 
 
 @pytest.mark.parametrize("per_clip", [False, True])
-@pytest.mark.parametrize(("frames", "layout", "bodies"), [(64, KINECT2, 2), (16, KINECT1, 1), (48, KINECT2, 1)])
+@pytest.mark.parametrize(
+    ("frames", "layout", "bodies"),
+    [(64, KINECT2, 2), (16, KINECT1, 1), (48, KINECT2, 1), (50, KINECT1, 2), (300, KINECT2, 1)],
+)
 def test_mixed_clips_are_those_of_the_slow_reference(per_clip, frames, layout, bodies):
     clips = numbered(4, frames, bodies, len(layout.joints))
     methods = Counter()
@@ -117,6 +120,26 @@ def test_two_or_three_parts_and_28_to_44_frames_are_pasted(drawn):
     assert min(seen.start for seen in pasted) == 0
     assert max(seen.start + seen.length for seen in pasted) == 64
     assert {part for seen in pasted for part in seen.parts} == set(range(5))
+
+
+@pytest.mark.parametrize("frames", [7, 50, 300])
+def test_stretches_begin_and_end_at_sixteenths_of_any_number_of_frames_rounded_down(frames):
+    clips = numbered(3, frames, bodies=1)
+    seen = [look(clips, mixed_with(seed, clips), 0, KINECT2.parts) for seed in range(60)]
+    places = [k * frames // 16 for k in range(17)]
+    same = numbered(3, 64, bodies=1)
+    for seed, one in enumerate(seen):
+        usual = look(same, mixed_with(seed, same), 0, KINECT2.parts)  # the same draws, of 64 frames
+        if one.method == "mixup" or usual.method == "mixup":
+            continue
+        assert one.start == places[usual.start // 4]
+        assert one.start + one.length == places[(usual.start + usual.length) // 4]
+        assert one.parts == usual.parts
+
+
+def test_a_clip_of_one_frame_can_be_mixed():
+    mixed = [mixed_with(seed, numbered(3, 1)) for seed in range(20)]
+    assert all(one.clips.isfinite().all() and ((one.ratio >= 0) & (one.ratio <= 1)).all() for one in mixed)
 
 
 def test_mixup_draws_its_ratio_uniformly(drawn):

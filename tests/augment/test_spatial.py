@@ -6,7 +6,7 @@ import torch
 from scipy import stats
 
 from pcm3.augment import spatial
-from pcm3.augment.spatial import joint_jitter, shear, spatial_view, turn
+from pcm3.augment.spatial import joint_jitter, rotate_yaw, shear, spatial_view
 
 
 def clips(size, seed=0, joints=25, frames=4):
@@ -183,7 +183,7 @@ def turned_by(angles, monkeypatch):
 def test_a_turn_by_90_degrees_brings_x_to_y_and_y_to_minus_x(monkeypatch):
     turned_by(torch.tensor([90.0, -90.0, 180.0]), monkeypatch)
     axes = torch.eye(3).expand(3, 1, 1, 3, 3)  # three joints, one on each axis
-    left, right, back = turn(axes, 180.0, generator())[:, 0, 0]
+    left, right, back = rotate_yaw(axes, 180.0, generator())[:, 0, 0]
     torch.testing.assert_close(left, torch.tensor([[0.0, 1, 0], [-1, 0, 0], [0, 0, 1]]), rtol=0, atol=1e-6)
     torch.testing.assert_close(right, torch.tensor([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]]), rtol=0, atol=1e-6)
     torch.testing.assert_close(back, torch.tensor([[-1.0, 0, 0], [0, -1, 0], [0, 0, 1]]), rtol=0, atol=1e-6)
@@ -192,7 +192,7 @@ def test_a_turn_by_90_degrees_brings_x_to_y_and_y_to_minus_x(monkeypatch):
 def test_turns_are_as_the_slow_reference_says(monkeypatch):
     before, angles = clips(5), torch.tensor([0.0, 10.0, -33.0, 120.0, -180.0], dtype=torch.float64)
     turned_by(angles, monkeypatch)
-    after = turn(before, 180.0, generator())
+    after = rotate_yaw(before, 180.0, generator())
     expected = np.zeros(before.shape)
     for at in np.ndindex(before.shape[:4]):
         angle = math.radians(angles[at[0]].item())
@@ -205,7 +205,7 @@ def test_turns_are_as_the_slow_reference_says(monkeypatch):
 @pytest.mark.parametrize("degrees", [15.0, 180.0])
 def test_each_clip_is_turned_as_a_whole_about_the_vertical_by_its_own_angle(degrees):
     before = clips(500, frames=2)
-    after = turn(before, degrees, generator(9))
+    after = rotate_yaw(before, degrees, generator(9))
     assert torch.equal(after[..., 2], before[..., 2])
     angles = []
     for b, a in zip(before, after, strict=True):
@@ -220,12 +220,12 @@ def test_each_clip_is_turned_as_a_whole_about_the_vertical_by_its_own_angle(degr
 def test_a_turn_by_nothing_changes_no_bit_and_absent_bodies_stay_absent():
     before = clips(8)
     before[:, 2:, 1] = 0.0
-    assert torch.equal(turn(before, 0.0, generator()), before)
-    assert (turn(before, 180.0, generator())[:, 2:, 1] == 0).all()
+    assert torch.equal(rotate_yaw(before, 0.0, generator()), before)
+    assert (rotate_yaw(before, 180.0, generator())[:, 2:, 1] == 0).all()
 
 
 def test_turns_follow_from_the_generator():
     before = clips(8)
-    first, again, other = (turn(before, 30.0, generator(seed)) for seed in (1, 1, 2))
+    first, again, other = (rotate_yaw(before, 30.0, generator(seed)) for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)

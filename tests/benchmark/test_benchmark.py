@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
+from toy import BEGINNING
 
 from pcm3.benchmark import importing as import_timing
 from pcm3.benchmark import judging, machine, step
@@ -23,14 +24,16 @@ from pcm3.benchmark.pretrain import benchmark_pretrain, calls, entrants
 from pcm3.benchmark.step import Step, random_clips
 from pcm3.benchmark.turns import Spread, median_ratio, turn_by_turn
 from pcm3.cli.pretrain_settings import settings_of_preset
+from pcm3.clips import ClipBatch
 from pcm3.encoders import encoder
 from pcm3.errors import ConfigError
+from pcm3.methods.build import build_method
 from pcm3.nn import heads
 from pcm3.settings.pretrain import changed
 from pcm3.settings.tasks import LinearSettings
 from pcm3.skeleton import load_layout
 from pcm3.train.loop import generator_for
-from pcm3.train.pretrain import build_method, encoder_spec, view_maker
+from pcm3.train.plan import encoder_spec
 
 BATCH = 4
 CPU = torch.device("cpu")
@@ -49,13 +52,14 @@ def toy(tiny):
 
 def counted(spec, settings):
     """Multiplications and additions of one clip in one step, as torch counts those of every matrix product it runs."""
-    method = build_method(spec, settings).train()
+    method = build_method(spec.build, load_layout("kinect_v2"), settings).train()
     frames = torch.randn(BATCH * 90, step.BODIES, 25, 3)
-    start, length = torch.arange(0, BATCH * 90, 90), torch.full((BATCH,), 90)
+    index = torch.arange(BATCH)
+    batch = ClipBatch(frames, index * 90, torch.full((BATCH,), 90), index, gaps=False)
     generator = generator_for(0, 0, 0, CPU)
-    views = view_maker(load_layout("kinect_v2"), settings)(frames, start, length, generator)
+    views = method.views(batch, generator)
     with FlopCounterMode(display=False) as counter:
-        method(views, generator).loss.backward()
+        method(views, BEGINNING, generator).losses["all"].backward()
     return counter.get_total_flops() / BATCH
 
 
@@ -196,7 +200,7 @@ def test_the_watch_changes_nothing_and_leaves_nothing_behind(toy):
     other.parts(1)
     torch.testing.assert_close(plain.method.state_dict(), other.method.state_dict(), rtol=0, atol=0)
     assert "encode_views" not in vars(other.method.encoder)
-    assert "_keys" not in vars(other.method)
+    assert "embed_keys" not in vars(other.method)
 
 
 def test_a_batch_in_two_parts_is_one_step(tiny):

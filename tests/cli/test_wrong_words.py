@@ -13,10 +13,11 @@ from pcm3.cli.mistakes import in_one_line, in_words
 from pcm3.data.store import ClipStore
 from pcm3.data.verified import verified
 from pcm3.errors import ConfigError, command
+from pcm3.methods.build import build_method
 from pcm3.settings.pretrain import PretrainSettings
 from pcm3.skeleton import load_layout
 from pcm3.train.footprint import GIB, check_memory, least_bytes
-from pcm3.train.pretrain import build_method, encoder_spec
+from pcm3.train.plan import encoder_spec
 from pcm3.train.run_folder import RunFolder
 
 PYTHON = re.compile(r"Union|NoneType|<class|typing|Traceback|subtypes|jsonargparse|Errno")

@@ -22,6 +22,7 @@ from pcm3.settings.tasks import (
     TaskSettings,
 )
 from pcm3.train import plan as sizes
+from pcm3.train import pretrain as pretrain_module
 
 QUICK = TaskSettings(
     head=LinearSettings(epochs=2),
@@ -182,7 +183,9 @@ def test_the_command_prints_the_table(cli, store_path, tmp_path):
 
 
 def test_a_table_by_minutes_says_so_and_shows_sizes_that_were_chosen(plan, monkeypatch):
-    monkeypatch.setattr(sizes, "pace_of", lambda make, of: 60 * sizes.SAFETY / 2.5)  # two steps a minute
+    monkeypatch.setattr(
+        pretrain_module, "measure_pace", lambda store, of: 60 * sizes.SAFETY / 2.5
+    )  # two steps a minute
     asked = changed(plan.settings, {"encoder.hidden_size": 0, "batch": 0, "steps": None, "epochs": 0, "minutes": 1.0})
     said = []
     told = reproduce("table3", replace(plan, settings=asked, seeds=1), said.append)

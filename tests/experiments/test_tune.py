@@ -23,7 +23,7 @@ from pcm3.experiments.tune import BASE, Candidate, Search, best, score, summary,
 from pcm3.report.search import crops_table
 from pcm3.settings.pretrain import flat
 from pcm3.tasks.evaluate import PRETRAINED, RAW, UNTRAINED
-from pcm3.train.pretrain import training_clips
+from pcm3.train.plan import training_clips
 from pcm3.train.run_folder import RunFolder, locked
 
 FIGURES = (

@@ -5,21 +5,25 @@ The steps are in float64, from views that are given and not drawn, so that they 
 
 import os
 import socket
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import torch
 from forks import fork
-from toy import toy_method, toy_views
+from toy import BEGINNING, toy_method, toy_views
 
+from pcm3.clips import ClipBatch
+from pcm3.methods.views import TwoViews
 from pcm3.settings.pretrain import PretrainSettings
 from pcm3.train.distributed import make_fabric
-from pcm3.train.loop import train_step
+from pcm3.train.loop import Learner, MicroBatch, train_step
 from pcm3.train.sync_batch_norm import normalise_over_processes
 
 STEPS, CLIPS = 3, 8
 ALONE = SimpleNamespace(
-    world_size=1, global_rank=0, backward=lambda loss: loss.backward(), no_backward_sync=lambda _: torch.enable_grad()
-)
+    device=torch.device("cpu"), world_size=1, global_rank=0, backward=lambda loss, **how: loss.backward(**how),
+    no_backward_sync=lambda _: nullcontext(), broadcast=lambda thing, src=0: thing,
+)  # fmt: skip
 """What a step needs of Fabric, for one process."""
 
 
@@ -62,61 +66,61 @@ def views_of_step(number):
 
 def some_of(views, clips):
     """The views of these clips alone, the partners counted among them."""
+    if isinstance(views, dict):
+        return {name: some_of(of, clips) for name, of in views.items()}
+    if isinstance(views, TwoViews):
+        return TwoViews(*(view[clips] for view in views))
     place = torch.full((CLIPS,), -1)
     place[clips] = torch.arange(len(clips))
     mixed = views.mixed
     partner = place[mixed.partner[clips]]
     assert (partner >= 0).all(), "the partner is elsewhere"
     mixed = mixed._replace(clips=mixed.clips[clips], partner=partner, ratio=mixed.ratio[clips])
-    plain = {name: getattr(views, name)[clips] for name in ("query", "key", "source", "hidden")}
+    plain = {name: getattr(views, name)[clips] for name in ("query", "key", "source", "masked")}
     return views._replace(mixed=mixed, **plain)
 
 
-def three_steps(fabric, parts, over_all=True, setup=lambda *both: both, views_of=views_of_step):
+def three_steps(fabric, micro_batches, over_all=True, setup=lambda *both: both, views_of=views_of_step, method=None):
     """What three steps come to: gradients and terms of each, and the method's state after them.
 
     Args:
         fabric: or what stands for it.
-        parts: lists of the clips of each part of this process's batch.
+        micro_batches: lists of the clips of each micro-batch of this process.
         over_all: BatchNorm over all processes.
         setup: Fabric's.
         views_of: number of a step → views of the whole batch.
+        method: default: PCM³.
     """
-    method = toy_method(queue=20).double().train()
+    method = (method or toy_method(queue=20)).double().train()
     if over_all:
         normalise_over_processes(method)
     optimiser = torch.optim.SGD(method.parameters(), 0.1, momentum=0.9)
-    wrapped, wrapped_optimiser = setup(method, optimiser)
+    module, wrapped_optimiser = setup(method, optimiser)
+    learner = Learner(method, module, {"all": wrapped_optimiser})
     found = {"gradients": [], "terms": []}
     for number in range(STEPS):
         views, generator = views_of(number), torch.Generator()
-        given = [(torch.tensor(clips), generator) for clips in parts]
-        terms = train_step(fabric, wrapped, wrapped_optimiser, lambda clips, _, of=views: some_of(of, clips), given)
-        found["terms"].append(terms)
+        method.views = lambda batch, _, of=views: some_of(of, batch.index)
+        given = [MicroBatch(clips_numbered(torch.tensor(clips)), generator) for clips in micro_batches]
+        found["terms"].append(train_step(fabric, learner, given, BEGINNING))
         found["gradients"].append({name: p.grad.clone() for name, p in method.named_parameters() if p.grad is not None})
     return found | {"state": method.state_dict()}
 
 
-class InFloat64:
-    """Inside, nothing is rounded to float32: the projector does, so that bf16 does not reach the loss."""
-
-    def __enter__(self):
-        self.before, torch.Tensor.float = torch.Tensor.float, lambda tensor: tensor
-
-    def __exit__(self, *raised):
-        torch.Tensor.float = self.before
+def clips_numbered(index):
+    """A batch of which the numbers of the clips are all that counts."""
+    return ClipBatch(torch.zeros(1, 1, 1, 3), torch.zeros_like(index), torch.ones_like(index), index, gaps=False)
 
 
-CASES = {"whole": (1, True), "in parts": (2, True), "each its own": (1, False)}
-"""Case → (parts of each process's batch, BatchNorm over all processes)."""
+CASES = {"whole": (1, True), "in micro-batches": (2, True), "each its own": (1, False)}
+"""Case → (micro-batches of each process, BatchNorm over all processes)."""
 
 
 def three_steps_of_two(folder):
     """Every case, as one of two processes."""
     fabric = make_fabric(PretrainSettings(devices=2, device="cpu", precision="32"))
-    with InFloat64():
-        for case, (parts, over_all) in CASES.items():
-            mine = torch.arange(CLIPS)[fabric.global_rank :: 2]
-            chunks = [chunk.tolist() for chunk in mine.chunk(parts)]
-            found = three_steps(fabric, chunks, over_all, fabric.setup)
-            torch.save(found, folder / f"{case} {fabric.global_rank}.pt")
+    for case, (count, over_all) in CASES.items():
+        mine = torch.arange(CLIPS)[fabric.global_rank :: 2]
+        chunks = [chunk.tolist() for chunk in mine.chunk(count)]
+        found = three_steps(fabric, chunks, over_all, fabric.setup)
+        torch.save(found, folder / f"{case} {fabric.global_rank}.pt")

@@ -173,7 +173,7 @@ class Numbers:
         """Every term of one step (eq. 1 to 7), and the keys; for task prompts as wide as the feature."""
         contrast_temperature, student_temperature, teacher_temperature = temperatures
         query, key, source = (x.double().numpy() for x in (views.query, views.key, views.source))
-        mixed, hidden = views.mixed.clips.double().numpy(), views.hidden.numpy()
+        mixed, hidden = views.mixed.clips.double().numpy(), views.masked.numpy()
         partner, ratio = views.mixed.partner.numpy(), views.mixed.ratio.double().numpy()
         masked = source * ~hidden[..., None]
 
@@ -190,9 +190,6 @@ class Numbers:
         view = np.where(hidden[..., None], predicted, source) if predicted_view == "filled" else predicted
         _, z["predict"] = embedded(*queries, "predict", flat_inputs(view))
 
-        for name in [name for name in self.of if name.startswith("key_") and "running" not in name]:
-            if "num_batches" not in name:
-                self.of[name] = momentum * self.of[name] + (1 - momentum) * self.of[name.removeprefix("key_")]
         _, keys = embedded("key_encoder", "key_projector", "intra", flat_inputs(key))
         mixed_keys = unit(np.array([(1 - ratio[i]) * keys[i] + ratio[i] * keys[partner[i]] for i in range(len(keys))]))
 
@@ -204,4 +201,7 @@ class Numbers:
             terms[f"distillation/{name}"] = distillation(
                 embedding, positive, queue, student_temperature, teacher_temperature
             )
+        for name in [name for name in self.of if name.startswith("key_") and "running" not in name]:
+            if "num_batches" not in name:
+                self.of[name] = momentum * self.of[name] + (1 - momentum) * self.of[name.removeprefix("key_")]
         return terms, keys

@@ -2,39 +2,66 @@
 
 import torch
 
+from pcm3.clips import ClipBatch
 from pcm3.encoders.encoder import Encoder
 from pcm3.methods.pcm3 import PCM3
 from pcm3.methods.pcm3_views import ViewMaker
+from pcm3.methods.protocol import Progress
+from pcm3.settings.pcm3 import PCM3Settings
 from pcm3.skeleton import load_layout
 
 KINECT2, KINECT1 = load_layout("kinect_v2"), load_layout("kinect_v1")
 FRAMES = 16
+SHORT = {
+    "prompts": "prompts.kind", "domain_place": "prompts.domain", "prompt_place": "prompts.place",
+    "prompt_width": "prompts.width",
+}  # fmt: skip
+"""Names in the tests of what is no setting of the objective."""
+BEGINNING = Progress(step=0, epoch=0, share=0.0)
 
 
-def toy_views(size=4, bodies=2, layout=KINECT2, seed=0, **settings):
-    """Views of `size` random clips."""
+def toy_settings(settings):
+    """Settings of PCM³ with some changed, by dotted name; what has no group is of the objective."""
+    changed = PCM3Settings()
+    for name, value in settings.items():
+        group, _, last = SHORT.get(name, name).rpartition(".")
+        owner = getattr(changed, group or "objective")
+        assert hasattr(owner, last), name
+        setattr(owner, last, value)
+    return changed
+
+
+def toy_batch(size=4, bodies=2, layout=KINECT2, seed=0):
+    """`size` random clips of 30 frames."""
     generator = torch.Generator().manual_seed(seed)
     frames = torch.randn((30 * size, bodies, len(layout.joints), 3), generator=generator)
-    maker = ViewMaker(layout, frames=FRAMES, least_frames=8, **settings)
-    return maker(frames, torch.arange(size) * 30, torch.full((size,), 30), generator)
+    numbers = torch.arange(size)
+    return ClipBatch(frames, numbers * 30, torch.full((size,), 30), numbers, gaps=False), generator
 
 
-def toy_encoder(bodies=2, joints=25, hidden=6, layers=2, direction="causal", pooling="last", seed=0):
+def toy_views(size=4, bodies=2, layout=KINECT2, seed=0, settings=None):
+    """Views of `size` random clips."""
+    changed = toy_settings({"views.min_frames": 8} | (settings or {}))
+    return ViewMaker(layout, "joint", FRAMES, changed)(*toy_batch(size, bodies, layout, seed))
+
+
+def toy_encoder(bodies=2, joints=25, hidden_size=6, layers=2, direction="causal", pooling="last", seed=0):
     """A small encoder with fresh weights."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return Encoder(bodies, joints, hidden_size=hidden, layers=layers, direction=direction, pooling=pooling)
+        return Encoder(bodies, joints, hidden_size=hidden_size, layers=layers, direction=direction, pooling=pooling)
 
 
-def toy_method(encoder=None, seed=0, **settings):
+def toy_method(encoder=None, seed=0, layout=KINECT2, **settings):
     """A small PCM³; unless told otherwise its task prompts are as wide as the feature, so they have one place."""
     encoder = encoder or toy_encoder()
     defaults = {"embedding": 5, "decoder_hidden": 7, "queue": 11, "prompt_width": encoder.hidden_size}
+    changed = toy_settings(defaults | settings)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return PCM3(encoder, **(defaults | settings))
+        return PCM3(encoder, changed, ViewMaker(layout, "joint", FRAMES, changed))
 
 
 def step(method, views, seed=0):
     """One forward pass with places of the task prompts drawn from the seed."""
-    return method(views, torch.Generator().manual_seed(seed))
+    return method(views, BEGINNING, torch.Generator().manual_seed(seed))

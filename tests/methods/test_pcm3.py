@@ -5,13 +5,12 @@ import pytest
 import reference
 import torch
 import torch.nn.functional as F
-from toy import KINECT1, KINECT2, step, toy_encoder, toy_method, toy_views
+from toy import BEGINNING, KINECT1, KINECT2, step, toy_encoder, toy_method, toy_views
 
 from pcm3.augment.mix import Mixed
 from pcm3.encoders.encoder import Encoder
 from pcm3.encoders.flatten import flatten, unflatten
 from pcm3.methods.pcm3 import POSITIVES
-from pcm3.methods.pcm3_views import Views
 from pcm3.skeleton import load_layout
 
 NOTHING = {"contrast_weight": 0.0, "distillation_weight": 0.0, "prediction_weight": 0.0}
@@ -43,7 +42,7 @@ def parts_of(method):
 def gradients(method, views, seed=0):
     """Loss and gradient of every parameter by name, None where none came."""
     method.zero_grad()
-    step(method, views, seed).loss.backward()
+    step(method, views, seed).losses["all"].backward()
     return {name: parameter.grad for name, parameter in method.named_parameters()}
 
 
@@ -97,10 +96,12 @@ def test_every_term_and_the_keys_are_those_of_the_slow_reference(
         views = toy_views(3, bodies, layout, seed=seed)
         expected, keys = numbers.terms(views, 0.9, (0.07, 0.1, 0.05), error, predicted_view, place)
         ours = step(method, views)
+        method.after_step(ours.state, BEGINNING)
+        numbers.of["queue.keys"] = method.queue.keys.double().numpy()
         assert ours.terms.keys() == expected.keys()
         for name, value in expected.items():
             assert ours.terms[name].item() == pytest.approx(value, rel=2e-5, abs=2e-5), name
-        np.testing.assert_allclose(ours.keys, keys, rtol=0, atol=1e-5)
+        np.testing.assert_allclose(ours.state["keys"], keys, rtol=0, atol=1e-5)
 
 
 def test_the_loss_is_the_weighted_sum_of_the_terms():
@@ -110,7 +111,7 @@ def test_the_loss_is_the_weighted_sum_of_the_terms():
         of = dict(zip(("contrast", "distillation", "prediction"), weights, strict=True))
         ours = step(method, views)
         expected = sum(of[name.partition("/")[0]] * term.item() for name, term in ours.terms.items())
-        assert ours.loss.item() == pytest.approx(expected, rel=1e-6)
+        assert ours.losses["all"].item() == pytest.approx(expected, rel=1e-6)
 
 
 def test_a_full_step_has_nine_terms():
@@ -167,9 +168,9 @@ def test_every_switch_trains(prompts, domain_place, place, predicted_view, decod
     for seed in range(6):
         optimiser.zero_grad()
         ours = step(method, views, seed)
-        ours.loss.backward()
+        ours.losses["all"].backward()
         optimiser.step()
-        losses.append(ours.loss.item())
+        losses.append(ours.losses["all"].item())
     assert all(parameter.isfinite().all() for parameter in method.parameters())
     assert losses[-1] < losses[0]
     expected = {"none": (0, 0), "domain": (4, 0), "both": (4, 2)}[prompts]
@@ -181,26 +182,26 @@ def test_any_skeleton_and_number_of_bodies_trains(bodies, layout):
     skeleton = load_layout(layout)
     method = toy_method(toy_encoder(bodies, len(skeleton.joints)))
     ours = step(method, toy_views(4, bodies, skeleton))
-    ours.loss.backward()
-    assert ours.loss.isfinite()
-    assert ours.keys.shape == (4, 5)
+    ours.losses["all"].backward()
+    assert ours.losses["all"].isfinite()
+    assert ours.state["keys"].shape == (4, 5)
 
 
 def test_the_second_body_matters():
     views = toy_views()
-    kept = step(toy_method(), views).loss
+    kept = step(toy_method(), views).losses["all"]
     for view in ("query", "key", "source"):
         other = getattr(views, view).clone()
         other[:, :, 1] = other[:, :, 1].flip(1)
-        assert step(toy_method(), views._replace(**{view: other})).loss != kept
+        assert step(toy_method(), views._replace(**{view: other})).losses["all"] != kept
 
 
 def test_the_same_generator_gives_the_same_bits():
     views = toy_views(seed=4)
     first, again, other = (step(toy_method(prompt_width=2), views, seed) for seed in (5, 5, 6))
-    assert torch.equal(first.loss, again.loss)
-    assert torch.equal(first.keys, again.keys)
-    assert not torch.equal(first.loss, other.loss)
+    assert torch.equal(first.losses["all"], again.losses["all"])
+    assert torch.equal(first.state["keys"], again.state["keys"])
+    assert not torch.equal(first.losses["all"], other.losses["all"])
 
 
 def test_one_encoder_pass_over_the_views_equals_a_pass_for_each():
@@ -208,11 +209,11 @@ def test_one_encoder_pass_over_the_views_equals_a_pass_for_each():
     inputs = {
         "intra": flatten(views.query),
         "inter": flatten(views.mixed.clips),
-        "mask": flatten(views.source.masked_fill(views.hidden.unsqueeze(-1), 0)),
+        "mask": flatten(views.source.masked_fill(views.masked.unsqueeze(-1), 0)),
     }
-    together = method._encode(inputs)
+    together = method.encode(*inputs.items())
     for view, flat in inputs.items():
-        torch.testing.assert_close(together[view], method._encode({view: flat})[view], rtol=0, atol=1e-6)
+        torch.testing.assert_close(together[view], method.encode((view, flat))[view], rtol=0, atol=1e-6)
 
 
 # What the encoder is shown.
@@ -243,21 +244,21 @@ def test_each_view_gets_its_own_prompt_and_keys_that_of_intra():
 
 
 def test_hidden_joints_are_zero_before_the_prompt():
-    views = toy_views(mask_bodies="all")
+    views = toy_views(settings={"mask.bodies": "all"})
     (masked,) = watched(toy_method(), views)["mask"]
-    assert (masked[views.hidden] == 0).all()
-    assert torch.equal(masked[~views.hidden], views.source[~views.hidden])
+    assert (masked[views.masked] == 0).all()
+    assert torch.equal(masked[~views.masked], views.source[~views.masked])
 
 
 @pytest.mark.parametrize("decoder_gradient", [True, False])
 @pytest.mark.parametrize("bodies", ["first", "all"])
 def test_a_filled_view_is_predicted_where_hidden_and_true_elsewhere(bodies, decoder_gradient):
-    views = toy_views(mask_bodies=bodies)
+    views = toy_views(settings={"mask.bodies": bodies})
     seen = watched(toy_method(predicted_view="filled", decoder_gradient=decoder_gradient), views)
     (view,), decoded = seen["predict"], seen["decoded"]
     assert len(decoded) == 1 + decoder_gradient
-    assert torch.equal(view[~views.hidden], views.source[~views.hidden])
-    torch.testing.assert_close(view[views.hidden], decoded[0][views.hidden], rtol=0, atol=1e-6)
+    assert torch.equal(view[~views.masked], views.source[~views.masked])
+    torch.testing.assert_close(view[views.masked], decoded[0][views.masked], rtol=0, atol=1e-6)
     if bodies == "first":
         assert torch.equal(view[:, :, 1], views.source[:, :, 1])
 
@@ -268,7 +269,7 @@ def test_a_whole_view_is_what_the_decoder_made():
 
 
 def test_task_prompts_are_placed_anew_for_each_view():
-    method = toy_method(toy_encoder(hidden=64), prompt_width=4)
+    method = toy_method(toy_encoder(hidden_size=64), prompt_width=4)
     places = []
     for task, prompt in method.task_prompts.items():
         prompt.register_forward_hook(
@@ -308,7 +309,7 @@ def test_all_terms_together_reach_everything_but_keys_and_queue():
     assert reached(method, toy_views()) == everything
     assert not any(p.requires_grad for p in (*method.key_encoder.parameters(), *method.key_projector.parameters()))
     assert not method.queue.keys.requires_grad
-    assert not step(method, toy_views()).keys.requires_grad
+    assert not step(method, toy_views()).state["keys"].requires_grad
 
 
 def test_every_parameter_outside_the_key_network_learns():
@@ -342,17 +343,17 @@ def test_to_the_contrast_of_the_predicted_view_the_masked_encoding_is_a_constant
 
     method = toy_method(**settings)
     method.zero_grad()
-    masked = flatten(views.source.masked_fill(views.hidden.unsqueeze(-1), 0))
+    masked = flatten(views.source.masked_fill(views.masked.unsqueeze(-1), 0))
     with torch.no_grad():
         constant = method.encoder.encode_views(method.domain_prompts["mask"](masked))[0]
         constant = constant + method.task_prompts["prediction"].vector
     flat = method.decoder(constant)[0]
     if predicted_view == "filled":
-        hidden = flatten(views.hidden.unsqueeze(-1).expand_as(views.source))
-        flat = torch.where(hidden, flat, flatten(views.source))
+        masked_flat = flatten(views.masked.unsqueeze(-1).expand_as(views.source))
+        flat = torch.where(masked_flat, flat, flatten(views.source))
     feature = method.encoder.pool(method.encoder.encode_views(method.domain_prompts["predict"](flat))[0])
     query = method.projector(feature + method.task_prompts["contrast"].vector)
-    keys = step(toy_method(**settings), views).keys
+    keys = step(toy_method(**settings), views).state["keys"]
     logits = torch.cat([(query * keys).sum(1, keepdim=True), query @ method.queue.keys.T], dim=1) / 0.07
     F.cross_entropy(logits, torch.zeros(len(logits), dtype=torch.int64)).backward()
     for name, parameter in method.named_parameters():
@@ -389,12 +390,12 @@ def test_a_batch_norm_takes_prompts_before_it_out_again(name, place, matters):
     # What is constant over all frames of a view is subtracted with the mean. So as released the domain prompts act
     # through the running statistics only; and so does the prediction's task prompt, through the decoder's.
     views = toy_views()
-    plain = step(toy_method(domain_place=place), views).loss.item()
+    plain = step(toy_method(domain_place=place), views).losses["all"].item()
     method = toy_method(domain_place=place)
     with torch.no_grad():
         for parameter in method.get_submodule(name).parameters():
             parameter.add_(torch.linspace(-1, 1, len(parameter)))
-    assert (step(method, views).loss.item() == pytest.approx(plain, rel=1e-5)) != matters
+    assert (step(method, views).losses["all"].item() == pytest.approx(plain, rel=1e-5)) != matters
 
 
 @pytest.mark.parametrize(("place", "moves"), [("before_norm", True), ("after_norm", False)])
@@ -412,49 +413,51 @@ def test_domain_prompts_after_the_norm_leave_the_running_statistics_alone(place,
 # Keys, momentum, evaluation.
 
 
-def test_the_key_network_moves_by_momentum_only():
+def test_the_key_network_moves_by_momentum_only_after_the_optimiser():
     method, views = toy_method(momentum=0.7), toy_views()
     optimiser = torch.optim.SGD([p for p in method.parameters() if p.requires_grad], 0.1)
     for seed in range(3):
-        state = {name: tensor.double().clone() for name, tensor in method.state_dict().items()}
+        before = {name: tensor.double().clone() for name, tensor in method.state_dict().items()}
         optimiser.zero_grad()
-        step(method, views, seed).loss.backward()
-        keys = {name: p.clone() for name, p in method.named_parameters() if name.startswith("key_")}
-        for name, parameter in keys.items():
-            expected = 0.7 * state[name] + 0.3 * state[name.removeprefix("key_")]
-            torch.testing.assert_close(parameter.double(), expected, rtol=0, atol=1e-6)
+        output = step(method, views, seed)
+        output.losses["all"].backward()
         optimiser.step()
-        assert all(torch.equal(method.get_parameter(name), parameter) for name, parameter in keys.items())
+        keys = [name for name, _ in method.named_parameters() if name.startswith("key_")]
+        assert all(torch.equal(method.get_parameter(name).double(), before[name]) for name in keys)
+        now = {name: tensor.double().clone() for name, tensor in method.state_dict().items()}
+        method.after_step(output.state, BEGINNING)
+        for name in keys:
+            expected = 0.7 * before[name] + 0.3 * now[name.removeprefix("key_")]
+            torch.testing.assert_close(method.get_parameter(name).double(), expected, rtol=0, atol=1e-6)
+        assert all(torch.equal(method.state_dict()[name].double(), now[name]) for name in now if name[:3] == "enc")
 
 
-def test_keys_are_computed_after_the_momentum_update():
-    # With momentum 0 the key network is the query network of this step.
+def test_keys_are_those_of_the_query_network_that_the_optimiser_left():
+    # With momentum 0 the key network is the query network of the step before.
     method, views = toy_method(momentum=0.0), toy_views()
     with torch.no_grad():
         for parameter in (*method.key_encoder.parameters(), *method.key_projector.parameters()):
             parameter.zero_()
-    keys = step(method, views).keys
-    feature = method.encoder.pool(method._encode({"intra": flatten(views.key)})["intra"])
+    method.after_step(step(method, views).state, BEGINNING)
+    keys = step(method, views).state["keys"]
+    feature = method.encoder.pool(method.encode(("intra", flatten(views.key)))["intra"])
     expected = method.projector(feature + method.task_prompts["contrast"].vector)
     torch.testing.assert_close(keys, expected, rtol=0, atol=1e-6)
 
 
-def test_the_key_networks_move_with_the_first_part_of_a_batch_only():
-    method, views = toy_method(momentum=0.7), toy_views()
-    with torch.no_grad():
-        for parameter in method.key_encoder.parameters():
-            parameter.zero_()
-    method(views, torch.Generator().manual_seed(0), first=False)
-    assert not any(parameter.any() for parameter in method.key_encoder.parameters())
-    method(views, torch.Generator().manual_seed(0), first=True)
-    for parameter, query in zip(method.key_encoder.parameters(), method.encoder.parameters(), strict=True):
-        torch.testing.assert_close(parameter, 0.3 * query, rtol=0, atol=1e-6)
+def test_after_a_step_the_keys_of_the_whole_batch_are_in_the_queue():
+    method, views = toy_method(queue=11), toy_views()
+    keys = [step(method, views, seed).state["keys"] for seed in (0, 1)]
+    before = method.queue.keys.clone()
+    method.after_step({"keys": torch.cat(keys)}, BEGINNING)
+    assert torch.equal(method.queue.keys[:8], torch.cat(keys))
+    assert torch.equal(method.queue.keys[8:], before[8:])
 
 
 def test_keys_have_unit_length_and_a_step_does_not_push_them():
     method = toy_method()
     before = method.queue.keys.clone()
-    keys = step(method, toy_views()).keys
+    keys = step(method, toy_views()).state["keys"]
     torch.testing.assert_close(keys.norm(dim=1), torch.ones(4))
     assert torch.equal(method.queue.keys, before)
 
@@ -464,8 +467,8 @@ def test_the_keys_of_this_step_may_be_pushed_before_the_backward_pass():
     expected = gradients(method, views)
     again = toy_method()
     ours = step(again, views)
-    again.queue.push(ours.keys)
-    ours.loss.backward()
+    again.queue.push(ours.state["keys"])
+    ours.losses["all"].backward()
     for name, parameter in again.named_parameters():
         assert parameter.grad is None or torch.equal(parameter.grad, expected[name])
 
@@ -480,16 +483,17 @@ def test_statistics_of_the_key_network_are_its_own():
     assert not torch.equal(method.encoder.norm.running_mean, method.key_encoder.norm.running_mean)
 
 
-def test_a_training_step_changes_the_key_network_and_statistics_only():
+def test_a_forward_pass_changes_statistics_only():
     method = toy_method(momentum=0.5)
     with torch.no_grad():
         for parameter in method.key_encoder.parameters():
             parameter.add_(1)
     before = untouched(method)
     step(method, toy_views())
-    allowed = ("key_encoder.", "key_projector.", "encoder.norm.running", "encoder.norm.num", "decoder.norm.running")
+    norms = ("encoder.norm.", "key_encoder.norm.", "decoder.norm.")
     for name in changed(method, before):
-        assert name.startswith((*allowed, "decoder.norm.num")), name
+        assert name.startswith(norms), name
+        assert "running_" in name or "num_batches" in name, name
 
 
 def test_evaluation_changes_nothing():
@@ -500,18 +504,18 @@ def test_evaluation_changes_nothing():
     before = untouched(method)
     first, again = step(method, toy_views()), step(method, toy_views())
     assert not changed(method, before)
-    assert torch.equal(first.loss, again.loss)
+    assert torch.equal(first.losses["all"], again.losses["all"])
 
 
 def test_networks_may_run_in_bfloat16_and_losses_stay_float32():
     method, views = toy_method(), toy_views()
-    plain = step(toy_method(), views).loss.item()
+    plain = step(toy_method(), views).losses["all"].item()
     with torch.autocast("cpu", torch.bfloat16):
         ours = step(method, views)
-    assert ours.loss.dtype == ours.keys.dtype == torch.float32
+    assert ours.losses["all"].dtype == ours.state["keys"].dtype == torch.float32
     assert {term.dtype for term in ours.terms.values()} == {torch.float32}
-    assert ours.loss.item() == pytest.approx(plain, rel=0.05)
-    ours.loss.backward()
+    assert ours.losses["all"].item() == pytest.approx(plain, rel=0.05)
+    ours.losses["all"].backward()
     assert all(p.grad.isfinite().all() for p in method.parameters() if p.grad is not None)
 
 
@@ -544,10 +548,8 @@ def unit_vectors(*shape, seed):
 
 
 def mixed_by(partner, ratio):
-    """Views of which only who was mixed with whom, and how much, is told."""
-    nothing = torch.zeros(len(partner), 1, 1, 1, 3)
-    hidden = torch.zeros(len(partner), 1, 1, 1, dtype=torch.bool)
-    return Views(nothing, Mixed(nothing, partner, ratio), nothing, nothing, hidden)
+    """Mixed clips of which only who was mixed with whom, and how much, is told."""
+    return Mixed(torch.zeros(len(partner), 1, 1, 1, 3), partner, ratio)
 
 
 @pytest.mark.parametrize("shift", [1, 2, 4])
@@ -559,7 +561,7 @@ def test_contrast_and_distillation_in_the_batch_are_those_of_the_slow_reference_
     keys = unit_vectors(size, 5, seed=seed)
     queries = {view: unit_vectors(size, 5, seed=10 + seed + number) for number, view in enumerate(POSITIVES)}
     leaves = {view: query.clone().requires_grad_() for view, query in queries.items()}
-    ours = method._contrast(leaves, keys, mixed_by(partner, ratio))
+    ours = method.contrast(leaves, keys, mixed_by(partner, ratio))
 
     def slowly(changed):
         return slow_batch_terms(
@@ -588,7 +590,7 @@ def test_a_clip_is_never_a_negative_of_itself():
     # Alone in the world with copies of other clips, a query that is its key loses to nobody but them.
     method, keys = toy_method(negatives="batch"), torch.eye(5, dtype=torch.float64)[:4]
     partner = torch.tensor([1, 2, 3, 0])
-    terms = method._contrast({"intra": keys, "inter": keys}, keys, mixed_by(partner, torch.zeros(4)))
+    terms = method.contrast({"intra": keys, "inter": keys}, keys, mixed_by(partner, torch.zeros(4)))
     told_apart = [torch.log1p(count * torch.tensor(-1 / 0.07, dtype=torch.float64).exp()) for count in (3, 2)]
     assert terms["contrast/intra"].item() == pytest.approx(told_apart[0].item(), rel=1e-6)
     assert terms["contrast/inter"].item() == pytest.approx(told_apart[1].item(), rel=1e-6)
@@ -600,16 +602,16 @@ def test_with_negatives_of_the_batch_the_queue_has_no_say():
     views = toy_views(5)
     first, other = toy_method(negatives="batch"), toy_method(negatives="batch")
     other.queue.keys.copy_(unit_vectors(11, 5, seed=1))
-    assert torch.equal(step(first, views).loss, step(other, views).loss)
-    assert step(toy_method(), views).loss != step(toy_method(negatives="batch"), views).loss
+    assert torch.equal(step(first, views).losses["all"], step(other, views).losses["all"])
+    assert step(toy_method(), views).losses["all"] != step(toy_method(negatives="batch"), views).losses["all"]
 
 
 @pytest.mark.parametrize("size", [2, 3, 4])
 def test_a_batch_too_small_for_a_negative_costs_nothing_and_stays_finite(size):
     method = toy_method(negatives="batch", prediction_weight=0.0)
     ours = step(method, toy_views(size))
-    ours.loss.backward()
-    assert ours.loss.isfinite()
+    ours.losses["all"].backward()
+    assert ours.losses["all"].isfinite()
     assert all(p.grad is None or p.grad.isfinite().all() for p in method.parameters())
     if size == 2:  # the two of a mixed query are all that there are
         assert ours.terms["contrast/inter"] == 0
@@ -620,7 +622,7 @@ def test_keys_of_the_batch_get_no_gradient():
     method = toy_method(negatives="batch")
     everything = set(parts_of(method)) - {"key encoder", "key projector", "queue"}
     assert reached(method, toy_views()) == everything
-    assert not step(method, toy_views()).keys.requires_grad
+    assert step(method, toy_views()).state == {}, "no key is kept for the next step"
 
 
 # Other networks, more to see, other features of a clip.
@@ -650,15 +652,15 @@ def test_prompts_are_as_wide_as_what_they_are_added_to(features, prompt_place, p
 
 @pytest.mark.parametrize("features", [("joint",), ("motion",), ("joint", "bone", "motion")], ids="+".join)
 def test_what_is_predicted_is_the_clip_whatever_is_fed_to_the_encoder(features):
-    views, method = toy_views(mask_bodies="all"), toy_method(chosen_encoder(features=features))
+    views, method = toy_views(settings={"mask.bodies": "all"}), toy_method(chosen_encoder(features=features))
     seen, decoded = [], []
     method.domain_prompts["mask"].register_forward_pre_hook(lambda _, args: seen.append(args[0]))
     method.domain_prompts["predict"].register_forward_pre_hook(lambda _, args: seen.append(args[0]))
     method.decoder.register_forward_hook(lambda _, args, out: decoded.append(out[1]))
     step(method, views)
-    assert torch.equal(seen[0], method.encoder.build_inputs(views.source, views.hidden))
+    assert torch.equal(seen[0], method.encoder.build_inputs(views.source, views.masked))
     predicted = unflatten(decoded[0], 2, 25)
-    filled = torch.where(views.hidden.unsqueeze(-1), predicted, views.source)
+    filled = torch.where(views.masked.unsqueeze(-1), predicted, views.source)
     assert torch.equal(seen[1], method.encoder.build_inputs(filled))
 
 
@@ -685,7 +687,7 @@ def test_a_feature_that_will_be_normalised_trains_as_one_that_will_not(kind):
                               direction="bidirectional", normalise_features=normalised)  # fmt: skip
         if normalised:
             encoder.readout.fit_normalisation(torch.randn(9, 12, generator=torch.Generator().manual_seed(3)))
-        losses.append(step(toy_method(encoder), views).loss)
+        losses.append(step(toy_method(encoder), views).losses["all"])
     assert torch.equal(*losses)
 
 

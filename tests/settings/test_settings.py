@@ -11,9 +11,10 @@ from pcm3.cli.pretrain import add_arguments, settings_from
 from pcm3.errors import ConfigError
 from pcm3.settings.encoder import EncoderSettings
 from pcm3.settings.optimiser import OptimiserSettings
-from pcm3.settings.pcm3 import MaskSettings, ObjectiveSettings, PromptSettings, ViewSettings
+from pcm3.settings.pcm3 import MaskSettings, MixSettings, ObjectiveSettings, PromptSettings
 from pcm3.settings.presets import preset_file, preset_names
 from pcm3.settings.pretrain import PretrainSettings, changed, flat, from_dict, to_dict
+from pcm3.settings.views import ViewSettings
 
 PRESETS = pytest.mark.parametrize("preset", preset_names())
 OF_THE_RUN = {
@@ -34,16 +35,17 @@ def with_value(name, value):
 
 
 def test_there_are_the_presets_that_the_help_names():
-    assert preset_names() == ["paper", "released", "released-bone-motion", "small"]
+    pcm3 = {"paper", "released", "released-bone-motion", "small"}
+    assert set(preset_names()) == pcm3 | {"moco", "moco-small", "cmd", "cmd-small"}
 
 
 @PRESETS
 def test_every_preset_parses_and_makes_sense(preset):
     made = parsed("--preset", preset)
     made.check()
-    written = flat_yaml(preset)
+    written, usual = flat_yaml(preset), flat(PretrainSettings(method=type(made.method)()))
     for name, value in flat(made).items():
-        expected = written.get(name, flat(PretrainSettings())[name])
+        expected = written.get(name, usual.get(name))
         assert value == (list(expected) if isinstance(expected, tuple) else expected), name
 
 
@@ -67,7 +69,7 @@ def test_released_is_what_the_authors_code_does():
     made = parsed("--preset", "released")
     assert made.encoder == EncoderSettings("gru", 1024, 3, "causal", "last", ["joint"], False)
     assert made.frames == 64
-    assert made.method.views == ViewSettings((0.1, 1.0), 64, "either", 1.0, 0.6, mix_per_clip=False)
+    assert made.method.views == ViewSettings((0.1, 1.0), 64, "either", 1.0, 0.6)
     assert made.method.mask == MaskSettings("topology", 0.6, False, "first")
     assert made.method.prompts == PromptSettings("both", "before_norm", 128, "window")
     assert made.method.objective == ObjectiveSettings(
@@ -140,7 +142,6 @@ def test_the_defaults_make_sense():
 
 
 WRONG = [
-    ("frames", 60),
     ("frames", 0),
     ("frames", -16),
     ("views.crop", (0.0, 1.0)),
@@ -326,7 +327,15 @@ def test_from_dict_is_the_inverse_of_to_dict(values):
 
 def test_flat_names_every_setting_once():
     names = flat(PretrainSettings())
-    groups = (ViewSettings, MaskSettings, PromptSettings, ObjectiveSettings, OptimiserSettings, EncoderSettings)
+    groups = (
+        ViewSettings,
+        MixSettings,
+        MaskSettings,
+        PromptSettings,
+        ObjectiveSettings,
+        OptimiserSettings,
+        EncoderSettings,
+    )
     alone = [
         entry.name for entry in fields(PretrainSettings) if not is_dataclass(getattr(PretrainSettings(), entry.name))
     ]

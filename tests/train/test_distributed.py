@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from forks import killed_with_us
-from in_processes import ALONE, CASES, STEPS, InFloat64, finish, start, three_steps, three_steps_of_two, views_of_step
+from in_processes import ALONE, CASES, STEPS, finish, start, three_steps, three_steps_of_two, views_of_step
 from torch import nn
 
 from pcm3.cli import main
@@ -46,10 +46,9 @@ def mean_terms(found):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("case", "parts"), [("whole", [range(8)]), ("in parts", [range(4), range(4, 8)])])
+@pytest.mark.parametrize(("case", "parts"), [("whole", [range(8)]), ("in micro-batches", [range(4), range(4, 8)])])
 def test_two_processes_do_what_one_with_twice_the_batch_does(two, case, parts):
-    with InFloat64():
-        alone = three_steps(ALONE, [list(part) for part in parts])
+    alone = three_steps(ALONE, [list(part) for part in parts])
     for rank in (0, 1):
         torch.testing.assert_close(two[case][rank]["gradients"], alone["gradients"], **EXACT)
         # Weights of query and key networks, BatchNorm's running statistics, the queue and its order.
@@ -59,12 +58,10 @@ def test_two_processes_do_what_one_with_twice_the_batch_does(two, case, parts):
 
 @pytest.mark.slow
 def test_two_processes_that_normalise_alone_do_what_one_does_that_takes_their_shares_one_after_the_other(two):
-    with InFloat64():
-        alone = three_steps(ALONE, [[0, 2, 4, 6], [1, 3, 5, 7]])
+    alone = three_steps(ALONE, [[0, 2, 4, 6], [1, 3, 5, 7]])
     for found in two["each its own"]:
         torch.testing.assert_close(found["gradients"], alone["gradients"], **EXACT)
-    with InFloat64():
-        other = three_steps(ALONE, [list(range(8))])
+    other = three_steps(ALONE, [list(range(8))])
     assert (other["gradients"][0]["encoder.norm.weight"] - alone["gradients"][0]["encoder.norm.weight"]).abs().max() > 0
 
 
@@ -89,12 +86,11 @@ def test_parts_that_are_alike_give_the_gradient_of_the_whole():
     def twice(number):
         views, again = views_of_step(number), torch.arange(8) % 4
         mixed = views.mixed._replace(clips=views.mixed.clips[again], ratio=views.mixed.ratio[again])
-        plain = {name: getattr(views, name)[again] for name in ("query", "key", "source", "hidden")}
+        plain = {name: getattr(views, name)[again] for name in ("query", "key", "source", "masked")}
         return views._replace(mixed=mixed, **plain)
 
-    with InFloat64():
-        whole = three_steps(ALONE, [list(range(8))], views_of=twice)
-        parts = three_steps(ALONE, [list(range(4)), list(range(4, 8))], views_of=twice)
+    whole = three_steps(ALONE, [list(range(8))], views_of=twice)
+    parts = three_steps(ALONE, [list(range(4)), list(range(4, 8))], views_of=twice)
     torch.testing.assert_close(parts["gradients"], whole["gradients"], **EXACT)
     torch.testing.assert_close(parts["terms"], whole["terms"], **EXACT)
     learned = [name for name in whole["state"] if "running_" not in name and "num_batches" not in name]

@@ -5,33 +5,35 @@ device and no values, a step must run at all, and no operation may see tensors o
 """
 
 from contextlib import nullcontext
-from types import SimpleNamespace
 
 import pytest
 import torch
+from in_processes import ALONE
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
+from toy import BEGINNING
 
-from pcm3.train.loop import Metrics, generator_for, train_step
-from pcm3.train.optimiser import build_optimiser
-from pcm3.train.pretrain import batch_drawer, build_method, training_clips, view_maker
+from pcm3.clips import ClipBank
+from pcm3.methods.build import build_method
+from pcm3.train.loop import Learner, MicroBatch, generator_for, train_step
+from pcm3.train.metrics_log import Metrics
+from pcm3.train.plan import training_clips
 
 FORBIDDEN = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "is_nonzero", "equal.default", "bincount")
 ASKED = (torch.tensor, torch.as_tensor, torch.from_numpy, torch.Tensor.tolist, torch.Tensor.item, torch.Tensor.numpy)
-FABRIC = SimpleNamespace(
-    world_size=1, backward=lambda loss: loss.backward(), no_backward_sync=lambda method: nullcontext()
-)
 SETTINGS = [
     {},
     {"optimiser.kind": "adam", "encoder.direction": "bidirectional", "prompts.domain": "after_norm"},
     {"views.spatial": "both", "mask.per_clip": True, "mask.bodies": "all", "prompts.place": "channels",
      "objective.prediction_error": "distance", "objective.predicted_view": "whole"},
-    {"views.mix_per_clip": True, "mask.kind": "random", "encoder.pooling": "mean", "micro_batches": 2},
+    {"mix.per_clip": True, "mask.kind": "random", "encoder.pooling": "mean", "micro_batches": 2},
     {"stream": "bone", "objective.distillation_weight": 0.0, "objective.decoder_gradient": False,
      "prompts.kind": "none", "optimiser.kind": "adamw"},
     {"stream": "motion", "objective.positives": ["intra"], "objective.prediction_weight": 0.0,
-     "optimiser.kind": "lars"},
+     "optimiser.kind": "sgd"},
+    {"method": "moco"},
+    {"method": "cmd", "micro_batches": 2},
     {"views.yaw": 30.0, "views.bone_scale": 0.2, "views.flip_prob": 0.5, "views.jitter_prob": 0.2,
      "encoder.input_features": ["joint", "bone", "motion", "motion4"], "encoder.pooling": "mean_max",
      "objective.negatives": "batch", "objective.projector_norm": True, "objective.prediction_error": "normalised"},
@@ -83,7 +85,7 @@ def step_of(store, settings, spec, device):
     """What makes one step: the parts of the batch and all else on the device."""
     torch.manual_seed(0)
     clips = training_clips(store, settings)
-    method = build_method(spec, settings).train()
+    method = build_method(spec.build, store.layout, settings).train()
     if device.type == "meta":
         for module in method.modules():
             for owned in (module._parameters, module._buffers):
@@ -91,22 +93,21 @@ def step_of(store, settings, spec, device):
                     moved = torch.empty_like(tensor, device=device)
                     learns = tensor.requires_grad
                     owned[name] = torch.nn.Parameter(moved, learns) if owned is module._parameters else moved
-    optimiser = build_optimiser(method, settings.optimiser)
-    draw = batch_drawer(store, clips, view_maker(store.layout, settings), device)
-    size = settings.batch // settings.micro_batches
-    numbers = torch.arange(size, device=device)
-    return method, optimiser, draw, numbers
+    optimisers = method.optimisers(settings.optimiser)
+    bank = ClipBank.of(store, settings.stream, settings.frames, device)
+    numbers = torch.from_numpy(clips[: settings.batch // settings.micro_batches])
+    return Learner(method, method, optimisers), bank.batch(numbers.to(device))
 
 
 @pytest.mark.parametrize("changes", SETTINGS, ids=str)
 def test_a_step_runs_nothing_that_the_host_has_to_wait_for(store, tiny, tiny_spec, changes):
     settings, device = tiny({"protocol": "xsub"} | changes), torch.device("cpu")
-    method, optimiser, draw, numbers = step_of(store, settings, tiny_spec(settings), device)
+    learner, clips = step_of(store, settings, tiny_spec(settings), device)
     metrics = Metrics(None, 0)
     for step in (1, 2, 3):
-        parts = [(numbers, generator_for(0, step, 0, device, part)) for part in range(settings.micro_batches)]
+        parts = [MicroBatch(clips, generator_for(0, step, 0, device, part)) for part in range(settings.micro_batches)]
         with NothingAsked() if step > 1 else nullcontext():  # the first may fill what is kept
-            metrics.add(step, train_step(FABRIC, method, optimiser, draw, parts))
+            metrics.add(step, train_step(ALONE, learner, parts, BEGINNING))
     assert metrics.flush()["loss"] > 0
 
 
@@ -137,11 +138,11 @@ def test_everything_in_a_step_happens_on_the_device_of_the_clips(store, tiny, ti
         monkeypatch.setattr(torch.optim, kind, lambda learning, lr, **_: torch.optim.ASGD(learning, lr, foreach=True))
     monkeypatch.setattr(torch._VF, "gru", gru_of_the_first_frame)
     monkeypatch.setattr(torch.optim.ASGD, "step", lambda self: None)  # no fused kernel; the test above has it
-    method, optimiser, draw, numbers = step_of(store, settings, tiny_spec(settings), device)
-    parts = [(numbers, MetaGenerator()) for _ in range(settings.micro_batches)]
-    train_step(FABRIC, method, optimiser, draw, parts)
+    learner, clips = step_of(store, settings, tiny_spec(settings), device)
+    parts = [MicroBatch(clips, MetaGenerator()) for _ in range(settings.micro_batches)]
+    train_step(ALONE, learner, parts, BEGINNING)
     with NothingSent(), NothingAsked():
-        terms = train_step(FABRIC, method, optimiser, draw, parts)
+        terms = train_step(ALONE, learner, parts, BEGINNING)
     assert {term.device for term in terms.values()} == {device}
 
 

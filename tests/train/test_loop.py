@@ -9,12 +9,17 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from in_processes import ALONE, clips_numbered
 from torch import nn
+from toy import BEGINNING
 
 from pcm3.errors import RunFailed
+from pcm3.methods.protocol import Method, StepOutput
 from pcm3.train import loop
 from pcm3.train.clock import SLACK, Clock
-from pcm3.train.loop import BatchOrder, Metrics, Schedule, generator_for
+from pcm3.train.loop import BatchOrder, Learner, LoopPlan, MicroBatch, generator_for, train_step
+from pcm3.train.metrics_log import Metrics
+from pcm3.train.schedule import Schedule
 
 sizes = st.integers(2, 40).flatmap(lambda batch: st.tuples(st.integers(batch, 300), st.just(batch)))
 
@@ -204,55 +209,59 @@ class Toy(nn.Module):
     def __init__(self, bad_at=None):
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(()))
-        self.pushed, self.modes, self.firsts, self.bad_at = [], [], [], bad_at
-        self.queue = SimpleNamespace(push=self.pushed.append)
+        self.pushed, self.modes, self.progress, self.bad_at, self.saved = [], [], [], bad_at, []
 
-    def forward(self, views, generator, first=True):
+    def views(self, batch, generator):
+        return batch.index
+
+    def forward(self, views, progress, generator):
         self.modes.append(self.training)
-        self.firsts.append(first)
         noise = torch.rand((), generator=generator)
         loss = (self.weight - views.double().mean() - noise).square().float()
         if len(self.pushed) + 1 == self.bad_at:
             loss = loss * math.nan
-        return SimpleNamespace(loss=loss, terms={"plain": loss.detach()}, keys=views.float().unsqueeze(1))
+        return StepOutput({"all": loss}, {"plain": loss.detach()}, {"keys": views})
 
+    def after_step(self, state, progress):
+        self.pushed.append(state["keys"])
+        self.progress.append(progress)
 
-FABRIC = SimpleNamespace(
-    device=torch.device("cpu"),
-    global_rank=0,
-    world_size=1,
-    backward=lambda loss: loss.backward(),
-    no_backward_sync=lambda method: contextlib.nullcontext(),
-)
+    def optimisers(self, settings):
+        return {"all": torch.optim.SGD(self.parameters(), 123.0)}
+
+    def encoders(self):
+        return {}
 
 
 def run_toy(
-    path, toy, steps, *, first=0, seed=0, checkpoint_steps=5, lr="constant", seconds=math.inf, accumulate=1, spent=100.0
-):
+    path, toy, steps, *, first=0, seed=0, checkpoint_steps=5, lr="constant", seconds=math.inf, micro_batches=1,
+    spent=100.0,
+):  # fmt: skip
     saved, shown, rates = [], [], []
-    optimiser = torch.optim.SGD(toy.parameters(), 123.0)
+    optimisers = toy.optimisers(None)
 
-    def draw(numbers, generator):
-        rates.append(optimiser.param_groups[0]["lr"])
-        return numbers
+    def clips_of(numbers):
+        return clips_numbered(numbers)
 
+    see = toy.views
+
+    def seen(batch, generator):
+        rates.append(optimisers["all"].param_groups[0]["lr"])
+        return see(batch, generator)
+
+    toy.views = seen
     metrics = Metrics(path, first)
     order = BatchOrder(19, 4, seed)
+    schedule = Schedule(lr, 0.1, (2,), order.steps_per_epoch, steps)
     try:
         done, spent = loop.train(
-            FABRIC,
-            toy,
-            optimiser,
-            draw=draw,
-            order=order,
-            schedule=Schedule(lr, 0.1, (2,), order.steps_per_epoch, steps),
-            steps=steps,
+            ALONE,
+            Learner(toy, toy, optimisers),
+            LoopPlan(order, schedule, steps, seed, micro_batches, checkpoint_steps),
+            clips_of=clips_of,
             clock=Clock(path.with_name("clock.jsonl"), steps, seconds),
-            seed=seed,
             first_step=first,
             seconds_before=spent if first else 0.0,
-            accumulate=accumulate,
-            checkpoint_steps=checkpoint_steps,
             save=lambda step, seconds: saved.append((step, toy.weight.item())),
             metrics=metrics,
             show=lambda step, line: shown.append((step, line)),
@@ -260,6 +269,7 @@ def run_toy(
     finally:
         metrics.close()
         toy.saved = saved
+        toy.views = see
     return SimpleNamespace(done=done, spent=spent, saved=saved, shown=shown, rates=rates, order=order)
 
 
@@ -271,7 +281,7 @@ def test_the_loop_trains_every_step_saves_at_the_checkpoints_and_pushes_every_ke
     assert [step for step, line in found.shown if line] == [5, 10, 15, 20, 23]
     assert [line["step"] for line in lines_of(tmp_path / "m")] == [5, 10, 15, 20, 23]
     assert all(toy.modes), "an encoder that comes in eval mode is trained in train mode"
-    assert [keys.flatten().tolist() for keys in toy.pushed] == [found.order.at(step).tolist() for step in range(23)]
+    assert [keys.tolist() for keys in toy.pushed] == [found.order.at(step).tolist() for step in range(23)]
 
 
 def test_each_step_has_the_rate_of_the_schedule_and_the_metrics_tell_it(tmp_path):
@@ -281,15 +291,14 @@ def test_each_step_has_the_rate_of_the_schedule_and_the_metrics_tell_it(tmp_path
     assert [line["epoch"] for line in lines_of(tmp_path / "m")] == [5 / 4, 10 / 4, 12 / 4]
 
 
-def test_a_batch_in_parts_is_one_step_that_pushes_its_keys_once_and_is_told_as_one(tmp_path):
+def test_a_batch_in_micro_batches_is_one_step_that_pushes_its_keys_once_and_is_told_as_one(tmp_path):
     toy = Toy()
-    found = run_toy(tmp_path / "m", toy, 3, accumulate=2)
-    assert toy.firsts == [True, False] * 3
-    assert [keys.flatten().tolist() for keys in toy.pushed] == [found.order.at(step).tolist() for step in range(3)]
+    found = run_toy(tmp_path / "m", toy, 3, micro_batches=2)
+    assert [keys.tolist() for keys in toy.pushed] == [found.order.at(step).tolist() for step in range(3)]
     weight, losses = 0.0, []
     for step in range(3):
         parts = [found.order.at(step)[:2], found.order.at(step)[2:]]
-        noise = [torch.rand((), generator=generator_for(0, step, 0, FABRIC.device, part)).item() for part in (0, 1)]
+        noise = [torch.rand((), generator=generator_for(0, step, 0, ALONE.device, part)).item() for part in (0, 1)]
         targets = [part.mean() + extra for part, extra in zip(parts, noise, strict=True)]
         losses.append(np.mean([(weight - target) ** 2 for target in targets]))
         weight -= 0.1 * np.mean([2 * (weight - target) for target in targets])
@@ -297,10 +306,47 @@ def test_a_batch_in_parts_is_one_step_that_pushes_its_keys_once_and_is_told_as_o
     assert lines_of(tmp_path / "m")[-1]["loss"] == pytest.approx(np.mean(losses), rel=1e-5)
 
 
+def test_a_method_is_told_how_far_the_run_is_and_where_its_schedule_stands(tmp_path):
+    toy = Toy()
+    run_toy(tmp_path / "m", toy, 10)  # of four steps an epoch
+    assert isinstance(toy, Method)
+    assert [progress.step for progress in toy.progress] == list(range(10))
+    assert [progress.epoch for progress in toy.progress] == [0, 0, 0, 0, 1, 1, 1, 1, 2, 2]
+    assert [progress.share for progress in toy.progress] == pytest.approx(np.arange(10) / 10)
+
+
+class TwoPlayers(Toy):
+    """Two weights, each with a loss and an optimiser of its own; each loss has a gradient for the other's too."""
+
+    def __init__(self):
+        super().__init__()
+        self.other = nn.Parameter(torch.ones(()))
+
+    def forward(self, views, progress, generator):
+        product = self.weight * self.other + 2 * self.weight
+        return StepOutput({"one": product, "two": 3 * self.weight.square() + 5 * self.other}, {}, {})
+
+    def after_step(self, state, progress):
+        assert state == {}
+
+    def optimisers(self, settings):
+        return {"one": torch.optim.SGD([self.weight], 0.5), "two": torch.optim.SGD([self.other], 0.25)}
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_each_optimiser_moves_its_weights_by_its_own_loss(count):
+    toy = TwoPlayers()
+    clips = MicroBatch(clips_numbered(torch.arange(2)), torch.Generator())
+    terms = train_step(ALONE, Learner(toy, toy, toy.optimisers(None)), [clips] * count, BEGINNING)
+    assert terms["loss"].item() == 0 + 5
+    assert toy.weight.item() == 0 - 0.5 * (1 + 2)
+    assert toy.other.item() == 1 - 0.25 * 5
+
+
 def test_every_part_has_a_generator_of_its_own_and_the_first_the_one_of_a_step_in_one_part():
-    drawn = [torch.rand(3, generator=generator_for(1, 2, 3, FABRIC.device, part)).tolist() for part in range(4)]
+    drawn = [torch.rand(3, generator=generator_for(1, 2, 3, ALONE.device, part)).tolist() for part in range(4)]
     assert len({tuple(draw) for draw in drawn}) == 4
-    assert drawn[0] == torch.rand(3, generator=generator_for(1, 2, 3, FABRIC.device)).tolist()
+    assert drawn[0] == torch.rand(3, generator=generator_for(1, 2, 3, ALONE.device)).tolist()
 
 
 @pytest.mark.parametrize("steps", [10, 12])

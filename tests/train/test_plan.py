@@ -16,6 +16,8 @@ from pcm3.settings.pretrain import PretrainSettings, changed
 from pcm3.settings.tasks import TaskSettings
 from pcm3.train import loop
 from pcm3.train import plan as sizes
+from pcm3.train import pretrain as pretrain_module
+from pcm3.train.pace import measured_pace
 from pcm3.train.pretrain import pretrain
 from pcm3.train.run_folder import RunFolder
 
@@ -135,13 +137,13 @@ def test_a_run_that_goes_on_keeps_its_sizes_and_tells_where_other_minutes_do_not
 def test_the_pace_leaves_the_warm_up_out_where_the_run_came_past_it(tmp_path, lines, pace):
     run = RunFolder(tmp_path)
     run.metrics.write_text("".join(json.dumps({"step": step, "seconds": at}) + "\n" for step, at in lines))
-    assert sizes.measured_pace(run) == pytest.approx(pace)
+    assert measured_pace(run) == pytest.approx(pace)
 
 
 def test_a_run_measures_chooses_writes_down_why_and_ends_in_time(store, tiny, tmp_path):
     said = []
     asked = tiny(LEFT | {"encoder.hidden_size": 8, "batch": 0, "minutes": 0.01, "optimiser.schedule": "cosine"})
-    result = pretrain(store, tmp_path / "run", asked, progress=False, say=said.append)
+    result = pretrain(store, tmp_path / "run", asked, progress=False, log=said.append)
     held = RunFolder(tmp_path / "run").read_settings()[0]
     assert (held.encoder.hidden_size, held.batch) == (8, 9)  # half of the 18 training clips
     assert json.loads((tmp_path / "run" / sizes.FILE).read_text()) == said
@@ -157,7 +159,7 @@ def test_a_chosen_run_that_was_stopped_goes_on_to_the_same_bits(store, tiny, tra
     asked = tiny(
         LEFT | {"encoder.hidden_size": 8, "minutes": 5.0, "optimiser.schedule": "cosine", "checkpoint_steps": 3}
     )
-    monkeypatch.setattr(sizes, "pace_of", lambda make, of: 5 * 60 * sizes.SAFETY / 9.5)  # 9 steps
+    monkeypatch.setattr(pretrain_module, "measure_pace", lambda store, of: 5 * 60 * sizes.SAFETY / 9.5)  # 9 steps
     pretrain(store, tmp_path / "whole", asked, progress=False)
     step, done = loop.train_step, []
 
@@ -171,7 +173,7 @@ def test_a_chosen_run_that_was_stopped_goes_on_to_the_same_bits(store, tiny, tra
         patched.setattr(loop, "train_step", killed_in_the_fifth)
         with pytest.raises(KeyboardInterrupt):
             pretrain(store, tmp_path / "parts", asked, progress=False)
-    monkeypatch.setattr(sizes, "pace_of", lambda make, of: never(of))
+    monkeypatch.setattr(pretrain_module, "measure_pace", lambda store, of: never(of))
     assert [pretrain(store, tmp_path / "parts", asked, progress=False).steps for _ in range(2)] == [9, 9]
     parts, whole = trace(tmp_path / "parts"), trace(tmp_path / "whole")
     assert parts.encoder == whole.encoder
@@ -181,7 +183,7 @@ def test_a_chosen_run_that_was_stopped_goes_on_to_the_same_bits(store, tiny, tra
 def test_the_command_says_what_it_chose_and_where_the_time_cut_it_short(
     cli, store_path, tmp_path, tiny_words, monkeypatch
 ):
-    monkeypatch.setattr(sizes, "pace_of", lambda make, of: 1e-5)
+    monkeypatch.setattr(pretrain_module, "measure_pace", lambda store, of: 1e-5)
     words = [word for word in tiny_words(LEFT | {"encoder.hidden_size": 0, "minutes": 0.003}) if "=null" not in word]
     words += ["--steps=null", "--objective.decoder_hidden=8"]
     found = cli("pretrain", store_path, "--run", tmp_path / "run", *words, "--json")

@@ -16,10 +16,12 @@ from pcm3 import device
 from pcm3.clips import ClipBank, extract
 from pcm3.data.store import ClipStore
 from pcm3.errors import ConfigError, DataError, RunFailed
+from pcm3.methods.build import build_method
 from pcm3.train import checkpoint as checkpoint_file
-from pcm3.train import loop
+from pcm3.train import metrics_log
 from pcm3.train.checkpoint import load_encoder
-from pcm3.train.pretrain import build_method, pretrain, resolve, training_clips
+from pcm3.train.plan import resolve, training_clips
+from pcm3.train.pretrain import pretrain
 from pcm3.train.run_folder import RunFolder
 
 
@@ -145,10 +147,10 @@ def test_the_encoder_file_holds_the_query_encoder_of_the_checkpoint(finished_pat
         assert torch.equal(tensor, method[f"encoder.{name}"])
 
 
-def test_the_untrained_encoder_is_what_a_run_begins_with(tiny, tiny_spec):
+def test_the_untrained_encoder_is_what_a_run_begins_with(tiny, tiny_spec, store):
     settings = tiny(seed=5)
     spec = tiny_spec(settings)
-    fresh, method = spec.build(5).state_dict(), build_method(spec, settings)
+    fresh, method = spec.build(5).state_dict(), build_method(spec.build, store.layout, settings)
     for name, tensor in fresh.items():
         assert torch.equal(tensor, method.encoder.state_dict()[name])
         assert torch.equal(tensor, method.key_encoder.state_dict()[name])
@@ -252,7 +254,7 @@ def test_a_run_that_failed_leaves_no_file_open(store, tiny, tmp_path, monkeypatc
     def fail(*_, **__):
         raise RunFailed("on purpose")
 
-    monkeypatch.setattr(loop.Metrics, "flush", fail)
+    monkeypatch.setattr(metrics_log.Metrics, "flush", fail)
     with pytest.raises(RunFailed):
         pretrain(store, tmp_path, tiny(), progress=False)
     open_files = [str(link.readlink()) for link in Path("/proc/self/fd").iterdir() if link.exists()]

@@ -312,7 +312,7 @@ def test_damaged_lines_of_metrics_are_left_out_and_counted(run_path, store, tiny
     file, said = run_path / "metrics.jsonl", []
     whole = file.read_bytes()
     file.write_bytes(whole + b"".join(SPOILT) + b'{"step": 99')  # the last is what a killed process leaves
-    result = pretrain(store, run_path, tiny(steps=10), progress=False, say=said.append)
+    result = pretrain(store, run_path, tiny(steps=10), progress=False, log=said.append)
     assert said == [f"note: {len(SPOILT)} damaged lines of {file} are left out"]
     assert file.read_bytes() == whole
     assert result.loss == pytest.approx(json.loads(whole.splitlines()[-1])["loss"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from pcm3.augment.spatial import uniform
@@ -12,7 +13,9 @@ from pcm3.geometry import bone
 from pcm3.skeleton import Layout
 
 
-def vary_limbs(clips: Tensor, layout: Layout, amount: float, generator: torch.Generator) -> Tensor:
+def scale_bones(
+    clips: Float[Tensor, "B T M V C"], layout: Layout, amount: float, generator: torch.Generator
+) -> Float[Tensor, "B T M V C"]:
     """The clips with each bone longer or shorter by its own factor U[1 - amount, 1 + amount].
 
     The factors of a clip are the same in all its frames and bodies, and on the left and the right, as people are.
@@ -20,7 +23,7 @@ def vary_limbs(clips: Tensor, layout: Layout, amount: float, generator: torch.Ge
     roots stay where they were from body 0's; a body that is absent stays all zeros.
 
     Args:
-        clips: (B, T, M, V, 3).
+        clips: of three coordinates.
         layout: the tree of the bones, and which joints mirror each other.
         amount: largest change of a bone, as a part of its length, less than 1.
         generator: source of randomness.
@@ -39,15 +42,15 @@ def vary_limbs(clips: Tensor, layout: Layout, amount: float, generator: torch.Ge
     return varied
 
 
-def mirror(clips: Tensor, layout: Layout, chosen: Tensor) -> Tensor:
+def mirror(clips: Float[Tensor, "B T M V C"], layout: Layout, chosen: Bool[Tensor, " B"]) -> Float[Tensor, "B T M V C"]:
     """The clips, the chosen ones as in a mirror: x negated, and the joints of the left are those of the right.
 
     In a normalised clip x goes from the left to the right shoulder, so who is mirrored still faces along y.
 
     Args:
-        clips: (B, T, M, V, 3).
+        clips: of three coordinates.
         layout: which joints mirror each other.
-        chosen: (B,) bool.
+        chosen: which.
     """
     mirrored = clips[..., _other_side(layout, clips.device), :]
     mirrored[..., 0].neg_()
@@ -58,14 +61,14 @@ def mirror(clips: Tensor, layout: Layout, chosen: Tensor) -> Tensor:
 
 
 @lru_cache(maxsize=32)
-def _other_side(layout: Layout, device: torch.device) -> Tensor:
-    """(V,) for each joint the one that mirrors it."""
+def _other_side(layout: Layout, device: torch.device) -> Int[Tensor, " V"]:
+    """For each joint the one that mirrors it."""
     with torch.inference_mode(False):  # what is made there cannot be used in training later
         return torch.tensor(layout.mirrored, device=device)
 
 
 @lru_cache(maxsize=32)
-def _ways(layout: Layout, device: torch.device) -> Tensor:
+def _ways(layout: Layout, device: torch.device) -> Float[Tensor, "W W"]:
     """(3V, 3V) what sums, from flat bones, each joint's own and all those between it and the root."""
     joints = range(len(layout.joints))
     with torch.inference_mode(False):

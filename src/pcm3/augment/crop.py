@@ -3,34 +3,35 @@
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float, Int, Num
 from torch import Tensor
 
 
 def random_crops(
-    length: Tensor, ratio: tuple[float, float], least_frames: int, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
+    length: Int[Tensor, " B"], ratio: tuple[float, float], min_frames: int, generator: torch.Generator
+) -> tuple[Int[Tensor, " B"], Int[Tensor, " B"]]:
     """Start and length of one random crop for each clip.
 
     Args:
-        length: (B,) frames that each clip has.
+        length: frames that each clip has.
         ratio: smallest and largest share of the clip that a crop may take, drawn uniformly.
-        least_frames: crops are at least this long, where the clip is.
+        min_frames: crops are at least this long, where the clip is.
         generator: source of randomness, on the device of `length`.
 
     Returns:
-        start (B,) and length (B,), both int64, with start + length ≤ the clip's length.
+        start and length, both int64, with start + length ≤ the clip's length.
     """
     low, high = ratio
     share = low + (high - low) * torch.rand(length.shape, generator=generator, device=length.device)
     place = torch.rand(length.shape, generator=generator, device=length.device, dtype=torch.float64)
-    return _crops(length, share, place, least_frames)
+    return _crops(length, share, place, min_frames)
 
 
-def centre_crops(length: Tensor, ratio: float) -> tuple[Tensor, Tensor]:
+def centre_crops(length: Int[Tensor, " B"], ratio: float) -> tuple[Int[Tensor, " B"], Int[Tensor, " B"]]:
     """Start and length of the central `ratio` of each clip, the deterministic crop of every test protocol.
 
     Args:
-        length: (B,) frames that each clip has.
+        length: frames that each clip has.
         ratio: share of the clip to keep; as much is left out before as after.
     """
     start = (length * ((1 - ratio) / 2)).long()
@@ -42,35 +43,39 @@ GOLDEN = (5**0.5 - 1) / 2
 
 
 def spread_crops(
-    length: Tensor, ratio: tuple[float, float], least_frames: int, number: int
-) -> list[tuple[Tensor, Tensor]]:
+    length: Int[Tensor, " B"], ratio: tuple[float, float], min_frames: int, number: int
+) -> list[tuple[Int[Tensor, " B"], Int[Tensor, " B"]]]:
     """Start and length of several crops of each clip that are spread over its length and over the shares.
 
     Args:
-        length: (B,) frames that each clip has.
+        length: frames that each clip has.
         ratio: smallest and largest share of the clip that a crop may take.
-        least_frames: crops are at least this long, where the clip is.
+        min_frames: crops are at least this long, where the clip is.
         number: K, crops of each clip.
 
     Returns:
-        K times start (B,) and length (B,), both int64.
+        K times start and length, both int64.
     """
     low, high = ratio
     crops = []
     for k in range(number):
         share = low + (high - low) * (k + 0.5) / number
         place = (k + 0.5) * GOLDEN % 1
-        crops.append(_crops(length, share, place, least_frames))
+        crops.append(_crops(length, share, place, min_frames))
     return crops
 
 
-def _crops(length: Tensor, share: Tensor | float, place: Tensor | float, least_frames: int) -> tuple[Tensor, Tensor]:
+def _crops(
+    length: Int[Tensor, " B"], share: Tensor | float, place: Tensor | float, min_frames: int
+) -> tuple[Int[Tensor, " B"], Int[Tensor, " B"]]:
     """Start and length of crops of a share of each clip, which lie at a place in [0, 1) among all that there are."""
-    crop = torch.minimum((length * share).long().clamp(min=least_frames), length)
+    crop = torch.minimum((length * share).long().clamp(min=min_frames), length)
     return (place * (length - crop + 1)).long(), crop
 
 
-def crop_resize(frames: Tensor, start: Tensor, length: Tensor, size: int, gaps: bool = False) -> Tensor:
+def crop_resize(
+    frames: Num[Tensor, "F M V C"], start: Int[Tensor, " B"], length: Int[Tensor, " B"], size: int, gaps: bool = False
+) -> Float[Tensor, "B {size} M V C"]:
     """The crops, each linearly resampled to `size` frames with half-pixel centres.
 
     The frames of all clips lie behind each other in one tensor (the store's form), so clips of any length are

@@ -7,10 +7,11 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 SEGMENTS = 16
-"""Pasted stretches start and end at multiples of T / 16 (released: steps of 4 of 64 frames)."""
+"""Pasted stretches start and end at multiples of T / 16, rounded down (released: steps of 4 of 64 frames)."""
 PARTS = (2, 3)
 """Fewest and most body parts that are pasted."""
 STRETCH = (7, 11)
@@ -20,15 +21,19 @@ STRETCH = (7, 11)
 class Mixed(NamedTuple):
     """Clips that hold something of two."""
 
-    clips: Tensor
-    """(B, T, M, V, C)."""
-    partner: Tensor
-    """(B,) index in the batch of the clip that was mixed in."""
-    ratio: Tensor
-    """(B,) λ, the share that comes from the partner."""
+    clips: Float[Tensor, "B T M V C"]
+    partner: Int[Tensor, " B"]
+    """Index in the batch of the clip that was mixed in."""
+    ratio: Float[Tensor, " B"]
+    """λ, the share that comes from the partner."""
 
 
-def mix(clips: Tensor, parts: tuple[tuple[int, ...], ...], per_clip: bool, generator: torch.Generator) -> Mixed:
+def mix(
+    clips: Float[Tensor, "B T M V C"],
+    parts: tuple[tuple[int, ...], ...],
+    per_clip: bool,
+    generator: torch.Generator,
+) -> Mixed:
     """Each clip mixed with a partner: ½ CutMix, ¼ ResizeMix, ¼ Mixup.
 
     CutMix replaces a stretch of some body parts with the partner's; ResizeMix does so with the partner's first
@@ -36,7 +41,7 @@ def mix(clips: Tensor, parts: tuple[tuple[int, ...], ...], per_clip: bool, gener
     is the batch rolled by n, 1 ≤ n ≤ B - 2.
 
     Args:
-        clips: (B, T, M, V, C), T a multiple of 16.
+        clips: of any number of frames.
         parts: joints of each body part.
         per_clip: draw method, region and λ for each clip, instead of once a batch (as released).
         generator: source of randomness.
@@ -67,16 +72,16 @@ def _region(
     joints: int,
     parts: tuple[tuple[int, ...], ...],
     device: torch.device,
-) -> tuple[Tensor, Tensor]:
-    """Where something is pasted, (draws, T, V), and for each frame of it the partner's frame, (draws, T)."""
-    unit = frames // SEGMENTS
+) -> tuple[Bool[Tensor, "draws T V"], Int[Tensor, "draws T"]]:
+    """Where something is pasted, and for each frame of it the partner's frame."""
     count = PARTS[0] + (uniform(draws, 1) * (PARTS[1] - PARTS[0] + 1)).long()
     chosen = uniform(draws, len(parts)).argsort(dim=1).argsort(dim=1) < count
     in_parts = chosen[:, part_of_joint(parts, joints, device)]
 
     segments = STRETCH[0] + (uniform(draws, 1) * (STRETCH[1] - STRETCH[0] + 1)).long()
-    start = (uniform(draws, 1) * (SEGMENTS - segments + 1)).long() * unit
-    length = segments * unit
+    first = (uniform(draws, 1) * (SEGMENTS - segments + 1)).long()
+    start = first * frames // SEGMENTS
+    length = ((first + segments) * frames // SEGMENTS - start).clamp(min=1)
     since = torch.arange(frames, device=device) - start
     in_stretch = (since >= 0) & (since < length)
     resampled = (since.clamp(min=0) * (2 * length).clamp(max=frames) // length).clamp(max=frames - 1)
@@ -84,8 +89,8 @@ def _region(
 
 
 @lru_cache(maxsize=32)
-def part_of_joint(parts: tuple[tuple[int, ...], ...], joints: int, device: torch.device) -> Tensor:
-    """(V,) the number of the body part that each joint belongs to; not to be written to.
+def part_of_joint(parts: tuple[tuple[int, ...], ...], joints: int, device: torch.device) -> Int[Tensor, " V"]:
+    """The number of the body part that each joint belongs to; not to be written to.
 
     It is kept, as a GPU would have to wait for such numbers in every step.
     """

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
-SpatialChoice = Literal["either", "both"]
+from pcm3.settings.views import SpatialChoice
 
 
-def shear(clips: Tensor, amplitude: float, generator: torch.Generator) -> Tensor:
+def shear(
+    clips: Float[Tensor, "B T M V C"], amplitude: float, generator: torch.Generator
+) -> Float[Tensor, "B T M V C"]:
     """The clips, each under its own shear matrix: ones on the diagonal, the other six U[-amplitude, amplitude].
 
     Args:
-        clips: (B, T, M, V, 3).
+        clips: of three coordinates.
         amplitude: largest shear; the paper's 1.
         generator: source of randomness.
     """
@@ -24,32 +26,36 @@ def shear(clips: Tensor, amplitude: float, generator: torch.Generator) -> Tensor
     return _apply(matrix, clips)
 
 
-def joint_jitter(clips: Tensor, share: float, generator: torch.Generator) -> Tensor:
+def joint_jitter(
+    clips: Float[Tensor, "B T M V C"], joint_ratio: float, generator: torch.Generator
+) -> Float[Tensor, "B T M V C"]:
     """The clips with a share of the joints disturbed, the same joints in all frames and bodies of a clip.
 
     With probability ½ the clip's chosen joints become 0, otherwise they are multiplied by one random 3 x 3
     matrix with entries U[-1, 1].
 
     Args:
-        clips: (B, T, M, V, 3).
-        share: part of the joints that is disturbed; the released 0.6 is 15 of 25.
+        clips: of three coordinates.
+        joint_ratio: share of the joints that is disturbed; the released 0.6 is 15 of 25.
         generator: source of randomness.
     """
     size, joints = len(clips), clips.shape[3]
     rank = torch.rand((size, joints), generator=generator, device=clips.device).argsort(dim=1).argsort(dim=1)
-    chosen = rank < round(share * joints)
+    chosen = rank < round(joint_ratio * joints)
     erase = torch.rand((size, 1, 1), generator=generator, device=clips.device) < 0.5
     matrix = uniform((size, 3, 3), 1.0, clips, generator).masked_fill(erase, 0)
     return torch.where(chosen[:, None, None, :, None], _apply(matrix, clips), clips)
 
 
-def turn(clips: Tensor, degrees: float, generator: torch.Generator) -> Tensor:
+def rotate_yaw(
+    clips: Float[Tensor, "B T M V C"], degrees: float, generator: torch.Generator
+) -> Float[Tensor, "B T M V C"]:
     """The clips, each turned about the vertical by its own angle U[-degrees, degrees].
 
     The vertical is z, through the origin, as in normalised clips.
 
     Args:
-        clips: (B, T, M, V, 3).
+        clips: of three coordinates.
         degrees: largest angle; 180 is every direction.
         generator: source of randomness.
     """
@@ -60,39 +66,41 @@ def turn(clips: Tensor, degrees: float, generator: torch.Generator) -> Tensor:
 
 
 def spatial_view(
-    clips: Tensor,
+    clips: Float[Tensor, "B T M V C"],
     choice: SpatialChoice,
     amplitude: float,
-    share: float,
-    jittered: float,
+    joint_ratio: float,
+    jitter_prob: float,
     generator: torch.Generator,
-) -> Tensor:
+) -> Float[Tensor, "B T M V C"]:
     """The clips under `either` shear or jitter, or all of them under `both`, shear first.
 
     Differs: the paper applies both; the released code, and our default, either (docs/FIDELITY.md 6).
 
     Args:
-        clips: (B, T, M, V, 3).
+        clips: of three coordinates.
         choice: `either` or `both`.
         amplitude: of `shear`.
-        share: of the joints, see `joint_jitter`.
-        jittered: probability of jitter in `either`; shear has the rest. In `both` it has no say.
+        joint_ratio: see `joint_jitter`.
+        jitter_prob: probability of jitter in `either`; shear has the rest. In `both` it has no say.
         generator: source of randomness.
     """
     sheared = shear(clips, amplitude, generator)
-    disturbed = joint_jitter(sheared if choice == "both" else clips, share, generator)
+    disturbed = joint_jitter(sheared if choice == "both" else clips, joint_ratio, generator)
     if choice == "both":
         return disturbed
-    jitter = torch.rand((len(clips), 1, 1, 1, 1), generator=generator, device=clips.device) < jittered
+    jitter = torch.rand((len(clips), 1, 1, 1, 1), generator=generator, device=clips.device) < jitter_prob
     return torch.where(jitter, disturbed, sheared)
 
 
-def uniform(shape: tuple[int, ...], amplitude: float, like: Tensor, generator: torch.Generator) -> Tensor:
+def uniform(
+    shape: tuple[int, ...], amplitude: float, like: Tensor, generator: torch.Generator
+) -> Float[Tensor, "*shape"]:
     """U[-amplitude, amplitude], of the type and on the device of `like`."""
     draw = torch.rand(shape, generator=generator, device=like.device, dtype=like.dtype)
     return (2 * draw - 1) * amplitude
 
 
-def _apply(matrix: Tensor, clips: Tensor) -> Tensor:
-    """Each clip's coordinates multiplied by its matrix (B, 3, 3)."""
+def _apply(matrix: Float[Tensor, "B 3 3"], clips: Float[Tensor, "B T M V C"]) -> Float[Tensor, "B T M V C"]:
+    """Each clip's coordinates multiplied by its matrix."""
     return torch.einsum("bij,btmvj->btmvi", matrix, clips)

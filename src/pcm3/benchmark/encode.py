@@ -19,7 +19,7 @@ from pcm3.settings.pretrain import PretrainSettings
 from pcm3.skeleton import load_layout
 from pcm3.train.checkpoint import EncoderSpec
 from pcm3.train.footprint import check_memory
-from pcm3.train.pretrain import encoder_spec
+from pcm3.train.plan import encoder_spec
 
 
 @dataclass(frozen=True)

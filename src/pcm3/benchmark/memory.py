@@ -76,6 +76,8 @@ def step_memory(make: Callable[[Clips], Stepped], device: torch.device) -> StepM
 
 
 def _measured(make: Callable[[Clips], Stepped], device: torch.device) -> StepMemory | None:
+    import lightning.fabric  # noqa: F401 (that it takes memory is counted to the libraries)
+
     clips = random_clips()
     torch.ones(64, 64, device=device) @ torch.ones(64, 64, device=device)
     before = _held(device)

@@ -65,4 +65,5 @@ def step_flop_per_clip(spec: EncoderSpec, settings: PretrainSettings) -> float:
     part = settings.batch // settings.pieces
     negatives = part if objective.negatives == "batch" else objective.queue
     contrast = 3 * len(positives) * 2 * negatives * objective.embedding
-    return float(queries + encoder + projector + contrast)
+    keys = (encoder + projector) if positives else 0
+    return float(queries + keys + contrast)

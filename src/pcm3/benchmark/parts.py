@@ -8,10 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor
-
-from pcm3.methods import pcm3 as method_module
-from pcm3.methods.pcm3 import PCM3
+from torch import Tensor, nn
 
 PARTS = (
     "views",
@@ -26,10 +23,18 @@ PARTS = (
     "decoder backward",
     "encoder backward",
     "optimiser",
-    "momentum",
-    "queue",
+    "after step",
 )
 """In the order of a step. What of the backward pass lies between two parts is counted to the one that came first."""
+
+PHASE_PARTS = {
+    "views": "views",
+    "forward": "other forward",
+    "backward": "losses backward",
+    "optimisers": "optimiser",
+    "after_step": "after step",
+}
+"""Phase of `train.loop.train_step` → the part that begins with it."""
 
 
 class Stopwatch:
@@ -65,21 +70,18 @@ class Stopwatch:
 
 
 @contextmanager
-def watched(method: PCM3, watch: Stopwatch) -> Iterator[None]:
+def watched(method: nn.Module, watch: Stopwatch) -> Iterator[None]:
     """Inside, the watch is told whenever the method goes from one part to another, forward and backward.
 
     Autograd runs its nodes in the opposite of the order in which the forward pass made them, so a part's backward
     begins at the node of its output and lasts until that of an earlier part's.
     """
-    calls: list[tuple[Any, str, str]] = [
-        (method.encoder, "encode_views", "encoder"),
-        (method.projector, "forward", "projector"),
-        (method.decoder, "forward", "decoder"),
-        (method, "_keys", "key network"),
-        (method, "_contrast", "losses"),
-        (method_module, "masked_prediction", "losses"),
-        (method_module, "momentum_update", "momentum"),
+    owners = {"encoder": ("encode_views", "encoder"), "projector": ("forward", "projector"),
+              "decoder": ("forward", "decoder")}  # fmt: skip
+    calls: list[tuple[nn.Module, str, str]] = [
+        (method.get_submodule(owner), name, part) for owner, (name, part) in owners.items()
     ]
+    calls += [(method, "embed_keys", "key network"), (method, "contrast", "losses"), (method, "miss", "losses")]
     before = [vars(owner).get(name) for owner, name, _ in calls]
     for owner, name, part in calls:
         setattr(owner, name, _timed(getattr(owner, name), part, watch))

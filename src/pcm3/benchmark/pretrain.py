@@ -23,7 +23,7 @@ from pcm3.settings.pcm3 import pcm3_of
 from pcm3.settings.pretrain import PretrainSettings, changed
 from pcm3.skeleton import load_layout
 from pcm3.train.footprint import check_memory
-from pcm3.train.pretrain import encoder_spec
+from pcm3.train.plan import encoder_spec
 
 PAPER_EPOCHS = 450
 

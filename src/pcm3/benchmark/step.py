@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import nn
 
-from pcm3.benchmark.parts import Stopwatch, watched
+from pcm3.benchmark.parts import PHASE_PARTS, Stopwatch, watched
+from pcm3.clips import ClipBatch
 from pcm3.device import allow_fast_matmul, choose_threads, threads
-from pcm3.methods import pcm3 as methods
-from pcm3.methods.pcm3_views import Views
+from pcm3.methods.build import build_method
+from pcm3.methods.protocol import Progress
 from pcm3.settings.pretrain import PretrainSettings
 from pcm3.skeleton import load_layout
-from pcm3.train.loop import generator_for, train_step
-from pcm3.train.optimiser import build_optimiser
-from pcm3.train.pretrain import build_method, encoder_spec, view_maker
+from pcm3.train.distributed import make_fabric
+from pcm3.train.loop import Learner, MicroBatch, generator_for, train_step
+from pcm3.train.plan import encoder_spec
 
 LAYOUT, BODIES = "kinect_v2", 2
 CLIPS, CLIP_FRAMES = 512, 90
@@ -70,16 +71,21 @@ class Step:
         self.threads = choose_threads(settings.threads, settings.encoder.hidden_size, device)
         layout = load_layout(LAYOUT)
         self.spec = encoder_spec(layout, BODIES, settings)
-        self.method = build_method(self.spec, settings).to(device).train()
-        self.optimiser = build_optimiser(self.method, settings.optimiser)
-        self._maker = view_maker(layout, settings)
+        method = build_method(self.spec.build, layout, settings)
+        assert isinstance(method, nn.Module)
+        self.method = method.to(device).train()
+        (name, self.optimiser), *_ = method.optimisers(settings.optimiser).items()
+        alone = replace(settings, devices=1, nodes=1, device="cuda" if device.type == "cuda" else "cpu")
+        self._fabric = make_fabric(alone)
+        module, optimiser = self._fabric.setup(method, self.optimiser)
+        self._learner = Learner(method, module, {name: optimiser})
         self._frames = torch.from_numpy(clips).flatten(0, 1).to(device)
         self._start = torch.arange(0, len(self._frames), clips.shape[1], device=device)
         self._length = torch.full_like(self._start, clips.shape[1])
         self._go(0, FEW, Stopwatch(device))
 
     def seconds(self, turn: int) -> StepSeconds:
-        """Of a step; nothing in it is watched but where the views end."""
+        """Of a step; nothing in it is watched but where its phases begin."""
         count = AT_A_GO[self.device.type]
         watch = Stopwatch(self.device)
         for place in range(count):
@@ -107,64 +113,21 @@ class Step:
     def _go(self, turn: int, batch: int, watch: Stopwatch) -> None:
         """One step of training; afterwards the gradients are let go, for the others that have their turn."""
         allow_fast_matmul(self.device)
-        parts = [
-            (torch.from_numpy(numbers).to(self.device), generator_for(0, turn, 0, self.device, part))
-            for part, numbers in enumerate(np.split(random_numbers(turn, batch), self._parts(batch)))
+        # The few clips of the first step are one micro-batch.
+        count = self.settings.micro_batches if batch == self.settings.batch else 1
+        micro_batches = [
+            MicroBatch(self._clips(numbers), generator_for(0, turn, 0, self.device, part))
+            for part, numbers in enumerate(np.split(random_numbers(turn, batch), count))
         ]
-        told = _Told(self, watch)
         with threads(self.threads):
-            watch.turn("other forward")
-            train_step(told, told.method, told, told.draw, parts)
+            train_step(
+                self._fabric, self._learner, micro_batches, Progress(turn, 0, 0.0),
+                lambda phase: watch.turn(PHASE_PARTS[phase]),
+            )  # fmt: skip
             watch.turn("done")
         self.optimiser.zero_grad(set_to_none=True)
 
-    def _parts(self, batch: int) -> int:
-        """Parts that a batch is worked through in; the few clips of the first step are one."""
-        return self.settings.micro_batches if batch == self.settings.batch else 1
-
-    def views(self, clips: Tensor, generator: torch.Generator) -> Views:
-        """Of these clips (B,)."""
-        return self._maker(self._frames, self._start[clips], self._length[clips], generator)
-
-
-class _Told:
-    """What `loop.train_step` takes for its Fabric and its optimiser, which tells the watch where the step is."""
-
-    world_size = 1
-
-    def __init__(self, step: Step, watch: Stopwatch) -> None:
-        self._step, self._watch = step, watch
-        self.method = _Autocast(step.method, step.device, step.settings.precision == "bf16")
-
-    def draw(self, clips: Tensor, generator: torch.Generator) -> Views:
-        self._watch.turn("views")
-        views = self._step.views(clips, generator)
-        self._watch.turn("other forward")
-        return views
-
-    def no_backward_sync(self, method: object) -> AbstractContextManager[None]:
-        return nullcontext()
-
-    def backward(self, loss: Tensor) -> None:
-        self._watch.turn("losses backward")
-        loss.backward()
-
-    def zero_grad(self, set_to_none: bool) -> None:
-        self._step.optimiser.zero_grad(set_to_none=set_to_none)
-
-    def step(self) -> None:
-        self._watch.turn("optimiser")
-        self._step.optimiser.step()
-        self._watch.turn("queue")
-
-
-class _Autocast:
-    """The method in the precision of its networks."""
-
-    def __init__(self, method: methods.PCM3, device: torch.device, enabled: bool) -> None:
-        self._method, self._device, self._enabled, self.queue = method, device, enabled, method.queue
-
-    def __call__(self, views: Views, generator: torch.Generator, **more: bool) -> methods.Step:
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._enabled):
-            found: methods.Step = self._method(views, generator, **more)
-        return found
+    def _clips(self, numbers: NDArray[np.int64]) -> ClipBatch:
+        """The clips of these numbers (B,)."""
+        index = torch.from_numpy(numbers).to(self.device)
+        return ClipBatch(self._frames, self._start[index], self._length[index], index, gaps=False)

@@ -94,7 +94,7 @@ def _pretrained(store: ClipStore, folder: Path, settings: PretrainSettings) -> d
     from pcm3.train.pretrain import pretrain
     from pcm3.train.run_folder import RunFolder
 
-    result = pretrain(store, folder, settings, say=print if first_process() else _silent)
+    result = pretrain(store, folder, settings, log=print if first_process() else _silent)
     if not first_process():
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 (for the rest of the process)
         return asdict(result)

@@ -146,8 +146,7 @@ def _sized(settings: PretrainSettings, stores: dict[str, ClipStore]) -> tuple[Pr
     from dataclasses import replace
 
     from pcm3.experiments.trial import validation_subjects
-    from pcm3.train.plan import with_sizes
-    from pcm3.train.pretrain import resolve, training_clips
+    from pcm3.train.plan import resolve, training_clips, with_sizes
 
     if settings.encoder.hidden_size > 0 and settings.batch > 0:
         return settings, []

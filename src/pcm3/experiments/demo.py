@@ -38,7 +38,8 @@ from pcm3.tasks.setup import Setup, labelled_split
 from pcm3.train import plan as sizes
 from pcm3.train.checkpoint import load_encoder
 from pcm3.train.footprint import check_memory
-from pcm3.train.pretrain import PretrainResult, encoder_spec, pretrain
+from pcm3.train.plan import encoder_spec
+from pcm3.train.pretrain import PretrainResult, pretrain
 from pcm3.train.run_folder import RunFolder
 
 PROTOCOL = "xsub"
@@ -76,7 +77,7 @@ def demo(folder: Path, settings: PretrainSettings, log: Callable[[str], object],
         import_recordings("ntu60", raw, stored)
     store = ClipStore.open(stored)
     log(f"3/5  pretrain on the training subjects' clips, without their labels, in {run_path}")
-    result = pretrain(store, run_path, settings, say=lambda reason: log(f"     {reason}"))
+    result = pretrain(store, run_path, settings, log=lambda reason: log(f"     {reason}"))
     log("4/5  evaluate the encoder on subjects that it has not seen, beside two baselines")
     evaluations = [evaluate(task, [run_path], store, PROTOCOL, seeds=SEEDS) for task in TASKS]
     log("5/5  draw the page")

@@ -58,7 +58,7 @@ PAPER: dict[str, Any] = {
     "encoder.direction": "causal", "encoder.layers": 3, "encoder.kind": "gru", "encoder.pooling": "last",
     "encoder.input_features": ["joint"], "encoder.normalise_features": False, "batch": 128, "frames": 64,
     "views.crop": (0.1, 1.0), "views.min_frames": 64, "views.shear": 1.0, "views.bone_scale": 0.0,
-    "views.flip_prob": 0.0, "views.yaw": 0.0, "views.mix_per_clip": False, "mask.per_clip": False,
+    "views.flip_prob": 0.0, "views.yaw": 0.0, "mix.per_clip": False, "mask.per_clip": False,
     "prompts.kind": "both", "prompts.domain": "before_norm", "prompts.width": 128, "objective.projector_norm": False,
     "objective.positives": ["intra", "inter", "mask", "predict"], "objective.negatives": "queue",
     "objective.queue": 16384, "objective.momentum": 0.999, "objective.prediction_error": "squared",

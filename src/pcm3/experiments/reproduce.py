@@ -32,8 +32,8 @@ from pcm3.summary import mean_and_spread
 from pcm3.tasks.evaluate import RAW, evaluate
 from pcm3.tasks.streams import evaluate_streams
 from pcm3.tasks.task_table import TASKS
-from pcm3.train.plan import MINUTES, in_words, with_sizes
-from pcm3.train.pretrain import PretrainResult, training_clips
+from pcm3.train.plan import MINUTES, in_words, training_clips, with_sizes
+from pcm3.train.pretrain import PretrainResult
 from pcm3.train.run_folder import RunFolder
 
 

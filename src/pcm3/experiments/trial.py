@@ -25,9 +25,9 @@ from pcm3.settings.tasks import ClipSettings, TaskSettings
 from pcm3.tasks.evaluate import PRETRAINED, RAW, UNTRAINED, untrained
 from pcm3.tasks.setup import Setup
 from pcm3.tasks.task_table import TASKS
-from pcm3.train import plan as sizes
 from pcm3.train.checkpoint import load_encoder
-from pcm3.train.pretrain import resolve, spec_for, training_clips
+from pcm3.train.pace import measured_pace
+from pcm3.train.plan import resolve, spec_for, training_clips
 from pcm3.train.run_folder import RunFolder
 
 METRICS = {"linear": "linear-cached", "retrieval": "retrieval"}
@@ -36,8 +36,6 @@ CROPS = 8
 """Crops of each clip in a second measurement of every metric: the centre counts, these tell what a mean adds."""
 ANEW = "remove it, and run again to have it made anew"
 """What to do about a damaged file of a trial."""
-PACE_STEPS = sizes.PACE_STEPS
-"""Steps of a run that only tells how long a step takes."""
 
 
 @dataclass(frozen=True)
@@ -184,7 +182,7 @@ def seconds_a_step(trial: Trial, shared: None = None) -> float | None:
             if isinstance(error.__cause__, OSError):
                 raise
             return None
-        write_json(file, with_checksum({"seconds_a_step": sizes.measured_pace(RunFolder(trial.folder))}))
+        write_json(file, with_checksum({"seconds_a_step": measured_pace(RunFolder(trial.folder))}))
         _drop_weights(trial.folder)
     return float(read_checked_json(file, CheckpointError, ANEW)["seconds_a_step"])
 

@@ -20,16 +20,18 @@ from pcm3.data.store import ClipStore
 from pcm3.device import choose_device
 from pcm3.errors import ConfigError, RunFailed
 from pcm3.experiments.runs import each_folder_once, log_slow_precision
-from pcm3.experiments.trial import CROPS, METRICS, PACE_STEPS, Trial, evaluated, fold, make_trial, seconds_a_step
+from pcm3.experiments.trial import CROPS, METRICS, Trial, evaluated, fold, make_trial, seconds_a_step
 from pcm3.files import write_atomically, write_json
 from pcm3.limits import MOST, MOST_REPEATS, check_range
+from pcm3.methods.build import build_method
 from pcm3.parallel import MapFunction, serial_map
 from pcm3.report.search import differences, search_page
 from pcm3.settings.pretrain import PretrainSettings, flat, to_dict
 from pcm3.summary import mean_of, spread_of
 from pcm3.tasks.evaluate import PRETRAINED, RAW, UNTRAINED
 from pcm3.train.footprint import check_memory
-from pcm3.train.pretrain import build_method, encoder_spec, training_clips, view_maker
+from pcm3.train.pace import PACE_STEPS
+from pcm3.train.plan import encoder_spec, training_clips
 from pcm3.train.run_folder import locked
 
 BASE = "base"
@@ -118,8 +120,7 @@ class Search:
                 raise ConfigError(f"expected labelled clips with and without subject {left}, but there are none")
         spec = encoder_spec(store.layout, store.frames.shape[1], settings)
         check_memory(spec, settings, choose_device(settings.device))
-        build_method(spec, settings)
-        view_maker(store.layout, settings)
+        build_method(spec.build, store.layout, settings)
 
 
 def check_progress(seeds: Sequence[int], factor: float, share: float, keep: int) -> None:

@@ -2,40 +2,51 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
+from pcm3.augment.mix import Mixed
+from pcm3.clips import ClipBatch
 from pcm3.encoders.encoder import Encoder
 from pcm3.encoders.flatten import unflatten
-from pcm3.losses import PredictionError, info_nce, masked_prediction, relational_distillation
-from pcm3.methods.pcm3_views import Views
+from pcm3.losses import info_nce, masked_prediction, relational_distillation
+from pcm3.methods.pcm3_views import ViewMaker, Views, contrasted
+from pcm3.methods.protocol import EncoderMaker, Exported, Progress, StepOutput
 from pcm3.nn.heads import Decoder, Projector
 from pcm3.nn.momentum import key_copy, momentum_update
-from pcm3.nn.prompt import Prompt, PromptPlace, TaskPrompt
+from pcm3.nn.optimiser import build_optimiser
+from pcm3.nn.prompt import Prompt, TaskPrompt
 from pcm3.nn.queue import KeyQueue
+from pcm3.settings.optimiser import OptimiserSettings
+from pcm3.settings.pcm3 import PCM3Settings, Positive
+from pcm3.settings.pretrain import PretrainSettings
+from pcm3.skeleton import Layout
 
-Positive = Literal["intra", "inter", "mask", "predict"]
-"""A view whose embedding is drawn to its key (eq. 5)."""
 POSITIVES: tuple[Positive, ...] = ("intra", "inter", "mask", "predict")
-PromptKind = Literal["none", "domain", "both"]
-DomainPlace = Literal["before_norm", "after_norm"]
-PredictedView = Literal["filled", "whole"]
-Negatives = Literal["queue", "batch"]
+"""The views whose embedding is contrasted with a key (eq. 5)."""
 EXCLUDED = -1e4
 """In place of the cosine with what is no negative: nothing is left of it after a softmax, at a temperature below 50."""
 
 
-class Step(NamedTuple):
-    """What one training step gives."""
+class Key(NamedTuple):
+    """What an embedding is drawn to, and what it is told apart from."""
 
-    loss: Tensor
-    """Scalar, eq. 7: the weighted sum of the terms."""
-    terms: dict[str, Tensor]
-    """Each term before its weight, detached: ``contrast/<view>``, ``distillation/<view>``, ``prediction``."""
-    keys: Tensor
-    """(B, E) the plain keys, for the queue."""
+    embedding: Float[Tensor, "B E"]
+    relations: Float[Tensor, "B K"]
+    """Its cosines with the negatives."""
+    own: Bool[Tensor, "B K"] | None
+    """True where one of the negatives is of the clip itself; None: nowhere."""
+
+
+class Pair(NamedTuple):
+    """A positive pair (eq. 5)."""
+
+    name: Positive
+    query: Float[Tensor, "B E"]
+    key: Key
 
 
 class PCM3(nn.Module):
@@ -45,105 +56,105 @@ class PCM3(nn.Module):
     not needed is not computed. Switches and their sources: docs/FIDELITY.md.
     """
 
-    def __init__(
-        self,
-        encoder: Encoder,
-        *,
-        embedding: int = 128,
-        projector_norm: bool = False,
-        decoder_hidden: int = 512,
-        positives: tuple[Positive, ...] = POSITIVES,
-        queue: int = 16384,
-        negatives: Negatives = "queue",
-        momentum: float = 0.999,
-        temperature: float = 0.07,
-        student_temperature: float = 0.1,
-        teacher_temperature: float = 0.05,
-        contrast_weight: float = 1.0,
-        distillation_weight: float = 1.0,
-        prediction_weight: float = 40.0,
-        prediction_error: PredictionError = "squared",
-        predicted_view: PredictedView = "filled",
-        decoder_gradient: bool = True,
-        prompts: PromptKind = "both",
-        domain_place: DomainPlace = "before_norm",
-        prompt_width: int = 128,
-        prompt_place: PromptPlace = "window",
-    ) -> None:
+    def __init__(self, encoder: Encoder, settings: PCM3Settings, view_maker: ViewMaker) -> None:
+        """The method with fresh weights beside the encoder's.
+
+        Args:
+            encoder: the query network's.
+            settings: of the method.
+            view_maker: makes what it sees.
+        """
         super().__init__()
+        self.settings, self.view_maker = settings, view_maker
+        objective, prompts = settings.objective, settings.prompts
         self.encoder = encoder
-        self.projector = Projector(encoder.width, embedding, projector_norm)
-        self.decoder = Decoder(encoder.frame_width, encoder.inputs, decoder_hidden)
+        self.projector = Projector(encoder.width, objective.embedding, objective.projector_norm)
+        self.decoder = Decoder(encoder.frame_width, encoder.inputs, objective.decoder_hidden)
         self.key_encoder = key_copy(self.encoder)
         self.key_projector = key_copy(self.projector)
-        self.queue = KeyQueue(queue, embedding)
+        self.queue = KeyQueue(objective.queue, objective.embedding)
         self.domain_prompts = nn.ModuleDict(
-            {view: Prompt(encoder.in_features) for view in POSITIVES} if prompts != "none" else {}
+            {view: Prompt(encoder.in_features) for view in POSITIVES} if prompts.kind != "none" else {}
         )
-        self.domain_place = domain_place
+        widths = {"contrast": encoder.width, "prediction": encoder.frame_width} if prompts.kind == "both" else {}
         self.task_prompts = nn.ModuleDict(
-            {
-                task: TaskPrompt(width, prompt_width, prompt_place)
-                for task, width in (("contrast", encoder.width), ("prediction", encoder.frame_width))
-            }
-            if prompts == "both"
-            else {}
+            {task: TaskPrompt(width, prompts.width, prompts.place) for task, width in widths.items()}
         )
-        self.positives, self.negatives = positives, negatives
-        self.momentum = momentum
-        self.temperature = temperature
-        self.student_temperature, self.teacher_temperature = student_temperature, teacher_temperature
-        self.contrast_weight = contrast_weight
-        self.distillation_weight = distillation_weight
-        self.prediction_weight, self.prediction_error = prediction_weight, prediction_error
-        self.predicted_view, self.decoder_gradient = predicted_view, decoder_gradient
 
-    def forward(self, views: Views, generator: torch.Generator, first: bool = True) -> Step:
-        """The losses of one step; the caller steps the optimiser and pushes `keys` to the queue.
+    def views(self, batch: ClipBatch, generator: torch.Generator) -> Views:
+        """Three crops of each clip, one of them mixed with another clip's and one masked (§3.1, §3.2)."""
+        return self.view_maker(batch, generator)
+
+    def forward(self, views: Views, progress: Progress, generator: torch.Generator) -> StepOutput:
+        """The losses of one step (eq. 7).
 
         Args:
             views: of B clips.
+            progress: has no say.
             generator: draws the places of the task prompts.
-            first: of the parts that a step's batch is worked through in; the key networks move once a step, then.
         """
-        if self.training and first:
-            momentum_update(self.key_encoder, self.encoder, self.momentum)
-            momentum_update(self.key_projector, self.projector, self.momentum)
-        queries: dict[Positive, Tensor] = {}
+        objective, positives = self.settings.objective, contrasted(self.settings)
         terms: dict[str, Tensor] = {}
 
-        # Views that do not depend on each other share one pass of the encoder (§3.1, §3.2).
-        features = self._encode(self._inputs(views))
-        for view in ("intra", "inter", "mask"):
-            if view in self.positives:
-                queries[view] = self._embed(self.encoder.pool(features[view]), generator)
-        if "mask" in features and ("predict" in self.positives or self.prediction_weight):
-            predicted, filled = self._predict(features["mask"], views, generator)
-            if self.prediction_weight:
-                terms["prediction"] = masked_prediction(predicted, views.source, views.hidden, self.prediction_error)
-            if "predict" in self.positives:
-                again = self._encode({"predict": self.encoder.build_inputs(filled)})["predict"]
-                queries["predict"] = self._embed(self.encoder.pool(again), generator)
+        # Views within and between clips, and the masked one, share one pass of the encoder (§3.1, §3.2).
+        frames = self.encode(*self._inputs(views))
+        queries = {name: self.embed(of, generator) for name, of in frames.items() if name in positives}
+        if self.predicts and views.source is not None and views.masked is not None:
+            predicted, filled = self.predict(frames["mask"], views.source, views.masked, generator)
+            if objective.prediction_weight:
+                terms["prediction"] = self.miss(predicted, views.source, views.masked)
+            # The prediction is one more view (§3.3).
+            if "predict" in positives:
+                again = self.encode(("predict", self.encoder.build_inputs(filled)))
+                queries["predict"] = self.embed(again["predict"], generator)
 
-        keys = self._keys(views.key, generator)
-        with torch.autocast(keys.device.type, enabled=False):
-            terms |= self._contrast(queries, keys, views)
-            loss = sum((self._weight(name) * term for name, term in terms.items()), start=keys.new_zeros(()))
-        return Step(loss, {name: term.detach() for name, term in terms.items()}, keys)
+        state = {}
+        if views.key is not None:
+            keys = self.embed_keys(views.key, generator)
+            with torch.autocast(keys.device.type, enabled=False):
+                terms |= self.contrast(queries, keys, views.mixed)
+            state = {"keys": keys} if objective.negatives == "queue" and positives else {}
+        with torch.autocast(next(iter(terms.values())).device.type, enabled=False):
+            loss = self._weighted(terms)
+        return StepOutput({"all": loss}, {name: term.detach() for name, term in terms.items()}, state)
 
-    def _inputs(self, views: Views) -> dict[Positive, Tensor]:
-        """Flat inputs (B, T, I) of the views that are needed and exist before the encoder runs."""
-        inputs: dict[Positive, Tensor] = {}
-        if "intra" in self.positives:
-            inputs["intra"] = self.encoder.build_inputs(views.query)
-        if "inter" in self.positives:
-            inputs["inter"] = self.encoder.build_inputs(views.mixed.clips)
-        if self.prediction_weight or "mask" in self.positives or "predict" in self.positives:
-            inputs["mask"] = self.encoder.build_inputs(views.source, views.hidden)
+    def after_step(self, state: dict[str, Shaped[Tensor, "B ..."]], progress: Progress) -> None:
+        """The key networks follow by momentum (§3.1), the keys go into the queue."""
+        momentum_update(self.key_encoder, self.encoder, self.settings.objective.momentum)
+        momentum_update(self.key_projector, self.projector, self.settings.objective.momentum)
+        if "keys" in state:
+            self.queue.push(state["keys"])
+
+    def optimisers(self, settings: OptimiserSettings) -> dict[str, torch.optim.Optimizer]:
+        """One, of everything that learns."""
+        return {"all": build_optimiser(self, settings)}
+
+    def encoders(self) -> dict[str, Exported]:
+        """The one that is trained, or its moving average."""
+        encoder = self.key_encoder if self.settings.objective.export == "ema" else self.encoder
+        return {"encoder": Exported(encoder, self.view_maker.stream)}
+
+    def _inputs(self, views: Views) -> list[tuple[Positive, Float[Tensor, "B T I"]]]:
+        """Flat inputs of the views that exist before the encoder runs."""
+        inputs: list[tuple[Positive, Tensor]] = []
+        positives = contrasted(self.settings)
+        if "intra" in positives and views.query is not None:
+            inputs.append(("intra", self.encoder.build_inputs(views.query)))
+        if "inter" in positives and views.mixed is not None:
+            inputs.append(("inter", self.encoder.build_inputs(views.mixed.clips)))
+        if ("mask" in positives or self.predicts) and views.source is not None:
+            inputs.append(("mask", self.encoder.build_inputs(views.source, views.masked)))
         return inputs
 
-    def _encode(self, inputs: dict[Positive, Tensor], encoder: Encoder | None = None) -> dict[Positive, Tensor]:
-        """Frame features (B, T, D) of flat inputs, each with its view's domain prompt added (eq. 6).
+    @property
+    def predicts(self) -> bool:
+        """Whether the decoder has anything to do."""
+        return self.settings.objective.prediction_weight > 0 or "predict" in contrasted(self.settings)
+
+    def encode(
+        self, *inputs: tuple[Positive, Float[Tensor, "B T I"]], encoder: Encoder | None = None
+    ) -> dict[Positive, Float[Tensor, "B T D"]]:
+        """Frame features of the flat inputs of named views, each with its domain prompt added (eq. 6).
 
         A vector that is added to all frames before a BatchNorm in training mode has no effect on its output: where
         the prompts stand as released, `before_norm`, they reach nothing but the running statistics
@@ -152,97 +163,142 @@ class PCM3(nn.Module):
         """
         if not inputs:
             return {}
-        encoder = encoder or self.encoder
-        prompts = [self.domain_prompts[view] for view in inputs] if self.domain_prompts else None
-        flat = list(inputs.values())
-        if prompts and self.domain_place == "before_norm":
-            flat, prompts = [prompt(view) for prompt, view in zip(prompts, flat, strict=True)], None
-        features = encoder.encode_views(*flat, prompts=prompts)  # type: ignore[arg-type]
-        return dict(zip(inputs, features, strict=True))
+        prompts: list[Prompt] = [self.domain_prompts[name] for name, _ in inputs] if self.domain_prompts else []  # type: ignore[misc]
+        flat = [view for _, view in inputs]
+        if self.settings.prompts.domain == "before_norm":
+            flat, prompts = [prompt(view) for prompt, view in zip(prompts, flat, strict=True)] if prompts else flat, []
+        frames = (encoder or self.encoder).encode_views(*flat, prompts=prompts or None)
+        return {name: of for (name, _), of in zip(inputs, frames, strict=True)}
 
-    def _embed(self, features: Tensor, generator: torch.Generator) -> Tensor:
-        """Clip features (B, D) → query embeddings (B, E), the contrast's task prompt added before."""
-        projected: Tensor = self.projector(self._prompted("contrast", features, generator))
-        return projected
+    def embed(self, frames: Float[Tensor, "B T D"], generator: torch.Generator) -> Float[Tensor, "B E"]:
+        """Frame features → query embeddings, the contrast's task prompt added before the projector (§3.4)."""
+        embedding: Tensor = self.projector(self._prompted("contrast", self.encoder.pool(frames), generator))
+        return embedding
 
-    def _prompted(self, task: str, features: Tensor, generator: torch.Generator) -> Tensor:
+    @torch.no_grad()
+    def embed_keys(self, clips: Float[Tensor, "B T M V C"], generator: torch.Generator) -> Float[Tensor, "B E"]:
+        """Clips → keys, by the momentum networks; the prompts are the query's."""
+        frames = self.encode(("intra", self.key_encoder.build_inputs(clips)), encoder=self.key_encoder)["intra"]
+        keys: Tensor = self.key_projector(self._prompted("contrast", self.key_encoder.pool(frames), generator))
+        return keys
+
+    def _prompted(
+        self, task: str, features: Float[Tensor, "*batch D"], generator: torch.Generator
+    ) -> Float[Tensor, "*batch D"]:
         """The features with the task's prompt, where there are task prompts."""
         if task not in self.task_prompts:
             return features
         prompted: Tensor = self.task_prompts[task](features, generator)
         return prompted
 
-    def _predict(self, features: Tensor, views: Views, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """What the decoder makes of the masked view, as (B, T, M, V, C): for its own loss, and as a new view.
+    def predict(
+        self,
+        frames: Float[Tensor, "B T D"],
+        source: Float[Tensor, "B T M V C"],
+        masked: Bool[Tensor, "B T M V"],
+        generator: torch.Generator,
+    ) -> tuple[Float[Tensor, "B T M V C"], Float[Tensor, "B T M V C"]]:
+        """What the decoder makes of the masked view's frame features: for its own loss, and as a new view.
 
         The gradient of the contrast reaches the decoder through the new view, but not the masked encoding under
         the decoder (§3.3, 2): the features are detached there, so the decoder runs over them twice.
         """
-        features = self._prompted("prediction", features, generator)
-        bodies, joints = self.encoder.bodies, self.encoder.joints
-        if not self.prediction_weight:
+        objective = self.settings.objective
+        features = self._prompted("prediction", frames, generator)
+        if not objective.prediction_weight:
             (flat,) = self.decoder(features.detach())
-            flat_for_view = flat if self.decoder_gradient else flat.detach()
-        elif "predict" in self.positives and self.decoder_gradient:
-            flat, flat_for_view = self.decoder(features, features.detach())
+            flat_view = flat if objective.decoder_gradient else flat.detach()
+        elif "predict" in contrasted(self.settings) and objective.decoder_gradient:
+            flat, flat_view = self.decoder(features, features.detach())
         else:
             (flat,) = self.decoder(features)
-            flat_for_view = flat.detach()
-        predicted, view = unflatten(flat, bodies, joints), unflatten(flat_for_view, bodies, joints)
-        if self.predicted_view == "filled":
-            view = torch.where(views.hidden.unsqueeze(-1), view, views.source)
+            flat_view = flat.detach()
+        predicted, view = (unflatten(of, self.encoder.bodies, self.encoder.joints) for of in (flat, flat_view))
+        if objective.predicted_view == "filled":
+            view = torch.where(masked.unsqueeze(-1), view, source)
         return predicted, view
 
-    @torch.no_grad()
-    def _keys(self, clips: Tensor, generator: torch.Generator) -> Tensor:
-        """Clips (B, T, M, V, C) → keys (B, E), by the momentum networks; the prompts are the query's."""
-        features = self._encode({"intra": self.key_encoder.build_inputs(clips)}, self.key_encoder)["intra"]
-        pooled = self.key_encoder.pool(features)
-        keys: Tensor = self.key_projector(self._prompted("contrast", pooled, generator))
-        return keys
+    def miss(
+        self,
+        predicted: Float[Tensor, "B T M V C"],
+        source: Float[Tensor, "B T M V C"],
+        masked: Bool[Tensor, "B T M V"],
+    ) -> Float[Tensor, ""]:
+        """How far the prediction is from the truth (eq. 4)."""
+        return masked_prediction(predicted, source, masked, self.settings.objective.prediction_error)
 
-    def _contrast(self, queries: dict[Positive, Tensor], keys: Tensor, views: Views) -> dict[str, Tensor]:
-        """InfoNCE and distillation of every positive pair (eq. 5), all against the same negatives."""
-        if not queries or not (self.contrast_weight or self.distillation_weight):
-            return {}
-        mixed_keys = nn.functional.normalize(
-            torch.lerp(keys, keys[views.mixed.partner], views.mixed.ratio.to(keys.dtype).unsqueeze(1)), dim=-1
-        )
-        # Two different keys a clip, so two teachers, however many pairs there are.
-        of_key = {"plain": keys, "inter": mixed_keys}
-        kinds = ["inter" if view == "inter" else "plain" for view in queries]
+    def contrast(
+        self, queries: dict[Positive, Float[Tensor, "B E"]], keys: Float[Tensor, "B E"], mixed: Mixed | None
+    ) -> dict[str, Float[Tensor, ""]]:
+        """InfoNCE and distillation of every positive pair (eq. 1 to 3, 5), all against the same negatives."""
+        objective = self.settings.objective
+        in_batch = objective.negatives == "batch"
         # The push of this step must not reach the backward pass.
-        others = self.queue.keys.clone() if self.negatives == "queue" else keys
-        excluded = self._excluded(views) if self.negatives == "batch" else {}
-        query = torch.stack(list(queries.values()))
-        negative = query @ others.T
-        if excluded:
-            negative = negative.masked_fill(torch.stack([excluded[kind] for kind in kinds]), EXCLUDED)
+        negatives = keys if in_batch else self.queue.keys.clone()
+        own = torch.eye(len(keys), dtype=torch.bool, device=keys.device) if in_batch else None
+        pairs = self._pairs(queries, keys, mixed, negatives, own)
+        if not pairs:
+            return {}
+        query = torch.stack([pair.query for pair in pairs])
+        relations = query @ negatives.T
+        if own is not None:
+            of_own_clip = torch.stack([pair.key.own for pair in pairs if pair.key.own is not None])
+            relations = relations.masked_fill(of_own_clip, EXCLUDED)
         terms: dict[str, Tensor] = {}
-        if self.contrast_weight:
-            positive = torch.stack([of_key[kind] for kind in kinds])
-            contrast = info_nce((query * positive).sum(dim=-1), negative, self.temperature)
-            terms |= {f"contrast/{view}": term for view, term in zip(queries, contrast, strict=True)}
-        if self.distillation_weight:
-            relations = {kind: key @ others.T for kind, key in of_key.items()}
-            relations |= {kind: relations[kind].masked_fill(where, EXCLUDED) for kind, where in excluded.items()}
-            teacher = torch.stack([relations[kind] for kind in kinds])
-            distilled = relational_distillation(negative, teacher, self.student_temperature, self.teacher_temperature)
-            terms |= {f"distillation/{view}": term for view, term in zip(queries, distilled, strict=True)}
+        if objective.contrast_weight:
+            positive = (query * torch.stack([pair.key.embedding for pair in pairs])).sum(dim=-1)
+            told_apart = info_nce(positive, relations, objective.temperature)
+            terms |= {f"contrast/{pair.name}": term for pair, term in zip(pairs, told_apart, strict=True)}
+        if objective.distillation_weight:
+            teacher = torch.stack([pair.key.relations for pair in pairs])
+            distilled = relational_distillation(
+                relations, teacher, objective.student_temperature, objective.teacher_temperature
+            )
+            terms |= {f"distillation/{pair.name}": term for pair, term in zip(pairs, distilled, strict=True)}
         return terms
 
-    @staticmethod
-    def _excluded(views: Views) -> dict[str, Tensor]:
-        """Which keys of the batch (B, B) are no negatives: of a plain query its own, of a mixed one both its clips'."""
-        partner = views.mixed.partner
-        own = torch.eye(len(partner), dtype=torch.bool, device=partner.device)
-        return {"plain": own, "inter": own | own[partner]}
+    def _pairs(
+        self,
+        queries: dict[Positive, Float[Tensor, "B E"]],
+        keys: Float[Tensor, "B E"],
+        mixed: Mixed | None,
+        negatives: Float[Tensor, "K E"],
+        own: Bool[Tensor, "B K"] | None,
+    ) -> list[Pair]:
+        """Each query beside its key: that of its clip, or for a mixed clip the mean of both clips' (eq. 2)."""
+        plain = _key(keys, negatives, own)
+        of_mixed = plain
+        if mixed is not None:
+            both = torch.lerp(keys, keys[mixed.partner], mixed.ratio.to(keys.dtype).unsqueeze(1))
+            own = None if own is None else own | own[mixed.partner]
+            of_mixed = _key(nn.functional.normalize(both, dim=-1), negatives, own)
+        return [Pair(name, query, of_mixed if name == "inter" else plain) for name, query in queries.items()]
 
-    def _weight(self, term: str) -> float:
-        """The weight of a term in eq. 7, by the first word of its name."""
-        kind = term.partition("/")[0]
-        return {
-            "contrast": self.contrast_weight,
-            "distillation": self.distillation_weight,
-            "prediction": self.prediction_weight,
-        }[kind]
+    def _weighted(self, terms: dict[str, Float[Tensor, ""]]) -> Float[Tensor, ""]:
+        """Their sum by the weights of eq. 7, which the first word of a term's name tells."""
+        weights = {
+            "contrast": self.settings.objective.contrast_weight,
+            "distillation": self.settings.objective.distillation_weight,
+            "prediction": self.settings.objective.prediction_weight,
+        }
+        zero = next(iter(terms.values())).new_zeros(())
+        return sum((weights[name.partition("/")[0]] * term for name, term in terms.items()), start=zero)
+
+
+def _key(embedding: Float[Tensor, "B E"], negatives: Float[Tensor, "K E"], own: Bool[Tensor, "B K"] | None) -> Key:
+    relations = embedding @ negatives.T
+    return Key(embedding, relations if own is None else relations.masked_fill(own, EXCLUDED), own)
+
+
+def build(make_encoder: EncoderMaker, layout: Layout, settings: PretrainSettings) -> PCM3:
+    """PCM³ with fresh weights, which follow from the seed.
+
+    Raises:
+        ConfigError: the layout does not have what the views need.
+    """
+    assert isinstance(settings.method, PCM3Settings)
+    view_maker = ViewMaker(layout, settings.stream, settings.frames, settings.method)
+    encoder = make_encoder(settings.seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        return PCM3(encoder, settings.method, view_maker)

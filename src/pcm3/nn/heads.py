@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from pcm3.nn.gru_cpu import applies_to, cells_of, gru_layer
@@ -22,9 +23,10 @@ class Projector(nn.Module):
         # As released: only the last layer; the other keeps PyTorch's default.
         nn.init.xavier_uniform_(self.layers[-1].weight)  # type: ignore[arg-type]
 
-    def forward(self, features: Tensor) -> Tensor:
-        """(B, D) → (B, E), float32, unit length."""
-        return F.normalize(self.layers(features).float(), dim=-1)
+    def forward(self, features: Float[Tensor, "B D"]) -> Float[Tensor, "B E"]:
+        """Unit length in float32 at least, whatever precision the layers ran in: the losses are."""
+        embedding: Tensor = self.layers(features)
+        return F.normalize(embedding.to(torch.promote_types(embedding.dtype, torch.float32)), dim=-1)
 
 
 class Decoder(nn.Module):
@@ -38,7 +40,7 @@ class Decoder(nn.Module):
         self.gru = nn.GRU(hidden, hidden, num_layers=2, batch_first=True)
         self.leave = nn.Linear(hidden, outputs)
 
-    def forward(self, *features: Tensor) -> list[Tensor]:
+    def forward(self, *features: Float[Tensor, "_ T D"]) -> list[Float[Tensor, "_ T I"]]:
         """Predictions from each of several feature sequences, in one pass of the GRU.
 
         The BatchNorm sees each sequence by itself: a shared one would let the gradient of one flow into the
@@ -51,8 +53,7 @@ class Decoder(nn.Module):
         decoded = self.leave(self._recur(torch.cat(entered)))
         return list(decoded.split([len(sequence) for sequence in features]))
 
-    def _recur(self, entered: Tensor) -> Tensor:
-        """(B, T, H) → (B, T, H)."""
+    def _recur(self, entered: Float[Tensor, "B T H"]) -> Float[Tensor, "B T H"]:
         if not applies_to(entered):
             decoded: Tensor = self.gru(entered)[0]
             return decoded

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
-PromptPlace = Literal["window", "channels"]
+from pcm3.settings.pcm3 import PromptPlace
 
 
 class Prompt(nn.Module):
@@ -18,8 +17,8 @@ class Prompt(nn.Module):
         # Xavier uniform, with the fans of the released parameters' shape: (1, 1, width).
         self.vector = nn.Parameter(nn.init.xavier_uniform_(torch.empty(1, 1, width)).flatten())
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        """(..., W) → the same, the prompt added."""
+    def forward(self, inputs: Float[Tensor, "*batch W"]) -> Float[Tensor, "*batch W"]:
+        """The inputs, the prompt added."""
         return inputs + self.vector
 
 
@@ -38,8 +37,8 @@ class TaskPrompt(nn.Module):
         # Xavier uniform, as released: there the shape is (1, values).
         self.vector = nn.Parameter(nn.init.xavier_uniform_(torch.empty(1, values)).flatten())
 
-    def forward(self, features: Tensor, generator: torch.Generator) -> Tensor:
-        """(..., D) → the same, the prompt added at places that `generator` draws."""
+    def forward(self, features: Float[Tensor, "*batch D"], generator: torch.Generator) -> Float[Tensor, "*batch D"]:
+        """The features, the prompt added at places that `generator` draws."""
         vector = self.vector
         if self.place == "channels":
             order = torch.rand(self.features, generator=generator, device=vector.device).argsort()

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 
 class KeyQueue(nn.Module):
     """The last K keys, first in, first out; takes batches of any size. Random unit vectors at first."""
 
-    keys: Tensor
-    """(K, E) float32, unit length, no order that matters."""
-    next: Tensor
-    """() int64, the row that is overwritten next."""
+    keys: Float[Tensor, "K E"]
+    """Unit length, in no order that matters."""
+    next: Int[Tensor, ""]
+    """The row that is overwritten next."""
 
     def __init__(self, size: int, embedding: int) -> None:
         super().__init__()
@@ -21,8 +22,8 @@ class KeyQueue(nn.Module):
         self.register_buffer("next", torch.zeros((), dtype=torch.int64))
 
     @torch.no_grad()
-    def push(self, keys: Tensor) -> None:
-        """The oldest keys make room for `keys` (B, E); where B > K, only the last K stay."""
+    def push(self, keys: Float[Tensor, "B E"]) -> None:
+        """The oldest keys make room for these; where B > K, only the last K stay."""
         size = len(self.keys)
         skipped = max(len(keys) - size, 0)
         rows = (self.next + skipped + torch.arange(len(keys) - skipped, device=keys.device)) % size

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from pcm3.settings.encoder import EncoderSettings
 from pcm3.settings.rules import Rule
@@ -13,6 +13,7 @@ from pcm3.settings.rules import Rule
 class Run(Protocol):
     """What the settings of a method may look at of the run's."""
 
+    stream: Literal["joint", "bone", "motion"]
     frames: int
     batch: int
     encoder: EncoderSettings

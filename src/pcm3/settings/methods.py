@@ -7,7 +7,9 @@ from dataclasses import fields, is_dataclass
 from typing import Any, NamedTuple
 
 from pcm3.errors import ConfigError, not_one_of
+from pcm3.settings.cmd import CMDSettings
 from pcm3.settings.method import MethodSettings
+from pcm3.settings.moco import MoCoSettings
 from pcm3.settings.pcm3 import PCM3Settings
 
 
@@ -28,6 +30,8 @@ class Method(NamedTuple):
 
 METHODS = {
     "pcm3": Method(PCM3Settings, "pcm3.methods.pcm3", preset="small"),
+    "moco": Method(MoCoSettings, "pcm3.methods.moco", preset="moco-small"),
+    "cmd": Method(CMDSettings, "pcm3.methods.cmd", preset="cmd-small"),
 }
 """By name: as ``method:`` has it in presets, configurations and run folders."""
 USUAL = "pcm3"

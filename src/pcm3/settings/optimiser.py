@@ -12,8 +12,8 @@ from pcm3.settings.rules import Rule
 class OptimiserSettings:
     """How the weights are updated."""
 
-    kind: Literal["sgd", "adam", "adamw", "lars"] = "sgd"
-    """SGD with momentum, Adam, Adam with decoupled weight decay, or SGD with a rate for each weight's size (LARS)."""
+    kind: Literal["sgd", "adam", "adamw"] = "sgd"
+    """SGD with momentum, Adam, or Adam with decoupled weight decay."""
     lr: float = 0.02
     """Learning rate, more than 0."""
     momentum: float = 0.9

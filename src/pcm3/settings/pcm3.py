@@ -8,8 +8,8 @@ from typing import Literal
 from pcm3.errors import ConfigError
 from pcm3.settings.method import MethodSettings, Run
 from pcm3.settings.rules import Rule
+from pcm3.settings.views import ViewSettings
 
-SpatialChoice = Literal["either", "both"]
 MaskKind = Literal["topology", "random"]
 MaskedBodies = Literal["first", "all"]
 PromptKind = Literal["none", "domain", "both"]
@@ -23,30 +23,10 @@ PredictedView = Literal["filled", "whole"]
 
 
 @dataclass
-class ViewSettings:
-    """One clip becomes three crops: the query's, the key's, and the one to be masked."""
+class MixSettings:
+    """How two clips are mixed: CutMix, ResizeMix or Mixup."""
 
-    crop: tuple[float, float] = (0.1, 1.0)
-    """Smallest and largest share of a clip's frames that a crop takes, 0 < smallest <= largest <= 1."""
-    min_frames: int = 64
-    """A crop has at least this many frames, where the clip has them; at least 1."""
-    spatial: SpatialChoice = "either"
-    """Spatial augmentation of query and key: either shear or joint jitter (released), or both (paper)."""
-    shear: float = 1.0
-    """Off-diagonal entries of the shear matrix are drawn from U[-shear, shear]; at least 0."""
-    jitter_joint_ratio: float = 0.6
-    """Share of the joints that joint jitter displaces, 0 to 1."""
-    jitter_prob: float = 0.5
-    """Probability that a view is jittered where spatial is either; it is sheared otherwise. 0 to 1; where spatial is
-    both, all views have both."""
-    yaw: float = 0.0
-    """Each view is rotated about the vertical by U[-yaw, yaw] degrees, 0 to 180."""
-    bone_scale: float = 0.0
-    """Each bone of each view is scaled in length by U[1 - bone_scale, 1 + bone_scale], as people differ; at least 0
-    and less than 1."""
-    flip_prob: float = 0.0
-    """Probability that a clip is mirrored, left and right exchanged, in all its views alike; 0 to 1."""
-    mix_per_clip: bool = False
+    per_clip: bool = False
     """Draw the mixing method, its region and its ratio for each clip instead of once a batch."""
 
 
@@ -125,6 +105,7 @@ class PCM3Settings:
     """The method PCM³."""
 
     views: ViewSettings = field(default_factory=ViewSettings)
+    mix: MixSettings = field(default_factory=MixSettings)
     mask: MaskSettings = field(default_factory=MaskSettings)
     prompts: PromptSettings = field(default_factory=PromptSettings)
     objective: ObjectiveSettings = field(default_factory=ObjectiveSettings)
@@ -136,18 +117,11 @@ class PCM3Settings:
 
     def check(self, run: Run) -> None:
         """Raises ConfigError for a value that makes no sense, alone or in this run."""
-        run.require([*self._of_views(run), *self._of_objective(run), *self._of_prompts(run)])
+        run.require([*self._of_views(), *self._of_objective(run), *self._of_prompts(run)])
 
-    def _of_views(self, run: Run) -> list[Rule]:
-        views, (low, high) = self.views, self.views.crop
+    def _of_views(self) -> list[Rule]:
         return [
-            (run.frames % 16 == 0, "frames", "a positive multiple of 16"),
-            (0 < low <= high <= 1, "views.crop", "two shares, 0 < smallest <= largest <= 1"),
-            (views.min_frames >= 1, "views.min_frames", "at least 1"),
-            (views.shear >= 0, "views.shear", "not negative"),
-            *_shares({f"views.{name}": getattr(views, name) for name in _SHARES}),
-            (0 <= views.yaw <= 180, "views.yaw", "degrees, between 0 and 180"),
-            (0 <= views.bone_scale < 1, "views.bone_scale", "at least 0 and less than 1"),
+            *self.views.rules(),
             (
                 0.1 < self.mask.ratio < 0.9,
                 "mask.ratio",
@@ -167,7 +141,7 @@ class PCM3Settings:
         pieces, batch = run.pieces, run.batch
         return [
             *rules,
-            *_shares({"objective.momentum": objective.momentum}),
+            (0 <= objective.momentum <= 1, "objective.momentum", "between 0 and 1"),
             (
                 not 0 < batch < 2 * pieces,
                 "batch",
@@ -199,13 +173,6 @@ class PCM3Settings:
                 f"at most the feature's room ({half} in each half): lower it, or raise encoder.hidden_size",
             ),
         ]
-
-
-_SHARES = ("jitter_joint_ratio", "jitter_prob", "flip_prob")
-
-
-def _shares(values: dict[str, float]) -> list[Rule]:
-    return [(0 <= value <= 1, name, "between 0 and 1") for name, value in values.items()]
 
 
 def pcm3_of(method: MethodSettings) -> PCM3Settings:

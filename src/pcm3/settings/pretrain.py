@@ -35,7 +35,7 @@ class PretrainSettings:
     stream: StreamName = "joint"
     """Positions, bones (joint - parent), or motion (next frame - this frame)."""
     frames: int = 64
-    """T, number of frames that every crop is resampled to: a multiple of 16."""
+    """T, number of frames that every crop is resampled to, at least 1."""
     epochs: int = 450
     """Number of times that every clip is seen. 0: as often as fits into the minutes, which is measured first."""
     steps: int | None = None

@@ -21,6 +21,7 @@ RENAMED = {
     "views.turn": "views.yaw",
     "views.limbs": "views.bone_scale",
     "views.mirror": "views.flip_prob",
+    "views.mix_per_clip": "mix.per_clip",
     "objective.keep": "objective.export",
     "prediction.hidden": "prediction.hidden_size",
 }

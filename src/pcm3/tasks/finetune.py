@@ -15,13 +15,13 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from pcm3.clips import ClipEncoder
+from pcm3.nn.optimiser import OPTIMISERS
 from pcm3.settings.optimiser import OptimiserSettings
 from pcm3.settings.tasks import FinetuneSettings
 from pcm3.tasks.classifier import Classifier, ClassifierResult, History, LabelledClips, fresh_head
 from pcm3.tasks.head_files import weights_checksum
 from pcm3.tasks.linear import OnEpoch
 from pcm3.tasks.subsets import SubsetKind, labelled_subset
-from pcm3.train.optimiser import OPTIMISERS
 from pcm3.train.sync_batch_norm import norms_with_statistics
 
 

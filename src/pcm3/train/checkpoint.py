@@ -293,35 +293,55 @@ def _fill(encoder: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None
     encoder.load_state_dict({name: tensors[name] for name in expected})
 
 
-def save_checkpoint(run: RunFolder, state: dict[str, Any]) -> None:
-    """What a run needs to go on, atomically: killed while writing, the one before is still there."""
-    told, mine = {"format": FORMAT, **state}, run.identity()
-    if mine is not None:
-        told["run"] = mine
-    write_atomically(run.checkpoint, lambda file: torch.save(told, file))
+@dataclass(frozen=True)
+class RunState:
+    """What a run needs to go on, beside its settings."""
+
+    step: int
+    """Steps done."""
+    seconds: float
+    """Seconds spent."""
+    method: dict[str, Tensor]
+    """Networks and state of the method."""
+    optimisers: dict[str, dict[str, Any]]
+    """State of each, by the method's name for it."""
 
 
-def load_checkpoint(run: RunFolder) -> dict[str, Any] | None:
+RUN_FORMAT = 3
+"""Version of a run's checkpoint."""
+
+
+def save_checkpoint(run: RunFolder, state: RunState) -> None:
+    """The state, atomically: killed while writing, the one before is still there."""
+    data = {"format": RUN_FORMAT, **vars(state)}
+    identity = run.identity()
+    if identity is not None:
+        data["run"] = identity
+    write_atomically(run.checkpoint, lambda file: torch.save(data, file))
+
+
+def load_checkpoint(run: RunFolder) -> RunState | None:
     """What `save_checkpoint` wrote, on the CPU; None where the run has not come that far.
 
     Raises:
-        CheckpointError: it is damaged, of another run, or a newer version wrote it.
+        CheckpointError: it is damaged, of another run, or another version wrote it.
     """
     if not run.checkpoint.exists():
         return None
     anew = "to begin anew remove the folder or choose another --run"
-    state: Any = _read_tensors(run.checkpoint, f"damaged, {anew}")
-    if isinstance(state, dict) and isinstance(state.get("format"), int) and state["format"] > FORMAT:
+    data: Any = _read_tensors(run.checkpoint, f"damaged, {anew}")
+    if isinstance(data, dict) and isinstance(data.get("format"), int) and data["format"] != RUN_FORMAT:
+        newer = data["format"] > RUN_FORMAT
         raise CheckpointError(
-            f"{run.checkpoint}: written by a newer pcm3 (format {state['format']}, this one reads up to {FORMAT}): "
-            "update pcm3"
+            f"{run.checkpoint}: written by {'a newer' if newer else 'an earlier'} pcm3 (format {data['format']}, this "
+            f"one goes on with {RUN_FORMAT}): {'update pcm3' if newer else f'go on with that version, or {anew}'}"
         )
-    parts = {"format": int, "step": int, "seconds": float, "method": dict, "optimiser": dict}
-    if not isinstance(state, dict) or not all(isinstance(state.get(name), kind) for name, kind in parts.items()):
+    parts = {"format": int, "step": int, "seconds": float, "method": dict, "optimisers": dict}
+    if not isinstance(data, dict) or not all(isinstance(data.get(name), kind) for name, kind in parts.items()):
         raise CheckpointError(f"{run.checkpoint}: damaged, expected {', '.join(parts)} in it; {anew}")
-    if "run" in state and run.identity() not in (None, state["run"]):
+    if "run" in data and run.identity() not in (None, data["run"]):
         raise CheckpointError(f"{run.checkpoint}: damaged, it is of another run than settings.json beside it; {anew}")
-    return state
+    return RunState(data["step"], data["seconds"], data["method"], data["optimisers"])
 
 
 def _read_tensors(path: Path, otherwise: str) -> Any:

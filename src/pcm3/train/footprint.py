@@ -9,12 +9,11 @@ import torch
 
 from pcm3.encoders.readout import pooled_width
 from pcm3.errors import ConfigError
-from pcm3.settings.pcm3 import pcm3_of
-from pcm3.settings.pretrain import PretrainSettings
+from pcm3.settings.pretrain import PretrainSettings, flat
 from pcm3.train.checkpoint import EncoderSpec
 
 GIB = 2**30
-STATES = {"sgd": 1, "lars": 1, "adam": 2, "adamw": 2}
+STATES = {"sgd": 1, "adam": 2, "adamw": 2}
 """Numbers that an optimiser keeps of each weight."""
 SIZES = ("encoder.hidden_size", "encoder.layers", "batch", "frames", "objective.queue", "objective.embedding",
          "objective.decoder_hidden")  # fmt: skip
@@ -51,16 +50,9 @@ def least_bytes(spec: EncoderSpec, settings: PretrainSettings) -> int:
 
 
 def _sizes(settings: PretrainSettings) -> dict[str, int]:
-    objective = pcm3_of(settings.method).objective
-    return {
-        "encoder.hidden_size": settings.encoder.hidden_size,
-        "encoder.layers": settings.encoder.layers,
-        "batch": settings.batch,
-        "frames": settings.frames,
-        "objective.queue": objective.queue,
-        "objective.embedding": objective.embedding,
-        "objective.decoder_hidden": objective.decoder_hidden,
-    }
+    """Of `SIZES`; 0 for what the method does not have."""
+    values = flat(settings)
+    return {name: values.get(name, 0) for name in SIZES}
 
 
 def _bytes(spec: EncoderSpec, settings: PretrainSettings, size: dict[str, int]) -> int:

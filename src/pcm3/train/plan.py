@@ -1,22 +1,29 @@
-"""The sizes of a pretraining run that are left to the program: chosen from the store, the time and the machine."""
+"""All that is decided before a run: what is left to the program is chosen from the store, the time and the machine."""
 
 from __future__ import annotations
 
-import json
 import math
-import tempfile
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pcm3.errors import ConfigError
-from pcm3.settings.pretrain import PretrainSettings
-from pcm3.train.run_folder import RunFolder
+import numpy as np
+from numpy.typing import NDArray
 
-PACE_STEPS, WARM_STEPS = 30, 10
-"""Steps of the run that tells how long a step takes; of these the first, which take longer, are not counted."""
-PACE_SHARE, PACE_SECONDS = 0.1, 1.0
-"""Of the time, what that run may take at most, and what it may take in any case."""
+from pcm3.data.protocol import hold_out, split
+from pcm3.data.store import ClipStore
+from pcm3.data.verified import check_unchanged
+from pcm3.device import choose_device, choose_precision, choose_threads, first_process, slow_bf16
+from pcm3.errors import ConfigError
+from pcm3.settings.pretrain import Device, PretrainSettings
+from pcm3.skeleton import Layout
+from pcm3.train.checkpoint import EncoderSpec
+from pcm3.train.distributed import agree_with_launcher
+from pcm3.train.footprint import check_memory
+from pcm3.train.loop import BatchOrder, LoopPlan
+from pcm3.train.run_folder import RunFolder, changes
+from pcm3.train.schedule import Schedule
+
 BATCH = 64
 """Clips a step, where the store has twice as many."""
 WIDTH = 128
@@ -31,6 +38,149 @@ FILE = "sizes.json"
 """In the run folder: what was chosen and why, a list of lines."""
 SAFETY = 0.95
 """Share of the time that the steps are planned for: the machine may be slower later than while it was measured."""
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """A run with nothing left to decide: the same in every process, and in the run that goes on with it."""
+
+    settings: PretrainSettings
+    """Nothing in them is "auto", or 0 where that means chosen by the program."""
+    clips: NDArray[np.int64]
+    """(N,) numbers in the store of the clips to learn from."""
+    spec: EncoderSpec
+    """The encoder, and what it is pretrained on."""
+    reasons: tuple[str, ...] = ()
+    """What the program chose, and why; a line each."""
+
+    @property
+    def loop(self) -> LoopPlan:
+        """The steps of the run."""
+        settings, chosen = self.settings, self.settings.optimiser
+        order = BatchOrder(len(self.clips), settings.batch, settings.seed)
+        steps = settings.steps or settings.epochs * order.steps_per_epoch
+        schedule = Schedule(
+            chosen.schedule, chosen.lr, tuple(chosen.drop_epochs), order.steps_per_epoch, steps, chosen.warmup_steps
+        )
+        return LoopPlan(order, schedule, steps, settings.seed, settings.micro_batches, settings.checkpoint_steps)
+
+    @property
+    def seconds(self) -> float:
+        """That training may take; inf: as long as it takes."""
+        return self.settings.minutes * 60 if self.settings.minutes else math.inf
+
+
+def plan_run(
+    store: ClipStore,
+    run_path: Path,
+    settings: PretrainSettings,
+    pace: Callable[[ClipStore, RunPlan], float],
+    log: Callable[[str], object],
+) -> RunPlan:
+    """What a run with these settings is; what the folder's run chose for itself stays.
+
+    Args:
+        store: clips to learn from.
+        run_path: of the run folder, which may hold a run to go on with.
+        settings: as asked for.
+        pace: seconds of a step of a run, on this machine now.
+        log: is told what was chosen and why, and what is slow or odd here.
+
+    Raises:
+        ConfigError: settings make no sense together or here.
+        CheckpointError: the folder's settings are damaged.
+        DataError: the store's bytes are not what was written, or it cannot serve the protocol.
+    """
+    settings.check()
+    agree_with_launcher(settings.devices, settings.nodes)
+    settings = resolve(settings, store)
+    device, clips = choose_device(settings.device), training_clips(store, settings)
+    if (slow := slow_bf16(settings.precision, device)) is not None:
+        log(slow)
+    for doubt in check_unchanged(store) if first_process() else ():
+        log(f"note: {doubt}")
+    held = _held(run_path, settings)
+    settings, reasons = with_sizes(settings, len(clips), held)
+    settings.check()
+    if len(clips) < settings.batch:
+        raise ConfigError(
+            f"setting batch: expected at most the {len(clips)} training clips of the store, got {settings.batch}"
+        )
+    settings = replace(settings, threads=choose_threads(settings.threads, settings.encoder.hidden_size, device))
+    spec = spec_for(store, settings)
+    check_memory(spec, settings, device)
+    settings, why_so_long = with_length(settings, len(clips), lambda of: pace(store, RunPlan(of, clips, spec)), held)
+    for reason in reasons + why_so_long:
+        log(reason)
+    return RunPlan(settings, clips, spec, (*reasons, *why_so_long))
+
+
+def _held(run_path: Path, settings: PretrainSettings) -> PretrainSettings | None:
+    """The settings of the run that the folder holds, if it is the one to go on with."""
+    run = RunFolder(run_path)
+    held = run.read_settings()[0] if run.settings.exists() else None
+    if (
+        held is not None
+        and not run.goes_on
+        and set(changes(held, settings)) - {"encoder.hidden_size", "batch", "threads"}
+    ):
+        return None  # another run takes its place
+    return held
+
+
+def resolve(settings: PretrainSettings, store: ClipStore) -> PretrainSettings:
+    """The settings with nothing left on "auto": what the run folder keeps, so that a resumed run is the same.
+
+    Raises:
+        ConfigError: the store has no protocol to choose, or there is no such device.
+    """
+    device = choose_device(settings.device)
+    protocol = settings.protocol
+    if protocol == "auto":
+        protocol = next(iter(store.protocols), "all")
+    chosen: Device = "cuda" if device.type == "cuda" else "cpu"
+    precision = choose_precision(settings.precision, device)
+    return replace(settings, protocol=protocol, device=chosen, precision=precision)
+
+
+def training_clips(store: ClipStore, settings: PretrainSettings) -> NDArray[np.int64]:
+    """Numbers of the clips that the run learns from, (N,): the training side without the subjects that are left out.
+
+    Raises:
+        DataError: the store cannot serve the protocol, or does not tell the subjects that are to be left out.
+        ConfigError: a subject to be left out is not on the training side, or is all that there is.
+    """
+    clips = np.arange(len(store)) if settings.protocol == "all" else split(store, settings.protocol)[0]
+    return hold_out(store, clips, settings.exclude_subjects)[0]
+
+
+def spec_for(store: ClipStore, settings: PretrainSettings) -> EncoderSpec:
+    """The encoder that the settings ask for, for the clips of this store, and what it is pretrained on."""
+    spec = encoder_spec(store.layout, store.frames.shape[1], settings)
+    spec = replace(spec, store_checksum=store.checksum, gaps=store.has_gaps)
+    return replace(spec, fps=store.fps, normalised=store.normalised, rule=store.rule)
+
+
+def encoder_spec(layout: Layout, bodies: int, settings: PretrainSettings) -> EncoderSpec:
+    """The encoder that the settings ask for, for clips of this layout with room for so many bodies."""
+    chosen = settings.encoder
+    needs_parents = chosen.kind == "graph" or "bone" in chosen.input_features
+    return EncoderSpec(
+        layout=layout.name,
+        bodies=bodies,
+        joints=len(layout.joints),
+        hidden_size=chosen.hidden_size,
+        layers=chosen.layers,
+        direction=chosen.direction,
+        pooling=chosen.pooling,
+        stream=settings.stream,
+        kind=chosen.kind,
+        input_features=tuple(chosen.input_features),
+        parents=layout.parents if needs_parents else (),
+        normalise_features=chosen.normalise_features,
+        frames=settings.frames,
+        protocol=settings.protocol,
+    )
 
 
 def with_sizes(
@@ -143,33 +293,3 @@ def _fitting(settings: PretrainSettings, clips: int, of_epoch: int, seconds: flo
 def in_words(minutes: float) -> str:
     """As in "15 minutes"."""
     return f"{minutes:.3g} minute{'' if minutes == 1 else 's'}"
-
-
-def pace_of(pretrain: Callable[[Path, PretrainSettings], object], settings: PretrainSettings) -> float:
-    """Seconds of a step of a run with these settings, its share of the checkpoints included.
-
-    Measured in a run of at most `PACE_STEPS`, which is thrown away.
-
-    Args:
-        pretrain: makes the run in a folder.
-        settings: of the run, with sizes and minutes.
-    """
-    assert settings.minutes is not None
-    most = max(PACE_SHARE * settings.minutes, PACE_SECONDS / 60)
-    short = replace(settings, epochs=1, steps=PACE_STEPS, minutes=most, checkpoint_steps=PACE_STEPS, tensorboard=False)
-    with tempfile.TemporaryDirectory(prefix="pcm3-pace-") as folder:
-        pretrain(Path(folder), short)
-        run = RunFolder(Path(folder))
-        # Between the last line and the encoder lies what a checkpoint takes: for small networks more than a few steps.
-        saving = max(run.encoder.stat().st_mtime - run.metrics.stat().st_mtime, 0.0)
-        return measured_pace(run) + saving / settings.checkpoint_steps
-
-
-def measured_pace(run: RunFolder) -> float:
-    """Seconds of a step, from the metrics of a run of at most `PACE_STEPS` steps, without those that are warm-up."""
-    lines = run.metrics.read_text(encoding="utf-8").splitlines()
-    at = {line["step"]: line["seconds"] for line in map(json.loads, lines)}
-    last = max(at)
-    first = WARM_STEPS if last > WARM_STEPS else 0
-    pace = (at[last] - at.get(first, 0.0)) / (last - first)
-    return float(max(pace, math.ulp(1.0)))

@@ -1,41 +1,59 @@
-"""How far a pretraining run is: a bar, and TensorBoard."""
+"""What a person sees of a run while it trains: the bar with steps, loss and clips a second, and TensorBoard."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Protocol, runtime_checkable
 
 from tqdm import tqdm
 
 from pcm3.errors import ConfigError
-from pcm3.settings.pretrain import PretrainSettings
-from pcm3.train.run_folder import RunFolder
 
 
-class Progress:
-    """The bar with steps, loss and clips a second, and TensorBoard when asked."""
+@runtime_checkable
+class Board(Protocol):
+    """What is used of TensorBoard's writer."""
 
-    def __init__(self, first: int, total: int, settings: PretrainSettings, run: RunFolder, show: bool) -> None:
-        self._settings, self._run, self._show, self._first, self._total = settings, run, show, first, total
-        self._board: Any = None
+    def add_scalar(self, tag: str, scalar_value: float, global_step: int) -> object:
+        """A number of a step."""
 
-    def __enter__(self) -> Progress:
+    def close(self) -> object:
+        """Nothing more is to come."""
+
+
+class ProgressBar:
+    """The bar of a run."""
+
+    def __init__(self, first: int, total: int, batch: int, *, board: Path | None, visible: bool) -> None:
+        """Nothing is shown before the block begins.
+
+        Args:
+            first: steps done before.
+            total: steps of the run.
+            batch: clips a step.
+            board: folder for TensorBoard's files; None: none are written.
+            visible: whether there is a bar.
+        """
+        self._first, self._total, self._batch, self._folder, self._visible = first, total, batch, board, visible
+        self._board: Board | None = None
+
+    def __enter__(self) -> ProgressBar:
         self._bar = tqdm(
-            total=self._total * self._settings.batch,
-            initial=self._first * self._settings.batch,
-            disable=not self._show,
+            total=self._total * self._batch,
+            initial=self._first * self._batch,
+            disable=not self._visible,
             desc="resuming" if self._first else "pretraining",
             unit="clip",
             unit_scale=True,
             dynamic_ncols=True,
         )
-        if self._settings.tensorboard:
-            self._board = _board(self._run.path)
+        if self._folder is not None:
+            self._board = _board(self._folder)
         return self
 
     def show(self, step: int, line: dict[str, int | float]) -> None:
         """Tell how far the run is, after `step` steps; `line` is empty between two looks at the losses."""
-        self._bar.update(step * self._settings.batch - self._bar.n)
+        self._bar.update(step * self._batch - self._bar.n)
         if not line:
             return
         self._bar.set_postfix(step=f"{step}/{self._total}", loss=f"{line['loss']:.3f}")
@@ -49,9 +67,10 @@ class Progress:
             self._board.close()
 
 
-def _board(folder: Path) -> Any:
+def _board(folder: Path) -> Board:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise ConfigError("--tensorboard needs TensorBoard: pip install 'pcm3[tensorboard]'") from error
-    return SummaryWriter(str(folder))
+    writer: Board = SummaryWriter(str(folder))
+    return writer

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from jaxtyping import Float
 from torch import Tensor, nn
 
 
@@ -17,8 +18,8 @@ class GlobalBatchNorm(nn.BatchNorm1d):
     and makes the host wait in every call.
     """
 
-    def forward(self, input: Tensor) -> Tensor:
-        """(N, C) → (N, C), normalised over the rows of all processes."""
+    def forward(self, input: Float[Tensor, "N C"]) -> Float[Tensor, "N C"]:
+        """The rows, normalised over those of all processes."""
         if not (self.training and dist.is_initialized() and dist.get_world_size() > 1):
             return super().forward(input)
         normed: Tensor
@@ -74,12 +75,14 @@ class _Normalise(torch.autograd.Function):
         count = len(rows) * dist.get_world_size()
         sums = torch.cat([bias_gradient, weight_gradient])
         dist.all_reduce(sums)
-        shift, slope = (sums / count).chunk(2)
-        moved = (gradient - shift - normed * slope) * (scale * weight)
-        return moved.to(rows.dtype), weight_gradient, bias_gradient, None
+        mean_grad, mean_scaled_grad = (sums / count).chunk(2)
+        input_grad = (gradient - mean_grad - normed * mean_scaled_grad) * (scale * weight)
+        return input_grad.to(rows.dtype), weight_gradient, bias_gradient, None
 
 
-def _over_processes(mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+def _over_processes(
+    mean: Float[Tensor, " C"], variance: Float[Tensor, " C"]
+) -> tuple[Float[Tensor, " C"], Float[Tensor, " C"]]:
     """Mean and variance of the rows of all processes, from those of each; no difference of large squares."""
     own = torch.cat([mean, variance])
     all_own = [torch.empty_like(own) for _ in range(dist.get_world_size())]

@@ -9,10 +9,10 @@ from torch import nn
 
 from pcm3.data.protocol import split
 from pcm3.errors import ConfigError
+from pcm3.nn.optimiser import OPTIMISERS, build_optimiser
 from pcm3.settings.pretrain import OptimiserSettings
-from pcm3.train.lars import LARS
-from pcm3.train.optimiser import OPTIMISERS, build_optimiser
-from pcm3.train.pretrain import pretrain, training_clips
+from pcm3.train.plan import training_clips
+from pcm3.train.pretrain import pretrain
 
 KINDS = get_args(get_type_hints(OptimiserSettings)["kind"])
 SHAPES = [(3, 4), (4,), (), (2, 3, 2), (1, 5)]
@@ -52,23 +52,6 @@ def walked(module, optimiser, gradients):
 # What each does, written out
 
 
-def lars_by_hand(weights, gradients, lr, momentum, decay, trust=0.001):
-    """Number by number."""
-    weights = [weight.double().numpy().copy() for weight in weights]
-    velocities = [np.zeros_like(weight) for weight in weights]
-    for step in gradients:
-        for w, v, gradient in zip(weights, velocities, step, strict=True):
-            g = gradient.double().numpy()
-            move = g
-            if w.ndim > 1:
-                size, slope = np.sqrt((w**2).sum()), np.sqrt((g**2).sum())
-                ratio = trust * size / (slope + decay * size) if size > 0 and slope + decay * size > 0 else 1.0
-                move = ratio * (g + decay * w)
-            v[...] = momentum * v + move
-            w[...] = w - lr * v
-    return weights
-
-
 def adamw_by_hand(weights, gradients, lr, momentum, decay):
     """Number by number."""
     found = []
@@ -84,7 +67,7 @@ def adamw_by_hand(weights, gradients, lr, momentum, decay):
     return found
 
 
-@pytest.mark.parametrize(("kind", "by_hand"), [("lars", lars_by_hand), ("adamw", adamw_by_hand)])
+@pytest.mark.parametrize(("kind", "by_hand"), [("adamw", adamw_by_hand)])
 @settings(deadline=None, max_examples=20)
 @given(lr=st.floats(1e-3, 2), momentum=st.floats(0, 0.99), decay=st.floats(0, 0.5), seed=st.integers(0, 1000))
 def test_the_steps_are_those_written_out_in_float64(kind, by_hand, lr, momentum, decay, seed):
@@ -176,84 +159,6 @@ def test_a_run_stopped_in_and_after_the_warm_up_and_gone_on_with_is_the_run_not_
     torch.testing.assert_close(parts.state, whole.state, rtol=0, atol=0)
     assert parts.encoder == whole.encoder
     assert [line["lr"] for line in parts.metrics] == pytest.approx([0.0075, 0.01, 0.01])
-
-
-# LARS
-
-
-@settings(deadline=None, max_examples=30)
-@given(power=st.integers(-20, 20), seed=st.integers(0, 1000), momentum=st.floats(0, 0.99))
-def test_lars_moves_matrices_alike_whatever_the_scale_of_the_loss(power, seed, momentum):
-    shapes = [(3, 4), (2, 3, 2)]
-    gradients = gradients_of(4, shapes, seed)
-    ends = []
-    for scale in (1.0, 2.0**power):  # of powers of two every bit is the same
-        module = Weights(shapes, seed)
-        scaled = [[scale * gradient for gradient in step] for step in gradients]
-        ends.append(walked(module, LARS(module.learning, 0.5, momentum=momentum), scaled))
-    for one, other in zip(*ends, strict=True):
-        assert torch.equal(one, other)
-
-
-@settings(deadline=None, max_examples=30)
-@given(power=st.integers(-10, 10), seed=st.integers(0, 1000))
-def test_lars_moves_a_matrix_by_a_share_of_its_size(power, seed):
-    # Of a network that only knows the direction of its weights, the gradient shrinks as they grow; the way is the same.
-    scale = 2.0**power
-    target = torch.randn((3, 4), generator=torch.Generator().manual_seed(seed + 1))
-    ends = []
-    for size in (1.0, scale):
-        module = Weights([(3, 4)], seed)
-        with torch.no_grad():
-            module.learning[0].mul_(size)
-        optimiser = LARS(module.learning, 2.0)
-        for _ in range(5):
-            optimiser.zero_grad()
-            weight = module.learning[0]
-            (weight / weight.norm() * target).sum().backward()
-            optimiser.step()
-        ends.append(module.values()[0])
-    torch.testing.assert_close(ends[0] * scale, ends[1], rtol=1e-5, atol=1e-6 * scale)
-
-
-def test_a_step_of_lars_at_rate_one_is_a_thousandth_of_the_matrix_long():
-    module = Weights([(6, 7)])
-    before = module.values()[0]
-    after = walked(module, LARS(module.learning, 1.0), gradients_of(1, [(6, 7)]))[0]
-    assert (after - before).norm() / before.norm() == pytest.approx(0.001, rel=1e-4)
-
-
-def test_under_lars_a_matrix_of_zeros_begins_to_move_and_one_without_slope_shrinks():
-    module = Weights([(2, 2), (2, 2)])
-    nn.init.zeros_(module.learning[0])
-    before = module.values()[1]
-    gradient = torch.tensor([[1.0, -2.0], [0.0, 4.0]])
-    after = walked(module, LARS(module.learning, 0.5, weight_decay=0.1), [[gradient, torch.zeros(2, 2)]])
-    assert torch.equal(after[0], -0.5 * gradient)
-    torch.testing.assert_close(after[1], before * (1 - 0.5 * 0.001))
-    still = Weights([(2, 2)])
-    assert torch.equal(walked(still, LARS(still.learning, 0.5), [[torch.zeros(2, 2)]])[0], still.values()[0])
-
-
-def test_lars_gives_the_loss_of_its_closure_and_takes_the_gradient_that_it_makes():
-    module = Weights([(2, 2)])
-    optimiser = LARS(module.learning, 0.5)
-    before = module.values()
-
-    def closure():
-        loss = module.learning[0].square().sum()
-        loss.backward()
-        return loss.item()
-
-    assert optimiser.step(closure) == pytest.approx(before[0].square().sum().item())
-    assert not torch.equal(module.learning[0], before[0])
-
-
-def test_half_the_memory_of_adam_is_enough_for_lars():
-    module = Weights()
-    optimiser = build_optimiser(module, OptimiserSettings("lars"))
-    walked(module, optimiser, gradients_of(2))
-    assert [set(state) for state in optimiser.state.values()] == [{"momentum_buffer"}] * len(SHAPES)
 
 
 # Which clips the run learns from, and the settings' checks

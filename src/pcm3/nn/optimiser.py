@@ -1,4 +1,4 @@
-"""What moves the weights: the optimisers by the names that the settings have for them."""
+"""What updates the weights: the optimisers by the names that the settings have for them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from pcm3.settings.optimiser import OptimiserSettings
-from pcm3.train.lars import LARS
 
 
 def build_optimiser(module: nn.Module, settings: OptimiserSettings) -> torch.optim.Optimizer:
@@ -34,13 +33,8 @@ def _adamw(learning: list[Tensor], chosen: OptimiserSettings) -> torch.optim.Opt
     return torch.optim.AdamW(groups, chosen.lr, betas=(chosen.momentum, 0.999), fused=True)
 
 
-def _lars(learning: list[Tensor], chosen: OptimiserSettings) -> torch.optim.Optimizer:
-    return LARS(learning, chosen.lr, momentum=chosen.momentum, weight_decay=chosen.weight_decay)
-
-
 OPTIMISERS: dict[str, Callable[[list[Tensor], OptimiserSettings], torch.optim.Optimizer]] = {
     "sgd": _sgd,
     "adam": _adam,
     "adamw": _adamw,
-    "lars": _lars,
 }

@@ -1,0 +1,75 @@
+"""Augmented crops of clips, as several methods make them: of other people who face other ways, sheared or jittered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from pcm3.augment.body_shape import mirror, scale_bones
+from pcm3.augment.crop import crop_resize, random_crops
+from pcm3.augment.spatial import rotate_yaw, spatial_view
+from pcm3.clips import ClipBatch
+from pcm3.errors import ConfigError
+from pcm3.settings.views import ViewSettings
+from pcm3.skeleton import Layout
+
+
+class TwoViews(NamedTuple):
+    """Two augmented crops of each of B clips."""
+
+    query: Float[Tensor, "B T M V C"]
+    key: Float[Tensor, "B T M V C"]
+
+
+@dataclass(frozen=True)
+class CropMaker:
+    """Makes crops of clips and augments them. What is off draws nothing: yaw, bone_scale and flip_prob at 0.
+
+    Raises:
+        ConfigError: clips are to be mirrored, and the layout does not say which joints mirror each other.
+    """
+
+    layout: Layout
+    frames: int
+    """T of every crop."""
+    settings: ViewSettings
+
+    def __post_init__(self) -> None:
+        if self.settings.flip_prob and not self.layout.mirror:
+            raise ConfigError(
+                f"setting views.flip_prob: expected 0 for the layout '{self.layout.name}', got "
+                f"{self.settings.flip_prob}: the layout has no mirror pairs of left and right joints; give it some, "
+                "or set 0"
+            )
+
+    def crops(self, batch: ClipBatch, count: int, generator: torch.Generator) -> Float[Tensor, "N T M V C"]:
+        """So many random crops of each clip, first one of all, as of other people who face other ways.
+
+        The crops of a clip are all mirrored or none is; each has its own bones and direction.
+        """
+        chosen = self.settings
+        start, length = random_crops(batch.length.repeat(count), chosen.crop, chosen.min_frames, generator)
+        crops = crop_resize(batch.frames, batch.start.repeat(count) + start, length, self.frames, batch.gaps)
+        if chosen.flip_prob:
+            flipped = torch.rand(len(batch.start), generator=generator, device=crops.device) < chosen.flip_prob
+            crops = mirror(crops, self.layout, flipped.repeat(count))
+        if chosen.bone_scale:
+            crops = scale_bones(crops, self.layout, chosen.bone_scale, generator)
+        if chosen.yaw:
+            crops = rotate_yaw(crops, chosen.yaw, generator)
+        return crops
+
+    def distort(self, crops: Float[Tensor, "N T M V C"], generator: torch.Generator) -> Float[Tensor, "N T M V C"]:
+        """The crops under shear or joint jitter, or both."""
+        chosen = self.settings
+        return spatial_view(
+            crops, chosen.spatial, chosen.shear, chosen.jitter_joint_ratio, chosen.jitter_prob, generator
+        )
+
+    def two_views(self, batch: ClipBatch, generator: torch.Generator) -> TwoViews:
+        """Two views of each clip, each cropped and distorted by itself; positions, whatever stream comes of them."""
+        return TwoViews(*self.distort(self.crops(batch, 2, generator), generator).chunk(2))

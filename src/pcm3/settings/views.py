@@ -1,0 +1,49 @@
+"""Settings of the augmented crops that several methods learn from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pcm3.settings.rules import Rule
+
+SpatialChoice = Literal["either", "both"]
+
+
+@dataclass
+class ViewSettings:
+    """How crops of a clip are taken and augmented."""
+
+    crop: tuple[float, float] = (0.1, 1.0)
+    """Smallest and largest share of a clip's frames that a crop takes, 0 < smallest <= largest <= 1."""
+    min_frames: int = 64
+    """A crop has at least this many frames, where the clip has them; at least 1."""
+    spatial: SpatialChoice = "either"
+    """Spatial augmentation of query and key: either shear or joint jitter (released), or both (paper)."""
+    shear: float = 1.0
+    """Off-diagonal entries of the shear matrix are drawn from U[-shear, shear]; at least 0."""
+    jitter_joint_ratio: float = 0.6
+    """Share of the joints that joint jitter displaces, 0 to 1."""
+    jitter_prob: float = 0.5
+    """Probability that a view is jittered where spatial is either; it is sheared otherwise. 0 to 1; where spatial is
+    both, all views have both."""
+    yaw: float = 0.0
+    """Each view is rotated about the vertical by U[-yaw, yaw] degrees, 0 to 180."""
+    bone_scale: float = 0.0
+    """Each bone of each view is scaled in length by U[1 - bone_scale, 1 + bone_scale], as people differ; at least 0
+    and less than 1."""
+    flip_prob: float = 0.0
+    """Probability that a clip is mirrored, left and right exchanged, in all its views alike; 0 to 1."""
+
+    def rules(self) -> list[Rule]:
+        """What the values must keep to."""
+        low, high = self.crop
+        shares = ("jitter_joint_ratio", "jitter_prob", "flip_prob")
+        return [
+            (0 < low <= high <= 1, "views.crop", "two shares, 0 < smallest <= largest <= 1"),
+            (self.min_frames >= 1, "views.min_frames", "at least 1"),
+            (self.shear >= 0, "views.shear", "not negative"),
+            *((0 <= getattr(self, name) <= 1, f"views.{name}", "between 0 and 1") for name in shares),
+            (0 <= self.yaw <= 180, "views.yaw", "degrees, between 0 and 180"),
+            (0 <= self.bone_scale < 1, "views.bone_scale", "at least 0 and less than 1"),
+        ]
