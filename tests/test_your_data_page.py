@@ -48,7 +48,7 @@ def test_a_recording_that_is_wrong_is_left_out_with_its_reason(tmp_path):
     made = [Recording("a", good), Recording("far", good * 1e5), Recording("other", walkers(0, 5)), Recording("z", good)]
     report = store_recordings(made, tmp_path / "s", layout="kinect_v1", fps=30.0)
     assert ClipStore.open(tmp_path / "s").ids.tolist() == ["a", "z"]
-    (far, why), (other, what) = report.left_out
+    (far, why), (other, what) = report.skipped
     assert (far, other) == ("far", "other")
     assert "expected metres" in why
     assert "expected frames (T, M, 20, C)" in what
@@ -88,8 +88,8 @@ def test_as_many_people_are_kept_as_were_recorded(tmp_path):
     report = store_recordings([Recording("a", three)], tmp_path / "one", bodies=1, **about)
     store = ClipStore.open(tmp_path / "one")
     assert store.dropped.tolist() == [2]
-    assert report.changes == ["1 of 1 clips have more than 1 bodies: 2 bodies are left out, e.g. of a"]
-    assert any("bodies are left out" in line for line in change_lines(store))
+    assert report.changes == ["1 of 1 clips have more than 1 bodies: 2 bodies are dropped, e.g. of a"]
+    assert any("bodies are dropped" in line for line in change_lines(store))
     assert report.clips == 1
 
 
@@ -110,4 +110,4 @@ def test_what_is_wrong_with_a_recording_stops_a_strict_import_and_nothing_is_wri
 def test_a_recording_without_a_skeleton_is_left_out_and_said(tmp_path):
     made = [Recording("a", walkers(0, 5, 1, 20)), Recording("b", np.zeros((5, 1, 20, 3), np.float32))]
     report = store_recordings(made, tmp_path / "s", layout="kinect_v1", fps=30.0)
-    assert (report.clips, report.left_out) == (1, [("b", "missing skeleton: no body in any frame")])
+    assert (report.clips, report.skipped) == (1, [("b", "missing skeleton: no body in any frame")])

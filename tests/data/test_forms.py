@@ -16,7 +16,7 @@ from ntu_field_forms import crowd, ctr_clip, one_hot
 from ntu_file_text import skeleton_text, walkers
 
 from pcm3.cli import main
-from pcm3.data.datasets import KINDS
+from pcm3.data.datasets import DATASETS
 from pcm3.data.forms import form_of, mistaken, nothing_of
 from pcm3.data.importer import import_recordings
 from pcm3.errors import DataError
@@ -119,7 +119,7 @@ def test_npz_given_another_file_says_in_one_line_what_it_is(tmp_path, capsys, na
     assert not (tmp_path / "s").exists()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", DATASETS)
 def test_every_kind_given_every_file_answers_in_one_line(tmp_path, kind):
     for name, (data, _) in FILES.items():
         (tmp_path / "f.dat").write_bytes(data)

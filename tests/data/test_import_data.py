@@ -148,7 +148,7 @@ def test_a_clip_that_is_not_finite_is_left_out_with_its_place(tmp_path):
     frames[5, 1, 7, 2] = np.inf
     store, report = import_npz(tmp_path, arrays(frames=frames))
     assert store.ids.tolist() == ["wave, Ann", "?"]
-    ((file, reason),) = report.left_out
+    ((file, reason),) = report.skipped
     assert file.endswith("mine.npz: clip 1")
     assert reason == "frame 1, body 1, joint 7 (0-based): expected metres, got inf"
 
@@ -164,11 +164,11 @@ ODD = {"utd-mhad": {"a26_s1_t2": "bones"}}
 @pytest.mark.data
 @pytest.mark.skipif("PCM3_DATA" not in os.environ, reason="PCM3_DATA does not name a folder with the real data sets")
 @pytest.mark.parametrize(("kind", "folder", "clips", "frames", "left_out", "xsub", "classes", "subjects"), REAL)
-def test_real_sets_import_whole(tmp_path, kind, folder, clips, frames, left_out, xsub, classes, subjects):
+def test_real_sets_import_whole(tmp_path, kind, folder, clips, frames, skipped, xsub, classes, subjects):
     source = Path(os.environ["PCM3_DATA"], folder)
     settings = {"max_frames": None, "progress": False}
     report = import_recordings(kind, source, tmp_path / "s", workers=2, strict=True, **settings)
-    assert (report.clips, report.frames, len(report.left_out)) == (clips, frames, left_out)
+    assert (report.clips, report.frames, len(report.skipped)) == (clips, frames, skipped)
     store = ClipStore.open(tmp_path / "s")
     about = describe(store)
     assert about["protocols"] == {"xsub": xsub}
@@ -195,4 +195,4 @@ def test_damaged_heads_and_labels_without_end_are_data_errors(tmp_path):
     for place in range(400):
         file.write_bytes(whole[:place] + b"(" + whole[place + 1 :])
         with contextlib.suppress(DataError):
-            npz.contents(file, Options())
+            npz.index(file, Options())

@@ -66,8 +66,8 @@ def test_what_was_done_is_not_done_again(raw, stopped, tmp_path):
     report = run(raw, stopped)
     whole = run(raw, tmp_path / "whole")
     assert (report.read, whole.read) == (FILES - 48, FILES)
-    assert (report.clips, report.left_out) == (whole.clips, whole.left_out)
-    assert len(report.left_out) == 12
+    assert (report.clips, report.skipped) == (whole.clips, whole.skipped)
+    assert len(report.skipped) == 12
     assert content(stopped) == content(tmp_path / "whole")
     assert [entry.name for entry in stopped.parent.iterdir() if entry.name.startswith(".")] == []
 

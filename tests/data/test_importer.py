@@ -12,7 +12,7 @@ import pytest
 from ntu_file_text import skeleton_text, walkers
 
 from pcm3.data import importer
-from pcm3.data.datasets import KINDS, Whole, find_kind
+from pcm3.data.datasets import DATASETS, PublishedCounts, find_dataset
 from pcm3.data.importer import import_recordings
 from pcm3.data.info import describe, protocol_lines
 from pcm3.data.prepare import Recipe, prepare
@@ -47,7 +47,7 @@ def run(source, store, kind="ntu60", **settings):
 def test_store_holds_each_recording_prepared_and_in_order(folder, tmp_path):
     report = run(folder, tmp_path / "s")
     store = ClipStore.open(tmp_path / "s")
-    assert (report.clips, report.left_out, report.frames) == (40, [], len(store.frames))
+    assert (report.clips, report.skipped, report.frames) == (40, [], len(store.frames))
     assert report.seconds > 0
     assert report.clips_per_s == pytest.approx(40 / report.seconds)
     assert store.ids.tolist() == sorted(name.removesuffix(".skeleton") for name in names(40))
@@ -84,7 +84,7 @@ def test_the_store_is_the_same_to_the_byte_for_any_number_of_workers_and_any_pac
     for name in ("frames.npy", "clips.npz"):
         assert tree(tmp_path / "one")[name] == tree(tmp_path / "zipped")[name]
     assert report.clips == 40
-    assert len(report.left_out) == 2
+    assert len(report.skipped) == 2
 
 
 def test_every_file_that_is_no_clip_is_in_the_report_with_its_reason(folder, tmp_path):
@@ -96,21 +96,21 @@ def test_every_file_that_is_no_clip_is_in_the_report_with_its_reason(folder, tmp
     (folder / "readme.txt").write_text("not a recording")
     (folder / "._S001C001P001R001A003.skeleton").write_text("what macOS leaves")
     report = run(folder, tmp_path / "s")
-    left_out = dict(report.left_out)
+    skipped = dict(report.skipped)
     assert report.clips == 40
-    assert set(left_out) == {
+    assert set(skipped) == {
         "S001C001P001R001A001.skeleton", "S001C001P001R001A002.skeleton", "S001C001P001R001A061.skeleton",
         "mine.skeleton", f"deep/{names(1)[0]}",
     }  # fmt: skip
-    assert left_out["S001C001P001R001A001.skeleton"].startswith("line 1: expected the number of frames, got")
-    assert left_out["S001C001P001R001A002.skeleton"] == "missing skeleton: no body in any frame"
-    assert left_out["S001C001P001R001A061.skeleton"] == "action 61 is not one of the 60 classes"
-    assert left_out["mine.skeleton"] == "expected a name like SsssCcccPpppRrrrAaaa.skeleton"
+    assert skipped["S001C001P001R001A001.skeleton"].startswith("line 1: expected the number of frames, got")
+    assert skipped["S001C001P001R001A002.skeleton"] == "missing skeleton: no body in any frame"
+    assert skipped["S001C001P001R001A061.skeleton"] == "action 61 is not one of the 60 classes"
+    assert skipped["mine.skeleton"] == "expected a name like SsssCcccPpppRrrrAaaa.skeleton"
     double = f"the id '{names(1)[0].removesuffix('.skeleton')}' is taken by '{names(1)[0]}'"
-    assert left_out[f"deep/{names(1)[0]}"] == double
+    assert skipped[f"deep/{names(1)[0]}"] == double
     stored = json.loads((tmp_path / "s" / "store.json").read_text())["report"]
     notes = ["a part of NTU RGB+D 60: 44 of its 56,880 recordings"]
-    assert stored == {"clips": 40, "left_out": [list(pair) for pair in report.left_out], "notes": notes}
+    assert stored == {"clips": 40, "left_out": [list(pair) for pair in report.skipped], "notes": notes}
     assert report.notes == notes
 
 
@@ -152,12 +152,12 @@ def test_settings_that_make_no_sense_are_config_errors(folder, tmp_path):
 
 
 def test_kinds_are_known_and_near_misses_are_guessed():
-    assert set(KINDS) >= {"ntu60", "ntu120", "nw-ucla", "utd-mhad", "msr-action3d", "npz"}
+    assert set(DATASETS) >= {"ntu60", "ntu120", "nw-ucla", "utd-mhad", "msr-action3d", "npz"}
     with pytest.raises(DataError, match="got 'ntu61'; did you mean 'ntu60'"):
-        find_kind("ntu61")
+        find_dataset("ntu61")
     with pytest.raises(DataError, match="did you mean 'utd-mhad'"):
-        find_kind("UTD_MHAD")
-    for kind in KINDS.values():
+        find_dataset("UTD_MHAD")
+    for kind in DATASETS.values():
         assert kind.layout is None or load_layout(kind.layout)
         assert len(set(kind.classes)) == len(kind.classes)
 
@@ -188,8 +188,8 @@ def test_names_that_lead_outside_a_zip_are_left_out(tmp_path):
     write_zip(inside / "n.zip", dict.fromkeys([*outside, "a/S001C001P001R001A003.skeleton"], GOOD))
     report = run(inside, tmp_path / "s")
     assert ClipStore.open(tmp_path / "s").ids.tolist() == ["S001C001P001R001A003"]
-    assert {reason for _, reason in report.left_out} == {"the name leads outside the zip"}
-    assert len(report.left_out) == 3
+    assert {reason for _, reason in report.skipped} == {"the name leads outside the zip"}
+    assert len(report.skipped) == 3
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["in", "s"]
 
 
@@ -202,7 +202,7 @@ def test_backslashes_in_a_zip_divide_as_slashes_do(tmp_path):
             archive.writestr(f"data{divider}empty{divider}", b"")
             archive.writestr(f"data{divider}__MACOSX{divider}._x.skeleton", b"")
         report = run(packed, tmp_path / f"store{ord(divider)}")
-        assert (report.clips, report.left_out) == (3, [])
+        assert (report.clips, report.skipped) == (3, [])
     assert tree(tmp_path / "store47") == tree(tmp_path / "store92")
 
 
@@ -216,7 +216,7 @@ def test_what_cannot_be_read_in_a_zip_is_told_with_what_to_do(tmp_path):
     (tmp_path / "n.zip").write_bytes(data)
     report = run(tmp_path / "n.zip", tmp_path / "s")
     assert report.clips == 1
-    assert sorted(report.left_out) == [
+    assert sorted(report.skipped) == [
         (r"a\x1b[2Jb.zip", "a zip inside a zip; unpack the outer one first"),
         ("more.zip", "a zip inside a zip; unpack the outer one first"),
         (f"x/{other}", "it is encrypted; unpack the zip with its password first"),
@@ -231,7 +231,7 @@ def test_a_name_that_a_zip_holds_twice_is_taken_only_if_both_are_the_same(tmp_pa
             archive.writestr(member, content)
     report = run(tmp_path / "n.zip", tmp_path / "s")
     assert report.clips == 1
-    ((file, reason),) = report.left_out
+    ((file, reason),) = report.skipped
     assert file == f"a/{other}"
     assert "more than once, with different content" in reason
 
@@ -241,7 +241,7 @@ def test_a_zip_bomb_costs_one_clip_and_little_memory(tmp_path, monkeypatch):
     bomb = b"1\n" + b" " * 2**25
     write_zip(tmp_path / "n.zip", {"S001C001P001R001A001.skeleton": bomb, "S001C001P001R001A002.skeleton": GOOD})
     report = run(tmp_path / "n.zip", tmp_path / "s")
-    assert (report.clips, report.left_out) == (
+    assert (report.clips, report.skipped) == (
         1, [("S001C001P001R001A001.skeleton", "expected a recording, got more than 1 MB")],
     )  # fmt: skip
 
@@ -256,7 +256,7 @@ def test_damaged_zips_cost_what_is_damaged(tmp_path):
     (source / "cut.zip").write_bytes(data[:500])
     report = run(source, tmp_path / "s")
     assert ClipStore.open(tmp_path / "s").ids.tolist() == ["S001C001P001R001A002"]
-    assert sorted(file for file, _ in report.left_out) == ["cut.zip", "good.zip/S001C001P001R001A001.skeleton"]
+    assert sorted(file for file, _ in report.skipped) == ["cut.zip", "good.zip/S001C001P001R001A001.skeleton"]
 
 
 def test_links_are_followed_but_not_in_circles(folder, tmp_path):
@@ -369,31 +369,31 @@ def test_small_sources_are_read_without_other_processes(folder, monkeypatch, tmp
 def test_clips_that_a_list_names_are_left_out(folder, tmp_path):
     listed = names(40)[:3]
     (tmp_path / "missing.txt").write_text("\n".join(["Samples with missing skeletons:", *listed[:2], listed[2][:-9]]))
-    report = run(folder, tmp_path / "s", leave_out=tmp_path / "missing.txt")
+    report = run(folder, tmp_path / "s", skip_list=tmp_path / "missing.txt")
     assert report.clips == 37
-    assert sorted(Path(file).name for file, _ in report.left_out) == sorted(listed)
-    assert {reason for _, reason in report.left_out} == {"named in missing.txt"}
+    assert sorted(Path(file).name for file, _ in report.skipped) == sorted(listed)
+    assert {reason for _, reason in report.skipped} == {"named in missing.txt"}
 
 
 def test_a_list_that_is_not_there_is_refused(folder, tmp_path):
     with pytest.raises(DataError, match=r"missing\.txt: expected a text file"):
-        run(folder, tmp_path / "s", leave_out=tmp_path / "missing.txt")
+        run(folder, tmp_path / "s", skip_list=tmp_path / "missing.txt")
     assert not (tmp_path / "s").exists()
 
 
 def test_a_whole_data_set_is_told_from_a_part_and_from_one_that_is_too_large(folder, tmp_path, monkeypatch):
-    def note(whole, **settings):
-        monkeypatch.setitem(KINDS, "ntu60", replace(find_kind("ntu60"), whole=whole))
+    def note(published, **settings):
+        monkeypatch.setitem(DATASETS, "ntu60", replace(find_dataset("ntu60"), published=published))
         return run(folder, tmp_path / "s", overwrite=True, **settings).notes
 
-    assert note(Whole("NTU", 50, 48)) == ["a part of NTU: 40 of its 50 recordings"]
-    assert note(Whole("NTU", 40, 40)) == ["the whole of NTU: 40 clips, as published"]
-    (told,) = note(Whole("NTU", 40, 38))
-    assert told.startswith("NTU has 38 clips in published results, this store 40; published results leave out")
+    assert note(PublishedCounts("NTU", 50, 48)) == ["a part of NTU: 40 of its 50 recordings"]
+    assert note(PublishedCounts("NTU", 40, 40)) == ["the whole of NTU: 40 clips, as published"]
+    (told,) = note(PublishedCounts("NTU", 40, 38))
+    assert told.startswith("NTU has 38 clips in published results, this store 40; published results skip")
     (tmp_path / "missing.txt").write_text("\n".join(names(40)[:2]))
-    listed = {"leave_out": tmp_path / "missing.txt"}
-    assert note(Whole("NTU", 40, 38), **listed) == ["the whole of NTU: 38 clips, as published"]
-    assert note(Whole("NTU", 40, 37), **listed) == ["NTU has 37 clips in published results, this store 38"]
+    listed = {"skip_list": tmp_path / "missing.txt"}
+    assert note(PublishedCounts("NTU", 40, 38), **listed) == ["the whole of NTU: 38 clips, as published"]
+    assert note(PublishedCounts("NTU", 40, 37), **listed) == ["NTU has 37 clips in published results, this store 38"]
 
 
 def test_the_sides_of_a_protocol_stand_beside_the_published_ones(folder, tmp_path, monkeypatch):
@@ -402,7 +402,9 @@ def test_the_sides_of_a_protocol_stand_beside_the_published_ones(folder, tmp_pat
 
     def told(*published):
         monkeypatch.setitem(
-            KINDS, "ntu60", replace(find_kind("ntu60"), whole=Whole("NTU", 40, 40, {"xview": published}))
+            DATASETS,
+            "ntu60",
+            replace(find_dataset("ntu60"), whole=PublishedCounts("NTU", 40, 40, {"xview": published})),
         )
         return protocol_lines(describe(ClipStore.open(tmp_path / "s")))["xview"]
 

@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 from ntu_file_text import walkers
 
 from pcm3.data.importer import store_recordings
-from pcm3.data.names import file_name, is_name, shown, wrong_file_name
+from pcm3.data.names import file_name, is_name, printable, wrong_file_name
 from pcm3.data.recording import Recording
-from pcm3.data.store import BY_SIDE
+from pcm3.data.store import BY_SPLIT
 from pcm3.errors import DataError
 
 BAD = ["", " ", "a\nb", "\x1b[2J", "\x1b]0;title\x07", "a\u202eb", "\x00", "\x9b1m", "x" * 300, "\ud800"]
@@ -17,14 +17,14 @@ BAD_FILES = ["a/b", "..", ".", "../x", "a\\b", "c:", ".hidden", "x" * 100, "a*b"
 
 @given(st.text())
 def test_whatever_is_shown_prints_in_one_line(text):
-    assert shown(text, 40).isprintable()
-    assert len(shown(text, 40)) <= 40
+    assert printable(text, 40).isprintable()
+    assert len(printable(text, 40)) <= 40
 
 
 def test_a_plain_text_is_shown_as_it_is():
-    assert shown("Überkopfwurf (links), 手を振る") == "Überkopfwurf (links), 手を振る"
-    assert shown("\x1b[31mred") == r"\x1b[31mred"
-    assert shown("x" * 100, 10) == "x" * 9 + "…"
+    assert printable("Überkopfwurf (links), 手を振る") == "Überkopfwurf (links), 手を振る"
+    assert printable("\x1b[31mred") == r"\x1b[31mred"
+    assert printable("x" * 100, 10) == "x" * 9 + "…"
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -49,14 +49,14 @@ def test_a_name_from_an_older_store_leads_nowhere_else():
 
 
 def recordings(id="a"):
-    return [Recording(id, walkers(1, 5), 0, sides={"mine": 0}), Recording("b", walkers(2, 5), 0, sides={"mine": 1})]
+    return [Recording(id, walkers(1, 5), 0, splits={"mine": 0}), Recording("b", walkers(2, 5), 0, splits={"mine": 1})]
 
 
 @pytest.mark.parametrize("name", BAD_FILES)
 def test_a_protocol_is_refused_before_anything_is_read(tmp_path, name):
     with pytest.raises(DataError, match="protocol: expected a name"):
         store_recordings(
-            iter(()), tmp_path / "store", layout="kinect_v2", fps=30.0, classes=["c"], protocols={name: BY_SIDE}
+            iter(()), tmp_path / "store", layout="kinect_v2", fps=30.0, classes=["c"], protocols={name: BY_SPLIT}
         )
     assert list(tmp_path.iterdir()) == []
 

@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ntu_file_text import walkers
 
-from pcm3.data.datasets import KINDS
+from pcm3.data.datasets import DATASETS
 from pcm3.data.protocol import hold_out, split
 from pcm3.data.readers import ntu
 from pcm3.data.recording import Recording
-from pcm3.data.store import BY_SIDE, ClipStore
+from pcm3.data.store import BY_SPLIT, ClipStore
 from pcm3.data.store_writer import write_store
 from pcm3.errors import ConfigError, DataError
 from pcm3.skeleton import load_layout
@@ -33,7 +33,7 @@ def test_listed_values_train_and_all_other_known_ones_test(tmp_path):
 
 
 def test_data_that_comes_split_stays_split(tmp_path):
-    store = store_of(tmp_path, {"split": BY_SIDE}, [{"sides": {"split": s}} for s in (1, 0, -1, 1)])
+    store = store_of(tmp_path, {"split": BY_SPLIT}, [{"splits": {"split": s}} for s in (1, 0, -1, 1)])
     assert [side.tolist() for side in split(store, "split")] == [[1], [0, 3]]
 
 
@@ -52,7 +52,7 @@ def test_a_protocol_that_the_data_cannot_serve_says_what_is_there(tmp_path):
         split(store, "xview")
     with pytest.raises(DataError, match=r"no test clip: it trains on subject 1, 2, 4.*only 1, 2 \(.*--protocol all"):
         split(store, "xsub")
-    other = store_of(tmp_path / "o", {"split": BY_SIDE}, [{"sides": {"split": 1}}])
+    other = store_of(tmp_path / "o", {"split": BY_SPLIT}, [{"splits": {"split": 1}}])
     with pytest.raises(DataError, match="no training clip: every clip that has a side is on the test side"):
         split(other, "split")
 
@@ -83,7 +83,7 @@ def test_ntu60_sides_have_the_sizes_the_paper_gives(tmp_path):
 
 def test_ntu120_sides(tmp_path):
     clips = [{"subject": s, "setup": 1 + s % 32} for s in range(1, 107)]
-    store = store_of(tmp_path, KINDS["ntu120"].protocols, clips)
+    store = store_of(tmp_path, DATASETS["ntu120"].protocols, clips)
     assert [len(side) for side in split(store, "xsub")] == [53, 53]
     train, test = split(store, "xset")
     assert set(store.setup[train] % 2) == {0}
@@ -92,7 +92,7 @@ def test_ntu120_sides(tmp_path):
 
 def test_every_kind_names_only_protocols_that_can_be_split(tmp_path):
     clips = [{"subject": s, "camera": 1 + s % 3, "setup": s} for s in range(1, 33)]
-    for number, kind in enumerate(KINDS.values()):
+    for number, kind in enumerate(DATASETS.values()):
         store = store_of(tmp_path / str(number), kind.protocols, clips)
         for name in kind.protocols:
             train, test = split(store, name)
@@ -136,7 +136,7 @@ def test_a_subject_that_does_not_train_is_answered_with_those_that_do(tmp_path):
     clips = [{"subject": s} for s in (10, 4, 1, 2, -1, 3)]
     store = store_of(tmp_path, {"xsub": {"by": "subject", "train": [1, 2, 4]}}, clips)
     train, _ = split(store, "xsub")
-    told = r"^setting leave_out: expected subjects on the training side \(1, 2, 4\), got 3$"
+    told = r"^setting exclude_subjects: expected subjects on the training side \(1, 2, 4\), got 3$"
     with pytest.raises(ConfigError, match=told):
         hold_out(store, train, [1, 3])
     for subject in (-1, 5, 10**12):
@@ -145,10 +145,10 @@ def test_a_subject_that_does_not_train_is_answered_with_those_that_do(tmp_path):
 
 
 def test_somebody_is_left_to_train_on(people):
-    with pytest.raises(ConfigError, match=r"leave_out: expected a subject to be left to train on; .* only 1, 2$"):
+    with pytest.raises(ConfigError, match=r"exclude_subjects: expected a subject to be left to train on; .* 1, 2$"):
         hold_out(people(1, 2, 1, -1), np.arange(4), [2, 1])
 
 
 def test_a_store_that_does_not_tell_the_subjects_cannot_leave_any_out(people):
-    with pytest.raises(DataError, match="no subject can be left out, since no clip on the training side has one"):
+    with pytest.raises(DataError, match="no subject can be excluded, since no training clip has one"):
         hold_out(people(-1, -1, 3), np.arange(2), [3])

@@ -1,4 +1,4 @@
-"""Thousands of files that were left out are a few lines: grouped by kind of reason, causes first, none of them long."""
+"""Thousands of files that were skipped are a few lines: grouped by kind of reason, causes first, none of them long."""
 
 import json
 
@@ -76,7 +76,7 @@ def test_an_import_and_info_print_a_few_lines(tmp_path, capsys):
     assert main(["info", str(tmp_path / "s"), "--json"]) == 0
     printed = capsys.readouterr().out
     assert line.strip() in printed
-    assert json.loads(printed.splitlines()[-1])["left_out"]["reasons"] == {
+    assert json.loads(printed.splitlines()[-1])["skipped"]["reasons"] == {
         "frame …, body 0, joint … (0-based): expected metres, got inf": 50
     }
     assert max(map(len, printed.splitlines()[:-1])) < 400

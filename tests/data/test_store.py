@@ -14,7 +14,7 @@ from ntu_file_text import walkers
 from pcm3 import files
 from pcm3.data.protocol import split
 from pcm3.data.recording import Interval, Recording
-from pcm3.data.store import BY_SIDE, ClipStore
+from pcm3.data.store import BY_SPLIT, ClipStore
 from pcm3.data.store_writer import store_writer, write_store
 from pcm3.errors import DataError, RunFailed
 from pcm3.skeleton import load_layout
@@ -26,7 +26,7 @@ ABOUT = {"layout": KINECT, "fps": 30.0, "bodies": 2, "kind": "ntu60", "classes":
 def recordings(count=3):
     return [
         Recording(
-            f"clip{i}", walkers(i, 4 + i, 2), label=i % 2, subject=i, camera=1, setup=i + 1, sides={"split": i % 2}
+            f"clip{i}", walkers(i, 4 + i, 2), label=i % 2, subject=i, camera=1, setup=i + 1, splits={"split": i % 2}
         )
         for i in range(count)
     ]
@@ -46,7 +46,7 @@ def test_what_is_written_is_what_is_read(tmp_path):
         np.testing.assert_array_equal(store.clip(index), clip.frames)
         for name in ("label", "subject", "camera", "setup", "confidence"):
             assert getattr(store, name)[index] == getattr(clip, name)
-        assert store.sides["split"][index] == clip.sides["split"]
+        assert store.splits["split"][index] == clip.splits["split"]
     assert store.ids.tolist() == ["clip0", "clip1", "clip2"]
     assert store.start.tolist() == [0, 4, 9]
     assert store.length.tolist() == [4, 5, 6]
@@ -330,12 +330,12 @@ def test_a_pickle_in_a_store_is_not_loaded(stored):
 
 def untrimmed(name, seed, *ranges):
     intervals = tuple(Interval(start, stop, label, 2) for start, stop, label in ranges)
-    return Recording(name, walkers(seed, 20, 2), subject=seed, camera=1, sides={"xsub": seed % 2}, intervals=intervals)
+    return Recording(name, walkers(seed, 20, 2), subject=seed, camera=1, splits={"xsub": seed % 2}, intervals=intervals)
 
 
 def test_clips_of_untrimmed_recordings_are_views_on_their_intervals(tmp_path):
     made = [untrimmed("a", 0, (2, 9, 1), (9, 20, 0)), untrimmed("b", 1), untrimmed("c", 2, (0, 5, 1), (0, 5, 0))]
-    store = write_store(tmp_path / "s", made, protocols={"xsub": BY_SIDE}, **ABOUT)
+    store = write_store(tmp_path / "s", made, protocols={"xsub": BY_SPLIT}, **ABOUT)
     assert store.ids.tolist() == ["a:2-8", "a:9-19", "c:0-4", "c:0-4.2"]
     assert store.label.tolist() == [1, 0, 1, 0]
     assert store.recording.tolist() == [0, 0, 2, 2]
@@ -345,7 +345,7 @@ def test_clips_of_untrimmed_recordings_are_views_on_their_intervals(tmp_path):
     whole = store.recordings
     assert (len(whole), whole.ids.tolist(), whole.length.tolist()) == (3, ["a", "b", "c"], [20, 20, 20])
     np.testing.assert_array_equal(whole.clip(1), made[1].frames)
-    assert store.sides["xsub"].tolist() == [0, 0, 0, 0]
+    assert store.splits["xsub"].tolist() == [0, 0, 0, 0]
     assert [side.tolist() for side in split(whole, "xsub")] == [[0, 2], [1]]
     assert set(store.checksums) == {"frames.npy", "clips.npz", "recordings.npz"}
 
@@ -369,7 +369,7 @@ def test_intervals_that_leave_their_recording_are_damage(tmp_path):
 
 
 def test_a_store_of_the_first_format_still_opens(tmp_path):
-    store = write_store(tmp_path / "s", recordings(), protocols={"split": BY_SIDE}, **ABOUT)
+    store = write_store(tmp_path / "s", recordings(), protocols={"split": BY_SPLIT}, **ABOUT)
     with np.load(store.path / "clips.npz") as archive:
         columns = dict(archive)
     old = {name: columns[name] for name in ("id", "start", "length", "bodies", "label", "subject", "camera", "setup")}

@@ -9,7 +9,7 @@ from ntu_file_text import walkers
 from pcm3.data.info import describe
 from pcm3.data.prepare import Recipe
 from pcm3.data.recording import Interval, Recording
-from pcm3.data.store import BY_SIDE, CHANGES, ClipStore
+from pcm3.data.store import BY_SPLIT, CHANGES, ClipStore
 from pcm3.data.store_writer import write_store
 from pcm3.errors import DataError
 from pcm3.render.selection import store_scenes
@@ -20,7 +20,7 @@ ODD = [
     ["x", "x"], [["x", 1]], [[]], {}, {"x": 1}, {"x": {}}, {"": {"by": "subject", "train": [1]}},
     {"x": {"by": [], "train": [1]}}, {"x": {"by": "subject", "train": "12"}}, {"x": {"by": "subject", "train": [1.5]}},
 ]  # fmt: skip
-PROTOCOLS = {"xsub": {"by": "subject", "train": [0]}, "split": BY_SIDE}
+PROTOCOLS = {"xsub": {"by": "subject", "train": [0]}, "split": BY_SPLIT}
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def stored(tmp_path):
             f"é{number}",
             walkers(number, 20, 2),
             subject=number,
-            sides={"split": number % 2},
+            splits={"split": number % 2},
             intervals=(Interval(2, 9, 1), Interval(9, 20, 0)),
         )
         for number in range(3)

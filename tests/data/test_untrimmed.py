@@ -13,8 +13,8 @@ from pcm3.data.importer import import_recordings
 from pcm3.data.info import describe
 from pcm3.data.prepare import MISSING, Recipe, prepare
 from pcm3.data.recording import Interval, Recording, cut_into_clips
-from pcm3.data.source_index import Contents, SourceClip
-from pcm3.data.store import BY_SIDE, ClipStore
+from pcm3.data.source_index import SourceClip, SourceIndex
+from pcm3.data.store import BY_SPLIT, ClipStore
 from pcm3.skeleton import load_layout
 
 KINECT = load_layout("kinect_v2")
@@ -90,24 +90,24 @@ def test_an_action_in_which_nobody_is_there_is_no_clip():
 
 
 def test_cutting_keeps_what_is_known():
-    clip = cut_into_clips(long_recording(3, sides={"xsub": 1}))[1]
-    assert (clip.subject, clip.camera, clip.sides, clip.label, len(clip.frames)) == (3, 1, {"xsub": 1}, 1, 90)
+    clip = cut_into_clips(long_recording(3, splits={"xsub": 1}))[1]
+    assert (clip.subject, clip.camera, clip.splits, clip.label, len(clip.frames)) == (3, 1, {"xsub": 1}, 1, 90)
 
 
 @pytest.fixture
 def kind(monkeypatch):
     """A kind of three long recordings: the second has no action, the third one without anybody and one row too bad."""
-    empty = long_recording(2, sides={"xsub": 1})
+    empty = long_recording(2, splits={"xsub": 1})
     empty.frames[300:] = 0
     made = [
-        long_recording(0, sides={"xsub": 0}),
-        long_recording(1, intervals=(), sides={"xsub": 1}),
+        long_recording(0, splits={"xsub": 0}),
+        long_recording(1, intervals=(), splits={"xsub": 1}),
         Recording(**{**vars(empty), "lost": (("r2.txt line 3", "ends before it begins"),)}),
     ]
     clips = [SourceClip(one.id, one.id, partial(lambda one: one, one)) for one in made]
-    contents = Contents(clips, protocols={"xsub": BY_SIDE}, notes=["labels are guesses"], in_process=True)
+    index = SourceIndex(clips, protocols={"xsub": BY_SPLIT}, notes=["labels are guesses"], in_process=True)
     monkeypatch.setitem(
-        kinds.KINDS, "long", kinds.Kind(lambda source, options: contents, "kinect_v2", 30.0, 2, ("a", "b"))
+        kinds.DATASETS, "long", kinds.Dataset(lambda source, options: index, "kinect_v2", 30.0, 2, ("a", "b"))
     )
     return "long"
 
@@ -116,7 +116,7 @@ def test_a_store_of_untrimmed_recordings_serves_clips_and_recordings(kind, tmp_p
     report = import_recordings(kind, Path(__file__), tmp_path / "s", progress=False)
     store = ClipStore.open(tmp_path / "s")
     assert (report.clips, report.recordings, report.notes) == (3, 3, ["labels are guesses"])
-    assert report.left_out == [("r2 (r2.txt line 3)", "ends before it begins"), ("r2 (r2:300-389)", MISSING)]
+    assert report.skipped == [("r2 (r2.txt line 3)", "ends before it begins"), ("r2 (r2:300-389)", MISSING)]
     assert store.ids.tolist() == ["r0:10-59", "r0:300-389", "r2:10-59"]
     assert store.recordings.ids.tolist() == ["r0", "r1", "r2"]
     assert store.recordings.length.tolist() == [400, 400, 400]
@@ -132,4 +132,4 @@ def test_a_trimmed_store_of_the_same_holds_clips_alone(kind, tmp_path):
     assert (report.clips, store.recordings) == (3, None)
     assert store.ids.tolist() == ["r0:10-59", "r0:300-389", "r2:10-59"]
     assert store.length.tolist() == [50, 90, 50]
-    assert ("r2 (r2:300-389)", MISSING) in report.left_out
+    assert ("r2 (r2:300-389)", MISSING) in report.skipped

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from pcm3 import geometry, normalisation
-from pcm3.data.names import shown as in_print
+from pcm3.data.names import printable as in_print
 from pcm3.errors import DataError
 from pcm3.render import draw, sheet
 from pcm3.render.draw import FINE, PAPER, PARTS, PARTS_OTHER, Camera, Panel, shortened, text_width
@@ -198,10 +198,10 @@ def test_both_bodies_are_drawn_the_second_in_another_tone():
 
 def test_what_is_nearer_is_drawn_over_what_is_behind():
     pose = facing_the_sensor(V2)
-    for offset, shown, hidden in (([0, 0, 0.5], PARTS, PARTS_OTHER), ([0, 0, -0.5], PARTS_OTHER, PARTS)):
+    for offset, printable, hidden in (([0, 0, 0.5], PARTS, PARTS_OTHER), ([0, 0, -0.5], PARTS_OTHER, PARTS)):
         picture = large(scene_of(pose, pose + offset), view=View(0.0, 0.0))
-        assert len(where(picture, shown[3])) > 100
-        assert len(where(picture, hidden[3])) < 0.2 * len(where(picture, shown[3]))
+        assert len(where(picture, printable[3])) > 100
+        assert len(where(picture, hidden[3])) < 0.2 * len(where(picture, printable[3]))
 
 
 def test_absent_bodies_and_joints_are_not_drawn():

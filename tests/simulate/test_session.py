@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from simulated_files import BONES, digests
 
 from pcm3.data.readers.ntu import TRAIN_SUBJECTS_60
-from pcm3.data.readers.pku_mmd import contents_1
+from pcm3.data.readers.pku_mmd import index_1
 from pcm3.data.recording import TEST, TRAIN
 from pcm3.data.source_index import Options
 from pcm3.errors import DataError
@@ -200,28 +200,28 @@ def test_cameras_lose_bodies_and_frames_now_and_then(long_one: Session) -> None:
 
 
 def test_folder_is_read_by_the_reader_of_the_genuine_one(folder: Path) -> None:
-    contents = contents_1(folder, Options())
-    assert contents.classes == ACTIONS
-    assert contents.kind == "pkummd-format"
-    assert not contents.left_out
-    assert not contents.unusable
-    assert set(contents.protocols or {}) == {"xsub", "xview"}
-    assert [clip.id for clip in contents.clips] == [f"000{n}-{view}" for n in (1, 2) for view in "LMR"]
-    for clip in contents.clips:
+    index = index_1(folder, Options())
+    assert index.classes == ACTIONS
+    assert index.kind == "pkummd-format"
+    assert not index.skipped
+    assert not index.unusable
+    assert set(index.protocols or {}) == {"xsub", "xview"}
+    assert [clip.id for clip in index.clips] == [f"000{n}-{view}" for n in (1, 2) for view in "LMR"]
+    for clip in index.clips:
         recording = clip.read()
         assert recording.intervals is not None
         assert 1200 < len(recording.frames) < 5000
         assert 9 <= len(recording.intervals) <= 13
         assert 0.2 < sum(one.stop - one.start for one in recording.intervals) / len(recording.frames) < 0.7
-        assert recording.sides["xsub"] == TRAIN
-        assert recording.sides["xview"] == (TEST if clip.id.endswith("L") else TRAIN)
+        assert recording.splits["xsub"] == TRAIN
+        assert recording.splits["xview"] == (TEST if clip.id.endswith("L") else TRAIN)
 
 
 def test_sides_are_those_of_the_subjects_who_take_turns(tmp_path: Path) -> None:
     simulate_sessions(tmp_path / "new", sessions=3, subjects=2, actions=2)
-    for clip in contents_1(tmp_path / "new", Options()).clips:
+    for clip in index_1(tmp_path / "new", Options()).clips:
         subject = (int(clip.id[:4]) - 1) % 2 + 1
-        assert clip.read().sides["xsub"] == (TRAIN if subject in TRAIN_SUBJECTS_60 else TEST)
+        assert clip.read().splits["xsub"] == (TRAIN if subject in TRAIN_SUBJECTS_60 else TEST)
 
 
 def test_three_cameras_see_one_session(folder: Path) -> None:

@@ -13,7 +13,7 @@ from pcm3.benchmark.planted_copies import PLANTS
 from pcm3.data.audit.leaks import find_leaks
 from pcm3.data.protocol import split
 from pcm3.data.recording import TEST, TRAIN, Recording
-from pcm3.data.store import BY_SIDE, ClipStore
+from pcm3.data.store import BY_SPLIT, ClipStore
 from pcm3.data.store_writer import write_store
 
 PROTOCOL = "planted"
@@ -61,7 +61,7 @@ def leak_benchmark(store: ClipStore, protocol: str, copies: int, folder: Path, s
         fps=store.fps,
         bodies=store.bodies.shape[1],
         kind=store.kind,
-        protocols={PROTOCOL: BY_SIDE},
+        protocols={PROTOCOL: BY_SPLIT},
         normalised=store.normalised,
         dtype=store.frames.dtype.name,
     )
@@ -85,14 +85,14 @@ def _with_copies(
         for index in indices.tolist():
             name = str(store.ids[index])
             sources[name] = name
-            yield Recording(name, store.clip(index), sides={PROTOCOL: side})
+            yield Recording(name, store.clip(index), splits={PROTOCOL: side})
     for number, plant in enumerate(PLANTS.values()):
         for copy in range(copies):
             index = int(rng.integers(len(store)))
             clips = plant(store.clip(index), store.layout, rng)
             for name, clip, side in zip(_names(number, copy), clips, (TRAIN, TEST), strict=True):
                 sources[name] = str(store.ids[index])
-                yield Recording(name, clip, sides={PROTOCOL: side})
+                yield Recording(name, clip, splits={PROTOCOL: side})
 
 
 def _names(number: int, copy: int) -> tuple[str, str]:

@@ -242,7 +242,7 @@ def _precisions(options: Any, device: Any) -> list[str]:
     if options.precision is None:
         if has_bf16(device):
             return ["32", "bf16"]
-        print("bf16 is left out: it is not native to this machine (--precision 32 bf16 times it all the same)")
+        print("bf16 is skipped: it is not native to this machine (--precision 32 bf16 times it all the same)")
         return ["32"]
     for precision in options.precision:
         if (slow := slow_bf16(precision, device)) is not None:

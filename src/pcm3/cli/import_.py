@@ -25,8 +25,8 @@ class ImportOptions:
     """utkinect only: which file of labels to take, original or modified."""
     trim: bool = False
     """Cut untrimmed recordings into their labelled actions, each prepared as a clip of its own."""
-    leave_out: Path | None = None
-    """Text file with the names of clips to leave out, one a line (a data set's list of missing skeletons)."""
+    skip_list: Path | None = None
+    """Text file with the names of clips to skip, one a line (a data set's list of missing skeletons)."""
     normalise: bool = True
     """Centre and turn the clips (docs/DATA.md); false keeps the camera's frame."""
     rule: Literal["released", "upright"] | None = None
@@ -47,16 +47,16 @@ class ImportOptions:
     workers: int | None = None
     """Processes; null for as many as there are cores."""
     strict: bool = False
-    """Stop at the first file that cannot be read, instead of leaving it out."""
+    """Stop at the first file that cannot be read, instead of skipping it."""
     overwrite: bool = False
     """Replace a store that is there already, once the new one is complete."""
 
 
 def add_arguments(parser: Any, words: list[str]) -> None:
     """Adds the command's arguments."""
-    from pcm3.data.datasets import KINDS
+    from pcm3.data.datasets import DATASETS
 
-    parser.add_argument("kind", type=str, help=" ".join(KINDS))
+    parser.add_argument("kind", type=str, help=" ".join(DATASETS))
     parser.add_argument("source", type=Path, help="folder, zip or file with the raw recordings")
     parser.add_argument("store", type=Path, help="folder to write")
     parser.add_class_arguments(ImportOptions)
@@ -82,7 +82,7 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
         track=options.track,
         labels=options.labels,
         trim=options.trim,
-        leave_out=options.leave_out,
+        skip_list=options.skip_list,
         normalise=options.normalise,
         rule=options.rule,
         up=options.up,
@@ -105,13 +105,13 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
         print(f"note: {note}")
     for name, told_sides in protocol_lines(held).items():
         print(f"{name}: {told_sides}")
-    if report.left_out:
-        files = "1 file" if len(report.left_out) == 1 else f"{len(report.left_out):,} files"
-        print(f"left out: {files} (all of them in {options.store}/store.json under report)")
-        for line in reason_lines(report.left_out):
+    if report.skipped:
+        files = "1 file" if len(report.skipped) == 1 else f"{len(report.skipped):,} files"
+        print(f"skipped: {files} (all of them in {options.store}/store.json under report)")
+        for line in reason_lines(report.skipped):
             print(f"  {line}")
     else:
-        print("left out: nothing")
+        print("skipped: nothing")
     print(f"{report.seconds:.1f} s, {report.clips_per_s:,.0f} recordings/s")
     told = {
         "store": str(options.store),
@@ -123,7 +123,7 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
         "notes": [*report.notes, *report.changes],
         "labels": held["labels"],
         "preparation": store.preparation,
-        "left_out": [list(entry) for entry in report.left_out],
+        "skipped": [list(entry) for entry in report.skipped],
         "seconds": round(report.seconds, 3),
         "clips_per_s": round(report.clips_per_s, 1),
     }

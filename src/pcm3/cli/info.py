@@ -33,9 +33,9 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
 
 def _rows(held: dict[str, Any], protocols: dict[str, str]) -> list[tuple[str, str]]:
     """What `describe` found in lines: a word, and what there is to say."""
-    length, left_out = held["length"], held["left_out"]
+    length, skipped = held["length"], held["skipped"]
     bodies = "1 body" if held["bodies"] == 1 else f"up to {held['bodies']} bodies"
-    files = "1 file" if left_out["files"] == 1 else f"{left_out['files']:,} files"
+    files = "1 file" if skipped["files"] == 1 else f"{skipped['files']:,} files"
     rows = [("note", note) for note in held["notes"] + held["doubts"]]
     if held["untrimmed"]:
         rows.append(("untrimmed", f"{held['recordings']:,} recordings, of which the clips are the labelled intervals"))
@@ -47,8 +47,8 @@ def _rows(held: dict[str, Any], protocols: dict[str, str]) -> list[tuple[str, st
         *((name, _listed(held[name])) for name in ("subjects", "cameras", "setups")),
         *protocols.items(),
         *(("labels", note) for note in held["labels"]),
-        ("left out", f"{files} at import" if left_out["files"] else "nothing at import"),
-        *(("", line) for line in left_out["lines"]),
+        ("skipped", f"{files} at import" if skipped["files"] else "nothing at import"),
+        *(("", line) for line in skipped["lines"]),
     ]
     return rows
 

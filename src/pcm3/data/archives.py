@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from zipfile import ZIP_BZIP2, ZIP_DEFLATED, ZIP_LZMA, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
-from pcm3.data.names import shown
+from pcm3.data.names import printable
 from pcm3.errors import DataError
 
 SIZE_LIMIT = 64 * 2**20
@@ -21,7 +21,7 @@ ENCRYPTED = 1
 """The bit that a zip's directory sets for such a file."""
 COMPRESSIONS = (ZIP_STORED, ZIP_DEFLATED, ZIP_BZIP2, ZIP_LZMA)
 
-LeftOut = tuple[str, str]
+Skipped = tuple[str, str]
 """A file that does not become a clip, and why."""
 
 
@@ -43,7 +43,7 @@ class Entry:
 
     def __str__(self) -> str:
         """The path as a user would look for it."""
-        return str(self.container) if self.member is None else f"{self.container}/{shown(self.member, 300)}"
+        return str(self.container) if self.member is None else f"{self.container}/{printable(self.member, 300)}"
 
     def read(self) -> bytes:
         """What the file holds.
@@ -60,7 +60,7 @@ class Entry:
                 with _zip(self.container).open(self.packed or self.member) as packed:
                     data = packed.read(SIZE_LIMIT + 1)
         except (OSError, EOFError, KeyError, ValueError, *ZIP_ERRORS) as error:
-            raise DataError(f"{self.name}: cannot be read: {shown(str(error), 200)}") from error
+            raise DataError(f"{self.name}: cannot be read: {printable(str(error), 200)}") from error
         if len(data) > SIZE_LIMIT:
             raise DataError(f"{self.name}: expected a recording, got more than {SIZE_LIMIT // 2**20} MB")
         return data
@@ -71,7 +71,7 @@ class Entry:
 ZIP_ERRORS = (BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, NotImplementedError)
 
 
-def list_entries(source: Path) -> tuple[list[Entry], list[LeftOut]]:
+def list_entries(source: Path) -> tuple[list[Entry], list[Skipped]]:
     """All files under ``source`` and in the zips under it, by path; and the zips or names that cannot be used.
 
     ``source`` is a folder, a zip, or a single file. What macOS adds to zips (``__MACOSX``, ``._*``) is passed over.
@@ -85,18 +85,18 @@ def list_entries(source: Path) -> tuple[list[Entry], list[LeftOut]]:
     if not source.is_dir():
         raise DataError(f"{source}: expected a folder, a zip or a file with recordings, but there is none")
     entries: list[Entry] = []
-    left_out: list[LeftOut] = []
+    skipped: list[Skipped] = []
     for file in sorted(walk(source)):
         if _is_zip(file):
             try:
                 inside, refused = _zip_entries(file)
                 entries += inside
-                left_out += refused
+                skipped += refused
             except DataError as error:
-                left_out.append((str(file), str(error)))
+                skipped.append((str(file), str(error)))
         else:
             entries.append(Entry(file))
-    return [entry for entry in entries if not entry.name.startswith("._")], left_out
+    return [entry for entry in entries if not entry.name.startswith("._")], skipped
 
 
 def walk(folder: Path) -> Iterator[Path]:
@@ -115,7 +115,7 @@ def _is_zip(file: Path) -> bool:
     return file.suffix.lower() == ".zip"
 
 
-def _zip_entries(file: Path) -> tuple[list[Entry], list[LeftOut]]:
+def _zip_entries(file: Path) -> tuple[list[Entry], list[Skipped]]:
     """The files in a zip, and those in it that cannot be used."""
     try:
         members = sorted(_zip(file).infolist(), key=lambda member: member.filename)
@@ -123,7 +123,7 @@ def _zip_entries(file: Path) -> tuple[list[Entry], list[LeftOut]]:
         raise DataError(f"{file}: expected a zip, but it cannot be read as one: {error}") from error
     entries: dict[str, Entry] = {}
     taken: dict[str, ZipInfo] = {}
-    left_out: list[LeftOut] = []
+    skipped: list[Skipped] = []
     for member in members:
         path = PurePosixPath(member.filename.replace("\\", "/"))
         entry = Entry(file, str(path), member.filename)
@@ -133,13 +133,13 @@ def _zip_entries(file: Path) -> tuple[list[Entry], list[LeftOut]]:
         same = taken.get(str(path))
         if same is not None and (same.CRC, same.file_size) != (member.CRC, member.file_size):
             reason = "the zip holds this name more than once, with different content: which is right?"
-            left_out.append((str(entries.pop(str(path), entry)), reason))
+            skipped.append((str(entries.pop(str(path), entry)), reason))
         elif reason is not None:
-            left_out.append((str(entry), reason))
+            skipped.append((str(entry), reason))
         elif same is None:
             entries[str(path)] = entry
         taken[str(path)] = member
-    return list(entries.values()), list(dict.fromkeys(left_out))
+    return list(entries.values()), list(dict.fromkeys(skipped))
 
 
 def _is_passed_over(member: ZipInfo, path: PurePosixPath) -> bool:

@@ -43,7 +43,7 @@ def changes(store: ClipStore) -> list[Change]:
         add(
             "cut",
             f"{len(cut):,} of {len(whole):,} {what} are cut ({why}): "
-            f"{frames:,} of {frames + len(store.frames):,} frames are left out, e.g. of {whole.ids[cut[0]]}",
+            f"{frames:,} of {frames + len(store.frames):,} frames are cut off, e.g. of {whole.ids[cut[0]]}",
             cut,
         )
     dropped = np.flatnonzero(whole.dropped)
@@ -51,7 +51,7 @@ def changes(store: ClipStore) -> list[Change]:
         add(
             "dropped",
             f"{len(dropped):,} of {len(whole):,} {what} have more than {store.frames.shape[1]} bodies: "
-            f"{int(whole.dropped.sum(dtype=np.int64)):,} bodies are left out, e.g. of {whole.ids[dropped[0]]}",
+            f"{int(whole.dropped.sum(dtype=np.int64)):,} bodies are dropped, e.g. of {whole.ids[dropped[0]]}",
             dropped,
         )
     absent, filled = int(whole.absent.sum(dtype=np.int64)), int(whole.filled.sum(dtype=np.int64))

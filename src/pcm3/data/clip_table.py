@@ -9,38 +9,41 @@ from typing import Any
 import numpy as np
 
 from pcm3.data.recording import UNKNOWN, Recording
-from pcm3.data.store import CHANGES, NUMBERS
-from pcm3.data.store_schema import SIDE
+from pcm3.data.store import CHANGES, NUMBER_COLUMNS
+from pcm3.data.store_schema import SPLIT
 
 
-class Columns:
+class ClipTable:
     """The table of a store's clips, or of its untrimmed recordings, while it grows."""
 
     def __init__(self) -> None:
         self.rows: list[Sequence[Any]] = []
-        """One a clip, of JSON-able values: id, start, length, bodies, recording, sides, `NUMBERS` and `CHANGES`."""
+        """One a clip, of JSON-able values: id, start, length, bodies, recording, splits, and the numbers."""
 
     def add(self, clip: Recording, start: int, recording: int = UNKNOWN) -> None:
         """A row for a clip that starts at that frame of the store."""
         bodies = clip.frames.any(axis=(0, 2, 3)).tolist()
-        numbers = [int(getattr(clip, name)) for name in NUMBERS]
+        numbers = [int(getattr(clip, name)) for name in NUMBER_COLUMNS]
         numbers += [int(getattr(clip.changes, name)) for name in CHANGES]
-        self.rows.append((clip.id, start, len(clip.frames), bodies, recording, dict(clip.sides), *numbers))
+        self.rows.append((clip.id, start, len(clip.frames), bodies, recording, dict(clip.splits), *numbers))
 
     def write(self, file: Path) -> None:
         """Writes the columns; ``recording`` only where clips belong to recordings, and a column for each protocol
-        that has sides.
+        whose split came with the data.
         """
-        ids, start, length, bodies, recording, sides, *numbers = zip(*self.rows, strict=True)
+        ids, start, length, bodies, recording, splits, *numbers = zip(*self.rows, strict=True)
         columns = {
             "id": np.array([name.encode() for name in ids], np.bytes_),
             "start": np.array(start, np.int64),
             "length": np.array(length, np.int32),
             "bodies": np.array(bodies, np.bool_),
-            **{name: np.array(column, np.int32) for name, column in zip((*NUMBERS, *CHANGES), numbers, strict=True)},
+            **{
+                name: np.array(column, np.int32)
+                for name, column in zip((*NUMBER_COLUMNS, *CHANGES), numbers, strict=True)
+            },
         }
         if max(recording) != UNKNOWN:
             columns["recording"] = np.array(recording, np.int32)
-        for protocol in sorted({name for known in sides for name in known}):
-            columns[SIDE + protocol] = np.array([known.get(protocol, UNKNOWN) for known in sides], np.int32)
+        for protocol in sorted({name for known in splits for name in known}):
+            columns[SPLIT + protocol] = np.array([known.get(protocol, UNKNOWN) for known in splits], np.int32)
         np.savez(file, **columns)  # type: ignore[arg-type]

@@ -23,34 +23,34 @@ from pcm3.data.readers import (
     utd_mhad,
     utkinect,
 )
-from pcm3.data.source_index import Contents, Options
+from pcm3.data.source_index import Options, SourceIndex
 from pcm3.errors import DataError, not_one_of
 
 
 @dataclass(frozen=True)
-class Whole:
+class PublishedCounts:
     """How much a complete data set is, so that an import can say whether it got it."""
 
     name: str
     recordings: int
     clips: int
     """Those of the recordings that published results use."""
-    sides: dict[str, tuple[int, int]] = field(default_factory=dict)
+    splits: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Protocol → training and test clips in published results."""
 
 
 @dataclass(frozen=True)
-class Kind:
+class Dataset:
     """What is known of a data set before its files are seen; what is None or empty, the files say."""
 
-    read: Callable[[Path, Options], Contents]
+    read: Callable[[Path, Options], SourceIndex]
     layout: str | None = None
     fps: float | None = None
     bodies: int | None = None
     """M, the bodies kept of each recording."""
     classes: tuple[str, ...] = ()
     protocols: dict[str, Any] = field(default_factory=dict)
-    whole: Whole | None = None
+    published: PublishedCounts | None = None
     rule: RuleName = "released"
     """How its recordings are prepared unless the user says otherwise: as published results on it need it."""
     max_frames: int | None = None
@@ -62,50 +62,50 @@ NTU_FRAMES = 300
 
 ODD_SUBJECTS = {"xsub": {"by": "subject", "train": [1, 3, 5, 7, 9]}}
 
-KINDS: dict[str, Kind] = {
-    "ntu60": Kind(
-        ntu.contents_60, "kinect_v2", 30.0, 2, ntu_classes.CLASSES[:60], ntu.PROTOCOLS_60,
-        Whole("NTU RGB+D 60", 56_880, 56_578, {"xsub": (40_091, 16_487), "xview": (37_646, 18_932)}),
+DATASETS: dict[str, Dataset] = {
+    "ntu60": Dataset(
+        ntu.index_60, "kinect_v2", 30.0, 2, ntu_classes.CLASSES[:60], ntu.PROTOCOLS_60,
+        PublishedCounts("NTU RGB+D 60", 56_880, 56_578, {"xsub": (40_091, 16_487), "xview": (37_646, 18_932)}),
         max_frames=NTU_FRAMES,
     ),
-    "ntu120": Kind(
-        ntu.contents_120, "kinect_v2", 30.0, 2, ntu_classes.CLASSES, ntu.PROTOCOLS_120,
-        Whole("NTU RGB+D 120", 114_480, 113_945, {"xsub": (63_026, 50_919), "xset": (54_468, 59_477)}),
+    "ntu120": Dataset(
+        ntu.index_120, "kinect_v2", 30.0, 2, ntu_classes.CLASSES, ntu.PROTOCOLS_120,
+        PublishedCounts("NTU RGB+D 120", 114_480, 113_945, {"xsub": (63_026, 50_919), "xset": (54_468, 59_477)}),
         max_frames=NTU_FRAMES,
     ),
-    "nw-ucla": Kind(
-        nw_ucla.contents, "kinect_v1", 30.0, 1, nw_ucla.CLASSES, {"xview": {"by": "camera", "train": [1, 2]}}
+    "nw-ucla": Dataset(
+        nw_ucla.index, "kinect_v1", 30.0, 1, nw_ucla.CLASSES, {"xview": {"by": "camera", "train": [1, 2]}}
     ),
-    "utd-mhad": Kind(
-        utd_mhad.contents, "kinect_v1", 30.0, 1, utd_mhad.CLASSES, ODD_SUBJECTS,
-        Whole("UTD-MHAD", 861, 861, {"xsub": (431, 430)}),
+    "utd-mhad": Dataset(
+        utd_mhad.index, "kinect_v1", 30.0, 1, utd_mhad.CLASSES, ODD_SUBJECTS,
+        PublishedCounts("UTD-MHAD", 861, 861, {"xsub": (431, 430)}),
     ),
-    "msr-action3d": Kind(
-        msr_action3d.contents, "kinect_v1", 15.0, 1, msr_action3d.CLASSES, ODD_SUBJECTS,
-        Whole("MSR-Action3D", 557, 557, {"xsub": (284, 273)}),
+    "msr-action3d": Dataset(
+        msr_action3d.index, "kinect_v1", 15.0, 1, msr_action3d.CLASSES, ODD_SUBJECTS,
+        PublishedCounts("MSR-Action3D", 557, 557, {"xsub": (284, 273)}),
     ),
-    "pkummd1": Kind(pku_mmd.contents_1, "kinect_v2", 30.0, 2, pku_mmd_classes.CLASSES, max_frames=NTU_FRAMES),
-    "pkummd2": Kind(pku_mmd.contents_2, "kinect_v2", 30.0, 2, pku_mmd_classes.CLASSES, max_frames=NTU_FRAMES),
-    "utkinect": Kind(
-        utkinect.contents, "kinect_v1", 15.0, 1, utkinect.CLASSES, utkinect.PROTOCOLS,
-        Whole("UTKinect-Action3D", 20, 199),
+    "pkummd1": Dataset(pku_mmd.index_1, "kinect_v2", 30.0, 2, pku_mmd_classes.CLASSES, max_frames=NTU_FRAMES),
+    "pkummd2": Dataset(pku_mmd.index_2, "kinect_v2", 30.0, 2, pku_mmd_classes.CLASSES, max_frames=NTU_FRAMES),
+    "utkinect": Dataset(
+        utkinect.index, "kinect_v1", 15.0, 1, utkinect.CLASSES, utkinect.PROTOCOLS,
+        PublishedCounts("UTKinect-Action3D", 20, 199),
     ),
-    "sbu": Kind(
-        sbu.contents, "sbu15", 15.0, 2, sbu.CLASSES, sbu.PROTOCOLS, Whole("SBU Kinect Interaction", 282, 282)
+    "sbu": Dataset(
+        sbu.index, "sbu15", 15.0, 2, sbu.CLASSES, sbu.PROTOCOLS, PublishedCounts("SBU Kinect Interaction", 282, 282)
     ),
-    "agcn": Kind(agcn.contents, fps=30.0, max_frames=NTU_FRAMES),
-    "ctrgcn": Kind(ctr_gcn.contents, fps=30.0, max_frames=NTU_FRAMES),
-    "pyskl": Kind(pyskl.contents, fps=30.0, max_frames=NTU_FRAMES),
-    "npz": Kind(npz.contents, rule="upright"),
+    "agcn": Dataset(agcn.index, fps=30.0, max_frames=NTU_FRAMES),
+    "ctrgcn": Dataset(ctr_gcn.index, fps=30.0, max_frames=NTU_FRAMES),
+    "pyskl": Dataset(pyskl.index, fps=30.0, max_frames=NTU_FRAMES),
+    "npz": Dataset(npz.index, rule="upright"),
 }  # fmt: skip
 
 
-def find_kind(name: str) -> Kind:
+def find_dataset(name: str) -> Dataset:
     """The kind of that name.
 
     Raises:
         DataError: there is none.
     """
-    if name not in KINDS:
-        raise DataError(not_one_of("a kind of data set", name, KINDS))
-    return KINDS[name]
+    if name not in DATASETS:
+        raise DataError(not_one_of("a kind of data set", name, DATASETS))
+    return DATASETS[name]

@@ -14,7 +14,7 @@ from pathlib import Path
 from zipfile import ZipFile
 
 from pcm3.data.archives import ZIP_ERRORS, walk
-from pcm3.data.names import shown
+from pcm3.data.names import printable
 from pcm3.data.recording import NPY_ERRORS
 from pcm3.errors import DataError
 
@@ -171,7 +171,7 @@ def _of_zip(file: Path) -> Form | None:
         return Form("an .npz in the form of CTR-GCN", ("ctrgcn",))
     if {"frames", "length"} <= set(arrays):
         return Form("an .npz in pcm3's own form", ("npz",))
-    told = ", ".join(shown(name, 20) for name in arrays[:5]) + (", …" if len(arrays) > 5 else "")
+    told = ", ".join(printable(name, 20) for name in arrays[:5]) + (", …" if len(arrays) > 5 else "")
     return Form(f"an .npz with the arrays {told}", ("npz", "ctrgcn"))
 
 

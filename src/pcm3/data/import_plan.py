@@ -10,12 +10,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pcm3.data.datasets import KINDS, Kind
+from pcm3.data.datasets import DATASETS, Dataset
 from pcm3.data.gravity import Up, find_up
 from pcm3.data.origin import joint_at_origin
 from pcm3.data.prepare import Recipe
 from pcm3.data.recording import Recording
-from pcm3.data.source_index import Contents
+from pcm3.data.source_index import SourceIndex
 from pcm3.errors import ConfigError, DataError
 from pcm3.skeleton import load_layout
 
@@ -31,7 +31,7 @@ MaxFrames = int | Literal["kind"] | None
 
 def check_settings(
     kind: str,
-    found: Kind,
+    found: Dataset,
     layout: Any,
     workers: int | None,
     max_frames: int | None,
@@ -40,7 +40,7 @@ def check_settings(
 ) -> None:
     """Raises ConfigError for settings that make no sense."""
     if layout is not None and found.layout is not None:
-        free = ", ".join(name for name, other in KINDS.items() if other.layout is None)
+        free = ", ".join(name for name, other in DATASETS.items() if other.layout is None)
         raise ConfigError(f"{kind} has the layout {found.layout}; a layout can be given for {free}")
     if workers is not None and workers < 1:
         raise ConfigError(f"expected at least 1 worker, got {workers}")
@@ -59,8 +59,8 @@ def check_numbers(max_frames: int | None, fill: float, fps: float | None) -> Non
 
 def plan(
     kind: str,
-    found: Kind,
-    contents: Contents,
+    found: Dataset,
+    index: SourceIndex,
     normalise: bool,
     max_frames: int | None,
     trim: bool,
@@ -68,36 +68,36 @@ def plan(
     fps: float | None,
 ) -> tuple[Recipe, dict[str, Any]]:
     """How the clips are prepared and how the store describes them: the kind's word, unless the files have theirs."""
-    layout = contents.layout or load_layout(str(found.layout))
-    bodies = contents.bodies or found.bodies or 1
-    recorded = float(contents.fps or found.fps or 30.0)
+    layout = index.layout or load_layout(str(found.layout))
+    bodies = index.bodies or found.bodies or 1
+    recorded = float(index.fps or found.fps or 30.0)
     description = {
-        "kind": contents.kind or kind,
+        "kind": index.kind or kind,
         "layout": layout,
         "bodies": bodies,
         "fps": fps or recorded,
-        "classes": found.classes if contents.classes is None else contents.classes,
-        "protocols": found.protocols if contents.protocols is None else contents.protocols,
-        "normalised": normalise or contents.normalised,
+        "classes": found.classes if index.classes is None else index.classes,
+        "protocols": found.protocols if index.protocols is None else index.protocols,
+        "normalised": normalise or index.normalised,
     }
-    turn = normalise and not contents.normalised
+    turn = normalise and not index.normalised
     longest, rate = round(fill * (fps or recorded)), (fps or recorded) / recorded
-    return Recipe(layout, bodies, turn, max_frames, contents.chosen, trim, fill=longest, rate=rate), description
+    return Recipe(layout, bodies, turn, max_frames, index.chosen, trim, fill=longest, rate=rate), description
 
 
-def sample(contents: Contents, rule: str) -> list[Recording]:
+def sample(index: SourceIndex, rule: str) -> list[Recording]:
     """Some recordings of the source, evenly, without those that cannot be read; the first of an array that streams.
 
     More of them, and evenly in any case, where they tell which way is up.
     """
-    last, upright = len(contents.clips) - 1, rule == "upright"
+    last, upright = len(index.clips) - 1, rule == "upright"
     count = PROBED if upright else PROBED_UNITS
-    places = range(count) if contents.in_process and not upright else np.unique(np.linspace(0, last, count).astype(int))
+    places = range(count) if index.in_process and not upright else np.unique(np.linspace(0, last, count).astype(int))
     recordings = []
     for place in places:
         if 0 <= place <= last:
             with suppress(DataError):
-                recordings.append(contents.clips[place].read())
+                recordings.append(index.clips[place].read())
     return recordings
 
 
@@ -137,15 +137,15 @@ def precision_notes(dtype: str, normalised: bool, frames: Iterable[NDArray[np.fl
     return [f"coordinates up to {farthest:.0f} m are {1000 * step:.0f} mm apart in float16: --dtype float32 keeps them"]
 
 
-def completeness(found: Kind, contents: Contents, recordings: int, clips: int, listed: bool) -> list[str]:
+def completeness(found: Dataset, index: SourceIndex, recordings: int, clips: int, listed: bool) -> list[str]:
     """Whether so many recordings and clips are the whole data set, where it is known how much that is."""
-    whole = found.whole
-    if whole is None or contents.kind is not None:
+    published = found.published
+    if published is None or index.kind is not None:
         return []
-    if recordings < whole.recordings:
-        return [f"a part of {whole.name}: {recordings:,} of its {whole.recordings:,} recordings"]
-    if clips == whole.clips:
-        return [f"the whole of {whole.name}: {clips:,} clips, as published"]
-    unlisted = whole.clips < whole.recordings and not listed
-    hint = "; published results leave out the authors' list of missing skeletons (--leave_out FILE)" if unlisted else ""
-    return [f"{whole.name} has {whole.clips:,} clips in published results, this store {clips:,}{hint}"]
+    if recordings < published.recordings:
+        return [f"a part of {published.name}: {recordings:,} of its {published.recordings:,} recordings"]
+    if clips == published.clips:
+        return [f"the whole of {published.name}: {clips:,} clips, as published"]
+    unlisted = published.clips < published.recordings and not listed
+    hint = "; published results skip the authors' list of missing skeletons (--skip_list FILE)" if unlisted else ""
+    return [f"{published.name} has {published.clips:,} clips in published results, this store {clips:,}{hint}"]

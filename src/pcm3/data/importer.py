@@ -14,9 +14,9 @@ from typing import Any, Literal
 import numpy as np
 from tqdm import tqdm
 
-from pcm3.data.archives import LeftOut, walk
+from pcm3.data.archives import Skipped, walk
 from pcm3.data.changes import change_lines
-from pcm3.data.datasets import find_kind
+from pcm3.data.datasets import find_dataset
 from pcm3.data.forms import mistaken
 from pcm3.data.gravity import given_up
 from pcm3.data.import_plan import (
@@ -33,7 +33,7 @@ from pcm3.data.import_plan import (
 from pcm3.data.prepare import FILL_SECONDS, MISSING, RULES, Recipe, RuleName, outcome, prepare_chunk
 from pcm3.data.reasons import account, nothing
 from pcm3.data.recording import Recording, metres
-from pcm3.data.source_index import Contents, Options
+from pcm3.data.source_index import Options, SourceIndex
 from pcm3.data.source_units import check_units
 from pcm3.data.store import FORMAT, ClipStore
 from pcm3.data.store_writer import StoreWriter, store_writer
@@ -58,7 +58,7 @@ class Report:
     clips: int
     """Clips in the store."""
     frames: int
-    left_out: list[LeftOut]
+    skipped: list[Skipped]
     """Every file that could have become a clip and did not, and why."""
     seconds: float
     recordings: int
@@ -89,7 +89,7 @@ def import_recordings(
     track: Literal["slot", "id"] = "slot",
     labels: str | None = None,
     trim: bool = False,
-    leave_out: str | Path | None = None,
+    skip_list: str | Path | None = None,
     normalise: bool = True,
     rule: RuleName | None = None,
     up: str | None = None,
@@ -104,20 +104,20 @@ def import_recordings(
     An import that was killed, stopped or had no room goes on where it was when it is run again.
 
     Args:
-        kind: one of `pcm3.data.datasets.KINDS`.
+        kind: one of `pcm3.data.datasets.DATASETS`.
         source: the folder, zip or file as it was downloaded.
         store_path: the folder to write.
         workers: processes that read; default: one a core, or none but this one for a small source.
-        strict: stop at the first file that cannot become a clip, instead of leaving it out.
+        strict: stop at the first file that cannot become a clip, instead of skipping it.
         dtype: ``float32``, or ``float16`` for half the disk at a precision of a millimetre.
         layout: name, file or `Layout` of the skeleton, for a kind that does not fix it (npz, agcn,
             ctrgcn, pyskl).
-        all_files: take also files that the kind's usual list leaves out (msr-action3d).
+        all_files: take also files that the kind's usual list skips (msr-action3d).
         track: what makes a body the same from frame to frame: its ``slot`` in the file, as in the released scripts, or
             the ``id`` that the recorder gave it (ntu60, ntu120).
         labels: which of several files of labels to take (utkinect).
         trim: cut untrimmed recordings into their labelled actions, each prepared as a clip of its own.
-        leave_out: text file with the names of clips to leave out, one a line, as data sets publish their lists of
+        skip_list: text file with the names of clips to skip, one a line, as data sets publish their lists of
             missing skeletons.
         normalise: centre and turn each clip as the rule says; off: the camera's frame.
         rule: how recordings are prepared, one of `pcm3.data.prepare.RULES`; None: as published results on the kind need
@@ -136,7 +136,7 @@ def import_recordings(
         ConfigError: a layout for a kind that has one, no or a negative number of workers or frames.
     """
     began = time.perf_counter()
-    found = find_kind(kind)
+    found = find_dataset(kind)
     most = found.max_frames if max_frames == "kind" else max_frames
     check_settings(kind, found, layout, workers, most, fill, fps)
     told_up = None if up is None else given_up(up)
@@ -144,38 +144,38 @@ def import_recordings(
     wrong = mistaken(kind, Path(source))
     if wrong is not None:
         raise DataError(wrong)
-    contents = found.read(Path(source), Options(chosen, all_files, track, labels))
-    there = len(contents.clips) + len(contents.unusable)
-    if leave_out is not None:
-        contents = _without(contents, Path(leave_out))
-    if strict and contents.unusable:
-        file, reason = contents.unusable[0]
+    index = found.read(Path(source), Options(chosen, all_files, track, labels))
+    there = len(index.clips) + len(index.unusable)
+    if skip_list is not None:
+        index = _without(index, Path(skip_list))
+    if strict and index.unusable:
+        file, reason = index.unusable[0]
         raise DataError(f"{file}: {reason}")
-    recipe, description = plan(kind, found, contents, normalise, most, trim, fill, fps)
+    recipe, description = plan(kind, found, index, normalise, most, trim, fill, fps)
     recipe = replace(recipe, rule=rule or found.rule)
-    probed = sample(contents, recipe.rule)
+    probed = sample(index, recipe.rule)
     frames = [recording.frames for recording in probed]
     notes = check_units(str(source), frames, recipe.layout) + precision_notes(dtype, recipe.normalise, frames)
     recipe, oriented_notes = oriented(recipe, told_up, probed)
     description["preparation"] = recipe.to_dict()
-    fingerprint = _fingerprint(contents, recipe, description | {"dtype": dtype}, Path(source))
+    fingerprint = _fingerprint(index, recipe, description | {"dtype": dtype}, Path(source))
     with store_writer(
         Path(store_path), dtype=dtype, overwrite=overwrite, fingerprint=fingerprint, **description
     ) as writer:
-        _write(writer, contents, recipe, _processes(workers, contents), strict, progress)
-        left_out = account([*contents.unusable, *writer.lost], contents.left_out, Path(source))
+        _write(writer, index, recipe, _processes(workers, index), strict, progress)
+        skipped = account([*index.unusable, *writer.lost], index.skipped, Path(source))
         if len(writer) == 0:
-            raise DataError(nothing(kind, Path(source), left_out, there or len(left_out)))
-        notes += [*oriented_notes, *contents.notes]
-        notes += completeness(found, contents, there, len(writer), leave_out is not None)
-        writer.report = {"clips": len(writer), "left_out": [list(pair) for pair in left_out], "notes": notes}
+            raise DataError(nothing(kind, Path(source), skipped, there or len(skipped)))
+        notes += [*oriented_notes, *index.notes]
+        notes += completeness(found, index, there, len(writer), skip_list is not None)
+        writer.report = {"clips": len(writer), "left_out": [list(pair) for pair in skipped], "notes": notes}
     return Report(
         len(writer),
         writer.frames,
-        left_out,
+        skipped,
         time.perf_counter() - began,
         writer.recordings or len(writer),
-        len(contents.clips) - writer.done,
+        len(index.clips) - writer.done,
         notes,
         change_lines(ClipStore.open(store_path)),
     )
@@ -219,7 +219,7 @@ def store_recordings(
         max_frames: cut clips after so many frames; None: never.
         trim: cut untrimmed recordings into their labelled actions.
         dtype: ``float32`` or ``float16``.
-        strict: stop at the first recording that cannot become a clip, instead of leaving it out.
+        strict: stop at the first recording that cannot become a clip, instead of skipping it.
         overwrite: replace a store that is there already, when the new one is complete.
 
     Raises:
@@ -298,7 +298,7 @@ def _usable(recordings: Iterable[Recording], layout: Layout) -> Iterator[Recordi
                 continue
 
 
-def _outcome(recording: Recording, recipe: Recipe) -> Sequence[Recording | LeftOut]:
+def _outcome(recording: Recording, recipe: Recipe) -> Sequence[Recording | Skipped]:
     """What a recording of the user's becomes, or why it does not become a clip."""
     try:
         return outcome(_checked(recording), recipe)
@@ -306,20 +306,20 @@ def _outcome(recording: Recording, recipe: Recipe) -> Sequence[Recording | LeftO
         return [("", str(error).removeprefix(f"{recording.id}: "))]
 
 
-def _without(contents: Contents, file: Path) -> Contents:
-    """The contents less the clips that a file names, which are left out for that reason."""
+def _without(index: SourceIndex, file: Path) -> SourceIndex:
+    """The contents less the clips that a file names, which are skipped for that reason."""
     try:
         named = {Path(line.strip()).stem for line in file.read_text(encoding="utf-8").splitlines()}
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{file}: expected a text file with the names of clips to leave out ({error})") from error
-    kept = [clip for clip in contents.clips if clip.id not in named]
-    dropped = [(clip.file, f"named in {file.name}") for clip in contents.clips if clip.id in named]
-    return replace(contents, clips=kept, left_out=contents.left_out + dropped)
+        raise DataError(f"{file}: expected a text file with the names of clips to skip ({error})") from error
+    kept = [clip for clip in index.clips if clip.id not in named]
+    dropped = [(clip.file, f"named in {file.name}") for clip in index.clips if clip.id in named]
+    return replace(index, clips=kept, skipped=index.skipped + dropped)
 
 
-def _fingerprint(contents: Contents, recipe: Recipe, description: dict[str, Any], source: Path) -> str:
+def _fingerprint(index: SourceIndex, recipe: Recipe, description: dict[str, Any], source: Path) -> str:
     """What is made of what: equal for two imports that write the same store, as far as names, sizes and times tell."""
-    clips = [(clip.id, clip.file) for clip in contents.clips]
+    clips = [(clip.id, clip.file) for clip in index.clips]
     files = [source] if source.is_file() else sorted(walk(source))
     status = [(str(file), file.stat()) for file in files]
     stamps = [(file, of.st_size, of.st_mtime_ns) for file, of in status]
@@ -327,22 +327,20 @@ def _fingerprint(contents: Contents, recipe: Recipe, description: dict[str, Any]
     return hashlib.sha256(content.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _processes(workers: int | None, contents: Contents) -> int:
+def _processes(workers: int | None, index: SourceIndex) -> int:
     """The number of processes that are worth their start."""
-    if contents.in_process or (workers is None and len(contents.clips) < WORTH_PROCESSES):
+    if index.in_process or (workers is None and len(index.clips) < WORTH_PROCESSES):
         return 1
     return cores() if workers is None else workers
 
 
 def _write(
-    writer: StoreWriter, contents: Contents, recipe: Recipe, processes: int, strict: bool, progress: bool
+    writer: StoreWriter, index: SourceIndex, recipe: Recipe, processes: int, strict: bool, progress: bool
 ) -> None:
     """Reads, prepares and appends all clips in their order, from where an earlier process stopped."""
-    clips = contents.clips[writer.done :]
+    clips = index.clips[writer.done :]
     chunks = [clips[start : start + CHUNK] for start in range(0, len(clips), CHUNK)]
-    bar = tqdm(
-        total=len(contents.clips), initial=writer.done, unit="clip", desc="import", disable=not progress, delay=1
-    )
+    bar = tqdm(total=len(index.clips), initial=writer.done, unit="clip", desc="import", disable=not progress, delay=1)
     done, saved = writer.done, time.monotonic()
     with worker_processes(processes) as map_fn, closing(map_fn(prepare_chunk, chunks, recipe)) as outcomes, bar:
         for chunk, outcome in zip(chunks, outcomes, strict=True):
@@ -355,7 +353,7 @@ def _write(
                 saved = time.monotonic()
 
 
-def _append(writer: StoreWriter, file: str, results: Sequence[Recording | LeftOut], strict: bool) -> None:
+def _append(writer: StoreWriter, file: str, results: Sequence[Recording | Skipped], strict: bool) -> None:
     """Appends what a file became, and notes what it did not become."""
     for result in results:
         if isinstance(result, Recording):

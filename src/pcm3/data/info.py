@@ -8,7 +8,7 @@ import numpy as np
 
 from pcm3.data.audit.label_flaws import label_flaws
 from pcm3.data.changes import change_lines
-from pcm3.data.datasets import KINDS
+from pcm3.data.datasets import DATASETS
 from pcm3.data.protocol import split
 from pcm3.data.reasons import group, reason_lines
 from pcm3.data.recording import UNKNOWN
@@ -23,9 +23,9 @@ def describe(store: ClipStore) -> dict[str, Any]:
 
     ``classes`` maps every class name to its number of clips; ``protocols`` every protocol to the sizes of its sides,
     or to why it cannot split this store; ``changes`` is what preparing has changed, ``labels`` what is odd about labels
-    and sides; ``left_out`` counts the files that the import left out, by kind of reason, with examples in ``lines``.
+    and splits; ``skipped`` counts the files that the import skipped, by kind of reason, with examples in ``lines``.
     """
-    left_out = [(str(file), str(reason)) for file, reason in store.report.get("left_out", [])]
+    skipped = [(str(file), str(reason)) for file, reason in store.report.get("left_out", [])]
     return {
         "path": str(store.path),
         "kind": store.kind,
@@ -58,10 +58,10 @@ def describe(store: ClipStore) -> dict[str, Any]:
         "protocols": {name: _sides(store, name) for name in store.protocols},
         "published": _published(store),
         "notes": store.report.get("notes", []),
-        "left_out": {
-            "files": len(left_out),
-            "reasons": {kind.reason: len(kind.files) for kind in group(left_out)},
-            "lines": reason_lines(left_out),
+        "skipped": {
+            "files": len(skipped),
+            "reasons": {kind.reason: len(kind.files) for kind in group(skipped)},
+            "lines": reason_lines(skipped),
         },
         "checksum": store.checksum,
     }
@@ -83,8 +83,8 @@ def _sides(store: ClipStore, name: str) -> dict[str, Any]:
 
 def _published(store: ClipStore) -> dict[str, list[int]]:
     """Protocol → training and test clips in published results, where the store's kind has them."""
-    whole = KINDS[store.kind].whole if store.kind in KINDS else None
-    return {name: list(sides) for name, sides in whole.sides.items()} if whole is not None else {}
+    published = DATASETS[store.kind].published if store.kind in DATASETS else None
+    return {name: list(counts) for name, counts in published.splits.items()} if published is not None else {}
 
 
 def protocol_lines(held: dict[str, Any]) -> dict[str, str]:
@@ -93,21 +93,21 @@ def protocol_lines(held: dict[str, Any]) -> dict[str, str]:
     Of many (leave-one-out has one for each recording) the first stand for all.
     """
     told = {
-        name: _sides_in_words(sides, held["published"].get(name), held["clips"])
-        for name, sides in held["protocols"].items()
+        name: _sides_in_words(splits, held["published"].get(name), held["clips"])
+        for name, splits in held["protocols"].items()
     }
     shown = dict(list(told.items())[:SHOWN_PROTOCOLS])
     more = list(told)[SHOWN_PROTOCOLS:]
     return shown | ({"…": f"and {len(more)} more, up to {more[-1]}"} if more else {})
 
 
-def _sides_in_words(sides: dict[str, Any], published: list[int] | None, clips: int) -> str:
-    if "error" in sides:
-        return str(sides["error"])
-    told = f"{sides['train']:,} clips train, {sides['test']:,} test"
-    if sides["neither"]:
-        told += f", {sides['neither']:,} neither"
-    if published == [sides["train"], sides["test"]]:
+def _sides_in_words(splits: dict[str, Any], published: list[int] | None, clips: int) -> str:
+    if "error" in splits:
+        return str(splits["error"])
+    told = f"{splits['train']:,} clips train, {splits['test']:,} test"
+    if splits["neither"]:
+        told += f", {splits['neither']:,} neither"
+    if published == [splits["train"], splits["test"]]:
         return f"{told}: as published"
     # A part of a data set is not meant to agree.
     return (

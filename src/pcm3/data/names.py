@@ -1,7 +1,7 @@
 """Names that come with data: which are taken, and how any text of a file is shown on a terminal.
 
 Class names, protocols and ids come from strangers' files and go to terminals, into file names and pages. They are
-looked at here, where they come in; whatever else of a file is quoted in a message goes through `shown`.
+looked at here, where they come in; whatever else of a file is quoted in a message goes through `printable`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ NOT_IN_FILES = frozenset('/\\:*?"<>|')
 """Characters that some system does not allow in the name of a file."""
 
 
-def shown(text: str, longest: int = 80) -> str:
+def printable(text: str, longest: int = 80) -> str:
     """The text in one line of at most ``longest`` characters; what does not print is written as an escape."""
     cut = text[: longest + 1]
     safe = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in cut)
@@ -33,12 +33,12 @@ def is_name(value: Any) -> bool:
 def wrong_file_name(name: Any) -> str | None:
     """Why the name cannot be part of a file's name, as those of protocols are; None if it can."""
     if not is_name(name):
-        return f"expected a name of 1 to {LONGEST_FILE} printable characters, got '{shown(str(name), 40)}'"
+        return f"expected a name of 1 to {LONGEST_FILE} printable characters, got '{printable(str(name), 40)}'"
     if len(name) > LONGEST_FILE or name.strip(". ") == "" or name[0] == "." or NOT_IN_FILES & set(name):
         forbidden = "".join(sorted(NOT_IN_FILES))
         return (
             f"expected a name of 1 to {LONGEST_FILE} characters that can be part of a file's name (no {forbidden}, no "
-            f"dot at its start), got '{shown(name, 40)}'"
+            f"dot at its start), got '{printable(name, 40)}'"
         )
     return None
 
@@ -51,7 +51,7 @@ def file_name(name: str) -> str:
 def check_name(what: str, value: Any) -> None:
     """Raises DataError if ``what``, which came with data, is no name."""
     if not is_name(value):
-        got = f"'{shown(value, 40)}'" if isinstance(value, str) else f"a {type(value).__name__}"
+        got = f"'{printable(value, 40)}'" if isinstance(value, str) else f"a {type(value).__name__}"
         raise DataError(f"expected {what} of 1 to {LONGEST} printable characters, got {got}")
 
 

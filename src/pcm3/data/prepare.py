@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pcm3.data.archives import LeftOut
+from pcm3.data.archives import Skipped
 from pcm3.data.bodies import Bodies, bodies_of, choose_bodies, longest_present, repair
 from pcm3.data.gaps import fill_gaps
 from pcm3.data.origin import is_centred
@@ -216,9 +216,9 @@ RULES: dict[str, Rule] = {
 }
 
 
-def prepare_chunk(clips: Sequence[SourceClip], recipe: Recipe) -> list[list[Recording | LeftOut]]:
+def prepare_chunk(clips: Sequence[SourceClip], recipe: Recipe) -> list[list[Recording | Skipped]]:
     """For each recording what it becomes; and what of it does not, with the reason."""
-    outcomes: list[list[Recording | LeftOut]] = []
+    outcomes: list[list[Recording | Skipped]] = []
     for clip in clips:
         try:
             outcomes.append(outcome(clip.read(), recipe))
@@ -227,9 +227,9 @@ def prepare_chunk(clips: Sequence[SourceClip], recipe: Recipe) -> list[list[Reco
     return outcomes
 
 
-def outcome(recording: Recording, recipe: Recipe) -> list[Recording | LeftOut]:
+def outcome(recording: Recording, recipe: Recipe) -> list[Recording | Skipped]:
     """What the recording becomes, and what of it has no skeleton or is broken: which part ("": all of it), and why."""
-    results: list[Recording | LeftOut] = []
+    results: list[Recording | Skipped] = []
     for result in prepare(recording, recipe):
         if isinstance(result, Recording):
             results.append(result)

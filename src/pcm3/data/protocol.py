@@ -28,7 +28,7 @@ def split(store: ClipStore, name: str) -> tuple[Indices, Indices]:
         raise DataError(_unknown(store, name))
     column, listed = store.protocols[name]["by"], store.protocols[name]["train"]
     unknown = np.full(len(store), UNKNOWN, np.int32)
-    values: NDArray[np.int32] = store.sides.get(name, unknown) if column == "side" else getattr(store, column)
+    values: NDArray[np.int32] = store.splits.get(name, unknown) if column == "side" else getattr(store, column)
     known = values != UNKNOWN
     training = known & np.isin(values, listed)
     train, test = np.flatnonzero(training), np.flatnonzero(known & ~training)
@@ -60,9 +60,7 @@ def hold_out(store: ClipStore, train: Indices, subjects: Sequence[int]) -> tuple
     of = store.subject[train]
     there = np.unique(of[of != UNKNOWN])
     if len(there) == 0:
-        raise DataError(
-            f"{store.path}: no subject can be left out, since no clip on the training side has one; leave out none"
-        )
+        raise DataError(f"{store.path}: no subject can be excluded, since no training clip has one; exclude none")
     told = ", ".join(map(str, there))
     strangers = [subject for subject in subjects if subject not in there]
     if strangers:

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pcm3.data.archives import LeftOut
+from pcm3.data.archives import Skipped
 from pcm3.data.forms import nothing_of
-from pcm3.data.names import shown
+from pcm3.data.names import printable
 
 PARTICULAR = re.compile(r"(?<!\w)'.*?'(?!\w)|[^\s'(),:;]*\d[^\s'(),:;]*")
 """What differs from file to file."""
@@ -30,7 +30,7 @@ LONGEST_KEPT = 400
 
 @dataclass(frozen=True)
 class Group:
-    """Files that were left out for one kind of reason."""
+    """Files that were skipped for one kind of reason."""
 
     reason: str
     """The sentence; a particular that takes more than two values is ``…``."""
@@ -40,55 +40,55 @@ class Group:
         """One line: how many, why, and which for example."""
         examples = [_end(file) for file in self.files[:EXAMPLES]]
         more = ", …" if len(self.files) > EXAMPLES else ""
-        return f"{len(self.files):,} x {shown(self.reason, LONGEST)} ({', '.join(examples)}{more})"
+        return f"{len(self.files):,} x {printable(self.reason, LONGEST)} ({', '.join(examples)}{more})"
 
 
-def group(left_out: Sequence[LeftOut]) -> list[Group]:
+def group(skipped: Sequence[Skipped]) -> list[Group]:
     """The kinds of reasons, in the order in which the first of each comes."""
-    kinds: dict[tuple[str, ...], list[LeftOut]] = {}
-    for file, reason in left_out:
+    kinds: dict[tuple[str, ...], list[Skipped]] = {}
+    for file, reason in skipped:
         kinds.setdefault(_kind(reason), []).append((file, reason))
     return [Group(_common(fixed, members), [file for file, _ in members]) for fixed, members in kinds.items()]
 
 
-def by_cause(*parts: Sequence[LeftOut]) -> list[LeftOut]:
-    """All that was left out: one part after the other, causes before what follows from them; in each the commonest kind
+def by_cause(*parts: Sequence[Skipped]) -> list[Skipped]:
+    """All that was skipped: one part after the other, causes before what follows from them; in each the commonest kind
     of reason first, and of a kind the files by their path.
     """
-    ordered: list[LeftOut] = []
+    ordered: list[Skipped] = []
     for part in parts:
         common = Counter(_kind(reason) for _, reason in part)
         ordered += sorted(part, key=lambda pair: (-common[_kind(pair[1])], _kind(pair[1]), pair))
     return ordered
 
 
-def account(unusable: Sequence[LeftOut], left_out: Sequence[LeftOut], source: Path) -> list[LeftOut]:
-    """All that was left out `by_cause`: by paths seen from the source, the reasons without repeating the file's name.
+def account(unusable: Sequence[Skipped], skipped: Sequence[Skipped], source: Path) -> list[Skipped]:
+    """All that was skipped, `by_cause`: by paths seen from the source, the reasons without repeating the file's name.
 
     Args:
         unusable: what should have become clips.
-        left_out: what is not to become one, or cannot because of what is unusable.
+        skipped: what is not to become one, or cannot because of what is unusable.
         source: of the import.
     """
     prefix = f"{source}{os.sep}"
 
-    def seen(part: Sequence[LeftOut]) -> list[LeftOut]:
+    def seen(part: Sequence[Skipped]) -> list[Skipped]:
         told = []
         for file, reason in part:
-            path = shown(file.removeprefix(prefix).replace(f"{source}: ", f"{source.name}: "), LONGEST_KEPT)
-            text = shown(reason.replace(prefix, ""), LONGEST_KEPT)
+            path = printable(file.removeprefix(prefix).replace(f"{source}: ", f"{source.name}: "), LONGEST_KEPT)
+            text = printable(reason.replace(prefix, ""), LONGEST_KEPT)
             told.append((path, text.removeprefix(f"{Path(path).name}: ")))
         return told
 
-    return by_cause(seen(unusable), seen(left_out))
+    return by_cause(seen(unusable), seen(skipped))
 
 
-def nothing(kind: str, source: Path, left_out: Sequence[LeftOut], recordings: int) -> str:
+def nothing(kind: str, source: Path, skipped: Sequence[Skipped], recordings: int) -> str:
     """What to say when no clip came out of so many recordings."""
-    if not left_out:
+    if not skipped:
         there = nothing_of(kind, source)
         return f"{source}: no recordings of kind {kind} there{there}; docs/DATA.md says how they are named"
-    told = "; ".join(reason_lines(left_out, 2))
+    told = "; ".join(reason_lines(skipped, 2))
     return f"{source}: none of {recordings:,} recordings can be used: {told}"
 
 
@@ -97,15 +97,15 @@ def _kind(reason: str) -> tuple[str, ...]:
     return tuple(PARTICULAR.split(reason))
 
 
-def reason_lines(left_out: Sequence[LeftOut], most: int = LINES) -> list[str]:
+def reason_lines(skipped: Sequence[Skipped], most: int = LINES) -> list[str]:
     """A line for each of the first kinds of reasons, and one for what is more."""
-    kinds = group(left_out)
+    kinds = group(skipped)
     told = [str(kind) for kind in kinds[:most]]
     rest = sum(len(kind.files) for kind in kinds[most:])
     return [*told, f"{rest:,} for {len(kinds) - most} other reasons"] if rest else told
 
 
-def _common(fixed: tuple[str, ...], members: Sequence[LeftOut]) -> str:
+def _common(fixed: tuple[str, ...], members: Sequence[Skipped]) -> str:
     """The sentence that the reasons share, with their particulars where these are one or two."""
     slots = zip(*(PARTICULAR.findall(reason) for _, reason in members), strict=True)
     values = [list(dict.fromkeys(slot)) for slot in slots]
@@ -115,5 +115,5 @@ def _common(fixed: tuple[str, ...], members: Sequence[LeftOut]) -> str:
 
 def _end(file: str) -> str:
     """The path, of a long one the end."""
-    safe = shown(file, 1000)
+    safe = printable(file, 1000)
     return safe if len(safe) <= LONGEST_FILE else "…" + safe[1 - LONGEST_FILE :]

@@ -79,7 +79,7 @@ class Recording:
     subject: int = UNKNOWN
     camera: int = UNKNOWN
     setup: int = UNKNOWN
-    sides: Mapping[str, int] = field(default_factory=dict)
+    splits: Mapping[str, int] = field(default_factory=dict)
     """Protocol → `TRAIN` or `TEST`, where the data itself says to which side of it the recording belongs."""
     intervals: tuple[Interval, ...] | None = None
     """The labelled actions of an untrimmed recording, by their start; None: the recording itself is one action."""

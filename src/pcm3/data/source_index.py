@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from pcm3.data.archives import Entry, LeftOut, list_entries
+from pcm3.data.archives import Entry, Skipped, list_entries
 from pcm3.data.recording import Recording
 from pcm3.errors import DataError
 from pcm3.skeleton import Layout
@@ -22,7 +22,7 @@ class Options:
     layout: Layout | None = None
     """The skeleton of a kind that does not fix it."""
     all_files: bool = False
-    """Take also the files that the kind's usual list leaves out."""
+    """Take also the files that the kind's usual list skips."""
     track: Literal["slot", "id"] = "slot"
     """What makes a body the same from frame to frame: its place in the frame, or the number the recorder gave it."""
     labels: str | None = None
@@ -40,13 +40,13 @@ class SourceClip:
 
 
 @dataclass(frozen=True)
-class Contents:
+class SourceIndex:
     """The clips of a source, and what it says of itself where its kind leaves that open (None: as the kind says)."""
 
     clips: Sequence[SourceClip]
-    left_out: list[LeftOut] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
     """Files that are not to become clips, and why."""
-    unusable: list[LeftOut] = field(default_factory=list)
+    unusable: list[Skipped] = field(default_factory=list)
     """Files that should have become clips and cannot, and why: these stop a strict import."""
     kind: str | None = None
     """What the store calls itself, where it is not the data set that the kind is named for."""
@@ -67,7 +67,7 @@ class Contents:
 
 def clip_files(
     entries: Sequence[Entry], suffix: str, parse: Callable[[str, bytes], Recording]
-) -> tuple[list[SourceClip], list[LeftOut]]:
+) -> tuple[list[SourceClip], list[Skipped]]:
     """The files with that suffix as clips, by id; and those whose id another one has already.
 
     Args:
@@ -78,7 +78,7 @@ def clip_files(
     """
     found = sorted((e for e in entries if e.name.lower().endswith(suffix.lower())), key=lambda e: (e.name, str(e)))
     clips: dict[str, SourceClip] = {}
-    doubles: list[LeftOut] = []
+    doubles: list[Skipped] = []
     for entry in found:
         name = entry.name[: -len(suffix)]
         if name in clips:
@@ -90,7 +90,7 @@ def clip_files(
 
 def list_clips(
     source: Path, suffix: str, parse: Callable[[str, bytes], Recording]
-) -> tuple[list[SourceClip], list[Entry], list[LeftOut]]:
+) -> tuple[list[SourceClip], list[Entry], list[Skipped]]:
     """The clips under a source, one a file; all its files; and those files that cannot become a clip."""
     entries, refused = list_entries(source)
     clips, doubles = clip_files(entries, suffix, parse)

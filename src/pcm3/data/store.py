@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from pcm3.data.archives import ZIP_ERRORS
 from pcm3.data.recording import NPY_ERRORS, TRAIN, UNKNOWN
-from pcm3.data.store_schema import SIDE, check_fields, checked_columns, is_column
+from pcm3.data.store_schema import SPLIT, check_fields, checked_table, is_column
 from pcm3.errors import DataError, brief
 from pcm3.skeleton import Layout, layout_from_dict
 
@@ -32,11 +32,11 @@ FRAMES, CLIPS, RECORDINGS, STORE = "frames.npy", "clips.npz", "recordings.npz", 
 SCORES = "scores.npy"
 """Only where the source told how sure it was of each joint."""
 
-NUMBERS = ("label", "subject", "camera", "setup", "confidence")
+NUMBER_COLUMNS = ("label", "subject", "camera", "setup", "confidence")
 """The columns of numbers, one a clip; −1 (`UNKNOWN`) where the data set does not tell."""
 CHANGES = ("cut", "dropped", "absent", "filled")
 """The columns that say what preparing a recording has changed, see `pcm3.data.recording.Changes`."""
-BY_SIDE: dict[str, Any] = {"by": "side", "train": [TRAIN]}
+BY_SPLIT: dict[str, Any] = {"by": "side", "train": [TRAIN]}
 """A protocol of data that comes already split."""
 
 
@@ -71,7 +71,7 @@ class ClipStore:
     """(N,) joints, counted frame by frame, that are absent from a body that is there: zeros."""
     filled: NDArray[np.int32]
     """(N,) joints, counted frame by frame, whose place was interpolated."""
-    sides: dict[str, NDArray[np.int32]]
+    splits: dict[str, NDArray[np.int32]]
     """Protocol → (N,) 0 train, 1 test, −1 neither, where the data came already split."""
     bodies: NDArray[np.bool_]
     """(N, M) True where the clip has that body in any frame."""
@@ -88,7 +88,7 @@ class ClipStore:
     protocols: dict[str, Any]
     """Protocol name → which clips train, as plain data; `protocol.split` reads it."""
     report: dict[str, Any]
-    """What the import left out and why: ``clips``, and ``left_out`` as [file, reason] pairs."""
+    """What the import skipped and why: ``clips``, and ``left_out`` (the name of before) as [file, reason] pairs."""
     checksums: dict[str, str] = field(repr=False)
     """SHA-256 of the files of arrays as they were written."""
     recordings: ClipStore | None = field(repr=False)
@@ -161,8 +161,8 @@ def _open(path: Path) -> ClipStore:
         protocols = description["protocols"]
         recordings = None
         if RECORDINGS in description["checksums"]:
-            recordings = ClipStore(**common, recordings=None, **_columns(path / RECORDINGS, protocols))
-        store = ClipStore(**common, recordings=recordings, **_columns(path / CLIPS, protocols))
+            recordings = ClipStore(**common, recordings=None, **_clip_table(path / RECORDINGS, protocols))
+        store = ClipStore(**common, recordings=recordings, **_clip_table(path / CLIPS, protocols))
         _check_shapes(store, description.get("counts", {}))
     except DataError as error:
         raise DataError(f"{damaged}: {error}; import it again") from error
@@ -198,7 +198,7 @@ def _scores(file: Path) -> NDArray[np.float16]:
     return scores
 
 
-def _columns(file: Path, protocols: dict[str, Any]) -> dict[str, Any]:
+def _clip_table(file: Path, protocols: dict[str, Any]) -> dict[str, Any]:
     """What is known of each clip, as the fields of `ClipStore` name it."""
     try:
         with file.open("rb") as opened, np.load(opened, allow_pickle=False) as archive:
@@ -207,17 +207,17 @@ def _columns(file: Path, protocols: dict[str, Any]) -> dict[str, Any]:
         raise DataError(f"{file.name} is missing") from error
     except (*NPY_ERRORS, *ZIP_ERRORS, AttributeError) as error:
         raise DataError(f"{file.name}: {error}") from error
-    columns: dict[str, Any] = dict(checked_columns(read, file.name))
+    columns: dict[str, Any] = dict(checked_table(read, file.name))
     clips = len(columns["start"])
     if "side" in columns:  # format 1
         side = columns.pop("side")
-        columns |= {SIDE + name: side for name, protocol in protocols.items() if protocol == BY_SIDE}
-    sides = {name.removeprefix(SIDE): columns.pop(name) for name in list(columns) if name.startswith(SIDE)}
+        columns |= {SPLIT + name: side for name, protocol in protocols.items() if protocol == BY_SPLIT}
+    splits = {name.removeprefix(SPLIT): columns.pop(name) for name in list(columns) if name.startswith(SPLIT)}
     columns["_ids"] = columns.pop("id")
     unknown = {name: np.full(clips, UNKNOWN, np.int32) for name in ("confidence", "recording")}
     unknown |= {name: np.zeros(clips, np.int32) for name in CHANGES}
     known = {name: column for name, column in columns.items() if name in ClipStore.__dataclass_fields__}
-    return unknown | known | {"sides": sides}
+    return unknown | known | {"splits": splits}
 
 
 def _description(path: Path) -> dict[str, Any]:

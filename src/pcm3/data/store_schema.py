@@ -18,7 +18,7 @@ from pcm3.errors import DataError, brief
 
 PROTOCOL_COLUMNS = ("subject", "camera", "setup", "side")
 """What a protocol may go by. ``side`` is what the data itself says under this protocol's name: 0 train, 1 test."""
-SIDE = "side_"
+SPLIT = "side_"
 """How the columns begin that say to which side of the protocol in the rest of their name a clip belongs."""
 SLOWEST, FASTEST = 1e-3, 1e6
 """Frames a second that a recording may have."""
@@ -84,10 +84,10 @@ def _protocols(value: Any) -> None:
 
 def _report(value: Any) -> None:
     _table(value)
-    left_out, notes = value.get("left_out", []), value.get("notes", [])
+    skipped, notes = value.get("left_out", []), value.get("notes", [])
     _expect(_is_whole(value.get("clips", 0)), "how many", value.get("clips"), ", clips")
-    _list(left_out, "files and reasons", ", left_out")
-    for place, pair in enumerate(left_out):
+    _list(skipped, "files and reasons", ", left_out")
+    for place, pair in enumerate(skipped):
         fine = isinstance(pair, list | tuple) and len(pair) == 2 and all(isinstance(text, str) for text in pair)
         _expect(fine, "a file and a reason", pair, f", left_out[{place}]")
     _list(notes, "texts", ", notes")
@@ -162,7 +162,7 @@ def check_fields(data: Mapping[str, Any], where: str, needed: Fields = NEEDED) -
             raise DataError(f"{where}, {field}{unfit.below}: {told}") from None
 
 
-class Numbers(NamedTuple):
+class NumberColumn(NamedTuple):
     """A column of whole numbers."""
 
     dtype: DTypeLike
@@ -172,27 +172,27 @@ class Numbers(NamedTuple):
 
 
 COLUMNS = {
-    "start": Numbers(np.int64, 0, 2**62),
-    "length": Numbers(np.int32, 1, INT32),
-    "label": Numbers(np.int32, -INT32, INT32),
-    "subject": Numbers(np.int32, -INT32, INT32),
-    "camera": Numbers(np.int32, -INT32, INT32),
-    "setup": Numbers(np.int32, -INT32, INT32),
+    "start": NumberColumn(np.int64, 0, 2**62),
+    "length": NumberColumn(np.int32, 1, INT32),
+    "label": NumberColumn(np.int32, -INT32, INT32),
+    "subject": NumberColumn(np.int32, -INT32, INT32),
+    "camera": NumberColumn(np.int32, -INT32, INT32),
+    "setup": NumberColumn(np.int32, -INT32, INT32),
 }
 OPTIONAL_COLUMNS = {
-    "confidence": Numbers(np.int32, -INT32, INT32),
-    "recording": Numbers(np.int32, UNKNOWN, INT32),
-    **{name: Numbers(np.int32, 0, INT32) for name in ("cut", "dropped", "absent", "filled")},
+    "confidence": NumberColumn(np.int32, -INT32, INT32),
+    "recording": NumberColumn(np.int32, UNKNOWN, INT32),
+    **{name: NumberColumn(np.int32, 0, INT32) for name in ("cut", "dropped", "absent", "filled")},
 }
-SIDES = Numbers(np.int32, UNKNOWN, TEST)
+SPLIT_COLUMN = NumberColumn(np.int32, UNKNOWN, TEST)
 
 
 def is_column(name: str) -> bool:
     """Whether a table of clips may have such a column."""
-    return name in ("id", "bodies", "side", *COLUMNS, *OPTIONAL_COLUMNS) or name.startswith(SIDE)
+    return name in ("id", "bodies", "side", *COLUMNS, *OPTIONAL_COLUMNS) or name.startswith(SPLIT)
 
 
-def checked_columns(columns: Mapping[str, NDArray[Any]], where: str) -> dict[str, NDArray[Any]]:
+def checked_table(columns: Mapping[str, NDArray[Any]], where: str) -> dict[str, NDArray[Any]]:
     """The columns of a table of N clips, numbers in the types that they have in memory.
 
     Args:
@@ -217,11 +217,11 @@ def checked_columns(columns: Mapping[str, NDArray[Any]], where: str) -> dict[str
                 raise _odd(where, name, f"({clips}, bodies) truth values", column)
             checked[name] = column
         else:
-            checked[name] = _checked_numbers(name, column, numbers or SIDES, clips, where)
+            checked[name] = _checked_numbers(name, column, numbers or SPLIT_COLUMN, clips, where)
     return checked
 
 
-def _checked_numbers(name: str, column: NDArray[Any], numbers: Numbers, clips: int, where: str) -> NDArray[Any]:
+def _checked_numbers(name: str, column: NDArray[Any], numbers: NumberColumn, clips: int, where: str) -> NDArray[Any]:
     if column.dtype.kind not in "iu" or column.shape != (clips,):
         raise _odd(where, name, f"{clips} whole numbers", column)
     wrong = np.flatnonzero((column < numbers.low) | (column > numbers.high))

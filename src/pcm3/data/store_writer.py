@@ -12,7 +12,7 @@ from typing import IO, Any
 import numpy as np
 
 from pcm3.checksums import file_checksum, with_checksum
-from pcm3.data.clip_table import Columns
+from pcm3.data.clip_table import ClipTable
 from pcm3.data.names import check_name, check_protocols
 from pcm3.data.progress import PROGRESS, Progress, read_progress
 from pcm3.data.recording import Recording, cut_into_clips
@@ -43,7 +43,7 @@ class StoreWriter:
         self._folder = folder
         self._dtype = np.dtype(dtype).newbyteorder("<")
         self._shape = (bodies, len(layout.joints), 3)
-        self._clips, self._recordings = Columns(), Columns()
+        self._clips, self._recordings = ClipTable(), ClipTable()
         self._progress = Progress(folder / PROGRESS, fingerprint)
         self._file: IO[bytes] = (folder / FRAMES).open("r+b" if self._progress.entries else "wb")
         self._scores: IO[bytes] | None = None  # opened by the first recording that has scores

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ImageDraw, ImageFont
 
-from pcm3.data.names import shown
+from pcm3.data.names import printable
 from pcm3.render.scene import AXIS, HEAD, Bounds, Floats, Scene, View
 
 Colour = tuple[int, int, int]
@@ -60,7 +60,7 @@ def text_width(text: str, size: int) -> int:
 
 def shortened(text: str, size: int, width: int) -> str:
     """The text in one line, or as much of its beginning as fits the width."""
-    text = shown(" ".join(text.split()), LONGEST)
+    text = printable(" ".join(text.split()), LONGEST)
     if text_width(text, size) <= width:
         return text
     while text and text_width(f"{text}...", size) > width:

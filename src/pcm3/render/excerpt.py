@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pcm3.data.names import shown
+from pcm3.data.names import printable
 from pcm3.errors import DataError
 
 SIDE_BY_SIDE = 2
@@ -39,13 +39,13 @@ class Excerpt:
     """Frames of the clip."""
 
     def told(self, name: str) -> str | None:
-        """What of the clip is drawn; None where nothing is left out."""
+        """What of the clip is drawn; None where all is."""
         if len(self.frames) == len(self.of):
             return None
         if self.frames.step > self.of.step:
-            return f"{shown(name)}: {len(self.frames):,} evenly spread frames of {self.of[0]:,} to {self.of[-1]:,}"
+            return f"{printable(name)}: {len(self.frames):,} evenly spread frames of {self.of[0]:,} to {self.of[-1]:,}"
         part = f"frames {self.frames[0]:,} to {self.frames[-1]:,} of {self.length:,}"
-        return f"{shown(name)}: {part}; --frames A-B draws others, --every N only every Nth"
+        return f"{printable(name)}: {part}; --frames A-B draws others, --every N only every Nth"
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Drawing:
         if len(there) == 0:
             stop = self.asked.stop if self.asked else None
             asked = f"{self.asked.start if self.asked else 0} to {'the end' if stop is None else stop - 1}"
-            raise DataError(f"{shown(name)}: expected some of the frames 0 to {length - 1}, got {asked}")
+            raise DataError(f"{printable(name)}: expected some of the frames 0 to {length - 1}, got {asked}")
         if self.form == ".png":
             there = there[:: self.every or 1]
             return Excerpt(there[:: math.ceil(len(there) / SAMPLED)], there, length)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pcm3.data.datasets import find_kind
+from pcm3.data.datasets import find_dataset
 from pcm3.data.gravity import find_up
 from pcm3.data.recording import Interval, Recording
 from pcm3.data.source_index import Options, SourceClip
@@ -123,7 +123,7 @@ def raw_scenes(
     """Recordings of those names as they are in the files, in the camera's frame; without names a few of them.
 
     Args:
-        kind: one of `pcm3.data.datasets.KINDS`.
+        kind: one of `pcm3.data.datasets.DATASETS`.
         source: folder, zip or file.
         names: as for `store_scenes`.
         layout: name or file of the skeleton, for a kind that does not fix it.
@@ -133,19 +133,19 @@ def raw_scenes(
         DataError: no such recording, it cannot be read, or has none of the frames that are asked for.
         ConfigError: a layout for a kind that has one.
     """
-    found = find_kind(kind)
+    found = find_dataset(kind)
     if layout is not None and found.layout is not None:
         raise ConfigError(f"{kind} has the layout {found.layout}; a layout can be given only for a kind that has none")
-    contents = found.read(source, Options(load_layout(layout) if layout else None))
-    clips: Sequence[SourceClip] = contents.clips
+    index = found.read(source, Options(load_layout(layout) if layout else None))
+    clips: Sequence[SourceClip] = index.clips
     if not clips:
         raise DataError(f"{source}: no recordings of kind {kind} there; docs/DATA.md says how they are named")
     ids = [clip.id for clip in clips]
     sample = np.unique(np.linspace(0, len(clips) - 1, min(SAMPLE, len(clips))).round().astype(int))
     places = [find_name(name, ids, numbered=len(ids)) for name in names] if names else sample.tolist()
-    skeleton = contents.layout or load_layout(str(found.layout))
-    classes = found.classes if contents.classes is None else contents.classes
-    fps = contents.fps or found.fps or 30.0
+    skeleton = index.layout or load_layout(str(found.layout))
+    classes = found.classes if index.classes is None else index.classes
+    fps = index.fps or found.fps or 30.0
     scenes = []
     for place in places:
         recording: Recording = clips[place].read()

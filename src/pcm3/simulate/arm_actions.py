@@ -14,8 +14,8 @@ from pcm3.simulate.script import (
     ON_TABLE,
     OUT,
     Key,
-    Numbers,
     Pose,
+    Values,
     Way,
     both,
     key,
@@ -148,7 +148,7 @@ PHONE_CALL = (
 )
 
 
-def _brush(start: Key, seconds: float, size: float, elbow: Numbers) -> Way:
+def _brush(start: Key, seconds: float, size: float, elbow: Values) -> Way:
     """Brushing the teeth, hand to and fro before the mouth."""
     near = key(seconds, hand=(-0.20 - size, 0.11, 0.36), elbow=elbow, wrist=(0.5,))
     far = key(seconds, hand=(-0.18 + size, 0.13, 0.37), elbow=elbow, wrist=(0.4,))

@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-Numbers = tuple[float | int, ...]
-Pose = Mapping[str, Numbers]
+Values = tuple[float | int, ...]
+Pose = Mapping[str, Values]
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,9 @@ class Beat:
     hold: float = 0.0
     near: bool = False
     """They are as far apart as the way says, and touch where it says."""
-    travel: Numbers = (0.0, 0.0)
+    travel: Values = (0.0, 0.0)
     """Leg lengths that actor and reactor move forward on the way."""
-    turn: Numbers = (0.0, 0.0)
+    turn: Values = (0.0, 0.0)
     """Radians that actor and reactor turn to their left on the way."""
 
 
@@ -66,7 +66,7 @@ class Contact:
     """``hand`` or ``hand2``."""
     joint: str
     """Of the other; paired ones without the side (``shoulder``), ``2`` marking the side that does not act."""
-    beside: Numbers = (0.0, 0.0, 0.0)
+    beside: Values = (0.0, 0.0, 0.0)
     """From the joint to the place that is touched, metres: to the other's right, up, to his front."""
 
     @property
@@ -94,23 +94,23 @@ class PairWay:
     """Whether left-handers do it with the right hand as well."""
 
 
-def key(seconds: float, hold: float = 0.0, /, **pose: Numbers) -> Key:
+def key(seconds: float, hold: float = 0.0, /, **pose: Values) -> Key:
     """A key with its pose as keyword arguments."""
     return Key(seconds, pose, hold)
 
 
-def both(pose: Pose) -> dict[str, Numbers]:
+def both(pose: Pose) -> dict[str, Values]:
     """The pose with the other arm or leg doing what the acting one does."""
     paired = {name + "2": value for name, value in pose.items() if name in ("hand", "elbow", "wrist", "foot")}
     return {**pose, **paired}
 
 
-def swapped(pose: Pose) -> dict[str, Numbers]:
+def swapped(pose: Pose) -> dict[str, Values]:
     """The pose with the two sides exchanged."""
     one_sided = ("turn", "twist", "tilt")
     names = {name: name.removesuffix("2") if name.endswith("2") else name + "2" for name in pose}
     limbs = ("hand", "elbow", "wrist", "foot")
-    result: dict[str, Numbers] = {}
+    result: dict[str, Values] = {}
     for name, value in pose.items():
         if name.removesuffix("2") in limbs:
             result[names[name]] = value

@@ -89,7 +89,7 @@ def placed(track: Track, root: Floats) -> Track:
 
 
 def joined(tracks: Sequence[Track]) -> Track:
-    """The tracks one after the other; a key that is not after those before it is left out."""
+    """The tracks one after the other; a key that is not after those before it is skipped."""
     times = np.concatenate([track.times for track in tracks])
     later = np.concatenate([[True], times[1:] > np.maximum.accumulate(times)[:-1] + 1e-3])
     names = tracks[0].poses

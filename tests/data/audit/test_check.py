@@ -12,7 +12,7 @@ from pcm3.data.audit.check import check_store
 from pcm3.data.audit.leaks import remembered
 from pcm3.data.info import describe
 from pcm3.data.recording import Recording
-from pcm3.data.store import BY_SIDE, ClipStore
+from pcm3.data.store import BY_SPLIT, ClipStore
 from pcm3.skeleton import load_layout
 
 
@@ -136,7 +136,7 @@ def test_copies_across_a_split_are_leaks_and_within_a_side_duplicates(tmp_path):
 
 
 def test_a_protocol_that_cannot_split_the_store_is_worth_a_look(people, tmp_path):
-    found = findings(tmp_path, people, protocols={"split": BY_SIDE})
+    found = findings(tmp_path, people, protocols={"split": BY_SPLIT})
     assert set(found) == {"protocol"}
     assert "no clip of the store has one" in found["protocol"].text
     assert not found["protocol"].wrong
@@ -252,7 +252,7 @@ def test_describe_counts_what_is_there(tmp_path):
     assert about["clips_by_bodies"] == {"1": 1, "2": 4}
     assert (about["joints"], about["bodies"], about["layout"], about["dtype"]) == (25, 2, "kinect_v2", "float32")
     assert about["bytes"] == sum(file.stat().st_size for file in (tmp_path / "s").iterdir())
-    assert about["left_out"] == {"files": 0, "reasons": {}, "lines": []}
+    assert about["skipped"] == {"files": 0, "reasons": {}, "lines": []}
 
 
 def test_a_store_of_a_single_pose_can_be_checked(tmp_path):

@@ -8,7 +8,7 @@ from pcm3.data.audit.label_flaws import few_clips, label_flaws, side_notes
 from pcm3.data.info import describe
 from pcm3.data.protocol import split
 from pcm3.data.recording import Recording
-from pcm3.data.store import BY_SIDE
+from pcm3.data.store import BY_SPLIT
 from pcm3.data.store_writer import write_store
 from pcm3.skeleton import load_layout
 
@@ -19,14 +19,14 @@ def store_of(path, label, side=None, classes=None, protocols=None, **columns):
     side = np.arange(len(label)) % 2 if side is None else side
     clips = [
         Recording(
-            f"c{i}", walkers(0, 2, 1), int(label[i]), sides={"split": int(side[i])},
+            f"c{i}", walkers(0, 2, 1), int(label[i]), splits={"split": int(side[i])},
             **{name: int(column[i]) for name, column in columns.items()},
         )
         for i in range(len(label))
     ]  # fmt: skip
     classes = [str(number) for number in range(max(label) + 1)] if classes is None else classes
     about = {"layout": load_layout("kinect_v2"), "fps": 30.0, "bodies": 1, "kind": "npz", "classes": classes}
-    return write_store(path / "s", clips, protocols=protocols or {"split": BY_SIDE}, **about)
+    return write_store(path / "s", clips, protocols=protocols or {"split": BY_SPLIT}, **about)
 
 
 def told(store):

@@ -21,7 +21,7 @@ from pcm3.data.audit.pose_paths import pose_paths
 from pcm3.data.importer import import_recordings
 from pcm3.data.prepare import Recipe, prepare
 from pcm3.data.recording import TEST, TRAIN, Interval, Recording
-from pcm3.data.store import BY_SIDE, ClipStore
+from pcm3.data.store import BY_SPLIT, ClipStore
 from pcm3.data.store_writer import write_store
 from pcm3.errors import DataError
 from pcm3.simulate import simulate
@@ -56,13 +56,13 @@ def written(path, clips, protocols=None, **changes):
 
 
 def sided(name, frames, side):
-    return Recording(name, np.asarray(frames, np.float32), sides={"split": side})
+    return Recording(name, np.asarray(frames, np.float32), splits={"split": side})
 
 
 def pair(path, train, test, **changes):
     """The leaks of a store with one clip on either side."""
     clips = [sided("train", train, TRAIN), sided("test", test, TEST)]
-    return find_leaks(written(path, clips, {"split": BY_SIDE}, **changes), "split")
+    return find_leaks(written(path, clips, {"split": BY_SPLIT}, **changes), "split")
 
 
 def dancer(seed, frames=60, joints=25, bodies=1):
@@ -148,7 +148,7 @@ def test_a_copy_cut_before_the_import_is_found_though_it_is_turned_and_looped(tm
         for name, frames, side in (("train", raw, TRAIN), ("test", cut, TEST))
         for clip in prepare(sided(name, frames, side), recipe)
     ]
-    (leak,) = find_leaks(written(tmp_path / "s", parts, {"split": BY_SIDE}), "split")
+    (leak,) = find_leaks(written(tmp_path / "s", parts, {"split": BY_SPLIT}), "split")
     assert leak.residual_mm < 8
 
 
@@ -184,7 +184,7 @@ def test_intervals_of_untrimmed_recordings_serve(tmp_path):
         replace(sided("train", long, TRAIN), intervals=intervals),
         replace(sided("test", copy, TEST), intervals=(Interval(0, 30, 0), Interval(30, 80, 1))),
     ]
-    found = find_leaks(written(tmp_path / "s", clips, {"split": BY_SIDE}), "split")
+    found = find_leaks(written(tmp_path / "s", clips, {"split": BY_SPLIT}), "split")
     assert [(leak.train, leak.test, leak.train_frames) for leak in found] == [
         ("train:20-79", "test:30-79", (5, 54)),
     ]
@@ -193,7 +193,7 @@ def test_intervals_of_untrimmed_recordings_serve(tmp_path):
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_values_that_are_no_numbers_hide_no_other_frame(tmp_path, value):
     clips = [sided("train", dancer(1), TRAIN), sided("test", mirrored(dancer(1))[4:], TEST)]
-    store = written(tmp_path / "s", clips, {"split": BY_SIDE})
+    store = written(tmp_path / "s", clips, {"split": BY_SPLIT})
     frames = np.load(store.path / "frames.npy")
     frames[[10, 30, 80], 0, 3, 1] = value
     np.save(store.path / "frames.npy", frames)
@@ -206,7 +206,7 @@ def test_other_layouts_serve(tmp_path, joints):
     layout, clip = stick(joints), dancer(1, 90, joints)
     copy = exchanged(mirrored(moved(clip[20:80], np.random.default_rng(0))), layout)
     clips = [sided("train", clip, TRAIN), sided("test", copy, TEST), sided("other", dancer(2, 80, joints), TEST)]
-    (leak,) = find_leaks(written(tmp_path / "s", clips, {"split": BY_SIDE}, layout=layout), "split")
+    (leak,) = find_leaks(written(tmp_path / "s", clips, {"split": BY_SPLIT}, layout=layout), "split")
     assert leak.test == "test"
 
 
@@ -219,7 +219,7 @@ def test_timing_is_found_to_a_fraction_of_a_frame(tmp_path_factory, rate, first,
     whole = at.astype(int)
     copy = clip[whole] + (at - whole)[:, None, None, None] * (clip[whole + 1] - clip[whole])
     clips = [sided("train", clip, TRAIN), sided("test", copy, TEST)]
-    paths = pose_paths(written(tmp_path_factory.mktemp("s") / "s", clips, {"split": BY_SIDE}))
+    paths = pose_paths(written(tmp_path_factory.mktemp("s") / "s", clips, {"split": BY_SPLIT}))
     middle = len(at) // 2
     guess = Hits(
         *(np.array([number]) for number in (1, 0)),
@@ -285,7 +285,7 @@ def test_a_refused_memory_is_no_error(simulated, tmp_path, monkeypatch):
 
 
 def test_a_protocol_that_cannot_split_is_refused_and_passed_over_in_an_audit(simulated, tmp_path):
-    store = written(tmp_path / "s", recordings(simulated)[:3], {"split": BY_SIDE})
+    store = written(tmp_path / "s", recordings(simulated)[:3], {"split": BY_SPLIT})
     with pytest.raises(DataError, match="no clip of the store has one"):
         find_leaks(store, "split")
     assert audit(store) == {}
@@ -304,7 +304,7 @@ def test_the_real_sets_have_no_leak_under_their_protocol(tmp_path, kind, folder)
 def test_two_recordings_of_msr_action3d_are_twice_there_under_other_names(tmp_path):
     import_recordings("msr-action3d", Path(DATA) / "msr_action3d", tmp_path / "s", progress=False)
     store = ClipStore.open(tmp_path / "s")
-    clips = [replace(clip, sides={"split": int(clip.id[-1]) % 2}) for clip in recordings(store)]
-    again = written(tmp_path / "t", clips, {"split": BY_SIDE}, layout=store.layout, fps=15.0)
+    clips = [replace(clip, splits={"split": int(clip.id[-1]) % 2}) for clip in recordings(store)]
+    again = written(tmp_path / "t", clips, {"split": BY_SPLIT}, layout=store.layout, fps=15.0)
     found = [{leak.train, leak.test} for leak in find_leaks(again, "split")]
     assert found == [{"a05_s01_e01", "a05_s01_e02"}, {"a13_s02_e02", "a13_s02_e03"}]

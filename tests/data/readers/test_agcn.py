@@ -11,7 +11,7 @@ from ntu_field_forms import agcn_clip, crowd, name, write_agcn
 from ntu_file_text import skeleton_text
 
 from pcm3.data.bodies import bodies_of, choose_bodies
-from pcm3.data.datasets import KINDS, Kind
+from pcm3.data.datasets import DATASETS, Dataset
 from pcm3.data.importer import import_recordings
 from pcm3.data.prepare import Recipe, prepare
 from pcm3.data.protocol import split
@@ -51,11 +51,11 @@ def folder(tmp_path):
 
 @pytest.fixture(autouse=True)
 def kind(monkeypatch):
-    monkeypatch.setitem(KINDS, "agcn", Kind(agcn.contents, fps=30.0))
+    monkeypatch.setitem(DATASETS, "agcn", Dataset(agcn.index, fps=30.0))
 
 
 def read(folder, **options):
-    return agcn.contents(folder, Options(**options))
+    return agcn.index(folder, Options(**options))
 
 
 def as_raw(recording):
@@ -152,9 +152,9 @@ def test_zeros_at_the_end_are_cut_and_gaps_stay(folder):
     clip[:, :60, :, :1] = recording.transpose(3, 0, 2, 1)
     for part in ("train", "val"):
         write_agcn(folder, part, [clip], [name(1 + (part == "val"))], [0])
-    contents = read(folder)
-    np.testing.assert_array_equal(contents.clips[0].read().frames[:, :1], recording)
-    assert (contents.chosen, contents.normalised) == (False, False)
+    index = read(folder)
+    np.testing.assert_array_equal(index.clips[0].read().frames[:, :1], recording)
+    assert (index.chosen, index.normalised) == (False, False)
 
 
 def test_what_was_done_to_the_arrays_is_not_done_again(folder):
@@ -166,9 +166,9 @@ def test_what_was_done_to_the_arrays_is_not_done_again(folder):
     with pytest.raises(DataError, match="do not belong together"):
         read(folder)
     write_agcn(folder, "val", centred[3:], IDS[3:], LABELS[3:])
-    contents = read(folder)
-    assert (contents.chosen, contents.normalised) == (True, False)
-    for clip, recording in zip(contents.clips, RECORDINGS.values(), strict=True):
+    index = read(folder)
+    assert (index.chosen, index.normalised) == (True, False)
+    for clip, recording in zip(index.clips, RECORDINGS.values(), strict=True):
         made = prepare(clip.read(), Recipe(KINECT, 2, chosen=True))[0].frames
         np.testing.assert_allclose(made, as_raw(recording)[: len(made)], atol=3e-6)
 
@@ -206,9 +206,9 @@ def test_frames_that_the_script_could_not_centre_are_told_and_not_taken_for_cent
     assert read(folder).notes == []
     recording[20:23, 0, 1] = 0
     write_agcn(folder, "train", [agcn_clip(recording)] * 3, IDS[:3], LABELS[:3])
-    contents = read(folder)
-    assert contents.notes == [agcn.UNCENTRED]
-    present = contents.clips[0].read().present
+    index = read(folder)
+    assert index.notes == [agcn.UNCENTRED]
+    present = index.clips[0].read().present
     assert list(np.flatnonzero(~present[:, 0, 1])) == [20, 21, 22]
     assert present[:, 0, 0].all()
 
@@ -216,10 +216,10 @@ def test_frames_that_the_script_could_not_centre_are_told_and_not_taken_for_cent
 def test_a_part_without_clips_is_an_empty_side_with_a_word(folder):
     np.save(folder / "train_data_joint.npy", np.zeros((0, 3, 300, 25, 2), np.float32))
     (folder / "train_label.pkl").write_bytes(pickle.dumps(([], [])))
-    contents = read(folder)
-    assert [clip.id for clip in contents.clips] == IDS[3:]
-    assert "split" not in contents.protocols
-    assert any("train has no clip" in note for note in contents.notes)
+    index = read(folder)
+    assert [clip.id for clip in index.clips] == IDS[3:]
+    assert "split" not in index.protocols
+    assert any("train has no clip" in note for note in index.notes)
 
 
 def test_arrays_in_half_and_double_precision_are_unpadded_too(folder):
@@ -236,23 +236,23 @@ def test_clips_resampled_to_fifty_frames_stay_fifty_with_a_word(tmp_path):
     for part, count in (("train", 3), ("val", 2)):
         np.save(tmp_path / f"{part}_position.npy", np.stack([clip] * count))
         np.save(tmp_path / f"{part}_label.npy", np.arange(count)[:, None])
-    contents = read(tmp_path)
-    assert [clip.id for clip in contents.clips][-2:] == ["val-000000", "val-000001"]
-    assert [clip.read().label for clip in contents.clips] == [0, 1, 2, 0, 1]
-    assert contents.classes == ("0", "1", "2")
-    assert len(contents.clips[0].read().frames) == 50
-    assert contents.notes[0].startswith("The arrays have 50 frames a clip")
-    assert set(contents.protocols) == {"split"}
+    index = read(tmp_path)
+    assert [clip.id for clip in index.clips][-2:] == ["val-000000", "val-000001"]
+    assert [clip.read().label for clip in index.clips] == [0, 1, 2, 0, 1]
+    assert index.classes == ("0", "1", "2")
+    assert len(index.clips[0].read().frames) == 50
+    assert index.notes[0].startswith("The arrays have 50 frames a clip")
+    assert set(index.protocols) == {"split"}
 
 
 def test_val_and_test_make_two_protocols(folder):
     write_agcn(folder, "test", [agcn_clip(crowd(1, 30))], [name(9)], [0])
-    contents = read(folder)
-    assert set(contents.protocols) == {"split", "split-val", "xsub", "xview"}
-    sides = {clip.id: clip.read().sides for clip in contents.clips}
-    assert sides[name(1)] == {"split": TRAIN, "split-val": TRAIN}
-    assert sides[name(4, 3, 3, 60)] == {"split-val": TEST}
-    assert sides[name(9)] == {"split": TEST}
+    index = read(folder)
+    assert set(index.protocols) == {"split", "split-val", "xsub", "xview"}
+    splits = {clip.id: clip.read().splits for clip in index.clips}
+    assert splits[name(1)] == {"split": TRAIN, "split-val": TRAIN}
+    assert splits[name(4, 3, 3, 60)] == {"split-val": TEST}
+    assert splits[name(9)] == {"split": TEST}
 
 
 def test_one_part_alone_is_read_and_makes_no_split(folder):
@@ -265,18 +265,18 @@ def test_one_part_alone_is_read_and_makes_no_split(folder):
 
 def test_actions_beyond_sixty_are_ntu_120s(folder):
     write_agcn(folder, "train", [agcn_clip(crowd(1, 30))], [name(1, action=120)], [119])
-    contents = read(folder)
-    assert contents.classes == CLASSES
-    assert contents.protocols == {"split": {"by": "side", "train": [0]}, **ntu.PROTOCOLS_120}
+    index = read(folder)
+    assert index.classes == CLASSES
+    assert index.protocols == {"split": {"by": "side", "train": [0]}, **ntu.PROTOCOLS_120}
 
 
 def test_names_and_labels_that_contradict_cost_the_clip(folder):
     clip = agcn_clip(crowd(1, 30))
     names = [name(1), name(1), "walk_1", name(2, action=3), name(3, action=121)]
     write_agcn(folder, "train", [clip] * 5, names, [0, 0, 0, 3, 120])
-    contents = read(folder)
-    assert [clip.id for clip in contents.clips] == [name(1), name(4, 3, 3, 60), name(5, 8, 1, 2)]
-    reasons = [reason for _, reason in contents.unusable]
+    index = read(folder)
+    assert [clip.id for clip in index.clips] == [name(1), name(4, 3, 3, 60), name(5, 8, 1, 2)]
+    reasons = [reason for _, reason in index.unusable]
     assert [
         word in reason for word, reason in zip(["taken by", "a name like", "label 2", "1 to 120"], reasons, strict=True)
     ]
@@ -293,8 +293,8 @@ def test_names_and_labels_that_contradict_cost_the_clip(folder):
 def test_labels_pickled_in_any_way_are_read(folder, writing):
     names = [name(index, action=index) for index in (1, 2, 3)]
     (folder / "train_label.pkl").write_bytes(writing(names))
-    contents = read(folder)
-    assert [(clip.id, clip.read().label) for clip in contents.clips[:3]] == list(zip(names, range(3), strict=True))
+    index = read(folder)
+    assert [(clip.id, clip.read().label) for clip in index.clips[:3]] == list(zip(names, range(3), strict=True))
 
 
 def test_names_that_are_not_different_are_not_ids(folder):
@@ -387,7 +387,7 @@ def test_two_thousand_damaged_folders_parse_or_are_refused(tmp_path):
 def _reads(folder):
     """Whether the folder and all its clips can be read; what is read is finite."""
     try:
-        for clip in agcn.contents(folder, Options()).clips:
+        for clip in agcn.index(folder, Options()).clips:
             assert np.isfinite(clip.read().frames).all()
     except DataError:
         return False

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ntu_field_forms import crowd, ctr_clip, name, one_hot
 from ntu_file_text import skeleton_text
 
-from pcm3.data.datasets import KINDS, Kind
+from pcm3.data.datasets import DATASETS, Dataset
 from pcm3.data.importer import import_recordings
 from pcm3.data.protocol import split
 from pcm3.data.readers import ctr_gcn, ntu
@@ -43,11 +43,11 @@ def file(tmp_path, request):
 
 @pytest.fixture(autouse=True)
 def kind(monkeypatch):
-    monkeypatch.setitem(KINDS, "ctrgcn", Kind(ctr_gcn.contents, fps=30.0))
+    monkeypatch.setitem(DATASETS, "ctrgcn", Dataset(ctr_gcn.index, fps=30.0))
 
 
 def read(file):
-    return ctr_gcn.contents(file, Options())
+    return ctr_gcn.index(file, Options())
 
 
 def test_a_store_of_the_file_equals_a_store_of_the_raw_files(file, tmp_path):
@@ -123,17 +123,17 @@ def test_memory_is_that_of_a_clip_not_of_the_file(tmp_path):
 def test_one_part_alone_is_read_and_makes_no_split(tmp_path):
     held = arrays()
     np.savez(tmp_path / "f.npz", x_test=held["x_test"], y_test=held["y_test"])
-    contents = read(tmp_path / "f.npz")
-    assert (len(contents.clips), contents.protocols, contents.bodies) == (2, {}, 2)
+    index = read(tmp_path / "f.npz")
+    assert (len(index.clips), index.protocols, index.bodies) == (2, {}, 2)
 
 
 @pytest.mark.parametrize("empty", [np.zeros((0, 300, 150), np.float32), np.zeros((0, 0, 150)), np.array([])])
 @pytest.mark.parametrize("part", ["train", "test"])
 def test_a_side_without_clips_is_empty_with_a_word(tmp_path, part, empty):
     np.savez(tmp_path / "f.npz", **arrays() | {f"x_{part}": empty, f"y_{part}": np.zeros((0, 60))})
-    contents = read(tmp_path / "f.npz")
-    assert (len(contents.clips), contents.protocols, contents.bodies) == (2 if part == "train" else 3, {}, 2)
-    assert [note.split(",")[0] for note in contents.notes] == [f"x_{part} has no clip"]
+    index = read(tmp_path / "f.npz")
+    assert (len(index.clips), index.protocols, index.bodies) == (2 if part == "train" else 3, {}, 2)
+    assert [note.split(",")[0] for note in index.notes] == [f"x_{part} has no clip"]
 
 
 def test_other_numbers_of_classes_are_numbers(tmp_path):
@@ -147,7 +147,7 @@ def test_an_empty_row_is_a_recording_without_frames(tmp_path):
     np.savez(tmp_path / "f.npz", **held)
     report = import_recordings("ctrgcn", tmp_path / "f.npz", tmp_path / "store", progress=False)
     assert report.clips == 4
-    assert [reason.split(":")[0] for _, reason in report.left_out] == ["missing skeleton"]
+    assert [reason.split(":")[0] for _, reason in report.skipped] == ["missing skeleton"]
 
 
 X, Y = np.zeros((2, 4, 150), np.float32), one_hot([0, 1])
@@ -245,7 +245,7 @@ def test_two_thousand_damaged_files_parse_or_are_refused(tmp_path):
 def _reads(file):
     """Whether the file and all its clips can be read; what is read is finite."""
     try:
-        for clip in ctr_gcn.contents(file, Options()).clips:
+        for clip in ctr_gcn.index(file, Options()).clips:
             assert np.isfinite(clip.read().frames).all()
     except DataError:
         return False

@@ -7,7 +7,7 @@ import pytest
 from ntu_file_text import walkers
 
 from pcm3.data.readers import msr_action3d, nw_ucla
-from pcm3.data.readers.npz import contents as npz_contents
+from pcm3.data.readers.npz import index as npz_index
 from pcm3.data.source_index import Options
 from pcm3.errors import DataError
 
@@ -79,7 +79,7 @@ def test_a_damaged_npz_is_an_error_with_its_name_or_whole_clips(tmp_path):
     whole, rng, refused = file.read_bytes(), np.random.default_rng(0), 0
     for _ in range(2000):
         file.write_bytes(damaged(whole, rng))
-        clips, error = tried(lambda: [clip.read() for clip in npz_contents(file, Options()).clips])
+        clips, error = tried(lambda: [clip.read() for clip in npz_index(file, Options()).clips])
         refused += bool(error)
         assert error or all(np.isfinite(clip.frames).all() for clip in clips)
     assert refused > 500

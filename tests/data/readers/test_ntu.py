@@ -279,7 +279,7 @@ def test_contents_read_by_id_when_asked(tmp_path):
     _, frames = people(0, [[True, True]] * 4)
     file = tmp_path / "S001C001P001R001A001.skeleton"
     file.write_text(skeleton_text_of([bodies[::-1] if t % 2 else bodies for t, bodies in enumerate(frames)]))
-    by_id, by_slot = (ntu.contents_60(tmp_path, Options(track=track)).clips[0] for track in ("id", "slot"))
+    by_id, by_slot = (ntu.index_60(tmp_path, Options(track=track)).clips[0] for track in ("id", "slot"))
     np.testing.assert_array_equal(by_id.read().frames, ntu.parse(file.name, file.read_bytes(), "id").frames)
     np.testing.assert_array_equal(by_slot.read().frames, ntu.parse(file.name, file.read_bytes()).frames)
     assert not np.array_equal(by_id.read().frames, by_slot.read().frames)
@@ -292,24 +292,24 @@ def write(folder, names):
 
 def test_ntu60_leaves_out_actions_of_ntu120(tmp_path):
     write(tmp_path, ["S001C001P001R001A060.skeleton", "S001C001P001R001A061.skeleton"])
-    sixty, all_of_them = ntu.contents_60(tmp_path, Options()), ntu.contents_120(tmp_path, Options())
+    sixty, all_of_them = ntu.index_60(tmp_path, Options()), ntu.index_120(tmp_path, Options())
     assert [clip.id for clip in sixty.clips] == ["S001C001P001R001A060"]
-    assert [reason for _, reason in sixty.left_out] == ["action 61 is not one of the 60 classes"]
-    assert (len(all_of_them.clips), all_of_them.left_out) == (2, [])
+    assert [reason for _, reason in sixty.skipped] == ["action 61 is not one of the 60 classes"]
+    assert (len(all_of_them.clips), all_of_them.skipped) == (2, [])
 
 
 def test_files_with_other_names_are_unusable_and_named(tmp_path):
     write(tmp_path, ["S001C001P001R001A001.skeleton", "mine.skeleton"])
-    contents = ntu.contents_60(tmp_path, Options())
-    assert [file for file, _ in contents.unusable] == [str(tmp_path / "mine.skeleton")]
+    index = ntu.index_60(tmp_path, Options())
+    assert [file for file, _ in index.unusable] == [str(tmp_path / "mine.skeleton")]
 
 
 def test_classes_txt_replaces_the_class_names(tmp_path):
     write(tmp_path, ["S001C001P001R001A002.skeleton", "S001C001P001R001A003.skeleton"])
     (tmp_path / "classes.txt").write_text("walk\nrun\n")
-    contents = ntu.contents_60(tmp_path, Options())
-    assert contents.classes == ("walk", "run")
-    assert [reason for _, reason in contents.left_out] == ["action 3 is not one of the 2 classes"]
+    index = ntu.index_60(tmp_path, Options())
+    assert index.classes == ("walk", "run")
+    assert [reason for _, reason in index.skipped] == ["action 3 is not one of the 2 classes"]
 
 
 @pytest.mark.parametrize("data", [b"", b"walk\n\nrun\n", b"walk\nwalk\n", b"\xff\xfe"])
@@ -317,7 +317,7 @@ def test_a_classes_txt_that_names_no_classes_is_refused(tmp_path, data):
     write(tmp_path, ["S001C001P001R001A001.skeleton"])
     (tmp_path / "classes.txt").write_bytes(data)
     with pytest.raises(DataError, match=r"classes\.txt: expected one class name a line"):
-        ntu.contents_60(tmp_path, Options())
+        ntu.index_60(tmp_path, Options())
 
 
 def test_class_names_are_120_different_ones():

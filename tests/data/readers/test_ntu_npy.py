@@ -38,7 +38,7 @@ def test_a_store_of_them_equals_a_store_of_the_text_files(tmp_path):
         np.save(tmp_path / "npy" / f"{id}.skeleton.npy", np.array(rewritten(id, drawn)))
     for folder in ("text", "npy"):
         report = import_recordings("ntu60", tmp_path / folder, tmp_path / f"of_{folder}", strict=True, progress=False)
-        assert (report.clips, report.left_out) == (3, [])
+        assert (report.clips, report.skipped) == (3, [])
     text, npy = ClipStore.open(tmp_path / "of_text"), ClipStore.open(tmp_path / "of_npy")
     assert list(text.ids) == list(npy.ids)
     np.testing.assert_array_equal(text.frames, npy.frames)
@@ -48,7 +48,7 @@ def test_a_store_of_them_equals_a_store_of_the_text_files(tmp_path):
     assert import_recordings("ntu60", one, tmp_path / "alone", progress=False).clips == 1
     (tmp_path / "npy" / f"{name(1)}.skeleton").write_text(skeleton_text(DRAWN[name(1)]))
     report = import_recordings("ntu60", tmp_path / "npy", tmp_path / "both", progress=False)
-    assert [reason for _, reason in report.left_out] == [f"the id '{name(1)}' is taken by '{name(1)}.skeleton'"]
+    assert [reason for _, reason in report.skipped] == [f"the id '{name(1)}' is taken by '{name(1)}.skeleton'"]
 
 
 class Bite:

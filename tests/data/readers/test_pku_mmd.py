@@ -20,7 +20,7 @@ from pcm3.data.readers.pku_mmd_lists import is_list, parse_list
 from pcm3.data.readers.pku_mmd_text import parse_labels, parse_skeleton, what_is
 from pcm3.data.recording import TEST, TRAIN, Interval
 from pcm3.data.source_index import Options
-from pcm3.data.store import BY_SIDE, ClipStore
+from pcm3.data.store import BY_SPLIT, ClipStore
 from pcm3.errors import DataError
 
 ROWS = [(51, 0, 10, 2), (1, 12, 30, 1)]
@@ -47,36 +47,36 @@ def two(tmp_path):
 
 
 def read_1(source):
-    return pku_mmd.contents_1(source, Options())
+    return pku_mmd.index_1(source, Options())
 
 
-def recordings(contents):
-    return {clip.id: clip.read() for clip in contents.clips}
+def recordings(index):
+    return {clip.id: clip.read() for clip in index.clips}
 
 
 def test_videos_come_whole_with_actions_camera_and_sides(one):
-    contents = read_1(one)
-    assert (contents.left_out, contents.unusable, contents.notes, contents.kind) == ([], [], [], None)
-    assert contents.protocols == {"xsub": BY_SIDE, "xview": BY_SIDE}
-    found = recordings(contents)
+    index = read_1(one)
+    assert (index.skipped, index.unusable, index.notes, index.kind) == ([], [], [], None)
+    assert index.protocols == {"xsub": BY_SPLIT, "xview": BY_SPLIT}
+    found = recordings(index)
     assert list(found) == sorted(ONE)
     video = found["0002-M"]
     np.testing.assert_allclose(video.frames, ONE["0002-M"][0], atol=1e-6)
     assert video.frames.dtype == np.float32
     assert (video.label, video.subject, video.camera, video.setup) == (-1, -1, 2, -1)
     assert video.intervals == (Interval(0, 10, 50, 2), Interval(12, 30, 0, 1))
-    assert video.sides == {"xsub": TRAIN, "xview": TRAIN}
-    assert found["0003-L"].sides == {"xsub": TEST, "xview": TEST}
+    assert video.splits == {"xsub": TRAIN, "xview": TRAIN}
+    assert found["0003-L"].splits == {"xsub": TEST, "xview": TEST}
 
 
 def test_part_two_tells_the_subject_and_an_absent_second_body_is_zeros(two):
-    found = recordings(pku_mmd.contents_2(two, Options()))
+    found = recordings(pku_mmd.index_2(two, Options()))
     assert {name: video.subject for name, video in found.items()} == {name: int(name[4:6]) for name in TWO}
     assert {video.camera for name, video in found.items() if name.endswith("R")} == {3}
     video = found["A02N03-R"]
     assert video.frames.shape == (40, 2, 25, 3)
     assert not video.frames[:, 1].any()
-    assert video.sides == {"xsub": TEST, "xview": TRAIN}
+    assert video.splits == {"xsub": TEST, "xview": TRAIN}
 
 
 @pytest.mark.parametrize(("trim", "clips", "recs"), [(False, 12, 6), (True, 12, 12)])
@@ -103,24 +103,24 @@ def test_zip_folder_and_other_folder_names_are_the_same(one, tmp_path):
         assert list(found) == list(expected)
         for name, video in found.items():
             np.testing.assert_array_equal(video.frames, expected[name].frames)
-            assert (video.intervals, video.sides) == (expected[name].intervals, expected[name].sides)
+            assert (video.intervals, video.splits) == (expected[name].intervals, expected[name].splits)
 
 
 def test_each_part_is_refused_as_the_other(one, two):
     with pytest.raises(DataError, match=r"expected videos of PKU-MMD Part I, .* of Part II: import it as pkummd2"):
         read_1(two)
     with pytest.raises(DataError, match=r"expected videos of PKU-MMD Part II, .* import it as pkummd1"):
-        pku_mmd.contents_2(one, Options())
+        pku_mmd.index_2(one, Options())
 
 
 def test_both_parts_in_one_folder_are_told_apart(one, two):
     shutil.copytree(two, one / "part2")
-    contents = read_1(one)
-    assert [clip.id for clip in contents.clips] == sorted(ONE)
-    assert set(contents.protocols) == {"xsub", "xview"}
-    reasons = {reason for _, reason in contents.left_out}
+    index = read_1(one)
+    assert [clip.id for clip in index.clips] == sorted(ONE)
+    assert set(index.protocols) == {"xsub", "xview"}
+    reasons = {reason for _, reason in index.skipped}
     assert reasons == {"of PKU-MMD Part II: import it as pkummd2", "a split list of PKU-MMD Part II"}
-    assert len(contents.left_out) == 2 * len(TWO) + 2
+    assert len(index.skipped) == 2 * len(TWO) + 2
 
 
 def test_the_other_parts_list_under_this_parts_name_is_refused(one):
@@ -131,11 +131,11 @@ def test_the_other_parts_list_under_this_parts_name_is_refused(one):
 
 
 def test_the_other_parts_lists_beside_this_parts_are_passed_over(one):
-    for name, sides in TWO_LISTS.items():
-        (one / "Split" / name).write_text(list_text(*sides))
-    contents = read_1(one)
-    assert set(contents.protocols) == {"xsub", "xview"}
-    assert [reason for _, reason in contents.left_out] == ["a split list of PKU-MMD Part II"] * 2
+    for name, splits in TWO_LISTS.items():
+        (one / "Split" / name).write_text(list_text(*splits))
+    index = read_1(one)
+    assert set(index.protocols) == {"xsub", "xview"}
+    assert [reason for _, reason in index.skipped] == ["a split list of PKU-MMD Part II"] * 2
     (one / "Split" / "cross_view_v2.txt").write_text(list_text(["A01N01-L"], ["0003-M"]))
     with pytest.raises(DataError, match=r"cross_view_v2\.txt: expected a split list of PKU-MMD Part I"):
         read_1(one)
@@ -164,25 +164,25 @@ def test_a_list_that_names_none_of_the_videos_is_refused(one):
 
 
 def test_without_lists_there_are_no_protocols_and_a_note_says_so(tmp_path):
-    contents = read_1(write_pku(tmp_path, ONE, {"cross-view.txt": ONE_LISTS["cross-view.txt"]}))
-    assert set(contents.protocols) == {"xview"}
-    assert contents.notes == ["no protocol xsub: the source has no split list such as cross-subject.txt"]
+    index = read_1(write_pku(tmp_path, ONE, {"cross-view.txt": ONE_LISTS["cross-view.txt"]}))
+    assert set(index.protocols) == {"xview"}
+    assert index.notes == ["no protocol xsub: the source has no split list such as cross-subject.txt"]
 
 
 def test_videos_in_no_list_are_on_neither_side_and_missing_ones_are_counted(tmp_path):
     lists = {"cross-subject.txt": (["0002-L", "0007-L"], ["0003-L"]), "cross-view.txt": ONE_LISTS["cross-view.txt"]}
-    contents = read_1(write_pku(tmp_path, ONE, lists))
-    assert recordings(contents)["0002-M"].sides == {"xview": TRAIN}
-    assert contents.notes == [
+    index = read_1(write_pku(tmp_path, ONE, lists))
+    assert recordings(index)["0002-M"].splits == {"xview": TRAIN}
+    assert index.notes == [
         "xsub: 1 of the list's 2 training videos are there",
         "xsub: 4 videos are in no list, and on neither side",
     ]
 
 
 def test_a_list_without_one_side_is_taken_and_the_note_says_so(tmp_path):
-    contents = read_1(write_pku(tmp_path, ONE, {"cross-subject.txt": (list(ONE), [])}))
-    assert contents.protocols == {"xsub": BY_SIDE}
-    assert contents.notes[0] == "xsub: the list names no validation videos"
+    index = read_1(write_pku(tmp_path, ONE, {"cross-subject.txt": (list(ONE), [])}))
+    assert index.protocols == {"xsub": BY_SPLIT}
+    assert index.notes[0] == "xsub: the list names no validation videos"
 
 
 def test_two_lists_for_one_protocol_must_be_the_same(one):
@@ -196,15 +196,15 @@ def test_two_lists_for_one_protocol_must_be_the_same(one):
 def test_a_list_is_known_by_its_headings_and_its_protocol_by_its_cameras(one):
     (one / "Split" / "cross-subject.txt").rename(one / "a.txt")
     (one / "Split" / "cross-view.txt").rename(one / "b.txt")
-    assert recordings(read_1(one))["0003-M"].sides == {"xsub": TEST, "xview": TRAIN}
+    assert recordings(read_1(one))["0003-M"].splits == {"xsub": TEST, "xview": TRAIN}
 
 
 def test_videos_and_labels_without_each_other_are_unusable(one):
     (one / "Label/Train_Label_PKU_final/0002-L.txt").unlink()
     (one / "Data/PKU_Skeleton_Renew/0003-R.txt").unlink()
-    contents = read_1(one)
-    assert [clip.id for clip in contents.clips] == ["0002-M", "0002-R", "0003-L", "0003-M"]
-    assert contents.unusable == [
+    index = read_1(one)
+    assert [clip.id for clip in index.clips] == ["0002-M", "0002-R", "0003-L", "0003-M"]
+    assert index.unusable == [
         (str(one / "Data/PKU_Skeleton_Renew/0002-L.txt"), "no label file 0002-L.txt with it"),
         (str(one / "Label/Train_Label_PKU_final/0003-R.txt"), "the labels of '0003-R', which has no skeleton file"),
     ]
@@ -212,8 +212,8 @@ def test_videos_and_labels_without_each_other_are_unusable(one):
 
 def test_copies_of_a_video_are_unusable_and_labels_that_differ_too(one):
     write_pku(one / "again", {"0002-L": ONE["0002-L"]})
-    contents = read_1(one)
-    assert [reason[:24] for _, reason in contents.unusable] == ["the id '0002-L' is taken"]
+    index = read_1(one)
+    assert [reason[:24] for _, reason in index.unusable] == ["the id '0002-L' is taken"]
     (one / "again/Label/Train_Label_PKU_final/0002-L.txt").write_text(label_text([(3, 0, 9, 1)]))
     assert "label files that differ" in dict(read_1(one).unusable)[str(one / "Data/PKU_Skeleton_Renew/0002-L.txt")]
 
@@ -243,7 +243,7 @@ def test_a_folder_that_is_neither_is_named(tmp_path):
 def test_a_broken_row_costs_itself_alone_and_is_reported(tmp_path, row, reason):
     source = write_pku(tmp_path / "in", {"0002-L": (ONE["0002-L"][0], [ROWS[0], row, ROWS[1]])})
     report = import_recordings("pkummd1", source, tmp_path / "s", progress=False)
-    ((file, said),) = report.left_out
+    ((file, said),) = report.skipped
     assert "0002-L.txt" in file
     assert "line 2" in file
     assert said == reason
@@ -253,9 +253,9 @@ def test_a_broken_row_costs_itself_alone_and_is_reported(tmp_path, row, reason):
 
 def test_classes_txt_makes_it_somebodys_own(two):
     (two / "classes.txt").write_text("walk\nrun\n")
-    contents = pku_mmd.contents_2(two, Options())
-    assert (contents.classes, contents.kind) == (("walk", "run"), "pkummd-format")
-    assert {reason for _, reason in contents.left_out} == {"label 51 is not one of 1 to 2"}
+    index = pku_mmd.index_2(two, Options())
+    assert (index.classes, index.kind) == (("walk", "run"), "pkummd-format")
+    assert {reason for _, reason in index.skipped} == {"label 51 is not one of 1 to 2"}
 
 
 def test_class_names_are_51_different_ones():

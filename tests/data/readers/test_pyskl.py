@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from ntu_field_forms import annotation, crowd, name
 from ntu_file_text import skeleton_text
 
-from pcm3.data.datasets import KINDS, Kind
+from pcm3.data.datasets import DATASETS, Dataset
 from pcm3.data.importer import import_recordings
 from pcm3.data.protocol import split
 from pcm3.data.readers import ntu, pyskl
@@ -23,7 +23,7 @@ from pcm3.data.readers.ntu_classes import CLASSES
 from pcm3.data.readers.pyskl_split import read_split
 from pcm3.data.recording import TEST, TRAIN, UNKNOWN
 from pcm3.data.source_index import Options
-from pcm3.data.store import BY_SIDE, ClipStore
+from pcm3.data.store import BY_SPLIT, ClipStore
 from pcm3.errors import DataError
 from pcm3.skeleton import load_layout
 
@@ -57,14 +57,14 @@ def written(tmp_path):
 
     def write(held, protocol=4, **options):
         (tmp_path / "ntu60_3danno.pkl").write_bytes(pickle.dumps(held, protocol))
-        return pyskl.contents(tmp_path / "ntu60_3danno.pkl", Options(**options))
+        return pyskl.index(tmp_path / "ntu60_3danno.pkl", Options(**options))
 
     return write
 
 
 @pytest.fixture(autouse=True)
 def kind(monkeypatch):
-    monkeypatch.setitem(KINDS, "pyskl", Kind(pyskl.contents, fps=30.0))
+    monkeypatch.setitem(DATASETS, "pyskl", Dataset(pyskl.index, fps=30.0))
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 1e-7), (np.float16, 0.01)])
@@ -75,7 +75,7 @@ def test_a_store_of_the_pickle_equals_a_store_of_the_raw_files(tmp_path, dtype, 
     (tmp_path / "ntu60_3danno.pkl").write_bytes(pickle.dumps({"split": SPLIT, "annotations": annotations(dtype)}))
     import_recordings("ntu60", tmp_path / "raw", tmp_path / "of_raw", progress=False)
     report = import_recordings("pyskl", tmp_path / "ntu60_3danno.pkl", tmp_path / "made", strict=True, progress=False)
-    assert (report.left_out, report.notes) == ([], [])
+    assert (report.skipped, report.notes) == ([], [])
     raw, made = ClipStore.open(tmp_path / "of_raw"), ClipStore.open(tmp_path / "made")
     assert (made.classes, made.kind, made.normalised) == (CLASSES[:60], "pyskl", True)
     places = [list(raw.ids).index(id) for id in made.ids]
@@ -90,39 +90,39 @@ def test_a_store_of_the_pickle_equals_a_store_of_the_raw_files(tmp_path, dtype, 
 
 @pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4, 5])
 def test_frames_are_those_that_were_written(written, protocol):
-    contents = written({"split": SPLIT, "annotations": annotations()}, protocol)
-    assert [clip.id for clip in contents.clips] == IDS
-    for clip, recording in zip(contents.clips, RECORDINGS.values(), strict=True):
+    index = written({"split": SPLIT, "annotations": annotations()}, protocol)
+    assert [clip.id for clip in index.clips] == IDS
+    for clip, recording in zip(index.clips, RECORDINGS.values(), strict=True):
         np.testing.assert_array_equal(clip.read().frames, recording.astype(np.float16))
-    assert contents.bodies == 2
+    assert index.bodies == 2
 
 
 def test_a_folder_with_one_pickle_is_as_good_as_the_pickle(written, tmp_path):
     written({"split": SPLIT, "annotations": annotations()})
-    assert len(pyskl.contents(tmp_path, Options()).clips) == 5
+    assert len(pyskl.index(tmp_path, Options()).clips) == 5
     (tmp_path / "other.pkl").write_bytes(b"")
     with pytest.raises(DataError, match=r"expected one pickle like ntu60_3danno\.pkl, got ntu60"):
-        pyskl.contents(tmp_path, Options())
+        pyskl.index(tmp_path, Options())
 
 
 def test_a_list_of_annotations_without_splits_has_ntus_protocols(written):
-    contents = written(annotations())
-    assert contents.protocols == ntu.PROTOCOLS_60
-    assert contents.clips[0].read().sides == {}
+    index = written(annotations())
+    assert index.protocols == ntu.PROTOCOLS_60
+    assert index.clips[0].read().splits == {}
 
 
 def test_names_of_no_data_set_have_classes_by_number_and_any_layout(written):
     keypoint = crowd(1, 20, 1).transpose(1, 0, 2, 3)[:, :, :20]
     held = [{"frame_dir": f"v_{i}", "label": i, "keypoint": keypoint, "total_frames": 20} for i in range(3)]
-    contents = written(
+    index = written(
         {"split": {"train": ["v_0"], "val": ["v_1"], "test": ["v_2"]}, "annotations": held},
         layout=load_layout("kinect_v1"),
     )
-    assert contents.classes == ("0", "1", "2")
-    assert contents.protocols == {"split": BY_SIDE, "split-val": BY_SIDE}
-    sides = [clip.read().sides for clip in contents.clips]
-    assert sides == [{"split": TRAIN, "split-val": TRAIN}, {"split-val": TEST}, {"split": TEST}]
-    assert contents.clips[0].read().subject == UNKNOWN
+    assert index.classes == ("0", "1", "2")
+    assert index.protocols == {"split": BY_SPLIT, "split-val": BY_SPLIT}
+    splits = [clip.read().splits for clip in index.clips]
+    assert splits == [{"split": TRAIN, "split-val": TRAIN}, {"split-val": TEST}, {"split": TEST}]
+    assert index.clips[0].read().subject == UNKNOWN
 
 
 @pytest.mark.parametrize(("lists", "protocols"), [
@@ -140,7 +140,7 @@ def test_lists_become_the_protocols_they_are_called_by(tmp_path, lists, protocol
     assert held.protocols == protocols
     assert (held.notes, held.missing) == ([], [])
     for called in lists:
-        assert set(held.sides[called].values()) == {TRAIN if "train" in called else TEST}
+        assert set(held.splits[called].values()) == {TRAIN if "train" in called else TEST}
 
 
 @settings(max_examples=40, deadline=None)
@@ -158,31 +158,31 @@ def test_every_name_of_every_list_is_on_a_side_or_spoken_of(tmp_path_factory, li
         for one in names:
             missing = any(file.endswith(f": {one}") for file, _ in held.missing)
             assert missing == (one not in clips)
-            assert missing or one in held.sides or f"'{called}" in spoken or called in spoken or "both lists" in spoken
-    for sides in held.sides.values():
-        assert set(sides) <= set(held.protocols)
+            assert missing or one in held.splits or f"'{called}" in spoken or called in spoken or "both lists" in spoken
+    for splits in held.splits.values():
+        assert set(splits) <= set(held.protocols)
 
 
 def test_a_clip_on_both_sides_is_on_neither_and_a_note_says_so(written):
     lists = SPLIT | {"xsub_val": [*SPLIT["xsub_val"], IDS[0]]}
-    contents = written({"split": lists, "annotations": annotations()})
-    assert "xsub" not in contents.clips[0].read().sides
-    assert contents.notes == [f"xsub: 1 clips are in both lists, and so on neither side; one is '{IDS[0]}'."]
+    index = written({"split": lists, "annotations": annotations()})
+    assert "xsub" not in index.clips[0].read().splits
+    assert index.notes == [f"xsub: 1 clips are in both lists, and so on neither side; one is '{IDS[0]}'."]
 
 
 def test_a_list_that_is_not_ntus_protocol_is_told(written):
     lists = {"xsub_train": SPLIT["xsub_val"], "xsub_val": SPLIT["xsub_train"]}
-    contents = written({"split": lists, "annotations": annotations()})
-    assert contents.notes == ["xsub: the lists put 5 clips on the other side than NTU RGB+D's own protocol."]
+    index = written({"split": lists, "annotations": annotations()})
+    assert index.notes == ["xsub: the lists put 5 clips on the other side than NTU RGB+D's own protocol."]
 
 
 def test_a_name_without_annotation_is_reported_as_left_out(written):
     lists = SPLIT | {"xsub_val": [*SPLIT["xsub_val"], "S009"], "extra": [], "other_train": [IDS[0]]}
-    contents = written({"split": lists, "annotations": annotations()})
-    assert [(file[-6:], reason) for file, reason in contents.left_out] == [
+    index = written({"split": lists, "annotations": annotations()})
+    assert [(file[-6:], reason) for file, reason in index.skipped] == [
         (": S009", "named in 'xsub_val', but not annotated")
     ]
-    assert contents.notes == [
+    assert index.notes == [
         "The list 'extra' is called neither train nor val nor test, and is not used.",
         "The list 'other_train' has no counterpart, and makes no protocol.",
     ]
@@ -219,10 +219,10 @@ KEYPOINT = annotations()[0]["keypoint"]
     ([annotations()[0], annotations()[0] | {"frame_dir": "mine"}], "a name like SsssCcccPpppRrrrAaaa"),
 ])  # fmt: skip
 def test_an_annotation_that_is_none_costs_one_clip(written, held, message):
-    contents = written({"annotations": held})
-    assert len(contents.unusable) == 1
-    assert len(contents.clips) == len(held) - 1
-    assert re.search(message, contents.unusable[0][1])
+    index = written({"annotations": held})
+    assert len(index.unusable) == 1
+    assert len(index.clips) == len(held) - 1
+    assert re.search(message, index.unusable[0][1])
 
 
 def test_coordinates_that_are_none_cost_one_clip(written):
@@ -260,12 +260,12 @@ def test_each_mistake_of_the_file_is_told_in_one_line(written, held, message):
 def test_a_joint_of_score_zero_is_absent_whatever_its_coordinates(written):
     score = np.ones((2, 40, 25), np.float32)
     score[0, 3, 5], score[1, 4, 6] = 0, np.nan
-    contents = written({"annotations": changed(keypoint_score=score)})
-    frames = contents.clips[0].read().frames
+    index = written({"annotations": changed(keypoint_score=score)})
+    frames = index.clips[0].read().frames
     expected = KEYPOINT.transpose(1, 0, 2, 3).astype(np.float32)
     expected[3, 0, 5] = expected[4, 1, 6] = 0
     np.testing.assert_array_equal(frames, expected)
-    assert contents.notes == [
+    assert index.notes == [
         "keypoint_score is kept beside the frames, and tells absent joints (0.1%: those of score 0)."
     ]
 
@@ -273,24 +273,24 @@ def test_a_joint_of_score_zero_is_absent_whatever_its_coordinates(written):
 @pytest.mark.parametrize("kind", [tuple, set, frozenset, np.array])
 def test_a_list_of_names_may_be_of_any_kind(written, kind):
     lists = {called: kind(names) for called, names in SPLIT.items()}
-    contents = written({"split": lists, "annotations": annotations()})
+    index = written({"split": lists, "annotations": annotations()})
     plain = written({"split": SPLIT, "annotations": annotations()})
-    assert [clip.read().sides for clip in contents.clips] == [clip.read().sides for clip in plain.clips]
-    assert contents.notes == []
+    assert [clip.read().splits for clip in index.clips] == [clip.read().splits for clip in plain.clips]
+    assert index.notes == []
 
 
 def test_a_name_whose_annotation_is_broken_is_told_once(written):
     broken = [one | ({"label": "x"} if one["frame_dir"] == IDS[0] else {}) for one in annotations()]
-    contents = written({"split": SPLIT, "annotations": broken})
-    assert (len(contents.unusable), contents.left_out) == (1, [])
+    index = written({"split": SPLIT, "annotations": broken})
+    assert (len(index.unusable), index.skipped) == (1, [])
 
 
 @pytest.mark.parametrize("called", ["a/b_train", "../x_train", "a\\b train", "\x1b]0;x\x07_train", "x\u202ey_train"])
 def test_a_list_whose_name_cannot_name_a_protocol_is_not_used_with_a_word(written, called):
     lists = {called: IDS[:2], "xsub_train": [IDS[0]], "xsub_val": [IDS[1]]}
-    contents = written({"split": lists, "annotations": annotations()})
-    assert set(contents.protocols) == {"xsub", "xview"}
-    (note,) = contents.notes
+    index = written({"split": lists, "annotations": annotations()})
+    assert set(index.protocols) == {"xsub", "xview"}
+    (note,) = index.notes
     assert note.isprintable()
     assert "is not used: expected a name of 1 to 80" in note
 
@@ -299,7 +299,7 @@ def test_a_list_whose_name_cannot_name_a_protocol_is_not_used_with_a_word(writte
 def test_a_compressed_pickle_is_read(tmp_path, opener):
     with opener(tmp_path / "ntu60_3danno.pkl.gz", "wb") as packed:
         pickle.dump({"split": SPLIT, "annotations": annotations()}, packed)
-    assert [clip.id for clip in pyskl.contents(tmp_path, Options()).clips] == IDS
+    assert [clip.id for clip in pyskl.index(tmp_path, Options()).clips] == IDS
 
 
 class Bite:
@@ -341,7 +341,7 @@ def test_two_thousand_damaged_files_parse_or_are_refused(tmp_path):
 def _reads(file):
     """Whether the file can be read; the clips of it that can are finite."""
     try:
-        clips = pyskl.contents(file, Options()).clips
+        clips = pyskl.index(file, Options()).clips
     except DataError:
         return False
     for clip in clips:

@@ -41,18 +41,18 @@ def write(folder, place, frames):
 
 
 def read(source):
-    return sbu.contents(source, Options())
+    return sbu.index(source, Options())
 
 
 def test_a_clip_is_two_bodies_in_metres_with_pair_and_action_from_its_path(tmp_path):
     write(tmp_path, "SBU/s03s04/08/002", pair(1))
-    contents = read(tmp_path)
-    (clip,) = contents.clips
+    index = read(tmp_path)
+    (clip,) = index.clips
     recording = clip.read()
     assert (recording.id, recording.setup, recording.subject) == ("s03s04-08-002", 9, -1)
     assert sbu.CLASSES[recording.label] == "punch"
     np.testing.assert_allclose(recording.frames, pair(1), atol=2e-6)
-    assert (contents.left_out, contents.unusable) == ([], [])
+    assert (index.skipped, index.unusable) == ([], [])
 
 
 def test_coordinates_follow_the_authors_formulas_in_metres():
@@ -108,10 +108,10 @@ def test_other_paths_copies_and_the_noisy_version_are_named(tmp_path):
         write(tmp_path, place, good)
     write(tmp_path, "s01s02_noisy/s01s02/01/002", good)
     write(tmp_path, "s01s03_noisy/01/002", good)
-    contents = read(tmp_path)
-    assert len(contents.clips) == 1
-    assert [reason for _, reason in contents.left_out] == ["of the noisy version"] * 2
-    reasons = {file[len(str(tmp_path)) + 1 : -len(sbu.FILE) - 1]: reason for file, reason in contents.unusable}
+    index = read(tmp_path)
+    assert len(index.clips) == 1
+    assert [reason for _, reason in index.skipped] == ["of the noisy version"] * 2
+    reasons = {file[len(str(tmp_path)) + 1 : -len(sbu.FILE) - 1]: reason for file, reason in index.unusable}
     assert reasons.pop("s01s02/01/001").startswith("the id 's01s02-01-001' is taken by")
     assert reasons == {
         "s01s05/01/001": "skeleton_pos.txt: s01s05 is not one of the 21 pairs",

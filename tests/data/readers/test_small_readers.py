@@ -132,14 +132,14 @@ def test_msr_action3d_mistakes_are_told_with_their_line(text, message):
 def test_msr_action3d_takes_the_557_of_the_list_unless_told_otherwise(tmp_path):
     for name in ("a01_s01_e01", "a01_s01_e02"):
         (tmp_path / f"{name}_skeleton3D.txt").write_text(msr_text([POSE]))
-    assert len(msr_action3d.contents(tmp_path, Options()).clips) == 2  # no list there
+    assert len(msr_action3d.index(tmp_path, Options()).clips) == 2  # no list there
     (tmp_path / msr_action3d.LIST).write_text("a01_s01_e02\n")
-    contents = msr_action3d.contents(tmp_path, Options())
-    assert [clip.id for clip in contents.clips] == ["a01_s01_e02"]
-    assert contents.left_out == [
+    index = msr_action3d.index(tmp_path, Options())
+    assert [clip.id for clip in index.clips] == ["a01_s01_e02"]
+    assert index.skipped == [
         (str(tmp_path / "a01_s01_e01_skeleton3D.txt"), "not among the 1 of files_used_in_cvpr12_paper.txt")
     ]
-    assert len(msr_action3d.contents(tmp_path, Options(all_files=True)).clips) == 2
+    assert len(msr_action3d.index(tmp_path, Options(all_files=True)).clips) == 2
 
 
 def ucla(skeletons):
@@ -184,7 +184,7 @@ needs_data = pytest.mark.skipif(DATA is None, reason="PCM3_DATA does not name a 
 
 
 def real_recordings(reader, folder):
-    return [clip.read() for clip in reader.contents(Path(DATA, folder), Options()).clips]
+    return [clip.read() for clip in reader.index(Path(DATA, folder), Options()).clips]
 
 
 @pytest.fixture(scope="module")
@@ -236,6 +236,6 @@ def test_real_bodies_are_whole_and_the_right_arm_is_the_right_one(name, request)
 def test_zip_and_unpacked_folder_give_the_same_recordings(tmp_path, msr):
     with zipfile.ZipFile(Path(DATA, "msr_action3d", "msr_action3d_real3d.zip")) as archive:
         archive.extractall(tmp_path)
-    unpacked = msr_action3d.contents(tmp_path, Options()).clips
+    unpacked = msr_action3d.index(tmp_path, Options()).clips
     assert [clip.id for clip in unpacked] == [clip.id for clip in msr]
     np.testing.assert_array_equal(unpacked[5].read().frames, msr[5].frames)

@@ -58,18 +58,18 @@ def source(tmp_path):
 
 
 def read(source, **options):
-    return utkinect.contents(source, Options(**options))
+    return utkinect.index(source, Options(**options))
 
 
 def test_frame_numbers_become_frames_and_the_first_of_a_repeated_one_is_kept(source):
-    contents = read(source)
-    recording = contents.clips[0].read()
+    index = read(source)
+    recording = index.clips[0].read()
     np.testing.assert_allclose(recording.frames[:, 0], FRAMES[[0, 1, 3, 4, 5, 6]], atol=1e-6)
     assert recording.frames.shape == (6, 1, 20, 3)
     assert recording.intervals == (Interval(1, 3, 0), Interval(2, 5, 6))  # 32 and 36; 36, 40 and 48
     assert (recording.id, recording.subject, recording.label, recording.lost) == ("s03_e02", 3, -1, ())
-    assert contents.left_out == [(f"{source / 'actionLabel.txt'} line 4", "s03_e02 has no carry: frames NaN to NaN")]
-    assert (contents.unusable, contents.notes) == ([], ["labels of actionLabel.txt"])
+    assert index.skipped == [(f"{source / 'actionLabel.txt'} line 4", "s03_e02 has no carry: frames NaN to NaN")]
+    assert (index.unusable, index.notes) == ([], ["labels of actionLabel.txt"])
 
 
 def test_corrected_labels_are_preferred_and_either_can_be_chosen(source):
@@ -95,9 +95,9 @@ def test_labels_that_are_not_there_or_not_known_are_refused(source):
 def test_a_range_without_frames_is_lost_and_one_that_goes_back_is_left_out(source):
     changed = {"s03_e02": [("walk", 33, 35), ("push", 40, 36), ("pull", 900, 950)], "s04_e01": []}
     (source / "actionLabel.txt").write_text(labels(changed))
-    contents = read(source)
-    assert [reason for _, reason in contents.left_out] == ["s03_e02 has no push: frames 40 to 36"]
-    recording = contents.clips[0].read()
+    index = read(source)
+    assert [reason for _, reason in index.skipped] == ["s03_e02 has no push: frames 40 to 36"]
+    recording = index.clips[0].read()
     assert recording.intervals == ()
     assert recording.lost == (
         ("labels line 2", "no frame has a number from 33 to 35"),
@@ -122,7 +122,7 @@ def test_leaving_out_one_recording_is_a_protocol_for_each(source, tmp_path):
     assert store.ids.tolist() == ["s03_e02:1-2", "s03_e02:2-4", "s04_e01:0-5"]
     assert [side.tolist() for side in split(store, "loso-s03_e02")] == [[2], [0, 1]]
     assert [side.tolist() for side in split(store, "xsub")] == [[0, 1], [2]]
-    assert [clip.read().sides["loso-s04_e01"] for clip in read(source).clips] == [TRAIN, TEST]
+    assert [clip.read().splits["loso-s04_e01"] for clip in read(source).clips] == [TRAIN, TEST]
 
 
 def test_a_file_alone_or_a_folder_without_recordings_says_so(source, tmp_path):
@@ -282,7 +282,7 @@ def test_the_real_set_imports_whole(tmp_path, trim):
     source = Path(DATA, "utkinect")
     report = import_recordings("utkinect", source, tmp_path / "s", trim=trim, strict=True, progress=False)
     store = ClipStore.open(tmp_path / "s")
-    assert (report.clips, len(store), len(report.left_out)) == (199, 199, 1)
+    assert (report.clips, len(store), len(report.skipped)) == (199, 199, 1)
     assert [len(side) for side in split(store, "xsub")] == [100, 99]
     assert [len(side) for side in split(store, "loso-s10_e02")] == [190, 9]
     assert len(store.protocols) == 21

@@ -16,7 +16,7 @@ from pcm3.data.audit.body_pose import LOOKED_AT, copied, depth, presence, repeat
 from pcm3.data.store import ClipStore
 from pcm3.skeleton import Layout
 
-Numbers = NDArray[np.float64]
+Floats = NDArray[np.float64]
 Frames = NDArray[np.float32]
 
 QUARTILES = (0.25, 0.5, 0.75)
@@ -33,35 +33,35 @@ class BodyMeasures:
     body: NDArray[np.int64]
     bones: NDArray[np.int64]
     """(B,) the bones, each as the joint at its far end."""
-    lengths: Numbers
+    lengths: Floats
     """(K, 3, B) metres: the quartiles over the frames."""
-    extent: Numbers
+    extent: Floats
     """(K,) metres: the longest side of the box around the joints, median over the frames."""
-    still: Numbers
+    still: Floats
     """(K,) share of the frames in which nothing has moved since the frame before."""
-    leap: Numbers
+    leap: Floats
     """(K,) metres a second: the fastest that the whole body is displaced between two frames."""
-    spike: Numbers
+    spike: Floats
     """(K,) the fastest that a joint leaves and, a frame later, comes back."""
     spiking: NDArray[np.int64]
     """(K,) that joint."""
     frame: NDArray[np.int64]
     """(K, 2) the frames of the leap and of the spike, 0-based."""
-    toes: Numbers
+    toes: Floats
     """(K,) from −1, backwards, to 1, forwards; NaN where the layout has no feet by name, or they are absent."""
-    missing: Numbers
+    missing: Floats
     """(K,) share of its joints and frames that are absent while the body is there."""
     ever: NDArray[np.bool_]
     """(K, V) the joints that are there in any frame."""
-    up: Numbers
+    up: Floats
     """(K, 3) the unit direction from legs to trunk; NaN where there are none."""
-    depth: Numbers
+    depth: Floats
     """(K,) its least spread over its largest; 0: flat."""
-    sharing: Numbers
+    sharing: Floats
     """(K,) share of the frames in which two joints lie at one place."""
     twin: NDArray[np.int64]
     """(K,) the earlier body of the clip that has the same form for most of the time; −1: none has."""
-    same: Numbers
+    same: Floats
     """(K,) share of the frames with both in which it has; 0 where none has."""
 
 

@@ -32,27 +32,27 @@ SURE = 0.001
 ROUNDS = 4
 HITS_AT_ONCE = 256
 
-Numbers = NDArray[np.float64]
+Doubles = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Proof:
     """What is left between the two stretches of each hit (H,), and where the stretches are."""
 
-    left: Numbers
+    left: Doubles
     """Metres, root mean square over joints and frames."""
-    moves: Numbers
+    moves: Doubles
     """Metres by which the joints move about within the stretch, root mean square."""
     mirrored: NDArray[np.bool_]
     """Whether one is a mirror image of the other."""
     exchanged: NDArray[np.bool_]
     """Whether left and right joints are exchanged."""
-    test: Numbers
+    test: Doubles
     """(H, 2) first and last frame of the stretch in the test clip."""
-    train: Numbers
-    frames: Numbers
+    train: Doubles
+    frames: Doubles
     """Frames in the coarser of the two."""
-    share: Numbers
+    share: Doubles
     """Of the clip of which the stretch covers more."""
 
     @property
@@ -113,7 +113,7 @@ def _case(store: ClipStore, paths: PosePaths, hits: Hits, by_test: bool, exchang
     return _compare(hits, paths, one, other, here & there, test_at, train_at, exchanged)
 
 
-def _bodies_at(store: ClipStore, paths: PosePaths, path: Indices, frame: Numbers) -> tuple[Floats, NDArray[np.bool_]]:
+def _bodies_at(store: ClipStore, paths: PosePaths, path: Indices, frame: Doubles) -> tuple[Floats, NDArray[np.bool_]]:
     """Joints (H, S, V', 3) around their middle, and where they are there (H, S)."""
     last = paths.length[path][:, None] - 1
     there = (frame >= -0.1) & (frame <= last + 0.1)
@@ -138,8 +138,8 @@ def _compare(
     one: Floats,
     other: Floats,
     there: NDArray[np.bool_],
-    test_at: Numbers,
-    train_at: Numbers,
+    test_at: Doubles,
+    train_at: Doubles,
     exchanged: bool,
 ) -> Proof:
     """Kabsch over the frames that agree, then which agree, and again."""
@@ -177,10 +177,10 @@ def _compare(
     )
 
 
-def _turn(products: Numbers) -> Numbers:
+def _turn(products: Doubles) -> Doubles:
     """The rotations or mirrored rotations (H, 3, 3) that bring the other's joints nearest to the one's."""
     left, _, right = np.linalg.svd(products)
-    turn: Numbers = left @ right
+    turn: Doubles = left @ right
     return turn
 
 
@@ -199,10 +199,10 @@ def _longest_run(good: NDArray[np.bool_], there: NDArray[np.bool_]) -> tuple[Ind
     return np.maximum(begin, 0), np.maximum(end, 0)
 
 
-def _moves(bodies: Numbers, inside: NDArray[np.bool_]) -> Numbers:
+def _moves(bodies: Doubles, inside: NDArray[np.bool_]) -> Doubles:
     """How far the joints (H, S, V', 3) are from their mean over the frames inside (H, S), root mean square (H,)."""
     weight = inside / np.maximum(inside.sum(axis=1, keepdims=True), 1)
     mean = np.einsum("hs,hsvc->hvc", weight, bodies)
     squares = ((bodies - mean[:, None]) ** 2).sum(axis=3).mean(axis=2)
-    moves: Numbers = np.sqrt((weight * squares).sum(axis=1))
+    moves: Doubles = np.sqrt((weight * squares).sum(axis=1))
     return moves

@@ -42,9 +42,9 @@ class Side:
 def label_flaws(store: ClipStore) -> list[Finding]:
     """What is odd about the labels, then about the sides of the store's protocols; reads no frame."""
     found = [*_of_labels(store)]
-    sides = [side for name in store.protocols if (side := labelled_sides(store, name)) is not None]
+    splits = [side for name in store.protocols if (side := labelled_sides(store, name)) is not None]
     for name, tell in {**SIDE_FLAWS, "few_clips": _very_few}.items():
-        told = [side for side in sides if name not in EXPECTED_OF_ONE or not _tests_one_recording(store, side)]
+        told = [side for side in splits if name not in EXPECTED_OF_ONE or not _tests_one_recording(store, side)]
         lines = [f"protocol '{side.protocol}': {line}" for side in told if (line := tell(store, side))]
         if lines:
             more = f" (and so in {len(lines) - 1} more protocols)" if len(lines) > 1 else ""

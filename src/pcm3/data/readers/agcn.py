@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pcm3.data.archives import LeftOut
+from pcm3.data.archives import Skipped
 from pcm3.data.readers import agcn_files
 from pcm3.data.readers.ntu_names import NtuName, classes_and_protocols, ntu_name, wrong_label
 from pcm3.data.readers.padding import SINGLE, is_padding, unpadded
 from pcm3.data.recording import TEST, TRAIN, UNKNOWN, Recording, metres
-from pcm3.data.source_index import Contents, Options, SourceClip
-from pcm3.data.store import BY_SIDE
+from pcm3.data.source_index import Options, SourceClip, SourceIndex
+from pcm3.data.store import BY_SPLIT
 from pcm3.errors import DataError
 from pcm3.geometry import present_joints
 from pcm3.normalisation import DEGENERATE
@@ -61,7 +61,7 @@ class _Part:
     """(N,) the frames of each recording, where the folder tells."""
 
 
-def contents(source: Path, options: Options) -> Contents:
+def index(source: Path, options: Options) -> SourceIndex:
     """The clips of all parts, in the order of the files.
 
     Raises:
@@ -84,13 +84,13 @@ def contents(source: Path, options: Options) -> Contents:
     origin = layout.centre if centred else None
     clips, unusable = _ntu_clips(parts, named, layout, origin) if known else _other_clips(parts, layout, origin)
     classes, protocols = classes_and_protocols(known) if known else (_numbers(parts), {})
-    return Contents(
+    return SourceIndex(
         clips,
         unusable=unusable,
         layout=layout,
         bodies=bodies.pop(),
         classes=classes,
-        protocols={**dict.fromkeys(_protocols(list(named)), BY_SIDE), **protocols},
+        protocols={**dict.fromkeys(_protocols(list(named)), BY_SPLIT), **protocols},
         notes=[f"{part.name} has no clip." for part in every if not len(part.joints)] + _notes(parts, centred),
         chosen=centred,
         normalised=centred and turned,
@@ -178,12 +178,12 @@ def _sides(part: str, parts: list[str]) -> dict[str, int]:
 
 def _ntu_clips(
     parts: list[_Part], named: dict[str, list[NtuName | None]], layout: Layout, origin: int | None
-) -> tuple[list[SourceClip], list[LeftOut]]:
+) -> tuple[list[SourceClip], list[Skipped]]:
     """The clips of NTU RGB+D by their names; and those whose name, label or uniqueness is not right."""
     clips: dict[str, SourceClip] = {}
-    unusable: list[LeftOut] = []
+    unusable: list[Skipped] = []
     for part in parts:
-        sides = _sides(part.name, list(named))
+        splits = _sides(part.name, list(named))
         for index, name in enumerate(named[part.name]):
             written = (part.names or [])[index]
             id = written.removesuffix(".skeleton")
@@ -200,22 +200,22 @@ def _ntu_clips(
                 unusable.append((where, wrong))
                 continue
             whose = {"subject": name.subject, "camera": name.camera, "setup": name.setup}
-            clips[id] = _clip(part, index, id, layout, origin, sides=sides, **whose)
+            clips[id] = _clip(part, index, id, layout, origin, splits=splits, **whose)
         if not named[part.name]:
             unusable.append((str(part.file), "its clips have no names, and those of the other part have NTU's"))
     return list(clips.values()), unusable
 
 
-def _other_clips(parts: list[_Part], layout: Layout, origin: int | None) -> tuple[list[SourceClip], list[LeftOut]]:
+def _other_clips(parts: list[_Part], layout: Layout, origin: int | None) -> tuple[list[SourceClip], list[Skipped]]:
     """The clips by the names they have, where they are different, or else by part and number."""
     names = [name for part in parts for name in part.names or [""]]
     unique = len(set(names)) == len(names) and all(names)
     clips = []
     for part in parts:
-        sides = _sides(part.name, [other.name for other in parts])
+        splits = _sides(part.name, [other.name for other in parts])
         for index in range(len(part.joints)):
             id = part.names[index] if unique and part.names else f"{part.name}-{index:06d}"
-            clips.append(_clip(part, index, id, layout, origin, sides=sides))
+            clips.append(_clip(part, index, id, layout, origin, splits=splits))
     return clips, []
 
 
@@ -236,7 +236,7 @@ def _read(
     label: int,
     recorded: int | None,
     origin: int | None,
-    sides: dict[str, int],
+    splits: dict[str, int],
     subject: int = UNKNOWN,
     camera: int = UNKNOWN,
     setup: int = UNKNOWN,
@@ -251,7 +251,7 @@ def _read(
     present = present_joints(frames)
     if origin is not None:
         present[:, 0, origin] = present[:, 0].any(axis=1) & ~far_off(frames[:, 0])
-    return Recording(id, np.ascontiguousarray(frames), label, subject, camera, setup, sides, present=present)
+    return Recording(id, np.ascontiguousarray(frames), label, subject, camera, setup, splits, present=present)
 
 
 def _cut(id: str, frames: NDArray[np.float32], recorded: int) -> NDArray[np.float32]:

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from pcm3.data.readers.npz_rows import DAMAGE, NpzRows
 from pcm3.data.readers.ntu_classes import CLASSES
 from pcm3.data.recording import TEST, TRAIN, Recording, metres
-from pcm3.data.source_index import Contents, Options, SourceClip
-from pcm3.data.store import BY_SIDE
+from pcm3.data.source_index import Options, SourceClip, SourceIndex
+from pcm3.data.store import BY_SPLIT
 from pcm3.errors import DataError
 from pcm3.geometry import present_joints
 from pcm3.skeleton import Layout, load_layout
@@ -36,7 +36,7 @@ CLASSES_LIMIT = 10_000
 """Columns; more of them are no classes."""
 
 
-def contents(source: Path, options: Options) -> Contents:
+def index(source: Path, options: Options) -> SourceIndex:
     """The clips of the training part, then those of the test part, in the order of the file.
 
     Raises:
@@ -62,12 +62,12 @@ def contents(source: Path, options: Options) -> Contents:
         for part, rows in joints.items()
         for index in range(len(rows))
     ]
-    return Contents(
+    return SourceIndex(
         clips,
         layout=layout,
         bodies=bodies.pop(),
         classes=_classes(columns.pop()),
-        protocols={PROTOCOL: BY_SIDE} if len(joints) == len(PARTS) else {},
+        protocols={PROTOCOL: BY_SPLIT} if len(joints) == len(PARTS) else {},
         notes=[
             f"x_{part} has no clip, so that the file makes no protocol: pretrain and evaluate with --protocol all."
             for part in both
@@ -152,7 +152,7 @@ def _read(rows: NpzRows, index: int, layout: Layout, id: str, label: int, side: 
     there = np.flatnonzero(present[:, :1].any(axis=(1, 2)))
     if len(there):  # the script subtracts its first body's centre in its first frame, which lies at the origin then
         present[there[0], 0, layout.centre] = True
-    return Recording(id, frames, label, sides={PROTOCOL: side}, present=present)
+    return Recording(id, frames, label, splits={PROTOCOL: side}, present=present)
 
 
 def _frames(rows: NpzRows, index: int, layout: Layout, id: str) -> NDArray[np.float32]:

@@ -16,9 +16,9 @@ import numpy as np
 
 from pcm3.data.archives import Entry
 from pcm3.data.readers.joint_order import joint_order
-from pcm3.data.readers.text_table import coordinates, shown
+from pcm3.data.readers.text_table import coordinates, printable
 from pcm3.data.recording import Recording
-from pcm3.data.source_index import Contents, Options, SourceClip, list_clips, name_numbers
+from pcm3.data.source_index import Options, SourceClip, SourceIndex, list_clips, name_numbers
 from pcm3.errors import DataError
 
 JOINTS = (
@@ -40,16 +40,16 @@ LIST = "files_used_in_cvpr12_paper.txt"
 """Comes with the data: the 557 of 567 recordings that the literature uses; the others are too noisy."""
 
 
-def contents(source: Path, options: Options) -> Contents:
+def index(source: Path, options: Options) -> SourceIndex:
     """The clips under the source: those of its list of 557, or all of them where it has no list or the user says so."""
     clips, entries, unusable = list_clips(source, SUFFIX, parse)
     lists = [entry for entry in entries if entry.name == LIST]
     if options.all_files or not lists:
-        return Contents(clips, unusable=unusable)
+        return SourceIndex(clips, unusable=unusable)
     listed = _listed(lists[0])
     used: list[SourceClip] = [clip for clip in clips if clip.id in listed]
-    left_out = [(clip.file, f"not among the {len(listed)} of {LIST}") for clip in clips if clip.id not in listed]
-    return Contents(used, left_out=left_out, unusable=unusable)
+    skipped = [(clip.file, f"not among the {len(listed)} of {LIST}") for clip in clips if clip.id not in listed]
+    return SourceIndex(used, skipped=skipped, unusable=unusable)
 
 
 def _listed(entry: Entry) -> set[str]:
@@ -70,7 +70,7 @@ def parse(name: str, data: bytes) -> Recording:
     rows = [line.split() for line in lines]
     for number, row in enumerate(rows, 1):
         if len(row) != 4:
-            raise DataError(f"{name}: line {number}: expected x, y, z, confidence, got {shown(lines[number - 1])}")
+            raise DataError(f"{name}: line {number}: expected x, y, z, confidence, got {printable(lines[number - 1])}")
     if len(rows) % len(JOINTS):
         raise DataError(f"{name}: line {len(rows)}: the file ends within a frame of {len(JOINTS)} lines")
     fields = [field for row in rows for field in row[:3]]

@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcm3.data.archives import ZIP_ERRORS
-from pcm3.data.names import is_name, shown
+from pcm3.data.names import is_name, printable
 from pcm3.data.recording import CLASSES_LIMIT, NPY_ERRORS, TEST, TRAIN, UNKNOWN, Recording, metres
-from pcm3.data.source_index import Contents, Options, SourceClip
-from pcm3.data.store import BY_SIDE
+from pcm3.data.source_index import Options, SourceClip, SourceIndex
+from pcm3.data.store import BY_SPLIT
 from pcm3.errors import DataError
 from pcm3.packaged import packaged
 from pcm3.skeleton import Layout, load_layout
@@ -35,12 +35,12 @@ DEFAULT_FPS = 30.0
 
 PROTOCOL = "split"
 """The protocol that ``split`` defines."""
-SIDES = {"train": TRAIN, "test": TEST, "": UNKNOWN}
+SPLITS = {"train": TRAIN, "test": TEST, "": UNKNOWN}
 
 Arrays = dict[str, NDArray[Any]]
 
 
-def contents(source: Path, options: Options) -> Contents:
+def index(source: Path, options: Options) -> SourceIndex:
     """The clips in the file, in its order.
 
     Raises:
@@ -65,13 +65,13 @@ def contents(source: Path, options: Options) -> Contents:
         )
         for index in range(len(length))
     ]  # fmt: skip
-    return Contents(
+    return SourceIndex(
         clips,
         layout=layout,
         fps=_fps(source, arrays),
         bodies=frames.shape[1],
         classes=_classes(source, arrays, columns["label"]),
-        protocols={PROTOCOL: BY_SIDE} if "split" in arrays else {},
+        protocols={PROTOCOL: BY_SPLIT} if "split" in arrays else {},
         in_process=True,
     )
 
@@ -92,7 +92,7 @@ def _load(source: Path) -> Arrays:
     except IsADirectoryError as error:
         raise DataError(f"{source}: expected a .npz file, got a folder; name the file") from error
     except (*NPY_ERRORS, *ZIP_ERRORS, AttributeError) as error:
-        told = "" if "pickle" in str(error) else f": {shown(str(error), 200)}"
+        told = "" if "pickle" in str(error) else f": {printable(str(error), 200)}"
         raise DataError(f"{source}: expected a .npz file of plain arrays (docs/DATA.md){told}") from error
     for name in REQUIRED:
         if name not in arrays:
@@ -106,7 +106,7 @@ def _check_known(source: Path, name: str) -> None:
     if name not in known:
         near = get_close_matches(name, known, n=1)
         hint = f"; did you mean '{near[0]}'?" if near else f"; known are {', '.join(known)}"
-        raise DataError(f"{source}: '{shown(name)}' is not an array of this form{hint}")
+        raise DataError(f"{source}: '{printable(name)}' is not an array of this form{hint}")
 
 
 def _array(source: Path, archive: Any, name: str) -> NDArray[Any]:
@@ -133,8 +133,8 @@ def _layout(source: Path, arrays: Arrays, options: Options) -> Layout:
     name, known = str(arrays["layout"]), packaged("layouts", ".toml")
     if name not in known:  # a name from data leads to no other file
         raise DataError(
-            f"{source}: expected layout to be one of the package ({', '.join(known)}), got '{shown(name)}'; another "
-            "one is given with --layout FILE"
+            f"{source}: expected layout to be one of the package ({', '.join(known)}), got '{printable(name)}'; "
+            "another one is given with --layout FILE"
         )
     return load_layout(name)
 
@@ -173,7 +173,7 @@ def _numbers(source: Path, arrays: Arrays, name: str, clips: int) -> NDArray[np.
             if name == "label"
             else ("number them")
         )
-        first = shown(str(column.flat[0]), 30) if column.size else ""
+        first = printable(str(column.flat[0]), 30) if column.size else ""
         raise DataError(f"{source}: expected {name} as whole numbers, got strings ('{first}', …): {cure}")
     if column.shape != (clips,) or not whole or (column < UNKNOWN).any() or (column > np.iinfo(np.int32).max).any():
         raise DataError(
@@ -191,7 +191,7 @@ def _strings(source: Path, arrays: Arrays, name: str, clips: int | None) -> list
     for value in values:
         if value and not is_name(value):
             raise DataError(
-                f"{source}: expected {name} as names of 1 to 200 printable characters, got '{shown(value)}'"
+                f"{source}: expected {name} as names of 1 to 200 printable characters, got '{printable(value)}'"
             )
     return values
 
@@ -212,10 +212,10 @@ def _sides(source: Path, arrays: Arrays, clips: int) -> NDArray[np.int64]:
     if "split" not in arrays:
         return np.full(clips, UNKNOWN)
     words = _strings(source, arrays, "split", clips)
-    wrong = sorted(set(words) - set(SIDES))
+    wrong = sorted(set(words) - set(SPLITS))
     if wrong:
         raise DataError(f"{source}: expected 'train', 'test' or '' in split, got '{wrong[0]}'")
-    return np.array([SIDES[word] for word in words])
+    return np.array([SPLITS[word] for word in words])
 
 
 def _classes(source: Path, arrays: Arrays, label: NDArray[np.int64]) -> tuple[str, ...]:

@@ -14,15 +14,15 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pcm3.data.archives import LeftOut, list_entries
+from pcm3.data.archives import Skipped, list_entries
 from pcm3.data.readers.ntu_bytes import read_bytes
 from pcm3.data.readers.ntu_classes import CLASSES
 from pcm3.data.readers.ntu_lines import JOINTS, Bodies, read_lines
 from pcm3.data.readers.ntu_npy import read_npy
 from pcm3.data.readers.own_classes import own_classes
-from pcm3.data.readers.text_table import shown
+from pcm3.data.readers.text_table import printable
 from pcm3.data.recording import Recording
-from pcm3.data.source_index import Contents, Options, SourceClip, clip_files, name_numbers
+from pcm3.data.source_index import Options, SourceClip, SourceIndex, clip_files, name_numbers
 from pcm3.errors import DataError
 
 SUFFIX, SUFFIX_NPY = ".skeleton", ".skeleton.npy"
@@ -51,7 +51,7 @@ OWN_KIND = "ntu-format"
 """What a store of recordings with a ``classes.txt`` calls itself, so that no result of it is taken for NTU's."""
 
 
-def contents(source: Path, options: Options, *, actions: int) -> Contents:
+def index(source: Path, options: Options, *, actions: int) -> SourceIndex:
     """The clips of the first so many actions under the source (NTU 60 has 60, NTU 120 has 120).
 
     Raises:
@@ -67,7 +67,7 @@ def contents(source: Path, options: Options, *, actions: int) -> Contents:
     own = own_classes(entries)
     classes = own or CLASSES[:actions]
     inside: list[SourceClip] = []
-    left_out: list[LeftOut] = []
+    skipped: list[Skipped] = []
     for clip in clips:
         try:
             *_, action = name_numbers(clip.id + SUFFIX, NAME, FORM)
@@ -75,14 +75,14 @@ def contents(source: Path, options: Options, *, actions: int) -> Contents:
             unusable.append((clip.file, str(error)))
             continue
         if not 1 <= action <= len(classes):
-            left_out.append((clip.file, f"action {action} is not one of the {len(classes)} classes"))
+            skipped.append((clip.file, f"action {action} is not one of the {len(classes)} classes"))
         else:
             inside.append(clip)
-    return Contents(inside, left_out=left_out, unusable=unusable, classes=classes, kind=OWN_KIND if own else None)
+    return SourceIndex(inside, skipped=skipped, unusable=unusable, classes=classes, kind=OWN_KIND if own else None)
 
 
-contents_60 = partial(contents, actions=60)
-contents_120 = partial(contents, actions=120)
+index_60 = partial(index, actions=60)
+index_120 = partial(index, actions=120)
 
 
 def parse(name: str, data: bytes, track: Literal["slot", "id"] = "slot") -> Recording:
@@ -115,7 +115,7 @@ def parse_npy(name: str, data: bytes, track: Literal["slot", "id"] = "slot") -> 
     id = name.removesuffix(SUFFIX_NPY)
     setup, camera, subject, _repetition, action = name_numbers(id + SUFFIX, NAME, FORM)
     if track == "id":
-        raise DataError(f"{name}: expected --track slot, since txt2npy.py leaves out the ids of the bodies")
+        raise DataError(f"{name}: expected --track slot, since txt2npy.py drops the ids of the bodies")
     return Recording(id, read_npy(name, data), action - 1, subject, camera, setup)
 
 
@@ -131,7 +131,7 @@ def _numbered_by_id(name: str, data: bytes, bodies: Bodies) -> NDArray[np.int64]
     for number, frame, line in zip(ids, bodies.frame.tolist(), bodies.line.tolist(), strict=True):
         frames = seen.setdefault(number, [])
         if not number.isdigit() or frames[-1:] == [frame]:
-            raise DataError(f"{name}: line {line + 1}: expected a body id, once a frame, got {shown(number)}")
+            raise DataError(f"{name}: line {line + 1}: expected a body id, once a frame, got {printable(number)}")
         frames.append(frame)
     order = sorted(seen, key=lambda number: (seen[number][0], len(number), number))
     longest = set(sorted(order, key=lambda number: -len(seen[number]))[:IDS])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pcm3.data.readers.text_table import coordinates, shown
+from pcm3.data.readers.text_table import coordinates, printable
 from pcm3.errors import DataError
 
 JOINTS = 25
@@ -62,15 +62,15 @@ def _bodies(name: str, lines: Sequence[bytes]) -> tuple[int, list[tuple[int, int
             raise DataError(f"{name}: line {at}: says {count} bodies, but only {len(lines) - at} lines follow")
         for slot in range(count):
             if len(lines[at].split()) != BODY_COLUMNS:
-                raise DataError(f"{name}: line {at + 1}: expected {BODY_COLUMNS} numbers, got {shown(lines[at])}")
+                raise DataError(f"{name}: line {at + 1}: expected {BODY_COLUMNS} numbers, got {printable(lines[at])}")
             if lines[at + 1].strip() != b"25":
-                raise DataError(f"{name}: line {at + 2}: expected {JOINTS} joints, got {shown(lines[at + 1])}")
+                raise DataError(f"{name}: line {at + 2}: expected {JOINTS} joints, got {printable(lines[at + 1])}")
             bodies.append((frame, slot, at))
             at += BODY_LINES
     for rest in range(at, len(lines)):
         if lines[rest].strip():
             raise DataError(
-                f"{name}: line {rest + 1}: expected the end after {frames} frames, got {shown(lines[rest])}"
+                f"{name}: line {rest + 1}: expected the end after {frames} frames, got {printable(lines[rest])}"
             )
     return frames, bodies
 
@@ -81,7 +81,7 @@ def _count(name: str, lines: Sequence[bytes], index: int, what: str) -> int:
         raise DataError(f"{name}: line {index + 1}: expected {what}, got the end of the file")
     digits = lines[index].strip()
     if not digits.isdigit() or len(digits) > 18:
-        raise DataError(f"{name}: line {index + 1}: expected {what}, got {shown(lines[index])}")
+        raise DataError(f"{name}: line {index + 1}: expected {what}, got {printable(lines[index])}")
     return int(digits)
 
 
@@ -92,7 +92,8 @@ def _fields(name: str, lines: Sequence[bytes], numbers: Sequence[int]) -> list[b
         columns = lines[number].split()
         if len(columns) != JOINT_COLUMNS:
             raise DataError(
-                f"{name}: line {number + 1}: expected {JOINT_COLUMNS} numbers for a joint, got {shown(lines[number])}"
+                f"{name}: line {number + 1}: expected {JOINT_COLUMNS} numbers for a joint, "
+                f"got {printable(lines[number])}"
             )
         fields += columns[:3]
     return fields

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from pcm3.data.recording import Recording, metres
-from pcm3.data.source_index import Contents, Options, list_clips, name_numbers
+from pcm3.data.source_index import Options, SourceIndex, list_clips, name_numbers
 from pcm3.errors import DataError
 
 NAME = r"a(\d{1,3})_s(\d{1,3})_e(\d{1,3})_v(\d{1,3})\.json"
@@ -22,10 +22,10 @@ CLASSES = (
 )  # fmt: skip
 
 
-def contents(source: Path, options: Options) -> Contents:
+def index(source: Path, options: Options) -> SourceIndex:
     """The clips under the source."""
     clips, _, unusable = list_clips(source, ".json", parse)
-    return Contents(clips, unusable=unusable)
+    return SourceIndex(clips, unusable=unusable)
 
 
 def parse(name: str, data: bytes) -> Recording:

@@ -23,17 +23,17 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from pcm3.data.archives import Entry, LeftOut, list_entries
+from pcm3.data.archives import Entry, Skipped, list_entries
 from pcm3.data.readers.own_classes import own_classes
 from pcm3.data.readers.pku_mmd_classes import CLASSES
 from pcm3.data.readers.pku_mmd_lists import find_lists
 from pcm3.data.readers.pku_mmd_text import FORMS, PARTS, SUFFIX, Row, parse_labels, parse_skeleton, part_of, what_is
 from pcm3.data.recording import UNKNOWN, Interval, Recording
-from pcm3.data.source_index import Contents, Options, SourceClip
-from pcm3.data.store import BY_SIDE
+from pcm3.data.source_index import Options, SourceClip, SourceIndex
+from pcm3.data.store import BY_SPLIT
 from pcm3.errors import DataError
 
-KINDS = {1: "pkummd1", 2: "pkummd2"}
+DATASETS = {1: "pkummd1", 2: "pkummd2"}
 CAMERAS = {"L": 1, "M": 2, "R": 3}
 
 OWN_KIND = "pkummd-format"
@@ -41,13 +41,13 @@ OWN_KIND = "pkummd-format"
 
 LATE = 30
 """Frames, a second, that an action may reach beyond the last one and is cut there; one that reaches further is not its
-video's, and left out. Both are reported."""
+video's, and skipped. Both are reported."""
 
 LOOKS = 8
 """Files of a folder that are looked at to learn what it holds: the first ones may be damaged."""
 
 
-def contents(source: Path, options: Options, *, part: int) -> Contents:
+def index(source: Path, options: Options, *, part: int) -> SourceIndex:
     """The videos of that part under the source, with their labels and the sides of the lists that are there.
 
     Raises:
@@ -62,26 +62,26 @@ def contents(source: Path, options: Options, *, part: int) -> Contents:
         other = part_of(_video(foreign[0])) or part
         raise DataError(
             f"{foreign[0]}: expected videos of PKU-MMD {PARTS[part]}, called like {FORMS[part]}{SUFFIX}, got only some "
-            f"of {PARTS[other]}: import it as {KINDS[other]}"
+            f"of {PARTS[other]}: import it as {DATASETS[other]}"
         )
     classes = own_classes(entries)
     skeletons, labels, neither = _by_content(videos)
-    left_out = [(str(entry), f"of PKU-MMD {PARTS[3 - part]}: import it as {KINDS[3 - part]}") for entry in foreign]
-    sides, notes, other_lists = find_lists(texts, part, set(skeletons), bool(foreign))
-    clips, broken, without = _clips(skeletons, labels, sides, len(classes or CLASSES))
-    return Contents(
+    skipped = [(str(entry), f"of PKU-MMD {PARTS[3 - part]}: import it as {DATASETS[3 - part]}") for entry in foreign]
+    splits, notes, other_lists = find_lists(texts, part, set(skeletons), bool(foreign))
+    clips, broken, without = _clips(skeletons, labels, splits, len(classes or CLASSES))
+    return SourceIndex(
         clips,
-        left_out=left_out + other_lists + broken,
+        skipped=skipped + other_lists + broken,
         unusable=unusable + neither + without,
         kind=OWN_KIND if classes else None,
         classes=classes,
-        protocols=dict.fromkeys(sides, BY_SIDE),
+        protocols=dict.fromkeys(splits, BY_SPLIT),
         notes=notes,
     )
 
 
-contents_1 = partial(contents, part=1)
-contents_2 = partial(contents, part=2)
+index_1 = partial(index, part=1)
+index_2 = partial(index, part=2)
 
 
 def _video(entry: Entry) -> str:
@@ -99,14 +99,14 @@ Files = dict[str, list[Entry]]
 """Video → its files of one kind, by path."""
 
 
-def _by_content(videos: Sequence[Entry]) -> tuple[Files, Files, list[LeftOut]]:
+def _by_content(videos: Sequence[Entry]) -> tuple[Files, Files, list[Skipped]]:
     """The skeleton files, the label files, and the files of folders that hold neither."""
     folders: dict[tuple[Path, str], list[Entry]] = defaultdict(list)
     for entry in sorted(videos, key=str):
         folders[_folder(entry)].append(entry)
     skeletons: Files = defaultdict(list)
     labels: Files = defaultdict(list)
-    neither: list[LeftOut] = []
+    neither: list[Skipped] = []
     for files in folders.values():
         holds = _what_holds(files)
         for entry in files:
@@ -131,12 +131,12 @@ def _what_holds(files: Sequence[Entry]) -> str | None:
 
 
 def _clips(
-    skeletons: Files, labels: Files, sides: Mapping[str, Mapping[str, int]], classes: int
-) -> tuple[list[SourceClip], list[LeftOut], list[LeftOut]]:
+    skeletons: Files, labels: Files, splits: Mapping[str, Mapping[str, int]], classes: int
+) -> tuple[list[SourceClip], list[Skipped], list[Skipped]]:
     """The videos; the label lines that are no actions; and the files without their counterpart, or with two."""
     clips: list[SourceClip] = []
-    broken: list[LeftOut] = []
-    unusable: list[LeftOut] = []
+    broken: list[Skipped] = []
+    unusable: list[Skipped] = []
     for video, found in sorted(skeletons.items()):
         unusable += [(str(entry), f"the id '{video}' is taken by '{found[0]}'") for entry in found[1:]]
         try:
@@ -145,14 +145,14 @@ def _clips(
             unusable.append((str(found[0]), str(error)))
             continue
         broken += wrong
-        its_sides = {protocol: named[video] for protocol, named in sides.items() if video in named}
+        its_sides = {protocol: named[video] for protocol, named in splits.items() if video in named}
         clips.append(SourceClip(video, str(found[0]), partial(_read, found[0], video, rows, its_sides)))
     for video in sorted(labels.keys() - skeletons.keys()):
         unusable += [(str(entry), f"the labels of '{video}', which has no skeleton file") for entry in labels[video]]
     return clips, broken, unusable
 
 
-def _labels(video: str, files: Sequence[Entry], classes: int) -> tuple[list[Row], list[LeftOut]]:
+def _labels(video: str, files: Sequence[Entry], classes: int) -> tuple[list[Row], list[Skipped]]:
     """The actions of a video and the label lines that cannot be actions.
 
     Raises:
@@ -166,7 +166,7 @@ def _labels(video: str, files: Sequence[Entry], classes: int) -> tuple[list[Row]
     return parse_labels(str(files[0]), texts.pop(), classes)
 
 
-def _read(entry: Entry, video: str, rows: Sequence[Row], sides: Mapping[str, int]) -> Recording:
+def _read(entry: Entry, video: str, rows: Sequence[Row], splits: Mapping[str, int]) -> Recording:
     """The whole video with its actions.
 
     Raises:
@@ -189,7 +189,7 @@ def _read(entry: Entry, video: str, rows: Sequence[Row], sides: Mapping[str, int
         frames=frames,
         subject=int(subject[1]) if subject else UNKNOWN,
         camera=CAMERAS[video[-1]],
-        sides=sides,
+        splits=splits,
         intervals=tuple(intervals),
         lost=tuple(lost),
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from pcm3.data.archives import Entry, LeftOut
+from pcm3.data.archives import Entry, Skipped
 from pcm3.data.readers.pku_mmd_text import FORMS, PARTS, SUFFIX, part_of
-from pcm3.data.readers.text_table import shown
+from pcm3.data.readers.text_table import printable
 from pcm3.data.recording import TEST, TRAIN
 from pcm3.errors import DataError
 
@@ -16,7 +16,7 @@ NAMES = {"xsub": "cross-subject", "xview": "cross-view"}
 HEADING = re.compile(r"\s*(train|valid|test)\w*\s+videos\s*:", re.ASCII | re.IGNORECASE)
 """Above the names of one side of a split list; the published lists have it as "Validataion videos:"."""
 
-Sides = dict[str, int]
+Split = dict[str, int]
 """Video → its side."""
 
 
@@ -31,7 +31,7 @@ def parse_list(where: str, data: bytes) -> dict[str, int]:
     Raises:
         DataError: it names something else, a video on both sides, or nothing.
     """
-    sides: dict[str, int] = {}
+    splits: dict[str, int] = {}
     side: int | None = None
     for number, whole in enumerate(data.decode("latin-1").splitlines(), 1):
         line = whole
@@ -41,21 +41,21 @@ def parse_list(where: str, data: bytes) -> dict[str, int]:
         for word in filter(None, re.split(r"[\s,;]+", line)):
             video = word.removesuffix(".txt")
             if side is None or part_of(video) is None:
-                got = shown(word.encode("latin-1"))
+                got = printable(word.encode("latin-1"))
                 raise DataError(
                     f"{where}: line {number}: expected 'Training videos:', 'Validation videos:' and names of videos, "
                     f"got {got}"
                 )
-            if sides.setdefault(video, side) != side:
+            if splits.setdefault(video, side) != side:
                 raise DataError(f"{where}: line {number}: {video} is on both sides")
-    if not sides:
+    if not splits:
         raise DataError(f"{where}: expected names under 'Training videos:' and under 'Validation videos:', got none")
-    return sides
+    return splits
 
 
 def find_lists(
     texts: Sequence[Entry], part: int, videos: set[str], both_parts: bool
-) -> tuple[dict[str, Sides], list[str], list[LeftOut]]:
+) -> tuple[dict[str, Split], list[str], list[Skipped]]:
     """Protocol → the side of each video; what a user must know of that; and the lists of the other part.
 
     Args:
@@ -68,8 +68,8 @@ def find_lists(
         DataError: a list is damaged, contradicts its name or another list, names none of the videos, or is of the
             other part where one of this part must be.
     """
-    lists: dict[str, tuple[Entry, Sides]] = {}
-    others: list[tuple[str, Entry, Sides]] = []
+    lists: dict[str, tuple[Entry, Split]] = {}
+    others: list[tuple[str, Entry, Split]] = []
     for entry in texts:
         if part_of(entry.name.removesuffix(SUFFIX)) is not None or not _may_be_list(entry):
             continue
@@ -86,14 +86,14 @@ def find_lists(
                 f"{entry}: expected a split list of PKU-MMD {PARTS[part]}, with names like {FORMS[part]}, but it names "
                 f"{alien} of {PARTS[3 - part]} (copies under wrong names are about): put the right list there, or none"
             )
-    left_out = [(str(entry), f"a split list of PKU-MMD {PARTS[3 - part]}") for _, entry, _ in others]
+    skipped = [(str(entry), f"a split list of PKU-MMD {PARTS[3 - part]}") for _, entry, _ in others]
     notes = [note for protocol, (entry, named) in lists.items() for note in _notes(protocol, entry, named, videos)]
     notes += [
         f"no protocol {protocol}: the source has no split list such as {name}{SUFFIX}"
         for protocol, name in NAMES.items()
         if protocol not in lists
     ]
-    return {protocol: named for protocol, (_, named) in lists.items()}, notes, left_out
+    return {protocol: named for protocol, (_, named) in lists.items()}, notes, skipped
 
 
 def _may_be_list(entry: Entry) -> bool:
@@ -106,7 +106,7 @@ def _may_be_list(entry: Entry) -> bool:
         return False
 
 
-def _protocol(entry: Entry, named: Sides) -> str:
+def _protocol(entry: Entry, named: Split) -> str:
     """What the list splits by, as its name says, or else as its videos do.
 
     A performance that three cameras saw is on one side of a cross-subject list, and a camera of a cross-view list.
@@ -126,13 +126,13 @@ def _protocol(entry: Entry, named: Sides) -> str:
     return says
 
 
-def _on_both_sides(named: Sides, protocol: str) -> str | None:
+def _on_both_sides(named: Split, protocol: str) -> str | None:
     """A performance (xsub) or a camera (xview) that has videos on both sides."""
-    sides: dict[str, int] = {}
+    splits: dict[str, int] = {}
     for video, side in named.items():
         performance, camera = video.split("-")
         key = performance if protocol == "xsub" else f"camera {camera}"
-        if sides.setdefault(key, side) != side:
+        if splits.setdefault(key, side) != side:
             return key
     return None
 

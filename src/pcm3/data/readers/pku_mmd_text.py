@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pcm3.data.archives import LeftOut
-from pcm3.data.readers.text_table import coordinates, shown
+from pcm3.data.archives import Skipped
+from pcm3.data.readers.text_table import coordinates, printable
 from pcm3.data.recording import FARTHEST
 from pcm3.errors import DataError
 
@@ -65,7 +65,7 @@ def parse_skeleton(name: str, data: bytes) -> NDArray[np.float32]:
     plain = b"  " not in data and b"\t" not in data and b"\v" not in data and b"\f" not in data
     for number, line in enumerate(lines, 1):
         if (line.strip().count(b" ") + 1 if plain else len(line.split())) != COLUMNS:
-            raise DataError(f"{name}: line {number}: expected {COLUMNS} numbers, got {shown(line)}")
+            raise DataError(f"{name}: line {number}: expected {COLUMNS} numbers, got {printable(line)}")
     values = _numbers(data)
     if values.size != len(lines) * COLUMNS or not (np.abs(values) <= FARTHEST).all():
         # Reads field by field and says which of them it is.
@@ -83,20 +83,20 @@ def _numbers(data: bytes) -> NDArray[np.float64]:
         return np.empty(0)
 
 
-def parse_labels(where: str, data: bytes, classes: int) -> tuple[list[Row], list[LeftOut]]:
+def parse_labels(where: str, data: bytes, classes: int) -> tuple[list[Row], list[Skipped]]:
     """The actions in a label file, by their start; and the lines that cannot be actions, and why.
 
     Raises:
         DataError: a line is not ``label,start,end,confidence``: the file is damaged or none of labels.
     """
     rows: list[Row] = []
-    broken: list[LeftOut] = []
+    broken: list[Skipped] = []
     for number, line in enumerate(data.splitlines(), 1):
         if not line.strip():
             continue
         match = re.fullmatch(rb"\s*(-?\d{1,9})\s*,\s*(-?\d{1,9})\s*,\s*(-?\d{1,9})\s*,\s*(-?\d{1,9})[\s,]*", line)
         if match is None:
-            raise DataError(f"{where}: line {number}: expected label,start,end,confidence, got {shown(line)}")
+            raise DataError(f"{where}: line {number}: expected label,start,end,confidence, got {printable(line)}")
         label, start, end, confidence = (int(group) for group in match.groups())
         if not 1 <= label <= classes:
             broken.append((f"{where} line {number}", f"label {label} is not one of 1 to {classes}"))

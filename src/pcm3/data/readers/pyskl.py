@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pcm3.data.archives import LeftOut
-from pcm3.data.names import is_name, shown
+from pcm3.data.archives import Skipped
+from pcm3.data.names import is_name, printable
 from pcm3.data.readers.ntu_names import NtuName, classes_and_protocols, ntu_name, wrong_label
 from pcm3.data.readers.pyskl_split import Split, compare, read_split
 from pcm3.data.readers.safe_pickle import load
 from pcm3.data.recording import CLASSES_LIMIT, UNKNOWN, Recording, metres
-from pcm3.data.source_index import Contents, Options, SourceClip
-from pcm3.data.store import BY_SIDE
+from pcm3.data.source_index import Options, SourceClip, SourceIndex
+from pcm3.data.store import BY_SPLIT
 from pcm3.errors import DataError
 from pcm3.skeleton import Layout, load_layout
 
@@ -32,7 +32,7 @@ BODIES = 4
 """Bodies of a clip that are kept at most, the most moving ones."""
 
 
-def contents(source: Path, options: Options) -> Contents:
+def index(source: Path, options: Options) -> SourceIndex:
     """The annotated clips, in the order of the file.
 
     Raises:
@@ -49,14 +49,14 @@ def contents(source: Path, options: Options) -> Contents:
     known = [str(name) for one in annotations if isinstance(one, dict) and (name := one.get("frame_dir")) is not None]
     split = read_split(file, held.get("split", {}) if isinstance(held, dict) else {}, taken, {*taken, *known})
     classes, protocols = classes_and_protocols(named.values()) if named else (_numbers(taken.values()), {})
-    return Contents(
+    return SourceIndex(
         [_clip(file, id, annotation, named.get(id), split) for id, annotation in taken.items()],
-        left_out=split.missing,
+        skipped=split.missing,
         unusable=unusable,
         layout=layout,
         bodies=min(BODIES, max((len(annotation["keypoint"]) for annotation in taken.values()), default=1)),
         classes=classes,
-        protocols=protocols | dict.fromkeys(split.protocols, BY_SIDE),
+        protocols=protocols | dict.fromkeys(split.protocols, BY_SPLIT),
         notes=_score_notes(taken) + split.notes + compare(split, named, protocols),
         in_process=True,
     )
@@ -92,13 +92,13 @@ def _annotations(file: Path, held: Any) -> list[Any]:
 
 def _some(held: dict[Any, Any]) -> str:
     """The first keys of a dict."""
-    return ", ".join(shown(str(key), 30) for key in list(held)[:6]) + (", …" if len(held) > 6 else "")
+    return ", ".join(printable(str(key), 30) for key in list(held)[:6]) + (", …" if len(held) > 6 else "")
 
 
-def _usable(file: Path, annotations: list[Any], layout: Layout) -> tuple[dict[str, dict[str, Any]], list[LeftOut]]:
+def _usable(file: Path, annotations: list[Any], layout: Layout) -> tuple[dict[str, dict[str, Any]], list[Skipped]]:
     """Id → annotation of those that can become clips; and the others, with the reason."""
     taken: dict[str, dict[str, Any]] = {}
-    unusable: list[LeftOut] = []
+    unusable: list[Skipped] = []
     for index, annotation in enumerate(annotations):
         wrong = _wrong(annotation, layout)
         if wrong is None and annotation["frame_dir"] in taken:
@@ -126,9 +126,9 @@ def _wrong(annotation: Any, layout: Layout) -> str | None:
         return f"'{missing[0]}' is missing"
     name, label, keypoint = annotation["frame_dir"], annotation["label"], annotation["keypoint"]
     if not is_name(name):
-        return f"expected a name as frame_dir, got '{shown(str(name), 40)}'"
+        return f"expected a name as frame_dir, got '{printable(str(name), 40)}'"
     if not isinstance(label, (int, np.integer)) or not 0 <= label < CLASSES_LIMIT:
-        return f"expected a label from 0 to {CLASSES_LIMIT - 1}, got '{shown(str(label), 40)}'"
+        return f"expected a label from 0 to {CLASSES_LIMIT - 1}, got '{printable(str(label), 40)}'"
     wanted = f"expected keypoint (M, T, {len(layout.joints)}, 3) of floats for layout '{layout.name}'"
     if not isinstance(keypoint, np.ndarray):
         return f"{wanted}, got a {type(keypoint).__name__}"
@@ -136,7 +136,7 @@ def _wrong(annotation: Any, layout: Layout) -> str | None:
         return f"{wanted}, got {keypoint.shape} of {keypoint.dtype}"
     frames = annotation.get("total_frames", keypoint.shape[1])
     if not isinstance(frames, (int, np.integer)) or frames != keypoint.shape[1] or not keypoint.size:
-        return f"total_frames says '{shown(str(frames), 40)}', keypoint has shape {keypoint.shape}"
+        return f"total_frames says '{printable(str(frames), 40)}', keypoint has shape {keypoint.shape}"
     return _wrong_score(annotation.get("keypoint_score"), keypoint.shape[:3])
 
 
@@ -158,9 +158,9 @@ def _score_notes(taken: dict[str, dict[str, Any]]) -> list[str]:
     return [f"keypoint_score is kept beside the frames, and tells absent joints ({share:.1%}: those of score 0)."]
 
 
-def _leave_wrong(file: Path, taken: dict[str, dict[str, Any]], named: dict[str, NtuName]) -> list[LeftOut]:
+def _leave_wrong(file: Path, taken: dict[str, dict[str, Any]], named: dict[str, NtuName]) -> list[Skipped]:
     """Takes out what has no name of NTU RGB+D where others have, or a label that is not its action's."""
-    unusable: list[LeftOut] = []
+    unusable: list[Skipped] = []
     for id in list(taken):
         form = "expected a name like SsssCcccPpppRrrrAaaa, as others have"
         wrong = wrong_label(named[id], int(taken[id]["label"])) if id in named else form
@@ -181,7 +181,7 @@ def _clip(file: Path, id: str, annotation: dict[str, Any], name: NtuName | None,
     subject, camera, setup = (name.subject, name.camera, name.setup) if name else (UNKNOWN,) * 3
     recording = partial(
         _read, annotation["keypoint"], annotation.get("keypoint_score"), id,
-        int(annotation["label"]), subject, camera, setup, split.sides.get(id, {}),
+        int(annotation["label"]), subject, camera, setup, split.splits.get(id, {}),
     )  # fmt: skip
     return SourceClip(id, f"{file}: {id}", recording)
 
@@ -194,11 +194,11 @@ def _read(
     subject: int,
     camera: int,
     setup: int,
-    sides: dict[str, int],
+    splits: dict[str, int],
 ) -> Recording:
     """The recording, frames first; zeros where a score says that the joint is absent."""
     if score is not None:
         keypoint = np.where((score > 0)[..., None], keypoint, keypoint.dtype.type(0))
     frames = np.ascontiguousarray(metres(id, keypoint.transpose(1, 0, 2, 3)))
     scores = None if score is None else np.clip(np.nan_to_num(score.transpose(1, 0, 2)), 0, 1e4)
-    return Recording(id, frames, label, subject, camera, setup, sides, scores=scores)
+    return Recording(id, frames, label, subject, camera, setup, splits, scores=scores)

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from pcm3.data.archives import LeftOut
-from pcm3.data.names import shown, wrong_file_name
+from pcm3.data.archives import Skipped
+from pcm3.data.names import printable, wrong_file_name
 from pcm3.data.readers.ntu_names import NtuName
 from pcm3.data.recording import TEST, TRAIN
 from pcm3.errors import DataError
@@ -26,9 +26,9 @@ class Split:
     """What the lists say."""
 
     protocols: list[str] = field(default_factory=list)
-    sides: dict[str, dict[str, int]] = field(default_factory=dict)
+    splits: dict[str, dict[str, int]] = field(default_factory=dict)
     """Id → protocol → `TRAIN` or `TEST`."""
-    missing: list[LeftOut] = field(default_factory=list)
+    missing: list[Skipped] = field(default_factory=list)
     """Names in a list that have no annotation."""
     notes: list[str] = field(default_factory=list)
 
@@ -55,25 +55,25 @@ def read_split(file: Path, lists: Any, clips: Container[str], annotated: Contain
     listed = {called: _names(file, called, names) for called, names in lists.items()}
     for called, names in listed.items():
         split.missing += [
-            (f"{file}: {shown(name)}", f"named in '{shown(called, 40)}', but not annotated")
+            (f"{file}: {printable(name)}", f"named in '{printable(called, 40)}', but not annotated")
             for name in dict.fromkeys(names)
             if name not in clips and name not in annotated
         ]
         protocol, part = _protocol_and_part(called)
         if part is None:
-            told = shown(called, 40)
+            told = printable(called, 40)
             split.notes.append(f"The list '{told}' is called neither train nor val nor test, and is not used.")
         elif (wrong := wrong_file_name(protocol)) is not None:
-            split.notes.append(f"The list '{shown(called, 40)}' is not used: {wrong}.")
+            split.notes.append(f"The list '{printable(called, 40)}' is not used: {wrong}.")
         elif called != parts.setdefault(protocol, {}).setdefault(part, called):
-            both = f"'{shown(called, 40)}' and '{shown(parts[protocol][part], 40)}'"
+            both = f"'{printable(called, 40)}' and '{printable(parts[protocol][part], 40)}'"
             raise DataError(f"{file}: {both} are both the {part} list of {protocol}")
     for protocol, named in parts.items():
         for name, other in _pairs(protocol, named):
             _add(split, name, listed[named["train"]], listed[named[other]], clips)
         if "train" not in named or len(named) == 1:
             split.notes.append(
-                f"The list '{shown(', '.join(named.values()))}' has no counterpart, and makes no protocol."
+                f"The list '{printable(', '.join(named.values()))}' has no counterpart, and makes no protocol."
             )
     return split
 
@@ -85,12 +85,13 @@ def _names(file: Path, called: Any, names: Any) -> list[str]:
     values = names.tolist() if isinstance(names, np.ndarray) else names
     if not isinstance(values, (list, tuple, set, frozenset)):
         raise DataError(
-            f"{file}: expected 'split' to hold lists of names, got a {type(values).__name__} as '{shown(called, 40)}'"
+            f"{file}: expected 'split' to hold lists of names, got a {type(values).__name__} as "
+            f"'{printable(called, 40)}'"
         )
     wrong = next((name for name in values if not isinstance(name, str)), None)
     if wrong is not None:
-        got = f"a {type(wrong).__name__} ({shown(str(wrong), 40)})"
-        raise DataError(f"{file}: expected names in the list '{shown(called, 40)}', got {got}")
+        got = f"a {type(wrong).__name__} ({printable(str(wrong), 40)})"
+        raise DataError(f"{file}: expected names in the list '{printable(called, 40)}', got {got}")
     return sorted(values) if isinstance(values, (set, frozenset)) else list(values)
 
 
@@ -116,12 +117,12 @@ def _add(split: Split, protocol: str, train: list[str], test: list[str], clips: 
     both = set(train) & set(test)
     if both:
         split.notes.append(
-            f"{protocol}: {len(both)} clips are in both lists, and so on neither side; one is '{shown(min(both))}'."
+            f"{protocol}: {len(both)} clips are in both lists, and so on neither side; one is '{printable(min(both))}'."
         )
     for names, side in ((train, TRAIN), (test, TEST)):
         for name in names:
             if name in clips and name not in both:
-                split.sides.setdefault(name, {})[protocol] = side
+                split.splits.setdefault(name, {})[protocol] = side
     split.protocols.append(protocol)
 
 
@@ -132,9 +133,9 @@ def compare(split: Split, named: Mapping[str, NtuName], protocols: Mapping[str, 
         rule = protocols.get(protocol)
         if rule is None:
             continue
-        listed = [(getattr(name, rule["by"]), split.sides.get(id, {}).get(protocol)) for id, name in named.items()]
-        values, sides = np.array([(value, side) for value, side in listed if side is not None]).reshape(-1, 2).T
-        wrong = int(((sides == TRAIN) != np.isin(values, rule["train"])).sum())
+        listed = [(getattr(name, rule["by"]), split.splits.get(id, {}).get(protocol)) for id, name in named.items()]
+        values, splits = np.array([(value, side) for value, side in listed if side is not None]).reshape(-1, 2).T
+        wrong = int(((splits == TRAIN) != np.isin(values, rule["train"])).sum())
         if wrong:
             notes.append(f"{protocol}: the lists put {wrong} clips on the other side than NTU RGB+D's own protocol.")
     return notes

@@ -23,10 +23,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pcm3.data.archives import Entry, LeftOut, list_entries
-from pcm3.data.readers.text_table import coordinates, shown
+from pcm3.data.archives import Entry, Skipped, list_entries
+from pcm3.data.readers.text_table import coordinates, printable
 from pcm3.data.recording import FARTHEST, Recording
-from pcm3.data.source_index import Contents, Options, SourceClip
+from pcm3.data.source_index import Options, SourceClip, SourceIndex
 from pcm3.errors import DataError
 
 CLASSES = ("approach", "depart", "kick", "push", "shake hands", "hug", "exchange object", "punch")
@@ -57,15 +57,15 @@ ORIGIN = np.array([1.28, 0.96, 0.0])
 """Metres: what is written, times the scale, plus the origin."""
 
 
-def contents(source: Path, options: Options) -> Contents:
+def index(source: Path, options: Options) -> SourceIndex:
     """The clips under the source, but for those of the noisy version, which holds the same actions cut wider."""
     entries, unusable = list_entries(source)
     clips: dict[str, SourceClip] = {}
-    left_out: list[LeftOut] = []
+    skipped: list[Skipped] = []
     for entry in sorted((entry for entry in entries if entry.name == FILE), key=str):
         folders = _folders(entry)
         if any(folder.endswith("_noisy") for folder in folders):
-            left_out.append((str(entry), "of the noisy version"))
+            skipped.append((str(entry), "of the noisy version"))
             continue
         try:
             pair, action, repetition = _place(folders)
@@ -77,7 +77,7 @@ def contents(source: Path, options: Options) -> Contents:
             unusable.append((str(entry), f"the id '{name}' is taken by '{clips[name].file}'"))
         else:
             clips[name] = SourceClip(name, str(entry), partial(_read, entry, name, pair, action))
-    return Contents([clips[name] for name in sorted(clips)], left_out=left_out, unusable=unusable)
+    return SourceIndex([clips[name] for name in sorted(clips)], skipped=skipped, unusable=unusable)
 
 
 def _folders(entry: Entry) -> tuple[str, ...]:
@@ -119,7 +119,7 @@ def parse(name: str, data: bytes) -> NDArray[np.float32]:
     for number, row in enumerate(rows, 1):
         digits = row[0].strip()
         if len(row) != COLUMNS or not digits.isdigit() or len(digits) > 9:
-            got = shown(lines[number - 1])
+            got = printable(lines[number - 1])
             raise DataError(f"{name}: line {number}: expected a frame number and {COLUMNS - 1} coordinates, got {got}")
         if int(digits) <= previous:
             raise DataError(f"{name}: line {number}: expected rising frame numbers, got {int(digits)}")
@@ -134,7 +134,7 @@ def parse(name: str, data: bytes) -> NDArray[np.float32]:
     wrong = np.flatnonzero(~(np.abs(points) <= FARTHEST).all(axis=1))
     if len(wrong):
         first = int(wrong[0])
-        got = shown(b",".join(fields[3 * first : 3 * first + 3]))
+        got = printable(b",".join(fields[3 * first : 3 * first + 3]))
         line = first // (BODIES * JOINTS) + 1
         raise DataError(f"{name}: line {line}: expected x, y, z normalised, about 0 to 1 and 0 to 8, got {got}")
     return points.reshape(-1, BODIES, JOINTS, 3).astype(np.float32)

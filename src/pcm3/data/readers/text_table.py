@@ -12,7 +12,7 @@ from pcm3.data.recording import FARTHEST
 from pcm3.errors import DataError
 
 
-def shown(line: bytes) -> str:
+def printable(line: bytes) -> str:
     """The line as an error quotes it: in quotes, short, every byte visible."""
     return repr(line[:40].decode("latin-1")) + ("…" if len(line) > 40 else "")
 
@@ -41,7 +41,7 @@ def coordinates(name: str, fields: Sequence[bytes], line_of: Callable[[int], int
     wrong = ~((np.abs(points) <= FARTHEST) | absent).all(axis=1)
     if wrong.any():
         row = int(wrong.argmax())
-        got = shown(b" ".join(fields[3 * row : 3 * row + 3]))
+        got = printable(b" ".join(fields[3 * row : 3 * row + 3]))
         raise DataError(f"{name}: line {line_of(row)}: expected x, y, z in metres, got {got}")
     return np.where(absent.any(axis=1, keepdims=True), 0, points)
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pcm3.data.readers.joint_order import joint_order
 from pcm3.data.recording import Recording, metres
-from pcm3.data.source_index import Contents, Options, list_clips, name_numbers
+from pcm3.data.source_index import Options, SourceIndex, list_clips, name_numbers
 from pcm3.errors import DataError
 
 # The order of Skeleton_joint_order.txt, which comes with the data.
@@ -36,10 +36,10 @@ LONGEST = 100_000
 """Frames, about an hour; a file that announces more is not unpacked."""
 
 
-def contents(source: Path, options: Options) -> Contents:
+def index(source: Path, options: Options) -> SourceIndex:
     """The clips under the source."""
     clips, _, unusable = list_clips(source, "_skeleton.mat", parse)
-    return Contents(clips, unusable=unusable)
+    return SourceIndex(clips, unusable=unusable)
 
 
 def parse(name: str, data: bytes) -> Recording:

@@ -29,11 +29,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pcm3.data.archives import Entry, LeftOut, list_entries
-from pcm3.data.readers.text_table import coordinates, shown
+from pcm3.data.archives import Entry, Skipped, list_entries
+from pcm3.data.readers.text_table import coordinates, printable
 from pcm3.data.recording import TEST, TRAIN, Interval, Recording
-from pcm3.data.source_index import Contents, Options, SourceClip, name_numbers
-from pcm3.data.store import BY_SIDE
+from pcm3.data.source_index import Options, SourceClip, SourceIndex, name_numbers
+from pcm3.data.store import BY_SPLIT
 from pcm3.errors import DataError
 
 CLASSES = (
@@ -51,7 +51,7 @@ LABELS = {"modified": "actionLabel_modified.txt", "original": "actionLabel.txt"}
 
 PROTOCOLS: dict[str, Any] = {"xsub": {"by": "subject", "train": [1, 3, 5, 7, 9]}}
 """Papers train on half of the subjects, on differing halves or with the mean over several. The other usual protocol
-leaves out one recording for the test and takes the mean over all: ``loso-s01_e01`` and so on, which `contents` adds."""
+leaves out one recording for the test and takes the mean over all: ``loso-s01_e01`` and so on, which `index` adds."""
 
 
 class Range(NamedTuple):
@@ -66,7 +66,7 @@ class Range(NamedTuple):
     """The frame number with which it ends."""
 
 
-def contents(source: Path, options: Options) -> Contents:
+def index(source: Path, options: Options) -> SourceIndex:
     """The recordings under the source with the labels of the file that the options say, or of the preferred one.
 
     Raises:
@@ -80,7 +80,7 @@ def contents(source: Path, options: Options) -> Contents:
             unusable.append((str(entry), f"the id '{name}' is taken by '{files[name]}'"))
         files.setdefault(name, entry)
     if not files:
-        return Contents([], unusable=unusable)
+        return SourceIndex([], unusable=unusable)
     labels = _label_file(source, entries, options.labels)
     ranges, without = parse_labels(str(labels), labels.read())
     unusable += [
@@ -90,10 +90,10 @@ def contents(source: Path, options: Options) -> Contents:
     clips = [
         SourceClip(name, str(files[name]), partial(_read, files[name], name, ranges[name], names)) for name in names
     ]
-    left_out = [alone for name, alone in without if name in files]
+    skipped = [alone for name, alone in without if name in files]
     notes = [f"labels of {labels.name}" + _other_labels(labels, entries)]
-    protocols = {**PROTOCOLS, **(_each(names, BY_SIDE) if len(names) > 1 else {})}
-    return Contents(clips, left_out=left_out, unusable=unusable, protocols=protocols, notes=notes)
+    protocols = {**PROTOCOLS, **(_each(names, BY_SPLIT) if len(names) > 1 else {})}
+    return SourceIndex(clips, skipped=skipped, unusable=unusable, protocols=protocols, notes=notes)
 
 
 def _label_file(source: Path, entries: Sequence[Entry], wanted: str | None) -> Entry:
@@ -115,14 +115,14 @@ def _other_labels(entry: Entry, entries: Sequence[Entry]) -> str:
     return "".join(f"; --labels {choice} takes those of {LABELS[choice]}" for choice in others)
 
 
-def parse_labels(where: str, data: bytes) -> tuple[dict[str, list[Range]], list[tuple[str, LeftOut]]]:
+def parse_labels(where: str, data: bytes) -> tuple[dict[str, list[Range]], list[tuple[str, Skipped]]]:
     """Recording → its labelled ranges; and the lines that are no ranges: of which recording, and why.
 
     Raises:
         DataError: a line is neither a recording's name nor ``action: first last``.
     """
     ranges: dict[str, list[Range]] = {}
-    without: list[tuple[str, LeftOut]] = []
+    without: list[tuple[str, Skipped]] = []
     name: str | None = None
     for number, line in enumerate(data.splitlines(), 1):
         text = line.strip().decode("latin-1")
@@ -139,7 +139,9 @@ def parse_labels(where: str, data: bytes) -> tuple[dict[str, list[Range]], list[
             else:
                 ranges[name].append(Range(number, WORDS.index(match[1]), int(match[2]), int(match[3])))
         elif text:
-            raise DataError(f"{where}: line {number}: expected sSS_eEE, or an action and its frames, got {shown(line)}")
+            raise DataError(
+                f"{where}: line {number}: expected sSS_eEE, or an action and its frames, got {printable(line)}"
+            )
     return ranges, without
 
 
@@ -154,7 +156,7 @@ def parse(name: str, data: bytes) -> tuple[NDArray[np.int64], NDArray[np.float32
     rows = [line.split() for line in lines]
     for number, row in enumerate(rows, 1):
         if len(row) != COLUMNS or not row[0].isdigit() or len(row[0]) > 9:
-            got = shown(lines[number - 1])
+            got = printable(lines[number - 1])
             raise DataError(f"{name}: line {number}: expected a frame number and {COLUMNS - 1} coordinates, got {got}")
     fields = [field for row in rows for field in row[1:]]
     points = coordinates(name, fields, lambda row: row // JOINTS + 1).reshape(-1, 1, JOINTS, 3)
@@ -171,7 +173,7 @@ def _read(entry: Entry, name: str, ranges: Sequence[Range], names: Sequence[str]
     """The recording with its actions, whose ranges of frame numbers become ranges of the frames that are there."""
     numbers, frames, subject = parse(entry.name, entry.read())
     intervals: list[Interval] = []
-    lost: list[LeftOut] = []
+    lost: list[Skipped] = []
     for found in ranges:
         start, stop = np.searchsorted(numbers, found.first, "left"), np.searchsorted(numbers, found.last, "right")
         if start < stop:
@@ -183,7 +185,7 @@ def _read(entry: Entry, name: str, ranges: Sequence[Range], names: Sequence[str]
         id=name,
         frames=frames,
         subject=subject,
-        sides=_each(names, TRAIN) | _each([name], TEST),
+        splits=_each(names, TRAIN) | _each([name], TEST),
         intervals=tuple(sorted(intervals, key=lambda interval: (interval.start, interval.stop))),
         lost=tuple(lost),
     )
