@@ -15,6 +15,7 @@ from pcm3.benchmark import importing as import_timing
 from pcm3.benchmark import judging, machine, step
 from pcm3.benchmark import pretrain as pretrain_benchmark
 from pcm3.benchmark.importing import benchmark_import
+from pcm3.benchmark.interleaved import Spread, interleaved, median_ratio
 from pcm3.benchmark.judging import Sizes, benchmark_linear, benchmark_retrieval
 from pcm3.benchmark.memory import StepMemory, step_memory
 from pcm3.benchmark.operations import encoder_flop_per_clip, step_flop_per_clip
@@ -22,7 +23,6 @@ from pcm3.benchmark.parts import PARTS
 from pcm3.benchmark.peer import FILES, PeerStep, has_prompts
 from pcm3.benchmark.pretrain import benchmark_pretrain, calls, entrants
 from pcm3.benchmark.step import Step, random_clips
-from pcm3.benchmark.turns import Spread, median_ratio, turn_by_turn
 from pcm3.cli.pretrain_settings import settings_of_preset
 from pcm3.clips import ClipBatch
 from pcm3.encoders import encoder
@@ -141,7 +141,7 @@ def test_in_each_turn_everyone_has_a_go_and_the_warm_turns_do_not_count():
     order = []
     goes = {name: lambda turn, name=name: order.append((turn, name)) or turn for name in "ab"}
     ticks = []
-    assert turn_by_turn(goes, turns=2, warm=1, tick=lambda: ticks.append(1)) == {"a": [1, 2], "b": [1, 2]}
+    assert interleaved(goes, turns=2, warm=1, on_progress=lambda: ticks.append(1)) == {"a": [1, 2], "b": [1, 2]}
     assert order == [(0, "a"), (0, "b"), (1, "a"), (1, "b"), (2, "a"), (2, "b")]
     assert len(ticks) == 6
 
@@ -516,7 +516,7 @@ def test_features_like_an_encoders_lie_in_few_directions():
 
 def test_the_import_benchmark_measures_every_way_in_every_turn():
     goes = []
-    rows = benchmark_import(files=12, workers=[1], turns=2, tick=lambda: goes.append(1))
+    rows = benchmark_import(files=12, workers=[1], turns=2, on_progress=lambda: goes.append(1))
     assert len(goes) == 8
     assert [(row.what, row.workers, row.files) for row in rows] == [
         ("line by line", 1, 12),

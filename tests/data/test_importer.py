@@ -404,7 +404,7 @@ def test_the_sides_of_a_protocol_stand_beside_the_published_ones(folder, tmp_pat
         monkeypatch.setitem(
             DATASETS,
             "ntu60",
-            replace(find_dataset("ntu60"), whole=PublishedCounts("NTU", 40, 40, {"xview": published})),
+            replace(find_dataset("ntu60"), published=PublishedCounts("NTU", 40, 40, {"xview": published})),
         )
         return protocol_lines(describe(ClipStore.open(tmp_path / "s")))["xview"]
 

@@ -9,10 +9,10 @@ from functools import partial
 
 import torch
 
+from pcm3.benchmark.interleaved import Spread, interleaved
 from pcm3.benchmark.machine import matmul_gflops, now
 from pcm3.benchmark.operations import encoder_flop_per_clip
 from pcm3.benchmark.step import BODIES, CLIPS, LAYOUT
-from pcm3.benchmark.turns import Spread, turn_by_turn
 from pcm3.clips import frozen
 from pcm3.device import allow_fast_matmul
 from pcm3.settings.pretrain import PretrainSettings
@@ -51,7 +51,7 @@ def benchmark_encode(
     turns: int,
     warm: int,
     device: torch.device,
-    tell: Callable[[str], object] = lambda what: None,
+    on_progress: Callable[[str], object] = lambda what: None,
 ) -> list[EncodeSpeed]:
     """A row for each configuration: the features of one batch of random clips, in each turn by each.
 
@@ -60,17 +60,17 @@ def benchmark_encode(
         turns: turns that count.
         warm: turns before them that do not.
         device: where to compute.
-        tell: called with what comes next, before every go.
+        on_progress: called with what comes next, before every go.
     """
     specs = [encoder_spec(load_layout(LAYOUT), BODIES, settings) for settings in configurations]
     for spec, settings in zip(specs, configurations, strict=True):
         check_memory(spec, settings, device)
     goes = {
-        place: partial(_go, _encoding(spec, settings, device), settings, device, tell)
+        place: partial(_go, _encoding(spec, settings, device), settings, device, on_progress)
         for place, (spec, settings) in enumerate(zip(specs, configurations, strict=True))
     }
-    found = turn_by_turn(goes, turns, warm)
-    return [_row(spec, configurations[place], found[place]) for place, spec in enumerate(specs)]
+    measured = interleaved(goes, turns, warm)
+    return [_row(spec, configurations[place], measured[place]) for place, spec in enumerate(specs)]
 
 
 def _encoding(spec: EncoderSpec, settings: PretrainSettings, device: torch.device) -> Callable[[], object]:
@@ -90,11 +90,11 @@ def _go(
     encode: Callable[[], object],
     settings: PretrainSettings,
     device: torch.device,
-    tell: Callable[[str], object],
+    on_progress: Callable[[str], object],
     turn: int,
 ) -> tuple[float, float]:
     """Seconds of a batch, and the matmul rate."""
-    tell(f"hidden_size {settings.encoder.hidden_size}, {settings.precision}")
+    on_progress(f"hidden_size {settings.encoder.hidden_size}, {settings.precision}")
     allow_fast_matmul(device)
     began = now(device)
     encode()

@@ -54,7 +54,7 @@ class ImportSpeed:
 
 
 def benchmark_import(
-    files: int, workers: Sequence[int], turns: int, tick: Callable[[], object] = lambda: None
+    files: int, workers: Sequence[int], turns: int, on_progress: Callable[[], object] = lambda: None
 ) -> list[ImportSpeed]:
     """Time all ways of reading simulated NTU RGB+D files, turn by turn: in each turn every way has its go.
 
@@ -65,7 +65,7 @@ def benchmark_import(
         files: about how many to import.
         workers: numbers of processes to import with.
         turns: goes of each way.
-        tick: called after every go.
+        on_progress: called after every go.
     """
     with tempfile.TemporaryDirectory(prefix="pcm3-benchmark-") as name:
         folder = Path(name)
@@ -84,7 +84,7 @@ def benchmark_import(
             for way, measure in ways.items():
                 seconds[way].append(measure())
                 largest[way] = _largest_mib()
-                tick()
+                on_progress()
         size = sum(file.stat().st_size for file in different) / 1e6
     sizes = {way: size * (copies if way[0] == IMPORT else 1) for way in ways}
     rates = {way: [sizes[way] / taken for taken in seconds[way]] for way in ways}  # megabytes a second in each turn

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pcm3.benchmark.interleaved import Spread, interleaved, median_ratio
 from pcm3.benchmark.machine import AUTOCAST, matmul_gflops, now
-from pcm3.benchmark.turns import Spread, median_ratio, turn_by_turn
 from pcm3.device import allow_fast_matmul, choose_precision
 from pcm3.settings.tasks import LinearSettings
 from pcm3.tasks.classifier import accuracy, fresh_head
@@ -92,7 +92,7 @@ def benchmark_linear(
     settings: LinearSettings,
     turns: int,
     device: torch.device,
-    tell: Callable[[str], object] = lambda what: None,
+    on_progress: Callable[[str], object] = lambda what: None,
 ) -> list[LinearSpeed]:
     """Seconds of `tasks.linear.train_linear`, looked at on tests after every epoch, on random features.
 
@@ -101,7 +101,7 @@ def benchmark_linear(
         settings: of the head.
         turns: heads to train, after one of one epoch.
         device: where to compute.
-        tell: called with what comes next, after every epoch.
+        on_progress: called with what comes next, after every epoch.
     """
     allow_fast_matmul(device)
     generator = torch.Generator(device=device).manual_seed(0)
@@ -118,17 +118,17 @@ def benchmark_linear(
 
         def look() -> None:
             accuracy(head(tests).argmax(dim=1), test_label)
-            tell("epochs")
+            on_progress("epochs")
 
         train_linear(head, lambda _: features, label, asked, generator, look)
         return now(device) - began
 
     train(replace(settings, epochs=1))
-    found = turn_by_turn({"head": lambda _: (train(settings), matmul_gflops("32", device))}, turns, warm=0)["head"]
-    spent = Spread.of([seconds for seconds, _ in found], 3)
+    measured_s = interleaved({"head": lambda _: (train(settings), matmul_gflops("32", device))}, turns, warm=0)["head"]
+    spent = Spread.of([seconds for seconds, _ in measured_s], 3)
     # Forward and the gradient of the weights, and every epoch's look at the tests.
     flop = settings.epochs * 2 * sizes.width * sizes.classes * (2 * sizes.clips + sizes.tests)
-    reached, limit = flop / spent.median / 1e9, statistics.median(limit for _, limit in found)
+    reached, limit = flop / spent.median / 1e9, statistics.median(limit for _, limit in measured_s)
     return [
         LinearSpeed(
             clips=sizes.clips,
@@ -153,7 +153,7 @@ def benchmark_retrieval(
     turns: int,
     warm: int,
     device: torch.device,
-    tell: Callable[[str], object] = lambda what: None,
+    on_progress: Callable[[str], object] = lambda what: None,
 ) -> list[RetrievalSpeed]:
     """Seconds of `tasks.nearest.nearest` beside those of a plain product in the quickest precision, turn by turn.
 
@@ -162,7 +162,7 @@ def benchmark_retrieval(
         turns: turns that count.
         warm: turns before them that do not.
         device: where to compute.
-        tell: called with what comes next, before every go.
+        on_progress: called with what comes next, before every go.
     """
     allow_fast_matmul(device)
     precision = choose_precision("auto", device)
@@ -176,7 +176,7 @@ def benchmark_retrieval(
 
     def timed(what: str, work: Callable[[Tensor, Tensor], object], name: str) -> Callable[[int], float]:
         def go(turn: int) -> float:
-            tell(f"{what}, {name}")
+            on_progress(f"{what}, {name}")
             began = now(device)
             work(*sets[name])
             return now(device) - began
@@ -188,11 +188,11 @@ def benchmark_retrieval(
         for name in sets
     }
     plain_product = timed("matmul", partial(_product, AUTOCAST[precision]), next(iter(sets)))
-    found = turn_by_turn(goes | {("matmul", ""): plain_product}, turns, warm)
-    plain = found["matmul", ""]
+    measured_s = interleaved(goes | {("matmul", ""): plain_product}, turns, warm)
+    plain = measured_s["matmul", ""]
     rows = []
     for name in sets:
-        spent = Spread.of(found["nearest", name], 4)
+        spent = Spread.of(measured_s["nearest", name], 4)
         rows.append(
             RetrievalSpeed(
                 features=name,
@@ -206,7 +206,7 @@ def benchmark_retrieval(
                 highest=spent.highest,
                 precision=precision,
                 matmul_s=Spread.of(plain, 4).median,
-                to_matmul=median_ratio(found["nearest", name], plain),
+                to_matmul=median_ratio(measured_s["nearest", name], plain),
             )
         )
     return rows

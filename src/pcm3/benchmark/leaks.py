@@ -26,7 +26,7 @@ class LeakRecall:
     copies: str
     """What was done to them."""
     planted: int
-    found: int
+    leaks: int
 
 
 @dataclass(frozen=True)
@@ -66,13 +66,13 @@ def leak_benchmark(store: ClipStore, protocol: str, copies: int, folder: Path, s
         dtype=store.frames.dtype.name,
     )
     began = time.perf_counter()
-    found = {(leak.train, leak.test) for leak in find_leaks(planted, PROTOCOL)}
+    leaks = {(leak.train, leak.test) for leak in find_leaks(planted, PROTOCOL)}
     seconds = time.perf_counter() - began
     rows = [
-        LeakRecall(kind, copies, sum(_names(number, copy) in found for copy in range(copies)))
+        LeakRecall(kind, copies, sum(_names(number, copy) in leaks for copy in range(copies)))
         for number, kind in enumerate(PLANTS)
     ]
-    false = sorted((one, other) for one, other in found if sources[one] != sources[other])
+    false = sorted((train, test) for train, test in leaks if sources[train] != sources[test])
     return LeakBenchmark(rows, len(planted), len(planted.frames), false, round(seconds, 2))
 
 

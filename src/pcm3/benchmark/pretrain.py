@@ -11,13 +11,13 @@ from typing import NamedTuple
 
 import torch
 
+from pcm3.benchmark.interleaved import Spread, interleaved, median_ratio
 from pcm3.benchmark.machine import matmul_gflops
 from pcm3.benchmark.memory import StepMemory, step_memory
 from pcm3.benchmark.operations import step_flop_per_clip
 from pcm3.benchmark.parts import PARTS
 from pcm3.benchmark.peer import PeerStep, check_peer, has_prompts
 from pcm3.benchmark.step import BODIES, LAYOUT, Clips, Step, StepSeconds, random_clips
-from pcm3.benchmark.turns import Spread, median_ratio, turn_by_turn
 from pcm3.device import allow_fast_matmul, choose_threads
 from pcm3.settings.pcm3 import pcm3_of
 from pcm3.settings.pretrain import PretrainSettings, changed
@@ -106,7 +106,7 @@ def entrants(
     Raises:
         ConfigError: settings make no sense, or the checkout cannot be measured with them.
     """
-    found = []
+    goes_of = []
     for width in widths:
         prompts = max(min(pcm3_of(preset.method).prompts.width, width), 1)
         settings = changed(preset, {"encoder.hidden_size": width, "prompts.width": prompts})
@@ -117,12 +117,12 @@ def entrants(
             for precision in precisions:
                 chosen = replace(own, precision=precision)  # type: ignore[arg-type]
                 chosen.check()
-                found.append(Entrant("pcm3", chosen))
+                goes_of.append(Entrant("pcm3", chosen))
         if peer is not None:
             matched = replace(rivals[-1], precision="32")
             check_peer(peer, matched)
-            found.append(Entrant("released", matched, peer))
-    return found
+            goes_of.append(Entrant("released", matched, peer))
+    return goes_of
 
 
 def without_prompts(settings: PretrainSettings) -> PretrainSettings:
@@ -137,7 +137,7 @@ def benchmark_pretrain(
     warm: int,
     device: torch.device,
     memory: bool = True,
-    tell: Callable[[str], object] = lambda what: None,
+    on_progress: Callable[[str], object] = lambda what: None,
 ) -> list[PretrainSpeed]:
     """A row for every entrant; in each turn every one has its go, on the same random clips.
 
@@ -147,7 +147,7 @@ def benchmark_pretrain(
         warm: turns before them; a step on a few clips has been done before in any case.
         device: where to compute.
         memory: measure it too, first, each in a fresh process.
-        tell: called with what comes next, before every go, building and measuring of memory.
+        on_progress: called with what comes next, before every go, building and measuring of memory.
     """
     for entrant in measured:
         check_memory(encoder_spec(load_layout(LAYOUT), BODIES, entrant.settings), entrant.settings, device)
@@ -155,27 +155,27 @@ def benchmark_pretrain(
     needed: list[StepMemory | None] = [None] * len(measured)
     if memory:
         for place, entrant in enumerate(measured):
-            tell(f"memory of {_name(entrant)}")
+            on_progress(f"memory of {_name(entrant)}")
             needed[place] = step_memory(partial(_built, entrant, device), device)
     goes: dict[int, Callable[[int], _Go]] = {}
     steps = []
     for place, entrant in enumerate(measured):
-        tell(f"building {_name(entrant)}")
+        on_progress(f"building {_name(entrant)}")
         steps.append(_built(entrant, device, clips))
         if isinstance(steps[-1], PeerStep):
             steps[-1].try_threads(
                 {1, choose_threads(entrant.settings.threads, entrant.settings.encoder.hidden_size, device)}
             )
-        goes[place] = partial(_go, steps[-1], f"{_name(entrant)}", tell)
-    found = turn_by_turn(goes, turns, warm)
+        goes[place] = partial(_go, steps[-1], f"{_name(entrant)}", on_progress)
+    goes_of = interleaved(goes, turns, warm)
     return [
-        _row(entrant, steps[place].threads, found[place], _peers_goes(measured, found, entrant), needed[place])
+        _row(entrant, steps[place].threads, goes_of[place], _peers_goes(measured, goes_of, entrant), needed[place])
         for place, entrant in enumerate(measured)
     ]
 
 
 def calls(measured: Sequence[Entrant], turns: int, warm: int, memory: bool) -> int:
-    """How often `benchmark_pretrain` calls `tell`."""
+    """How often `benchmark_pretrain` calls `on_progress`."""
     return len(measured) * (memory + 1 + warm + turns)
 
 
@@ -191,22 +191,22 @@ def _built(entrant: Entrant, device: torch.device, clips: Clips) -> Step | PeerS
     return PeerStep(entrant.peer, entrant.settings, device, clips)
 
 
-def _go(step: Step | PeerStep, name: str, tell: Callable[[str], object], turn: int) -> _Go:
-    tell(name)
+def _go(step: Step | PeerStep, name: str, on_progress: Callable[[str], object], turn: int) -> _Go:
+    on_progress(name)
     seconds = step.seconds(turn)
     parts = step.parts(turn) if isinstance(step, Step) else None
     allow_fast_matmul(step.device)
     return _Go(seconds, parts, matmul_gflops(step.settings.precision, step.device))
 
 
-def _peers_goes(measured: Sequence[Entrant], found: dict[int, list[_Go]], entrant: Entrant) -> list[_Go] | None:
+def _peers_goes(measured: Sequence[Entrant], goes_of: dict[int, list[_Go]], entrant: Entrant) -> list[_Go] | None:
     """Of the released code at the entrant's width, if it is there."""
     places = [
         place
         for place, other in enumerate(measured)
         if other.peer is not None and other.settings.encoder.hidden_size == entrant.settings.encoder.hidden_size
     ]
-    return found[places[0]] if places else None
+    return goes_of[places[0]] if places else None
 
 
 def _row(

@@ -35,8 +35,8 @@ CENTRE, UP, ACROSS = 1, (0, 1), (4, 8)
 def clip_line_by_line(file: Path) -> Floats:
     """The clip in one file, prepared (300, 2, 25, 3) float32, metres."""
     bodies = np.zeros((KEPT, ROOM, JOINTS, 3), np.float32)
-    found = chosen_bodies(frames_of(file))
-    bodies[:, : found.shape[1]] = found[:, :ROOM]
+    chosen = chosen_bodies(frames_of(file))
+    bodies[:, : chosen.shape[1]] = chosen[:, :ROOM]
     for body in bodies:
         fill(body)
     centre = bodies[0, :, CENTRE : CENTRE + 1].copy()

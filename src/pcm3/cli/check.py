@@ -29,20 +29,20 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     store = ClipStore.open(options.store)
     check = check_store(store)
     wrong = sum(finding.wrong for finding in check.findings)
-    told = f"{wrong} wrong, {len(check.findings) - wrong} worth a look" if check.findings else "all sound"
+    summary = f"{wrong} wrong, {len(check.findings) - wrong} worth a look" if check.findings else "all sound"
     took = ", ".join(f"{part} {seconds:.1f} s" for part, seconds in check.seconds.items())
-    print(f"{options.store}: {len(store):,} clips checked ({took}): {told}")
+    print(f"{options.store}: {len(store):,} clips checked ({took}): {summary}")
     clean = [protocol for protocol, leaks in check.leaks.items() if not leaks]
     if clean:
         names = ", ".join(clean[:SHOWN]) + (f" and {len(clean) - SHOWN} more" if len(clean) > SHOWN else "")
         print(f"  {names}: no test clip has a copy in training")
     for finding in check.findings:
         print(f"  {'WRONG' if finding.wrong else 'look'} {finding.name}: {finding.text}")
-        shown = finding.details or finding.clips
-        for line in shown[:SHOWN]:
+        listed = finding.details or finding.clips
+        for line in listed[:SHOWN]:
             print(f"    {line}")
-        if len(shown) > SHOWN:
-            print(f"    … and {len(shown) - SHOWN:,} more (--json lists all)")
+        if len(listed) > SHOWN:
+            print(f"    … and {len(listed) - SHOWN:,} more (--json lists all)")
     findings = [asdict(finding) | {"wrong": finding.wrong} for finding in check.findings]
     pairs = [list(pair) for pair in sorted({pair for finding in check.findings for pair in finding.pairs})]
     result = {"clips": len(store), "findings": findings, "leaks": pairs, "seconds": check.seconds}

@@ -113,7 +113,7 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     else:
         print("skipped: nothing")
     print(f"{report.seconds:.1f} s, {report.clips_per_s:,.0f} recordings/s")
-    told = {
+    result = {
         "store": str(options.store),
         "clips": report.clips,
         "recordings": report.recordings,
@@ -127,4 +127,4 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
         "seconds": round(report.seconds, 3),
         "clips_per_s": round(report.clips_per_s, 1),
     }
-    return 0, told
+    return 0, result

@@ -23,8 +23,8 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     print(f"{held['path']}: {held['kind']}, {held['clips']:,} clips, {held['frames']:,} frames, {held['hours']} h")
     rows = _rows(held, protocol_lines(held))
     width = max(len(name) for name, _ in rows)
-    for name, told in rows:
-        print(f"{name:<{width}}  {told}")
+    for name, text in rows:
+        print(f"{name:<{width}}  {text}")
     if held["classes"]:
         print()
         print(text_table(["class", "clips"], [[name, count] for name, count in held["classes"].items()]))

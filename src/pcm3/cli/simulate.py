@@ -103,8 +103,8 @@ def _with_bar(simulate: Callable[..., int], folder: Path, **what: Any) -> int:
 
     with tqdm(desc="simulate", unit="file", delay=1) as bar:
 
-        def tell(done: int, total: int) -> None:
+        def on_progress(done: int, total: int) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
-        return simulate(folder, progress=tell, **what)
+        return simulate(folder, progress=on_progress, **what)

@@ -36,14 +36,14 @@ class Form:
 
     name: str
     """As a sentence goes on after 'it is'."""
-    kinds: tuple[str, ...] = ()
+    datasets: tuple[str, ...] = ()
     """The kinds of import that read it."""
     cure: str = ""
     """What to do where no kind does."""
 
 
 def _starts(*magic: bytes, at: int = 0) -> Callable[[bytes], bool]:
-    return lambda head: any(head[at : at + len(one)] == one for one in magic)
+    return lambda head: any(head[at : at + len(prefix)] == prefix for prefix in magic)
 
 
 def _text(pattern: str) -> Callable[[bytes], bool]:
@@ -130,7 +130,7 @@ FORMS: list[tuple[Callable[[bytes], bool], Form]] = [
     (_text(r"."), Form("a text", TEXTS, OWN)),
 ]  # fmt: skip
 """Tests of the first bytes, the more certain first, and what the file is."""
-KNOWN = {kind for _, form in FORMS for kind in form.kinds} | {"npz", "ctrgcn"}
+KNOWN = {kind for _, form in FORMS for kind in form.datasets} | {"npz", "ctrgcn"}
 """The kinds whose forms stand here; another kind reads what it is given."""
 
 
@@ -171,8 +171,8 @@ def _of_zip(file: Path) -> Form | None:
         return Form("an .npz in the form of CTR-GCN", ("ctrgcn",))
     if {"frames", "length"} <= set(arrays):
         return Form("an .npz in pcm3's own form", ("npz",))
-    told = ", ".join(printable(name, 20) for name in arrays[:5]) + (", …" if len(arrays) > 5 else "")
-    return Form(f"an .npz with the arrays {told}", ("npz", "ctrgcn"))
+    array_names = ", ".join(printable(name, 20) for name in arrays[:5]) + (", …" if len(arrays) > 5 else "")
+    return Form(f"an .npz with the arrays {array_names}", ("npz", "ctrgcn"))
 
 
 def mistaken(kind: str, source: Path) -> str | None:
@@ -184,7 +184,7 @@ def mistaken(kind: str, source: Path) -> str | None:
     if (source / "store.json").is_file() and (source / "frames.npy").is_file():
         return f"{source}: it is a store already; pcm3 info, check and pretrain read it"
     form = form_of(source) if source.is_file() else None
-    if form is None or kind in form.kinds or kind not in KNOWN:
+    if form is None or kind in form.datasets or kind not in KNOWN:
         return None
     return f"{source}: expected a source of kind {kind}, but it is {form.name}{_advice(form)}"
 
@@ -192,7 +192,7 @@ def mistaken(kind: str, source: Path) -> str | None:
 def nothing_of(kind: str, folder: Path) -> str:
     """What lies in a folder in which no recordings of a kind were found, to go on a sentence; perhaps nothing."""
     forms = Counter(form_of(file) for file in islice(walk(folder), LOOKED_AT)) if folder.is_dir() else Counter()
-    known = [(form, count) for form, count in forms.most_common() if form is not None and kind not in form.kinds]
+    known = [(form, count) for form, count in forms.most_common() if form is not None and kind not in form.datasets]
     if not known:
         return ""
     form, count = known[0]
@@ -201,7 +201,7 @@ def nothing_of(kind: str, folder: Path) -> str:
 
 def _advice(form: Form) -> str:
     """Who reads it, or what to do with it."""
-    if form.kinds and len(form.kinds) <= 2:
-        readers = " or ".join(f"pcm3 import {name}" for name in form.kinds)
+    if form.datasets and len(form.datasets) <= 2:
+        readers = " or ".join(f"pcm3 import {name}" for name in form.datasets)
         return f", which {readers} reads" + (f"; otherwise, {form.cure}" if form.cure else "")
     return f": {form.cure or OWN}"

@@ -71,13 +71,17 @@ def find_up(recordings: Iterable[Recording], layout: Layout) -> Up:
     An axis of the recordings' frame where it is within `ON_AXIS` of it, else itself (a tilted camera). Those who lie or
     bend down do not change it.
     """
-    directions = [found for found in (_directions(recording, layout) for recording in recordings) if len(found)]
+    directions = [
+        of_recording
+        for of_recording in (_directions(recording, layout) for recording in recordings)
+        if len(of_recording)
+    ]
     every = np.concatenate([np.zeros((0, 3)), *directions])
     common = _common(every, directions)
     alike = every @ common >= np.cos(np.radians(ALIKE))
     if alike.sum() < MOST * max(len(every), 1):
         return Up(None, f"no direction was found in which most bodies stand: {_EACH}")
-    means = np.stack([_unit(found.mean(axis=0)) for found in directions])
+    means = np.stack([_unit(of_recording.mean(axis=0)) for of_recording in directions])
     against = int((means @ common <= -np.cos(np.radians(ALIKE))).sum())
     if against > 1 and against >= AGAINST * len(directions):
         return Up(None, f"{against} of {len(directions)} recordings stand upside down beside the others: {_EACH}")
@@ -90,10 +94,10 @@ def find_up(recordings: Iterable[Recording], layout: Layout) -> Up:
         seen += f"; in {others} they lie, or another way is up"
     if off <= ON_AXIS:
         return Up(axis, f"up is {name} of the recordings ({seen}; --up tells another)")
-    told = ",".join(f"{number:.2f}" for number in common)
+    direction = ",".join(f"{number:.2f}" for number in common)
     return Up(
         _tuple(common),
-        f"up is {told}, {off:.0f} degrees off the axis {name}: a tilted camera? ({seen}; --up tells another)",
+        f"up is {direction}, {off:.0f} degrees off the axis {name}: a tilted camera? ({seen}; --up tells another)",
     )
 
 

@@ -31,7 +31,7 @@ MaxFrames = int | Literal["kind"] | None
 
 def check_settings(
     kind: str,
-    found: Dataset,
+    dataset: Dataset,
     layout: Any,
     workers: int | None,
     max_frames: int | None,
@@ -39,9 +39,9 @@ def check_settings(
     fps: float | None,
 ) -> None:
     """Raises ConfigError for settings that make no sense."""
-    if layout is not None and found.layout is not None:
+    if layout is not None and dataset.layout is not None:
         free = ", ".join(name for name, other in DATASETS.items() if other.layout is None)
-        raise ConfigError(f"{kind} has the layout {found.layout}; a layout can be given for {free}")
+        raise ConfigError(f"{kind} has the layout {dataset.layout}; a layout can be given for {free}")
     if workers is not None and workers < 1:
         raise ConfigError(f"expected at least 1 worker, got {workers}")
     check_numbers(max_frames, fill, fps)
@@ -59,7 +59,7 @@ def check_numbers(max_frames: int | None, fill: float, fps: float | None) -> Non
 
 def plan(
     kind: str,
-    found: Dataset,
+    dataset: Dataset,
     index: SourceIndex,
     normalise: bool,
     max_frames: int | None,
@@ -68,16 +68,16 @@ def plan(
     fps: float | None,
 ) -> tuple[Recipe, dict[str, Any]]:
     """How the clips are prepared and how the store describes them: the kind's word, unless the files have theirs."""
-    layout = index.layout or load_layout(str(found.layout))
-    bodies = index.bodies or found.bodies or 1
-    recorded = float(index.fps or found.fps or 30.0)
+    layout = index.layout or load_layout(str(dataset.layout))
+    bodies = index.bodies or dataset.bodies or 1
+    recorded = float(index.fps or dataset.fps or 30.0)
     description = {
         "kind": index.kind or kind,
         "layout": layout,
         "bodies": bodies,
         "fps": fps or recorded,
-        "classes": found.classes if index.classes is None else index.classes,
-        "protocols": found.protocols if index.protocols is None else index.protocols,
+        "classes": dataset.classes if index.classes is None else index.classes,
+        "protocols": dataset.protocols if index.protocols is None else index.protocols,
         "normalised": normalise or index.normalised,
     }
     turn = normalise and not index.normalised
@@ -118,8 +118,8 @@ def oriented(recipe: Recipe, up: Up | None, recordings: Sequence[Recording]) -> 
         return recipe, []
     origin = joint_at_origin(recordings, recipe.layout)
     notes = [] if origin is None else [_centred_on(recipe.layout.joints[origin])]
-    found = up or find_up(recordings, recipe.layout)
-    return replace(recipe, origin=origin, up=found.direction), [found.text, *notes]
+    dataset = up or find_up(recordings, recipe.layout)
+    return replace(recipe, origin=origin, up=dataset.direction), [dataset.text, *notes]
 
 
 def _centred_on(joint: str) -> str:
@@ -137,9 +137,9 @@ def precision_notes(dtype: str, normalised: bool, frames: Iterable[NDArray[np.fl
     return [f"coordinates up to {farthest:.0f} m are {1000 * step:.0f} mm apart in float16: --dtype float32 keeps them"]
 
 
-def completeness(found: Dataset, index: SourceIndex, recordings: int, clips: int, listed: bool) -> list[str]:
+def completeness(dataset: Dataset, index: SourceIndex, recordings: int, clips: int, listed: bool) -> list[str]:
     """Whether so many recordings and clips are the whole data set, where it is known how much that is."""
-    published = found.published
+    published = dataset.published
     if published is None or index.kind is not None:
         return []
     if recordings < published.recordings:

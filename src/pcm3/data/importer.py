@@ -136,23 +136,23 @@ def import_recordings(
         ConfigError: a layout for a kind that has one, no or a negative number of workers or frames.
     """
     began = time.perf_counter()
-    found = find_dataset(kind)
-    most = found.max_frames if max_frames == "kind" else max_frames
-    check_settings(kind, found, layout, workers, most, fill, fps)
+    dataset = find_dataset(kind)
+    most = dataset.max_frames if max_frames == "kind" else max_frames
+    check_settings(kind, dataset, layout, workers, most, fill, fps)
     told_up = None if up is None else given_up(up)
     chosen = load_layout(layout) if isinstance(layout, str | Path) else layout
     wrong = mistaken(kind, Path(source))
     if wrong is not None:
         raise DataError(wrong)
-    index = found.read(Path(source), Options(chosen, all_files, track, labels))
+    index = dataset.read(Path(source), Options(chosen, all_files, track, labels))
     there = len(index.clips) + len(index.unusable)
     if skip_list is not None:
         index = _without(index, Path(skip_list))
     if strict and index.unusable:
         file, reason = index.unusable[0]
         raise DataError(f"{file}: {reason}")
-    recipe, description = plan(kind, found, index, normalise, most, trim, fill, fps)
-    recipe = replace(recipe, rule=rule or found.rule)
+    recipe, description = plan(kind, dataset, index, normalise, most, trim, fill, fps)
+    recipe = replace(recipe, rule=rule or dataset.rule)
     probed = sample(index, recipe.rule)
     frames = [recording.frames for recording in probed]
     notes = check_units(str(source), frames, recipe.layout) + precision_notes(dtype, recipe.normalise, frames)
@@ -167,7 +167,7 @@ def import_recordings(
         if len(writer) == 0:
             raise DataError(nothing(kind, Path(source), skipped, there or len(skipped)))
         notes += [*oriented_notes, *index.notes]
-        notes += completeness(found, index, there, len(writer), skip_list is not None)
+        notes += completeness(dataset, index, there, len(writer), skip_list is not None)
         writer.report = {"clips": len(writer), "left_out": [list(pair) for pair in skipped], "notes": notes}
     return Report(
         len(writer),

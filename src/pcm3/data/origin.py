@@ -33,8 +33,8 @@ def joint_at_origin(recordings: Iterable[Recording], layout: Layout) -> int | No
     varied: dict[int, list[float]] = {}
     for recording in recordings:
         bodies = bodies_of(recording.frames)
-        shown = bodies.there[:, :1].any(axis=1)
-        body, present = recording.frames[shown, 0].astype(np.float64), bodies.present[shown, 0]
+        visible = bodies.there[:, :1].any(axis=1)
+        body, present = recording.frames[visible, 0].astype(np.float64), bodies.present[visible, 0]
         frames += len(body)
         zeros += (~present).sum(axis=0)
         if len(body):
@@ -45,9 +45,9 @@ def joint_at_origin(recordings: Iterable[Recording], layout: Layout) -> int | No
                 near[joint] += len(body) * bool(np.isfinite(away).any() and np.nanmedian(away) < NEAR * size)
                 spread = [np.nanstd(bone) for bone in away.T if np.isfinite(bone).any()]
                 varied.setdefault(int(joint), []).append(float(np.median(spread or [0.0])) / max(size, 1e-9))
-    found = np.flatnonzero((frames > 0) & (zeros >= ALWAYS * frames) & (near >= ALWAYS * frames))
-    rigid = [int(joint) for joint in found if np.quantile(varied[int(joint)], MOST) <= RIGID]
-    return rigid[0] if len(found) == 1 and rigid else None
+    centred = np.flatnonzero((frames > 0) & (zeros >= ALWAYS * frames) & (near >= ALWAYS * frames))
+    rigid = [int(joint) for joint in centred if np.quantile(varied[int(joint)], MOST) <= RIGID]
+    return rigid[0] if len(centred) == 1 and rigid else None
 
 
 def is_centred(body: NDArray[np.floating[Any]], joint: int, layout: Layout) -> bool:

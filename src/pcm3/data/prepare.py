@@ -61,10 +61,10 @@ class Recipe:
 
     def to_dict(self) -> dict[str, Any]:
         """How clips were prepared, as JSON-able data for the store; the layout and M stand there anyway."""
-        told = asdict(self)
+        fields = asdict(self)
         for name in ("layout", "bodies", "chosen", "normalise"):
-            del told[name]
-        return told | {"up": None if self.up is None else list(self.up)}
+            del fields[name]
+        return fields | {"up": None if self.up is None else list(self.up)}
 
 
 def prepare(recording: Recording, recipe: Recipe) -> list[Recording | str]:
@@ -141,8 +141,8 @@ def _untrimmed(recording: Recording, recipe: Recipe) -> list[Recording | str]:
     chosen = longest_present(whole, recipe.bodies)
     bodies = fill_gaps(chosen, recipe.fill, recipe.layout, whole_bodies=rule.whole_bodies)
     parts = list(zip(recording.intervals or (), cut_into_clips(recording), strict=True))
-    shown = [_bodies(clip).present.any() for _, clip in parts]
-    kept = tuple(interval for (interval, _), seen in zip(parts, shown, strict=True) if seen)
+    present_bodies = [_bodies(clip).present.any() for _, clip in parts]
+    kept = tuple(interval for (interval, _), seen in zip(parts, present_bodies, strict=True) if seen)
     frames = rule.normalise_untrimmed(bodies, recipe) if recipe.normalise else bodies.frames
     prepared = replace(
         recording,
@@ -152,7 +152,7 @@ def _untrimmed(recording: Recording, recipe: Recipe) -> list[Recording | str]:
         intervals=kept,
         changes=_changes(whole, chosen, bodies, cut=0),
     )
-    return [prepared, *(clip.id for (_, clip), seen in zip(parts, shown, strict=True) if not seen)]
+    return [prepared, *(clip.id for (_, clip), seen in zip(parts, present_bodies, strict=True) if not seen)]
 
 
 def _changes(before: Bodies, chosen: Bodies, filled: Bodies, cut: int) -> Changes:

@@ -45,10 +45,10 @@ class Group:
 
 def group(skipped: Sequence[Skipped]) -> list[Group]:
     """The kinds of reasons, in the order in which the first of each comes."""
-    kinds: dict[tuple[str, ...], list[Skipped]] = {}
+    groups: dict[tuple[str, ...], list[Skipped]] = {}
     for file, reason in skipped:
-        kinds.setdefault(_kind(reason), []).append((file, reason))
-    return [Group(_common(fixed, members), [file for file, _ in members]) for fixed, members in kinds.items()]
+        groups.setdefault(_kind(reason), []).append((file, reason))
+    return [Group(_common(fixed, members), [file for file, _ in members]) for fixed, members in groups.items()]
 
 
 def by_cause(*parts: Sequence[Skipped]) -> list[Skipped]:
@@ -73,12 +73,12 @@ def account(unusable: Sequence[Skipped], skipped: Sequence[Skipped], source: Pat
     prefix = f"{source}{os.sep}"
 
     def seen(part: Sequence[Skipped]) -> list[Skipped]:
-        told = []
+        reasons = []
         for file, reason in part:
             path = printable(file.removeprefix(prefix).replace(f"{source}: ", f"{source.name}: "), LONGEST_KEPT)
             text = printable(reason.replace(prefix, ""), LONGEST_KEPT)
-            told.append((path, text.removeprefix(f"{Path(path).name}: ")))
-        return told
+            reasons.append((path, text.removeprefix(f"{Path(path).name}: ")))
+        return reasons
 
     return by_cause(seen(unusable), seen(skipped))
 
@@ -88,8 +88,8 @@ def nothing(kind: str, source: Path, skipped: Sequence[Skipped], recordings: int
     if not skipped:
         there = nothing_of(kind, source)
         return f"{source}: no recordings of kind {kind} there{there}; docs/DATA.md says how they are named"
-    told = "; ".join(reason_lines(skipped, 2))
-    return f"{source}: none of {recordings:,} recordings can be used: {told}"
+    reasons = "; ".join(reason_lines(skipped, 2))
+    return f"{source}: none of {recordings:,} recordings can be used: {reasons}"
 
 
 def _kind(reason: str) -> tuple[str, ...]:
@@ -99,18 +99,18 @@ def _kind(reason: str) -> tuple[str, ...]:
 
 def reason_lines(skipped: Sequence[Skipped], most: int = LINES) -> list[str]:
     """A line for each of the first kinds of reasons, and one for what is more."""
-    kinds = group(skipped)
-    told = [str(kind) for kind in kinds[:most]]
-    rest = sum(len(kind.files) for kind in kinds[most:])
-    return [*told, f"{rest:,} for {len(kinds) - most} other reasons"] if rest else told
+    groups = group(skipped)
+    reasons = [str(kind) for kind in groups[:most]]
+    rest = sum(len(kind.files) for kind in groups[most:])
+    return [*reasons, f"{rest:,} for {len(groups) - most} other reasons"] if rest else reasons
 
 
 def _common(fixed: tuple[str, ...], members: Sequence[Skipped]) -> str:
     """The sentence that the reasons share, with their particulars where these are one or two."""
     slots = zip(*(PARTICULAR.findall(reason) for _, reason in members), strict=True)
     values = [list(dict.fromkeys(slot)) for slot in slots]
-    told = [" or ".join(slot) if len(slot) <= 2 else "…" for slot in values]
-    return "".join(part + value for part, value in zip(fixed, [*told, ""], strict=True))
+    reasons = [" or ".join(slot) if len(slot) <= 2 else "…" for slot in values]
+    return "".join(part + value for part, value in zip(fixed, [*reasons, ""], strict=True))
 
 
 def _end(file: str) -> str:

@@ -76,10 +76,10 @@ def clip_files(
         parse: makes the recording from the file's name and bytes; of the top level of a module, so that it can be
             handed to other processes.
     """
-    found = sorted((e for e in entries if e.name.lower().endswith(suffix.lower())), key=lambda e: (e.name, str(e)))
+    matching = sorted((e for e in entries if e.name.lower().endswith(suffix.lower())), key=lambda e: (e.name, str(e)))
     clips: dict[str, SourceClip] = {}
     doubles: list[Skipped] = []
-    for entry in found:
+    for entry in matching:
         name = entry.name[: -len(suffix)]
         if name in clips:
             doubles.append((str(entry), f"the id '{name}' is taken by '{clips[name].file}'"))

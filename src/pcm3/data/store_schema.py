@@ -158,8 +158,8 @@ def check_fields(data: Mapping[str, Any], where: str, needed: Fields = NEEDED) -
         try:
             check(data[field])
         except _Unfit as unfit:
-            told = f"expected {unfit.expected}, got {brief(unfit.got)}"
-            raise DataError(f"{where}, {field}{unfit.below}: {told}") from None
+            message = f"expected {unfit.expected}, got {brief(unfit.got)}"
+            raise DataError(f"{where}, {field}{unfit.below}: {message}") from None
 
 
 class NumberColumn(NamedTuple):

@@ -85,18 +85,20 @@ def check_unchanged(store: ClipStore) -> list[str]:
             f"{store.path}: {' and '.join(arrays)} changed since the import (the checksum differs): import it again, "
             "or copy it anew"
         )
-    return _told(store, stand)
+    return _messages(store, stand)
 
 
 def doubts(store: ClipStore, at_most: float) -> list[str]:
     """What there is to say about the store's bytes, changed or not."""
-    return _told(store, verified(store, at_most))
+    return _messages(store, verified(store, at_most))
 
 
-def _told(store: ClipStore, stand: Verified) -> list[str]:
-    told = [f"{name} changed since the import (its checksum differs)" for name in stand.changed]
+def _messages(store: ClipStore, stand: Verified) -> list[str]:
+    messages = [f"{name} changed since the import (its checksum differs)" for name in stand.changed]
     never = " and ".join(stand.unread)
-    return told + ([f"{never} never verified: {command('pcm3', 'check', store.path)} reads all bytes"] if never else [])
+    return messages + (
+        [f"{never} never verified: {command('pcm3', 'check', store.path)} reads all bytes"] if never else []
+    )
 
 
 def _is_as_written(store: ClipStore, name: str) -> bool:
@@ -127,7 +129,9 @@ def _remembered(store: ClipStore) -> Iterator[Fingerprints]:
 def _remember(store: ClipStore, files: Fingerprints) -> None:
     """Writes it down where that is allowed, but not of files that were written to just now."""
     lately = (time.time() - GRAIN) * 1e9
-    settled = {name: told for name, told in files.items() if not told or max(told[2], told[3]) < lately}
+    settled = {
+        name: messages for name, messages in files.items() if not messages or max(messages[2], messages[3]) < lately
+    }
     for place in _places(store):
         try:
             place.parent.mkdir(parents=True, exist_ok=True)

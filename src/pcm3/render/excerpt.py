@@ -38,7 +38,7 @@ class Excerpt:
     length: int
     """Frames of the clip."""
 
-    def told(self, name: str) -> str | None:
+    def message(self, name: str) -> str | None:
         """What of the clip is drawn; None where all is."""
         if len(self.frames) == len(self.of):
             return None
@@ -99,7 +99,7 @@ def movie_step(form: str, rate: float, clips: int, every: int | None) -> int:
 
 def excerpt_lines(excerpts: Sequence[tuple[str, Excerpt]], form: str) -> list[str]:
     """What there is to say of the clips, by name, that are not drawn whole."""
-    lines = [line for name, excerpt in excerpts if (line := excerpt.told(name)) is not None]
+    lines = [line for name, excerpt in excerpts if (line := excerpt.message(name)) is not None]
     if len(excerpts) <= SIDE_BY_SIDE or not lines:
         return lines
     what = "looked at in evenly spread frames" if form == ".png" else f"drawn for their first {GRID_SECONDS:g} seconds"

@@ -132,6 +132,6 @@ def _save_mp4(frames: Iterable[Image.Image], path: Path, fps: float) -> None:
                     even.paste(frame)
                     writer.stdin.write(even.tobytes())
         if writer.returncode != 0 or not made.is_file():
-            told = " ".join(said.read_text(encoding="utf-8", errors="replace").split())
-            raise DataError(f"{path}: ffmpeg could not write it: {told or f'exit code {writer.returncode}'}")
+            message = " ".join(said.read_text(encoding="utf-8", errors="replace").split())
+            raise DataError(f"{path}: ffmpeg could not write it: {message or f'exit code {writer.returncode}'}")
         made.replace(path)

@@ -55,11 +55,11 @@ def render(
     if form == ".png":
         return _render_still(scenes, path, names, view, size, every), 0.0
     step = movie_step(form, rate, len(scenes), every)
-    shown = [scene.cut(slice(None, None, step)) for scene in scenes]
+    drawn = [scene.cut(slice(None, None, step)) for scene in scenes]
     picture = (
-        side_by_side(shown, size=size or 420, names=names, view=view)
+        side_by_side(drawn, size=size or 420, names=names, view=view)
         if large
-        else grid(shown, size=size or 130, view=view)
+        else grid(drawn, size=size or 130, view=view)
     )
     frames = len(picture) if large else min(len(picture), math.ceil(GRID_SECONDS * rate / step))
     save_movie(islice(picture.frames(), frames), path, rate / step)
@@ -70,14 +70,14 @@ def _render_still(
     scenes: Sequence[Scene], path: Path, names: bool, view: View | None, size: int | None, every: int | None
 ) -> int:
     """Writes a .png; returns how many frames of each clip are in it."""
-    shown = [scene.cut(slice(None, None, every)) for scene in scenes]
-    longest = max(map(len, shown))
+    drawn = [scene.cut(slice(None, None, every)) for scene in scenes]
+    longest = max(map(len, drawn))
     image: Image.Image
-    if longest == 1 and len(shown) <= SIDE_BY_SIDE:
-        image = next(side_by_side(shown, size=size or 420, names=names, view=view).frames())
+    if longest == 1 and len(drawn) <= SIDE_BY_SIDE:
+        image = next(side_by_side(drawn, size=size or 420, names=names, view=view).frames())
         moments = 1
     else:
-        moments = min(longest, 8 if len(shown) <= SIDE_BY_SIDE else 6)
-        image = strips(shown, moments=moments, size=size or (150 if len(shown) <= SIDE_BY_SIDE else 110), view=view)
+        moments = min(longest, 8 if len(drawn) <= SIDE_BY_SIDE else 6)
+        image = strips(drawn, moments=moments, size=size or (150 if len(drawn) <= SIDE_BY_SIDE else 110), view=view)
     save_png(in_palette(image), path)
     return moments

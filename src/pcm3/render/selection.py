@@ -133,19 +133,21 @@ def raw_scenes(
         DataError: no such recording, it cannot be read, or has none of the frames that are asked for.
         ConfigError: a layout for a kind that has one.
     """
-    found = find_dataset(kind)
-    if layout is not None and found.layout is not None:
-        raise ConfigError(f"{kind} has the layout {found.layout}; a layout can be given only for a kind that has none")
-    index = found.read(source, Options(load_layout(layout) if layout else None))
+    dataset = find_dataset(kind)
+    if layout is not None and dataset.layout is not None:
+        raise ConfigError(
+            f"{kind} has the layout {dataset.layout}; a layout can be given only for a kind that has none"
+        )
+    index = dataset.read(source, Options(load_layout(layout) if layout else None))
     clips: Sequence[SourceClip] = index.clips
     if not clips:
         raise DataError(f"{source}: no recordings of kind {kind} there; docs/DATA.md says how they are named")
     ids = [clip.id for clip in clips]
     sample = np.unique(np.linspace(0, len(clips) - 1, min(SAMPLE, len(clips))).round().astype(int))
     places = [find_name(name, ids, numbered=len(ids)) for name in names] if names else sample.tolist()
-    skeleton = index.layout or load_layout(str(found.layout))
-    classes = found.classes if index.classes is None else index.classes
-    fps = index.fps or found.fps or 30.0
+    skeleton = index.layout or load_layout(str(dataset.layout))
+    classes = dataset.classes if index.classes is None else index.classes
+    fps = index.fps or dataset.fps or 30.0
     scenes = []
     for place in places:
         recording: Recording = clips[place].read()
@@ -156,7 +158,7 @@ def raw_scenes(
             label = running_labels(recording.intervals, excerpt.frames, classes)
         taken = recording.frames[excerpt.frames.start : excerpt.frames.stop : excerpt.frames.step]
         about: dict[str, Any] = {"fps": fps, "normalised": False, "title": recording.id, "label": label}
-        if found.rule == "upright":
+        if dataset.rule == "upright":
             about["up"] = find_up([recording], skeleton).direction
         scenes.append(make_scene(taken, skeleton, **about, excerpt=excerpt))
     return scenes

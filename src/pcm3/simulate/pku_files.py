@@ -137,14 +137,14 @@ def skeleton_text(frames: Floats) -> bytes:
 
 def label_text(session: Session) -> str:
     """The content of a label file."""
-    return "".join(f"{one.action},{one.start},{one.stop},{one.confidence}\n" for one in session.labelled)
+    return "".join(f"{action.action},{action.start},{action.stop},{action.confidence}\n" for action in session.labelled)
 
 
 def _perform(seed: int, number: int, subject: int, subjects: int, classes: int) -> Session:
     """The session of that number."""
     rng = random(seed, SESSION, number, subject)
     partner = partner_of(subject, random(seed, PARTNER, number, subject))
-    main, other = (Person(subject_of(seed, one), partial(manner_of, seed, one)) for one in (subject, partner))
+    main, other = (Person(subject_of(seed, action), partial(manner_of, seed, action)) for action in (subject, partner))
     return perform_session(main, other, _programme(seed, subject, (number - 1) // subjects, classes), rng)
 
 

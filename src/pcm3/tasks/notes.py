@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pcm3.data.audit.label_flaws import few_clips, side_notes
+from pcm3.data.audit.label_flaws import few_clips, split_notes
 from pcm3.data.store import ClipStore
 from pcm3.tasks.detection.windows import BACKGROUND, frame_labels
 from pcm3.tasks.setup import Setup
@@ -31,7 +31,7 @@ def label_notes(setup: Setup, task: str, protocol: str) -> list[str]:
     train, test = setup.train, setup.test
     if of_table.of_recordings:
         train, test = (np.flatnonzero(np.isin(store.recording, side)) for side in (train, test))
-    notes = side_notes(store, protocol, train, test) if of_table.by_label else []
+    notes = split_notes(store, protocol, train, test) if of_table.by_label else []
     if of_table.by_label and not of_table.of_recordings:
         notes += few_clips(len(test))
     if of_table.of_recordings:

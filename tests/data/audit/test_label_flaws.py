@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from ntu_file_text import walkers
 
-from pcm3.data.audit.label_flaws import few_clips, label_flaws, side_notes
+from pcm3.data.audit.label_flaws import few_clips, label_flaws, split_notes
 from pcm3.data.info import describe
 from pcm3.data.protocol import split
 from pcm3.data.recording import Recording
@@ -39,7 +39,7 @@ BALANCED = np.arange(120) // 2 % 4
 def test_nothing_is_said_of_labels_that_are_in_order(tmp_path):
     store = store_of(tmp_path, BALANCED)
     assert told(store) == {}
-    assert side_notes(store, "split", *split(store, "split")) == []
+    assert split_notes(store, "split", *split(store, "split")) == []
     assert describe(store)["labels"] == []
 
 
@@ -68,7 +68,7 @@ def test_a_flaw_is_told_for_the_store_and_beside_the_figures(tmp_path, name, lab
     store = store_of(tmp_path, label)
     assert told(store)[name].endswith(text)
     assert describe(store)["labels"] == list(told(store).values())
-    assert text in side_notes(store, "split", *split(store, "split"))
+    assert text in split_notes(store, "split", *split(store, "split"))
 
 
 def test_clips_without_a_label_are_counted(tmp_path):
@@ -79,7 +79,7 @@ def test_clips_without_a_label_are_counted(tmp_path):
         "unlabelled": "5 of 120 clips without a label: pretraining takes them, recognition does not",
         "unlabelled_side": "protocol 'split': 3 training and 2 test clips have no label: recognition leaves them out",
     }
-    notes = side_notes(store, "split", *split(store, "split"))
+    notes = split_notes(store, "split", *split(store, "split"))
     assert notes == ["3 training and 2 test clips have no label: recognition leaves them out"]
 
 
@@ -108,7 +108,7 @@ def test_people_on_both_sides_are_told_unless_cameras_part_them(tmp_path):
 def test_few_clips_are_told(tmp_path):
     store = store_of(tmp_path, BALANCED[:20])
     assert told(store) == {}
-    assert side_notes(store, "split", *split(store, "split")) == []
+    assert split_notes(store, "split", *split(store, "split")) == []
     assert few_clips(10) == ["only 10 clips to test: one of them is 10.0 points"]
     assert few_clips(50) == []
     few = store_of(tmp_path / "few", BALANCED[:20], side=np.arange(20) >= 3)

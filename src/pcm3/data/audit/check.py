@@ -87,9 +87,9 @@ def _labels(store: ClipStore) -> Iterator[Finding]:
     yield from label_flaws(store)
 
 
-def _leaks(store: ClipStore, found: Audit, groups: Sequence[Sequence[int]]) -> Iterator[Finding]:
+def _leaks(store: ClipStore, audit: Audit, groups: Sequence[Sequence[int]]) -> Iterator[Finding]:
     """Test clips that a protocol also trains on, and clips that are in the store more than once."""
-    for protocol, leaks in found.items():
+    for protocol, leaks in audit.items():
         if leaks:
             pairs = [(leak.train, leak.test) for leak in leaks]
             ids = sorted({clip for pair in pairs for clip in pair})

@@ -36,23 +36,23 @@ TWICE = 0.25
 Booleans = NDArray[np.bool_]
 
 
-def content_flaws(store: ClipStore, found: BodyMeasures) -> Iterator[Finding]:
+def content_flaws(store: ClipStore, measures: BodyMeasures) -> Iterator[Finding]:
     """What the coordinates do not seem to be."""
-    main = found.body == 0
+    main = measures.body == 0
     if not main.any():
         return
-    size = float(np.median(found.extent[main]))
-    flat = main & (found.depth < FLAT)
+    size = float(np.median(measures.extent[main]))
+    flat = main & (measures.depth < FLAT)
     yield from _units(size, mostly_flat=bool(2 * flat.sum() > main.sum()))
-    yield from _flat(store, found, flat)
+    yield from _flat(store, measures, flat)
     if store.normalised:
-        yield from _upright(store, found, main)
+        yield from _upright(store, measures, main)
     else:
-        yield from _agreeing(store, found, main)
-    yield from _twice(store, found)
-    yield from _never(store, found)
-    yield from _absent(store, found)
-    yield from _sharing(store, found)
+        yield from _agreeing(store, measures, main)
+    yield from _twice(store, measures)
+    yield from _never(store, measures)
+    yield from _absent(store, measures)
+    yield from _sharing(store, measures)
 
 
 def _units(size: float, *, mostly_flat: bool) -> Iterator[Finding]:
@@ -68,14 +68,14 @@ def _units(size: float, *, mostly_flat: bool) -> Iterator[Finding]:
     yield Finding("units", text)
 
 
-def _flat(store: ClipStore, found: BodyMeasures, flat: Booleans) -> Iterator[Finding]:
+def _flat(store: ClipStore, measures: BodyMeasures, flat: Booleans) -> Iterator[Finding]:
     text = "with flat bodies: two coordinates, and a constant or a confidence for the third?"
-    yield from of_clips(store, found.clip, "flat", flat, text)
+    yield from of_clips(store, measures.clip, "flat", flat, text)
 
 
-def _upright(store: ClipStore, found: BodyMeasures, main: Booleans) -> Iterator[Finding]:
+def _upright(store: ClipStore, measures: BodyMeasures, main: Booleans) -> Iterator[Finding]:
     """Bodies of a normalised store that do not stand along z."""
-    cosine = found.up[:, 2]  # NaN compares as false
+    cosine = measures.up[:, 2]  # NaN compares as false
     upside_down, tilted = main & (cosine < 0), main & (cosine >= 0) & (cosine < TILTED)
     angle = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
     lines = [f"{degrees:.0f} degrees from upright" for degrees in angle]
@@ -88,72 +88,74 @@ def _upright(store: ClipStore, found: BodyMeasures, main: Booleans) -> Iterator[
             f"unless these people lie down, the axes were misunderstood{took}; import again with --rule upright and "
             "--up AXIS, the one that points up in the files (y, -y, z …)"
         )
-        yield from of_clips(store, found.clip, "axes", off, text, lines)
+        yield from of_clips(store, measures.clip, "axes", off, text, lines)
         return
-    yield from of_clips(store, found.clip, "upside_down", upside_down, "in which a body is upside down", lines)
+    yield from of_clips(store, measures.clip, "upside_down", upside_down, "in which a body is upside down", lines)
     text = "in which a body is tilted by more than 45 degrees for most of the time: lying, leaning?"
-    yield from of_clips(store, found.clip, "tilted", tilted, text, lines)
+    yield from of_clips(store, measures.clip, "tilted", tilted, text, lines)
 
 
 def _many(odd: Booleans, judged: int, share: float) -> bool:
     return bool(odd.sum() >= SEVERAL and odd.sum() > share * judged)
 
 
-def _agreeing(store: ClipStore, found: BodyMeasures, main: Booleans) -> Iterator[Finding]:
+def _agreeing(store: ClipStore, measures: BodyMeasures, main: Booleans) -> Iterator[Finding]:
     """Bodies of recordings as they are, of which most should stand alike."""
-    known = main & ~np.isnan(found.up).any(axis=1)
+    known = main & ~np.isnan(measures.up).any(axis=1)
     if known.sum() < SEVERAL:
         return
-    mean = found.up[known].mean(axis=0)
+    mean = measures.up[known].mean(axis=0)
     length = float(np.linalg.norm(mean))
     if length < AGREE:
         text = f"in {clips(int(known.sum()))} bodies point every way: do the files have different axes?"
-        yield Finding("axes", text, details=[_named(store, found, row) for row in np.flatnonzero(known).tolist()])
+        yield Finding("axes", text, details=[_named(store, measures, row) for row in np.flatnonzero(known).tolist()])
         return
-    cosine = found.up @ (mean / length)
+    cosine = measures.up @ (mean / length)
     lines = [f"{degrees:.0f} degrees from the usual" for degrees in np.degrees(np.arccos(np.clip(cosine, -1, 1)))]
     text = "in which a body is upside down against the other clips"
-    yield from of_clips(store, found.clip, "upside_down", known & (cosine < -TILTED), text, lines)
+    yield from of_clips(store, measures.clip, "upside_down", known & (cosine < -TILTED), text, lines)
 
 
-def _named(store: ClipStore, found: BodyMeasures, row: int) -> str:
+def _named(store: ClipStore, measures: BodyMeasures, row: int) -> str:
     """The clip, and along which axis its body stands."""
-    axis = int(np.abs(found.up[row]).argmax())
-    return f"{store.ids[found.clip[row]]}: along {'-' if found.up[row, axis] < 0 else '+'}{'xyz'[axis]}"
+    axis = int(np.abs(measures.up[row]).argmax())
+    return f"{store.ids[measures.clip[row]]}: along {'-' if measures.up[row, axis] < 0 else '+'}{'xyz'[axis]}"
 
 
-def _twice(store: ClipStore, found: BodyMeasures) -> Iterator[Finding]:
-    twice = found.same > TWICE
+def _twice(store: ClipStore, measures: BodyMeasures) -> Iterator[Finding]:
+    twice = measures.same > TWICE
     lines = [
         f"body {body} is body {twin} in {share:.0%} of the frames"
-        for body, twin, share in zip(found.body, found.twin, found.same, strict=True)
+        for body, twin, share in zip(measures.body, measures.twin, measures.same, strict=True)
     ]
-    yield from of_clips(store, found.clip, "twice", twice, "in which one person is there twice", lines)
+    yield from of_clips(store, measures.clip, "twice", twice, "in which one person is there twice", lines)
 
 
-def _never(store: ClipStore, found: BodyMeasures) -> Iterator[Finding]:
+def _never(store: ClipStore, measures: BodyMeasures) -> Iterator[Finding]:
     """Joints that no body ever has."""
-    never = [store.layout.joints[joint] for joint in np.flatnonzero(~found.ever.any(axis=0))]
+    never = [store.layout.joints[joint] for joint in np.flatnonzero(~measures.ever.any(axis=0))]
     if never:
         yield Finding("absent_joint", f"joints absent, or the origin, in every frame of every clip: {', '.join(never)}")
 
 
-def _absent(store: ClipStore, found: BodyMeasures) -> Iterator[Finding]:
+def _absent(store: ClipStore, measures: BodyMeasures) -> Iterator[Finding]:
     """How much is absent of the joints that there are at all, and where it is most."""
-    known = float(found.ever.any(axis=0).mean())
-    missing = 1 - (1 - found.missing) / max(known, 1e-12)
+    known = float(measures.ever.any(axis=0).mean())
+    missing = 1 - (1 - measures.missing) / max(known, 1e-12)
     share, much = float(missing.mean()), missing > MUCH_ABSENT
-    lines = [f"body {body}: {part:.0%}" for body, part in zip(found.body, missing, strict=True)]
+    lines = [f"body {body}: {part:.0%}" for body, part in zip(measures.body, missing, strict=True)]
     if share > ABSENT:
         text = f"{share:.1%} of the joints are absent (zero) in frames in which their body is there"
         yield Finding("absent", text)
     yield from of_clips(
-        store, found.clip, "much_absent", much, f"in which more than {MUCH_ABSENT:.0%} is absent", lines
+        store, measures.clip, "much_absent", much, f"in which more than {MUCH_ABSENT:.0%} is absent", lines
     )
 
 
-def _sharing(store: ClipStore, found: BodyMeasures) -> Iterator[Finding]:
+def _sharing(store: ClipStore, measures: BodyMeasures) -> Iterator[Finding]:
     """Joints at one place, as a number that stands for absent puts them."""
     text = "in which joints lie at one place: does a number such as -1 stand for absent ones? Give NaN, or zeros"
-    lines = [f"body {body} in {share:.0%} of its frames" for body, share in zip(found.body, found.sharing, strict=True)]
-    yield from of_clips(store, found.clip, "one_place", found.sharing > SHARED, text, lines)
+    lines = [
+        f"body {body} in {share:.0%} of its frames" for body, share in zip(measures.body, measures.sharing, strict=True)
+    ]
+    yield from of_clips(store, measures.clip, "one_place", measures.sharing > SHARED, text, lines)

@@ -162,11 +162,11 @@ def _compare(
     rms = np.sqrt((left**2 * inside).sum(axis=1) / count)
     test = np.stack([test_at[every, begin], test_at[every, end]], axis=1)
     train = np.stack([train_at[every, begin], train_at[every, end]], axis=1)
-    found = good.any(axis=1) & (inside.sum(axis=1) >= within.sum(axis=1) / 2)
-    test_frames, train_frames = (np.where(found, span[:, 1] - span[:, 0] + 1, 0.0) for span in (test, train))
+    proven = good.any(axis=1) & (inside.sum(axis=1) >= within.sum(axis=1) / 2)
+    test_frames, train_frames = (np.where(proven, span[:, 1] - span[:, 0] + 1, 0.0) for span in (test, train))
     lengths = paths.length[hits.test], paths.length[hits.train]
     return Proof(
-        left=np.where(found, rms, np.inf),
+        left=np.where(proven, rms, np.inf),
         moves=_moves(bodies[0], inside),
         mirrored=np.linalg.det(turn) < 0,
         exchanged=np.full(len(good), exchanged),

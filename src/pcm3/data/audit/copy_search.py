@@ -33,7 +33,7 @@ NEIGHBOURS = 10
 NEAR = 0.06
 """Metres from a frame looked up beyond which nothing is taken: a few mm of noise, and the path between two frames."""
 
-TOLD = 16
+VOTED = 16
 """Frames looked up whose neighbours are followed, at most, of each test path: those whose nearest is nearest by far."""
 PLACES, ROOM = 4, 0.0005
 """Places at which two paths are looked at closer, at most; a frame nearer to an end counts as so many metres."""
@@ -99,7 +99,7 @@ def search(paths: PosePaths, train: Indices, test: Indices, workers: int) -> Hit
         np.ones(len(place)),
         apart,
     )
-    hits = hits.take(_first_of(TOLD, (test_path,), doubt, looked_up))
+    hits = hits.take(_first_of(VOTED, (test_path,), doubt, looked_up))
     hits = hits.take(_first_of(PLACES, (hits.test, hits.train), hits.apart - ROOM * _room(paths, hits)))
     hits = _with_rates(paths, hits, FIRST_RATES, FIRST_AROUND, FIRST_ALIKE)
     hits = _with_rates(paths, hits, RATES, AROUND, ALIKE)
@@ -182,8 +182,8 @@ def _with_rates(paths: PosePaths, hits: Hits, rates: Distances, around: Indices,
         few = hits.take(part)
         apart = np.stack([_apart(paths, few, rate, around) for rate in rates.tolist()], axis=1)
         best = np.argmin(apart, axis=1)
-        told = replace(few, rate=rates[best], apart=apart[np.arange(len(best)), best])
-        kept.append(told.take(told.apart < alike))
+        refined = replace(few, rate=rates[best], apart=apart[np.arange(len(best)), best])
+        kept.append(refined.take(refined.apart < alike))
     return Hits(*(np.concatenate([getattr(part, name) for part in kept]) for name in Hits.__dataclass_fields__))
 
 

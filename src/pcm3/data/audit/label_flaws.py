@@ -30,7 +30,7 @@ Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Side:
+class LabelledSplit:
     """The labelled clips of a protocol's two sides, and how many there are without a label."""
 
     protocol: str
@@ -41,24 +41,26 @@ class Side:
 
 def label_flaws(store: ClipStore) -> list[Finding]:
     """What is odd about the labels, then about the sides of the store's protocols; reads no frame."""
-    found = [*_of_labels(store)]
-    splits = [side for name in store.protocols if (side := labelled_sides(store, name)) is not None]
-    for name, tell in {**SIDE_FLAWS, "few_clips": _very_few}.items():
-        told = [side for side in splits if name not in EXPECTED_OF_ONE or not _tests_one_recording(store, side)]
-        lines = [f"protocol '{side.protocol}': {line}" for side in told if (line := tell(store, side))]
+    findings = [*_of_labels(store)]
+    splits = [labelled for name in store.protocols if (labelled := labelled_split(store, name)) is not None]
+    for name, flaw in {**SPLIT_FLAWS, "few_clips": _very_few}.items():
+        concerned = [
+            labelled for labelled in splits if name not in EXPECTED_OF_ONE or not _tests_one_recording(store, labelled)
+        ]
+        lines = [f"protocol '{labelled.protocol}': {line}" for labelled in concerned if (line := flaw(store, labelled))]
         if lines:
             more = f" (and so in {len(lines) - 1} more protocols)" if len(lines) > 1 else ""
-            found.append(Finding(name, lines[0] + more, details=lines if more else []))
-    return found
+            findings.append(Finding(name, lines[0] + more, details=lines if more else []))
+    return findings
 
 
-def side_notes(store: ClipStore, protocol: str, train: Indices, test: Indices) -> list[str]:
+def split_notes(store: ClipStore, protocol: str, train: Indices, test: Indices) -> list[str]:
     """What a reader of figures must know of the labels of the clips that train and of those that test."""
-    train, test = (side[store.label[side] >= 0] for side in (train, test))
-    whole = labelled_sides(store, protocol)
-    side = Side(protocol, train, test, whole.unlabelled if whole else (0, 0))
+    train, test = (labelled[store.label[labelled] >= 0] for labelled in (train, test))
+    whole = labelled_split(store, protocol)
+    labelled = LabelledSplit(protocol, train, test, whole.unlabelled if whole else (0, 0))
     notes = [finding.text for finding in _of_labels(store) if finding.name != "unlabelled"]
-    return notes + [line for tell in SIDE_FLAWS.values() if (line := tell(store, side))]
+    return notes + [line for flaw in SPLIT_FLAWS.values() if (line := flaw(store, labelled))]
 
 
 def few_clips(tested: int) -> list[str]:
@@ -66,7 +68,7 @@ def few_clips(tested: int) -> list[str]:
     return [f"only {clips(tested)} to test: one of them is {100 / tested:.1f} points"] if 0 < tested < FEW else []
 
 
-def labelled_sides(store: ClipStore, protocol: str) -> Side | None:
+def labelled_split(store: ClipStore, protocol: str) -> LabelledSplit | None:
     """The clips with a label on both sides; None where the protocol cannot split the store or no clip has one."""
     try:
         train, test = split(store, protocol)
@@ -74,7 +76,7 @@ def labelled_sides(store: ClipStore, protocol: str) -> Side | None:
         return None
     known = store.label >= 0
     missing = (int((~known[train]).sum()), int((~known[test]).sum()))
-    return Side(protocol, train[known[train]], test[known[test]], missing) if known.any() else None
+    return LabelledSplit(protocol, train[known[train]], test[known[test]], missing) if known.any() else None
 
 
 def _of_labels(store: ClipStore) -> Iterator[Finding]:
@@ -109,12 +111,12 @@ def _empty_classes(store: ClipStore, there: NDArray[np.int32]) -> str:
     return f"only {len(there):,} of the {last + 1:,} labels from 0 to {last:,} have a clip: are they class numbers?"
 
 
-def _unseen(store: ClipStore, side: Side) -> str | None:
+def _unseen(store: ClipStore, labelled: LabelledSplit) -> str | None:
     """Classes that only the test side has."""
-    unseen = np.setdiff1d(store.label[side.test], store.label[side.train])
-    if len(unseen) == 0 or len(side.train) == 0:
+    unseen = np.setdiff1d(store.label[labelled.test], store.label[labelled.train])
+    if len(unseen) == 0 or len(labelled.train) == 0:
         return None
-    wrong, tested = int(np.isin(store.label[side.test], unseen).sum()), len(side.test)
+    wrong, tested = int(np.isin(store.label[labelled.test], unseen).sum()), len(labelled.test)
     most = 100 * (1 - wrong / tested)
     return (
         f"{wrong:,} of {tested:,} test clips are of {_classes(len(unseen))} without training clips "
@@ -122,25 +124,25 @@ def _unseen(store: ClipStore, side: Side) -> str | None:
     )
 
 
-def _untested(store: ClipStore, side: Side) -> str | None:
+def _untested(store: ClipStore, labelled: LabelledSplit) -> str | None:
     """Classes that only the training side has."""
-    untested = np.setdiff1d(store.label[side.train], store.label[side.test])
-    if len(untested) == 0 or len(side.test) == 0:
+    untested = np.setdiff1d(store.label[labelled.train], store.label[labelled.test])
+    if len(untested) == 0 or len(labelled.test) == 0:
         return None
     return f"{_classes(len(untested))} without test clips ({_named(store, untested)}): figures say nothing of them"
 
 
-def _unlabelled(store: ClipStore, side: Side) -> str | None:
+def _unlabelled(store: ClipStore, labelled: LabelledSplit) -> str | None:
     """Clips that recognition does not take."""
-    train, test = side.unlabelled
+    train, test = labelled.unlabelled
     if not train and not test:
         return None
     return f"{train:,} training and {test:,} test clips have no label: recognition leaves them out"
 
 
-def _one_side(store: ClipStore, side: Side) -> str | None:
+def _one_sided(store: ClipStore, labelled: LabelledSplit) -> str | None:
     """A side without any label, or with one class where the other has more."""
-    for name, clips_of in (("training", side.train), ("test", side.test)):
+    for name, clips_of in (("training", labelled.train), ("test", labelled.test)):
         if len(clips_of) == 0:
             return f"no {name} clip has a label, so recognition cannot be evaluated"
         if len(np.unique(store.label[clips_of])) == 1 < len(np.unique(store.label)):
@@ -148,24 +150,24 @@ def _one_side(store: ClipStore, side: Side) -> str | None:
     return None
 
 
-def _largest(store: ClipStore, side: Side) -> str | None:
+def _largest(store: ClipStore, labelled: LabelledSplit) -> str | None:
     """A class that most test clips are of."""
-    values, counts = np.unique(store.label[side.test], return_counts=True)
-    if len(values) < 2 or counts.max() < len(side.test) * max(0.5, MOST / len(values)):
+    values, counts = np.unique(store.label[labelled.test], return_counts=True)
+    if len(values) < 2 or counts.max() < len(labelled.test) * max(0.5, MOST / len(values)):
         return None
-    share = 100 * counts.max() / len(side.test)
+    share = 100 * counts.max() / len(labelled.test)
     return (
         f"{share:.1f} % of the test clips are of one class ({_named(store, values[[counts.argmax()]])}): always to say "
         f"this class would be right in {share:.1f} %"
     )
 
 
-def _shared_subjects(store: ClipStore, side: Side) -> str | None:
+def _shared_subjects(store: ClipStore, labelled: LabelledSplit) -> str | None:
     """People on both sides, where the data came already split and no other column explains the split."""
-    definition = store.protocols.get(side.protocol)
-    if not isinstance(definition, dict) or definition.get("by") != "side" or _by_design(store, side):
+    definition = store.protocols.get(labelled.protocol)
+    if not isinstance(definition, dict) or definition.get("by") != "side" or _by_design(store, labelled):
         return None
-    train, test = (np.unique(store.subject[clips_of]) for clips_of in (side.train, side.test))
+    train, test = (np.unique(store.subject[clips_of]) for clips_of in (labelled.train, labelled.test))
     both = np.intersect1d(train[train != UNKNOWN], test[test != UNKNOWN])
     if len(both) == 0:
         return None
@@ -173,35 +175,35 @@ def _shared_subjects(store: ClipStore, side: Side) -> str | None:
     return f"{people}: figures say little about people who are new"
 
 
-def _by_design(store: ClipStore, side: Side) -> bool:
+def _by_design(store: ClipStore, labelled: LabelledSplit) -> bool:
     """Whether cameras or setups part the sides (cross-view), or one recording is left out of all."""
-    if len(side.train) == 0 or len(side.test) == 0:
+    if len(labelled.train) == 0 or len(labelled.test) == 0:
         return True
     for column in (store.camera, store.setup):
-        train, test = column[side.train], column[side.test]
+        train, test = column[labelled.train], column[labelled.test]
         if (train != UNKNOWN).all() and (test != UNKNOWN).all() and not np.isin(test, train).any():
             return True
-    return _tests_one_recording(store, side)
+    return _tests_one_recording(store, labelled)
 
 
-def _tests_one_recording(store: ClipStore, side: Side) -> bool:
+def _tests_one_recording(store: ClipStore, labelled: LabelledSplit) -> bool:
     """Whether the test side is one untrimmed recording: each is left out in turn."""
-    recordings = store.recording[side.test]
+    recordings = store.recording[labelled.test]
     return len(recordings) > 0 and bool(recordings[0] != UNKNOWN and (recordings == recordings[0]).all())
 
 
-def _very_few(store: ClipStore, side: Side) -> str | None:
+def _very_few(store: ClipStore, labelled: LabelledSplit) -> str | None:
     """So few clips on a side that no figure is one, or less than one for each class."""
-    for name, clips_of in (("training", side.train), ("test", side.test)):
+    for name, clips_of in (("training", labelled.train), ("test", labelled.test)):
         if 0 < len(clips_of) < VERY_FEW:
             return f"only {len(clips_of)} labelled {name} clip{'s' * (len(clips_of) > 1)}"
     return None
 
 
-SIDE_FLAWS: dict[str, Callable[[ClipStore, Side], str | None]] = {
+SPLIT_FLAWS: dict[str, Callable[[ClipStore, LabelledSplit], str | None]] = {
     "unseen_class": _unseen,
     "untested_class": _untested,
-    "side_labels": _one_side,
+    "side_labels": _one_sided,
     "unlabelled_side": _unlabelled,
     "largest_class": _largest,
     "shared_subjects": _shared_subjects,

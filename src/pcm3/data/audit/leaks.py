@@ -86,14 +86,14 @@ def audit(store: ClipStore, groups: Sequence[Sequence[int]] | None = None) -> Au
     """
     began = time.perf_counter()
     groups = twins(store) if groups is None else groups
-    paths, found = pose_paths(store), {}
+    paths, leaks_by_protocol = pose_paths(store), {}
     for protocol in store.protocols:
         try:
-            found[protocol] = _find(store, protocol, groups, paths)
+            leaks_by_protocol[protocol] = _find(store, protocol, groups, paths)
         except DataError:  # the protocol cannot split the store, so nothing can leak; `check` says so
             continue
-    _remember(store, found, time.perf_counter() - began)
-    return found
+    _remember(store, leaks_by_protocol, time.perf_counter() - began)
+    return leaks_by_protocol
 
 
 def remembered(store: ClipStore) -> Audit | None:
@@ -172,9 +172,9 @@ def _whole(span: NDArray[np.float64]) -> tuple[int, int]:
     return max(int(np.round(span[0])), 0), int(np.round(span[1]))
 
 
-def _remember(store: ClipStore, found: Audit, seconds: float) -> None:
+def _remember(store: ClipStore, leaks_by_protocol: Audit, seconds: float) -> None:
     """Writes the audit beside the store; a folder that cannot be written is no error."""
-    pairs = {protocol: [vars(leak) for leak in leaks] for protocol, leaks in found.items()}
+    pairs = {protocol: [vars(leak) for leak in leaks] for protocol, leaks in leaks_by_protocol.items()}
     told = {"audit": VERSION, "store": store.checksum, "seconds": round(seconds, 1), "protocols": pairs}
     try:
         write_json(store.path / AUDIT_FILE, with_checksum(told))

@@ -80,8 +80,8 @@ class PoseSpace:
         symmetric = distances.copy()
         symmetric[first] = (distances[first] + distances[self.twins[first]]) * np.float32(np.sqrt(0.5))
         symmetric[second] = np.abs(distances[second] - distances[self.twins[second]]) * np.float32(np.sqrt(0.5))
-        told: Floats = symmetric.T
-        return told
+        symmetric_poses: Floats = symmetric.T
+        return symmetric_poses
 
 
 def pose_paths(store: ClipStore) -> PosePaths | None:
@@ -104,11 +104,11 @@ def pose_paths(store: ClipStore) -> PosePaths | None:
         stop = int((store.start[clips] + store.length[clips]).max())  # intervals may lie in each other
         frames = store.frames[start:stop].astype(np.float32)
         for slot in range(frames.shape[1]):
-            inside = [int(one) for one in clips if store.bodies[one, slot]]
+            inside = [int(clip) for clip in clips if store.bodies[clip, slot]]
             if not inside:
                 continue
-            source = np.concatenate([np.arange(store.length[one]) + store.start[one] - start for one in inside])
-            target = np.concatenate([first[number[one, slot]] + np.arange(store.length[one]) for one in inside])
+            source = np.concatenate([np.arange(store.length[clip]) + store.start[clip] - start for clip in inside])
+            target = np.concatenate([first[number[clip, slot]] + np.arange(store.length[clip]) for clip in inside])
             bodies = frames[source, slot]
             whole = _whole(bodies, used, store)
             poses[target[whole]] = space.project(bodies[whole])

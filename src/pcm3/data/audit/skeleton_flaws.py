@@ -36,21 +36,21 @@ CLEARLY = 0.5
 Booleans = NDArray[np.bool_]
 
 
-def skeleton_flaws(store: ClipStore, found: BodyMeasures) -> Iterator[Finding]:
+def skeleton_flaws(store: ClipStore, measures: BodyMeasures) -> Iterator[Finding]:
     """What is odd about the bodies."""
-    main = found.body == 0
+    main = measures.body == 0
     if not main.any():
         return
-    size = float(np.median(found.extent[main]))
-    usual = _usual(found.lengths[main, 1])
-    nobody = ~main & _nobodys(found.lengths[:, 1], usual)
-    yield from _size(store, found, size, main)
-    yield from _frozen(store, found, nobody)
-    yield from _nobody(store, found, nobody)
-    yield from _bones(store, found, size, usual, ~nobody)
+    size = float(np.median(measures.extent[main]))
+    usual = _usual(measures.lengths[main, 1])
+    nobody = ~main & _nobodys(measures.lengths[:, 1], usual)
+    yield from _size(store, measures, size, main)
+    yield from _frozen(store, measures, nobody)
+    yield from _nobody(store, measures, nobody)
+    yield from _bones(store, measures, size, usual, ~nobody)
     if HUMAN[0] <= size <= HUMAN[1]:  # or metres a second mean nothing
-        yield from _jumps(store, found, ~nobody)
-    yield from _mirrored(store, found, main)
+        yield from _jumps(store, measures, ~nobody)
+    yield from _mirrored(store, measures, main)
 
 
 def _usual(lengths: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -75,78 +75,80 @@ def _gross(one: NDArray[np.float64], other: NDArray[np.float64], by: float) -> B
     return gross
 
 
-def _size(store: ClipStore, found: BodyMeasures, size: float, main: Booleans) -> Iterator[Finding]:
-    other = main & ((found.extent > OTHER_SIZE * size) | (found.extent < size / OTHER_SIZE))
+def _size(store: ClipStore, measures: BodyMeasures, size: float, main: Booleans) -> Iterator[Finding]:
+    other = main & ((measures.extent > OTHER_SIZE * size) | (measures.extent < size / OTHER_SIZE))
     text = f"of another size than the usual {size:.2f} metres: other units?"
-    yield from of_clips(store, found.clip, "size", other, text, [f"{value:.3g} metres" for value in found.extent])
+    yield from of_clips(store, measures.clip, "size", other, text, [f"{value:.3g} metres" for value in measures.extent])
 
 
-def _frozen(store: ClipStore, found: BodyMeasures, nobody: Booleans) -> Iterator[Finding]:
-    frozen = ~nobody & (found.still > STILL)
-    single = store.length[found.clip] == 1
+def _frozen(store: ClipStore, measures: BodyMeasures, nobody: Booleans) -> Iterator[Finding]:
+    frozen = ~nobody & (measures.still > STILL)
+    single = store.length[measures.clip] == 1
     lines = [
         f"body {body}: the clip is a single frame" if alone else f"body {body} in {still:.0%} of it"
-        for body, still, alone in zip(found.body, found.still, single, strict=True)
+        for body, still, alone in zip(measures.body, measures.still, single, strict=True)
     ]
     yield from of_clips(
-        store, found.clip, "frozen", frozen, "in which a body does not move for most of the time", lines
+        store, measures.clip, "frozen", frozen, "in which a body does not move for most of the time", lines
     )
 
 
-def _nobody(store: ClipStore, found: BodyMeasures, nobody: Booleans) -> Iterator[Finding]:
+def _nobody(store: ClipStore, measures: BodyMeasures, nobody: Booleans) -> Iterator[Finding]:
     text = "with a second body that has nobody's bones: furniture?"
-    yield from of_clips(store, found.clip, "nobody", nobody, text, [f"body {body}" for body in found.body])
+    yield from of_clips(store, measures.clip, "nobody", nobody, text, [f"body {body}" for body in measures.body])
 
 
 def _bones(
-    store: ClipStore, found: BodyMeasures, size: float, usual: NDArray[np.float64], people: Booleans
+    store: ClipStore, measures: BodyMeasures, size: float, usual: NDArray[np.float64], people: Booleans
 ) -> Iterator[Finding]:
     """Bones that change within a clip, differ between left and right, or are not those of the other clips."""
     parents = np.array(store.layout.parents)
-    inner = np.isin(found.bones, parents[found.bones]) & (usual > SHORT * size)
+    inner = np.isin(measures.bones, parents[measures.bones]) & (usual > SHORT * size)
     judged = inner if inner.any() else usual > SHORT * size
-    low, middle, high = found.lengths.transpose(1, 0, 2)
-    place = {int(joint): bone for bone, joint in enumerate(found.bones)}
+    low, middle, high = measures.lengths.transpose(1, 0, 2)
+    place = {int(joint): bone for bone, joint in enumerate(measures.bones)}
     image = np.array([place.get(store.layout.mirrored[joint], bone) for joint, bone in place.items()], np.int64)
     cases = (
         ("changes between", low, high),
         ("is long on one side, not on the other:", middle, middle[:, image]),
         ("is usually not so long:", middle, np.broadcast_to(usual, middle.shape)),
     )
-    lines = [""] * len(found.clip)
+    lines = [""] * len(measures.clip)
     for words, one, other in reversed(cases):
         gross = _gross(one, other, BY * size) & judged
         for row in np.flatnonzero(gross.any(axis=1)):
             bone = int(np.argmax(gross[row]))
-            name = store.layout.joints[found.bones[bone]]
+            name = store.layout.joints[measures.bones[bone]]
             metres = f"{one[row, bone]:.2f} and {other[row, bone]:.2f} m"
-            lines[row] = f"body {found.body[row]}, bone to {name} {words} {metres}"
+            lines[row] = f"body {measures.body[row]}, bone to {name} {words} {metres}"
     odd = people & np.array([bool(line) for line in lines])
-    yield from of_clips(store, found.clip, "bones", odd, "with an impossible bone", lines)
+    yield from of_clips(store, measures.clip, "bones", odd, "with an impossible bone", lines)
 
 
-def _jumps(store: ClipStore, found: BodyMeasures, people: Booleans) -> Iterator[Finding]:
+def _jumps(store: ClipStore, measures: BodyMeasures, people: Booleans) -> Iterator[Finding]:
     lines = []
-    for row, body in enumerate(found.body):
-        leap, spike = found.frame[row]
-        joint = store.layout.joints[found.spiking[row]]
-        if found.leap[row] > FAST:
-            lines.append(f"body {body} at {found.leap[row]:.0f} m/s to frame {leap}")
+    for row, body in enumerate(measures.body):
+        leap, spike = measures.frame[row]
+        joint = store.layout.joints[measures.spiking[row]]
+        if measures.leap[row] > FAST:
+            lines.append(f"body {body} at {measures.leap[row]:.0f} m/s to frame {leap}")
         else:
-            lines.append(f"body {body}, {joint} at {found.spike[row]:.0f} m/s to frame {spike} and back")
-    jumping = people & ((found.leap > FAST) | (found.spike > FAST))
-    yield from of_clips(store, found.clip, "jump", jumping, f"with a jump, faster than {FAST:g} m/s for a frame", lines)
+            lines.append(f"body {body}, {joint} at {measures.spike[row]:.0f} m/s to frame {spike} and back")
+    jumping = people & ((measures.leap > FAST) | (measures.spike > FAST))
+    yield from of_clips(
+        store, measures.clip, "jump", jumping, f"with a jump, faster than {FAST:g} m/s for a frame", lines
+    )
 
 
-def _mirrored(store: ClipStore, found: BodyMeasures, main: Booleans) -> Iterator[Finding]:
+def _mirrored(store: ClipStore, measures: BodyMeasures, main: Booleans) -> Iterator[Finding]:
     """Toes that point backwards where left, right and up say what is forwards: in most clips, or in single ones."""
-    main = main & ~np.isnan(found.toes)
+    main = main & ~np.isnan(measures.toes)
     if not main.any():
         return
-    usually = float(np.median(found.toes[main]))
+    usually = float(np.median(measures.toes[main]))
     if usually < -CLEARLY:
         text = "the toes point backwards in most clips: left and right are exchanged, or an axis is mirrored"
         yield Finding("mirrored", text)
     elif usually > CLEARLY:
         text = "in which the toes point backwards: left and right exchanged, or mirrored?"
-        yield from of_clips(store, found.clip, "mirrored", main & (found.toes < -CLEARLY), text)
+        yield from of_clips(store, measures.clip, "mirrored", main & (measures.toes < -CLEARLY), text)

@@ -92,8 +92,8 @@ def _load(source: Path) -> Arrays:
     except IsADirectoryError as error:
         raise DataError(f"{source}: expected a .npz file, got a folder; name the file") from error
     except (*NPY_ERRORS, *ZIP_ERRORS, AttributeError) as error:
-        told = "" if "pickle" in str(error) else f": {printable(str(error), 200)}"
-        raise DataError(f"{source}: expected a .npz file of plain arrays (docs/DATA.md){told}") from error
+        detail = "" if "pickle" in str(error) else f": {printable(str(error), 200)}"
+        raise DataError(f"{source}: expected a .npz file of plain arrays (docs/DATA.md){detail}") from error
     for name in REQUIRED:
         if name not in arrays:
             raise DataError(f"{source}: the array '{name}' is missing; docs/DATA.md shows the form")

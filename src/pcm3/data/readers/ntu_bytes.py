@@ -45,10 +45,10 @@ def read_bytes(name: str, data: bytes) -> Bodies | None:
     table = _table(data)
     if table is None:
         return None
-    found = _bodies(table)
-    if found is None:
+    bodies = _bodies(table)
+    if bodies is None:
         return None
-    counts, first = found
+    counts, first = bodies
     frames = len(counts)
     frame = np.repeat(np.arange(frames), counts)
     slot = np.arange(len(first)) - np.repeat(counts.cumsum() - counts, counts)

@@ -137,16 +137,16 @@ def _clips(
     clips: list[SourceClip] = []
     broken: list[Skipped] = []
     unusable: list[Skipped] = []
-    for video, found in sorted(skeletons.items()):
-        unusable += [(str(entry), f"the id '{video}' is taken by '{found[0]}'") for entry in found[1:]]
+    for video, entries in sorted(skeletons.items()):
+        unusable += [(str(entry), f"the id '{video}' is taken by '{entries[0]}'") for entry in entries[1:]]
         try:
             rows, wrong = _labels(video, labels.get(video, []), classes)
         except DataError as error:
-            unusable.append((str(found[0]), str(error)))
+            unusable.append((str(entries[0]), str(error)))
             continue
         broken += wrong
         its_sides = {protocol: named[video] for protocol, named in splits.items() if video in named}
-        clips.append(SourceClip(video, str(found[0]), partial(_read, found[0], video, rows, its_sides)))
+        clips.append(SourceClip(video, str(entries[0]), partial(_read, entries[0], video, rows, its_sides)))
     for video in sorted(labels.keys() - skeletons.keys()):
         unusable += [(str(entry), f"the labels of '{video}', which has no skeleton file") for entry in labels[video]]
     return clips, broken, unusable

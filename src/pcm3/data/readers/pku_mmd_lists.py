@@ -116,7 +116,7 @@ def _protocol(entry: Entry, named: Split) -> str:
     """
     both = {protocol: _on_both_sides(named, protocol) for protocol in NAMES}
     match = re.search(r"sub|view", entry.name, re.IGNORECASE)
-    says = f"x{match[0].lower()}" if match else next((one for one in NAMES if both[one] is None), None)
+    says = f"x{match[0].lower()}" if match else next((protocol for protocol in NAMES if both[protocol] is None), None)
     if says is None:
         raise DataError(
             f"{entry}: expected a split by subject or by view, but {both['xsub']} and {both['xview']} are on both sides"

@@ -46,7 +46,11 @@ def index(source: Path, options: Options) -> SourceIndex:
     named = {id: name for id in taken if (name := ntu_name(id)) is not None}
     if named:
         unusable += _leave_wrong(file, taken, named)
-    known = [str(name) for one in annotations if isinstance(one, dict) and (name := one.get("frame_dir")) is not None]
+    known = [
+        str(name)
+        for annotation in annotations
+        if isinstance(annotation, dict) and (name := annotation.get("frame_dir")) is not None
+    ]
     split = read_split(file, held.get("split", {}) if isinstance(held, dict) else {}, taken, {*taken, *known})
     classes, protocols = classes_and_protocols(named.values()) if named else (_numbers(taken.values()), {})
     return SourceIndex(
@@ -66,11 +70,11 @@ def _find(source: Path) -> Path:
     """The pickle: the source itself, or the only one in it."""
     if not source.is_dir():
         return source
-    found = sorted(file for file in source.iterdir() if file.name.endswith(SUFFIXES))
-    if len(found) != 1:
-        names = ", ".join(file.name for file in found[:6]) or "none"
+    files = sorted(file for file in source.iterdir() if file.name.endswith(SUFFIXES))
+    if len(files) != 1:
+        names = ", ".join(file.name for file in files[:6]) or "none"
         raise DataError(f"{source}: expected one pickle like ntu60_3danno.pkl, got {names}; name the file")
-    return found[0]
+    return files[0]
 
 
 def _annotations(file: Path, held: Any) -> list[Any]:
@@ -79,13 +83,13 @@ def _annotations(file: Path, held: Any) -> list[Any]:
     if not isinstance(annotations, (list, tuple)) or not annotations:
         got = f"a dict with {_some(held)}" if isinstance(held, dict) else f"a {type(held).__name__}"
         raise DataError(f"{file}: {FORM}, got {got if annotations is None or annotations is held else 'none'}")
-    dicts = [one for one in annotations if isinstance(one, dict)]
-    if dicts and not any("keypoint" in one for one in dicts):
+    dicts = [annotation for annotation in annotations if isinstance(annotation, dict)]
+    if dicts and not any("keypoint" in annotation for annotation in dicts):
         raise DataError(
             f"{file}: its annotations hold no skeletons, only {_some(dicts[0])}: it is a list of videos or of other "
             "files; pcm3 needs 'keypoint' in three dimensions, as in ntu60_3danno.pkl"
         )
-    if any(_is_flat(one) for one in dicts):
+    if any(_is_flat(annotation) for annotation in dicts):
         raise DataError(f"{file}: its skeletons are 2D, in pixels; pcm3 needs 3D ones, as in ntu60_3danno.pkl")
     return list(annotations)
 
@@ -150,7 +154,7 @@ def _wrong_score(score: Any, shape: tuple[int, ...]) -> str | None:
 
 def _score_notes(taken: dict[str, dict[str, Any]]) -> list[str]:
     """What became of the scores."""
-    scores = [score for one in taken.values() if (score := one.get("keypoint_score")) is not None]
+    scores = [score for annotation in taken.values() if (score := annotation.get("keypoint_score")) is not None]
     if not scores:
         return []
     absent = sum(int((~(score > 0)).sum()) for score in scores)
@@ -173,7 +177,9 @@ def _leave_wrong(file: Path, taken: dict[str, dict[str, Any]], named: dict[str, 
 
 def _numbers(annotations: Iterable[dict[str, Any]]) -> tuple[str, ...]:
     """Numbers as class names."""
-    return tuple(str(number) for number in range(max((int(one["label"]) for one in annotations), default=-1) + 1))
+    return tuple(
+        str(number) for number in range(max((int(annotation["label"]) for annotation in annotations), default=-1) + 1)
+    )
 
 
 def _clip(file: Path, id: str, annotation: dict[str, Any], name: NtuName | None, split: Split) -> SourceClip:

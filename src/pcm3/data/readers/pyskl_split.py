@@ -61,8 +61,8 @@ def read_split(file: Path, lists: Any, clips: Container[str], annotated: Contain
         ]
         protocol, part = _protocol_and_part(called)
         if part is None:
-            told = printable(called, 40)
-            split.notes.append(f"The list '{told}' is called neither train nor val nor test, and is not used.")
+            list_name = printable(called, 40)
+            split.notes.append(f"The list '{list_name}' is called neither train nor val nor test, and is not used.")
         elif (wrong := wrong_file_name(protocol)) is not None:
             split.notes.append(f"The list '{printable(called, 40)}' is not used: {wrong}.")
         elif called != parts.setdefault(protocol, {}).setdefault(part, called):

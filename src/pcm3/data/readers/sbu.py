@@ -47,7 +47,10 @@ FOLDS = ((1, 9, 15, 19), (5, 7, 10, 16), (2, 3, 20, 21), (4, 6, 8, 11), (12, 13,
 """The sets of each of the authors' five folds."""
 
 PROTOCOLS: dict[str, Any] = {
-    f"fold{number}": {"by": "setup", "train": [one for one in range(1, len(PAIRS) + 1) if one not in fold]}
+    f"fold{number}": {
+        "by": "setup",
+        "train": [pair_number for pair_number in range(1, len(PAIRS) + 1) if pair_number not in fold],
+    }
     for number, fold in enumerate(FOLDS, 1)
 }
 """Each tests on one fold and trains on the other four; results are means over the five."""

@@ -174,13 +174,13 @@ def _read(entry: Entry, name: str, ranges: Sequence[Range], names: Sequence[str]
     numbers, frames, subject = parse(entry.name, entry.read())
     intervals: list[Interval] = []
     lost: list[Skipped] = []
-    for found in ranges:
-        start, stop = np.searchsorted(numbers, found.first, "left"), np.searchsorted(numbers, found.last, "right")
+    for span in ranges:
+        start, stop = np.searchsorted(numbers, span.first, "left"), np.searchsorted(numbers, span.last, "right")
         if start < stop:
-            intervals.append(Interval(int(start), int(stop), found.label))
+            intervals.append(Interval(int(start), int(stop), span.label))
         else:
-            reason = f"no frame has a number from {found.first} to {found.last}"
-            lost.append((f"labels line {found.line}", reason))
+            reason = f"no frame has a number from {span.first} to {span.last}"
+            lost.append((f"labels line {span.line}", reason))
     return Recording(
         id=name,
         frames=frames,

@@ -10,8 +10,11 @@ What = TypeVar("What", bound=Hashable)
 Measured = TypeVar("Measured")
 
 
-def turn_by_turn(
-    goes: Mapping[What, Callable[[int], Measured]], turns: int, warm: int, tick: Callable[[], object] = lambda: None
+def interleaved(
+    goes: Mapping[What, Callable[[int], Measured]],
+    turns: int,
+    warm: int,
+    on_progress: Callable[[], object] = lambda: None,
 ) -> dict[What, list[Measured]]:
     """What each measured in `turns` turns, in each of which every one has its go.
 
@@ -19,15 +22,15 @@ def turn_by_turn(
         goes: take the number of the turn, and give what they measured.
         turns: turns that count.
         warm: turns before them that do not.
-        tick: called after every go.
+        on_progress: called after every go.
     """
     measured: dict[What, list[Measured]] = {what: [] for what in goes}
     for turn in range(warm + turns):
         for what, go in goes.items():
-            found = go(turn)
+            value = go(turn)
             if turn >= warm:
-                measured[what].append(found)
-            tick()
+                measured[what].append(value)
+            on_progress()
     return measured
 
 
