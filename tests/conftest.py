@@ -266,7 +266,7 @@ def trace():
         lines = [json.loads(line) for line in (Path(folder) / "metrics.jsonl").read_text().splitlines()]
         for line in lines:
             del line["seconds"]
-        return Trace((Path(folder) / "encoder.safetensors").read_bytes(), state, lines)
+        return Trace((Path(folder) / "model.safetensors").read_bytes(), state, lines)
 
     return read
 

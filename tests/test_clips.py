@@ -13,10 +13,10 @@ from pcm3.augment.crop import crop_resize, spread_crops
 from pcm3.clips import ClipBank, clips_to_fit, extract, fit_readout, frames_on, frozen
 from pcm3.data.recording import Recording
 from pcm3.encoders.encoder import Encoder
+from pcm3.encoders.files import load_encoder
 from pcm3.encoders.in_bfloat16 import InBfloat16
 from pcm3.geometry import stream
 from pcm3.tasks.baselines import RawCoordinates
-from pcm3.train.checkpoint import load_encoder
 
 CPU = torch.device("cpu")
 TRAIN, TEST = np.arange(18), np.arange(18, 24)

@@ -23,7 +23,7 @@ LONGEST = 60
 """Seconds that a command on the tiny store may take, on a slow and busy machine."""
 FILES = {
     "store": ["frames.npy", "clips.npz", "store.json", "leaks.json", "verified.json"],
-    "run": ["settings.json", "environment.json", "metrics.jsonl", "checkpoint.pt", "encoder.safetensors"],
+    "run": ["settings.json", "environment.json", "metrics.jsonl", "checkpoint.pt", "model.safetensors"],
 }
 VALUES = [None, True, -1, 0, 7, 2.5, 1e300, 10**30, "", "x", "\x1b[31m", [], [1], ["x"], [[]], {}, {"x": 1}, 1e400]
 SAID = ("note", "  WRONG", "  look")
@@ -137,7 +137,7 @@ def figures(name, place, out):
     if name == "check":
         told = json.loads(out.rstrip().split("\n")[-1])
         return {"findings": told["findings"], "leaks": told["leaks"]}
-    return (place / ("one.png" if name == "show" else "run/encoder.safetensors")).read_bytes()
+    return (place / ("one.png" if name == "show" else "run/model.safetensors")).read_bytes()
 
 
 @pytest.fixture(scope="module")

@@ -357,7 +357,7 @@ def test_results_go_where_they_are_asked_to_go(cli, run_path, store_path, tmp_pa
     base = ["evaluate", "retrieval", "--store", store_path, "--seeds", 1, "--json"]
     asked = cli(*base, "--model", run_path, "--out", tmp_path / "out" / "here")
     assert asked.json["written"][0] == str(tmp_path / "out" / "here" / "retrieval-xsub.json")
-    weights = shutil.copy(run_path / "encoder.safetensors", tmp_path / "weights.safetensors")
+    weights = shutil.copy(run_path / "model.safetensors", tmp_path / "weights.safetensors")
     beside = cli(*base, "--model", weights)
     assert Path(beside.json["written"][0]).is_relative_to(tmp_path)
     assert Path(beside.json["written"][0]).name == "retrieval-xsub.json"

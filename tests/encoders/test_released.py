@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
+from pcm3.encoders.files import encoder_from_released, load_encoder
 from pcm3.errors import CheckpointError
-from pcm3.train.checkpoint import encoder_from_released, load_encoder
 
 JOINTS, COORDINATES = 25, 3
 
@@ -89,9 +89,9 @@ def test_a_checkpoint_file_of_the_authors_is_an_encoder(tmp_path):
     with torch.no_grad():
         expected = theirs.double()(clips.double().numpy())[:, -1]
         torch.testing.assert_close(encoder.embed(clips), expected.float(), rtol=0, atol=1e-5)
-    assert (spec.layout, spec.bodies, spec.hidden_size, spec.layers) == ("kinect_v2", 2, 6, 3)
+    assert (spec.layout.name, spec.bodies, spec.hidden_size, spec.layers) == ("kinect_v2", 2, 6, 3)
     assert (spec.direction, spec.pooling, spec.stream) == ("causal", "last", "joint")
-    assert spec.finished
+    assert spec.provenance.finished
 
 
 def test_a_bare_state_dict_is_an_encoder_too(tmp_path):
@@ -171,7 +171,7 @@ def test_a_malicious_checkpoint_is_refused_and_not_executed(tmp_path, form):
 
 
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04 half a zip", bytes(range(256)) * 10])
-@pytest.mark.parametrize("name", ["checkpoint.pth.tar", "encoder.safetensors"])
+@pytest.mark.parametrize("name", ["checkpoint.pth.tar", "model.safetensors"])
 def test_a_file_of_other_bytes_is_refused_in_one_line(tmp_path, name, content):
     file = tmp_path / name
     file.write_bytes(content)

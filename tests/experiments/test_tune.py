@@ -213,7 +213,7 @@ def test_a_run_that_was_pretrained_but_not_evaluated_is_only_evaluated(copied, f
     (folder / "evaluation.json").unlink()
     all_runs.pretrain(search.stores["toy"], folder, settings, progress=False)
     assert essence(tune(copied, quiet)) == essence(told)
-    assert not (folder / "encoder.safetensors").exists()
+    assert not (folder / "model.safetensors").exists()
 
 
 def test_every_trial_is_evaluated_over_crops_too_and_the_page_tells_what_that_gives(finished):

@@ -113,7 +113,8 @@ def weights(folder: Path) -> str:
     """A checksum of the tensors of an encoder file, whatever else stands in it."""
     from safetensors.numpy import load_file
 
-    tensors = load_file(folder / "encoder.safetensors")
+    written = next(file for name in ("model", "encoder") if (file := folder / f"{name}.safetensors").exists())
+    tensors = load_file(written)
     return checksum(b"".join(name.encode() + tensors[name].tobytes() for name in sorted(tensors)))
 
 

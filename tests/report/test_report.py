@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pcm3.encoders.files import load_encoder
 from pcm3.report import pictures
 from pcm3.report.page import write_page
 from pcm3.report.results import write_evaluation
@@ -18,7 +19,6 @@ from pcm3.report.tables import markdown_table, text_table
 from pcm3.settings.tasks import LinearSettings, TaskSettings
 from pcm3.summary import mean_and_spread, mean_of, spread_of
 from pcm3.tasks.evaluate import evaluate
-from pcm3.train.checkpoint import load_encoder
 
 figures = st.lists(st.floats(0, 100), min_size=2, max_size=9)
 

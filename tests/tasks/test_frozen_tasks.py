@@ -18,6 +18,7 @@ from pcm3.data.audit.leaks import audit
 from pcm3.data.recording import Interval, Recording
 from pcm3.data.store import ClipStore
 from pcm3.data.store_writer import write_store
+from pcm3.encoders.files import load_encoder
 from pcm3.errors import CheckpointError, ConfigError, DataError
 from pcm3.settings.tasks import ClipSettings, DetectionSettings, LinearSettings, PredictionSettings, TaskSettings
 from pcm3.skeleton import load_layout
@@ -29,7 +30,7 @@ from pcm3.tasks.evaluate import PRETRAINED, RAW, UNTRAINED, evaluate, work
 from pcm3.tasks.linear import fit_linear, train_linear
 from pcm3.tasks.retrieval import fit_retrieval, nearest_neighbours
 from pcm3.tasks.setup import labelled_split
-from pcm3.train.checkpoint import load_encoder, save_checkpoint
+from pcm3.train.checkpoint import save_checkpoint
 from pcm3.train.pretrain import pretrain
 
 pytestmark = pytest.mark.usefixtures("size_is_no_matter")

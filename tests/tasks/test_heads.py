@@ -11,6 +11,7 @@ from toy import toy_encoder
 from pcm3.checksums import with_checksum
 from pcm3.clips import ClipBank
 from pcm3.data.recording import Interval, Recording
+from pcm3.encoders.files import load_encoder
 from pcm3.encoders.in_bfloat16 import InBfloat16
 from pcm3.errors import CheckpointError, DataError
 from pcm3.settings.tasks import (
@@ -33,7 +34,6 @@ from pcm3.tasks.occlusion import evaluate_occlusion, score_occlusion
 from pcm3.tasks.prediction.evaluate import evaluate_predictor, score_predictor
 from pcm3.tasks.prediction.windows import MotionBank
 from pcm3.tasks.retrieval import fit_retrieval, score_retrieval
-from pcm3.train.checkpoint import load_encoder
 
 CPU = torch.device("cpu")
 TRAIN, TEST = np.arange(18), np.arange(18, 24)

@@ -8,6 +8,7 @@ import pytest
 from pcm3.data.audit.leaks import audit
 from pcm3.data.recording import Interval, Recording
 from pcm3.data.store import ClipStore
+from pcm3.encoders.files import load_encoder
 from pcm3.settings.tasks import (
     DetectionSettings,
     FinetuneSettings,
@@ -17,7 +18,6 @@ from pcm3.settings.tasks import (
     TaskSettings,
 )
 from pcm3.tasks.evaluate import evaluate
-from pcm3.train.checkpoint import load_encoder
 
 QUICK = TaskSettings(
     finetune=FinetuneSettings(epochs=1, drop_epochs=[1]),
@@ -96,15 +96,10 @@ def test_an_encoder_knows_what_it_was_pretrained_on_and_other_clips_are_told(
 ):
     spec = load_encoder(finished_path)[1]
     assert (spec.fps, spec.normalised) == (store.fps, store.normalised)
-    other = write_tiny(tmp_path / "other", recordings, fps=120.0, normalised=not store.normalised)
+    other = write_tiny(tmp_path / "other", recordings, fps=120.0)
     audit(other)
     (told,) = (note for note in notes_of(finished_path, other) if "pretrained" in note)
     assert "of 30 frames a second, those of this store have 120" in told
-    assert "centred and turned" in told
-    assert "as recorded" in told
     assert spec.rule == "released"
-    otherwise = write_tiny(tmp_path / "rule", recordings, preparation={"rule": "upright"})
-    (told,) = (note for note in notes_of(finished_path, otherwise) if "pretrained" in note)
-    assert "prepared by the rule released, those of this store by upright" in told
     alike = write_tiny(tmp_path / "alike", recordings, fps=30.5)
     assert not any("pretrained" in note for note in notes_of(finished_path, alike))

@@ -5,12 +5,12 @@ import json
 import numpy as np
 import pytest
 
+from pcm3.encoders.files import load_encoder
 from pcm3.errors import CheckpointError
 from pcm3.settings.tasks import LinearSettings, TaskSettings
 from pcm3.tasks.evaluate import PRETRAINED, RAW, UNTRAINED, evaluate
 from pcm3.tasks.fusion import fused
 from pcm3.tasks.streams import evaluate_streams, stream_runs, streams_of
-from pcm3.train.checkpoint import load_encoder
 
 QUICK = TaskSettings(head=LinearSettings(epochs=3))
 STREAMS = ["joint", "bone", "motion"]

@@ -15,11 +15,12 @@ import torch
 from pcm3 import device
 from pcm3.clips import ClipBank, extract
 from pcm3.data.store import ClipStore
+from pcm3.encoders import files as model_files
+from pcm3.encoders.files import load_encoder
 from pcm3.errors import ConfigError, DataError, RunFailed
 from pcm3.methods.build import build_method
 from pcm3.train import checkpoint as checkpoint_file
 from pcm3.train import metrics_log
-from pcm3.train.checkpoint import load_encoder
 from pcm3.train.plan import resolve, training_clips
 from pcm3.train.pretrain import pretrain
 from pcm3.train.run_folder import RunFolder
@@ -136,8 +137,9 @@ def test_the_loss_in_the_metrics_is_the_weighted_sum_of_its_terms(store, tiny, t
 
 def test_the_encoder_file_tells_how_it_came_about(finished_path, store):
     spec = load_encoder(finished_path)[1]
-    assert (spec.layout, spec.bodies, spec.joints, spec.hidden_size, spec.layers) == ("kinect_v2", 2, 25, 8, 1)
-    assert (spec.step, spec.finished, spec.protocol, spec.store_checksum) == (10, True, "xsub", store.checksum)
+    assert (spec.layout.name, spec.bodies, spec.joints, spec.hidden_size, spec.layers) == ("kinect_v2", 2, 25, 8, 1)
+    origin = spec.provenance
+    assert (origin.step, origin.finished, origin.protocol, origin.store_checksum) == (10, True, "xsub", store.checksum)
 
 
 def test_the_encoder_file_holds_the_query_encoder_of_the_checkpoint(finished_path, trace):
@@ -228,14 +230,14 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_step_and_terms(
     assert "contrast/predict" in told
     assert "Traceback" not in found.err
     after = content(run_path)
-    for name in ("checkpoint.pt", "encoder.safetensors", "encoder.json", "metrics.jsonl"):
+    for name in ("checkpoint.pt", "model.safetensors", "model.json", "metrics.jsonl"):
         assert after[name] == before[name]
 
 
 def test_an_absurd_learning_rate_ends_in_one_message_and_no_weights_that_are_not_numbers(store, tiny, tmp_path):
     with pytest.raises(RunFailed, match=r"not finite at step \d+: loss .*optimiser\.lr"):
         pretrain(store, tmp_path, tiny({"optimiser.lr": 1e12, "steps": 40}), progress=False)
-    encoder = tmp_path / "encoder.safetensors"
+    encoder = tmp_path / "model.safetensors"
     assert not encoder.exists() or all(
         tensor.isfinite().all() for tensor in load_encoder(tmp_path)[0].state_dict().values()
     )
@@ -246,7 +248,7 @@ def test_no_checkpoint_holds_weights_that_are_not_numbers(store, tiny, tmp_path)
     changes = {"optimiser.lr": 1e39, "checkpoint_steps": 1, "steps": 3}
     with pytest.raises(RunFailed):
         pretrain(store, tmp_path, tiny(changes), progress=False)
-    if (tmp_path / "encoder.safetensors").exists():
+    if (tmp_path / "model.safetensors").exists():
         assert all(tensor.isfinite().all() for tensor in load_encoder(tmp_path)[0].state_dict().values())
 
 
@@ -268,7 +270,7 @@ def test_a_run_that_failed_leaves_no_file_open(store, tiny, tmp_path, monkeypatc
 NO_SPACE = "No space left on device"
 
 
-@pytest.mark.parametrize("name", ["checkpoint.pt", "encoder.safetensors", "encoder.json"])
+@pytest.mark.parametrize("name", ["checkpoint.pt", "model.safetensors", "model.json"])
 def test_a_full_disk_stops_the_run_and_leaves_the_checkpoint(cli, run_path, store_path, tiny_words, content, name):
     # What is written to /dev/full never fits; a link leads the half-written file there.
     before = content(run_path)
@@ -282,7 +284,7 @@ def test_a_full_disk_stops_the_run_and_leaves_the_checkpoint(cli, run_path, stor
     after = content(run_path)
     assert after[name] == before[name]
     if name == "checkpoint.pt":
-        assert after["encoder.safetensors"] == before["encoder.safetensors"]
+        assert after["model.safetensors"] == before["model.safetensors"]
     again = cli("pretrain", store_path, "--run", run_path, *tiny_words(steps=30))
     assert again.code == 0
 
@@ -297,7 +299,8 @@ def test_a_disk_that_fills_up_while_a_run_trains_costs_no_bit(store, tiny, trace
         real(path, write)
 
     with monkeypatch.context() as patched:
-        patched.setattr(checkpoint_file, "write_atomically", fill)
+        for writer in (checkpoint_file, model_files):
+            patched.setattr(writer, "write_atomically", fill)
         with pytest.raises(RunFailed, match=NO_SPACE):
             pretrain(store, tmp_path, tiny(), progress=False)
     assert trace(tmp_path).state["step"] == 5
@@ -335,7 +338,7 @@ def test_a_store_of_another_layout_trains_too(recordings, write_tiny, tiny, tmp_
     store = write_tiny(tmp_path / "store", recordings, layout=layout, bodies=1)
     pretrain(store, tmp_path / "run", tiny(steps=2), progress=False)
     spec = load_encoder(tmp_path / "run")[1]
-    assert (spec.layout, spec.bodies, spec.joints) == ("kinect_v1", 1, 20)
+    assert (spec.layout.name, spec.bodies, spec.joints) == ("kinect_v1", 1, 20)
     assert RunFolder(tmp_path / "run").read_settings()[1]["checksum"] == ClipStore.open(tmp_path / "store").checksum
 
 
@@ -422,9 +425,9 @@ def test_fitting_leaves_the_run_itself_alone(store, tiny, tmp_path):
 def test_a_finished_run_that_is_asked_again_keeps_the_same_encoder(store, tiny, tmp_path):
     for _ in range(2):
         pretrain(store, tmp_path, tiny(KEPT, steps=2), progress=False)
-        kept = (tmp_path / "encoder.safetensors").read_bytes()
+        kept = (tmp_path / "model.safetensors").read_bytes()
     pretrain(store, tmp_path / "once", tiny(KEPT, steps=2), progress=False)
-    assert (tmp_path / "once" / "encoder.safetensors").read_bytes() == kept
+    assert (tmp_path / "once" / "model.safetensors").read_bytes() == kept
 
 
 @pytest.mark.parametrize("export", ["online", "ema"])

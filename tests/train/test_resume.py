@@ -100,7 +100,7 @@ def test_a_run_that_crashed_before_the_renaming_of_any_file_is_the_run_that_did_
 
 def test_what_a_killed_process_left_half_written_harms_nothing(whole, store, short, trace, tmp_path):
     pretrain(store, tmp_path, short(steps=4), progress=False)
-    for name in ("checkpoint.pt", "encoder.safetensors", "encoder.json", "settings.json"):
+    for name in ("checkpoint.pt", "model.safetensors", "model.json", "settings.json"):
         (tmp_path / f".{name}.partial").write_bytes(b"half of")
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('{"step": 6, "epoch": 3.0, "lo')
@@ -125,7 +125,7 @@ def trigger(folder, rng, lines):
     def far_enough():
         return metrics.exists() and metrics.read_bytes().count(b"\n") >= lines
 
-    kind = rng.choice(["at once", "later", "checkpoint.pt", "encoder.safetensors"])
+    kind = rng.choice(["at once", "later", "checkpoint.pt", "model.safetensors"])
     later = time.monotonic() + 3600
 
     def happened():

@@ -114,8 +114,8 @@ def test_a_finished_run_folder_holds_what_its_docstring_says_and_no_more(finishe
         "environment.json",
         "metrics.jsonl",
         "checkpoint.pt",
-        "encoder.safetensors",
-        "encoder.json",
+        "model.safetensors",
+        "model.json",
     }
 
 

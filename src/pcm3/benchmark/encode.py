@@ -15,9 +15,9 @@ from pcm3.benchmark.operations import encoder_flop_per_clip
 from pcm3.benchmark.step import BODIES, CLIPS, LAYOUT
 from pcm3.clips import frozen
 from pcm3.device import allow_fast_matmul
+from pcm3.encoders.spec import EncoderSpec
 from pcm3.settings.pretrain import PretrainSettings
 from pcm3.skeleton import load_layout
-from pcm3.train.checkpoint import EncoderSpec
 from pcm3.train.footprint import check_memory
 from pcm3.train.plan import encoder_spec
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pcm3.encoders.readout import pooled_width
+from pcm3.encoders.spec import EncoderSpec
 from pcm3.errors import ConfigError
 from pcm3.settings.pcm3 import pcm3_of
 from pcm3.settings.pretrain import PretrainSettings
-from pcm3.train.checkpoint import EncoderSpec
 
 
 def encoder_flop_per_clip(spec: EncoderSpec) -> float:

@@ -20,6 +20,7 @@ from pcm3.clips import extract
 from pcm3.data.importer import import_recordings
 from pcm3.data.store import ClipStore
 from pcm3.device import choose_device
+from pcm3.encoders.files import load_encoder
 from pcm3.errors import CheckpointError, ConfigError
 from pcm3.files import new_folder, write_json
 from pcm3.render.render import render
@@ -36,7 +37,6 @@ from pcm3.tasks.evaluate import UNTRAINED, Evaluation, evaluate, untrained
 from pcm3.tasks.result_table import header
 from pcm3.tasks.setup import Setup, labelled_split
 from pcm3.train import plan as sizes
-from pcm3.train.checkpoint import load_encoder
 from pcm3.train.footprint import check_memory
 from pcm3.train.plan import encoder_spec
 from pcm3.train.pretrain import PretrainResult, pretrain

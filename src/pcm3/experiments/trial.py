@@ -17,6 +17,7 @@ from pcm3.data.protocol import hold_out
 from pcm3.data.recording import UNKNOWN
 from pcm3.data.store import ClipStore
 from pcm3.device import allow_fast_matmul, choose_device, evaluation_threads, threads
+from pcm3.encoders.files import load_encoder
 from pcm3.errors import CheckpointError, ConfigError, RunFailed
 from pcm3.experiments.runs import pretrain_in, run_name, with_threads
 from pcm3.files import write_json
@@ -25,7 +26,6 @@ from pcm3.settings.tasks import ClipSettings, TaskSettings
 from pcm3.tasks.evaluate import PRETRAINED, RAW, UNTRAINED, untrained
 from pcm3.tasks.setup import Setup
 from pcm3.tasks.task_table import TASKS
-from pcm3.train.checkpoint import load_encoder
 from pcm3.train.pace import measured_pace
 from pcm3.train.plan import resolve, spec_for, training_clips
 from pcm3.train.run_folder import RunFolder

@@ -204,7 +204,7 @@ class PCM3(nn.Module):
         the decoder (§3.3, 2): the features are detached there, so the decoder runs over them twice.
         """
         objective = self.settings.objective
-        features = self._prompted("prediction", frames, generator)
+        features = self.encoder.every_frame(self._prompted("prediction", frames, generator), source.shape[1])
         if not objective.prediction_weight:
             (flat,) = self.decoder(features.detach())
             flat_view = flat if objective.decoder_gradient else flat.detach()

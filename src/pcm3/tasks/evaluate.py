@@ -20,7 +20,9 @@ from pcm3.data.store import ClipStore
 from pcm3.data.verified import check_unchanged
 from pcm3.device import allow_fast_matmul, choose_device, choose_precision, evaluation_threads, threads
 from pcm3.encoders.encoder import Encoder
+from pcm3.encoders.files import load_encoder
 from pcm3.encoders.in_bfloat16 import InBfloat16
+from pcm3.encoders.spec import EncoderSpec, format_of
 from pcm3.errors import CheckpointError, DataError, command
 from pcm3.parallel import MapFunction, cores, serial_map
 from pcm3.settings.pretrain import Device, Precision
@@ -30,7 +32,6 @@ from pcm3.tasks.notes import label_notes, run_notes
 from pcm3.tasks.result_table import Row, header
 from pcm3.tasks.setup import Setup
 from pcm3.tasks.task_table import TASKS, Picture, Task, TaskResult
-from pcm3.train.checkpoint import EncoderSpec, load_encoder
 
 PRETRAINED, UNTRAINED, RAW = "pretrained", "untrained encoder", "raw coordinates"
 Indices = NDArray[np.int64]
@@ -218,7 +219,7 @@ def evaluate(
         train_clips=len(train),
         test_clips=len(test),
         seeds=seeds,
-        steps=[spec.step for spec in specs],
+        steps=[spec.provenance.step for spec in specs],
         rows=list(rows.values()),
         first=kept,
         setup=setup,
@@ -301,7 +302,7 @@ def work(task: str, models: int, seeds: int) -> int:
 def _check_compatible(models: Sequence[Path], specs: Sequence[EncoderSpec], store: ClipStore) -> None:
     """Raises CheckpointError unless all encoders can be fed with the store's clips, and in the same way."""
     for path, spec in zip(models, specs, strict=True):
-        spec.see_that_it_fits(store.layout, store.frames.shape[1], str(path))
+        spec.check_compatible(format_of(store), str(path))
         if (spec.stream, spec.frames) != (specs[0].stream, specs[0].frames):
             raise CheckpointError(
                 f"{path}: expected stream {specs[0].stream} and {specs[0].frames} frames as {models[0]}, got "

@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as from_safetensors
 from safetensors.torch import save as to_safetensors
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 
 from pcm3.checksums import read_checked_json, with_checksum
 from pcm3.clips import ClipEncoder
+from pcm3.encoders.files import tensors_checksum
 from pcm3.encoders.in_bfloat16 import InBfloat16
 from pcm3.errors import CheckpointError, brief
 from pcm3.files import write_atomically, write_json
@@ -132,15 +132,6 @@ def tuned_tensors(encoder: ClipEncoder | None) -> dict[str, Tensor]:
 def weights_checksum(encoder: ClipEncoder) -> str:
     """SHA-256 of an encoder's width and weights, the same in every precision and file that it may lie in."""
     return hashlib.sha256(f"{encoder.width} {tensors_checksum(bare(encoder).state_dict())}".encode()).hexdigest()
-
-
-def tensors_checksum(tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 of the tensors' names, types, shapes and bytes."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
 
 
 def _write(data: bytes, file: BinaryIO) -> None:

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from pcm3.data.audit.label_flaws import few_clips, split_notes
 from pcm3.data.store import ClipStore
+from pcm3.encoders.spec import EncoderSpec
 from pcm3.tasks.detection.windows import BACKGROUND, frame_labels
 from pcm3.tasks.setup import Setup
 from pcm3.tasks.task_table import TASKS
-from pcm3.train.checkpoint import EncoderSpec
 
 Indices = NDArray[np.int64]
 
@@ -102,12 +102,12 @@ def run_notes(models: Sequence[Path], specs: Sequence[EncoderSpec], store: ClipS
     """What there is to say of the runs: unfinished ones, pretraining that saw test clips or clips of another make."""
     notes = []
     for path, spec in zip(models, specs, strict=True):
-        if not spec.finished:
-            notes.append(f"{path}: the run is not finished; this is its checkpoint at step {spec.step}")
-        if spec.store_checksum == store.checksum and spec.protocol != protocol:
+        if not spec.provenance.finished:
+            notes.append(f"{path}: the run is not finished; this is its checkpoint at step {spec.provenance.step}")
+        if spec.provenance.store_checksum == store.checksum and spec.provenance.protocol != protocol:
             notes.append(
-                f"{path}: was pretrained on the training side of '{spec.protocol}' of this store, so it may have seen "
-                f"test clips of '{protocol}' (without labels)"
+                f"{path}: was pretrained on the training side of '{spec.provenance.protocol}' of this store, so it may "
+                f"have seen test clips of '{protocol}' (without labels)"
             )
         other = _other_store(spec, store)
         if other:
@@ -117,12 +117,7 @@ def run_notes(models: Sequence[Path], specs: Sequence[EncoderSpec], store: ClipS
 
 def _other_store(spec: EncoderSpec, store: ClipStore) -> str:
     """How the store that the encoder was pretrained on differs from this one in what its clips mean."""
-    words = {True: "centred and turned", False: "as recorded"}
     differences = []
     if spec.fps and abs(spec.fps - store.fps) > SAME_FPS * store.fps:
         differences.append(f"of {spec.fps:g} frames a second, those of this store have {store.fps:g}")
-    if spec.normalised is not None and spec.normalised != store.normalised:
-        differences.append(f"{words[spec.normalised]}, those of this store are {words[store.normalised]}")
-    elif spec.normalised and spec.rule and spec.rule != store.rule:
-        differences.append(f"prepared by the rule {spec.rule}, those of this store by {store.rule}")
     return "; ".join(differences)

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from pcm3.clips import ClipBank
 from pcm3.data.protocol import split
 from pcm3.data.store import ClipStore
+from pcm3.encoders.spec import EncoderSpec
 from pcm3.errors import DataError
 from pcm3.settings.tasks import TaskSettings
 from pcm3.tasks.classifier import LabelledClips
 from pcm3.tasks.detection.evaluate import LabelledRecordings
 from pcm3.tasks.detection.windows import RecordingBank, untrimmed
 from pcm3.tasks.prediction.windows import MotionBank
-from pcm3.train.checkpoint import EncoderSpec
 
 Indices = NDArray[np.int64]
 

@@ -10,6 +10,7 @@ from typing import Literal
 from pcm3.clips import ClipEncoder
 from pcm3.data.protocol import split
 from pcm3.data.store import ClipStore
+from pcm3.encoders.spec import EncoderSpec
 from pcm3.settings.tasks import TASK_WORDS, TaskSettings
 from pcm3.tasks.baselines import RawCoordinates
 from pcm3.tasks.classifier import Classifier, ClassifierResult
@@ -22,7 +23,6 @@ from pcm3.tasks.occlusion import NAMES, OcclusionResult, evaluate_occlusion
 from pcm3.tasks.prediction.evaluate import PredictionResult, constant_velocity, evaluate_predictor, zero_velocity
 from pcm3.tasks.retrieval import fit_retrieval, score_retrieval
 from pcm3.tasks.setup import Indices, Setup, labelled_split, recording_split
-from pcm3.train.checkpoint import EncoderSpec
 
 About = Literal["labelled clips", "clips", "recordings"]
 SPLITS: dict[About, Callable[[ClipStore, str], tuple[Indices, Indices]]] = {

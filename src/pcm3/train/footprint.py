@@ -8,9 +8,9 @@ import psutil
 import torch
 
 from pcm3.encoders.readout import pooled_width
+from pcm3.encoders.spec import EncoderSpec
 from pcm3.errors import ConfigError
 from pcm3.settings.pretrain import PretrainSettings, flat
-from pcm3.train.checkpoint import EncoderSpec
 
 GIB = 2**30
 STATES = {"sgd": 1, "adam": 2, "adamw": 2}

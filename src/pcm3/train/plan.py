@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +15,15 @@ from pcm3.data.protocol import hold_out, split
 from pcm3.data.store import ClipStore
 from pcm3.data.verified import check_unchanged
 from pcm3.device import choose_device, choose_precision, choose_threads, first_process, slow_bf16
+from pcm3.encoders.spec import ClipFormat, EncoderSpec, Provenance, format_of
 from pcm3.errors import ConfigError
-from pcm3.settings.pretrain import Device, PretrainSettings
+from pcm3.settings.methods import name_of_method
+from pcm3.settings.pretrain import Device, PretrainSettings, flat
 from pcm3.skeleton import Layout
-from pcm3.train.checkpoint import EncoderSpec
 from pcm3.train.distributed import agree_with_launcher
 from pcm3.train.footprint import check_memory
 from pcm3.train.loop import BatchOrder, LoopPlan
-from pcm3.train.run_folder import RunFolder, changes
+from pcm3.train.run_folder import MAY_CHANGE, RunFolder, changes
 from pcm3.train.schedule import Schedule
 
 BATCH = 64
@@ -157,30 +159,20 @@ def training_clips(store: ClipStore, settings: PretrainSettings) -> NDArray[np.i
 def spec_for(store: ClipStore, settings: PretrainSettings) -> EncoderSpec:
     """The encoder that the settings ask for, for the clips of this store, and what it is pretrained on."""
     spec = encoder_spec(store.layout, store.frames.shape[1], settings)
-    spec = replace(spec, store_checksum=store.checksum, gaps=store.has_gaps)
-    return replace(spec, fps=store.fps, normalised=store.normalised, rule=store.rule)
+    decisive = {name: value for name, value in flat(settings).items() if name not in MAY_CHANGE}
+    origin = Provenance(
+        method=name_of_method(settings.method),
+        settings=decisive,
+        store_checksum=store.checksum,
+        protocol=settings.protocol,
+        version=version("pcm3"),
+    )
+    return replace(spec.fed_with(format_of(store)), gaps=store.has_gaps, provenance=origin)
 
 
 def encoder_spec(layout: Layout, bodies: int, settings: PretrainSettings) -> EncoderSpec:
     """The encoder that the settings ask for, for clips of this layout with room for so many bodies."""
-    chosen = settings.encoder
-    needs_parents = chosen.kind == "graph" or "bone" in chosen.input_features
-    return EncoderSpec(
-        layout=layout.name,
-        bodies=bodies,
-        joints=len(layout.joints),
-        hidden_size=chosen.hidden_size,
-        layers=chosen.layers,
-        direction=chosen.direction,
-        pooling=chosen.pooling,
-        stream=settings.stream,
-        kind=chosen.kind,
-        input_features=tuple(chosen.input_features),
-        parents=layout.parents if needs_parents else (),
-        normalise_features=chosen.normalise_features,
-        frames=settings.frames,
-        protocol=settings.protocol,
-    )
+    return EncoderSpec.of(settings.encoder, ClipFormat(layout, bodies), settings.stream, settings.frames)
 
 
 def with_sizes(

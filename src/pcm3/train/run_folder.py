@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pcm3.checksums import OWN, has_changed, json_checksum, with_checksum
+from pcm3.encoders.files import DESCRIPTION, WEIGHTS, run_identity
 from pcm3.errors import CheckpointError, ConfigError
 from pcm3.files import take_lock, write_json
 from pcm3.settings.pretrain import PretrainSettings, flat, from_dict, to_dict
@@ -33,7 +34,7 @@ class RunFolder:
 
     ``settings.json`` what was asked · ``environment.json`` where it ran · ``metrics.jsonl`` one line a logged step ·
     ``clock.jsonl`` where the schedule followed the time, if it had to ·
-    ``checkpoint.pt`` to resume from · ``encoder.safetensors`` and ``encoder.json`` what downstream tasks read ·
+    ``checkpoint.pt`` to resume from · ``model.safetensors`` and ``model.json`` the model ·
     ``loss.png`` · ``results/`` what ``pcm3 evaluate`` found.
     """
 
@@ -44,8 +45,8 @@ class RunFolder:
         self.metrics = path / "metrics.jsonl"
         self.clock = path / "clock.jsonl"
         self.checkpoint = path / "checkpoint.pt"
-        self.encoder = path / "encoder.safetensors"
-        self.encoder_summary = path / "encoder.json"
+        self.encoder = path / WEIGHTS
+        self.encoder_summary = path / DESCRIPTION
         self.loss_picture = path / "loss.png"
         self.results = path / "results"
 
@@ -112,11 +113,7 @@ class RunFolder:
 
     def identity(self) -> int | None:
         """A number that checkpoint and encoder of this run carry too; None where settings.json has none."""
-        try:
-            told = json.loads(self.settings.read_text(encoding="utf-8"))["run"]
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
-            return None
-        return told if type(told) is int else None
+        return run_identity(self.path)
 
     def _see_that_it_is_the_same(self, settings: PretrainSettings, store: dict[str, Any]) -> None:
         held, held_store = self.read_settings()

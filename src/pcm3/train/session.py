@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from pcm3.clips import ClipBank, clips_to_fit, fit_readout
 from pcm3.data.store import ClipStore
 from pcm3.device import allow_fast_matmul
+from pcm3.encoders.files import save_encoder
 from pcm3.errors import CheckpointError, RunFailed
 from pcm3.methods.protocol import AnyMethod
 from pcm3.train import loop
-from pcm3.train.checkpoint import RunState, load_checkpoint, save_checkpoint, save_encoder
+from pcm3.train.checkpoint import RunState, load_checkpoint, save_checkpoint
 from pcm3.train.clock import Clock
 from pcm3.train.distributed import make_fabric
 from pcm3.train.metrics_log import Metrics
@@ -125,11 +126,12 @@ class Session:
         """Write the encoders that the method leaves behind: the first into the run's folder, others beneath it."""
         for number, (name, exported) in enumerate(self.method.encoders().items()):
             encoder, stream = exported
-            spec = replace(self.plan.spec, step=step, finished=finished, stream=stream)
+            spec = replace(self.plan.spec.after(step, finished), stream=stream)
             if spec.normalise_features:
                 encoder = deepcopy(encoder)  # the run goes on with one that was never fitted: resuming is exact
                 fit_readout(encoder, clips_to_fit(replace(self._clips, stream=stream), self.plan.clips))
-            save_encoder(self.run if number == 0 else RunFolder(self.run.path / name), encoder, spec)
+            folder = self.run.path if number == 0 else self.run.path / name
+            save_encoder(folder, encoder, spec, self.run.identity())
 
 
 @runtime_checkable
