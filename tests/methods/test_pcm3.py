@@ -664,7 +664,7 @@ def test_what_is_predicted_is_the_clip_whatever_is_fed_to_the_encoder(features):
     assert torch.equal(seen[1], method.encoder.build_inputs(filled))
 
 
-@pytest.mark.parametrize("kind", ["transformer", "graph"])
+@pytest.mark.parametrize("kind", ["transformer", "graph", "stgcn"])
 def test_the_gradients_of_the_terms_add_up_in_every_kind(kind):
     # A BatchNorm over several views at once would make the terms depend on which others there are.
     views = toy_views()
@@ -677,7 +677,7 @@ def test_the_gradients_of_the_terms_add_up_in_every_kind(kind):
             torch.testing.assert_close(gradient, sum(parts), rtol=1e-3, atol=5e-5, msg=name)
 
 
-@pytest.mark.parametrize("kind", ["gru", "transformer", "graph"])
+@pytest.mark.parametrize("kind", ["gru", "transformer", "graph", "stgcn"])
 def test_a_feature_that_will_be_normalised_trains_as_one_that_will_not(kind):
     views, losses = toy_views(), []
     for normalised in (False, True):

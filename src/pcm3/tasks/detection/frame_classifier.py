@@ -90,7 +90,9 @@ class FrameClassifier:
         if self.feature == "clip":
             return self.encoder.embed(windows)
         assert isinstance(self.encoder, FrameEncoder)
-        return self.encoder.frames(windows)[:, windows.shape[1] // 2]
+        features = self.encoder.frames(windows)
+        # Of an encoder with a time stride, the one that stands for the centre frame.
+        return features[:, windows.shape[1] // 2 * features.shape[1] // windows.shape[1]]
 
     def _logits(self, features: Float[Tensor, "B D"]) -> Float[Tensor, "B scores"]:
         logits: Tensor = self.linear(features)
