@@ -66,10 +66,11 @@ def test_the_method_of_the_run_that_the_folder_holds_counts_where_none_is_named(
     assert parsed("--run", tmp_path, "--toy.size", 6).method == ToySettings(ToyGroup(6))
 
 
+NAMES = ", ".join((*METHODS, "toy"))
 OWNER = "is a setting of the method pcm3, and the method here is toy"
 FILES = {
-    "unknown method": ("method: mocco", "--config {file}: expected a method (pcm3, toy)"),
-    "no method": ("method: 3", "--config {file}: expected a method (pcm3, toy), got '3'"),
+    "unknown method": ("method: mocco", f"--config {{file}}: expected a method ({NAMES})"),
+    "no method": ("method: 3", f"--config {{file}}: expected a method ({NAMES}), got '3'"),
     "of another method": ("method: toy\nprompts: {{kind: both}}", f"prompts {OWNER}"),
     "a group of another method": (
         "toy: {{size: 3}}",
@@ -97,10 +98,10 @@ def test_a_file_that_asks_for_what_the_method_does_not_have_is_told_in_one_line(
 @pytest.mark.parametrize(("before", "now"), RENAMED.items(), ids=list(RENAMED))
 def test_an_earlier_name_of_a_setting_is_answered_with_todays(cli, store_path, tmp_path, command, before, now):
     place = ["--run" if command == "pretrain" else "--out", tmp_path / "new"]
-    for word in ([f"--{before}=1"], [f"--{before}", "1"]):
-        found = cli(command, store_path, *place, *word)
-        assert (found.code, found.err.count("\n")) == (2, 1)
-        assert f"unknown setting --{before}: it is called --{now} now" in found.err
+    words = [f"--{before}=1"] if command == "tune" else [f"--{before}", "1"]
+    found = cli(command, store_path, *place, *words)
+    assert (found.code, found.err.count("\n")) == (2, 1)
+    assert f"unknown setting --{before}: it is called --{now} now" in found.err
     assert not (tmp_path / "new").exists()
 
 
@@ -109,11 +110,15 @@ def test_an_earlier_name_of_a_setting_is_answered_with_todays(cli, store_path, t
     [
         (["--method", "toy", "--prompts.kind", "both"], f"--prompts.kind {OWNER}"),
         (
+            ["--preset", "moco", "--prompts.kind", "both"],
+            "--prompts.kind is a setting of the method pcm3, and the meth",
+        ),
+        (
             ["--preset", "small", "--toy.size", "3"],
             "--toy.size is a setting of the method toy, and the method here is p",
         ),
         (["--method", "toy", "--preset", "small"], "--method asks for the method toy, --preset small for pcm3"),
-        (["--method", "mocco"], "--method: expected a method (pcm3, toy), got 'mocco'"),
+        (["--method", "mocco"], f"--method: expected a method ({NAMES}), got 'mocco'"),
         (["--method", "toy", "--toy.size", "99"], "setting toy.size: expected 1 to 64, got 99"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, list) else "",
@@ -131,4 +136,4 @@ def test_a_preset_of_a_method_that_does_not_exist_is_told(cli, store_path, tmp_p
     monkeypatch.setattr("pcm3.cli.pretrain_settings.preset_file", lambda name: file)
     found = cli("pretrain", store_path, "--run", tmp_path / "new", "--preset", "mine")
     assert (found.code, found.err.count("\n")) == (2, 1)
-    assert "preset mine: expected a method (pcm3, toy), got 'lost'" in found.err
+    assert f"preset mine: expected a method ({NAMES}), got 'lost'" in found.err

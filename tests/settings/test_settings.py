@@ -197,6 +197,13 @@ def test_an_encoder_has_input_features_and_none_twice(features):
         with_value("encoder.input_features", features).check()
 
 
+@pytest.mark.parametrize("name", ["stream", "encoder.input_features"])
+def test_an_encoder_of_motions_needs_two_frames(name):
+    value = "motion" if name == "stream" else ["motion4", "motion"]
+    with pytest.raises(ConfigError, match=r"^setting frames: expected at least 2, as motion"):
+        changed(PretrainSettings(), {name: value, "frames": 1}).check()
+
+
 @pytest.mark.parametrize("kind", ["transformer", "graph"])
 def test_only_the_gru_is_causal_and_the_others_share_a_feature_out_among_four(kind):
     with pytest.raises(ConfigError, match=rf"^setting encoder.direction: expected bidirectional for kind {kind}"):

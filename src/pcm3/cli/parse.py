@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import fields
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_origin
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, set_parsing_settings
 
@@ -26,7 +26,9 @@ class _PlainHelp(DefaultHelpFormatter):
 
     def _get_type_str(self, action: argparse.Action) -> str | None:
         hint = getattr(action, "_typehint", None) or action.type
-        return None if super()._get_type_str(action) is None else in_words(hint)
+        if super()._get_type_str(action) is None or hint is bool or get_origin(hint) is Literal:
+            return None  # what it may be stands beside its name already
+        return in_words(hint)
 
 
 def parse(command: str, what: str, add_arguments: Callable[[Any, list[str]], None], words: list[str]) -> Any:
@@ -45,11 +47,12 @@ def parse(command: str, what: str, add_arguments: Callable[[Any, list[str]], Non
         prog=f"pcm3 {command}", description=what, exit_on_error=False, default_env=False, formatter_class=_PlainHelp
     )
     try:
-        _see_that_all_are_words(words)
+        _check_words(words)
         add_arguments(parser, words)
+        _shorten_help(parser)
         parser.add_argument("--json", action="store_true", help="print the result as one JSON object, the last line")
         words = _values_with_a_minus(words)
-        _see_that_all_exist(parser, words)
+        _check_options_exist(parser, words)
         for file in values_among(words, "--config"):
             read_settings_file(Path(file), "--config")
         return parser.parse_args(_switches_on(parser, words))
@@ -59,6 +62,17 @@ def parse(command: str, what: str, add_arguments: Callable[[Any, list[str]], Non
         if leaving.code:
             raise
         return None
+
+
+def _shorten_help(parser: Any) -> None:
+    """Leaves out of the help where presets lie, and that a group may be given as a file of its own."""
+    parser._action_groups = [group for group in parser._action_groups if group.title != _LOCATIONS]
+    for action in parser._actions:
+        if action.help == _OF_A_GROUP:
+            action.help = argparse.SUPPRESS
+
+
+_LOCATIONS, _OF_A_GROUP = "default config file locations", "Path to a configuration file."
 
 
 def value_among(words: list[str], option: str) -> str | None:
@@ -75,7 +89,7 @@ def values_among(words: list[str], option: str) -> Iterator[str]:
             yield word.partition("=")[2]
 
 
-def _see_that_all_are_words(words: list[str]) -> None:
+def _check_words(words: list[str]) -> None:
     """Raises ConfigError for a word that is empty, which as a path is the working directory, or could not be read."""
     for place, word in enumerate(words):
         if any("\ud800" <= letter <= "\udfff" for letter in word):
@@ -94,7 +108,7 @@ def _hints(parser: Any) -> dict[str, Any]:
     return {action.dest: getattr(action, "_typehint", None) or action.type for action in parser._actions}
 
 
-def _see_that_all_exist(parser: Any, words: list[str]) -> None:
+def _check_options_exist(parser: Any, words: list[str]) -> None:
     """Raises ConfigError for the first option that does not exist, with the nearest that does."""
     known = [option for action in parser._actions for option in action.option_strings if option.startswith("--")]
     for word in words:

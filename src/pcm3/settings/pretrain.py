@@ -86,6 +86,8 @@ class PretrainSettings:
         rules: list[Rule] = [
             (getattr(self, name) is None or getattr(self, name) >= 1, name, "at least 1") for name in counts
         ]
+        moving = self.stream == "motion" or not {"joint", "bone"} & set(self.encoder.input_features)
+        rules.append((self.frames > 1 or not moving, "frames", "at least 2, as motion is from one frame to another"))
         left = "at least 1, or 0 to have it chosen"
         rules += [(getattr(self, name) >= 0, name, left) for name in ("epochs", "batch")]
         rules += [

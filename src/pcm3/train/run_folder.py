@@ -56,7 +56,7 @@ class RunFolder:
         return self.checkpoint.exists() or self.encoder.exists()
 
     def begin(self, settings: PretrainSettings, store: dict[str, Any]) -> None:
-        """Write down what this run is, or see that it is the run that the folder holds already.
+        """Write down what this run is, or check that it is the run that the folder holds already.
 
         Args:
             settings: of this run, nothing left on "auto".
@@ -70,7 +70,7 @@ class RunFolder:
         """
         identity = _identity_of(settings, store)
         if self.settings.exists() and self.goes_on:
-            self._see_that_it_is_the_same(settings, store)
+            self._check_same_run(settings, store)
             identity = self.identity() or identity
         elif not self.settings.exists() and (self.goes_on or any(self.path.glob("*.safetensors"))):
             raise ConfigError(f"{self.path} holds weights but no settings.json: choose another --run")
@@ -115,7 +115,7 @@ class RunFolder:
         """A number that checkpoint and encoder of this run carry too; None where settings.json has none."""
         return run_identity(self.path)
 
-    def _see_that_it_is_the_same(self, settings: PretrainSettings, store: dict[str, Any]) -> None:
+    def _check_same_run(self, settings: PretrainSettings, store: dict[str, Any]) -> None:
         held, held_store = self.read_settings()
         changed = changes(held, settings)
         if changed:
