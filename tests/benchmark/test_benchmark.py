@@ -25,7 +25,7 @@ from pcm3.benchmark.pretrain import benchmark_pretrain, calls, entrants
 from pcm3.benchmark.step import Step, random_clips
 from pcm3.cli.pretrain_settings import settings_of_preset
 from pcm3.clips import ClipBatch
-from pcm3.encoders import encoder
+from pcm3.encoders import gru
 from pcm3.errors import ConfigError
 from pcm3.methods.build import build_method
 from pcm3.nn import heads
@@ -66,7 +66,7 @@ def counted(spec, settings):
 @pytest.fixture
 def plain_gru(monkeypatch):
     """Torch's own GRU, whose products its counter sees."""
-    for module in (encoder, heads):
+    for module in (gru, heads):
         monkeypatch.setattr(module, "applies_to", lambda inputs: False)
 
 
