@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import torch
 from forks import fork
-from toy import BEGINNING, toy_method, toy_views
+from toy import BEGINNING, toy_batch, toy_cmd, toy_method, toy_moco, toy_views
 
 from pcm3.clips import ClipBatch
 from pcm3.methods.views import TwoViews
@@ -113,14 +113,37 @@ def clips_numbered(index):
 
 
 CASES = {"whole": (1, True), "in micro-batches": (2, True), "each its own": (1, False)}
-"""Case → (micro-batches of each process, BatchNorm over all processes)."""
+"""Case of PCM³ → (micro-batches of each process, BatchNorm over all processes)."""
+OTHERS = {"moco": toy_moco, "cmd": toy_cmd}
+"""Method → a small one; in these the clips of a batch meet in BatchNorm and queue alone."""
+
+
+def three_steps_of(name, fabric, clips, setup=lambda *both: both):
+    """Three steps of another method, with BatchNorm over all processes."""
+    method = OTHERS[name](queue=20)
+
+    def views_of(number):
+        torch.set_float32_matmul_precision("highest")
+        views = type(method).views(method, *toy_batch(CLIPS, seed=number))
+        return in_float64(views)
+
+    return three_steps(fabric, [clips], setup=setup, views_of=views_of, method=method)
+
+
+def in_float64(views):
+    if isinstance(views, dict):
+        return {name: in_float64(of) for name, of in views.items()}
+    return TwoViews(*(view.double() for view in views))
 
 
 def three_steps_of_two(folder):
     """Every case, as one of two processes."""
     fabric = make_fabric(PretrainSettings(devices=2, device="cpu", precision="32"))
+    mine = torch.arange(CLIPS)[fabric.global_rank :: 2]
     for case, (count, over_all) in CASES.items():
-        mine = torch.arange(CLIPS)[fabric.global_rank :: 2]
         chunks = [chunk.tolist() for chunk in mine.chunk(count)]
         found = three_steps(fabric, chunks, over_all, fabric.setup)
         torch.save(found, folder / f"{case} {fabric.global_rank}.pt")
+    for name in OTHERS:
+        found = three_steps_of(name, fabric, mine.tolist(), fabric.setup)
+        torch.save(found, folder / f"{name} {fabric.global_rank}.pt")

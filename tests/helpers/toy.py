@@ -1,13 +1,19 @@
-"""PCM³ and views of clips at toy size, for tests."""
+"""Methods and views of clips at toy size, for tests."""
 
 import torch
 
 from pcm3.clips import ClipBatch
 from pcm3.encoders.encoder import Encoder
+from pcm3.methods.cmd import CMD, STREAMS
+from pcm3.methods.moco import MoCo, MomentumBranch
 from pcm3.methods.pcm3 import PCM3
 from pcm3.methods.pcm3_views import ViewMaker
 from pcm3.methods.protocol import Progress
+from pcm3.methods.views import CropMaker
+from pcm3.settings.cmd import DistillationSettings
+from pcm3.settings.moco import MomentumSettings
 from pcm3.settings.pcm3 import PCM3Settings
+from pcm3.settings.views import ViewSettings
 from pcm3.skeleton import load_layout
 
 KINECT2, KINECT1 = load_layout("kinect_v2"), load_layout("kinect_v1")
@@ -65,3 +71,32 @@ def toy_method(encoder=None, seed=0, layout=KINECT2, **settings):
 def step(method, views, seed=0):
     """One forward pass with places of the task prompts drawn from the seed."""
     return method(views, BEGINNING, torch.Generator().manual_seed(seed))
+
+
+def lagged(encoder, seed, settings):
+    """A branch whose key network has lagged behind."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        branch = MomentumBranch(encoder, MomentumSettings(**{"embedding": 5, "queue": 11} | settings))
+        for parameter in (*branch.key_encoder.parameters(), *branch.key_projector.parameters()):
+            parameter.add_(0.1 * torch.randn(parameter.shape))
+    return branch
+
+
+def toy_crops():
+    return CropMaker(KINECT2, FRAMES, ViewSettings(min_frames=8))
+
+
+def toy_moco(direction="causal", name="joint", **settings):
+    """A small MoCo."""
+    return MoCo(lagged(toy_encoder(direction=direction), 0, settings), toy_crops(), name)
+
+
+def toy_cmd(direction="causal", export="online", queue=11, **distillation):
+    """A small CMD."""
+    settings = {"momentum": 0.7, "export": export, "queue": queue}
+    branches = {
+        name: lagged(toy_encoder(direction=direction, layers=1, seed=seed), seed, settings)
+        for seed, name in enumerate(STREAMS)
+    }
+    return CMD(branches, DistillationSettings(**{"neighbours": 4} | distillation), toy_crops())

@@ -2,34 +2,14 @@ import numpy as np
 import pytest
 import reference
 import torch
-from toy import BEGINNING, KINECT2, toy_batch, toy_encoder
+from toy import BEGINNING, KINECT2, toy_batch, toy_cmd
 
 from pcm3.geometry import stream
-from pcm3.methods.cmd import CMD, STREAMS
-from pcm3.methods.moco import MomentumBranch
+from pcm3.methods.cmd import STREAMS
 from pcm3.methods.protocol import Method
-from pcm3.methods.views import CropMaker, TwoViews
-from pcm3.settings.cmd import DistillationSettings
-from pcm3.settings.moco import MomentumSettings
-from pcm3.settings.views import ViewSettings
+from pcm3.methods.views import TwoViews
 
 PAIRS = [(teacher, student) for teacher in STREAMS for student in STREAMS if teacher != student]
-
-
-def toy_cmd(direction="causal", export="online", **distillation):
-    """CMD at toy size, whose key networks have lagged behind."""
-    settings = MomentumSettings(embedding=5, queue=11, momentum=0.7, export=export)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        branches = {
-            name: MomentumBranch(toy_encoder(direction=direction, layers=1, seed=seed), settings)
-            for seed, name in enumerate(STREAMS)
-        }
-        for branch in branches.values():
-            for parameter in (*branch.key_encoder.parameters(), *branch.key_projector.parameters()):
-                parameter.add_(0.1 * torch.randn(parameter.shape))
-    chosen = DistillationSettings(**{"neighbours": 4} | distillation)
-    return CMD(branches, chosen, CropMaker(KINECT2, 16, ViewSettings(min_frames=8)))
 
 
 def views_of(method, size=4, dtype=torch.float32):

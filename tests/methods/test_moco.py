@@ -2,34 +2,14 @@ import numpy as np
 import pytest
 import reference
 import torch
-from toy import BEGINNING, KINECT2, toy_batch, toy_encoder
+from toy import BEGINNING, FRAMES, KINECT2, toy_batch, toy_moco
 
 from pcm3.augment.crop import crop_resize, random_crops
 from pcm3.augment.spatial import spatial_view
 from pcm3.geometry import stream
-from pcm3.methods.moco import MoCo, MomentumBranch
 from pcm3.methods.protocol import Method
-from pcm3.methods.views import CropMaker, TwoViews
-from pcm3.settings.moco import MomentumSettings
+from pcm3.methods.views import TwoViews
 from pcm3.settings.optimiser import OptimiserSettings
-from pcm3.settings.views import ViewSettings
-
-FRAMES = 16
-
-
-def maker(**views):
-    return CropMaker(KINECT2, FRAMES, ViewSettings(**{"min_frames": 8} | views))
-
-
-def toy_moco(direction="causal", name="joint", seed=0, **settings):
-    """MoCo at toy size, whose key network has lagged behind."""
-    encoder = toy_encoder(direction=direction)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        branch = MomentumBranch(encoder, MomentumSettings(**{"embedding": 5, "queue": 11} | settings))
-        for parameter in (*branch.key_encoder.parameters(), *branch.key_projector.parameters()):
-            parameter.add_(0.1 * torch.randn(parameter.shape))
-    return MoCo(branch, maker(), name)
 
 
 def views_of(method, size=4, seed=0):

@@ -11,7 +11,19 @@ from pathlib import Path
 import pytest
 import torch
 from forks import killed_with_us
-from in_processes import ALONE, CASES, STEPS, finish, start, three_steps, three_steps_of_two, views_of_step
+from in_processes import (
+    ALONE,
+    CASES,
+    CLIPS,
+    OTHERS,
+    STEPS,
+    finish,
+    start,
+    three_steps,
+    three_steps_of,
+    three_steps_of_two,
+    views_of_step,
+)
 from torch import nn
 
 from pcm3.cli import main
@@ -34,7 +46,8 @@ def two(tmp_path_factory):
     """Case → what each of two processes found."""
     folder = tmp_path_factory.mktemp("two")
     assert finish(start(three_steps_of_two, folder)) == [0, 0]
-    return {case: [torch.load(folder / f"{case} {rank}.pt", weights_only=True) for rank in (0, 1)] for case in CASES}
+    cases = (*CASES, *OTHERS)
+    return {case: [torch.load(folder / f"{case} {rank}.pt", weights_only=True) for rank in (0, 1)] for case in cases}
 
 
 def mean_terms(found):
@@ -57,6 +70,16 @@ def test_two_processes_do_what_one_with_twice_the_batch_does(two, case, parts):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("method", OTHERS)
+def test_two_processes_do_what_one_does_in_every_method(two, method):
+    alone = three_steps_of(method, ALONE, list(range(CLIPS)))
+    for rank in (0, 1):
+        for part in ("gradients", "state"):
+            torch.testing.assert_close(two[method][rank][part], alone[part], **EXACT)
+    torch.testing.assert_close(mean_terms(two[method]), alone["terms"], **EXACT)
+
+
+@pytest.mark.slow
 def test_two_processes_that_normalise_alone_do_what_one_does_that_takes_their_shares_one_after_the_other(two):
     alone = three_steps(ALONE, [[0, 2, 4, 6], [1, 3, 5, 7]])
     for found in two["each its own"]:
@@ -66,7 +89,7 @@ def test_two_processes_that_normalise_alone_do_what_one_does_that_takes_their_sh
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [*CASES, *OTHERS])
 def test_two_processes_agree_on_every_bit_that_is_kept(two, case):
     one, other = (found["state"] for found in two[case])
     # Where each normalises alone, its running statistics are its own, and the first one's are kept.
@@ -145,6 +168,24 @@ def test_a_run_of_two_that_loses_one_and_goes_on_has_the_bits_of_one_that_did_no
         assert codes[rank] == -signal.SIGKILL
         assert codes[1 - rank] == 1
     assert 0 < trace(tmp_path / "killed").state["step"] < 40
+    assert finish(start(main, killed)) == [0, 0]
+    trace(tmp_path / "killed").assert_equals(trace(tmp_path / "whole"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", OTHERS)
+def test_a_run_of_two_of_every_method_that_was_killed_and_goes_on_has_the_bits_of_one_that_was_not(
+    store_path, tiny_words, trace, tmp_path, method
+):
+    changes = {"method": method, "steps": 12, "checkpoint_steps": 2}
+    whole, killed = (words_of(store_path, tmp_path / name, tiny_words, **changes) for name in ("whole", "killed"))
+    assert finish(start(main, whole)) == [0, 0]
+    pair = start(main, killed)
+    wait_until(lambda: lines(tmp_path / "killed") > 1)
+    for process in pair:
+        process.kill()
+    finish(pair, seconds=20)
+    assert 0 < trace(tmp_path / "killed").state["step"] < 12
     assert finish(start(main, killed)) == [0, 0]
     trace(tmp_path / "killed").assert_equals(trace(tmp_path / "whole"))
 

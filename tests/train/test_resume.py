@@ -14,6 +14,7 @@ from forks import fork
 from in_processes import finish
 
 from pcm3.cli import main
+from pcm3.train import loop
 from pcm3.train.pretrain import pretrain
 
 STEPS, CHECKPOINT_STEPS = 8, 2
@@ -51,6 +52,30 @@ def test_a_run_stopped_after_some_steps_and_gone_on_with_is_the_run_not_stopped(
     assert parts.encoder == whole.encoder
     if stop % CHECKPOINT_STEPS == 0:  # elsewhere the first run's last line stands where the other has none
         assert parts.metrics == whole.metrics
+
+
+@pytest.mark.parametrize("method", ["moco", "cmd"])
+def test_a_run_of_every_method_that_crashed_is_the_run_that_did_not(store, short, trace, tmp_path, monkeypatch, method):
+    settings, step, done = short({"method": method}, steps=5), loop.train_step, []
+    pretrain(store, tmp_path / "whole", settings, progress=False)
+
+    def crash_in_the_fourth(*given):
+        done.append(given)
+        if len(done) == 4:
+            raise Crashed
+        return step(*given)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "train_step", crash_in_the_fourth)
+        with pytest.raises(Crashed):
+            pretrain(store, tmp_path / "parts", settings, progress=False)
+    assert trace(tmp_path / "parts").state["step"] == 2
+    pretrain(store, tmp_path / "parts", settings, progress=False)
+    trace(tmp_path / "parts").assert_equals(trace(tmp_path / "whole"))
+    others = [file.relative_to(tmp_path / "whole") for file in (tmp_path / "whole").glob("*/*.safetensors")]
+    assert {str(file.parent) for file in others} == ({"motion", "bone"} if method == "cmd" else set())
+    for file in others:
+        assert (tmp_path / "parts" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
 
 
 def test_a_run_stopped_many_times_is_the_run_not_stopped(whole, store, short, trace, tmp_path):
