@@ -35,14 +35,14 @@ def launched() -> tuple[str, int, int] | None:
 
 def agree_with_launcher(devices: int, nodes: int) -> None:
     """Raises ConfigError where torchrun or SLURM started other processes than the settings say."""
-    found = launched()
-    if found is None:
+    launcher = launched()
+    if launcher is None:
         if nodes > 1 and "MASTER_ADDR" not in os.environ:
             raise ConfigError(
                 f"setting nodes: {nodes} machines need a launcher; start the command on each with torchrun or with srun"
             )
         return
-    name, each, machines = found
+    name, each, machines = launcher
     if (each, machines) != (devices, nodes):
         raise ConfigError(
             f"{name} started {each} processes on each of {machines} machines, the settings say {devices} on each of "

@@ -49,9 +49,9 @@ class Processes(Protocol):
     def no_backward_sync(self, module: nn.Module) -> AbstractContextManager[None]: ...  # noqa: D102
 
 
-def generator_for(seed: int, step: int, rank: int, device: torch.device, part: int = 0) -> torch.Generator:
-    """The generator that everything random in one part of one step of one process is drawn from."""
-    digest = hashlib.sha256((f"{seed} {step} {rank}" + f" {part}" * (part > 0)).encode()).digest()
+def generator_for(seed: int, step: int, rank: int, device: torch.device, micro_batch: int = 0) -> torch.Generator:
+    """The generator that everything random in one micro-batch of one step of one process is drawn from."""
+    digest = hashlib.sha256((f"{seed} {step} {rank}" + f" {micro_batch}" * (micro_batch > 0)).encode()).digest()
     return torch.Generator(device=device).manual_seed(int.from_bytes(digest[:8], "little") >> 1)
 
 
@@ -89,7 +89,7 @@ class LoopPlan(NamedTuple):
     seed: int
     """Everything random follows from it, the step and the rank."""
     micro_batches: int = 1
-    """Parts that each process's share of a batch is worked through in, one after the other."""
+    """Pieces that each process's share of a batch is worked through in, one after the other."""
     checkpoint_steps: int = 500
 
 
@@ -249,8 +249,8 @@ def _micro_batches(
     """This process's share of a step's batch."""
     rank, device = fabric.global_rank, fabric.device
     numbers = plan.order.at(step, rank, fabric.world_size)
-    for part, some in enumerate(np.split(numbers, plan.micro_batches)):
-        yield MicroBatch(clips_of(_sent(some, device)), generator_for(plan.seed, step, rank, device, part))
+    for number, some in enumerate(np.split(numbers, plan.micro_batches)):
+        yield MicroBatch(clips_of(_sent(some, device)), generator_for(plan.seed, step, rank, device, number))
 
 
 def _sent(numbers: NDArray[np.int64], device: torch.device) -> Int[Tensor, " B"]:

@@ -57,9 +57,9 @@ class Metrics:
         table = self._together(values).cpu().numpy()
         for (step, _), row in zip(self._waiting, table, strict=True):
             if not np.isfinite(row).all():
-                told = ", ".join(f"{name} {value:.4g}" for name, value in zip(names, row, strict=True))
+                terms = ", ".join(f"{name} {value:.4g}" for name, value in zip(names, row, strict=True))
                 raise RunFailed(
-                    f"the loss is not finite at step {step}: {told}. The last checkpoint is from before; a lower "
+                    f"the loss is not finite at step {step}: {terms}. The last checkpoint is from before; a lower "
                     "--optimiser.lr or --precision 32 in another --run may help"
                 )
         line: dict[str, int | float] = {"step": self._waiting[-1][0]} | more

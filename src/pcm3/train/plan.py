@@ -202,23 +202,23 @@ def with_sizes(
     if batch == 0 and held is not None:
         batch = held.batch
     elif batch == 0:
-        batch, told = _batch(settings, clips)
-        why.append(f"batch {batch}: {told}")
+        batch, reason = _batch(settings, clips)
+        why.append(f"batch {batch}: {reason}")
     return replace(settings, encoder=replace(settings.encoder, hidden_size=hidden), batch=batch), why
 
 
 def _batch(settings: PretrainSettings, clips: int) -> tuple[int, str]:
-    """Clips a step, and why so many: the usual number, or half of the clips, in whole parts."""
-    parts, least = settings.pieces, settings.method.min_clips
+    """Clips a step, and why so many: the usual number, or half of the clips, in whole micro-batches."""
+    pieces, least = settings.pieces, settings.method.min_clips
     wanted = min(BATCH, clips // 2)
-    batch = max(wanted // parts, least) * parts
+    batch = max(wanted // pieces, least) * pieces
     if batch > clips // 2:
         raise ConfigError(
-            f"setting batch: expected at least {2 * least * parts} training clips to choose it, found {clips}: "
+            f"setting batch: expected at least {2 * least * pieces} training clips to choose it, found {clips}: "
             "add clips, or choose --batch"
         )
-    told = "the usual number" if wanted == BATCH else f"half of the {clips:,} clips"
-    return batch, told if batch == wanted else f"{told}, as a multiple of {parts} micro-batches"
+    reason = "the usual number" if wanted == BATCH else f"half of the {clips:,} clips"
+    return batch, reason if batch == wanted else f"{reason}, as a multiple of {pieces} micro-batches"
 
 
 def with_length(
@@ -258,8 +258,8 @@ def with_length(
         )
     minutes = settings.minutes or MINUTES
     settings = replace(settings, minutes=minutes)
-    steps, told = _fitting(settings, clips, of_epoch, pace(settings))
-    why = f"steps {steps:,}, {steps / of_epoch:,.3g} epochs of {clips:,} clips: {told}"
+    steps, reason = _fitting(settings, clips, of_epoch, pace(settings))
+    why = f"steps {steps:,}, {steps / of_epoch:,.3g} epochs of {clips:,} clips: {reason}"
     return replace(settings, epochs=_epochs(steps, of_epoch), steps=steps), [why]
 
 

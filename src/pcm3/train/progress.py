@@ -22,7 +22,7 @@ class Board(Protocol):
 
 
 class ProgressBar:
-    """The bar of a run."""
+    """The bar of a run, and what goes along with it."""
 
     def __init__(self, first: int, total: int, batch: int, *, board: Path | None, visible: bool) -> None:
         """Nothing is shown before the block begins.

@@ -135,8 +135,8 @@ class RunFolder:
 
 def _identity_of(settings: PretrainSettings, store: dict[str, Any]) -> int:
     """A number that tells the run from runs with other settings or on other data."""
-    told = {name: value for name, value in flat(settings).items() if name not in MAY_CHANGE}
-    return int(json_checksum([told, store.get("checksum")])[:13], 16)  # as many bits as any JSON reader keeps
+    kept = {name: value for name, value in flat(settings).items() if name not in MAY_CHANGE}
+    return int(json_checksum([kept, store.get("checksum")])[:13], 16)  # as many bits as any JSON reader keeps
 
 
 @contextmanager
