@@ -33,9 +33,13 @@ def add_arguments(parser: Any, words: list[str]) -> None:
     parser.add_argument("--seeds", type=int, default=3, help="heads for each encoder, and untrained encoders")
     parser.add_argument("--device", type=Device, default="auto", help="where to compute")
     parser.add_argument("--precision", type=Precision, default="32",
-                        help="of the encoders' products: bf16 is faster, its figures all but the same")  # fmt: skip
-    parser.add_argument("--workers", type=int | None, default=None,
-                        help="processes that judge encoders; null: as many as the cores allow, 1 on a GPU")  # fmt: skip
+                        help="of the encoders' products: bf16 is faster, its metrics all but the same")  # fmt: skip
+    parser.add_argument(
+        "--workers",
+        type=int | None,
+        default=None,
+        help="processes that evaluate encoders; null: as many as the cores allow, 1 on a GPU",
+    )
     parser.add_argument("--out", type=Path, default=None, help="folder for the results; null for results/ in the run")
     parser.add_argument("--save_heads", "--save-heads", type=Path | None, default=None,
                         help="folder for what the task fitted on the first model with the first seed, in folders of "
@@ -44,7 +48,7 @@ def add_arguments(parser: Any, words: list[str]) -> None:
                         help="leave test clips out that are copies of training clips")  # fmt: skip
     parser.add_argument("--quick", type=bool, default=False,
                         help="one seed and far fewer epochs than the protocols have: a first look in minutes, and told "
-                             "so beside every figure; settings told beside it count")  # fmt: skip
+                             "so beside every metric; settings told beside it count")  # fmt: skip
     add_task_settings(parser)
     if _is_quick(words):
         from pcm3.settings.tasks import QUICK

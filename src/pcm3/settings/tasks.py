@@ -282,7 +282,7 @@ QUICK = TaskSettings(
     detection=DetectionSettings(epochs=8, drop_epochs=[6], test_every=8),
     prediction=PredictionSettings(steps=150, test_every=150),
 )
-"""A first look in minutes: far from the protocols, and told so beside every figure."""
+"""A first look in minutes: far from the protocols, and said so beside every metric."""
 
 
 def _require(group: str, settings: Any, rules: list[tuple[bool, str, str]]) -> None:

@@ -113,13 +113,13 @@ class ClassifierResult:
 
     @property
     def top1(self) -> float:
-        """Accuracy after the last epoch, per cent: the figure."""
+        """Accuracy after the last epoch, per cent: what is reported."""
         return self.metrics["top1"]
 
     @property
     def best_top1(self) -> float:
         """Accuracy after the best epoch, per cent, chosen by looking at the test clips: only for comparison with
-        published tables, which do so. Where nothing was chosen, it is the figure.
+        published tables, which do so. Where nothing was chosen, it is `top1`.
         """
         return self.metrics.get("best_top1", self.top1)
 
@@ -144,7 +144,7 @@ class History:
 
 
 def score_classifier(encoder: ClipEncoder, head: Classifier, test: LabelledClips) -> ClassifierResult:
-    """How many of the test clips the head tells right; nothing is chosen, so the best figure is the figure."""
+    """How many of the test clips the head tells right; nothing is chosen, so the best accuracy is the accuracy."""
     return result_of(head.logits(head.features(encoder, test.bank, test.indices)), test.label)
 
 

@@ -288,7 +288,7 @@ def untrained(setup: Setup, seed: int, of_recordings: bool = False) -> Encoder:
 
 
 def useful_processes(hidden_size: int, device: Device) -> int:
-    """How many processes that judge encoders of this width keep the machine busy: a narrow one uses one core."""
+    """How many processes that evaluate encoders of this width keep the machine busy: a narrow one uses one core."""
     chosen = choose_device(device)
     return 1 if chosen.type == "cuda" else max(cores() // evaluation_threads(hidden_size, chosen), 1)
 

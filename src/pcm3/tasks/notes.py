@@ -1,4 +1,4 @@
-"""What a reader of an evaluation's figures must know: what would otherwise be printed without a word."""
+"""What a reader of an evaluation's metrics must know: what would otherwise be printed without a word."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _background(setup: Setup) -> list[str]:
 
 
 def _neighbours(setup: Setup) -> list[str]:
-    """Figures of retrieval that there are too few training clips for."""
+    """Metrics of retrieval that there are too few training clips for."""
     label, wanted = setup.store.label, setup.settings.retrieval.precision_at
     missing = [k for k in wanted if k > len(setup.train)]
     notes = []
@@ -111,7 +111,7 @@ def run_notes(models: Sequence[Path], specs: Sequence[EncoderSpec], store: ClipS
             )
         other = _other_store(spec, store)
         if other:
-            notes.append(f"{path}: was pretrained on clips {other}: the figures are of this change, too")
+            notes.append(f"{path}: was pretrained on clips {other}: the metrics are of this change, too")
     return notes
 
 

@@ -84,7 +84,7 @@ def fit_retrieval(encoder: ClipEncoder, train: LabelledClips, settings: Retrieva
 
 def score_retrieval(encoder: ClipEncoder, head: NearestNeighbour, test: LabelledClips) -> ClassifierResult:
     """1-nearest neighbour by cosine. Beside ``top1`` there is ``precision_5`` and so on, as far as there are so many
-    clips in the gallery. Nothing is chosen on the test clips, so the best figure is the figure.
+    clips in the gallery. Nothing is chosen on the test clips, so the best accuracy is the accuracy.
     """
     queries = head.features(encoder, test.bank, test.indices)
     wanted = [k for k in head.settings.precision_at if k <= len(head.gallery)]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pcm3.tasks.detection.average_precision import (
     THETAS,
     Segments,
-    detection_figures,
+    detection_metrics,
     f1,
     nearest,
     official_ap,
@@ -135,7 +135,7 @@ def test_every_figure_is_the_slow_one_whatever_the_order(predicted, true, theta,
     assert next(iter(slow)) == "map_a_voc"
     random.shuffle(predicted)
     random.shuffle(true)
-    figures = detection_figures(segments(predicted), segments(true), float(theta), 4)
+    figures = detection_metrics(segments(predicted), segments(true), float(theta), 4)
     assert list(figures) == list(slow)
     assert figures == pytest.approx({name: 100 * value for name, value in slow.items()})
 
@@ -143,9 +143,9 @@ def test_every_figure_is_the_slow_one_whatever_the_order(predicted, true, theta,
 @QUICK
 @given(rows(14, levels=2), truths.filter(bool), st.randoms(use_true_random=False))
 def test_shuffling_changes_no_bit(predicted, true, random):
-    before = detection_figures(segments(predicted), segments(true), 0.5, 3)
+    before = detection_metrics(segments(predicted), segments(true), 0.5, 3)
     random.shuffle(predicted)
-    assert detection_figures(segments(predicted), segments(true), 0.5, 3) == before
+    assert detection_metrics(segments(predicted), segments(true), 0.5, 3) == before
 
 
 @QUICK
@@ -153,7 +153,7 @@ def test_shuffling_changes_no_bit(predicted, true, random):
 def test_a_perfect_detector_scores_1_under_every_rule(true, theta):
     classes = sorted({row[1] for row in true})
     dense = [(video, classes.index(label), start, stop, 0.5 + start / 100) for video, label, start, stop, _ in true]
-    figures = detection_figures(segments(dense), segments(dense), theta, len(classes))
+    figures = detection_metrics(segments(dense), segments(dense), theta, len(classes))
     assert figures == pytest.approx(dict.fromkeys(figures, 100.0))
 
 
@@ -199,7 +199,7 @@ def test_without_any_truth_there_is_no_recall():
 
 
 def test_a_class_without_truth_counts_as_0_in_the_official_mean_and_not_at_all_in_vocs():
-    figures = detection_figures(TRUE, TRUE, 0.5, 4)
+    figures = detection_metrics(TRUE, TRUE, 0.5, 4)
     assert (figures["map_a_voc"], figures["map_a_official"]) == (100, 25)
     assert figures["map_v_official"] == figures["ap_official"] == 100
 
@@ -265,6 +265,6 @@ def test_ten_thousand_predictions_of_three_thousand_actions_take_a_second_or_two
 
     predicted, true = many(10_000), many(3_000)
     began = time.process_time()
-    figures = detection_figures(predicted, true, 0.5, 51)
+    figures = detection_metrics(predicted, true, 0.5, 51)
     assert time.process_time() - began < 5
     assert all(0 <= value < 50 for value in figures.values())

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from pcm3.errors import DataError
 from pcm3.report.timeline import class_colours, timelines
-from pcm3.tasks.detection.average_precision import detection_figures, segments
+from pcm3.tasks.detection.average_precision import detection_metrics, segments
 from pcm3.tasks.detection.files import read_segments, write_segments
 
 NAMES = {0: "0002-L", 3: "a/b é"}
@@ -78,7 +78,7 @@ def test_files_that_are_not_there_or_no_text_are_refused(tmp_path):
 def test_the_truth_read_back_is_found_entirely(tmp_path):
     true = segments([(0, 1, 5, 35, 1.0), (0, 2, 60, 90, 1.0), (3, 0, 0, 8, 1.0), (3, 1, 8, 9, 1.0)])
     write_segments(tmp_path, true, NAMES)
-    figures = detection_figures(read_segments(tmp_path, NAMES), true, 0.5, 3)
+    figures = detection_metrics(read_segments(tmp_path, NAMES), true, 0.5, 3)
     assert figures == pytest.approx(dict.fromkeys(figures, 100.0))
 
 

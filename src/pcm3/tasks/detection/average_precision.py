@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Numbers = NDArray[np.int64]
+Indices = NDArray[np.int64]
 Rule = Literal["voc", "official"]
 
 THETAS = tuple(step / 20 for step in range(1, 21))
@@ -30,19 +30,19 @@ ROWS = 1024
 class Segments:
     """N actions in videos, true or predicted; frames count from 0 in each video, `stop` is the one after the last."""
 
-    video: Numbers
-    label: Numbers
+    video: Indices
+    label: Indices
     """Classes from 0: there is no background among segments."""
-    start: Numbers
-    stop: Numbers
+    start: Indices
+    stop: Indices
     confidence: NDArray[np.float64]
     """Of predictions; of the truth it is not looked at."""
 
     def __len__(self) -> int:
         return len(self.video)
 
-    def take(self, chosen: NDArray[np.bool_] | Numbers) -> Segments:
-        """Those segments, as a mask or by number."""
+    def take(self, chosen: NDArray[np.bool_] | Indices) -> Segments:
+        """Those segments, as a mask or by index."""
         return Segments(
             self.video[chosen], self.label[chosen], self.start[chosen], self.stop[chosen], self.confidence[chosen]
         )
@@ -73,8 +73,8 @@ def f1(predicted: Segments, true: Segments, theta: float) -> float:
     return _f1(_reaching(truth, overlap, theta), len(true))
 
 
-def detection_figures(predicted: Segments, true: Segments, theta: float, classes: int) -> dict[str, float]:
-    """Every figure of detection by its name, per cent; the names say the rule.
+def detection_metrics(predicted: Segments, true: Segments, theta: float, classes: int) -> dict[str, float]:
+    """Every metric of detection by its name, per cent; the names say the rule.
 
     Args:
         predicted: of all test videos.
@@ -87,7 +87,7 @@ def detection_figures(predicted: Segments, true: Segments, theta: float, classes
     truth, overlap = nearest(predicted, true)
     reached = _reaching(truth, overlap, theta)
 
-    def mean_over(rule: Rule, mine: Numbers, theirs: Numbers, groups: Iterable[int]) -> float:
+    def mean_over(rule: Rule, mine: Indices, theirs: Indices, groups: Iterable[int]) -> float:
         """Mean over groups of segments, which the two columns tell apart, of the average precision in them."""
         values = []
         for group in groups:
@@ -101,7 +101,7 @@ def detection_figures(predicted: Segments, true: Segments, theta: float, classes
         ranking = _ranking(predicted.confidence, _reaching(truth, overlap, theta))
         return RULES["official"](ranking, len(true))
 
-    figures = {
+    metrics = {
         "map_a_voc": mean_over("voc", predicted.label, true.label, np.unique(true.label).tolist()),
         "map_v_official": mean_over("official", predicted.video, true.video, np.unique(true.video).tolist()),
         "map_a_official": mean_over("official", predicted.label, true.label, range(classes)),
@@ -109,10 +109,10 @@ def detection_figures(predicted: Segments, true: Segments, theta: float, classes
         "ap_2d_official": float(np.mean([together(one) for one in THETAS])),
         "f1_official": _f1(reached, len(true)),
     }
-    return {name: 100 * value for name, value in figures.items()}
+    return {name: 100 * value for name, value in metrics.items()}
 
 
-def nearest(predicted: Segments, true: Segments) -> tuple[Numbers, NDArray[np.float64]]:
+def nearest(predicted: Segments, true: Segments) -> tuple[Indices, NDArray[np.float64]]:
     """For each prediction (P,) the action of its class and video that it overlaps most, and by how much (P,).
 
     The overlap is the frames that both have over the frames from the first start to the last stop. Of equals it is the
@@ -142,7 +142,7 @@ def _overlaps(predicted: Segments, true: Segments) -> NDArray[np.float64]:
     return overlaps
 
 
-def _reaching(truth: Numbers, overlap: NDArray[np.float64], theta: float) -> Numbers:
+def _reaching(truth: Indices, overlap: NDArray[np.float64], theta: float) -> Indices:
     """The action of each prediction (P,), −1 where it does not overlap it by θ."""
     return np.where(overlap >= theta - TOUCHING, truth, -1)
 
@@ -151,15 +151,15 @@ def _reaching(truth: Numbers, overlap: NDArray[np.float64], theta: float) -> Num
 class Ranking:
     """Predictions, the most confident first, in S steps of equal confidence."""
 
-    made: Numbers
+    made: Indices
     """(S,) predictions made up to and with each step."""
-    found: Numbers
+    found: Indices
     """(S,) different actions that these have found."""
     finds: NDArray[np.bool_]
     """(S,) whether a prediction of the step belongs to an action, found before or not."""
 
 
-def _ranking(confidence: NDArray[np.float64], truth: Numbers) -> Ranking:
+def _ranking(confidence: NDArray[np.float64], truth: Indices) -> Ranking:
     """The ranking of predictions with their confidence (P,) and their action (P,), −1: none."""
     order = np.argsort(-confidence, kind="stable")
     confidence, truth = confidence[order], truth[order]
@@ -195,7 +195,7 @@ def _official(ranking: Ranking, truths: int) -> float:
     return float(best @ lost) / truths
 
 
-def _f1(reached: Numbers, truths: int) -> float:
+def _f1(reached: Indices, truths: int) -> float:
     """Of predictions (P,) with their action, −1: none; 2PR / (P + R) is 2 found / (predictions + actions)."""
     found = len(np.unique(reached[reached >= 0]))
     return 2 * found / max(len(reached) + truths, 1)

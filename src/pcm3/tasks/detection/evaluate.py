@@ -24,7 +24,7 @@ from pcm3.data.store import ClipStore
 from pcm3.errors import DataError
 from pcm3.settings.tasks import DetectionSettings
 from pcm3.tasks.classifier import linear_of
-from pcm3.tasks.detection.average_precision import Segments, detection_figures, segments
+from pcm3.tasks.detection.average_precision import Segments, detection_metrics, segments
 from pcm3.tasks.detection.frame_classifier import FrameClassifier, frame_scores, train_epoch
 from pcm3.tasks.detection.segments import Scores, find_actions, smooth
 from pcm3.tasks.detection.windows import RecordingBank, untrimmed
@@ -91,7 +91,7 @@ class DetectionResult:
     """What one classifier came to on the test recordings; videos are numbers of `ClipStore.recordings`."""
 
     metrics: dict[str, float]
-    """Per cent, after the last epoch, as `detection_figures` names them; ``frame_accuracy``, the share of frames whose
+    """Per cent, after the last epoch, as `detection_metrics` names them; ``frame_accuracy``, the share of frames whose
     label is told right, before smoothing; ``best_…``, both of the epoch with the best ``map_a_voc`` of those after
     which the test recordings were looked at."""
     ceiling: dict[str, float]
@@ -220,7 +220,7 @@ def compare(
         actions += [(recording, *action) for action in actions_of(scores, settings)]
     predicted = segments(actions)
     frames = int(untrimmed(test.bank.store).length[test.indices].sum())
-    metrics = detection_figures(predicted, true, settings.overlap, len(test.classes))
+    metrics = detection_metrics(predicted, true, settings.overlap, len(test.classes))
     return metrics | {"frame_accuracy": 100 * right / frames}, predicted
 
 
