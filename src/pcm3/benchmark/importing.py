@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
-import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from pcm3.benchmark.interleaved import Spread, interleaved, median_ratio
 from pcm3.benchmark.reference_reader import clip_line_by_line
 from pcm3.data.importer import import_recordings
 from pcm3.data.readers import ntu
@@ -71,39 +72,43 @@ def benchmark_import(
         folder = Path(name)
         different = _simulated(folder / "raw", files)
         copies = len(list((folder / "raw").glob("*.skeleton"))) // len(different)
-        ways: dict[tuple[str, int], Callable[[], float]] = {
-            (LINE_BY_LINE, 1): lambda: _seconds(clip_line_by_line, different),
-            (FROMSTRING, 1): lambda: _seconds(_all_numbers, different),
-            (PARSE, 1): lambda: _seconds(_parsed, different),
+        ways: dict[tuple[str, int], Callable[[int], float]] = {
+            (LINE_BY_LINE, 1): partial(_seconds, clip_line_by_line, different),
+            (FROMSTRING, 1): partial(_seconds, lambda file: np.fromstring(file.read_bytes(), sep=" "), different),
+            (PARSE, 1): partial(_seconds, lambda file: ntu.parse(file.name, file.read_bytes()), different),
+            **{(IMPORT, count): partial(_import_seconds, folder, count) for count in workers},
         }
-        for count in workers:
-            ways[IMPORT, count] = lambda count=count: _import_seconds(folder, count)  # type: ignore[misc]
-        seconds: dict[tuple[str, int], list[float]] = {way: [] for way in ways}
         largest: dict[tuple[str, int], int] = {}
-        for _ in range(turns):
-            for way, measure in ways.items():
-                seconds[way].append(measure())
-                largest[way] = _largest_mib()
-                on_progress()
+
+        def measured(way: tuple[str, int], measure: Callable[[int], float], turn: int) -> float:
+            seconds = measure(turn)
+            largest[way] = _largest_mib()
+            return seconds
+
+        goes = {way: partial(measured, way, measure) for way, measure in ways.items()}
+        seconds = interleaved(goes, turns, 0, on_progress)
         size = sum(file.stat().st_size for file in different) / 1e6
     sizes = {way: size * (copies if way[0] == IMPORT else 1) for way in ways}
     rates = {way: [sizes[way] / taken for taken in seconds[way]] for way in ways}  # megabytes a second in each turn
-    return [
-        ImportSpeed(
-            what=what,
-            workers=count,
-            files=len(different) * (copies if what == IMPORT else 1),
-            files_per_s=round(statistics.median(rate) * len(different) / size, 1),
-            megabytes_per_s=round(statistics.median(rate), 1),
-            lowest=round(min(rate) * len(different) / size, 1),
-            highest=round(max(rate) * len(different) / size, 1),
-            to_line_by_line=_ratio(rate, rates[LINE_BY_LINE, 1]),
-            to_fromstring=_ratio(rate, rates[FROMSTRING, 1]),
-            turns=turns,
-            largest_mib=largest[what, count],
+    rows = []
+    for (what, count), rate in rates.items():
+        files_a_second = Spread.of([value * len(different) / size for value in rate], 1)
+        rows.append(
+            ImportSpeed(
+                what=what,
+                workers=count,
+                files=len(different) * (copies if what == IMPORT else 1),
+                files_per_s=files_a_second.median,
+                megabytes_per_s=Spread.of(rate, 1).median,
+                lowest=files_a_second.lowest,
+                highest=files_a_second.highest,
+                to_line_by_line=median_ratio(rate, rates[LINE_BY_LINE, 1]),
+                to_fromstring=median_ratio(rate, rates[FROMSTRING, 1]),
+                turns=turns,
+                largest_mib=largest[what, count],
+            )
         )
-        for (what, count), rate in rates.items()
-    ]
+    return rows
 
 
 def _simulated(folder: Path, files: int) -> list[Path]:
@@ -121,22 +126,14 @@ def _simulated(folder: Path, files: int) -> list[Path]:
     return different
 
 
-def _seconds(read: Callable[[Path], object], files: Sequence[Path]) -> float:
+def _seconds(read: Callable[[Path], object], files: Sequence[Path], _turn: int) -> float:
     began = time.perf_counter()
     for file in files:
         read(file)
     return time.perf_counter() - began
 
 
-def _all_numbers(file: Path) -> object:
-    return np.fromstring(file.read_bytes(), sep=" ")
-
-
-def _parsed(file: Path) -> object:
-    return ntu.parse(file.name, file.read_bytes())
-
-
-def _import_seconds(folder: Path, workers: int) -> float:
+def _import_seconds(folder: Path, workers: int, _turn: int) -> float:
     store = folder / "store"
     report = import_recordings("ntu60", folder / "raw", store, workers=workers, progress=False)
     shutil.rmtree(store)
@@ -151,9 +148,4 @@ def _largest_mib() -> int:
         return 0
     unit = 2**20 if sys.platform == "darwin" else 2**10
     who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    return max(resource.getrusage(one).ru_maxrss for one in who) // unit
-
-
-def _ratio(rates: Sequence[float], others: Sequence[float]) -> float:
-    """The median of the quotients within a turn."""
-    return round(statistics.median(rate / other for rate, other in zip(rates, others, strict=True)), 2)
+    return max(resource.getrusage(whose).ru_maxrss for whose in who) // unit

@@ -87,19 +87,19 @@ def _measured(make: Callable[[Clips], Stepped], device: torch.device) -> StepMem
     _forget_peak(device)
     stepped.step(0)
     peak = (_peak(device) - before - stepped.clip_bytes) / MIB
-    learning = [one for one in stepped.method.parameters() if one.requires_grad]
+    learning = [tensor for tensor in stepped.method.parameters() if tensor.requires_grad]
     buffers = list(stepped.method.buffers())
     queue = max(buffers, key=Tensor.numel)  # the largest that is no weight
     held = {
         "weights": _mib(learning),
-        "key_network": _mib(one for one in stepped.method.parameters() if not one.requires_grad)
-        + _mib(one for one in buffers if one is not queue),
+        "key_network": _mib(tensor for tensor in stepped.method.parameters() if not tensor.requires_grad)
+        + _mib(tensor for tensor in buffers if tensor is not queue),
         "queue": _mib([queue]),
         "gradients": _mib(learning),
-        "optimiser": _mib(one for state in stepped.optimiser.state.values() for one in _tensors(state)),
+        "optimiser": _mib(tensor for state in stepped.optimiser.state.values() for tensor in _tensors(state)),
     }
-    told = {name: round(size, 1) for name, size in held.items()}
-    return StepMemory(peak=round(peak, 1), rest=round(peak - sum(held.values()), 1), **told)
+    parts = {name: round(size, 1) for name, size in held.items()}
+    return StepMemory(peak=round(peak, 1), rest=round(peak - sum(held.values()), 1), **parts)
 
 
 def _tensors(state: dict[str, object]) -> list[Tensor]:
@@ -107,7 +107,7 @@ def _tensors(state: dict[str, object]) -> list[Tensor]:
 
 
 def _mib(tensors: Iterable[Tensor]) -> float:
-    return sum(one.nbytes for one in tensors) / MIB
+    return sum(tensor.nbytes for tensor in tensors) / MIB
 
 
 def _held(device: torch.device) -> int | None:

@@ -87,10 +87,10 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     where = machine()
     if options.what != ALL:
         return 0, _measured(options.what, options, where, options.out)
-    found = {}
+    results = {}
     for what in WHAT:
-        found[what] = _measured(what, options, where, options.out and options.out / f"benchmark-{what}.json")
-    return 0, {"benchmark": ALL, "machine": where} | {what: told["rows"] for what, told in found.items()}
+        results[what] = _measured(what, options, where, options.out and options.out / f"benchmark-{what}.json")
+    return 0, {"benchmark": ALL, "machine": where} | {what: result["rows"] for what, result in results.items()}
 
 
 def _check(options: Any) -> None:
@@ -134,12 +134,12 @@ def _measured(what: str, options: Any, where: dict[str, object], out: Path | Non
     rows = _WAYS[what](options)
     print(f"{what}: {where['cpu']}, {where['cores']} cores, {where['gpu'] or 'no GPU'}, torch {where['torch']}")
     print(pretrain_tables(rows) if what == "pretrain" else table(rows))
-    told = {"benchmark": what, "machine": where, "rows": rows}
+    result = {"benchmark": what, "machine": where, "rows": rows}
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
-        write_json(out, told)
+        write_json(out, result)
         print(f"written: {out}")
-    return told
+    return result
 
 
 def _pretrain(options: Any) -> Rows:
@@ -153,11 +153,11 @@ def _pretrain(options: Any) -> Rows:
     device = choose_device(options.device)
     measured = entrants(preset, options.hidden_size, _precisions(options, device), options.peer)
     with _Bar("pretrain", calls(measured, options.steps, options.warm, options.memory)) as bar:
-        found = benchmark_pretrain(measured, options.steps, options.warm, device, options.memory, bar.tell)
-    rows: Rows = [asdict(row) for row in found]
+        speeds = benchmark_pretrain(measured, options.steps, options.warm, device, options.memory, bar.tell)
+    rows: Rows = [asdict(row) for row in speeds]
     clips = options.epoch_of or (40091 if device.type == "cuda" else None)
     if clips is not None:
-        for row, speed in zip(rows, found, strict=True):
+        for row, speed in zip(rows, speeds, strict=True):
             row |= {"epoch_of": clips, "hours_of_450_epochs": speed.hours(clips)}
     return rows
 
@@ -172,8 +172,8 @@ def _encode(options: Any) -> Rows:
         entrant.settings for entrant in entrants(_preset(options), options.hidden_size, _precisions(options, device))
     ]
     with _Bar("encode", len(asked) * (options.warm + options.steps)) as bar:
-        found = benchmark_encode(asked, options.steps, options.warm, device, bar.tell)
-    return [asdict(row) for row in found]
+        speeds = benchmark_encode(asked, options.steps, options.warm, device, bar.tell)
+    return [asdict(row) for row in speeds]
 
 
 def _linear(options: Any) -> Rows:
@@ -183,8 +183,8 @@ def _linear(options: Any) -> Rows:
 
     settings = LinearSettings() if options.epochs is None else LinearSettings(epochs=options.epochs)
     with _Bar("linear", 1 + settings.epochs * options.steps, unit="epoch") as bar:
-        found = benchmark_linear(_sizes(options), settings, options.steps, choose_device(options.device), bar.tell)
-    return [asdict(row) for row in found]
+        speeds = benchmark_linear(_sizes(options), settings, options.steps, choose_device(options.device), bar.tell)
+    return [asdict(row) for row in speeds]
 
 
 def _retrieval(options: Any) -> Rows:
@@ -193,8 +193,8 @@ def _retrieval(options: Any) -> Rows:
 
     with _Bar("retrieval", 3 * (options.warm + options.steps)) as bar:
         device = choose_device(options.device)
-        found = benchmark_retrieval(_sizes(options), options.steps, options.warm, device, bar.tell)
-    return [asdict(row) for row in found]
+        speeds = benchmark_retrieval(_sizes(options), options.steps, options.warm, device, bar.tell)
+    return [asdict(row) for row in speeds]
 
 
 def _import(options: Any) -> Rows:
@@ -203,8 +203,8 @@ def _import(options: Any) -> Rows:
 
     workers = options.workers or sorted({1, machine()["cores"]})
     with _Bar("import", (3 + len(workers)) * options.steps) as bar:
-        found = benchmark_import(options.files, workers, options.steps, bar.done)
-    return [asdict(row) for row in found]
+        speeds = benchmark_import(options.files, workers, options.steps, bar.done)
+    return [asdict(row) for row in speeds]
 
 
 def _leaks(options: Any) -> Rows:
@@ -220,9 +220,9 @@ def _leaks(options: Any) -> Rows:
         # Four subjects are the fewest of which some train and some test.
         simulate(raw, subjects=max(options.files // (4 * 3 * len(ACTIONS)), 4), repetitions=4, cameras=3)
         import_recordings("ntu60", raw, store)
-        found = leak_benchmark(ClipStore.open(store), "xsub", max(options.files // 200, 1), Path(folder, "planted"))
-    same = {"clips": found.clips, "false_pairs": len(found.false_pairs), "seconds": round(found.seconds, 1)}
-    return [asdict(row) | same for row in found.rows]
+        recall = leak_benchmark(ClipStore.open(store), "xsub", max(options.files // 200, 1), Path(folder, "planted"))
+    same = {"clips": recall.clips, "false_pairs": len(recall.false_pairs), "seconds": round(recall.seconds, 1)}
+    return [asdict(row) | same for row in recall.rows]
 
 
 _WAYS: dict[str, Callable[[Any], Rows]] = {

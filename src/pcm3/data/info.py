@@ -55,7 +55,7 @@ def describe(store: ClipStore) -> dict[str, Any]:
         "subjects": _known(store.subject),
         "cameras": _known(store.camera),
         "setups": _known(store.setup),
-        "protocols": {name: _sides(store, name) for name in store.protocols},
+        "protocols": {name: _split_sizes(store, name) for name in store.protocols},
         "published": _published(store),
         "notes": store.report.get("notes", []),
         "skipped": {
@@ -72,7 +72,7 @@ def _known(column: np.ndarray) -> list[int]:
     return [int(value) for value in np.unique(column) if value != UNKNOWN]
 
 
-def _sides(store: ClipStore, name: str) -> dict[str, Any]:
+def _split_sizes(store: ClipStore, name: str) -> dict[str, Any]:
     """The sizes of the protocol's sides, or why it has none."""
     try:
         train, test = split(store, name)
@@ -92,26 +92,26 @@ def protocol_lines(held: dict[str, Any]) -> dict[str, str]:
 
     Of many (leave-one-out has one for each recording) the first stand for all.
     """
-    told = {
-        name: _sides_in_words(splits, held["published"].get(name), held["clips"])
+    lines = {
+        name: _split_in_words(splits, held["published"].get(name), held["clips"])
         for name, splits in held["protocols"].items()
     }
-    shown = dict(list(told.items())[:SHOWN_PROTOCOLS])
-    more = list(told)[SHOWN_PROTOCOLS:]
-    return shown | ({"…": f"and {len(more)} more, up to {more[-1]}"} if more else {})
+    first_lines = dict(list(lines.items())[:SHOWN_PROTOCOLS])
+    more = list(lines)[SHOWN_PROTOCOLS:]
+    return first_lines | ({"…": f"and {len(more)} more, up to {more[-1]}"} if more else {})
 
 
-def _sides_in_words(splits: dict[str, Any], published: list[int] | None, clips: int) -> str:
+def _split_in_words(splits: dict[str, Any], published: list[int] | None, clips: int) -> str:
     if "error" in splits:
         return str(splits["error"])
-    told = f"{splits['train']:,} clips train, {splits['test']:,} test"
+    lines = f"{splits['train']:,} clips train, {splits['test']:,} test"
     if splits["neither"]:
-        told += f", {splits['neither']:,} neither"
+        lines += f", {splits['neither']:,} neither"
     if published == [splits["train"], splits["test"]]:
-        return f"{told}: as published"
+        return f"{lines}: as published"
     # A part of a data set is not meant to agree.
     return (
-        f"{told} (published: {published[0]:,}, {published[1]:,})"
+        f"{lines} (published: {published[0]:,}, {published[1]:,})"
         if published and clips > 0.9 * sum(published)
-        else told
+        else lines
     )

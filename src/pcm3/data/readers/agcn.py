@@ -104,18 +104,18 @@ def _find(source: Path) -> dict[str, Path]:
         if not parts:
             raise DataError(f"{source}: expected a folder with train_data_joint.npy and the like, or one such file")
         return {parts[0]: source}
-    found: dict[str, Path] = {}
+    arrays: dict[str, Path] = {}
     for part in PARTS:
         files = [file for stem in STEMS if (file := source / f"{part}_{stem}.npy").is_file()]
         if len(files) > 1:
             names = " and ".join(file.name for file in files)
             raise DataError(f"{source}: expected one file of joints for {part}, got {names}; move the others away")
-        found |= dict.fromkeys([part], files[0]) if files else {}
-    if not found:
+        arrays |= dict.fromkeys([part], files[0]) if files else {}
+    if not arrays:
         below = sorted({file.parent.name for stem in STEMS for file in source.glob(f"*/*_{stem}.npy")})
         hint = f"; import one of the folders in it ({', '.join(below[:8])})" if below else ""
         raise DataError(f"{source}: expected train_data_joint.npy, val_data_joint.npy or the like, got none{hint}")
-    return found
+    return arrays
 
 
 def _part(name: str, file: Path, layout: Layout) -> _Part:
@@ -168,7 +168,7 @@ def _protocols(parts: list[str]) -> list[str]:
     return [PROTOCOL, PROTOCOL_VAL] if len(parts) == 3 else [PROTOCOL]
 
 
-def _sides(part: str, parts: list[str]) -> dict[str, int]:
+def _splits(part: str, parts: list[str]) -> dict[str, int]:
     """The side of each protocol on which the clips of a part are."""
     if part == "train":
         return dict.fromkeys(_protocols(parts), TRAIN)
@@ -183,7 +183,7 @@ def _ntu_clips(
     clips: dict[str, SourceClip] = {}
     unusable: list[Skipped] = []
     for part in parts:
-        splits = _sides(part.name, list(named))
+        splits = _splits(part.name, list(named))
         for index, name in enumerate(named[part.name]):
             written = (part.names or [])[index]
             id = written.removesuffix(".skeleton")
@@ -212,7 +212,7 @@ def _other_clips(parts: list[_Part], layout: Layout, origin: int | None) -> tupl
     unique = len(set(names)) == len(names) and all(names)
     clips = []
     for part in parts:
-        splits = _sides(part.name, [other.name for other in parts])
+        splits = _splits(part.name, [other.name for other in parts])
         for index in range(len(part.joints)):
             id = part.names[index] if unique and part.names else f"{part.name}-{index:06d}"
             clips.append(_clip(part, index, id, layout, origin, splits=splits))
@@ -277,8 +277,8 @@ def _notes(parts: list[_Part], centred: bool) -> list[str]:
     notes = [UNCENTRED] if uncentred else []
     if frames == [USUAL_FRAMES]:
         return notes
-    found = " and ".join(map(str, frames))
+    lengths = " and ".join(map(str, frames))
     return [
         *notes,
-        f"The arrays have {found} frames a clip: where clips were resampled to that, their speed is not as recorded.",
+        f"The arrays have {lengths} frames a clip: where clips were resampled to that, their speed is not as recorded.",
     ]
