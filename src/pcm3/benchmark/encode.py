@@ -37,7 +37,7 @@ class EncodeSpeed:
     highest: float
     """Clips a second in the fastest turn."""
     gflop_per_clip: float
-    """Billions of multiplications and additions for one clip, counted from the sizes."""
+    """Billions of multiplications and additions for one clip, as torch counts them."""
     gflops: float
     """Reached: billions of them a second."""
     matmul_gflops: float

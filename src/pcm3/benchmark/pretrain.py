@@ -14,7 +14,6 @@ import torch
 from pcm3.benchmark.interleaved import Spread, interleaved, median_ratio
 from pcm3.benchmark.machine import matmul_gflops
 from pcm3.benchmark.memory import StepMemory, step_memory
-from pcm3.benchmark.operations import step_flop_per_clip
 from pcm3.benchmark.parts import PARTS
 from pcm3.benchmark.peer import PeerStep, check_peer, has_prompts
 from pcm3.benchmark.step import BODIES, LAYOUT, Clips, Step, StepSeconds, random_clips
@@ -63,7 +62,7 @@ class PretrainSpeed:
     views_s: float
     """Seconds of it that making the views takes; of the released code, its augmentation in this process."""
     gflop_per_clip: float
-    """Billions of multiplications and additions of the networks for one clip, counted from the sizes."""
+    """Billions of multiplications and additions of the networks for one clip, as torch counts them in our step."""
     gflops: float
     """Reached: billions of them a second."""
     matmul_gflops: float
@@ -169,8 +168,16 @@ def benchmark_pretrain(
         goes[place] = partial(_go, steps[-1], f"{_name(entrant)}", on_progress)
     goes_of = interleaved(goes, turns, warm)
     return [
-        _row(entrant, steps[place].threads, goes_of[place], _peers_goes(measured, goes_of, entrant), needed[place])
-        for place, entrant in enumerate(measured)
+        _row(
+            entrant,
+            step.threads,
+            # The released code does the same work with the same settings.
+            (step if isinstance(step, Step) else Step(entrant.settings, device, clips)).flop_per_clip,
+            goes_of[place],
+            _peers_goes(measured, goes_of, entrant),
+            needed[place],
+        )
+        for place, (entrant, step) in enumerate(zip(measured, steps, strict=True))
     ]
 
 
@@ -210,12 +217,11 @@ def _peers_goes(measured: Sequence[Entrant], goes_of: dict[int, list[_Go]], entr
 
 
 def _row(
-    entrant: Entrant, threads: int, goes: list[_Go], peers: list[_Go] | None, memory: StepMemory | None
+    entrant: Entrant, threads: int, flop: float, goes: list[_Go], peers: list[_Go] | None, memory: StepMemory | None
 ) -> PretrainSpeed:
     settings = entrant.settings
     rate = Spread.of([settings.batch / go.seconds.whole for go in goes], 2)
     step_s = statistics.median(go.seconds.whole for go in goes)
-    flop = step_flop_per_clip(encoder_spec(load_layout(LAYOUT), BODIES, settings), settings)
     reached, limit = flop * settings.batch / step_s / 1e9, statistics.median(go.matmul for go in goes)
     parts = [go.parts for go in goes if go.parts is not None]
     return PretrainSpeed(

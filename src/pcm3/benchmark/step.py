@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from pcm3.benchmark.operations import counted
 from pcm3.benchmark.parts import PHASE_PARTS, Stopwatch, watched
 from pcm3.clips import ClipBatch
 from pcm3.device import allow_fast_matmul, choose_threads, threads
@@ -68,7 +69,6 @@ class Step:
             clips: (N, T, M, V, C).
         """
         self.settings, self.device = settings, device
-        self.threads = choose_threads(settings.threads, settings.encoder.hidden_size, device)
         layout = load_layout(LAYOUT)
         self.spec = encoder_spec(layout, BODIES, settings)
         method = build_method(self.spec.build, layout, settings)
@@ -82,7 +82,12 @@ class Step:
         self._frames = torch.from_numpy(clips).flatten(0, 1).to(device)
         self._start = torch.arange(0, len(self._frames), clips.shape[1], device=device)
         self._length = torch.full_like(self._start, clips.shape[1])
-        self._go(0, FEW, Stopwatch(device))
+        self.threads = 1
+        with counted() as counter:
+            self._go(0, FEW, Stopwatch(device))
+        self.flop_per_clip = counter.get_total_flops() / FEW
+        """Multiplications and additions of the products, forward and backward, for one clip."""
+        self.threads = choose_threads(settings.threads, settings.encoder.hidden_size, device)
 
     def seconds(self, turn: int) -> StepSeconds:
         """Of a step; nothing in it is watched but where its phases begin."""
