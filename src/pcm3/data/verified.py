@@ -64,7 +64,9 @@ def verified(store: ClipStore, at_most: float = AT_ONCE, *, anew: bool = False) 
         at_most -= sizes[name]
         if at_most >= 0:
             never.remove(name)
-    changed = [name for name in to_read if name not in never and not _is_as_written(store, name)]
+    changed = [
+        name for name in to_read if name not in never and file_checksum(store.path / name) != store.checksums[name]
+    ]
     if to_read != never:
         _remember(store, {name: [] if name in changed else now[name] for name in files if name not in never})
     if _description_has_changed(store):
@@ -99,10 +101,6 @@ def _messages(store: ClipStore, stand: Verified) -> list[str]:
     return messages + (
         [f"{never} never verified: {command('pcm3', 'check', store.path)} reads all bytes"] if never else []
     )
-
-
-def _is_as_written(store: ClipStore, name: str) -> bool:
-    return file_checksum(store.path / name) == store.checksums[name]
 
 
 def _description_has_changed(store: ClipStore) -> bool:

@@ -44,7 +44,8 @@ def content_flaws(store: ClipStore, measures: BodyMeasures) -> Iterator[Finding]
     size = float(np.median(measures.extent[main]))
     flat = main & (measures.depth < FLAT)
     yield from _units(size, mostly_flat=bool(2 * flat.sum() > main.sum()))
-    yield from _flat(store, measures, flat)
+    text = "with flat bodies: two coordinates, and a constant or a confidence for the third?"
+    yield from of_clips(store, measures.clip, "flat", flat, text)
     if store.normalised:
         yield from _upright(store, measures, main)
     else:
@@ -66,11 +67,6 @@ def _units(size: float, *, mostly_flat: bool) -> Iterator[Finding]:
     elif unit is not None:
         text += f" They look like {unit}: multiply the coordinates by {FACTORS[unit]:g} and import again"
     yield Finding("units", text)
-
-
-def _flat(store: ClipStore, measures: BodyMeasures, flat: Booleans) -> Iterator[Finding]:
-    text = "with flat bodies: two coordinates, and a constant or a confidence for the third?"
-    yield from of_clips(store, measures.clip, "flat", flat, text)
 
 
 def _upright(store: ClipStore, measures: BodyMeasures, main: Booleans) -> Iterator[Finding]:

@@ -12,6 +12,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -56,10 +57,10 @@ class Leak:
         if self.residual_mm == 0:
             return f"{self.train} = {self.test}: equal to the bit"
         (first, last), (begin, end) = self.train_frames, self.test_frames
-        told = [f"frames {first}-{last} of it are {begin}-{end} there"]
-        told += [f"{self.rate:.2f} times as fast"] * (abs(self.rate - 1) > 0.02)
-        told += ["mirrored"] * self.mirrored + ["left and right exchanged"] * self.exchanged
-        return f"{self.train} = {self.test}: {', '.join(told)}, {self.residual_mm:.1f} mm"
+        words = [f"frames {first}-{last} of it are {begin}-{end} there"]
+        words += [f"{self.rate:.2f} times as fast"] * (abs(self.rate - 1) > 0.02)
+        words += ["mirrored"] * self.mirrored + ["left and right exchanged"] * self.exchanged
+        return f"{self.train} = {self.test}: {', '.join(words)}, {self.residual_mm:.1f} mm"
 
 
 Audit = dict[str, list[Leak]]
@@ -99,10 +100,10 @@ def audit(store: ClipStore, groups: Sequence[Sequence[int]] | None = None) -> Au
 def remembered(store: ClipStore) -> Audit | None:
     """The audit that lies beside the store; None where there is none of this store by this version."""
     try:
-        told = read_checked_json(store.path / AUDIT_FILE)
-        if told["audit"] != VERSION or told["store"] != store.checksum:
+        fields = read_checked_json(store.path / AUDIT_FILE)
+        if fields["audit"] != VERSION or fields["store"] != store.checksum:
             return None
-        return {protocol: [_leak(pair) for pair in pairs] for protocol, pairs in told["protocols"].items()}
+        return {protocol: [_leak(pair) for pair in pairs] for protocol, pairs in fields["protocols"].items()}
     except (OSError, DataError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError, IndexError):
         return None
 
@@ -127,11 +128,9 @@ def _find(store: ClipStore, protocol: str, groups: Sequence[Sequence[int]], path
     exact = _exact(store, set(train.tolist()), set(test.tolist()), groups)
     near = _near(store, paths, train, test) if paths is not None else ()
     known = {(leak.train, leak.test) for leak in exact}
-    return sorted([*exact, *(leak for leak in near if (leak.train, leak.test) not in known)], key=_by_test)
-
-
-def _by_test(leak: Leak) -> tuple[str, str]:
-    return leak.test, leak.train
+    return sorted(
+        [*exact, *(leak for leak in near if (leak.train, leak.test) not in known)], key=attrgetter("test", "train")
+    )
 
 
 def _exact(store: ClipStore, train: set[int], test: set[int], groups: Sequence[Sequence[int]]) -> list[Leak]:
@@ -175,13 +174,13 @@ def _whole(span: NDArray[np.float64]) -> tuple[int, int]:
 def _remember(store: ClipStore, leaks_by_protocol: Audit, seconds: float) -> None:
     """Writes the audit beside the store; a folder that cannot be written is no error."""
     pairs = {protocol: [vars(leak) for leak in leaks] for protocol, leaks in leaks_by_protocol.items()}
-    told = {"audit": VERSION, "store": store.checksum, "seconds": round(seconds, 1), "protocols": pairs}
+    fields = {"audit": VERSION, "store": store.checksum, "seconds": round(seconds, 1), "protocols": pairs}
     try:
-        write_json(store.path / AUDIT_FILE, with_checksum(told))
+        write_json(store.path / AUDIT_FILE, with_checksum(fields))
     except OSError:
         return
 
 
-def _leak(told: dict[str, Any]) -> Leak:
-    spans = {name: (int(told[name][0]), int(told[name][1])) for name in ("train_frames", "test_frames")}
-    return Leak(**(told | spans | {name: str(told[name]) for name in ("train", "test")}))
+def _leak(fields: dict[str, Any]) -> Leak:
+    spans = {name: (int(fields[name][0]), int(fields[name][1])) for name in ("train_frames", "test_frames")}
+    return Leak(**(fields | spans | {name: str(fields[name]) for name in ("train", "test")}))

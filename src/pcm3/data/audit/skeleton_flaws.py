@@ -46,7 +46,8 @@ def skeleton_flaws(store: ClipStore, measures: BodyMeasures) -> Iterator[Finding
     nobody = ~main & _nobodys(measures.lengths[:, 1], usual)
     yield from _size(store, measures, size, main)
     yield from _frozen(store, measures, nobody)
-    yield from _nobody(store, measures, nobody)
+    text = "with a second body that has nobody's bones: furniture?"
+    yield from of_clips(store, measures.clip, "nobody", nobody, text, [f"body {body}" for body in measures.body])
     yield from _bones(store, measures, size, usual, ~nobody)
     if HUMAN[0] <= size <= HUMAN[1]:  # or metres a second mean nothing
         yield from _jumps(store, measures, ~nobody)
@@ -91,11 +92,6 @@ def _frozen(store: ClipStore, measures: BodyMeasures, nobody: Booleans) -> Itera
     yield from of_clips(
         store, measures.clip, "frozen", frozen, "in which a body does not move for most of the time", lines
     )
-
-
-def _nobody(store: ClipStore, measures: BodyMeasures, nobody: Booleans) -> Iterator[Finding]:
-    text = "with a second body that has nobody's bones: furniture?"
-    yield from of_clips(store, measures.clip, "nobody", nobody, text, [f"body {body}" for body in measures.body])
 
 
 def _bones(

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from pcm3.data.archives import Skipped
 from pcm3.data.readers import agcn_files
 from pcm3.data.readers.ntu_names import NtuName, classes_and_protocols, ntu_name, wrong_label
+from pcm3.data.readers.own_classes import numbered_classes
 from pcm3.data.readers.padding import SINGLE, is_padding, unpadded
 from pcm3.data.recording import TEST, TRAIN, UNKNOWN, Recording, metres
 from pcm3.data.source_index import Options, SourceClip, SourceIndex
@@ -83,7 +84,11 @@ def index(source: Path, options: Options) -> SourceIndex:
     centred, turned = made.pop()
     origin = layout.centre if centred else None
     clips, unusable = _ntu_clips(parts, named, layout, origin) if known else _other_clips(parts, layout, origin)
-    classes, protocols = classes_and_protocols(known) if known else (_numbers(parts), {})
+    classes, protocols = (
+        classes_and_protocols(known)
+        if known
+        else (numbered_classes(max(int(part.labels.max()) for part in parts) + 1), {})
+    )
     return SourceIndex(
         clips,
         unusable=unusable,
@@ -263,11 +268,6 @@ def _cut(id: str, frames: NDArray[np.float32], recorded: int) -> NDArray[np.floa
             f"{id}: num_frame says {recorded} frames, but more than padding follows them: is it the file of this array?"
         )
     return frames[:recorded]
-
-
-def _numbers(parts: list[_Part]) -> tuple[str, ...]:
-    """Numbers as class names."""
-    return tuple(str(number) for number in range(max(int(part.labels.max()) for part in parts) + 1))
 
 
 def _notes(parts: list[_Part], centred: bool) -> list[str]:

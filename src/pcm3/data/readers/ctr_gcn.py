@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from pcm3.data.readers.npz_rows import DAMAGE, NpzRows
 from pcm3.data.readers.ntu_classes import CLASSES
+from pcm3.data.readers.own_classes import numbered_classes
 from pcm3.data.recording import TEST, TRAIN, Recording, metres
 from pcm3.data.source_index import Options, SourceClip, SourceIndex
 from pcm3.data.store import BY_SPLIT
@@ -62,11 +63,12 @@ def index(source: Path, options: Options) -> SourceIndex:
         for part, rows in joints.items()
         for index in range(len(rows))
     ]
+    count = columns.pop()
     return SourceIndex(
         clips,
         layout=layout,
         bodies=bodies.pop(),
-        classes=_classes(columns.pop()),
+        classes=CLASSES[:count] if count in (60, 120) else numbered_classes(count),  # NTU's for so many as NTU has
         protocols={PROTOCOL: BY_SPLIT} if len(joints) == len(PARTS) else {},
         notes=[
             f"x_{part} has no clip, so that the file makes no protocol: pretrain and evaluate with --protocol all."
@@ -138,11 +140,6 @@ def _shares_a_point(body: NDArray[np.float32]) -> bool:
     _, point = np.unique(body[frame, joint], axis=0, return_inverse=True)
     pairs = np.unique(np.stack([point.ravel(), joint], axis=1), axis=0)
     return len(pairs) > len(np.unique(pairs[:, 0]))
-
-
-def _classes(count: int) -> tuple[str, ...]:
-    """NTU's classes for so many as NTU has; numbers otherwise."""
-    return CLASSES[:count] if count in (60, 120) else tuple(str(number) for number in range(count))
 
 
 def _read(rows: NpzRows, index: int, layout: Layout, id: str, label: int, side: int) -> Recording:

@@ -30,3 +30,8 @@ def own_classes(entries: Iterable[Entry]) -> tuple[str, ...] | None:
     for name in names:
         check_name(f"{files[0]}: class names", name)
     return names
+
+
+def numbered_classes(count: int) -> tuple[str, ...]:
+    """Numbers as class names, where a source has no others."""
+    return tuple(map(str, range(count)))

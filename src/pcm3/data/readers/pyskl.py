@@ -7,7 +7,6 @@ The file is read whole, and costs its own size in memory; `safe_pickle` reads it
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from pcm3.data.archives import Skipped
 from pcm3.data.names import is_name, printable
 from pcm3.data.readers.ntu_names import NtuName, classes_and_protocols, ntu_name, wrong_label
+from pcm3.data.readers.own_classes import numbered_classes
 from pcm3.data.readers.pyskl_split import Split, compare, read_split
 from pcm3.data.readers.safe_pickle import load
 from pcm3.data.recording import CLASSES_LIMIT, UNKNOWN, Recording, metres
@@ -52,7 +52,10 @@ def index(source: Path, options: Options) -> SourceIndex:
         if isinstance(annotation, dict) and (name := annotation.get("frame_dir")) is not None
     ]
     split = read_split(file, held.get("split", {}) if isinstance(held, dict) else {}, taken, {*taken, *known})
-    classes, protocols = classes_and_protocols(named.values()) if named else (_numbers(taken.values()), {})
+    if named:
+        classes, protocols = classes_and_protocols(named.values())
+    else:
+        classes, protocols = numbered_classes(max((int(held["label"]) for held in taken.values()), default=-1) + 1), {}
     return SourceIndex(
         [_clip(file, id, annotation, named.get(id), split) for id, annotation in taken.items()],
         skipped=split.missing,
@@ -173,13 +176,6 @@ def _leave_wrong(file: Path, taken: dict[str, dict[str, Any]], named: dict[str, 
             del taken[id]
             named.pop(id, None)
     return unusable
-
-
-def _numbers(annotations: Iterable[dict[str, Any]]) -> tuple[str, ...]:
-    """Numbers as class names."""
-    return tuple(
-        str(number) for number in range(max((int(annotation["label"]) for annotation in annotations), default=-1) + 1)
-    )
 
 
 def _clip(file: Path, id: str, annotation: dict[str, Any], name: NtuName | None, split: Split) -> SourceClip:
