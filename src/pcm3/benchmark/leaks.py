@@ -26,7 +26,7 @@ class LeakRecall:
     copies: str
     """What was done to them."""
     planted: int
-    leaks: int
+    found: int
 
 
 @dataclass(frozen=True)
