@@ -209,7 +209,7 @@ def test_a_batch_in_two_parts_is_one_step(tiny):
 def test_a_row_of_the_benchmark_hangs_together(toy, tiny_spec):
     told = []
     measured = entrants(toy, [8, 12], ["32", "bf16"])
-    rows = benchmark_pretrain(measured, 3, 1, CPU, memory=False, tell=told.append)
+    rows = benchmark_pretrain(measured, 3, 1, CPU, memory=False, on_progress=told.append)
     assert len(told) == calls(measured, 3, 1, False)
     assert [(row.code, row.hidden_size, row.precision) for row in rows] == [
         ("pcm3", hidden, precision) for hidden in (8, 12) for precision in ("32", "bf16")
