@@ -9,7 +9,14 @@ from upright_people import FRAMES, standing
 
 from pcm3.errors import DataError
 from pcm3.geometry import present_joints
-from pcm3.normalisation import normalise, normalise_upright, reference_path, rotation_between
+from pcm3.normalisation import (
+    main_body,
+    normalise,
+    normalise_upright,
+    reference_path,
+    rotation_between,
+    rotation_upright,
+)
 from pcm3.skeleton import layout_names, load_layout
 
 KINECT = load_layout("kinect_v2")
@@ -210,6 +217,28 @@ def test_whoever_faces_wherever_stands_along_z_and_faces_along_y(facing):
         np.linalg.norm(out[:, None] - out[None], axis=-1),
         np.linalg.norm(clip[0, 0, :, None] - clip[0, 0, None], axis=-1),
     )
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10**6), facing=st.floats(-math.pi, math.pi))
+def test_nobody_is_mirrored_by_standing_upright(seed, facing):
+    clip = standing(seed, facing=facing)
+    turn = rotation_upright(clip, present_joints(clip), KINECT)
+    np.testing.assert_allclose(turn @ turn.T, np.eye(3), atol=1e-9)
+    assert np.linalg.det(turn) > 0
+
+
+@pytest.mark.parametrize(
+    ("there", "main"),
+    [
+        ([[1, 0], [0, 1], [0, 1], [0, 1]], 1),  # whoever has the first place may be there for a moment only
+        ([[1, 0], [1, 1], [0, 1], [0, 1]], 0),  # half of the frames is enough
+        ([[1, 0], [1, 1], [0, 1], [0, 0]], 0),  # of those in which anybody is
+        ([[1, 0, 0], [0, 1, 0], [0, 1, 0], [0, 0, 1], [0, 0, 1]], 1),  # nobody is: the first of those in most
+    ],
+)
+def test_the_main_body_is_the_first_in_half_of_the_frames_or_the_one_in_most(there, main):
+    assert main_body(np.array(there, bool)) == main
 
 
 def test_who_lies_stays_lying_where_up_is_told():

@@ -102,6 +102,13 @@ def test_frames_without_the_body_do_not_count_for_its_energy():
     np.testing.assert_allclose(energy(bodies_of(gappy)), energy(bodies_of(clip)))
 
 
+def test_joints_that_are_absent_do_not_count_for_the_energy_of_their_body():
+    whole = walkers(0, 20, 1)
+    without = whole.copy()
+    without[:, :, [3, 7]] = 0
+    np.testing.assert_allclose(energy(bodies_of(without)), energy(bodies_of(np.delete(whole, [3, 7], axis=2))))
+
+
 def test_missing_bodies_are_zeros():
     assert choose_bodies(bodies_of(walkers(0, 4, 1)), 2).frames.shape == (4, 2, 25, 3)
     assert not choose_bodies(bodies_of(walkers(0, 4, 1)), 2).frames[:, 1].any()

@@ -120,4 +120,7 @@ def test_resampling_keeps_times_and_what_is_absent():
     assert [(i.start, i.stop) for i in out.intervals] == [(2, 6), (10, 11)]
     finer = resample(out, 4.0)
     np.testing.assert_allclose(finer.frames[:, 0, 0], clip[:, 0, 0], atol=1e-6)
+    # Between a frame that has a joint and one that has not it is as in the nearer, not on its way to the origin.
+    np.testing.assert_allclose(finer.frames[:18, 0, 1], clip[np.minimum(np.arange(18), 16), 0, 0], atol=1e-6)
+    assert not finer.frames[18:, 0, 1].any()
     assert resample(out, 1.0) is out

@@ -154,7 +154,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others(bank):
 
 def test_clips_that_can_be_told_are_told_after_training_from_scratch(bank):
     settings = FinetuneSettings(epochs=15, lr=0.05, batch=6, drop_epochs=[12])
-    found = finetune(toy_encoder(hidden=12), bank, TRAIN, TEST, CLASSES, settings, 0)
+    found = finetune(toy_encoder(hidden_size=12), bank, TRAIN, TEST, CLASSES, settings, 0)
     assert found.metrics == {"top1": 100.0, "best_top1": 100.0}
 
 

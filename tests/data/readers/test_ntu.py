@@ -329,3 +329,12 @@ def test_class_names_are_120_different_ones():
 
 def test_protocol_lists_have_the_published_sizes():
     assert (len(ntu.TRAIN_SUBJECTS_60), len(ntu.TRAIN_SUBJECTS_120)) == (20, 53)
+
+
+def test_protocol_lists_leave_the_published_subjects_to_test_on():
+    tested = [3, 6, 7, 10, 11, 12, 20, 21, 22, 23, 24, 26, 29, 30, 32, 33, 36, 37, 39, 40]
+    assert sorted({*range(1, 41)} - {*ntu.TRAIN_SUBJECTS_60}) == tested
+    tested += [
+        41, 42, 43, 44, 48, 51, *range(60, 70), 71, 72, 73, 75, 76, 77, 79, 87, 88, 90, 96, 99, 101, 102, 104, 105, 106,
+    ]  # fmt: skip
+    assert sorted({*range(1, 107)} - {*ntu.TRAIN_SUBJECTS_120}) == tested

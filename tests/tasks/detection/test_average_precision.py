@@ -183,6 +183,8 @@ def hits(*marks):
         # A wrong one between each two: when 1 leaves, 0 and a wrong one are left.
         ((0, None, 1, None, 2), 1 / 3 + 2 / 9 + 1 / 5, 3 / 5, 6 / 8),
         ((None, 0), 1 / 2 / 3, 1 / 2 / 3, 2 / 5),
+        # Precision 1/2 at recall 1/3, but 2/3 at 2/3: both rules take the better one for the worse one, too.
+        ((None, 0, 1), 4 / 9, 4 / 9, 4 / 6),
     ],
 )
 def test_small_cases_worked_out_by_hand(marks, voc, official, f):

@@ -349,7 +349,7 @@ TRAIN, TEST = np.arange(14), np.arange(14, 20)
 @pytest.mark.parametrize("use", ["frozen", "tuned"])
 def test_learning_beats_zero_velocity(waving, use):
     bank = bank_of(waving, predicted_frames=10)
-    encoder = toy_encoder(bodies=1, hidden=16, layers=1)
+    encoder = toy_encoder(bodies=1, hidden_size=16, layers=1)
     chosen = PredictionSettings(8, 10, hidden_size=32, steps=100, batch=16, lr=1e-2, test_every=50)
     still = zero_velocity(bank, TEST).metrics
     learned = motion_prediction(encoder, bank, TRAIN, TEST, chosen, 0, use).metrics
