@@ -1,6 +1,8 @@
 """Three streams: pretrained by one command, judged and fused by one."""
 
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -67,7 +69,7 @@ def test_one_command_pretrains_them_and_one_fuses_them(cli, store_path, tmp_path
     found = cli("pretrain", store_path, "--run", tmp_path / "r", "--streams", "[joint,bone]", *words, "--json")
     assert found.code == 0, found.err
     assert set(json.loads(found.out.splitlines()[-1])) == {"joint", "bone"}
-    assert streams_of(tmp_path / "r") == ["joint", "bone"]
+    assert list(streams_of(tmp_path / "r")) == ["joint", "bone"]
     assert load_encoder(tmp_path / "r" / "bone")[1].stream == "bone"
     words = ["--model", tmp_path / "r", "--store", store_path, "--seeds", 1, "--head.epochs", 2, "--json"]
     found = cli("evaluate", "linear-cached", *words)
@@ -85,3 +87,20 @@ def test_folders_must_hold_the_same_streams(three, tmp_path):
     (tmp_path / "other" / "joint").mkdir(parents=True)
     with pytest.raises(CheckpointError, match="expected the streams joint, bone, motion as in"):
         stream_runs([three, tmp_path / "other"])
+
+
+def test_a_run_that_left_encoders_of_other_streams_is_its_main_one_unless_all_are_asked_for(three, tmp_path):
+    run = Path(shutil.copytree(three / "joint", tmp_path / "run"))
+    for name in ("motion", "bone"):
+        shutil.copytree(three / name, run / name)
+    assert streams_of(run) == {}
+    assert streams_of(run, of_run=True) == {"joint": run, "bone": run / "bone", "motion": run / "motion"}
+    assert streams_of(three / "joint", of_run=True) == {}
+    with pytest.raises(CheckpointError, match=r"expected the streams joint, bone, motion as in .*, got none"):
+        stream_runs([run, three / "joint"], of_runs=True)
+
+
+def test_fusing_a_run_with_one_encoder_is_told(cli, three, store_path):
+    told = cli("evaluate", "linear-cached", "--model", three / "joint", "--store", store_path, "--fuse")
+    assert (told.code, told.err.count("\n")) == (2, 1)
+    assert "--fuse: expected a run with encoders of several streams" in told.err

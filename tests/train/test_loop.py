@@ -333,6 +333,30 @@ class TwoPlayers(Toy):
         return {"one": torch.optim.SGD([self.weight], 0.5), "two": torch.optim.SGD([self.other], 0.25)}
 
 
+class Forgetful(TwoPlayers):
+    """A method whose network drops values out."""
+
+    def forward(self, views, progress, generator):
+        kept = torch.nn.functional.dropout(torch.ones(64), 0.5)
+        loss = (kept * torch.arange(64) * self.weight).sum() + kept.sum()
+        return StepOutput({"one": loss}, {"kept": kept.sum()}, {})
+
+    def optimisers(self, settings):
+        return {"one": torch.optim.SGD([self.weight], 0.5)}
+
+
+def test_what_dropout_drops_follows_from_the_step(tmp_path):
+    def told(seed, generator_seed):
+        torch.manual_seed(seed)  # as other sessions of the run leave it
+        toy = Forgetful()
+        clips = MicroBatch(clips_numbered(torch.arange(2)), torch.Generator().manual_seed(generator_seed))
+        train_step(ALONE, Learner(toy, toy, toy.optimisers(None)), [clips], BEGINNING)
+        return toy.weight.item()
+
+    assert told(0, 5) == told(1, 5)
+    assert told(0, 5) != told(0, 6)
+
+
 @pytest.mark.parametrize("count", [1, 2])
 def test_each_optimiser_moves_its_weights_by_its_own_loss(count):
     toy = TwoPlayers()

@@ -28,6 +28,9 @@ def add_arguments(parser: Any, words: list[str]) -> None:
     parser.add_argument("--model", type=Path, nargs="+", required=True,
                         help="run folder or checkpoint (the authors' too), or a folder with runs of several streams, "
                              "which are fused; several: the mean over them")  # fmt: skip
+    parser.add_argument("--fuse", type=bool, default=False,
+                        help="where a run of one method left an encoder for each stream, as cmd does: evaluate all of "
+                             "them and fuse them, not the run's main one alone")  # fmt: skip
     parser.add_argument("--store", type=Path, required=True, help="labelled clips")
     parser.add_argument("--protocol", type=str, default="auto", help="the split; 'auto' is the store's first")
     parser.add_argument("--seeds", type=int, default=3, help="heads for each encoder, and untrained encoders")
@@ -82,7 +85,9 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
             check_folder(name, folder)
     settings = task_settings(options)
     store = ClipStore.open(options.store)
-    runs = stream_runs(options.model) or {"": options.model}
+    runs = stream_runs(options.model, options.fuse) or {"": options.model}
+    if options.fuse and "" in runs:
+        raise ConfigError(f"--fuse: expected a run with encoders of several streams, and {options.model[0]} has one")
     models = {stream: [LoadedEncoder.of(path) for path in paths] for stream, paths in runs.items()}
     width = next(iter(models.values()))[0].spec.hidden_size
     check_writable("--out", _results(options))

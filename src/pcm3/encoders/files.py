@@ -52,6 +52,11 @@ class _Earlier(Exception):  # noqa: N818 (what it says becomes a CheckpointError
     """Why a file of an earlier version is of no use any more."""
 
 
+def is_model(folder: Path) -> bool:
+    """Whether a folder holds a model of its own."""
+    return any((folder / name).is_file() for name in (WEIGHTS, DESCRIPTION, EARLIER_FILE))
+
+
 def save_encoder(folder: Path, encoder: Encoder, spec: EncoderSpec, run: int | None = None) -> None:
     """Write the encoder as a model into a folder, which is made if it does not exist.
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pcm3.data.store import ClipStore
+from pcm3.encoders.files import is_model, load_encoder
 from pcm3.errors import CheckpointError, ConfigError
 from pcm3.geometry import STREAMS
 from pcm3.tasks.evaluate import Evaluation, LoadedEncoder, evaluate
@@ -20,22 +21,37 @@ FUSED = ("linear", "linear-cached", "finetune")
 SHOWN = ("top1", "top1_logits_664", "top1_scores_equal", "top1_scores_664", *(f"top1_{name}" for name in STREAMS))
 
 
-def streams_of(folder: Path) -> list[str]:
-    """The streams that a folder holds a run of each, in folders of their names; none where it is a run itself."""
-    return [name for name in STREAMS if (folder / name).is_dir()]
+def streams_of(folder: Path, of_run: bool = False) -> dict[str, Path]:
+    """The streams that a folder holds a model of each, in folders of their names; none where it is a model itself.
+
+    Args:
+        folder: as ``pcm3 pretrain --streams`` wrote it, or a run folder.
+        of_run: where it is the run of a method that trains an encoder for each stream (as CMD does), all of them: the
+            run's own model and those in the folders beneath it.
+    """
+    beneath: dict[str, Path] = {name: folder / name for name in STREAMS if (folder / name).is_dir()}
+    if not is_model(folder):
+        return beneath
+    if not of_run or not beneath:
+        return {}
+    own = load_encoder(folder)[1].stream
+    return {name: folder if name == own else beneath[name] for name in STREAMS if name == own or name in beneath}
 
 
-def stream_runs(folders: Sequence[Path]) -> dict[str, list[Path]]:
-    """Stream → its run in each of the folders, which ``pcm3 pretrain --streams`` wrote.
+def stream_runs(folders: Sequence[Path], of_runs: bool = False) -> dict[str, list[Path]]:
+    """Stream → its model in each of the folders, see `streams_of`; empty where they are no folders of streams.
 
     Raises:
         CheckpointError: folders that do not hold the same streams.
     """
-    names = streams_of(folders[0])
-    for folder in folders:
-        if streams_of(folder) != names:
-            raise CheckpointError(f"{folder}: expected the streams {', '.join(names)} as in {folders[0]}")
-    return {name: [folder / name for folder in folders] for name in names}
+    each = [streams_of(folder, of_runs) for folder in folders]
+    for folder, streams in zip(folders, each, strict=True):
+        if list(streams) != list(each[0]):
+            expected = ", ".join(each[0]) or "none"
+            raise CheckpointError(
+                f"{folder}: expected the streams {expected} as in {folders[0]}, got {', '.join(streams) or 'none'}"
+            )
+    return {name: [streams[name] for streams in each] for name in each[0]}
 
 
 def evaluate_streams(

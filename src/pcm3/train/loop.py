@@ -136,6 +136,7 @@ def train_step(
     outputs = []
     for number, (clips, generator) in enumerate(micro_batches):
         last = number == len(micro_batches) - 1
+        torch.manual_seed(generator.initial_seed())  # what dropout draws from
         on_phase("views")
         views = learner.method.views(clips, generator)
         with nullcontext() if last else fabric.no_backward_sync(learner.module):
