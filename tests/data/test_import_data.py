@@ -163,7 +163,7 @@ ODD = {"utd-mhad": {"a26_s1_t2": "bones"}}
 
 @pytest.mark.data
 @pytest.mark.skipif("PCM3_DATA" not in os.environ, reason="PCM3_DATA does not name a folder with the real data sets")
-@pytest.mark.parametrize(("kind", "folder", "clips", "frames", "left_out", "xsub", "classes", "subjects"), REAL)
+@pytest.mark.parametrize(("kind", "folder", "clips", "frames", "skipped", "xsub", "classes", "subjects"), REAL)
 def test_real_sets_import_whole(tmp_path, kind, folder, clips, frames, skipped, xsub, classes, subjects):
     source = Path(os.environ["PCM3_DATA"], folder)
     settings = {"max_frames": None, "progress": False}

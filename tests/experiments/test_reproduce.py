@@ -29,7 +29,7 @@ QUICK = TaskSettings(
     finetune=FinetuneSettings(epochs=1),
     subset=SubsetSettings(shares=[0.1]),
     detection=DetectionSettings(epochs=1, windows=2, test_every=1, frames=8),
-    prediction=PredictionSettings(seed_frames=12, hidden=8, steps=2, test_every=2),
+    prediction=PredictionSettings(seed_frames=12, hidden_size=8, steps=2, test_every=2),
 )
 
 
