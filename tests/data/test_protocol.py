@@ -125,6 +125,11 @@ def test_every_clip_of_a_subject_is_on_one_side_and_none_of_an_unknown_one_on_ei
     assert rest.dtype == validation.dtype == np.int64
 
 
+def test_where_a_subject_is_held_out_clips_of_an_unknown_one_do_not_train(people):
+    rest, validation = hold_out(people(1, -1, 2, 1), np.arange(4), [2])
+    assert (rest.tolist(), validation.tolist()) == ([0, 3], [2])
+
+
 def test_where_no_subject_is_left_out_every_clip_stays(people):
     train = np.array([0, 2, 3])
     rest, validation = hold_out(people(-1, 1, -1, 2), train, [])
