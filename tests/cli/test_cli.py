@@ -146,6 +146,7 @@ MISTAKES = {
     "check: no store": (["check", NONE], ["expected a store"]),
     "import: kind": (["import", "ntu6", STORE, NEW], ["ntu60"]),
     "import: no source": (["import", "ntu60", NONE, NEW], ["{none}"]),
+    "import: earlier name": (["import", "ntu60", STORE, NEW, "--leave_out", NONE], ["--skip_list now"]),
     "import: store is there": (["import", "ntu60", RUN, STORE], ["already exists"]),
     "benchmark: what": (["benchmark", "pretain"], ["did you mean 'pretrain'?"]),
     "benchmark: preset": (["benchmark", "pretrain", "--preset", "smal"], ["small"]),

@@ -15,7 +15,7 @@ from jsonargparse import ArgumentParser, DefaultHelpFormatter, set_parsing_setti
 from pcm3.cli.mistakes import in_one_line, in_words
 from pcm3.cli.settings_file import read_settings_file
 from pcm3.errors import ConfigError
-from pcm3.settings.renamed import RENAMED, check_name
+from pcm3.settings.renamed import RENAMED, RENAMED_OF_IMPORT, check_name
 from pcm3.settings.tasks import TaskSettings
 
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
@@ -117,8 +117,9 @@ def _check_options_exist(parser: Any, words: list[str]) -> None:
         option = word.partition("=")[0]
         if re.fullmatch(r"--[A-Za-z][\w.-]*", option) is None or option in known:
             continue
-        if f"--{RENAMED.get(option.removeprefix('--'))}" in known:
-            check_name(option.removeprefix("--"), "--", "")
+        for renamed in (RENAMED, RENAMED_OF_IMPORT):
+            if f"--{renamed.get(option.removeprefix('--'))}" in known:
+                check_name(option.removeprefix("--"), "--", "", renamed)
         candidates = _like(option, known)
         hint = f": did you mean {candidates[0]}?" if candidates else f"; {parser.prog} --help lists them"
         raise ConfigError(f"unknown setting {option}{hint}")

@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pcm3.augment.body_shape import mirror, scale_bones
 from pcm3.augment.crop import crop_resize, random_crops
-from pcm3.augment.spatial import rotate_yaw, spatial_view
+from pcm3.augment.spatial import spatial_view
+from pcm3.augment.table import AUGMENTATIONS
 from pcm3.clips import ClipBatch
 from pcm3.errors import ConfigError
 from pcm3.settings.views import ViewSettings
@@ -27,7 +27,7 @@ class TwoViews(NamedTuple):
 
 @dataclass(frozen=True)
 class CropMaker:
-    """Makes crops of clips and augments them. What is off draws nothing: yaw, bone_scale and flip_prob at 0.
+    """Makes crops of clips and augments them by the table of augmentations; what is off draws nothing.
 
     Raises:
         ConfigError: clips are to be mirrored, and the layout does not say which joints mirror each other.
@@ -54,13 +54,9 @@ class CropMaker:
         chosen = self.settings
         start, length = random_crops(batch.length.repeat(count), chosen.crop, chosen.min_frames, generator)
         crops = crop_resize(batch.frames, batch.start.repeat(count) + start, length, self.frames, batch.gaps)
-        if chosen.flip_prob:
-            flipped = torch.rand(len(batch.start), generator=generator, device=crops.device) < chosen.flip_prob
-            crops = mirror(crops, self.layout, flipped.repeat(count))
-        if chosen.bone_scale:
-            crops = scale_bones(crops, self.layout, chosen.bone_scale, generator)
-        if chosen.yaw:
-            crops = rotate_yaw(crops, chosen.yaw, generator)
+        for name, augment in AUGMENTATIONS.items():
+            if amount := getattr(chosen, name):
+                crops = augment(crops, amount, self.layout, count, generator)
         return crops
 
     def distort(self, crops: Float[Tensor, "N T M V C"], generator: torch.Generator) -> Float[Tensor, "N T M V C"]:

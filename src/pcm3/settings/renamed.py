@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pcm3.errors import ConfigError
 
 RENAMED = {
@@ -26,15 +28,18 @@ RENAMED = {
     "prediction.hidden": "prediction.hidden_size",
 }
 """Dotted name of before → of today."""
+RENAMED_OF_IMPORT = {"leave_out": "skip_list"}
+"""The same for the options of ``pcm3 import``."""
 
 
-def check_name(name: str, dashes: str, where: str) -> None:
+def check_name(name: str, dashes: str, where: str, renamed: Mapping[str, str] = RENAMED) -> None:
     """Raises ConfigError for a name that a setting had in an earlier version, with the name that it has now.
 
     Args:
         name: dotted.
         dashes: what stands before it, on a command line.
         where: how the message begins.
+        renamed: names of before → of today.
     """
-    if name in RENAMED:
-        raise ConfigError(f"{where}unknown setting {dashes}{name}: it is called {dashes}{RENAMED[name]} now")
+    if name in renamed:
+        raise ConfigError(f"{where}unknown setting {dashes}{name}: it is called {dashes}{renamed[name]} now")

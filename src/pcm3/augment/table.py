@@ -1,0 +1,41 @@
+"""The table of what may be done to whole crops, each by the setting that says how much of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from pcm3.augment.body_shape import mirror, scale_bones
+from pcm3.augment.spatial import rotate_yaw
+from pcm3.skeleton import Layout
+
+Crops = Float[Tensor, "N T M V C"]
+"""Of B clips so many crops each: first one of all clips, then a second of all."""
+
+
+def _flip(crops: Crops, share: float, layout: Layout, per_clip: int, generator: torch.Generator) -> Crops:
+    """The crops of a clip are all mirrored or none is."""
+    chosen = torch.rand(len(crops) // per_clip, generator=generator, device=crops.device) < share
+    return mirror(crops, layout, chosen.repeat(per_clip))
+
+
+def _scale_bones(crops: Crops, amount: float, layout: Layout, per_clip: int, generator: torch.Generator) -> Crops:
+    """Each crop has bones of its own."""
+    return scale_bones(crops, layout, amount, generator)
+
+
+def _rotate_yaw(crops: Crops, degrees: float, layout: Layout, per_clip: int, generator: torch.Generator) -> Crops:
+    """Each crop has a direction of its own."""
+    return rotate_yaw(crops, degrees, generator)
+
+
+AUGMENTATIONS: dict[str, Callable[[Crops, float, Layout, int, torch.Generator], Crops]] = {
+    "flip_prob": _flip,
+    "bone_scale": _scale_bones,
+    "yaw": _rotate_yaw,
+}
+"""By the field of `ViewSettings` that says how much, 0 for none: (crops, how much, layout, crops of each clip,
+generator) → crops; in the order in which they are made. What is off draws nothing."""
