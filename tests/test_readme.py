@@ -30,6 +30,12 @@ def test_commands_of_the_readme_are_understood(line):
     assert parse(command, COMMANDS[command], module.add_arguments, words) is not None
 
 
+@pytest.mark.parametrize("file", [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))], ids=lambda file: file.name)
+def test_lists_in_commands_are_quoted(file):
+    """Unquoted, a shell takes them for patterns of files' names; zsh refuses them."""
+    assert re.findall(r"--[\w.]+ \[.*", file.read_text(encoding="utf-8")) == []
+
+
 GROUPS = ("views", "mask", "mix", "prompts", "objective", "optimiser", "encoder")
 
 

@@ -78,6 +78,10 @@ FILES = {
     ),
     "of before": ("hidden: 3", "hidden: it is called encoder.hidden_size now"),
     "of before, in a group": ("views: {{turn: 3}}", "views.turn: it is called views.yaw now"),
+    "the settings.json of a run": (
+        "settings: {{batch: 3}}",
+        "--config {file}: expected settings by name, as --print_config writes them, got the settings.json of a run",
+    ),
     "another than the preset": ("method: toy", "asks for the method toy, --preset small for pcm3: choose one"),
 }
 

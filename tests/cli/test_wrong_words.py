@@ -4,6 +4,7 @@ import random
 import re
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from pcm3.data.store import ClipStore
 from pcm3.data.verified import verified
 from pcm3.errors import ConfigError, command
 from pcm3.methods.build import build_method
-from pcm3.settings.pretrain import PretrainSettings
+from pcm3.settings.pretrain import PretrainSettings, flat
 from pcm3.skeleton import load_layout
 from pcm3.train.footprint import GIB, check_memory, least_bytes
 from pcm3.train.plan import encoder_spec
@@ -226,7 +227,7 @@ def test_the_least_memory_is_nearly_that_of_the_weights_and_no_more(tiny, networ
                "optimiser.kind": kind, "objective.queue": 5000, "objective.decoder_hidden": 64}  # fmt: skip
     settings = tiny(changes)
     spec = encoder_spec(load_layout("kinect_v2"), 2, settings)
-    method = build_method(spec, settings)
+    method = build_method(spec.build, spec.layout, settings)
     moved = [one for one in method.parameters() if one.requires_grad]
     held = sum(one.nbytes for one in [*method.parameters(), *method.buffers()])
     real = held + sum(one.nbytes for one in moved) * (2 if kind == "sgd" else 3)
@@ -254,6 +255,10 @@ def test_types_are_told_in_words():
     assert in_words(tuple[float, float]) == "a list of 2 numbers"
     text = 'Parser key "steps": Does not validate Subtypes: [int] Given value: 1.5'
     assert in_one_line(text, {"steps": int | None}, "") == "setting steps: expected a whole number or null, got 1.5"
+    text = 'Parser key "store": Not of type Path: expected str, bytes or os.PathLike object, not dict'
+    assert in_one_line(text, {"store": Path}, "") == "setting store: expected a path, got something else"
+    name = in_one_line("Problems parsing config", {}, "").rpartition("'")[0].rpartition("'")[2].partition(":")[0]
+    assert name in flat(PretrainSettings()), "the example is a setting"
     assert PretrainSettings().check() is None
 
 

@@ -10,6 +10,7 @@ from pcm3.cli.parse import parse
 from pcm3.cli.pretrain import add_arguments, settings_from
 from pcm3.errors import ConfigError
 from pcm3.settings.encoder import EncoderSettings
+from pcm3.settings.methods import METHODS
 from pcm3.settings.optimiser import OptimiserSettings
 from pcm3.settings.pcm3 import MaskSettings, MixSettings, ObjectiveSettings, PromptSettings
 from pcm3.settings.presets import preset_file, preset_names
@@ -202,6 +203,13 @@ def test_an_encoder_of_motions_needs_two_frames(name):
     value = "motion" if name == "stream" else ["motion4", "motion"]
     with pytest.raises(ConfigError, match=r"^setting frames: expected at least 2, as motion"):
         changed(PretrainSettings(), {name: value, "frames": 1}).check()
+
+
+def test_cmd_needs_two_frames_for_the_motions_that_it_makes():
+    run = changed(PretrainSettings(method=METHODS["cmd"].settings()), {"frames": 2})
+    run.check()
+    with pytest.raises(ConfigError, match=r"^setting frames: expected at least 2 for the method cmd"):
+        changed(run, {"frames": 1}).check()
 
 
 @pytest.mark.parametrize("kind", ["transformer", "graph"])

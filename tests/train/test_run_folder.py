@@ -145,6 +145,7 @@ OTHER = [
     ("optimiser.lr", 0.5),
     ("views.crop", (0.2, 1.0)),
     ("objective.positives", ["intra"]),
+    ("method", "cmd"),
 ]
 
 

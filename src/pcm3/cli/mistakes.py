@@ -33,10 +33,12 @@ def in_one_line(text: str, hints: dict[str, Any], help_command: str) -> str:
         )
     if key is not None and value is not None and key["key"] in hints:
         return f"setting {key['key']}: expected {in_words(hints[key['key']])}, got {_plain(value['value'])}"
+    if key is not None and "Not of type" in text:  # as a path is, where a file has a mapping
+        return f"setting {key['key']}: expected {in_words(hints.get(key['key']))}, got something else"
     if text.startswith(("Problems parsing config", "Unexpected config")):
         place = re.search(r"line \d+, column \d+", text)
         where = f" (it is none at {place[0]})" if place else ""
-        return f"setting config: expected YAML with settings by name, as 'hidden: 128'{where}"
+        return f"setting config: expected YAML with settings by name, as 'batch: 128'{where}"
     text = re.sub(r"^argument (--[\w-]+): ignored explicit argument '(.*)'$", r"\1 takes no value, got '\2'", text)
     text = re.sub(r'^Parser key "([\w.]+)": ', r"setting \1: ", text)
     if text.startswith("the following arguments are required"):

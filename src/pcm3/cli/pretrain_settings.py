@@ -37,6 +37,11 @@ def asked_for(words: list[str]) -> Asked:
     """
     preset = value_among(words, "--preset")
     files = {f"--config {file}": read_settings_file(Path(file), "--config") for file in values_among(words, "--config")}
+    for where, data in files.items():
+        if isinstance(data, dict) and isinstance(data.get("settings"), dict):
+            raise ConfigError(
+                f"{where}: expected settings by name, as --print_config writes them, got the settings.json of a run"
+            )
     named: dict[str, Any] = {}
     if (method_word := value_among(words, "--method")) is not None:
         named["--method"] = method_word

@@ -52,6 +52,7 @@ class CMDSettings:
         run.require(
             [
                 (run.stream == "joint", "stream", "joint for the method cmd, which makes motion and bone of it itself"),
+                (run.frames > 1, "frames", "at least 2 for the method cmd, as motion is from one frame to another"),
                 *self.views.rules(),
                 *self.objective.rules(),
                 *self.distillation.rules(),

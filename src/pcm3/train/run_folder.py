@@ -24,8 +24,13 @@ MAY_CHANGE = ("epochs", "steps", "minutes", "checkpoint_steps", "tensorboard")
 
 
 def changes(before: PretrainSettings, now: PretrainSettings) -> list[str]:
-    """The settings that differ, by dotted name, of those that a resumed run may not have otherwise."""
+    """The settings that differ, by dotted name, of those that a resumed run may not have otherwise.
+
+    Of runs of two methods it is the method alone: neither has all the settings of the other.
+    """
     old, new = flat(before), flat(now)
+    if old["method"] != new["method"]:
+        return ["method"]
     return [name for name in new if new[name] != old[name] and name not in MAY_CHANGE]
 
 
