@@ -163,9 +163,10 @@ def test_a_malicious_checkpoint_is_refused_and_not_executed(tmp_path, form):
         file.write_bytes(pickle.dumps(whole, protocol=2))
     else:
         torch.save(whole, file, _use_new_zipfile_serialization=form == "torch")
-    with pytest.raises(CheckpointError, match=r"checkpoint\.pth\.tar"):
+    with pytest.raises(CheckpointError, match=r"checkpoint\.pth\.tar") as raised:
         load_encoder(file)
     assert not trace.exists()
+    assert "weights_only" not in str(raised.value), "nobody is told how to run it"
     torch.load(file, weights_only=False) if form != "pickle" else pickle.loads(file.read_bytes())
     assert trace.exists(), "the trap works"
 
@@ -202,6 +203,17 @@ def test_a_state_dict_of_something_else_is_refused(tmp_path, content):
     torch.save(content, file)
     with pytest.raises(CheckpointError):
         load_encoder(file)
+
+
+def test_what_a_run_goes_on_from_is_told_from_its_model(run_path):
+    with pytest.raises(CheckpointError, match=f"checkpoint.pt: .*give the run folder, {run_path}$"):
+        load_encoder(run_path / "checkpoint.pt")
+
+
+def test_a_checkpoint_without_the_weights_is_named(tmp_path):
+    torch.save({"state_dict": {"other": torch.zeros(3)}}, tmp_path / "checkpoint.pth.tar")
+    with pytest.raises(CheckpointError, match=r"checkpoint\.pth\.tar: expected encoder_q"):
+        load_encoder(tmp_path / "checkpoint.pth.tar")
 
 
 @pytest.mark.parametrize("epoch", [None, "last"])

@@ -244,8 +244,13 @@ def _load_released(path: Path) -> tuple[Encoder, EncoderSpec]:
     if not isinstance(state, dict):
         raise CheckpointError(f"{path}: expected a dictionary of tensors, got {type(data).__name__}")
     state = {name: value for name, value in state.items() if isinstance(name, str) and isinstance(value, Tensor)}
+    if {"format", "method", "optimisers"} <= data.keys():
+        raise CheckpointError(f"{path}: is what a run goes on from, not its model: give the run folder, {path.parent}")
     epoch = data.get("epoch")
-    encoder = encoder_from_released(state)
+    try:
+        encoder = encoder_from_released(state)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from None
     spec = EncoderSpec(
         layout=load_layout("kinect_v2"),
         bodies=encoder.bodies,
@@ -320,6 +325,8 @@ def read_tensors(path: Path, otherwise: str) -> Any:
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file makes torch's reader fail in more ways than it names
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if reason.startswith("Weights only"):  # what torch advises next is to run what the file holds
+            reason = "it is no file of torch's, or holds more than tensors"
         raise CheckpointError(f"{path}: {otherwise} ({reason})") from None
 
 
