@@ -91,18 +91,19 @@ class Session:
         ):
             if metrics.unreadable:
                 log(f"note: {metrics.unreadable} damaged lines of {run.metrics} are left out")
-            done = loop.train(
-                fabric,
-                self._learner,
-                plan,
-                clips_of=lambda numbers: self._clips.batch(own[numbers]),
-                clock=Clock(run.clock if first_process else None, plan.steps, self.plan.seconds),
-                first_step=self.first_step,
-                seconds_before=self.seconds_before,
-                save=self.save,
-                metrics=metrics,
-                show=bar.show,
-            )
+            with torch.random.fork_rng(devices=[fabric.device] if fabric.device.type == "cuda" else []):
+                done = loop.train(
+                    fabric,
+                    self._learner,
+                    plan,
+                    clips_of=lambda numbers: self._clips.batch(own[numbers]),
+                    clock=Clock(run.clock if first_process else None, plan.steps, self.plan.seconds),
+                    first_step=self.first_step,
+                    seconds_before=self.seconds_before,
+                    save=self.save,
+                    metrics=metrics,
+                    show=bar.show,
+                )
         self.loss = metrics.loss
         return done
 
