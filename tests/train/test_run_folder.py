@@ -238,6 +238,16 @@ def test_damaged_settings_are_told_in_one_line(cli, run_path, store_path, tiny_w
     assert "settings.json" in found.err
 
 
+def test_a_run_of_a_method_that_is_not_known_is_told_as_such_and_nothing_is_lost(run_path, store, tiny, content):
+    data = json.loads((run_path / "settings.json").read_text())
+    data["settings"]["method"] = "later"
+    (run_path / "settings.json").write_text(json.dumps(data))
+    before = content(run_path)
+    with pytest.raises(CheckpointError, match=r"settings.json: a run of the method 'later', and this pcm3 has pcm3, "):
+        pretrain(store, run_path, tiny(), progress=False)
+    assert content(run_path) == before
+
+
 def test_settings_of_a_newer_version_are_refused(run_path, store, tiny):
     data = json.loads((run_path / "settings.json").read_text())
     data["settings"]["telepathy"] = True
@@ -335,7 +345,7 @@ def test_a_run_of_an_earlier_version_is_told_with_its_version_and_nothing_is_los
     (run_path / "environment.json").write_text(json.dumps(about))
     before = content(run_path)
     with pytest.raises(
-        CheckpointError, match=r"settings\.json: written by pcm3 0\.1\.7, .* choose another --run"
+        CheckpointError, match=r"settings\.json: written by an earlier pcm3 \(0\.1\.7\), .* choose another --run"
     ) as told:
         pretrain(store, run_path, tiny(), progress=False)
     assert "\n" not in str(told.value)

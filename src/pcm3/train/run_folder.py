@@ -16,6 +16,7 @@ from pcm3.checksums import OWN, has_changed, json_checksum, with_checksum
 from pcm3.encoders.files import DESCRIPTION, WEIGHTS, run_identity
 from pcm3.errors import CheckpointError, ConfigError
 from pcm3.files import take_lock, write_json
+from pcm3.settings.methods import METHODS, USUAL
 from pcm3.settings.pretrain import PretrainSettings, flat, from_dict, to_dict
 from pcm3.settings.types import check_types
 
@@ -107,13 +108,21 @@ class RunFolder:
         return settings, store
 
     def _check_version(self, settings: dict[str, Any]) -> None:
-        """Raises CheckpointError where a version wrote the settings that knew one method only, by other names."""
+        """Raises CheckpointError where a version wrote the settings that knew one method only, by other names, or where
+        they are of a method that is not known here.
+        """
+        method = settings.get("method", USUAL)
+        if isinstance(method, str) and method not in METHODS:
+            raise CheckpointError(
+                f"{self.settings}: a run of the method '{method}', and this pcm3 has {', '.join(METHODS)}: go on with "
+                "it in the version that wrote it, or choose another --run"
+            )
         if "method" not in settings and "views" in settings:
             told = json.loads(self.environment.read_text(encoding="utf-8")) if self.environment.exists() else {}
             by = told.get("packages", {}).get("pcm3", "")
             raise CheckpointError(
-                f"{self.settings}: written by pcm3 {by or 'of before methods'}, whose settings had other names: go on "
-                "with the run in that version, or choose another --run; its encoder can be used as it is"
+                f"{self.settings}: written by an earlier pcm3{by and f' ({by})'}, whose settings had other names: go "
+                "on with the run in that version, or choose another --run; its encoder can be used as it is"
             )
 
     def identity(self) -> int | None:
