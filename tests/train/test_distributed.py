@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -270,3 +271,11 @@ def test_settings_that_do_not_fit_the_launcher_are_refused_with_those_that_do(mo
     else:
         with pytest.raises(ConfigError, match="2 machines need a launcher"):
             agree_with_launcher(1, 2)
+
+
+def test_a_process_whose_first_was_gone_before_it_looked_ends(monkeypatch, capsys):
+    left = threading.Event()
+    monkeypatch.setattr(processes_of_a_run, "_leave", left.set)
+    processes_of_a_run._end_with_parent(os.getpid(), 0.01)  # nobody is its own parent
+    assert left.wait(5)
+    assert "the first process of the run is gone" in capsys.readouterr().err

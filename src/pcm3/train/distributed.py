@@ -84,8 +84,11 @@ def make_fabric(settings: PretrainSettings) -> Any:
         precision={"32": "32-true", "bf16": "bf16-mixed"}[settings.precision],  # type: ignore[arg-type]
         strategy=DDPStrategy(**ddp) if several else "auto",
     )
-    if several and launched() is None and os.environ.get("LOCAL_RANK", "0") != "0":
-        _end_with_parent()
+    if several and launched() is None:
+        if os.environ.get("LOCAL_RANK", "0") == "0":
+            os.environ[FIRST_PROCESS] = str(os.getpid())
+        else:
+            _end_with_parent(int(os.environ.get(FIRST_PROCESS, os.getppid())))
     fabric.launch()
     return fabric
 
@@ -98,9 +101,17 @@ def _buffers_sent() -> str:
     return "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
 
 
-def _end_with_parent(seconds: float = 1.0) -> None:
-    """Lets this process, which the first one started, end when the first is gone, whatever it waits for."""
-    parent = os.getppid()
+FIRST_PROCESS = "PCM3_FIRST_PROCESS"
+"""Variable of the environment in which the first process tells its number to those that it starts."""
+
+
+def _end_with_parent(parent: int, seconds: float = 1.0) -> None:
+    """Lets this process, which the first one started, end when the first is gone, whatever it waits for.
+
+    Args:
+        parent: number of the first process, which may be gone by now: the system would name another one.
+        seconds: between looks.
+    """
 
     def watch() -> None:
         while os.getppid() == parent:
