@@ -115,7 +115,7 @@ MISTAKES = {
         ["hidden", "whole number"],
     ),
     "pretrain: no such choice": (["pretrain", STORE, "--run", NEW, "--stream", "bones"], ["stream", "'bone'"]),
-    "pretrain: no sense": (["pretrain", STORE, "--run", NEW, "--frames", "63"], ["frames", "16"]),
+    "pretrain: no sense": (["pretrain", STORE, "--run", NEW, "--frames", "0"], ["frames", "at least 1"]),
     "pretrain: no width": (["pretrain", STORE, "--run", NEW, "--encoder.hidden_size", "-1"], ["hidden", "at least 1"]),
     "pretrain: large batch": (["pretrain", STORE, "--run", NEW, "--batch", "64"], ["batch", "18", "64"]),
     "pretrain: no config": (["pretrain", STORE, "--run", NEW, "--config", NONE], ["config", "not exist"]),

@@ -243,4 +243,4 @@ def test_what_a_table_shows_is_what_json_holds(evaluation):
 def test_the_loss_curve_of_a_real_run_can_be_drawn(finished_path, tmp_path):
     pictures.loss_curve(finished_path / "metrics.jsonl", tmp_path / "loss.png")
     pixels(tmp_path / "loss.png")
-    assert load_encoder(finished_path)[1].step == 10
+    assert load_encoder(finished_path)[1].provenance.step == 10

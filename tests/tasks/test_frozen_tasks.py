@@ -12,7 +12,6 @@ from torch import nn
 
 import pcm3.tasks.detection.windows as windows_module
 import pcm3.tasks.task_table as table_module
-import pcm3.train.pretrain as pretrain_module
 from pcm3.clips import ClipBank, extract, frozen
 from pcm3.data.audit.leaks import audit
 from pcm3.data.recording import Interval, Recording
@@ -30,6 +29,7 @@ from pcm3.tasks.evaluate import PRETRAINED, RAW, UNTRAINED, evaluate, work
 from pcm3.tasks.linear import fit_linear, train_linear
 from pcm3.tasks.retrieval import fit_retrieval, nearest_neighbours
 from pcm3.tasks.setup import labelled_split
+from pcm3.train import session as session_module
 from pcm3.train.checkpoint import save_checkpoint
 from pcm3.train.pretrain import pretrain
 
@@ -442,7 +442,7 @@ def test_an_unfinished_run_and_pretraining_on_another_split_are_noted(store, tin
 
     unfinished = run_path.parent / "unfinished"
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(pretrain_module, "save_checkpoint", save_once)
+        patched.setattr(session_module, "save_checkpoint", save_once)
         with pytest.raises(Stop):
             pretrain(store, unfinished, tiny(), progress=False)
     notes = evaluate("retrieval", [unfinished], store, "xsub", seeds=1, device="cpu").notes
