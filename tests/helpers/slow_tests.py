@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 LIST = Path(__file__).parents[1] / "slow_tests.txt"
-SLOW = 0.3
+SLOW = 0.12
 """Seconds of a test function, all its parameters together, above which it is in the list."""
-NAMED = 5 * SLOW
+NAMED = 1.5
 """Above which it is named where it is not: machines differ, and what is kept between tests is paid by the first."""
 
 
