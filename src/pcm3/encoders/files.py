@@ -184,9 +184,14 @@ def _is_whole(told: dict[str, Any], tensors: Mapping[str, Tensor]) -> bool:
 def _check_format(number: object, path: Path) -> None:
     if type(number) is not int:
         raise CheckpointError(f"{path}: damaged, expected a format from 1 to {FORMAT}: copy it anew")
-    if number > FORMAT:
+    check_not_newer(number, FORMAT, path)
+
+
+def check_not_newer(number: object, newest: int, path: Path) -> None:
+    """Raises CheckpointError where a format is newer than what can be read here."""
+    if isinstance(number, int) and number > newest:
         raise CheckpointError(
-            f"{path}: written by a newer pcm3 (format {number}, this one reads up to {FORMAT}): update pcm3"
+            f"{path}: written by a newer pcm3 (format {number}, this one reads up to {newest}): update pcm3"
         )
 
 

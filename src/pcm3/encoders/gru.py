@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from pcm3.encoders.lengths import reversed_in_place
 from pcm3.encoders.network import Network, NetworkSize
-from pcm3.nn.gru_cpu import applies_to, cells_of, gru_layer, gru_layer_from
+from pcm3.nn.gru_cpu import Cell, applies_to, cells_of, gru_layer, gru_layer_from
 
 
 def build(size: NetworkSize) -> Network:
@@ -45,7 +45,7 @@ class DualGRULayer(nn.Module):
         if self.backward and lengths is not None:
             return self._padded(features, lengths)
         if applies_to(features):
-            return gru_layer(features, [cell for half in self.halves for cell in cells_of(half)])  # type: ignore[arg-type]
+            return gru_layer(features, self._cells())
         if features.is_cuda and not self.backward:
             return torch.cat(self._on_two_streams(features), dim=-1)
         return torch.cat([half(features)[0] for half in self.halves], dim=-1)
@@ -58,14 +58,17 @@ class DualGRULayer(nn.Module):
             state = inputs.new_zeros(len(inputs), 2 * self.hidden_size)
         frame = inputs.unsqueeze(1)
         if applies_to(inputs):
-            cells = [cell for half in self.halves for cell in cells_of(half)]  # type: ignore[arg-type]
-            outputs, after = gru_layer_from(frame, cells, state)
+            outputs, after = gru_layer_from(frame, self._cells(), state)
             return outputs[:, 0], after
         before = state.unsqueeze(0).chunk(2, dim=-1)
         after = torch.cat(
             [half(frame, own.contiguous())[1][0] for half, own in zip(self.halves, before, strict=True)], dim=-1
         )
         return after, after
+
+    def _cells(self) -> list[Cell]:
+        """The weights of both halves."""
+        return [cell for half in self.halves for cell in cells_of(half)]  # type: ignore[arg-type]
 
     def _padded(self, features: Float[Tensor, "B T I"], lengths: Int[Tensor, " B"]) -> Float[Tensor, "B T W"]:
         """Outputs of a bidirectional layer: the second half forward over clips in the opposite order."""

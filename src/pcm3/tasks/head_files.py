@@ -6,9 +6,8 @@ import hashlib
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal
 
 from safetensors import SafetensorError
 from safetensors.torch import load as from_safetensors
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 
 from pcm3.checksums import read_checked_json, with_checksum
 from pcm3.clips import ClipEncoder
-from pcm3.encoders.files import tensors_checksum
+from pcm3.encoders.files import check_not_newer, tensors_checksum
 from pcm3.encoders.in_bfloat16 import InBfloat16
 from pcm3.errors import CheckpointError, brief
 from pcm3.files import write_atomically, write_json
@@ -60,7 +59,8 @@ class HeadFile:
             "sizes": dict(self.sizes),
             "tensors": tensors_checksum(tensors),
         }
-        write_atomically(folder / TENSORS, partial(_write, to_safetensors(tensors)))
+        data = to_safetensors(tensors)
+        write_atomically(folder / TENSORS, lambda file: file.write(data))
         write_json(folder / DESCRIPTION, with_checksum(description))
 
     @classmethod
@@ -78,11 +78,7 @@ class HeadFile:
                 f"{folder}: expected a head ({DESCRIPTION} and {TENSORS}), and {error.filename} cannot be read "
                 f"({error.strerror}): pcm3 evaluate --save-heads writes heads"
             ) from error
-        if isinstance(description.get("format"), int) and description["format"] > FORMAT:
-            raise CheckpointError(
-                f"{folder}: written by a newer pcm3 (format {description['format']}, this one reads up to {FORMAT}): "
-                "update pcm3"
-            )
+        check_not_newer(description.get("format"), FORMAT, folder)
         try:
             for name, kind in (("kind", str), ("model", str), ("settings", dict), ("sizes", dict), ("classes", list)):
                 if not isinstance(description[name], kind):
@@ -132,7 +128,3 @@ def tuned_tensors(encoder: ClipEncoder | None) -> dict[str, Tensor]:
 def weights_checksum(encoder: ClipEncoder) -> str:
     """SHA-256 of an encoder's width and weights, the same in every precision and file that it may lie in."""
     return hashlib.sha256(f"{encoder.width} {tensors_checksum(bare(encoder).state_dict())}".encode()).hexdigest()
-
-
-def _write(data: bytes, file: BinaryIO) -> None:
-    file.write(data)

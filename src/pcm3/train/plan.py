@@ -18,12 +18,12 @@ from pcm3.device import choose_device, choose_precision, choose_threads, first_p
 from pcm3.encoders.spec import ClipFormat, EncoderSpec, Provenance, format_of
 from pcm3.errors import ConfigError
 from pcm3.settings.methods import name_of_method
-from pcm3.settings.pretrain import Device, PretrainSettings, flat
+from pcm3.settings.pretrain import Device, PretrainSettings
 from pcm3.skeleton import Layout
 from pcm3.train.distributed import agree_with_launcher
 from pcm3.train.footprint import check_memory
 from pcm3.train.loop import BatchOrder, LoopPlan
-from pcm3.train.run_folder import MAY_CHANGE, RunFolder, changes
+from pcm3.train.run_folder import RunFolder, changes, decisive
 from pcm3.train.schedule import Schedule
 
 BATCH = 64
@@ -159,10 +159,9 @@ def training_clips(store: ClipStore, settings: PretrainSettings) -> NDArray[np.i
 def spec_for(store: ClipStore, settings: PretrainSettings) -> EncoderSpec:
     """The encoder that the settings ask for, for the clips of this store, and what it is pretrained on."""
     spec = encoder_spec(store.layout, store.frames.shape[1], settings)
-    decisive = {name: value for name, value in flat(settings).items() if name not in MAY_CHANGE}
     origin = Provenance(
         method=name_of_method(settings.method),
-        settings=decisive,
+        settings=decisive(settings),
         store_checksum=store.checksum,
         protocol=settings.protocol,
         version=version("pcm3"),

@@ -24,6 +24,11 @@ MAY_CHANGE = ("epochs", "steps", "minutes", "checkpoint_steps", "tensorboard")
 """Settings that a resumed run may have otherwise than when it began: how long, and what is written."""
 
 
+def decisive(settings: PretrainSettings) -> dict[str, Any]:
+    """The settings that make the run what it is, by dotted name: all but those that it may have otherwise later."""
+    return {name: value for name, value in flat(settings).items() if name not in MAY_CHANGE}
+
+
 def changes(before: PretrainSettings, now: PretrainSettings) -> list[str]:
     """The settings that differ, by dotted name, of those that a resumed run may not have otherwise.
 
@@ -149,8 +154,8 @@ class RunFolder:
 
 def _identity_of(settings: PretrainSettings, store: dict[str, Any]) -> int:
     """A number that tells the run from runs with other settings or on other data."""
-    kept = {name: value for name, value in flat(settings).items() if name not in MAY_CHANGE}
-    return int(json_checksum([kept, store.get("checksum")])[:13], 16)  # as many bits as any JSON reader keeps
+    checksum = json_checksum([decisive(settings), store.get("checksum")])
+    return int(checksum[:13], 16)  # as many bits as any JSON reader keeps
 
 
 @contextmanager
