@@ -3,8 +3,9 @@
 A pickle is a program for a small stack machine, and Python's own machine obeys programs that are not about data: they
 call what they like, and a dozen bytes make it fill the memory (a memo entry of number four billion) or hang (a tuple of
 tuples as a key). This machine knows the instructions that make data and no others. Nothing is imported, no class is
-instantiated, no method of an object is called; the few calls that data makes are those of `pickle_calls`. A size
-that the file announces is compared with the bytes that are left before anything is allocated.
+instantiated, no method of an object is called; the few calls that data makes are those of `pickle_calls`. The values
+that follow instructions are read by the standard library's `pickletools`; a size that the file announces is compared
+with the bytes that are left before anything is allocated.
 
 A file costs its own size in memory (an array keeps the bytes that were read), and hardly more time than Python's own
 machine takes for it: arrays are long and instructions few.
@@ -13,6 +14,7 @@ machine takes for it: arrays are long and instructions few.
 from __future__ import annotations
 
 import codecs
+import pickletools
 import struct
 import warnings
 from collections.abc import Callable
@@ -67,51 +69,50 @@ def run(opened: BinaryIO | BytesIO, size: int, *, objects: bool = False) -> Any:
         DataError: it is damaged, or asks for anything but data.
     """
     try:
-        return _Machine(opened, size, objects).run()
+        return _Machine(_Bounded(opened, size), objects).run()
     except (ValueError, IndexError, KeyError, TypeError, OverflowError, MemoryError, struct.error) as error:
         raise DataError(f"expected a pickle, but it is damaged ({type(error).__name__}: {error})") from error
+
+
+class _Bounded:
+    """The file as the readers of `pickletools` see it: no more is asked of it than it has."""
+
+    def __init__(self, file: BinaryIO | BytesIO, size: int) -> None:
+        self.readline, self._file, self._size = file.readline, file, size
+
+    def read(self, count: int) -> bytes:
+        """So many bytes."""
+        if count > SMALL and count > self._size - self._file.tell():
+            raise DataError(f"announces {count} bytes where the file has {self._size - self._file.tell()}")
+        data = self._file.read(count)
+        if len(data) < count:
+            raise DataError("the file ends within a value; is the download complete?")
+        return data
 
 
 class _Machine:
     """The stack, the marks on it, and the memo."""
 
-    def __init__(self, file: BinaryIO | BytesIO, size: int, objects: bool) -> None:
+    def __init__(self, file: _Bounded, objects: bool) -> None:
         self.file = file
         self.objects = objects
-        self.size = size
         self.stack: list[Any] = []
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
 
     def run(self) -> Any:
         """Obeys the instructions until the one that says stop; what is then on top is the result."""
-        read, instructions = self.file.read, INSTRUCTIONS
-        while (code := read(1)) != b".":
-            instruction = instructions.get(code)
+        while (code := self.file.read(1)) != b".":
+            instruction = INSTRUCTIONS.get(code)
             if instruction is None:
-                raise DataError(f"asks for {FORBIDDEN[code]}; {NEEDS}" if code in FORBIDDEN else _not_a_pickle(code))
-            instruction(self)
+                raise DataError(
+                    f"asks for {FORBIDDEN[code]}; {NEEDS}"
+                    if code in FORBIDDEN
+                    else f"{code!r} is no instruction of a pickle"
+                )
+            reader = READERS[code]
+            instruction(self, reader(self.file) if reader is not None else None)
         return self.stack.pop()
-
-    def read(self, count: int) -> bytes:
-        """So many bytes of the file."""
-        if count > SMALL and count > self.size - self.file.tell():
-            raise DataError(f"announces {count} bytes where the file has {self.size - self.file.tell()}")
-        data = self.file.read(count)
-        if len(data) < count:
-            raise DataError("the file ends within a value; is the download complete?")
-        return data
-
-    def skip(self, count: int) -> None:
-        """Passes over so many bytes."""
-        self.read(count)
-
-    def line(self, longest: int = SMALL) -> bytes:
-        """The rest of the line; −1: however long it is (protocol 0 writes a whole array as one)."""
-        data = self.file.readline(longest)
-        if not data.endswith(b"\n"):
-            raise DataError("the file ends within a line; is the download complete?")
-        return data[:-1]
 
     def since_mark(self) -> list[Any]:
         """Takes what lies above the last mark."""
@@ -136,9 +137,8 @@ class _Machine:
         else:
             container.update(zip(map(key, values[::2]), values[1::2], strict=True))
 
-    def ask(self, module: Any, name: Any) -> None:
+    def ask(self, full: str) -> None:
         """Lays a global on the stack, when it is one that data needs."""
-        full = f"{module}.{name}"
         known = full.replace("numpy._core.", "numpy.core.", 1).replace("__builtin__.", "builtins.", 1)
         if known not in CALLS and known != "numpy.ndarray":
             raise DataError(refusal(full))
@@ -192,17 +192,62 @@ class _Machine:
         return built
 
 
-def _not_a_pickle(code: bytes) -> str:
-    return f"{code!r} is no instruction of a pickle" if code else "the file ends before the pickle does"
+Instruction = Callable[[_Machine, Any], None]
+"""What is done with the value that follows in the file, None where none does."""
 
 
-def _text_integer(line: bytes) -> int | bool:
-    """What ``I`` and ``L`` write."""
-    return line == b"01" if line in (b"00", b"01") else int(line.removesuffix(b"L"))
+def _push(machine: _Machine, value: Any) -> None:
+    machine.stack.append(value)
 
 
-def _quoted(line: bytes) -> str:
-    """What ``S`` writes: a Python 2 string in quotes."""
+def _make(value: Callable[[_Machine], Any]) -> Instruction:
+    """The instruction that lays on the stack what is made of what lies there."""
+    return lambda machine, _: machine.stack.append(value(machine))
+
+
+def _protocol(_machine: _Machine, number: int) -> None:
+    if number > 5:
+        raise DataError(f"written in protocol {number}, expected up to 5")
+
+
+def _refuse_instance(_machine: _Machine, name: str) -> None:
+    raise DataError(refusal(name.replace(" ", ".", 1)))
+
+
+def _stack_global(machine: _Machine, _: None) -> None:
+    name, module = machine.stack.pop(), machine.stack.pop()
+    machine.ask(f"{module}.{name}")
+
+
+def _dict(machine: _Machine, _: None) -> None:
+    items = machine.since_mark()
+    machine.stack.append({})
+    machine.collect(dict, items)
+
+
+def _pop(machine: _Machine, _: None) -> None:
+    if machine.marks and machine.marks[-1] == len(machine.stack):
+        machine.marks.pop()
+    else:
+        machine.stack.pop()
+
+
+def _set_item(machine: _Machine, _: None) -> None:
+    value, name = machine.stack.pop(), machine.stack.pop()
+    machine.collect(dict, [name, value])
+
+
+def _put(machine: _Machine, number: int | str) -> None:
+    machine.memo[int(number)] = machine.stack[-1]
+
+
+def _get(machine: _Machine, number: int | str) -> None:
+    machine.stack.append(machine.memo[int(number)])
+
+
+def _quoted(file: _Bounded) -> str:
+    """What ``S`` writes: a Python 2 string in quotes, whose bytes are Latin-1 here (pickletools takes ASCII only)."""
+    line = file.readline()[:-1]
     if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in b"'\"":
         raise DataError("a string without its quotes")
     with warnings.catch_warnings():
@@ -210,155 +255,59 @@ def _quoted(line: bytes) -> str:
         return codecs.escape_decode(line[1:-1])[0].decode("latin-1")
 
 
-def _two_lines(machine: _Machine) -> tuple[str, str]:
-    return machine.line().decode(), machine.line().decode()
+READERS: dict[bytes, Callable[[Any], Any] | None] = {
+    operation.code.encode("latin-1"): operation.arg and operation.arg.reader for operation in pickletools.opcodes
+} | {b"S": _quoted}
+"""Instruction → what reads the value that follows it."""
 
-
-def _refuse_instance(machine: _Machine) -> None:
-    raise DataError(refusal(".".join(_two_lines(machine))))
-
-
-def _stack_global(machine: _Machine) -> None:
-    name, module = machine.stack.pop(), machine.stack.pop()
-    machine.ask(module, name)
-
-
-def _dict(machine: _Machine) -> None:
-    items = machine.since_mark()
-    machine.stack.append({})
-    machine.collect(dict, items)
-
-
-def _pop(machine: _Machine) -> None:
-    if machine.marks and machine.marks[-1] == len(machine.stack):
-        machine.marks.pop()
-    else:
-        machine.stack.pop()
-
-
-def _set_item(machine: _Machine) -> None:
-    value, name = machine.stack.pop(), machine.stack.pop()
-    machine.collect(dict, [name, value])
-
-
-def _value(read: Callable[[_Machine], Any]) -> Callable[[_Machine], None]:
-    """The instruction that lays on the stack what ``read`` makes of the bytes that follow."""
-    return lambda machine: machine.stack.append(read(machine))
-
-
-def _number(form: str) -> Callable[[_Machine], Any]:
-    """Reads a number of fixed size."""
-    number = struct.Struct(form)
-    return lambda machine: number.unpack(machine.file.read(number.size))[0]
-
-
-BYTE, SHORT, LONG, EIGHT = _number("<B"), _number("<H"), _number("<I"), _number("<Q")
-
-
-def _line_number(machine: _Machine) -> int:
-    return int(machine.line())
-
-
-def _counted(count: Callable[[_Machine], int], decode: Callable[[bytes], Any]) -> Callable[[_Machine], None]:
-    """The instruction for a value that is preceded by the number of its bytes."""
-    return lambda machine: machine.stack.append(decode(machine.read(count(machine))))
-
-
-def _put(number: Callable[[_Machine], int]) -> Callable[[_Machine], None]:
-    """The instruction that remembers the value on top under a number."""
-    return lambda machine: machine.memo.update({number(machine): machine.stack[-1]})
-
-
-def _get(number: Callable[[_Machine], int]) -> Callable[[_Machine], None]:
-    """The instruction that lays on the stack what was remembered."""
-    return lambda machine: machine.stack.append(machine.memo[number(machine)])
-
-
-UTF8: Callable[[bytes], str] = lambda data: data.decode("utf-8", "surrogatepass")  # noqa: E731 (not to be checked each time)
-LATIN1: Callable[[bytes], str] = lambda data: data.decode("latin-1")  # noqa: E731
-WHOLE: Callable[[bytes], int] = lambda data: int.from_bytes(data, "little", signed=True)  # noqa: E731
-
-
-def _protocol(machine: _Machine) -> None:
-    number = machine.read(1)[0]
-    if number > 5:
-        raise DataError(f"written in protocol {number}, expected up to 5")
-
-
-INSTRUCTIONS: dict[bytes, Callable[[_Machine], None]] = {
+VALUES = (
+    b"I", b"L", b"F", b"J", b"K", b"M", b"G", b"\x8a", b"\x8b",  # numbers
+    b"S", b"V", b"T", b"U", b"X", b"\x8c", b"\x8d", b"B", b"C", b"\x8e",  # texts and bytes
+)  # fmt: skip
+INSTRUCTIONS: dict[bytes, Instruction] = dict.fromkeys(VALUES, _push) | {
     b"\x80": _protocol,
-    b"\x95": lambda machine: machine.skip(8),  # the size of a frame, whose content follows all the same
-    # values
-    b"N": _value(lambda machine: None),
-    b"\x88": _value(lambda machine: True),
-    b"\x89": _value(lambda machine: False),
-    b"I": _value(lambda machine: _text_integer(machine.line())),
-    b"L": _value(lambda machine: _text_integer(machine.line())),
-    b"F": _value(lambda machine: float(machine.line())),
-    b"J": _value(_number("<i")),
-    b"K": _value(BYTE),
-    b"M": _value(SHORT),
-    b"G": _value(_number(">d")),
-    b"\x8a": _counted(BYTE, WHOLE),
-    b"\x8b": _counted(LONG, WHOLE),
-    b"S": _value(lambda machine: _quoted(machine.line(-1))),
-    b"V": _value(lambda machine: machine.line(-1).decode("raw-unicode-escape")),
-    b"T": _counted(LONG, LATIN1),
-    b"U": _counted(BYTE, LATIN1),
-    b"X": _counted(LONG, UTF8),
-    b"\x8c": _counted(BYTE, UTF8),
-    b"\x8d": _counted(EIGHT, UTF8),
-    b"B": _counted(LONG, bytes),
-    b"C": _counted(BYTE, bytes),
-    b"\x8e": _counted(EIGHT, bytes),
-    b"\x96": _counted(EIGHT, bytes),
+    b"\x95": lambda machine, _: None,  # the size of a frame, whose content follows all the same
+    b"N": _make(lambda machine: None),
+    b"\x88": _make(lambda machine: True),
+    b"\x89": _make(lambda machine: False),
+    b"\x96": lambda machine, value: machine.stack.append(bytes(value)),
     # containers
-    b"(": lambda machine: machine.marks.append(len(machine.stack)),
-    b"]": _value(lambda machine: []),
-    b"}": _value(lambda machine: {}),
-    b")": _value(lambda machine: ()),
-    b"\x8f": _value(lambda machine: set()),
-    b"l": _value(lambda machine: machine.since_mark()),
-    b"t": _value(lambda machine: tuple(machine.since_mark())),
+    b"(": lambda machine, _: machine.marks.append(len(machine.stack)),
+    b"]": _make(lambda machine: []),
+    b"}": _make(lambda machine: {}),
+    b")": _make(lambda machine: ()),
+    b"\x8f": _make(lambda machine: set()),
+    b"l": _make(_Machine.since_mark),
+    b"t": _make(lambda machine: tuple(machine.since_mark())),
     b"d": _dict,
-    b"\x91": _value(lambda machine: frozenset(map(key, machine.since_mark()))),
-    b"\x85": _value(lambda machine: (machine.stack.pop(),)),
-    b"\x86": _value(lambda machine: (machine.stack.pop(), machine.stack.pop())[::-1]),
-    b"\x87": _value(lambda machine: (machine.stack.pop(), machine.stack.pop(), machine.stack.pop())[::-1]),
-    b"a": lambda machine: machine.collect(list, [machine.stack.pop()]),
-    b"e": lambda machine: machine.collect(list, machine.since_mark()),
+    b"\x91": _make(lambda machine: frozenset(map(key, machine.since_mark()))),
+    b"\x85": _make(lambda machine: (machine.stack.pop(),)),
+    b"\x86": _make(lambda machine: (machine.stack.pop(), machine.stack.pop())[::-1]),
+    b"\x87": _make(lambda machine: (machine.stack.pop(), machine.stack.pop(), machine.stack.pop())[::-1]),
+    b"a": lambda machine, _: machine.collect(list, [machine.stack.pop()]),
+    b"e": lambda machine, _: machine.collect(list, machine.since_mark()),
     b"s": _set_item,
-    b"u": lambda machine: machine.collect(dict, machine.since_mark()),
-    b"\x90": lambda machine: machine.collect(set, machine.since_mark()),
+    b"u": lambda machine, _: machine.collect(dict, machine.since_mark()),
+    b"\x90": lambda machine, _: machine.collect(set, machine.since_mark()),
     # the stack and the memo
     b"0": _pop,
-    b"1": lambda machine: machine.since_mark().clear(),
-    b"2": _value(lambda machine: machine.stack[-1]),
-    b"g": _get(_line_number),
-    b"h": _get(BYTE),
-    b"j": _get(LONG),
-    b"p": _put(_line_number),
-    b"q": _put(BYTE),
-    b"r": _put(LONG),
-    b"\x94": _put(lambda machine: len(machine.memo)),
+    b"1": lambda machine, _: machine.since_mark().clear(),
+    b"2": _make(lambda machine: machine.stack[-1]),
+    **dict.fromkeys((b"g", b"h", b"j"), _get),
+    **dict.fromkeys((b"p", b"q", b"r"), _put),
+    b"\x94": lambda machine, _: _put(machine, len(machine.memo)),
     # names
-    b"c": lambda machine: machine.ask(*_two_lines(machine)),
+    b"c": lambda machine, name: machine.ask(name.replace(" ", ".", 1)),
     b"\x93": _stack_global,
-    b"R": _Machine.call,
-    b"b": _Machine.build,
+    b"R": lambda machine, _: machine.call(),
+    b"b": lambda machine, _: machine.build(),
     b"i": _refuse_instance,
 }
 
 FORBIDDEN = {
-    b"o": "an object",
-    b"\x81": "an object",
-    b"\x92": "an object",
-    b"P": "an object outside the file",
-    b"Q": "an object outside the file",
-    b"\x82": "a registered extension",
-    b"\x83": "a registered extension",
-    b"\x84": "a registered extension",
-    b"\x97": "memory outside the file",
-    b"\x98": "memory outside the file",
+    **dict.fromkeys((b"o", b"\x81", b"\x92"), "an object"),
+    **dict.fromkeys((b"P", b"Q"), "an object outside the file"),
+    **dict.fromkeys((b"\x82", b"\x83", b"\x84"), "a registered extension"),
+    **dict.fromkeys((b"\x97", b"\x98"), "memory outside the file"),
 }
 """Instructions that pickles have and data has not."""
