@@ -256,7 +256,8 @@ def _quoted(file: _Bounded) -> str:
 
 
 READERS: dict[bytes, Callable[[Any], Any] | None] = {
-    operation.code.encode("latin-1"): operation.arg and operation.arg.reader for operation in pickletools.opcodes
+    operation.code.encode("latin-1"): operation.arg.reader if operation.arg is not None else None
+    for operation in pickletools.opcodes
 } | {b"S": _quoted}
 """Instruction → what reads the value that follows it."""
 
