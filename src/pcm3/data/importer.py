@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 from tqdm import tqdm
 
 from pcm3.data.archives import Skipped, walk
@@ -20,9 +18,7 @@ from pcm3.data.datasets import find_dataset
 from pcm3.data.forms import mistaken
 from pcm3.data.gravity import given_up
 from pcm3.data.import_plan import (
-    PROBED,
     MaxFrames,
-    check_numbers,
     check_settings,
     completeness,
     oriented,
@@ -30,14 +26,15 @@ from pcm3.data.import_plan import (
     precision_notes,
     sample,
 )
-from pcm3.data.prepare import FILL_SECONDS, MISSING, RULES, Recipe, RuleName, outcome, prepare_chunk
+from pcm3.data.own_recordings import PreparedRecordings
+from pcm3.data.prepare import FILL_SECONDS, MISSING, Recipe, RuleName, prepare_chunk
 from pcm3.data.reasons import account, nothing
-from pcm3.data.recording import Recording, metres
+from pcm3.data.recording import Recording
 from pcm3.data.source_index import Options, SourceIndex
 from pcm3.data.source_units import check_units
 from pcm3.data.store import FORMAT, ClipStore
 from pcm3.data.store_writer import StoreWriter, store_writer
-from pcm3.errors import ConfigError, DataError, not_one_of
+from pcm3.errors import DataError
 from pcm3.parallel import cores, worker_processes
 from pcm3.skeleton import Layout, load_layout
 
@@ -228,82 +225,36 @@ def store_recordings(
         ConfigError: a setting that makes no sense.
     """
     began = time.perf_counter()
-    if rule not in RULES:
-        raise ConfigError(not_one_of("a rule", rule, RULES))
     chosen = layout if isinstance(layout, Layout) else load_layout(layout)
-    check_numbers(max_frames, fill, fps)
-    if bodies is not None and bodies < 1:
-        raise ConfigError(f"setting bodies: expected at least 1 body to keep, got {bodies}")
-    incoming = iter(recordings)
-    first = list(islice(incoming, PROBED))
-    room = bodies or max((_bodies(recording) for recording in first), default=1)
-    recipe = Recipe(chosen, room, normalise, max_frames, trim=trim, rule=rule, fill=round(fill * fps))
-    told_up = None if up is None else given_up(up)
-    notes = check_units(first[0].id if first else kind, [recording.frames for recording in first], chosen)
-    usable = list(_usable(first, chosen))
-    recipe, oriented_notes = oriented(recipe, told_up, usable)
-    notes += precision_notes(dtype, normalise, [recording.frames for recording in usable]) + oriented_notes
-    about: dict[str, Any] = {"layout": chosen, "fps": fps, "bodies": room, "kind": kind, "classes": classes}
-    about |= {"protocols": protocols, "normalised": normalise, "dtype": dtype, "overwrite": overwrite}
-    about["preparation"] = recipe.to_dict()
-    taken: set[str] = set()
+    prepared = PreparedRecordings.of(
+        recordings,
+        chosen,
+        fps,
+        bodies,
+        kind,
+        normalise=normalise,
+        rule=rule,
+        up=up,
+        fill=fill,
+        max_frames=max_frames,
+        trim=trim,
+    )
+    notes = prepared.notes + precision_notes(dtype, normalise, prepared.probed)
+    about: dict[str, Any] = {"layout": chosen, "fps": fps, "bodies": prepared.recipe.bodies, "kind": kind}
+    about |= {"classes": classes, "protocols": protocols, "normalised": normalise}
+    about |= {"dtype": dtype, "overwrite": overwrite, "preparation": prepared.recipe.to_dict()}
+    read = 0
     with store_writer(store_path, **about) as writer:
-        for recording in chain(first, incoming):
-            if recording.id in taken:
-                raise DataError(f"{recording.id}: expected an id for each recording, no two alike, got it twice")
-            taken.add(recording.id)
-            if bodies is None and _bodies(recording) > room:
-                raise DataError(
-                    f"{recording.id}: expected up to {room} bodies, as the first {len(first)} recordings have, got "
-                    f"{_bodies(recording)}: say how many to keep (bodies={_bodies(recording)})"
-                )
-            _append(writer, recording.id, _outcome(recording, recipe), strict)
+        for name, results in prepared:
+            _append(writer, name, results, strict)
+            read += 1
         if len(writer) == 0 and writer.lost:
-            raise DataError(nothing(kind, Path(store_path), writer.lost, len(taken)))
+            raise DataError(nothing(kind, Path(store_path), writer.lost, read))
         writer.report = {"clips": len(writer), "left_out": [list(pair) for pair in writer.lost], "notes": notes}
     made = len(writer)
     seconds = time.perf_counter() - began
     changed = change_lines(ClipStore.open(store_path))
-    return Report(made, writer.frames, writer.lost, seconds, writer.recordings or made, len(taken), notes, changed)
-
-
-def _bodies(recording: Recording) -> int:
-    """The slots of a recording up to the last body that is there in any frame."""
-    frames = recording.frames
-    if frames.ndim != 4:
-        return 1
-    there = np.flatnonzero((np.nan_to_num(frames) != 0).any(axis=(0, 2, 3)))
-    return int(there[-1]) + 1 if len(there) else 1
-
-
-def _checked(recording: Recording) -> Recording:
-    """The recording with what is not a number as absent.
-
-    Raises:
-        DataError: its numbers cannot be metres.
-    """
-    checked = replace(recording, frames=metres(recording.id, recording.frames))
-    if recording.present is None:
-        return checked
-    return replace(checked, present=recording.present & ~np.isnan(recording.frames).any(axis=-1))
-
-
-def _usable(recordings: Iterable[Recording], layout: Layout) -> Iterator[Recording]:
-    """Those of the recordings that can tell something about all of them."""
-    for recording in recordings:
-        if recording.frames.ndim == 4 and recording.frames.shape[2:] == (len(layout.joints), 3):
-            try:
-                yield _checked(recording)
-            except DataError:
-                continue
-
-
-def _outcome(recording: Recording, recipe: Recipe) -> Sequence[Recording | Skipped]:
-    """What a recording of the user's becomes, or why it does not become a clip."""
-    try:
-        return outcome(_checked(recording), recipe)
-    except DataError as error:
-        return [("", str(error).removeprefix(f"{recording.id}: "))]
+    return Report(made, writer.frames, writer.lost, seconds, writer.recordings or made, read, notes, changed)
 
 
 def _without(index: SourceIndex, file: Path) -> SourceIndex:

@@ -138,6 +138,40 @@ class ClipStore:
         return self.frames[start : start + int(self.length[index])].astype(np.float32)
 
 
+@dataclass(frozen=True)
+class StoreMeaning:
+    """What the coordinates of a store mean, and how they came to it: fields of `ClipStore`."""
+
+    layout: Layout
+    fps: float
+    normalised: bool
+    preparation: dict[str, Any]
+    classes: tuple[str, ...] = ()
+    kind: str = "own"
+
+
+def store_in_memory(
+    name: str,
+    frames: NDArray[np.float32],
+    clips: dict[str, NDArray[Any]],
+    recordings: dict[str, NDArray[Any]] | None,
+    meaning: StoreMeaning,
+) -> ClipStore:
+    """A store that lies on no disk.
+
+    Args:
+        name: how errors call it.
+        frames: (F, M, V, C) of all recordings.
+        clips: the table of clips, as `ClipTable.columns` gives it.
+        recordings: that of untrimmed recordings; None where the clips are the recordings.
+        meaning: of the frames.
+    """
+    common: dict[str, Any] = {"path": Path(name), "frames": frames, "scores": None, "protocols": {}, "report": {}}
+    common |= {"checksums": {}} | vars(meaning)
+    whole = None if recordings is None else ClipStore(**common, recordings=None, **_fields(recordings, {}))
+    return ClipStore(**common, recordings=whole, **_fields(clips, {}))
+
+
 def _open(path: Path) -> ClipStore:
     description = _description(path)
     damaged = f"{path}: the store is damaged"
@@ -207,7 +241,11 @@ def _clip_table(file: Path, protocols: dict[str, Any]) -> dict[str, Any]:
         raise DataError(f"{file.name} is missing") from error
     except (*NPY_ERRORS, *ZIP_ERRORS, AttributeError) as error:
         raise DataError(f"{file.name}: {error}") from error
-    columns: dict[str, Any] = dict(checked_table(read, file.name))
+    return _fields(dict(checked_table(read, file.name)), protocols)
+
+
+def _fields(columns: dict[str, Any], protocols: dict[str, Any]) -> dict[str, Any]:
+    """The columns of a table as the fields of `ClipStore` name them; what is not there is not known."""
     clips = len(columns["start"])
     if "side" in columns:  # format 1
         side = columns.pop("side")

@@ -15,7 +15,7 @@ from pcm3.checksums import file_checksum, with_checksum
 from pcm3.data.clip_table import ClipTable
 from pcm3.data.names import check_name, check_protocols
 from pcm3.data.progress import PROGRESS, Progress, read_progress
-from pcm3.data.recording import Recording, cut_into_clips
+from pcm3.data.recording import Recording
 from pcm3.data.store import CLIPS, FORMAT, FRAMES, RECORDINGS, SCORES, STORE, ClipStore
 from pcm3.data.store_schema import BEFORE_CLIPS, check_fields
 from pcm3.errors import DataError
@@ -73,15 +73,12 @@ class StoreWriter:
             raise DataError(f"{recording.id}: a coordinate is not finite in {self._dtype.name}")
         if len(self) + self.recordings > 0 and (recording.intervals is None) != (self.recordings == 0):
             raise DataError(f"{recording.id}: expected all recordings of a store trimmed, or all untrimmed, got both")
-        clips = cut_into_clips(recording)
-        self._file.write(np.ascontiguousarray(frames, self._dtype).data)
-        self._add_scores(recording)
         if recording.intervals is None:
             self._clips.add(recording, self.frames)
         else:
-            self._recordings.add(recording, self.frames)
-        for interval, clip in zip(recording.intervals or (), clips, strict=True):
-            self._clips.add(clip, self.frames + interval.start, self.recordings - 1)
+            self._recordings.add_untrimmed(recording, self.frames, self._clips)
+        self._file.write(np.ascontiguousarray(frames, self._dtype).data)
+        self._add_scores(recording)
         self.frames += len(frames)
 
     def finish(self, description: dict[str, Any]) -> None:
