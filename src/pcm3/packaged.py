@@ -1,4 +1,4 @@
-"""Files that come with the package: presets, layouts, searches."""
+"""Files that come with the package: presets, layouts, searches, simulated actions."""
 
 from __future__ import annotations
 

@@ -94,11 +94,6 @@ class PairWay:
     """Whether left-handers do it with the right hand as well."""
 
 
-def key(seconds: float, hold: float = 0.0, /, **pose: Values) -> Key:
-    """A key with its pose as keyword arguments."""
-    return Key(seconds, pose, hold)
-
-
 def both(pose: Pose) -> dict[str, Values]:
     """The pose with the other arm or leg doing what the acting one does."""
     paired = {name + "2": value for name, value in pose.items() if name in ("hand", "elbow", "wrist", "foot")}
@@ -169,11 +164,6 @@ def other_handed_pair(way: PairWay) -> PairWay:
 
 # Where elbows point (out, up, forward).
 LOW, FLARED, OUT, BACK = (0.7, -1.0, 0.1), (1.0, -0.6, 0.1), (1.0, 0.0, -0.1), (0.3, -0.3, -1.0)
-
+ELBOWS: dict[str, Values] = {"low": LOW, "flared": FLARED, "out": OUT, "back": BACK}
+"""By the names that the files of actions have for them."""
 SEATED: Pose = {"pelvis": (0.0, -0.46, -0.36), "lean": (0.06,)}
-AT_MOUTH: Pose = {"hand": (-0.18, 0.14, 0.36), "elbow": LOW, "wrist": (0.5,)}
-ON_TABLE: Pose = {"hand": (-0.05, -0.32, 0.62), "elbow": LOW}
-AT_EAR: Pose = {"hand": (-0.08, 0.26, 0.14), "elbow": (0.5, -1.0, 0.3), "wrist": (0.3,)}
-AT_BROW: Pose = {"hand": (0.04, 0.42, 0.26), "elbow": OUT, "wrist": (0.35,)}
-GUARD: Pose = both({"hand": (-0.12, 0.02, 0.40), "elbow": LOW, "wrist": (0.2,)})
-HIGH: Pose = {"hand": (0.12, 0.97, 0.10), "elbow": OUT}
