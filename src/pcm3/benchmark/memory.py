@@ -9,35 +9,15 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from pcm3.benchmark.step import Clips, random_clips
+from pcm3.benchmark.peer import PeerStep
+from pcm3.benchmark.step import Clips, Step, random_clips
 from pcm3.errors import RunFailed
 
 MIB = 2**20
-
-
-@runtime_checkable
-class Stepped(Protocol):
-    """What can be stepped and looked into."""
-
-    @property
-    def method(self) -> nn.Module:
-        """The networks."""
-
-    @property
-    def optimiser(self) -> torch.optim.Optimizer:
-        """Of their weights."""
-
-    @property
-    def clip_bytes(self) -> int:
-        """Of the clips on the device, beyond those that it was given."""
-
-    def step(self, turn: int) -> None:
-        """One whole step."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +38,7 @@ class StepMemory:
     """The rest of the peak: activations kept for the backward pass, and what lives for a moment."""
 
 
-def step_memory(make: Callable[[Clips], Stepped], device: torch.device) -> StepMemory | None:
+def step_memory(make: Callable[[Clips], Step | PeerStep], device: torch.device) -> StepMemory | None:
     """The memory of one step of what `make` builds; None where the system does not tell it (no Linux, no GPU).
 
     Args:
@@ -75,7 +55,7 @@ def step_memory(make: Callable[[Clips], Stepped], device: torch.device) -> StepM
             raise RunFailed("the process whose memory was measured ended, perhaps for want of memory") from error
 
 
-def _measured(make: Callable[[Clips], Stepped], device: torch.device) -> StepMemory | None:
+def _measured(make: Callable[[Clips], Step | PeerStep], device: torch.device) -> StepMemory | None:
     import lightning.fabric  # noqa: F401 (that it takes memory is counted to the libraries)
 
     clips = random_clips()
@@ -85,7 +65,7 @@ def _measured(make: Callable[[Clips], Stepped], device: torch.device) -> StepMem
         return None
     stepped = make(clips)
     _forget_peak(device)
-    stepped.step(0)
+    stepped.seconds(0)
     peak = (_peak(device) - before - stepped.clip_bytes) / MIB
     learning = [tensor for tensor in stepped.method.parameters() if tensor.requires_grad]
     buffers = list(stepped.method.buffers())

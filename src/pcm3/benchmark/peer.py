@@ -92,7 +92,7 @@ class PeerStep:
             self._script = importlib.import_module("pretrain_moco_mask")
             builder = importlib.import_module("moco.builder_mask_recons")
             importlib.import_module("moco.GRU").device = device  # type: ignore[attr-defined]
-            vars(importlib.import_module("feeder.augmentations"))["int"] = _whole
+            vars(importlib.import_module("feeder.augmentations"))["int"] = _int
             feeder = importlib.import_module("feeder.feeder_pretraining_base").Feeder
             sizes = {
                 "en_input_size": BODIES * clips.shape[3] * 3,
@@ -129,10 +129,6 @@ class PeerStep:
         """Of its padded clips, where they are on the device."""
         return int(self._feeder.data.nbytes) if self.device.type == "cpu" else 0
 
-    def step(self, turn: int) -> None:
-        """One step, as in its training."""
-        self._go(turn, self.settings.batch)
-
     def try_threads(self, counts: set[int]) -> None:
         """Take the number of CPU threads on which a step is fastest."""
         if len(counts) == 1:
@@ -140,7 +136,7 @@ class PeerStep:
             return
         taken = {}
         for self.threads in counts:
-            taken[self.threads] = self._go(0, self.settings.batch).rest
+            taken[self.threads] = self._go(0, self.settings.batch)["rest"]
         self.threads = min(taken, key=taken.__getitem__)
 
     def _go(self, turn: int, batch: int) -> StepSeconds:
@@ -148,12 +144,14 @@ class PeerStep:
         options = SimpleNamespace(stream="joint", exp_descri=prompts, local_rank=-1, print_freq=1)
         with _at_home(self._path, self.device), _seeded(turn), threads(self.threads):
             began = time.perf_counter()
-            views = torch.utils.data.default_collate([self._feeder[int(one)] for one in random_numbers(turn, batch)])
+            views = torch.utils.data.default_collate(
+                [self._feeder[int(index)] for index in random_numbers(turn, batch)]
+            )
             ready = now(self.device)
             self._script.train([views], self.method, self._loss, self.optimiser, 0, options, f=os.devnull)
             done = now(self.device)
         self.optimiser.zero_grad(set_to_none=True)
-        return StepSeconds(ready - began, done - ready)
+        return {"views": ready - began, "rest": done - ready}
 
 
 def _fed(kind: Any, clips: Clips) -> Any:
@@ -267,6 +265,6 @@ def _seeded(number: int) -> Iterator[None]:
             np.random.set_state(numpy)  # noqa: NPY002
 
 
-def _whole(value: Any = 0) -> int:
+def _int(value: Any = 0) -> int:
     """``int``, also of an array with one value, which NumPy allowed before 2.4."""
     return int(np.asarray(value).item())

@@ -14,7 +14,6 @@ import torch
 from pcm3.benchmark.interleaved import Spread, interleaved, median_ratio
 from pcm3.benchmark.machine import matmul_gflops
 from pcm3.benchmark.memory import StepMemory, step_memory
-from pcm3.benchmark.parts import PARTS
 from pcm3.benchmark.peer import PeerStep, check_peer, has_prompts
 from pcm3.benchmark.step import BODIES, LAYOUT, Clips, Step, StepSeconds, random_clips
 from pcm3.device import allow_fast_matmul, choose_threads
@@ -22,6 +21,7 @@ from pcm3.settings.pcm3 import pcm3_of
 from pcm3.settings.pretrain import PretrainSettings, changed
 from pcm3.skeleton import load_layout
 from pcm3.train.footprint import check_memory
+from pcm3.train.loop import PHASES
 from pcm3.train.plan import encoder_spec
 
 PAPER_EPOCHS = 450
@@ -76,7 +76,7 @@ class PretrainSpeed:
     to_peer_without_views: float | None
     """The same, of all but the views."""
     parts_s: dict[str, float] | None
-    """Seconds of the parts of another step of every turn, which was watched; None for the released code."""
+    """Seconds of the phases of the step, `train.loop.PHASES`; None for the released code."""
     memory_mib: StepMemory | None
     """Of one step in a fresh process; None where it was not measured."""
 
@@ -92,8 +92,17 @@ class _Go(NamedTuple):
     """What one entrant measured in one turn."""
 
     seconds: StepSeconds
-    parts: dict[str, float] | None
     matmul: float
+
+    @property
+    def step(self) -> float:
+        """Seconds of the whole step."""
+        return sum(self.seconds.values())
+
+    @property
+    def without_views(self) -> float:
+        """Seconds of all but the views."""
+        return self.step - self.seconds["views"]
 
 
 def entrants(
@@ -201,9 +210,8 @@ def _built(entrant: Entrant, device: torch.device, clips: Clips) -> Step | PeerS
 def _go(step: Step | PeerStep, name: str, on_progress: Callable[[str], object], turn: int) -> _Go:
     on_progress(name)
     seconds = step.seconds(turn)
-    parts = step.parts(turn) if isinstance(step, Step) else None
     allow_fast_matmul(step.device)
-    return _Go(seconds, parts, matmul_gflops(step.settings.precision, step.device))
+    return _Go(seconds, matmul_gflops(step.settings.precision, step.device))
 
 
 def _peers_goes(measured: Sequence[Entrant], goes_of: dict[int, list[_Go]], entrant: Entrant) -> list[_Go] | None:
@@ -220,10 +228,9 @@ def _row(
     entrant: Entrant, threads: int, flop: float, goes: list[_Go], peers: list[_Go] | None, memory: StepMemory | None
 ) -> PretrainSpeed:
     settings = entrant.settings
-    rate = Spread.of([settings.batch / go.seconds.whole for go in goes], 2)
-    step_s = statistics.median(go.seconds.whole for go in goes)
+    rate = Spread.of([settings.batch / go.step for go in goes], 2)
+    step_s = statistics.median(go.step for go in goes)
     reached, limit = flop * settings.batch / step_s / 1e9, statistics.median(go.matmul for go in goes)
-    parts = [go.parts for go in goes if go.parts is not None]
     return PretrainSpeed(
         code=entrant.code,
         prompts=pcm3_of(settings.method).prompts.kind,
@@ -236,23 +243,23 @@ def _row(
         lowest=rate.lowest,
         highest=rate.highest,
         step_s=round(step_s, 5),
-        views_s=round(statistics.median(go.seconds.views for go in goes), 5),
+        views_s=round(statistics.median(go.seconds["views"] for go in goes), 5),
         gflop_per_clip=round(flop / 1e9, 3),
         gflops=round(reached, 1),
         matmul_gflops=round(limit, 1),
         matmul_share=round(reached / limit, 3),
-        without_views_clips_per_s=round(statistics.median(settings.batch / go.seconds.rest for go in goes), 2),
-        to_peer=_ratio(peers, goes, lambda seconds: seconds.whole),
-        to_peer_without_views=_ratio(peers, goes, lambda seconds: seconds.rest),
-        parts_s={part: round(statistics.median(one.get(part, 0.0) for one in parts), 5) for part in PARTS}
-        if parts
+        without_views_clips_per_s=round(statistics.median(settings.batch / go.without_views for go in goes), 2),
+        to_peer=_ratio(peers, goes, lambda go: go.step),
+        to_peer_without_views=_ratio(peers, goes, lambda go: go.without_views),
+        parts_s={phase: round(statistics.median(go.seconds[phase] for go in goes), 5) for phase in PHASES}
+        if entrant.peer is None
         else None,
         memory_mib=memory,
     )
 
 
-def _ratio(peers: list[_Go] | None, goes: list[_Go], of: Callable[[StepSeconds], float]) -> float | None:
+def _ratio(peers: list[_Go] | None, goes: list[_Go], of: Callable[[_Go], float]) -> float | None:
     """How many times as fast as the released code; None without it."""
     if peers is None:
         return None
-    return median_ratio([of(go.seconds) for go in peers], [of(go.seconds) for go in goes])
+    return median_ratio([of(go) for go in peers], [of(go) for go in goes])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from pcm3.benchmark.operations import counted
-from pcm3.benchmark.parts import PHASE_PARTS, Stopwatch, watched
+from pcm3.benchmark.stopwatch import Stopwatch
 from pcm3.clips import ClipBatch
 from pcm3.device import allow_fast_matmul, choose_threads, threads
 from pcm3.methods.build import build_method
@@ -19,7 +18,7 @@ from pcm3.methods.protocol import Progress
 from pcm3.settings.pretrain import PretrainSettings
 from pcm3.skeleton import load_layout
 from pcm3.train.distributed import make_fabric
-from pcm3.train.loop import Learner, MicroBatch, generator_for, train_step
+from pcm3.train.loop import PHASES, Learner, MicroBatch, generator_for, train_step
 from pcm3.train.plan import encoder_spec
 
 LAYOUT, BODIES = "kinect_v2", 2
@@ -43,18 +42,8 @@ def random_numbers(turn: int, batch: int) -> NDArray[np.int64]:
     return np.random.default_rng([1, turn]).integers(CLIPS, size=batch)
 
 
-class StepSeconds(NamedTuple):
-    """Of one step."""
-
-    views: float
-    """Making the views."""
-    rest: float
-    """Forward, backward, optimiser, queue."""
-
-    @property
-    def whole(self) -> float:
-        """Both."""
-        return self.views + self.rest
+StepSeconds = dict[str, float]
+"""Phase of a step → seconds; "views" is one."""
 
 
 class Step:
@@ -90,30 +79,18 @@ class Step:
         self.threads = choose_threads(settings.threads, settings.encoder.hidden_size, device)
 
     def seconds(self, turn: int) -> StepSeconds:
-        """Of a step; nothing in it is watched but where its phases begin."""
+        """Of the phases of a step, `train.loop.PHASES`."""
         count = AT_A_GO[self.device.type]
         watch = Stopwatch(self.device)
         for place in range(count):
             self._go(turn * count + place, self.settings.batch, watch)
         spent = watch.seconds()
-        views = spent.pop("views")
-        return StepSeconds(views / count, sum(spent.values()) / count)
-
-    def parts(self, turn: int) -> dict[str, float]:
-        """Seconds of each of `parts.PARTS` in a step; another step than the one that `seconds` measures."""
-        watch = Stopwatch(self.device)
-        with watched(self.method, watch):
-            self._go(turn, self.settings.batch, watch)
-        return watch.seconds()
+        return {phase: spent[phase] / count for phase in PHASES}
 
     @property
     def clip_bytes(self) -> int:
         """Of the clips on the device, beyond those that it was given."""
         return self._frames.nbytes if self.device.type == "cuda" else 0
-
-    def step(self, turn: int) -> None:
-        """One step, as in training."""
-        self._go(turn, self.settings.batch, Stopwatch(self.device))
 
     def _go(self, turn: int, batch: int, watch: Stopwatch) -> None:
         """One step of training; afterwards the gradients are let go, for the others that have their turn."""
@@ -125,11 +102,8 @@ class Step:
             for part, numbers in enumerate(np.split(random_numbers(turn, batch), count))
         ]
         with threads(self.threads):
-            train_step(
-                self._fabric, self._learner, micro_batches, Progress(turn, 0, 0.0),
-                lambda phase: watch.turn(PHASE_PARTS[phase]),
-            )  # fmt: skip
-            watch.turn("done")
+            train_step(self._fabric, self._learner, micro_batches, Progress(turn, 0, 0.0), watch.start)
+            watch.start("done")
         self.optimiser.zero_grad(set_to_none=True)
 
     def _clips(self, numbers: NDArray[np.int64]) -> ClipBatch:

@@ -42,7 +42,7 @@ def pretrain_tables(rows: Sequence[Row]) -> str:
             table(rows, (*WHO, *compared)),
         ]
     parted = [row for row in rows if row["parts_s"] is not None]
-    lines += ["\nwhere the time goes: per cent of another step, which was watched (watched_s; step_s: the one above)"]
+    lines += ["\nwhere the time goes: per cent of step_s"]
     lines += _columns([_percent(row) for row in parted], parted)
     remembered = [row for row in rows if row["memory_mib"] is not None]
     if remembered:
@@ -58,9 +58,8 @@ def pretrain_tables(rows: Sequence[Row]) -> str:
 
 
 def _percent(row: Row) -> Row:
-    watched = sum(row["parts_s"].values())
-    shares = {part: round(100 * seconds / watched, 1) for part, seconds in row["parts_s"].items()}
-    return shares | {"watched_s": round(watched, 4), "step_s": row["step_s"]}
+    step_s = sum(row["parts_s"].values())
+    return {phase: round(100 * seconds / step_s, 1) for phase, seconds in row["parts_s"].items()} | {"step_s": step_s}
 
 
 def _columns(values: Sequence[Row], rows: Sequence[Row]) -> list[str]:

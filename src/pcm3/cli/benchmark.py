@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pcm3.cli.places import check_file, check_folder
 from pcm3.limits import MOST, MOST_PROCESSES, MOST_REPEATS, check_range, check_ranges
 
-WHAT = ("import", "pretrain", "encode", "linear", "retrieval", "leaks")
+WHAT = ("import", "pretrain", "encode", "linear", "retrieval")
 ALL = "all"
 Rows = list[dict[str, Any]]
 MOST_FILES = 1_000_000
@@ -25,7 +25,7 @@ def add_arguments(parser: Any, words: list[str]) -> None:
         "what",
         type=str,
         help="pretrain (training steps), encode (clips to features), linear (the head of linear-cached), retrieval "
-        "(nearest neighbours), import (NTU RGB+D files), leaks (how many planted copies the audit finds), or all",
+        "(nearest neighbours), import (NTU RGB+D files), or all",
     )
     parser.add_argument("--steps", type=int, default=3, help="turns measured, in each of which everything has its go")
     parser.add_argument(
@@ -63,16 +63,16 @@ def add_arguments(parser: Any, words: list[str]) -> None:
         default=None,
         help="extrapolate the hours of 450 epochs of so many clips (on a GPU, by default, NTU 60's 40091)",
     )
-    judging = parser.add_argument_group("linear, retrieval")
-    judging.add_argument("--clips", type=int, default=40000, help="training clips, or the gallery")
-    judging.add_argument("--tests", type=int, default=16000, help="test clips, or the queries")
-    judging.add_argument("--width", type=int, default=2048, help="values of a feature")
-    judging.add_argument("--classes", type=int, default=60, help="classes of the head")
-    judging.add_argument("--epochs", type=int, default=None, help="epochs of the head (default: the protocol's)")
-    files = parser.add_argument_group("import, leaks")
+    features = parser.add_argument_group("linear, retrieval")
+    features.add_argument("--clips", type=int, default=40000, help="training clips, or the gallery")
+    features.add_argument("--tests", type=int, default=16000, help="test clips, or the queries")
+    features.add_argument("--width", type=int, default=2048, help="values of a feature")
+    features.add_argument("--classes", type=int, default=60, help="classes of the head")
+    features.add_argument("--epochs", type=int, default=None, help="epochs of the head (default: the protocol's)")
+    files = parser.add_argument_group("import")
     files.add_argument("--files", type=int, default=2000, help="about how many recordings")
     files.add_argument(
-        "--workers", type=int, nargs="+", default=None, help="import: numbers of processes (default: 1, and all cores)"
+        "--workers", type=int, nargs="+", default=None, help="numbers of processes (default: 1, and all cores)"
     )
 
 
@@ -177,7 +177,7 @@ def _encode(options: Any) -> Rows:
 
 
 def _linear(options: Any) -> Rows:
-    from pcm3.benchmark.judging import benchmark_linear
+    from pcm3.benchmark.features import benchmark_linear
     from pcm3.device import choose_device
     from pcm3.settings.tasks import LinearSettings
 
@@ -188,7 +188,7 @@ def _linear(options: Any) -> Rows:
 
 
 def _retrieval(options: Any) -> Rows:
-    from pcm3.benchmark.judging import benchmark_retrieval
+    from pcm3.benchmark.features import benchmark_retrieval
     from pcm3.device import choose_device
 
     with _Bar("retrieval", 3 * (options.warm + options.steps)) as bar:
@@ -207,31 +207,12 @@ def _import(options: Any) -> Rows:
     return [asdict(row) for row in speeds]
 
 
-def _leaks(options: Any) -> Rows:
-    import tempfile
-
-    from pcm3.benchmark.leaks import leak_benchmark
-    from pcm3.data.importer import import_recordings
-    from pcm3.data.store import ClipStore
-    from pcm3.simulate import ACTIONS, simulate
-
-    with tempfile.TemporaryDirectory(prefix="pcm3-benchmark-") as folder:
-        raw, store = Path(folder, "raw"), Path(folder, "store")
-        # Four subjects are the fewest of which some train and some test.
-        simulate(raw, subjects=max(options.files // (4 * 3 * len(ACTIONS)), 4), repetitions=4, cameras=3)
-        import_recordings("ntu60", raw, store)
-        recall = leak_benchmark(ClipStore.open(store), "xsub", max(options.files // 200, 1), Path(folder, "planted"))
-    same = {"clips": recall.clips, "false_pairs": len(recall.false_pairs), "seconds": round(recall.seconds, 1)}
-    return [asdict(row) | same for row in recall.rows]
-
-
 _WAYS: dict[str, Callable[[Any], Rows]] = {
     "pretrain": _pretrain,
     "encode": _encode,
     "linear": _linear,
     "retrieval": _retrieval,
     "import": _import,
-    "leaks": _leaks,
 }
 
 
@@ -257,7 +238,7 @@ def _preset(options: Any) -> Any:
 
 
 def _sizes(options: Any) -> Any:
-    from pcm3.benchmark.judging import Sizes
+    from pcm3.benchmark.features import Sizes
 
     return Sizes(options.clips, options.tests, options.width, options.classes)
 

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from planted_copies import PLANTS, exchanged, leak_benchmark, mirrored, moved, noisy, resampled
 
-from pcm3.benchmark.leaks import leak_benchmark
-from pcm3.benchmark.planted_copies import PLANTS, exchanged, mirrored, moved, noisy, resampled
 from pcm3.data.audit import leaks as leaks_module
 from pcm3.data.audit.copy_proof import ALIKE
 from pcm3.data.audit.copy_search import Hits

@@ -1,4 +1,4 @@
-"""How fast features are judged, once they are there: the head of linear evaluation, and the search for neighbours."""
+"""How fast features are evaluated once they are there: the head of linear evaluation, and the nearest neighbours."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LATENT = 32
 
 @dataclass(frozen=True)
 class Sizes:
-    """Of the features that are judged."""
+    """Of the features that are evaluated."""
 
     clips: int
     """Training clips, or the gallery."""
