@@ -16,13 +16,21 @@ class ImportOptions:
     """How to import."""
 
     layout: str | None = None
-    """npz, agcn, ctrgcn, pyskl: a layout's name or TOML file, where the file does not name one."""
+    """npz, agcn, ctrgcn, pyskl, files of your own: the skeleton, a layout's name or TOML file, where it is not told."""
     all_files: bool = False
     """msr-action3d only: take all 567 clips instead of the published list's 557."""
     track: Literal["slot", "id"] = "slot"
     """ntu60 and ntu120: what makes a body the same from frame to frame, its place in the frame or its body id."""
     labels: str | None = None
-    """utkinect only: which file of labels to take, original or modified."""
+    """Files of your own: a CSV table with the columns file,label[,subject,camera,start,stop], times in seconds.
+    utkinect: which file of labels to take, original or modified. kinder-gator: which classes, named or merged."""
+    pattern: str | None = None
+    """Files of your own: how they are named, {subject}_{label}; {} stands for what does not matter, / for a folder."""
+    units: str | None = None
+    """Files of your own: metres, centimetres, millimetres, inches, feet, or the metres in one unit; null to tell it by
+    the size of the bodies."""
+    min_score: float = 0.3
+    """Files of your own: a joint of whose place the pose estimator is less sure (0 to 1) is absent."""
     trim: bool = False
     """Cut untrimmed recordings into their labelled actions, each prepared as a clip of its own."""
     skip_list: Path | None = None
@@ -38,7 +46,8 @@ class ImportOptions:
     fill: float = 0.5
     """Seconds of the longest gap of a joint that is filled by interpolation; 0 for none."""
     fps: float | None = None
-    """Resample the recordings to so many frames a second; null keeps them as they are."""
+    """Resample the recordings to so many frames a second; null keeps them as they are. For files that do not tell their
+    rate: what it is."""
     max_frames: int | Literal["kind"] | None = "kind"
     """Frames after which a clip is cut off; null for never; kind for 300 with NTU RGB+D, PKU-MMD and what others have
     made of them, and never with all else."""
@@ -56,7 +65,7 @@ def add_arguments(parser: Any, words: list[str]) -> None:
     """Adds the command's arguments."""
     from pcm3.data.datasets import DATASETS
 
-    parser.add_argument("kind", type=str, help=" ".join(DATASETS))
+    parser.add_argument("kind", type=str, help="auto " + " ".join(DATASETS))
     parser.add_argument("source", type=Path, help="folder, zip or file with the raw recordings")
     parser.add_argument("store", type=Path, help="folder to write")
     parser.add_class_arguments(ImportOptions)
@@ -81,6 +90,9 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
         all_files=options.all_files,
         track=options.track,
         labels=options.labels,
+        pattern=options.pattern,
+        units=options.units,
+        min_score=options.min_score,
         trim=options.trim,
         skip_list=options.skip_list,
         normalise=options.normalise,

@@ -51,19 +51,26 @@ class Entry:
         Raises:
             DataError: it cannot be read, or is larger than `SIZE_LIMIT` (also where a zip denies it).
         """
+        data = self.head(SIZE_LIMIT + 1)
+        if len(data) > SIZE_LIMIT:
+            raise DataError(f"{self.name}: expected a recording, got more than {SIZE_LIMIT // 2**20} MB")
+        return data
+
+    def head(self, size: int) -> bytes:
+        """Its first bytes, so many at most.
+
+        Raises:
+            DataError: it cannot be read.
+        """
         try:
             if self.member is None:
                 with self.container.open("rb") as file:
                     # Python makes room for all that it is asked for, and the system clears what is used of it.
-                    data = file.read(min(os.fstat(file.fileno()).st_size, SIZE_LIMIT) + 1)
-            else:
-                with _zip(self.container).open(self.packed or self.member) as packed:
-                    data = packed.read(SIZE_LIMIT + 1)
+                    return file.read(min(os.fstat(file.fileno()).st_size + 1, size))
+            with _zip(self.container).open(self.packed or self.member) as packed:
+                return packed.read(size)
         except (OSError, EOFError, KeyError, ValueError, *ZIP_ERRORS) as error:
             raise DataError(f"{self.name}: cannot be read: {printable(str(error), 200)}") from error
-        if len(data) > SIZE_LIMIT:
-            raise DataError(f"{self.name}: expected a recording, got more than {SIZE_LIMIT // 2**20} MB")
-        return data
 
 
 # A damaged or encrypted zip shows itself in many ways: RuntimeError asks for a password, NotImplementedError means a

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pcm3.data.formats.index import index as index_files
+from pcm3.data.formats.table import FORMATS
 from pcm3.data.prepare import RuleName
 from pcm3.data.readers import (
     agcn,
@@ -97,7 +100,9 @@ DATASETS: dict[str, Dataset] = {
     "ctrgcn": Dataset(ctr_gcn.index, fps=30.0, max_frames=NTU_FRAMES),
     "pyskl": Dataset(pyskl.index, fps=30.0, max_frames=NTU_FRAMES),
     "npz": Dataset(npz.index, rule="upright"),
+    **{name: Dataset(partial(index_files, form=form), rule="upright") for name, form in FORMATS.items()},
 }  # fmt: skip
+"""The data sets, and below them the formats of users' own files."""
 
 
 def find_dataset(name: str) -> Dataset:

@@ -29,8 +29,9 @@ from pcm3.data.import_plan import (
 from pcm3.data.own_recordings import PreparedRecordings
 from pcm3.data.prepare import FILL_SECONDS, MISSING, Recipe, RuleName, prepare_chunk
 from pcm3.data.reasons import account, nothing
+from pcm3.data.recognise import AUTO, recognise
 from pcm3.data.recording import Recording
-from pcm3.data.source_index import Options, SourceIndex
+from pcm3.data.source_index import MIN_SCORE, Options, SourceIndex
 from pcm3.data.source_units import check_units
 from pcm3.data.store import FORMAT, ClipStore
 from pcm3.data.store_writer import StoreWriter, store_writer
@@ -85,6 +86,9 @@ def import_recordings(
     all_files: bool = False,
     track: Literal["slot", "id"] = "slot",
     labels: str | None = None,
+    pattern: str | None = None,
+    units: str | None = None,
+    min_score: float = MIN_SCORE,
     trim: bool = False,
     skip_list: str | Path | None = None,
     normalise: bool = True,
@@ -101,18 +105,22 @@ def import_recordings(
     An import that was killed, stopped or had no room goes on where it was when it is run again.
 
     Args:
-        kind: one of `pcm3.data.datasets.DATASETS`.
+        kind: one of `pcm3.data.datasets.DATASETS`, or ``auto``: told by looking.
         source: the folder, zip or file as it was downloaded.
         store_path: the folder to write.
         workers: processes that read; default: one a core, or none but this one for a small source.
         strict: stop at the first file that cannot become a clip, instead of skipping it.
         dtype: ``float32``, or ``float16`` for half the disk at a precision of a millimetre.
         layout: name, file or `Layout` of the skeleton, for a kind that does not fix it (npz, agcn,
-            ctrgcn, pyskl).
+            ctrgcn, pyskl, files of one's own).
         all_files: take also files that the kind's usual list skips (msr-action3d).
         track: what makes a body the same from frame to frame: its ``slot`` in the file, as in the released scripts, or
             the ``id`` that the recorder gave it (ntu60, ntu120).
-        labels: which of several files of labels to take (utkinect).
+        labels: which of several files of labels to take (utkinect), or which classes (kinder-gator); for files of one's
+            own, a table with the columns file, label and perhaps subject, start, stop.
+        pattern: how files of one's own are named, ``{subject}_{label}``.
+        units: of files of one's own, where it shall not be told from the bodies' size.
+        min_score: a joint of files of one's own of whose place the source is less sure is absent.
         trim: cut untrimmed recordings into their labelled actions, each prepared as a clip of its own.
         skip_list: text file with the names of clips to skip, one a line, as data sets publish their lists of
             missing skeletons.
@@ -122,7 +130,8 @@ def import_recordings(
         up: which way is up in the recordings, for the rule ``upright``: an axis (``y``, ``-y`` …) or three numbers with
             commas; None: found by how people stand.
         fill: seconds of the longest gap of a joint that is filled by interpolation; longer ones stay absent.
-        fps: resample the recordings to so many frames a second; None: as they are.
+        fps: resample the recordings to so many frames a second; None: as they are. The rate of files that do not tell
+            theirs.
         max_frames: cut clips after so many frames, see `MaxFrames`. Untrimmed recordings stay whole.
         overwrite: replace a store that is there already, when the new one is complete.
         progress: show a progress bar on stderr.
@@ -133,6 +142,10 @@ def import_recordings(
         ConfigError: a layout for a kind that has one, no or a negative number of workers or frames.
     """
     began = time.perf_counter()
+    believed: list[str] = []
+    if kind == AUTO:
+        belief = recognise(Path(source))
+        kind, believed = belief.kind, [belief.why]
     dataset = find_dataset(kind)
     most = dataset.max_frames if max_frames == "kind" else max_frames
     check_settings(kind, dataset, layout, workers, most, fill, fps)
@@ -141,7 +154,7 @@ def import_recordings(
     wrong = mistaken(kind, Path(source))
     if wrong is not None:
         raise DataError(wrong)
-    index = dataset.read(Path(source), Options(chosen, all_files, track, labels))
+    index = dataset.read(Path(source), Options(chosen, all_files, track, labels, fps, units, min_score, pattern))
     there = len(index.clips) + len(index.unusable)
     if skip_list is not None:
         index = _without(index, Path(skip_list))
@@ -163,7 +176,7 @@ def import_recordings(
         skipped = account([*index.unusable, *writer.lost], index.skipped, Path(source))
         if len(writer) == 0:
             raise DataError(nothing(kind, Path(source), skipped, there or len(skipped)))
-        notes += [*oriented_notes, *index.notes]
+        notes = [*believed, *notes, *oriented_notes, *index.notes]
         notes += completeness(dataset, index, there, len(writer), skip_list is not None)
         writer.report = {"clips": len(writer), "left_out": [list(pair) for pair in skipped], "notes": notes}
     return Report(

@@ -14,6 +14,9 @@ from pcm3.data.recording import Recording
 from pcm3.errors import DataError
 from pcm3.skeleton import Layout
 
+MIN_SCORE = 0.3
+"""A joint of whose place a pose estimator is less sure is taken for absent, unless the user says otherwise."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -26,7 +29,16 @@ class Options:
     track: Literal["slot", "id"] = "slot"
     """What makes a body the same from frame to frame: its place in the frame, or the number the recorder gave it."""
     labels: str | None = None
-    """Which of several files of labels to take, where a source has them; None: the kind's usual one."""
+    """Which of several files of labels to take, where a source has them (None: the kind's usual one); for files of
+    one's own, a table of labels."""
+    fps: float | None = None
+    """Frames a second of files that do not tell them."""
+    units: str | None = None
+    """The unit of the coordinates, or the metres in one unit, where it shall not be told from the bodies' size."""
+    min_score: float = MIN_SCORE
+    """A joint of whose place the source is less sure is absent."""
+    pattern: str | None = None
+    """How files of one's own are named, ``{subject}_{label}``."""
 
 
 @dataclass(frozen=True)

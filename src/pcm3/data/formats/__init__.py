@@ -1,0 +1,1 @@
+"""Users' own recordings: one file a format, each read by the same rules of units, joints, absence and labels."""

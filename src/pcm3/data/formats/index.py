@@ -1,0 +1,204 @@
+"""Files of one's own as a source: which recordings there are, on which skeleton, in which unit, at which rate."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pcm3.data.archives import Skipped, list_entries
+from pcm3.data.formats.joints import arranged, layout_of
+from pcm3.data.formats.labels import SPLIT, About, label
+from pcm3.data.formats.motion_file import FileFormat, FileGroup, MotionFile, folder_of
+from pcm3.data.formats.scale import Scale, find_scale, in_metres
+from pcm3.data.names import check_name, printable
+from pcm3.data.recording import UNKNOWN, Interval, Recording, metres
+from pcm3.data.resample import resample
+from pcm3.data.source_index import Options, SourceClip, SourceIndex
+from pcm3.data.store import BY_SPLIT
+from pcm3.errors import ConfigError, DataError
+from pcm3.skeleton import Layout
+
+PROBED = 8
+"""Recordings that are looked at to tell skeleton, unit and rate of all."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """What holds of all recordings of a source."""
+
+    layout: Layout
+    scale: Scale
+    fps: float
+    options: Options
+    subjects: dict[str, int]
+    cameras: dict[str, int]
+    classes: tuple[str, ...]
+
+
+def index(source: Path, options: Options, *, form: FileFormat) -> SourceIndex:
+    """The recordings of that format under the source.
+
+    Raises:
+        DataError: skeleton, unit or rate cannot be told, and are asked for; or none of the files looked at can be read.
+        ConfigError: an option that makes no sense.
+    """
+    if not 0 <= options.min_score <= 1:
+        raise ConfigError(f"setting min_score: expected 0 to 1, got {options.min_score:g}")
+    entries, unusable = list_entries(source)
+    groups = sorted(form.group(entries, form.suffixes), key=lambda group: (group.name, group.file))
+    if not groups:
+        return SourceIndex([], unusable=unusable)
+    ids = _ids(groups)
+    files = _probe(source, form, groups, options)
+    layout = layout_of(str(source), files[0], options.layout)
+    usable = [arranged_file for file in files if (arranged_file := _arranged(file, layout)) is not None]
+    if not usable:
+        arranged(str(source), files[0], layout)  # says why not
+    scale = find_scale(str(source), usable, layout, options.units)
+    fps, fps_notes = _fps(source, files, options)
+    labelling = label(groups, options.labels, options.pattern)
+    classes = sorted({name for about in labelling.about for name in _labels(about) if name})
+    for name in classes:
+        check_name("class names", name)
+    subjects, told_subjects = _numbers("subjects", {about.subject for about in labelling.about})
+    cameras, told_cameras = _numbers("cameras", {about.camera for about in labelling.about})
+    whole = Source(layout, scale, fps, options, subjects, cameras, tuple(classes))
+    clips = [
+        SourceClip(name, group.file, partial(read, form, group, name, about, whole))
+        for name, group, about in zip(ids, groups, labelling.about, strict=True)
+    ]
+    notes = [note for note in (scale.text, *fps_notes, *labelling.notes, *told_subjects, *told_cameras) if note]
+    notes += dict.fromkeys(note for file in files for note in file.notes)
+    return SourceIndex(
+        clips,
+        unusable=unusable,
+        classes=tuple(classes),
+        layout=layout,
+        fps=fps,
+        bodies=max(file.frames.shape[1] for file in usable),
+        protocols=_protocols(labelling.about, subjects),
+        notes=notes,
+    )
+
+
+def read(form: FileFormat, group: FileGroup, name: str, about: About, source: Source) -> Recording:
+    """A recording in metres on the source's skeleton and at its rate.
+
+    Raises:
+        DataError: the file cannot be read, or its skeleton is another one.
+    """
+    file = arranged(group.name, form.read(group, source.options), source.layout)
+    frames = in_metres(file.frames, source.scale)
+    if file.scores is not None:
+        frames = np.where((file.scores < source.options.min_score)[..., None], np.nan, frames)
+    present = np.asarray(np.isfinite(frames).all(axis=-1))
+    recording = Recording(
+        name,
+        metres(group.name, frames),
+        source.classes.index(about.label) if about.label else UNKNOWN,
+        source.subjects.get(about.subject, UNKNOWN),
+        source.cameras.get(about.camera, UNKNOWN),
+        splits={} if about.side == UNKNOWN else {SPLIT: about.side},
+        present=present,
+        scores=file.scores,
+    )
+    rate = file.fps or source.fps
+    if about.spans:
+        intervals, lost = _intervals(about, rate, len(frames), source.classes)
+        recording = replace(recording, intervals=intervals, lost=lost)
+    return resample(recording, source.fps / rate) if rate != source.fps else recording
+
+
+def _probe(source: Path, form: FileFormat, groups: Sequence[FileGroup], options: Options) -> list[MotionFile]:
+    """Some of the recordings, evenly; the first that cannot be read says why where none can."""
+    files, first = [], None
+    for place in np.unique(np.linspace(0, len(groups) - 1, PROBED).astype(int)):
+        try:
+            files.append(form.read(groups[place], options))
+        except DataError as error:
+            first = first or error
+    if files:
+        return files
+    raise DataError(f"{source}: none of the {form.name} can be read; {first}") from first
+
+
+def _arranged(file: MotionFile, layout: Layout) -> MotionFile | None:
+    try:
+        return arranged("", file, layout)
+    except DataError:
+        return None
+
+
+def _fps(source: Path, files: Sequence[MotionFile], options: Options) -> tuple[float, list[str]]:
+    """The rate of the source: what most of the files say, or what the user says where they do not."""
+    rates = Counter(round(file.fps, 3) for file in files if file.fps is not None)
+    if rates:
+        rate = rates.most_common(1)[0][0]
+        others = ", ".join(f"{other:g}" for other in sorted(rates) if other != rate)
+        return rate, [f"recordings of {others} frames a second are resampled to {rate:g}"] if others else []
+    if options.fps is None:
+        raise DataError(f"{source}: how many frames a second? The files do not tell: give them with --fps")
+    return options.fps, [f"{options.fps:g} frames a second, as told"]
+
+
+def _ids(groups: Sequence[FileGroup]) -> list[str]:
+    """A name for each recording: its own, with its folders before it where several have the same."""
+    count = Counter(group.name for group in groups)
+    ids, taken = [], set()
+    for group in groups:
+        parts = folder_of(group.entries[0]).parts
+        depth = 0 if count[group.name] == 1 else 1
+        name = printable("/".join((*parts[len(parts) - depth :], group.name)), 150) or "recording"
+        while name in taken:
+            depth += 1
+            more = "/".join((*parts[max(len(parts) - depth, 0) :], group.name))
+            name = printable(more, 150) if depth <= len(parts) else f"{printable(group.name, 140)}.{depth}"
+        taken.add(name)
+        ids.append(name)
+    return ids
+
+
+def _labels(about: About) -> list[str]:
+    return [about.label, *(span.label for span in about.spans)]
+
+
+def _numbers(what: str, words: set[str]) -> tuple[dict[str, int], list[str]]:
+    """A number for each of the names: itself, or its place among them."""
+    names = sorted(word for word in words if word)
+    if all(word.isascii() and word.isdigit() and len(word) < 7 for word in names):
+        return {word: int(word) for word in names}, []
+    numbers = {word: number for number, word in enumerate(names, 1)}
+    shown = ", ".join(f"{printable(word, 20)} = {number}" for word, number in list(numbers.items())[:4])
+    return numbers, [f"{what} by number: {shown}" + (", …" if len(names) > 4 else "")]
+
+
+def _protocols(about: Sequence[About], subjects: dict[str, int]) -> dict[str, Any]:
+    """`split` where the folders tell it, `xsub` where there are several people: every second one trains."""
+    protocols: dict[str, Any] = {}
+    if any(entry.side != UNKNOWN for entry in about):
+        protocols[SPLIT] = BY_SPLIT
+    people = sorted(set(subjects.values()))
+    if len(people) > 1:
+        protocols["xsub"] = {"by": "subject", "train": people[::2]}
+    return protocols
+
+
+def _intervals(
+    about: About, fps: float, frames: int, classes: tuple[str, ...]
+) -> tuple[tuple[Interval, ...], tuple[Skipped, ...]]:
+    """The labelled parts that lie in the recording, by their start; and those that do not."""
+    intervals, lost = [], []
+    for span in about.spans:
+        start, stop = round(span.start_s * fps), min(round(span.stop_s * fps), frames)
+        if start < stop:
+            intervals.append(Interval(start, stop, classes.index(span.label) if span.label else UNKNOWN))
+        else:
+            where = f"{span.start_s:g} to {span.stop_s:g} s"
+            lost.append((where, f"no frame of the recording, which lasts {frames / fps:.3g} s"))
+    return tuple(sorted(intervals, key=lambda interval: (interval.start, interval.stop))), tuple(lost)

@@ -1,0 +1,277 @@
+"""Labels and people of files of one's own: from a table, from how the files are named, or from their folders."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from io import StringIO
+from pathlib import Path
+
+from pcm3.data.formats.motion_file import FileGroup, folder_of
+from pcm3.data.names import is_name, printable
+from pcm3.data.recording import TEST, TRAIN, UNKNOWN
+from pcm3.errors import ConfigError, DataError, not_one_of
+
+TABLE_COLUMNS = ("file", "label", "subject", "start", "stop", "camera")
+FIELDS = ("label", "subject", "camera")
+SIDES = {"train": TRAIN, "training": TRAIN, "test": TEST, "testing": TEST, "val": TEST, "validation": TEST}
+SPLIT = "split"
+"""The protocol that folders called train and test make."""
+PERSON = re.compile(r"(?:s|p|sub|subj|subject|person|participant|actor|user|id)[-_]?(\d{1,6})", re.IGNORECASE)
+LONGEST_TABLE = 5_000_000
+
+
+@dataclass(frozen=True)
+class Span:
+    """A labelled part of a recording."""
+
+    start_s: float
+    stop_s: float
+    label: str
+
+
+@dataclass
+class About:
+    """What is known of a recording beside its frames; empty where nothing is."""
+
+    label: str = ""
+    subject: str = ""
+    camera: str = ""
+    side: int = UNKNOWN
+    spans: list[Span] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Labelling:
+    """What is known of all recordings, and how."""
+
+    about: list[About]
+    """Of each recording, in their order."""
+    notes: list[str]
+
+
+def label(groups: Sequence[FileGroup], table: str | None, pattern: str | None) -> Labelling:
+    """What table, pattern or, where there is neither, folders and names tell of the recordings.
+
+    Args:
+        groups: the recordings.
+        table: a CSV file with the columns ``file,label``, perhaps ``subject``, ``camera``, and ``start``, ``stop`` in
+            seconds.
+        pattern: how the files are named, with ``{label}``, ``{subject}``, ``{camera}`` in it; ``{}`` stands for what
+            does not matter, and a ``/`` for a folder.
+
+    Raises:
+        DataError: the table cannot be read, or names none of the files.
+        ConfigError: the pattern fits none of the files.
+    """
+    if pattern is not None:
+        about, notes = _by_pattern(groups, pattern)
+    elif table is None:
+        about, notes = _by_places(groups)
+    else:
+        about, notes = [About() for _ in groups], []
+    if table is not None:
+        about, told = _by_table(groups, Path(table), about)
+        notes += told
+    return Labelling(about, notes + _missing(about))
+
+
+def _missing(about: Sequence[About]) -> list[str]:
+    notes: list[str] = []
+    if len(about) > 1 and not any(entry.label or entry.spans for entry in about):
+        notes.append(
+            "the clips have no labels: --labels TABLE.csv (file,label) or --pattern {subject}_{label} gives them"
+        )
+    if len(about) > 1 and not any(entry.subject for entry in about):
+        notes.append(
+            "the people are not told apart, so a test may hold clips of somebody it was trained on: --labels with a "
+            "column subject, or --pattern with {subject}, tells them"
+        )
+    return notes
+
+
+def _by_pattern(groups: Sequence[FileGroup], pattern: str) -> tuple[list[About], list[str]]:
+    expression, folders = _compiled(pattern), pattern.count("/")
+    about, fitting = [], 0
+    for group in groups:
+        above = folder_of(group.entries[0]).parts[-folders:] if folders else ()
+        match = expression.fullmatch("/".join((*above, group.name)))
+        fitting += match is not None
+        told = {} if match is None else match.groupdict()
+        about.append(About(told.get("label", ""), told.get("subject", ""), told.get("camera", "")))
+    if fitting == 0:
+        raise ConfigError(
+            f"setting pattern: expected one that fits the files, '{pattern}' fits none of {len(groups)}, the first of "
+            f"which is called '{printable(groups[0].name)}'"
+        )
+    return about, [f"names like '{pattern}' tell of {fitting:,} of {len(groups):,} recordings"]
+
+
+def _compiled(pattern: str) -> re.Pattern[str]:
+    """The pattern as a regular expression; a field ends where what follows it begins."""
+    pieces = re.split(r"\{(\w*)\}", pattern)
+    names = [name for name in pieces[1::2] if name]
+    if not names or len(set(names)) < len(names) or set(names) - set(FIELDS):
+        wrong = next((name for name in names if name not in FIELDS), None)
+        detail = not_one_of("fields", wrong, FIELDS) if wrong else f"expected {{label}} or {{subject}}, got '{pattern}'"
+        raise ConfigError(f"setting pattern: {detail}")
+    text = re.escape(pieces[0])
+    for name, rest in zip(pieces[1::2], pieces[2::2], strict=True):
+        text += (f"(?P<{name}>[^/]+?)" if name else "[^/]*?") + re.escape(rest)
+    return re.compile(text)
+
+
+def _by_table(groups: Sequence[FileGroup], table: Path, about: list[About]) -> tuple[list[About], list[str]]:
+    rows = _rows(table)
+    found = _finder(groups)
+    used, strangers = 0, []
+    for number, row in rows:
+        place = found(row["file"])
+        if place is None:
+            strangers.append(row["file"])
+            continue
+        used += 1
+        entry = about[place]
+        entry.subject, entry.camera = row.get("subject", "") or entry.subject, row.get("camera", "") or entry.camera
+        if row.get("start") or row.get("stop"):
+            entry.spans.append(_span(table, number, row))
+        else:
+            entry.label = row.get("label", "") or entry.label
+    if used == 0:
+        raise DataError(
+            f"{table}: expected the names of the recordings in the column 'file', like '{printable(groups[0].name)}', "
+            f"got '{printable(rows[0][1]['file'])}'"
+        )
+    notes = [f"{table.name}: {used:,} rows for {len(groups):,} recordings"]
+    if strangers:
+        notes.append(f"{table.name}: {len(strangers):,} rows name no recording, as '{printable(strangers[0])}' does")
+    return about, notes
+
+
+def _rows(table: Path) -> list[tuple[int, dict[str, str]]]:
+    """The rows with the line of each."""
+    try:
+        with table.open("rb") as opened:
+            data = opened.read(LONGEST_TABLE + 1)
+        text = data.decode("utf-8-sig")
+        lines = csv.DictReader(StringIO(text), strict=True, dialect=_dialect(text))
+        names = [name.strip().lower() for name in lines.fieldnames or ()]
+        lines.fieldnames = names
+        rows = [
+            (lines.line_num, {name: (value or "").strip() for name, value in row.items() if name in TABLE_COLUMNS})
+            for row in lines
+        ]
+    except OSError as error:
+        raise DataError(f"{table}: expected a table of labels, which cannot be read: {error.strerror}") from error
+    except (UnicodeDecodeError, csv.Error, AttributeError) as error:
+        raise DataError(f"{table}: expected a table of labels as CSV in UTF-8: {printable(str(error))}") from error
+    if len(data) > LONGEST_TABLE or "file" not in names or not {"label", "subject"} & set(names) or not rows:
+        raise DataError(
+            f"{table}: expected a table with the columns file,label[,subject,start,stop], got "
+            f"{printable(','.join(names), 80) or 'nothing'}"
+        )
+    return rows
+
+
+def _dialect(text: str) -> type[csv.Dialect]:
+    """Commas, or what divides the first line."""
+    first = text.split("\n", 1)[0]
+
+    class Divided(csv.excel):
+        delimiter = max(",;\t", key=first.count)
+
+    return Divided
+
+
+def _span(table: Path, line: int, row: dict[str, str]) -> Span:
+    try:
+        start, stop = float(row.get("start") or 0), float(row["stop"])
+        if not 0 <= start < stop < 1e7:
+            raise ValueError
+    except (ValueError, KeyError):
+        got = printable(f"{row.get('start', '')},{row.get('stop', '')}", 40)
+        raise DataError(f"{table}: line {line}: expected start and stop in seconds, start first, got {got}") from None
+    return Span(start, stop, row.get("label", ""))
+
+
+def _finder(groups: Sequence[FileGroup]) -> Callable[[str], int | None]:
+    """What finds the recording that a table means: by the file's path, its name, or its name without the ending."""
+    places: dict[str, list[int]] = {}
+    for place, group in enumerate(groups):
+        entry = group.entries[0]
+        path = (*folder_of(entry).parts, entry.name)
+        names = {"/".join(path[start:]) for start in range(len(path))} | {group.name}
+        names |= {"/".join((*path[start:-1], group.name)) for start in range(len(path) - 1)}
+        for name in names:
+            places.setdefault(name, []).append(place)
+
+    def find(name: str) -> int | None:
+        among = places.get(name.replace("\\", "/").removeprefix("./"), [])
+        return among[0] if len(among) == 1 else None
+
+    return find
+
+
+def _by_places(groups: Sequence[FileGroup]) -> tuple[list[About], list[str]]:
+    """What folders and names tell by themselves."""
+    about, notes = [About() for _ in groups], []
+    folders = [list(folder_of(group.entries[0]).parts) for group in groups]
+    sides = [next((part for part in reversed(parts) if part.lower() in SIDES), None) for parts in folders]
+    if len({SIDES[side.lower()] for side in sides if side is not None}) == 2:
+        for entry, side in zip(about, sides, strict=True):
+            entry.side = UNKNOWN if side is None else SIDES[side.lower()]
+        notes.append("folders called train and test make the protocol 'split'")
+    names = [[part for part in parts if part.lower() not in SIDES] for parts in folders]
+    shared = _shared(names)
+    below = [tuple(parts[shared:]) for parts in names]
+    people = [_person(parts) or PERSON.search(group.name) for parts, group in zip(below, groups, strict=True)]
+    if sum(person is not None for person in people) > len(groups) / 2 and _differ(people):
+        for entry, person in zip(about, people, strict=True):
+            entry.subject = "" if person is None else person[1]
+        notes.append(f"people are told by names like '{next(p[0] for p in people if p is not None)}'")
+    words = _label_words(groups, below)
+    if words is not None:
+        told, labels = words
+        for entry, word in zip(about, labels, strict=True):
+            entry.label = word
+        notes.append(told)
+    return about, notes
+
+
+def _person(parts: Sequence[str]) -> re.Match[str] | None:
+    return next((match for part in parts if (match := PERSON.fullmatch(part)) is not None), None)
+
+
+def _differ(people: Sequence[re.Match[str] | None]) -> bool:
+    return len({person[1] for person in people if person is not None}) > 1
+
+
+def _shared(paths: Sequence[Sequence[str]]) -> int:
+    """How many folders all paths begin with."""
+    shared = 0
+    for parts in zip(*paths, strict=False):
+        if len(set(parts)) > 1:
+            break
+        shared += 1
+    return shared
+
+
+def _label_words(groups: Sequence[FileGroup], below: Sequence[tuple[str, ...]]) -> tuple[str, list[str]] | None:
+    """The class of each recording, and where it was found: its folder, or the one word in which names differ."""
+    folders = [next((part for part in reversed(parts) if PERSON.fullmatch(part) is None), "") for parts in below]
+    if len(set(folders)) > 1 and all(folders):
+        return f"the folders are the classes: {len(set(folders))} of them", folders
+    split = [re.findall(r"[^\W\d_]+(?:-[^\W\d_]+)*", PERSON.sub("_", group.name)) for group in groups]
+    size = Counter(map(len, split)).most_common(1)[0][0]
+    if size == 0 or not all(len(words) == size for words in split):
+        return None
+    columns = [list(column) for column in zip(*split, strict=True)]
+    varied = [column for column in columns if 1 < len(set(column)) <= len(column) / 2]
+    if len(varied) != 1 or not all(map(is_name, varied[0])):
+        return None
+    classes = sorted(set(varied[0]))
+    shown = ", ".join(classes[:4]) + (", …" if len(classes) > 4 else "")
+    return f"a word in the files' names is taken for the class: {printable(shown)}", varied[0]
