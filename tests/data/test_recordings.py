@@ -35,6 +35,8 @@ def test_several_files_must_be_alike(tmp_path):
     paths = [tmp_path / "a.npy", tmp_path / "b.skeleton"]
     read = read_recordings(paths, layout="kinect_v2", fps=30.0)
     assert [recording.id for recording in read] == ["a", "b"]
+    twice = read_recordings([paths[1], paths[1]])
+    assert [recording.id for recording in twice] == ["b", "b.2"]
     with pytest.raises(DataError, match=r"b\.skeleton: expected fps 25\.0 as in .*a\.npy, got 30"):
         read_recordings(paths, layout="kinect_v2", fps=25.0)
     with pytest.raises(DataError, match="expected the name of a file at least"):

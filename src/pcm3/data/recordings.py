@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pcm3.data.datasets import find_dataset
@@ -64,7 +65,7 @@ def read_files(
             if getattr(other, what) != getattr(first, what):
                 mine, theirs = (_shown(getattr(files, what)) for files in (other, first))
                 raise DataError(f"{source}: expected {what} {theirs} as in {sources[0]}, got {mine}: read them apart")
-    recordings = [recording for files in read for recording in files.recordings]
+    recordings = _told_apart([recording for files in read for recording in files.recordings])
     notes = list(dict.fromkeys(note for files in read for note in files.notes))
     return Recordings(recordings, first.layout, first.fps, first.classes, notes)
 
@@ -83,6 +84,17 @@ def _read(source: Path, kind: str, layout: Layout | None, fps: float | None) -> 
     classes = dataset.classes if index.classes is None else index.classes
     recordings = [clip.read() for clip in index.clips]
     return Recordings(recordings, skeleton, index.fps or dataset.fps or fps or 30.0, classes, notes + index.notes)
+
+
+def _told_apart(recordings: list[Recording]) -> list[Recording]:
+    """The recordings with ids of which no two are alike: of files of one name in several folders, ``walk``, ``walk.2``."""
+    count: Counter[str] = Counter()
+    apart = []
+    for recording in recordings:
+        count[recording.id] += 1
+        again = count[recording.id]
+        apart.append(recording if again == 1 else replace(recording, id=f"{recording.id}.{again}"))
+    return apart
 
 
 def _shown(value: object) -> str:
