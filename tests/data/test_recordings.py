@@ -62,5 +62,5 @@ def test_what_nobody_knows_is_called_by_its_ending(tmp_path, name):
     (tmp_path / name).write_bytes(b"nothing of use")
     with pytest.raises(DataError, match=rf"expected recordings of a kind that pcm3 knows, got 1 \.{name[-3:]}"):
         recognise(tmp_path)
-    with pytest.raises(DataError, match="there is none|are none"):
+    with pytest.raises(DataError, match=r"there is none|are none"):
         recognise(tmp_path / "nowhere")

@@ -87,7 +87,7 @@ def _read(source: Path, kind: str, layout: Layout | None, fps: float | None) -> 
 
 
 def _told_apart(recordings: list[Recording]) -> list[Recording]:
-    """The recordings with ids of which no two are alike: of files of one name in several folders, ``walk``, ``walk.2``."""
+    """The recordings with ids that differ: of files of one name in several folders, ``walk`` and ``walk.2``."""
     count: Counter[str] = Counter()
     apart = []
     for recording in recordings:

@@ -119,7 +119,7 @@ def test_words_in_names_are_classes_and_a_pattern_says_which(tmp_path):
     assert any("subjects by number: anna = 1, bert = 2" in note for note in report.notes)
     with pytest.raises(ConfigError, match="fits none of 8"):
         imported(tmp_path / "raw", tmp_path / "none", pattern="{label}-{subject}")
-    with pytest.raises(ConfigError, match="expected fields .*, got 'who'"):
+    with pytest.raises(ConfigError, match=r"expected fields .*, got 'who'"):
         imported(tmp_path / "raw", tmp_path / "none", pattern="{who}_{label}")
 
 
