@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 from ntu_file_text import walkers
 from upright_people import FRAMES, standing
 
+from pcm3.body_centre import reference_path
 from pcm3.errors import DataError
 from pcm3.geometry import present_joints
 from pcm3.normalisation import (
     main_body,
     normalise,
     normalise_upright,
-    reference_path,
     rotation_between,
     rotation_upright,
 )
@@ -307,3 +307,16 @@ def test_nothing_to_go_by_is_not_an_error(name):
         one = walkers(0, 4, 1, len(layout.joints)).astype(np.float64)
         one[:, :, 1:] = 0
         assert np.isfinite(rule(one, present_joints(one), layout)).all()
+
+
+@pytest.mark.parametrize("rule", [normalise, normalise_upright])
+def test_a_centre_that_has_a_mirror_image_is_the_middle_of_the_two(rule):
+    coco = load_layout("coco17")
+    clip = standing(3, layout=coco)
+    present = np.ones(clip.shape[:3], np.bool_)
+    present[4, 0, coco.joints.index("left_hip")] = False
+    moved = rule(clip, present, coco)
+    hips = [coco.joints.index(f"{side}_hip") for side in ("left", "right")]
+    whole = present[:, 0, hips].all(axis=1)
+    np.testing.assert_allclose(moved[whole, 0][:, hips].mean(axis=1), 0, atol=1e-12)
+    assert np.linalg.norm(moved[4, 0, hips[1]]) < 0.5  # the middle went along with the body

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pcm3.body_centre import path_of_first, reference_path
 from pcm3.errors import DataError
 from pcm3.skeleton import Layout
 
@@ -101,7 +102,7 @@ def normalise_upright_untrimmed(
     there = np.asarray(present.any(axis=2))
     if not there.any():
         return np.zeros_like(frames)
-    centre = _path_of_first(frames, present, there, layout)
+    centre = path_of_first(frames, present, there, layout)
     return _moved(frames, present, centre, rotation_upright(frames, present, layout, up))
 
 
@@ -144,7 +145,7 @@ def normalise_untrimmed(
     there = np.asarray(present.any(axis=2))
     if not there.any():
         return np.zeros_like(frames)
-    centre = _path_of_first(frames, present, there, layout)
+    centre = path_of_first(frames, present, there, layout)
     centre[~there.any(axis=1)] = 0
     body = int(there[there.any(axis=1)][0].argmax())
     return _moved(frames, present, centre, _smallest_rotations(frames[:, body], present[:, body], centre, layout))
@@ -172,85 +173,6 @@ def _moved(
         joints[~present[:, body].ravel()] = 0
         moved[:, body] = joints.reshape(centred.shape)
     return moved
-
-
-def reference_path(
-    body: NDArray[np.floating[Any]], present: NDArray[np.bool_], layout: Layout
-) -> NDArray[np.floating[Any]]:
-    """Where the centre of one body is in each frame (T, 3), also where its centre joint is absent.
-
-    The centre joint itself, or, if it is in less than a tenth of the body's frames, the joint nearest to it in the tree
-    that is in more. Where that one is absent, it goes along with its neighbours in the tree, or, where those are absent
-    too, with the mean of the joints that are there, between the frames around; straight where there is none.
-
-    Args:
-        body: (T, V, 3) metres.
-        present: (T, V), in at least one frame of which a joint is there.
-        layout: says which joint is the centre, and which is near it.
-    """
-    if present[:, layout.centre].all():
-        return body[:, layout.centre].copy()
-    joint = _reference_joint(present, layout)
-    seen = np.flatnonzero(present[:, joint])
-    time = np.arange(len(body))
-    path = np.stack([np.interp(time, seen, body[seen, joint, axis]) for axis in range(3)], axis=1)
-    gaps = np.flatnonzero(~present[:, joint] & present.any(axis=1))
-    after = seen[np.minimum(np.searchsorted(seen, gaps), len(seen) - 1)]
-    before = seen[np.maximum(np.searchsorted(seen, gaps) - 1, 0)]
-    share = ((gaps - before) / np.maximum(after - before, 1))[:, None]
-    near = np.zeros(present.shape[1], np.bool_)
-    near[layout.neighbours(joint)] = True
-    (start, told), (end, told_too) = (_way(body, present, around, gaps, near) for around in (before, after))
-    along = (body[before, joint] + start) * (1 - share) + (body[after, joint] + end) * share
-    path[gaps] = np.where((told & told_too)[:, None], along, path[gaps])
-    return path.astype(body.dtype)
-
-
-def _way(
-    body: NDArray[np.floating[Any]],
-    present: NDArray[np.bool_],
-    start: NDArray[np.intp],
-    stop: NDArray[np.intp],
-    near: NDArray[np.bool_],
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """The mean way (K, 3) of the joints that both frames have, of those that are near (V,) if any; and if any has."""
-    both = present[start] & present[stop]
-    close = both & near
-    both = np.where(close.any(axis=1, keepdims=True), close, both)
-    ways = (body[stop].astype(np.float64) - body[start]) * both[..., None]
-    return ways.sum(axis=1) / np.maximum(both.sum(axis=1), 1)[:, None], np.asarray(both.any(axis=1))
-
-
-SEEN = 0.1
-"""Share of a body's frames in which the joint is seen that it is centred on."""
-
-
-def _reference_joint(present: NDArray[np.bool_], layout: Layout) -> int:
-    """The joint that a body is seen from: see `reference_path`."""
-    count = present.sum(axis=0)
-    nearest = [layout.centre]
-    for joint in nearest:  # grows while it is walked: breadth first through the tree
-        around = dict.fromkeys((layout.parents[joint], *layout.neighbours(joint)))
-        nearest += [near for near in around if near not in nearest]
-    enough = SEEN * present.any(axis=1).sum()
-    return next((joint for joint in nearest if count[joint] >= enough), int(count.argmax()))
-
-
-def _path_of_first(
-    frames: NDArray[np.floating[Any]], present: NDArray[np.bool_], there: NDArray[np.bool_], layout: Layout
-) -> NDArray[np.floating[Any]]:
-    """In each frame the centre (T, 3) of the first body that is there; held where nobody is."""
-    first = there.argmax(axis=1)
-    paths = {body: reference_path(frames[:, body], present[:, body], layout) for body in np.unique(first[there.any(1)])}
-    centre = np.zeros((len(frames), 3), frames.dtype)
-    for body, path in paths.items():
-        centre[first == body] = path[first == body]
-    empty = ~there.any(axis=1)
-    if empty.any():
-        seen = np.flatnonzero(~empty)
-        nearest = seen[np.clip(np.searchsorted(seen, np.flatnonzero(empty)), 0, len(seen) - 1)]
-        centre[empty] = centre[nearest]
-    return centre
 
 
 def _smallest_rotations(

@@ -39,7 +39,8 @@ class Layout:
     mirror: tuple[tuple[int, int], ...]
     """(left, right) pairs of joints; a joint in no pair is its own mirror image."""
     centre: int
-    """The joint that normalisation puts at the origin (Kinect: the middle of the spine)."""
+    """The joint that normalisation puts at the origin (Kinect: the middle of the spine); of a mirror pair, the middle
+    of the two (the hips, where no joint is in the middle of the trunk)."""
     up: tuple[int, int]
     """(from, to): the direction that normalisation turns onto z."""
     across: tuple[int, int]
@@ -57,6 +58,11 @@ class Layout:
         for left, right in self.mirror:
             order[left], order[right] = right, left
         return tuple(order)
+
+    @property
+    def at_origin(self) -> tuple[int, ...]:
+        """The joint that lies at the origin of normalised clips; none where the centre is the middle of two."""
+        return (self.centre,) if self.mirrored[self.centre] == self.centre else ()
 
     def neighbours(self, joint: int) -> list[int]:
         """The joints that hang from this one, and the one that it hangs from."""

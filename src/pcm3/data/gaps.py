@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pcm3.body_centre import reference_path
 from pcm3.data.bodies import Bodies
-from pcm3.normalisation import reference_path
 from pcm3.skeleton import Layout
 
 

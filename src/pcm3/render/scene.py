@@ -145,7 +145,8 @@ def make_scene(
     if normalised:
         # The centre of body 0 is at the origin, which elsewhere means absent. Where body 0 is absent, the others may be
         # still in the camera's frame (`normalisation.normalise`), which is nowhere in this picture.
-        present[:, 0, layout.centre] |= present[:, 0].any(axis=-1)
+        for joint in layout.at_origin:
+            present[:, 0, joint] |= present[:, 0].any(axis=-1)
         present &= present[:, :1].any(axis=-1, keepdims=True)
     rotation = np.eye(3) if normalised else FROM_KINECT if up is None else rotation_upright(frames, present, layout, up)
     points = frames.astype(np.float64) @ rotation.T

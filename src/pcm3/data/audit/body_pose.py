@@ -34,7 +34,8 @@ def presence(frames: Frames, layout: Layout, *, centred: bool) -> Booleans:
         body: Booleans = np.asarray(present.any(axis=2))  # (T, M)
         first = body.argmax(axis=1)
         rows = np.arange(len(frames))
-        present[rows, first, layout.centre] |= body[rows, first]
+        for joint in layout.at_origin:
+            present[rows, first, joint] |= body[rows, first]
     return present
 
 

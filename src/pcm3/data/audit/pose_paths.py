@@ -127,7 +127,7 @@ def _usable_joints(store: ClipStore) -> Indices:
     bodies = _some_bodies(store)
     present = (bodies != 0).any(axis=2).mean(axis=0) if len(bodies) else np.zeros(len(store.layout.joints))
     if store.normalised:
-        present[store.layout.centre] = 1.0
+        present[list(store.layout.at_origin)] = 1.0
     return np.flatnonzero(present >= PRESENT)
 
 
@@ -147,7 +147,7 @@ def _sample(store: ClipStore, used: Indices) -> Floats:
 
 def _whole(bodies: Floats, used: Indices, store: ClipStore) -> NDArray[np.bool_]:
     """Which of the bodies (n, V, 3) have every usable joint, and finite."""
-    needed = used[used != store.layout.centre] if store.normalised else used
+    needed = used[~np.isin(used, store.layout.at_origin)] if store.normalised else used
     points = bodies[:, needed]
     whole: NDArray[np.bool_] = (points != 0).any(axis=2).all(axis=1) & np.isfinite(points).all(axis=(1, 2))
     return whole

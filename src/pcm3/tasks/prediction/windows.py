@@ -176,7 +176,8 @@ def _present(store: ClipStore) -> Bool[np.ndarray, "F V"]:
         here = slice(begin, begin + CHUNK)
         present[here] = present_joints(store.frames[here, :1])[:, 0]
     if store.normalised:  # the joint at the origin looks as if it were absent
-        present[:, store.layout.centre] = present.any(axis=1)
+        for joint in store.layout.at_origin:
+            present[:, joint] = present.any(axis=1)
     elif store.preparation.get("origin") is not None:
         present[:, int(store.preparation["origin"])] = present.any(axis=1)
     return present
