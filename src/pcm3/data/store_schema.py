@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from pcm3.data.names import is_name
-from pcm3.data.recording import CLASSES_LIMIT, TEST, UNKNOWN
+from pcm3.data.recording import TEST, UNKNOWN
 from pcm3.errors import DataError, brief
 
 PROTOCOL_COLUMNS = ("subject", "camera", "setup", "side")
@@ -25,141 +25,96 @@ SLOWEST, FASTEST = 1e-3, 1e6
 INT32 = 2**31 - 1
 
 
-class _Unfit(Exception):  # noqa: N818 (not an error yet: it does not know of which file)
-    """What was expected, what came, and where below the field."""
+class Value(NamedTuple):
+    """A value without parts: what it is, in words, and whether a value is that."""
 
-    def __init__(self, expected: str, got: object, below: str) -> None:
-        self.expected, self.got, self.below = expected, got, below
+    expected: str
+    fits: Callable[[Any], bool]
 
 
-def _expect(fine: bool, expected: str, got: object, below: str = "") -> None:
-    if not fine:
-        raise _Unfit(expected, got, below)
+Schema = Value | list[Any] | Mapping[Any, Any]
+"""A value; ``[schema]``: a list of it; ``{"name": schema, "name?": schema}``: fields, some of which may be missing;
+``{value: schema}``: any names that are such values."""
 
 
 def _is_whole(value: Any, low: int = 0, high: int = 2**62) -> bool:
     return type(value) is int and low <= value <= high
 
 
-def _name(value: Any) -> None:
-    _expect(is_name(value), "a name that can be printed", value)
+def _is_number(value: Any, low: float = -1e6, high: float = 1e6) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high  # not NaN
 
 
-def _rate(value: Any) -> None:
-    fine = isinstance(value, int | float) and not isinstance(value, bool) and SLOWEST <= value <= FASTEST  # not NaN
-    _expect(fine, f"frames a second, {SLOWEST:g} to {FASTEST:g}", value)
+def _is_direction(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 3 and all(map(_is_number, value)) and any(value)
 
 
-def _truth(value: Any) -> None:
-    _expect(isinstance(value, bool), "true or false", value)
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, list | tuple) and len(value) == 2 and all(isinstance(text, str) for text in value)
 
 
-def _table(value: Any) -> None:
-    _expect(isinstance(value, dict), "names and values", value)
+NAME = Value("a name that can be printed", is_name)
+TEXT = Value("a text", lambda value: isinstance(value, str))
+BOOLEAN = Value("true or false", lambda value: isinstance(value, bool))
+COUNT = Value("how many", _is_whole)
+WHOLE = Value("a whole number", lambda value: _is_whole(value, -INT32, INT32))
+DIGEST = Value(
+    "64 hexadecimal digits", lambda value: isinstance(value, str) and bool(re.fullmatch("[0-9a-f]{64}", value))
+)
+LIMIT = Value("a whole number from 0 on", lambda value: value is None or _is_whole(value, 0, INT32))
 
-
-def _list(value: Any, of: str, below: str = "") -> None:
-    _expect(isinstance(value, list | tuple), f"a list of {of}", value, below)
-
-
-def _classes(value: Any) -> None:
-    _list(value, "names")
-    _expect(len(value) <= CLASSES_LIMIT, f"at most {CLASSES_LIMIT:,} names", len(value))
-    for place, name in enumerate(value):
-        _expect(is_name(name), "a name that can be printed", name, f"[{place}]")
-
-
-def _protocols(value: Any) -> None:
-    _table(value)
-    for name, protocol in value.items():
-        _expect(is_name(name), "names that can be printed", name)
-        fine = isinstance(protocol, dict) and {"by", "train"} <= protocol.keys()
-        _expect(fine, "'by' and 'train' (a list of numbers)", protocol, f", {name}")
-        by, train = protocol["by"], protocol["train"]
-        _expect(by in PROTOCOL_COLUMNS, f"one of {', '.join(PROTOCOL_COLUMNS)}", by, f", {name}, by")
-        _list(train, "numbers", f", {name}, train")
-        for number in train:
-            _expect(_is_whole(number, -INT32, INT32), "a whole number", number, f", {name}, train")
-
-
-def _report(value: Any) -> None:
-    _table(value)
-    skipped, notes = value.get("left_out", []), value.get("notes", [])
-    _expect(_is_whole(value.get("clips", 0)), "how many", value.get("clips"), ", clips")
-    _list(skipped, "files and reasons", ", left_out")
-    for place, pair in enumerate(skipped):
-        fine = isinstance(pair, list | tuple) and len(pair) == 2 and all(isinstance(text, str) for text in pair)
-        _expect(fine, "a file and a reason", pair, f", left_out[{place}]")
-    _list(notes, "texts", ", notes")
-    for note in notes:
-        _expect(isinstance(note, str), "a text", note, ", notes")
-
-
-def _checksums(value: Any) -> None:
-    _table(value)
-    for file in {"frames.npy": 0, "clips.npz": 0} | value:
-        digest = value.get(file)
-        fine = isinstance(digest, str) and re.fullmatch("[0-9a-f]{64}", digest) is not None
-        _expect(fine, "64 hexadecimal digits", digest, f", {brief(file)[1:-1]}")
-
-
-def _counts(value: Any) -> None:
-    _table(value)
-    for name, count in value.items():
-        _expect(_is_whole(count), "how many", count, f", {brief(name)[1:-1]}")
-
-
-def _preparation(value: Any) -> None:
-    """What `pcm3.data.prepare.Recipe.to_dict` gives; a later version may give more, of finite numbers too."""
-    _table(value)
-    for name in ("max_frames", "origin", "fill"):
-        number = value.get(name)
-        _expect(number is None or _is_whole(number, 0, INT32), "a whole number from 0 on", number, f", {name}")
-    _expect(is_name(value.get("rule", "released")), "the name of a rule", value.get("rule"), ", rule")
-    _expect(isinstance(value.get("trim", False), bool), "true or false", value.get("trim"), ", trim")
-    _expect(_is_finite(value.get("rate", 1.0)), "a number", value.get("rate"), ", rate")
-    up = value.get("up")
-    fine = up is None or (isinstance(up, list) and len(up) == 3 and all(map(_is_finite, up)) and any(up))
-    _expect(fine, "a direction of three numbers", up, ", up")
-
-
-def _is_finite(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= 1e6
-
-
-Fields = Mapping[str, Callable[[Any], None]]
-"""Field of ``store.json`` → what looks at its value."""
-BEFORE_CLIPS: Fields = {
-    "kind": _name,
-    "fps": _rate,
-    "normalised": _truth,
-    "classes": _classes,
-    "protocols": _protocols,
+BEFORE_CLIPS: dict[str, Schema] = {
+    "kind": NAME,
+    "fps": Value(f"frames a second, {SLOWEST:g} to {FASTEST:g}", lambda value: _is_number(value, SLOWEST, FASTEST)),
+    "normalised": BOOLEAN,
+    "classes": [NAME],
+    "protocols": {
+        NAME: {
+            "by": Value(f"one of {', '.join(PROTOCOL_COLUMNS)}", lambda value: value in PROTOCOL_COLUMNS),
+            "train": [WHOLE],
+        }
+    },
+    # What `pcm3.data.prepare.Recipe.to_dict` gives; a later version may give more.
+    "preparation?": {
+        "max_frames?": LIMIT,
+        "origin?": LIMIT,
+        "fill?": LIMIT,
+        "rule?": NAME,
+        "trim?": BOOLEAN,
+        "rate?": Value("a number", _is_number),
+        "up?": Value("a direction of three numbers", lambda value: value is None or _is_direction(value)),
+    },
 }
-"""Fields that are known before the first clip is; the layout looks at itself (`pcm3.skeleton`)."""
-NEEDED: Fields = {**BEFORE_CLIPS, "report": _report, "checksums": _checksums}
-OPTIONAL: Fields = {"counts": _counts, "preparation": _preparation}
+"""Fields of ``store.json`` that are known before the first clip is; the layout looks at itself (`pcm3.skeleton`)."""
+FIELDS: dict[str, Schema] = BEFORE_CLIPS | {
+    "report": {"clips?": COUNT, "left_out?": [Value("a file and a reason", _is_pair)], "notes?": [TEXT]},
+    "checksums": {"frames.npy": DIGEST, "clips.npz": DIGEST, TEXT: DIGEST},
+    "counts?": {TEXT: COUNT},
+}
 
 
-def check_fields(data: Mapping[str, Any], where: str, needed: Fields = NEEDED) -> None:
-    """Raises DataError unless each field is there, and what it must be.
-
-    Args:
-        data: what ``store.json`` says, or will say.
-        where: how the error begins.
-        needed: the fields that must be there.
-    """
-    missing = [field for field in needed if field not in data]
-    if missing:
-        raise DataError(f"{where}, {missing[0]}: expected this field, there is none")
-    for field, check in (needed | OPTIONAL).items():  # type: ignore[operator]  # both are dictionaries
-        if field not in data:
-            continue
-        try:
-            check(data[field])
-        except _Unfit as unfit:
-            message = f"expected {unfit.expected}, got {brief(unfit.got)}"
-            raise DataError(f"{where}, {field}{unfit.below}: {message}") from None
+def check_fields(value: Any, where: str, schema: Schema = FIELDS) -> None:
+    """Raises DataError unless the value is what the schema says; ``where`` is how the error begins."""
+    if isinstance(schema, Value):
+        if not schema.fits(value):
+            raise DataError(f"{where}: expected {schema.expected}, got {brief(value)}")
+    elif isinstance(schema, list):
+        if not isinstance(value, list | tuple):
+            raise DataError(f"{where}: expected a list, got {brief(value)}")
+        for place, item in enumerate(value):
+            check_fields(item, f"{where}[{place}]", schema[0])
+    elif not isinstance(value, dict):
+        raise DataError(f"{where}: expected names and values, got {brief(value)}")
+    else:
+        for key, inner in schema.items():
+            if isinstance(key, Value):
+                for name, item in value.items():
+                    check_fields(name, where, key)
+                    check_fields(item, f"{where}, {brief(name)[1:-1]}", inner)
+            elif (name := key.removesuffix("?")) in value:
+                check_fields(value[name], f"{where}, {name}", inner)
+            elif name == key:
+                raise DataError(f"{where}, {name}: expected this field, there is none")
 
 
 class NumberColumn(NamedTuple):
@@ -174,15 +129,12 @@ class NumberColumn(NamedTuple):
 COLUMNS = {
     "start": NumberColumn(np.int64, 0, 2**62),
     "length": NumberColumn(np.int32, 1, INT32),
-    "label": NumberColumn(np.int32, -INT32, INT32),
-    "subject": NumberColumn(np.int32, -INT32, INT32),
-    "camera": NumberColumn(np.int32, -INT32, INT32),
-    "setup": NumberColumn(np.int32, -INT32, INT32),
+    **dict.fromkeys(("label", "subject", "camera", "setup"), NumberColumn(np.int32, -INT32, INT32)),
 }
 OPTIONAL_COLUMNS = {
     "confidence": NumberColumn(np.int32, -INT32, INT32),
     "recording": NumberColumn(np.int32, UNKNOWN, INT32),
-    **{name: NumberColumn(np.int32, 0, INT32) for name in ("cut", "dropped", "absent", "filled")},
+    **dict.fromkeys(("cut", "dropped", "absent", "filled"), NumberColumn(np.int32, 0, INT32)),
 }
 SPLIT_COLUMN = NumberColumn(np.int32, UNKNOWN, TEST)
 
