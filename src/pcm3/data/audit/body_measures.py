@@ -1,4 +1,4 @@
-"""The measures of every body that tell a flaw: bone lengths, size, speed, stillness, toes, up, what is absent.
+"""The measures of every body that show a flaw: bone lengths, size, speed, stillness, toes, up, what is absent.
 
 An absent joint counts in none of them: where it comes back, it has moved in a straight line in between.
 """
@@ -6,7 +6,6 @@ An absent joint counts in none of them: where it comes back, it has moved in a s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,6 @@ from pcm3.data.audit.body_pose import LOOKED_AT, copied, depth, presence, repeat
 from pcm3.data.store import ClipStore
 from pcm3.skeleton import Layout
 
-Floats = NDArray[np.float64]
 Frames = NDArray[np.float32]
 
 QUARTILES = (0.25, 0.5, 0.75)
@@ -24,78 +22,55 @@ FRAMES = 3
 """Frames, at least, in which two bodies must have one form."""
 
 
-@dataclass(frozen=True)
-class BodyMeasures:
-    """K bodies, those of a clip one after the other; body 0 of a clip is its main one."""
+BodyMeasures = NDArray[Any]
+"""(K,) bodies of `measures_of`'s fields, those of a clip one after the other; body 0 of a clip is its main one."""
 
-    clip: NDArray[np.int64]
-    """(K,) index in the store."""
-    body: NDArray[np.int64]
-    bones: NDArray[np.int64]
+
+def measures_of(layout: Layout) -> np.dtype[np.void]:
+    """The measures of a body with B bones and V joints."""
+    return np.dtype(
+        [
+            ("clip", np.int64),  # index in the store
+            ("body", np.int64),
+            ("lengths", np.float64, (len(QUARTILES), len(bones_of(layout)))),  # metres: quartiles over the frames
+            ("extent", np.float64),  # metres: the longest side of the box around the joints, median over the frames
+            ("still", np.float64),  # share of the frames in which nothing has moved since the frame before
+            ("leap", np.float64),  # metres a second: the fastest that the whole body is displaced between two frames
+            ("spike", np.float64),  # the fastest that a joint leaves and, a frame later, comes back
+            ("spiking", np.int64),  # that joint
+            ("frame", np.int64, (2,)),  # the frames of the leap and of the spike, 0-based
+            ("toes", np.float64),  # from −1, backwards, to 1, forwards; NaN where there are no feet
+            ("missing", np.float64),  # share of its joints and frames that are absent while the body is there
+            ("ever", np.bool_, (len(layout.joints),)),  # the joints that are there in any frame
+            ("up", np.float64, (3,)),  # the unit direction from legs to trunk; NaN where there are none
+            ("depth", np.float64),  # its least spread over its largest; 0: flat
+            ("sharing", np.float64),  # share of the frames in which two joints lie at one place
+            ("twin", np.int64),  # the earlier body of the clip that has the same form for most of the time; −1: none
+            ("same", np.float64),  # share of the frames with both in which it has
+        ]
+    )
+
+
+def bones_of(layout: Layout) -> NDArray[np.int64]:
     """(B,) the bones, each as the joint at its far end."""
-    lengths: Floats
-    """(K, 3, B) metres: the quartiles over the frames."""
-    extent: Floats
-    """(K,) metres: the longest side of the box around the joints, median over the frames."""
-    still: Floats
-    """(K,) share of the frames in which nothing has moved since the frame before."""
-    leap: Floats
-    """(K,) metres a second: the fastest that the whole body is displaced between two frames."""
-    spike: Floats
-    """(K,) the fastest that a joint leaves and, a frame later, comes back."""
-    spiking: NDArray[np.int64]
-    """(K,) that joint."""
-    frame: NDArray[np.int64]
-    """(K, 2) the frames of the leap and of the spike, 0-based."""
-    toes: Floats
-    """(K,) from −1, backwards, to 1, forwards; NaN where the layout has no feet by name, or they are absent."""
-    missing: Floats
-    """(K,) share of its joints and frames that are absent while the body is there."""
-    ever: NDArray[np.bool_]
-    """(K, V) the joints that are there in any frame."""
-    up: Floats
-    """(K, 3) the unit direction from legs to trunk; NaN where there are none."""
-    depth: Floats
-    """(K,) its least spread over its largest; 0: flat."""
-    sharing: Floats
-    """(K,) share of the frames in which two joints lie at one place."""
-    twin: NDArray[np.int64]
-    """(K,) the earlier body of the clip that has the same form for most of the time; −1: none has."""
-    same: Floats
-    """(K,) share of the frames with both in which it has; 0 where none has."""
+    return np.array([joint for joint, parent in enumerate(layout.parents) if joint != parent], np.int64)
 
 
 def measure(store: ClipStore, clips: Sequence[int]) -> BodyMeasures:
     """The measures of all bodies of the clips, which must be finite; each clip is read once."""
-    layout = store.layout
-    bones = np.array([joint for joint, parent in enumerate(layout.parents) if joint != parent], np.int64)
-    feet = _feet(layout)
+    feet, fields = _feet(store.layout), measures_of(store.layout)
     rows: list[dict[str, Any]] = []
-    eps = float(np.finfo(store.frames.dtype).eps)
     for index in clips:
         frames = store.clip(index)
-        present = presence(frames, layout, centred=store.normalised)
+        present = presence(frames, store.layout, centred=store.normalised)
         first = len(rows)
-        for body in np.flatnonzero(store.bodies[index]):
+        for body in np.flatnonzero(store.bodies[index]).tolist():
             at = np.flatnonzero(present[:, body].any(axis=1))
             if len(at):
-                row = _of_body(frames[at, body], present[at, body], at, store.fps, layout, bones, feet, eps)
-                twin, same = _twin(frames, present, int(body), rows[first:])
-                rows.append({"clip": index, "body": int(body), **row, "twin": twin, "same": same})
-    return BodyMeasures(bones=bones, **_columns(rows, len(layout.joints), len(bones)))
-
-
-def _columns(rows: list[dict[str, Any]], joints: int, bones: int) -> dict[str, Any]:
-    """The rows as arrays, of their shapes even where there is no row."""
-    shapes = {"lengths": (3, bones), "frame": (2,), "ever": (joints,), "up": (3,)}
-    whole = ("clip", "body", "spiking", "frame", "twin")
-    columns = {}
-    for field in fields(BodyMeasures):
-        if field.name != "bones":
-            kind: Any = np.int64 if field.name in whole else np.bool_ if field.name == "ever" else np.float64
-            column = np.array([row[field.name] for row in rows], kind)
-            columns[field.name] = column.reshape(len(rows), *shapes.get(field.name, ()))
-    return columns
+                row = _of_body(frames[at, body], present[at, body], at, store, feet)
+                twin, same = _twin(frames, present, body, rows[first:])
+                rows.append(row | {"clip": index, "body": body, "twin": twin, "same": same})
+    return np.array([tuple(row[name] for name in fields.names or ()) for row in rows], fields)
 
 
 def _twin(frames: Frames, present: NDArray[np.bool_], body: int, before: list[dict[str, Any]]) -> tuple[int, float]:
@@ -104,48 +79,48 @@ def _twin(frames: Frames, present: NDArray[np.bool_], body: int, before: list[di
     for row in before:
         other, extent = row["body"], row["extent"]
         both = present[:, body] & present[:, other]
-        looks = [copied(frames[:, body], frames[:, other], both, extent)]
-        there = [np.flatnonzero(present[:, one].any(axis=1)) for one in (body, other)]
+        shares = [copied(frames[:, body], frames[:, other], both, extent)]
+        there = [np.flatnonzero(present[:, number].any(axis=1)) for number in (body, other)]
         joints = present[there[0], body].all(axis=0) & present[there[1], other].all(axis=0)
         if 2 * joints.sum() >= len(joints):
-            whole = [frames[at, one][:, joints] for at, one in zip(there, (body, other), strict=True)]
-            looks += [
-                repeated(mine[:: -(-len(mine) // LOOKED_AT)], whole[not k], extent) for k, mine in enumerate(whole)
-            ]
-        share, count = max(looks)
+            mine, others = frames[there[0], body][:, joints], frames[there[1], other][:, joints]
+            shares += [repeated(mine[:: _step(mine)], others, extent), repeated(others[:: _step(others)], mine, extent)]
+        share, count = max(shares)
         if share > best[1] and count >= min(FRAMES, len(frames)):
             best = (other, share)
     return best
+
+
+def _step(frames: Frames) -> int:
+    """Every so many frames are looked at."""
+    return -(-len(frames) // LOOKED_AT)
 
 
 def _of_body(
     body: Frames,
     present: NDArray[np.bool_],
     at: NDArray[np.int64],
-    fps: float,
-    layout: Layout,
-    bones: NDArray[np.int64],
+    store: ClipStore,
     feet: dict[str, NDArray[np.int64]] | None,
-    eps: float,
 ) -> dict[str, Any]:
     """The measures of one body (T, V, 3), ``present`` (T, V), that is there in the frames ``at`` (T,)."""
+    layout, bones = store.layout, bones_of(store.layout)
     ever: NDArray[np.bool_] = np.asarray(present.any(axis=0))
     joints = np.flatnonzero(ever)
     filled: Frames = without_gaps(body, present, at)
-    planes: Frames = np.ascontiguousarray(
-        filled.transpose(2, 0, 1)
-    )  # (3, T, V): several times faster to reduce than (T, V, 3)
+    # (3, T, V): several times faster to reduce than (T, V, 3)
+    planes: Frames = np.ascontiguousarray(filled.transpose(2, 0, 1))
     parents = np.array(layout.parents)[bones]
     spans = _size(planes[:, :, bones] - planes[:, :, parents])
     lengths = np.sort(spans, axis=0)[[int(share * (len(body) - 1)) for share in QUARTILES]].astype(np.float64)
     lengths[:, ~(ever[bones] & ever[parents])] = np.nan
     shown = planes if ever.all() else planes[:, :, joints]
     extent = float(np.median((shown.max(axis=2) - shown.min(axis=2)).max(axis=0)))
-    leap, spike, spiking, leaps, spikes = _jumps(shown, at, fps)
+    leap, spike, spiking, leaps, spikes = _jumps(shown, at, store.fps)
     return {
         "lengths": lengths,
         "extent": extent,
-        "still": _still(shown, eps),
+        "still": _still(shown, float(np.finfo(store.frames.dtype).eps)),
         "leap": leap,
         "spike": spike,
         "spiking": joints[spiking],
@@ -182,13 +157,19 @@ def _jumps(planes: Frames, at: NDArray[np.int64], fps: float) -> tuple[float, fl
     # The end of a body that was looped to fill the clip is followed by its first frame: that is no leap.
     counts = (np.diff(at) == 1) & ~(planes[:, 1:] == planes[:, :1]).all(axis=2).all(axis=0)
     speed = _size(steps) * np.float32(fps) * counts[:, None]
-    whole = np.median(speed, axis=1)
+    body_speed = np.median(speed, axis=1)
     net = _size(steps[:, :-1] + steps[:, 1:]) * np.float32(fps)
     there_and_back = np.minimum(speed[:-1], speed[1:])
     there_and_back = np.where(net < there_and_back / 1.5, there_and_back, 0)
     frame, joint = np.unravel_index(int(np.argmax(there_and_back)), there_and_back.shape)
-    leap = int(np.argmax(whole))
-    return float(whole[leap]), float(there_and_back[frame, joint]), int(joint), int(at[leap + 1]), int(at[frame + 1])
+    leap = int(np.argmax(body_speed))
+    return (
+        float(body_speed[leap]),
+        float(there_and_back[frame, joint]),
+        int(joint),
+        int(at[leap + 1]),
+        int(at[frame + 1]),
+    )
 
 
 def _feet(layout: Layout) -> dict[str, NDArray[np.int64]] | None:

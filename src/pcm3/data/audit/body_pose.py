@@ -1,4 +1,4 @@
-"""What a body's joints say of where up is, whether it has depth, whether joints share a place, and whose copy it is."""
+"""Where a body's up is, whether it has depth, whether joints share a place, and whose copy it is."""
 
 from __future__ import annotations
 
@@ -102,11 +102,11 @@ def copied(body: Frames, other: Frames, present: Booleans, extent: float) -> tup
         present: (T, V) where a joint is there in both.
         extent: the body's size in metres.
     """
-    judged = present.sum(axis=1) * 2 >= present.shape[1]
-    if not judged.any():
+    compared = present.sum(axis=1) * 2 >= present.shape[1]
+    if not compared.any():
         return 0.0, 0
-    there = present[judged][..., None]
-    between = np.where(there, body[judged] - other[judged], 0)
+    there = present[compared][..., None]
+    between = np.where(there, body[compared] - other[compared], 0)
     count = there.sum(axis=1, keepdims=True)
     between -= np.where(there, between.sum(axis=1, keepdims=True) / count, 0)
     off = np.sqrt((between.astype(np.float64) ** 2).sum(axis=(1, 2)) / count[:, 0, 0])

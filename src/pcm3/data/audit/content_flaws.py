@@ -7,6 +7,7 @@ other, since no one says which way is up.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,9 +28,9 @@ AGREE = 0.5
 FLAT = 0.02
 """A body is flat if its least spread is less than this share of its largest; that of people is 0.05 and more."""
 ABSENT, MUCH_ABSENT = 0.01, 0.1
-"""Shares of the joint-frames that are absent: of a store, and of a clip, from which on it is told."""
+"""Shares of the joint-frames that are absent: of a store, and of a clip, from which on it is reported."""
 SHARED = 0.1
-"""Share of the frames in which joints share a place, from which on it is told."""
+"""Share of the frames in which joints share a place, from which on it is reported."""
 TWICE = 0.25
 """Share of the frames in which two bodies have one form, from which on they are one person."""
 
@@ -38,22 +39,28 @@ Booleans = NDArray[np.bool_]
 
 def content_flaws(store: ClipStore, measures: BodyMeasures) -> Iterator[Finding]:
     """What the coordinates do not seem to be."""
-    main = measures.body == 0
+    main = measures["body"] == 0
     if not main.any():
         return
-    size = float(np.median(measures.extent[main]))
-    flat = main & (measures.depth < FLAT)
+    body = measures["body"]
+    size = float(np.median(measures["extent"][main]))
+    flat = main & (measures["depth"] < FLAT)
     yield from _units(size, mostly_flat=bool(2 * flat.sum() > main.sum()))
     text = "with flat bodies: two coordinates, and a constant or a confidence for the third?"
-    yield from of_clips(store, measures.clip, "flat", flat, text)
-    if store.normalised:
-        yield from _upright(store, measures, main)
-    else:
-        yield from _agreeing(store, measures, main)
-    yield from _twice(store, measures)
-    yield from _never(store, measures)
+    yield from of_clips(store, measures, "flat", flat, text)
+    yield from (_upright if store.normalised else _agreeing)(store, measures, main)
+    twin, same = measures["twin"], measures["same"]
+    yield from of_clips(
+        store, measures, "twice", same > TWICE, "in which one person is there twice",
+        lambda row: f"body {body[row]} is body {twin[row]} in {same[row]:.0%} of the frames",
+    )  # fmt: skip
     yield from _absent(store, measures)
-    yield from _sharing(store, measures)
+    sharing = measures["sharing"]
+    text = "in which joints lie at one place: does a number such as -1 stand for absent ones? Give NaN, or zeros"
+    yield from of_clips(
+        store, measures, "one_place", sharing > SHARED, text,
+        lambda row: f"body {body[row]} in {sharing[row]:.0%} of its frames",
+    )  # fmt: skip
 
 
 def _units(size: float, *, mostly_flat: bool) -> Iterator[Finding]:
@@ -71,87 +78,73 @@ def _units(size: float, *, mostly_flat: bool) -> Iterator[Finding]:
 
 def _upright(store: ClipStore, measures: BodyMeasures, main: Booleans) -> Iterator[Finding]:
     """Bodies of a normalised store that do not stand along z."""
-    cosine = measures.up[:, 2]  # NaN compares as false
+    cosine = measures["up"][:, 2]  # NaN compares as false
     upside_down, tilted = main & (cosine < 0), main & (cosine >= 0) & (cosine < TILTED)
-    angle = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
-    lines = [f"{degrees:.0f} degrees from upright" for degrees in angle]
-    off, judged = upside_down | tilted, int((main & ~np.isnan(cosine)).sum())
-    if _many(upside_down, judged, MANY_UPSIDE_DOWN) or _many(off, judged, MANY_TILTED):
-        taken = store.preparation.get("up")
-        took = f" (up was taken to be {', '.join(f'{number:g}' for number in taken)})" if taken else ""
+    off, known = upside_down | tilted, int((main & ~np.isnan(cosine)).sum())
+
+    def detail(row: int) -> str:
+        return f"{_degrees(cosine[row]):.0f} degrees from upright"
+
+    if _many(upside_down, known, MANY_UPSIDE_DOWN) or _many(off, known, MANY_TILTED):
+        up = store.preparation.get("up")
+        took = f" (up was taken to be {', '.join(f'{number:g}' for number in up)})" if up else ""
         text = (
-            f"upside down ({upside_down.sum():,} of {judged:,}) or tilted by more than 45 degrees ({tilted.sum():,}): "
+            f"upside down ({upside_down.sum():,} of {known:,}) or tilted by more than 45 degrees ({tilted.sum():,}): "
             f"unless these people lie down, the axes were misunderstood{took}; import again with --rule upright and "
             "--up AXIS, the one that points up in the files (y, -y, z …)"
         )
-        yield from of_clips(store, measures.clip, "axes", off, text, lines)
+        yield from of_clips(store, measures, "axes", off, text, detail)
         return
-    yield from of_clips(store, measures.clip, "upside_down", upside_down, "in which a body is upside down", lines)
+    yield from of_clips(store, measures, "upside_down", upside_down, "in which a body is upside down", detail)
     text = "in which a body is tilted by more than 45 degrees for most of the time: lying, leaning?"
-    yield from of_clips(store, measures.clip, "tilted", tilted, text, lines)
+    yield from of_clips(store, measures, "tilted", tilted, text, detail)
 
 
-def _many(odd: Booleans, judged: int, share: float) -> bool:
-    return bool(odd.sum() >= SEVERAL and odd.sum() > share * judged)
+def _many(odd: Booleans, known: int, share: float) -> bool:
+    return bool(odd.sum() >= SEVERAL and odd.sum() > share * known)
+
+
+def _degrees(cosine: float) -> float:
+    return float(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
 
 
 def _agreeing(store: ClipStore, measures: BodyMeasures, main: Booleans) -> Iterator[Finding]:
     """Bodies of recordings as they are, of which most should stand alike."""
-    known = main & ~np.isnan(measures.up).any(axis=1)
+    up = measures["up"]
+    known = main & ~np.isnan(up).any(axis=1)
     if known.sum() < SEVERAL:
         return
-    mean = measures.up[known].mean(axis=0)
+    mean = up[known].mean(axis=0)
     length = float(np.linalg.norm(mean))
     if length < AGREE:
         text = f"in {clips(int(known.sum()))} bodies point every way: do the files have different axes?"
-        yield Finding("axes", text, details=[_named(store, measures, row) for row in np.flatnonzero(known).tolist()])
+        yield Finding("axes", text, details=[_along(store, measures[row]) for row in np.flatnonzero(known)])
         return
-    cosine = measures.up @ (mean / length)
-    lines = [f"{degrees:.0f} degrees from the usual" for degrees in np.degrees(np.arccos(np.clip(cosine, -1, 1)))]
-    text = "in which a body is upside down against the other clips"
-    yield from of_clips(store, measures.clip, "upside_down", known & (cosine < -TILTED), text, lines)
+    cosine = up @ (mean / length)
+    yield from of_clips(
+        store, measures, "upside_down", known & (cosine < -TILTED),
+        "in which a body is upside down against the other clips",
+        lambda row: f"{_degrees(cosine[row]):.0f} degrees from the usual",
+    )  # fmt: skip
 
 
-def _named(store: ClipStore, measures: BodyMeasures, row: int) -> str:
+def _along(store: ClipStore, body: Any) -> str:
     """The clip, and along which axis its body stands."""
-    axis = int(np.abs(measures.up[row]).argmax())
-    return f"{store.ids[measures.clip[row]]}: along {'-' if measures.up[row, axis] < 0 else '+'}{'xyz'[axis]}"
-
-
-def _twice(store: ClipStore, measures: BodyMeasures) -> Iterator[Finding]:
-    twice = measures.same > TWICE
-    lines = [
-        f"body {body} is body {twin} in {share:.0%} of the frames"
-        for body, twin, share in zip(measures.body, measures.twin, measures.same, strict=True)
-    ]
-    yield from of_clips(store, measures.clip, "twice", twice, "in which one person is there twice", lines)
-
-
-def _never(store: ClipStore, measures: BodyMeasures) -> Iterator[Finding]:
-    """Joints that no body ever has."""
-    never = [store.layout.joints[joint] for joint in np.flatnonzero(~measures.ever.any(axis=0))]
-    if never:
-        yield Finding("absent_joint", f"joints absent, or the origin, in every frame of every clip: {', '.join(never)}")
+    axis = int(np.abs(body["up"]).argmax())
+    return f"{store.ids[body['clip']]}: along {'-' if body['up'][axis] < 0 else '+'}{'xyz'[axis]}"
 
 
 def _absent(store: ClipStore, measures: BodyMeasures) -> Iterator[Finding]:
-    """How much is absent of the joints that there are at all, and where it is most."""
-    known = float(measures.ever.any(axis=0).mean())
-    missing = 1 - (1 - measures.missing) / max(known, 1e-12)
-    share, much = float(missing.mean()), missing > MUCH_ABSENT
-    lines = [f"body {body}: {part:.0%}" for body, part in zip(measures.body, missing, strict=True)]
+    """Joints that no body ever has; how much is absent of the others, and where it is most."""
+    ever = measures["ever"].any(axis=0)
+    never = [store.layout.joints[joint] for joint in np.flatnonzero(~ever)]
+    if never:
+        yield Finding("absent_joint", f"joints absent, or the origin, in every frame of every clip: {', '.join(never)}")
+    missing = 1 - (1 - measures["missing"]) / max(float(ever.mean()), 1e-12)
+    share = float(missing.mean())
     if share > ABSENT:
-        text = f"{share:.1%} of the joints are absent (zero) in frames in which their body is there"
-        yield Finding("absent", text)
+        yield Finding("absent", f"{share:.1%} of the joints are absent (zero) in frames in which their body is there")
     yield from of_clips(
-        store, measures.clip, "much_absent", much, f"in which more than {MUCH_ABSENT:.0%} is absent", lines
-    )
-
-
-def _sharing(store: ClipStore, measures: BodyMeasures) -> Iterator[Finding]:
-    """Joints at one place, as a number that stands for absent puts them."""
-    text = "in which joints lie at one place: does a number such as -1 stand for absent ones? Give NaN, or zeros"
-    lines = [
-        f"body {body} in {share:.0%} of its frames" for body, share in zip(measures.body, measures.sharing, strict=True)
-    ]
-    yield from of_clips(store, measures.clip, "one_place", measures.sharing > SHARED, text, lines)
+        store, measures, "much_absent", missing > MUCH_ABSENT, f"in which more than {MUCH_ABSENT:.0%} is absent",
+        lambda row: f"body {measures['body'][row]}: {missing[row]:.0%}",
+    )  # fmt: skip

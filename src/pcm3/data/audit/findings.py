@@ -1,13 +1,14 @@
-"""What a check tells: one thing at a time, with the clips that it is about."""
+"""What a check finds: one flaw at a time, with the clips that it is about."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pcm3.data.audit.body_measures import BodyMeasures
 from pcm3.data.store import ClipStore
 
 WRONG = ("checksum", "label", "leak", "not_finite", "empty")
@@ -16,7 +17,7 @@ WRONG = ("checksum", "label", "leak", "not_finite", "empty")
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong or odd."""
+    """What is wrong or odd."""
 
     name: str
     """One word, or several_like_this; docs/DATA.md lists them all."""
@@ -42,25 +43,26 @@ def clips(count: int) -> str:
 
 def of_clips(
     store: ClipStore,
-    clip: NDArray[np.int64],
+    measures: BodyMeasures,
     name: str,
     odd: NDArray[np.bool_],
     text: str,
-    lines: Sequence[str] | None = None,
+    detail: Callable[[int], str] | None = None,
 ) -> Iterator[Finding]:
     """The finding about the clips of odd bodies, when there are any.
 
     Args:
         store: whose clips they are.
-        clip: (K,) of which clip each of K bodies is.
+        measures: (K,) of the bodies.
         name: of the finding.
         odd: (K,) which bodies are.
         text: what goes after "3 clips".
-        lines: K, what there is to say of each body.
+        detail: what there is to say of one of the K bodies.
     """
     rows = np.flatnonzero(odd).tolist()
     if not rows:
         return
-    ids = list(dict.fromkeys(str(store.ids[clip[row]]) for row in rows))
-    details = [f"{store.ids[clip[row]]}: {lines[row]}" for row in rows] if lines else []
-    yield Finding(name, f"{clips(len(ids))} {text}", ids, details=details)
+    ids = [str(store.ids[clip]) for clip in measures["clip"][rows]]
+    details = [f"{id}: {detail(row)}" for id, row in zip(ids, rows, strict=True)] if detail else []
+    different = list(dict.fromkeys(ids))
+    yield Finding(name, f"{clips(len(different))} {text}", different, details=details)
