@@ -21,6 +21,9 @@ from pcm3.tasks.nearest import Neighbours, nearest, ranked
 
 How = Literal["exact", "ann"]
 
+TEMPERATURE = 0.07
+"""Of the shares of classes that cosines are made to, as in the contrast that features are learned by (PCM³ eq. 1)."""
+
 LINKS, EFFORT = 32, 128
 """Of the approximate index (HNSW): links of each row, and rows looked at while one is found."""
 
@@ -49,13 +52,16 @@ class NearestNeighbour:
         """The features of clips of a bank, as a test sees them; of the encoder whose gallery this is."""
         return extract(encoder, replace(clips, crops=self.crops), indices)
 
-    def predict_proba(
-        self, encoder: ClipEncoder, clips: Float[Tensor, "B T M V C"], k: int = 1
-    ) -> Float[Tensor, "B L"]:
-        """The share of each class among the `k` nearest; of clips that are cropped and of the encoder's stream."""
+    def logits(self, features: Float[Tensor, "N D"]) -> Float[Tensor, "N L"]:
+        """Of each class the cosine to its nearest clip, over a temperature: the largest is the nearest of all."""
+        cosines = F.normalize(features.float(), dim=1) @ F.normalize(self.gallery.float(), dim=1).T
+        most = cosines.new_full((len(features), len(self.classes)), -1.0)
+        return most.scatter_reduce(1, self.label.expand_as(cosines), cosines, "amax") / TEMPERATURE
+
+    def predict_proba(self, encoder: ClipEncoder, clips: Float[Tensor, "B T M V C"]) -> Float[Tensor, "B L"]:
+        """The share of each class; of clips that are cropped and of the encoder's stream."""
         with frozen(encoder):
-            near = self.label[self.neighbours(encoder.embed(clips).float(), k).row]
-        return F.one_hot(near, len(self.classes)).float().mean(dim=1)
+            return self.logits(encoder.embed(clips).float()).softmax(dim=1)
 
     def predict(self, encoder: ClipEncoder, clips: Float[Tensor, "B T M V C"]) -> Int[Tensor, " B"]:
         """The class of the nearest."""

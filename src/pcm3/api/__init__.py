@@ -1,0 +1,49 @@
+"""The model at work in a user's own program: `load` one, embed clips, fit heads and use them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pcm3.api.heads import MODEL, ClassifierHead, DetectorHead, Head, PredictorHead, head_of
+from pcm3.api.model import Model
+from pcm3.device import choose_device
+from pcm3.encoders.files import is_model
+from pcm3.errors import CheckpointError
+from pcm3.settings.pretrain import Device
+
+__all__ = ["ClassifierHead", "DetectorHead", "Head", "Model", "PredictorHead", "load", "load_head"]
+
+
+def load(path: str | Path, *, device: Device = "auto") -> Model:
+    """A trained model.
+
+    Args:
+        path: of a run, a model folder or a checkpoint file, the authors' too.
+        device: where to compute.
+
+    Raises:
+        CheckpointError: there is none, it is damaged, or a newer pcm3 wrote it.
+    """
+    return Model.read(Path(path), choose_device(device))
+
+
+def load_head(folder: str | Path, *, model: Model | None = None, device: Device = "auto") -> Head:
+    """A head, with the model that it was fitted on.
+
+    Args:
+        folder: that a head's `save`, ``pcm3 fit`` or ``pcm3 evaluate --save-heads`` wrote.
+        model: that it was fitted on; None: it lies in the folder.
+        device: where to compute, where the model lies in the folder.
+
+    Raises:
+        CheckpointError: there is no head, it is damaged, or it was fitted on another model.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder}: expected a folder with a head, and there is none: pcm3 fit writes one")
+    if model is None and not is_model(folder / MODEL):
+        raise CheckpointError(
+            f"{folder}: expected a head with its model (a folder '{MODEL}' in it), found none: name the model that it "
+            "was fitted on (--model RUN)"
+        )
+    return head_of(model or load(folder / MODEL, device=device), folder)

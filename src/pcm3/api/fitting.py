@@ -1,0 +1,300 @@
+"""Fit a head on a model with the labels that there are, and say what to expect of it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from numpy.typing import NDArray
+from sklearn.model_selection import GroupKFold, StratifiedKFold
+
+from pcm3.api.contract import FedModel
+from pcm3.api.given import AS_THE_MODEL, Clips, Recorded
+from pcm3.api.heads import ClassifierHead, DetectorHead, PredictorHead
+from pcm3.clips import extract
+from pcm3.data.recording import UNKNOWN
+from pcm3.data.store import ClipStore
+from pcm3.errors import ConfigError, DataError, not_one_of
+from pcm3.settings.tasks import DetectionSettings, LinearSettings, PredictionSettings, RetrievalSettings
+from pcm3.tasks.classifier import LabelledClips
+from pcm3.tasks.detection.evaluate import LabelledRecordings, fit_detector
+from pcm3.tasks.detection.windows import RecordingBank
+from pcm3.tasks.head_files import EncoderUse, weights_checksum
+from pcm3.tasks.linear import fit_on_features
+from pcm3.tasks.prediction.evaluate import fit_predictor
+from pcm3.tasks.prediction.windows import MotionBank
+from pcm3.tasks.retrieval import NearestNeighbour
+
+ClassifierKind = Literal["linear", "nearest"]
+Labels = Sequence[str] | Sequence[int]
+"""A class for each clip: its name, or its number."""
+Names = tuple[str, ...]
+Places = NDArray[np.int64]
+FOLDS = 5
+"""Parts that labelled clips are cut into to say what to expect, where there are so many people."""
+FEW = 5
+"""Clips of a class below which a word is said about it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Expected:
+    """What to expect of a classifier: heads of the same kind, each tested on people that it did not see."""
+
+    accuracies: tuple[float, ...]
+    """Of each fold, per cent."""
+    predicted: Int[np.ndarray, " N"]
+    """The class of each labelled clip, told by the head of its fold."""
+    label: Int[np.ndarray, " N"]
+    """The true ones."""
+    classes: tuple[str, ...]
+    people: int
+    """How many people are told apart; 0: they are not, so that the same one may be on both sides."""
+
+    @property
+    def accuracy(self) -> float:
+        """Per cent of all clips."""
+        return 100 * float(np.mean(self.predicted == self.label))
+
+    @property
+    def spread(self) -> float:
+        """Standard deviation over the folds, percentage points."""
+        return float(np.std(self.accuracies, ddof=1)) if len(self.accuracies) > 1 else 0.0
+
+    @property
+    def by_class(self) -> dict[str, tuple[int, float]]:
+        """Class → its clips, and per cent of them that are told right."""
+        rows = {}
+        for number, name in enumerate(self.classes):
+            mine = self.label == number
+            right = 100 * float(np.mean(self.predicted[mine] == number)) if mine.any() else float("nan")
+            rows[name] = (int(mine.sum()), right)
+        return rows
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a user must know of these figures, in whole sentences."""
+        words = []
+        if self.people == 0:
+            words.append(
+                "people are not told apart: the same person may be on both sides, so that other people will be "
+                "recognised less well than this says"
+            )
+        few = [name for name, (count, _) in self.by_class.items() if count < FEW]
+        if few:
+            words.append(f"fewer than {FEW} clips: {', '.join(few[:8])}{' …' if len(few) > 8 else ''}")
+        return words
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """Labelled clips and their features."""
+
+    model: FedModel
+    clips: LabelledClips
+    features: Float[torch.Tensor, "N D"]
+    subject: Int[np.ndarray, " N"]
+    """−1: not known."""
+
+    @classmethod
+    def of(
+        cls,
+        model: FedModel,
+        clips: Clips,
+        labels: Labels | None,
+        subjects: Sequence[int] | None,
+        recorded: Recorded,
+        indices: NDArray[np.int64] | None,
+    ) -> Labelled:
+        """See `fit_classifier`."""
+        store, classes = _labelled(model, clips, labels, recorded)
+        chosen = np.arange(len(store)) if indices is None else np.asarray(indices, np.int64)
+        chosen = chosen[store.label[chosen] != UNKNOWN]
+        label = store.label[chosen].astype(np.int64)
+        if len(np.unique(label)) < 2:
+            raise DataError(f"expected labelled clips of at least two classes, got {len(chosen)} of {len(set(label))}")
+        who = store.subject[chosen] if subjects is None else np.asarray(subjects)[chosen]
+        bank = model.bank(store)
+        some = LabelledClips(bank, chosen, label, classes)
+        return cls(model, some, extract(model.encoder, bank, chosen), who)
+
+    def fit(
+        self, kind: ClassifierKind, settings: LinearSettings, seed: int, places: Places | None = None
+    ) -> ClassifierHead:
+        """A head on all of the clips, or on those at some places."""
+        places = np.arange(len(self.clips.labels)) if places is None else places
+        some, features = self.clips.take(places), self.features[torch.from_numpy(places).to(self.features.device)]
+        encoder, crops = self.model.encoder, self.clips.bank.crops
+        if kind == "linear":
+            linear = fit_on_features(lambda _: features, encoder, some, settings, seed)
+            return ClassifierHead(self.model, linear)
+        gallery = (features, some.label, some.classes, RetrievalSettings(), weights_checksum(encoder), crops)
+        return ClassifierHead(self.model, NearestNeighbour(*gallery))
+
+    def expected(self, kind: ClassifierKind, settings: LinearSettings, seed: int) -> Expected:
+        """What such a head comes to on people that it did not see; where these are not known, on other clips."""
+        predicted = np.full(len(self.clips.labels), UNKNOWN)
+        accuracies, people = [], self._people()
+        for train, test in self._folds(people):
+            head = self.fit(kind, settings, seed, train)
+            shares = head.shares(self.features[torch.from_numpy(test).to(self.features.device)])
+            predicted[test] = shares.argmax(dim=1).cpu().numpy()
+            accuracies.append(100 * float(np.mean(predicted[test] == self.clips.labels[test])))
+        return Expected(tuple(accuracies), predicted, self.clips.labels, self.clips.classes, people)
+
+    def _people(self) -> int:
+        known = np.unique(self.subject)
+        return 0 if UNKNOWN in known or len(known) < 2 else len(known)
+
+    def _folds(self, people: int) -> list[tuple[Places, Places]]:
+        label = self.clips.labels
+        if people:
+            return list(GroupKFold(min(FOLDS, people)).split(label, label, self.subject))
+        folds = min(FOLDS, int(np.bincount(label)[np.unique(label)].max()))
+        if folds < 2:
+            raise DataError("expected two clips of a class at least, to say what to expect, got one of each")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # that a class has fewer clips than there are folds
+            return list(StratifiedKFold(folds, shuffle=True, random_state=0).split(label, label))
+
+
+def fit_classifier(
+    model: FedModel,
+    clips: Clips,
+    labels: Labels | None = None,
+    *,
+    kind: ClassifierKind = "linear",
+    settings: LinearSettings | None = None,
+    seed: int = 0,
+    recorded: Recorded = AS_THE_MODEL,
+    indices: NDArray[np.int64] | None = None,
+) -> ClassifierHead:
+    """A classifier on the model's features, trained as ``pcm3 evaluate linear-cached`` and ``retrieval`` do.
+
+    Args:
+        model: stays as it is.
+        clips: a store with labels, or clips in any form; see `Model.embed`.
+        labels: of the clips, names or numbers; None: those of the store.
+        kind: ``linear``, a linear layer; ``nearest``, the class of the most similar labelled clip.
+        settings: of the linear layer's training.
+        seed: of its weights.
+        recorded: what arrays do not tell.
+        indices: the clips of the store to learn from; None: all that have a label.
+
+    Raises:
+        DataError: fewer than two classes, or what `Model.embed` refuses.
+    """
+    if kind not in ("linear", "nearest"):
+        raise ConfigError(not_one_of("a kind of classifier", kind, ("linear", "nearest")))
+    return Labelled.of(model, clips, labels, None, recorded, indices).fit(kind, settings or LinearSettings(), seed)
+
+
+def expect(
+    model: FedModel,
+    clips: Clips,
+    labels: Labels | None = None,
+    *,
+    subjects: Sequence[int] | None = None,
+    kind: ClassifierKind = "linear",
+    settings: LinearSettings | None = None,
+    seed: int = 0,
+    recorded: Recorded = AS_THE_MODEL,
+) -> Expected:
+    """What to expect of such a classifier on people that it has not seen, by cross-validation over people.
+
+    Args:
+        model: see `fit_classifier`.
+        clips: see `fit_classifier`.
+        labels: see `fit_classifier`.
+        subjects: who moves in each clip; None: as the store says, if it is one.
+        kind: see `fit_classifier`.
+        settings: see `fit_classifier`.
+        seed: see `fit_classifier`.
+        recorded: see `fit_classifier`.
+
+    Raises:
+        DataError: as `fit_classifier`.
+    """
+    labelled = Labelled.of(model, clips, labels, subjects, recorded, None)
+    return labelled.expected(kind, settings or LinearSettings(), seed)
+
+
+def fit_detector_on(
+    model: FedModel,
+    store: Clips,
+    *,
+    settings: DetectionSettings | None = None,
+    use: EncoderUse = "frozen",
+    seed: int = 0,
+    indices: NDArray[np.int64] | None = None,
+) -> DetectorHead:
+    """A detector of actions, trained as ``pcm3 evaluate detection`` does.
+
+    Args:
+        model: stays as it is.
+        store: of untrimmed recordings with their labelled actions.
+        settings: of windows and training.
+        use: train a linear layer alone, or with it a copy of the encoder.
+        seed: of the training.
+        indices: recordings to learn from; None: all.
+
+    Raises:
+        DataError: there are no untrimmed recordings, or actions without a class.
+    """
+    given = model.given_recordings(store, AS_THE_MODEL)
+    bank = RecordingBank.of(given.store, model.spec.stream, model.device)
+    chosen = np.arange(len(bank.start)) if indices is None else np.asarray(indices, np.int64)
+    train = LabelledRecordings(bank, chosen, classes_of(given.store))
+    return DetectorHead(model, fit_detector(model.encoder, train, settings or DetectionSettings(), seed, use))
+
+
+def fit_predictor_on(
+    model: FedModel,
+    clips: Clips,
+    *,
+    settings: PredictionSettings | None = None,
+    use: EncoderUse = "frozen",
+    seed: int = 0,
+    recorded: Recorded = AS_THE_MODEL,
+    indices: NDArray[np.int64] | None = None,
+) -> PredictorHead:
+    """A predictor of motion, trained as ``pcm3 evaluate prediction`` does; no label is used.
+
+    Args:
+        model: stays as it is.
+        clips: a store, or clips in any form.
+        settings: of decoder and training.
+        use: train the decoder alone, or with it a copy of the encoder.
+        seed: of the training.
+        recorded: what arrays do not tell.
+        indices: clips to learn from; None: all.
+
+    Raises:
+        DataError: all clips are too short, or lack joints.
+    """
+    chosen, store = settings or PredictionSettings(), model.given(clips, recorded).store
+    bank = MotionBank.of(store, model.spec.stream, chosen.seed_frames, chosen.predicted_frames, model.device)
+    train = np.arange(len(store)) if indices is None else np.asarray(indices, np.int64)
+    return PredictorHead(model, fit_predictor(model.encoder, bank, train, chosen, seed, use))
+
+
+def classes_of(store: ClipStore) -> Names:
+    """Names of the L classes: as many as the store names, or as its labels need, which then are numbers."""
+    named = tuple(store.classes)
+    return named + tuple(str(label) for label in range(len(named), int(store.label.max(initial=-1)) + 1))
+
+
+def _labelled(model: FedModel, clips: Clips, labels: Labels | None, recorded: Recorded) -> tuple[ClipStore, Names]:
+    """The clips as a store that has their labels, and the names of the classes."""
+    store = model.given(clips, recorded).store
+    if labels is None:
+        return store, classes_of(store)
+    names = [str(label) for label in labels]
+    if len(store) != len(names):
+        raise DataError(f"labels: expected one for each of the {len(store)} clips, got {len(names)}")
+    classes, label = np.unique(names, return_inverse=True)
+    return replace(store, label=label.astype(np.int32)), tuple(classes.tolist())

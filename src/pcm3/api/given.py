@@ -1,0 +1,153 @@
+"""Clips in any form that a user has them in, as a store that a model can be fed with.
+
+Arrays and files go the way that an import goes (`pcm3.data.own_recordings`): units and axes are looked at, gaps filled,
+other rates resampled, bodies centred and turned as those that the model learned from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias, cast
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pcm3.data.own_recordings import PreparedRecordings
+from pcm3.data.prepare import RuleName
+from pcm3.data.recording import Recording
+from pcm3.data.store import STORE, ClipStore
+from pcm3.encoders.spec import EncoderSpec, format_of
+from pcm3.errors import DataError
+from pcm3.skeleton import Layout, load_layout
+
+Clips: TypeAlias = "ArrayLike | Sequence[ArrayLike] | ClipStore | str | Path | Sequence[str] | Sequence[Path]"
+"""What can be given for clips: an array (T, V, 3) or (T, M, V, 3); a list of them, of any lengths; an array
+(N, T, M, V, 3); a store or its folder; names of files."""
+CROWD = 10
+"""Bodies in a clip from which on an array (T, M, V, 3) is more likely several clips (N, T, V, 3)."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What a user knows of recordings that no array tells."""
+
+    fps: float | None = None
+    """Frames a second; None: as many as those that the model learned from, or as the file tells."""
+    layout: str | Path | Layout | None = None
+    """Of the skeletons: a name, a file or a `Layout`; None: the model's."""
+    up: str | None = None
+    """Which way is up, ``y``, ``-z`` …; None: found by how people stand."""
+
+
+AS_THE_MODEL = Recorded()
+
+
+@dataclass(frozen=True, eq=False)
+class GivenClips:
+    """What was given, prepared."""
+
+    store: ClipStore
+    single: bool
+    """Whether it was one clip, and no list of them."""
+    lost: list[tuple[str, str]]
+    """What cannot be used, and why."""
+    notes: list[str]
+    """What was found about units and axes."""
+
+
+def given_clips(clips: Clips, spec: EncoderSpec, recorded: Recorded) -> GivenClips:
+    """Clips of one motion each.
+
+    Args:
+        clips: in any form, see `Clips`.
+        spec: of the model that is to be fed with them.
+        recorded: what no array tells.
+
+    Raises:
+        DataError: they are not clips, of another skeleton, not in metres, or of nobody.
+        CheckpointError: a store that the model cannot be fed with.
+    """
+    return _given(clips, spec, recorded, untrimmed=False)
+
+
+def given_recordings(recordings: Clips, spec: EncoderSpec, recorded: Recorded) -> GivenClips:
+    """As `given_clips`, but long recordings in which motions are to be found: nothing is cut off their ends."""
+    return _given(recordings, spec, recorded, untrimmed=True)
+
+
+def _given(clips: Clips, spec: EncoderSpec, recorded: Recorded, *, untrimmed: bool) -> GivenClips:
+    store = _store(clips)
+    if store is not None:
+        spec.check_compatible(format_of(store), str(store.path))
+        return GivenClips(store, single=False, lost=[], notes=[])
+    items, single = _items(clips)
+    layout = _layout(items, spec, recorded)
+    intervals = () if untrimmed else None
+    recordings = (Recording(name, _frames(name, item, layout), intervals=intervals) for name, item in items)
+    rate = recorded.fps or spec.fps or 30.0
+    prepared = PreparedRecordings.of(
+        recordings,
+        layout,
+        rate,
+        spec.bodies,
+        "clips",
+        normalise=spec.normalised is not False,
+        rule=cast(RuleName, spec.rule or "upright"),
+        up=recorded.up,
+        to_fps=spec.fps or None,
+    )
+    held, lost = prepared.in_memory("the given clips")
+    return GivenClips(held, single, lost, prepared.notes)
+
+
+def _store(clips: Clips) -> ClipStore | None:
+    if isinstance(clips, ClipStore):
+        return clips
+    if isinstance(clips, str | Path) and (Path(clips) / STORE).is_file():
+        return ClipStore.open(clips)
+    return None
+
+
+def _items(clips: Clips) -> tuple[list[tuple[str, NDArray[np.floating]]], bool]:
+    """The clips one by one, each with a name; and whether it was one alone."""
+    if isinstance(clips, np.ndarray) or hasattr(clips, "__array__"):
+        array = np.asarray(clips)
+        if array.ndim == 4 and array.shape[1] >= CROWD:
+            raise DataError(
+                f"clips: expected one clip (T, M, V, 3) or a list of clips, got an array {array.shape}, which would be "
+                f"one clip of {array.shape[1]} bodies: give list(clips) for {len(array)} clips"
+            )
+        if array.ndim in (3, 4):
+            return [("clip", array)], True
+        return list(_named(list(array) if array.ndim == 5 else [array])), False
+    if isinstance(clips, Sequence):
+        return list(_named(cast("Sequence[ArrayLike]", clips))), False
+    raise DataError(f"clips: expected arrays (T, V, 3), a store or names of files, got {type(clips).__name__}")
+
+
+def _named(clips: Sequence[ArrayLike]) -> Iterator[tuple[str, NDArray[np.floating]]]:
+    for place, clip in enumerate(clips):
+        try:
+            yield f"clip {place}", np.asarray(clip, np.float32)
+        except (TypeError, ValueError) as error:
+            raise DataError(f"clip {place}: expected an array (T, V, 3) of numbers ({error})") from None
+
+
+def _layout(items: Sequence[tuple[str, NDArray[np.floating]]], spec: EncoderSpec, recorded: Recorded) -> Layout:
+    """Of the given skeletons."""
+    if recorded.layout is None:
+        return spec.layout
+    return recorded.layout if isinstance(recorded.layout, Layout) else load_layout(recorded.layout)
+
+
+def _frames(name: str, clip: NDArray[np.floating], layout: Layout) -> NDArray[np.float32]:
+    """A clip as (T, M, V, 3)."""
+    joints = len(layout.joints)
+    if clip.ndim not in (3, 4) or clip.shape[-2:] != (joints, 3) or 0 in clip.shape:
+        raise DataError(
+            f"{name}: expected an array (T, {joints}, 3) or (T, M, {joints}, 3) of {layout.name} in metres, got "
+            f"{clip.shape}: name its layout where it has another (docs/DATA.md)"
+        )
+    return np.asarray(clip if clip.ndim == 4 else clip[:, None], np.float32)

@@ -1,0 +1,260 @@
+"""What was fitted on a model, together with it: classes of clips, actions in recordings, motion to come."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pcm3.api.contract import FedModel
+from pcm3.api.given import Clips, Recorded
+from pcm3.errors import DataError
+from pcm3.skeleton import Layout
+from pcm3.tasks.classifier import Classifier
+from pcm3.tasks.detection.evaluate import Detector
+from pcm3.tasks.detection.windows import RecordingBank
+from pcm3.tasks.heads import load_head
+from pcm3.tasks.prediction.evaluate import Predictor
+from pcm3.tasks.prediction.windows import RATE, MotionBank
+from pcm3.tasks.retrieval import NearestNeighbour
+
+MODEL = "model"
+"""The folder in a head's own in which the model lies that it was fitted on."""
+
+
+@dataclass(frozen=True)
+class Action:
+    """A motion that was found in a recording."""
+
+    label: str
+    """Name of its class."""
+    start: float
+    """Seconds from the recording's beginning."""
+    stop: float
+    """Likewise, of its end."""
+    confidence: float
+    """The mean score of the class in it, 0 to 1."""
+
+
+@dataclass(frozen=True, eq=False)
+class ClassifierHead:
+    """Tells the class of a clip. Wherever clips are asked for: see `Model.embed`."""
+
+    model: FedModel
+    fitted: Classifier | NearestNeighbour
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the L classes."""
+        return self.fitted.classes
+
+    def predict_proba(
+        self,
+        clips: Clips,
+        *,
+        fps: float | None = None,
+        layout: str | Path | Layout | None = None,
+        up: str | None = None,
+    ) -> NDArray[np.float32]:
+        """The share of each class: one row a clip (N, L), or (L,) of a single array.
+
+        Args:
+            clips: see `Model.embed`, as the three that follow.
+            fps: frames a second.
+            layout: of the skeletons.
+            up: which way is up.
+
+        Raises:
+            DataError: as `Model.embed`.
+        """
+        given = self.model.given(clips, Recorded(fps, layout, up))
+        features = self.fitted.features(self.model.encoder, self.model.bank(given.store), np.arange(len(given.store)))
+        shares = self.shares(features).cpu().numpy()
+        return shares[0] if given.single else shares
+
+    def shares(self, features: Float[Tensor, "N D"]) -> Float[Tensor, "N L"]:
+        """The share of each class, of features as the head sees them."""
+        return self.fitted.logits(features).softmax(dim=1)
+
+    def predict(
+        self,
+        clips: Clips,
+        *,
+        fps: float | None = None,
+        layout: str | Path | Layout | None = None,
+        up: str | None = None,
+    ) -> NDArray[np.str_]:
+        """The name of the likeliest class of each clip (N,); of a single array that name alone, as an array ().
+
+        Args:
+            clips: see `predict_proba`.
+            fps: see `predict_proba`.
+            layout: see `predict_proba`.
+            up: see `predict_proba`.
+
+        Raises:
+            DataError: as `Model.embed`.
+        """
+        shares = self.predict_proba(clips, fps=fps, layout=layout, up=up)
+        return np.asarray(np.array(self.classes)[shares.argmax(axis=-1)])
+
+    def save(self, folder: str | Path) -> None:
+        """Write the head and its model into a folder, which `load_head` reads."""
+        _save(self, folder)
+
+
+@dataclass(frozen=True, eq=False)
+class DetectorHead:
+    """Finds actions in long recordings."""
+
+    model: FedModel
+    fitted: Detector
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the L classes."""
+        return self.fitted.classes
+
+    def predict_proba(
+        self,
+        recording: Clips,
+        *,
+        fps: float | None = None,
+        layout: str | Path | Layout | None = None,
+        up: str | None = None,
+    ) -> NDArray[np.float64]:
+        """For each frame of one recording, at the model's frames a second, the share of no action at all, and of each
+        class (T, 1 + L), not smoothed.
+
+        Args:
+            recording: one; see `Model.embed`, as the three that follow.
+            fps: frames a second.
+            layout: of the skeletons.
+            up: which way is up.
+
+        Raises:
+            DataError: as `Model.embed`; or more than one recording.
+        """
+        given = self.model.given_recordings(recording, Recorded(fps, layout, up))
+        bank = RecordingBank.of(given.store, self.model.spec.stream, self.model.device)
+        if len(bank.start) != 1:
+            raise DataError(f"recording: expected one recording, got {len(bank.start)}")
+        return np.asarray(self.fitted.scores(self.model.encoder, bank, 0))
+
+    def predict(
+        self,
+        recordings: Clips,
+        *,
+        fps: float | None = None,
+        layout: str | Path | Layout | None = None,
+        up: str | None = None,
+    ) -> list[list[Action]]:
+        """The actions in each recording, by their start.
+
+        Args:
+            recordings: see `Model.embed`, as the three that follow.
+            fps: frames a second.
+            layout: of the skeletons.
+            up: which way is up.
+
+        Raises:
+            DataError: as `Model.embed`.
+        """
+        return [actions for _, actions in self.predict_named(recordings, Recorded(fps, layout, up))]
+
+    def predict_named(self, recordings: Clips, recorded: Recorded) -> list[tuple[str, list[Action]]]:
+        """The id and the actions of each recording."""
+        store = self.model.given_recordings(recordings, recorded).store
+        bank = RecordingBank.of(store, self.model.spec.stream, self.model.device)
+        names = (store.recordings or store).ids.tolist()
+        found = []
+        for place, name in enumerate(names):
+            actions = [
+                Action(self.classes[label], start / store.fps, stop / store.fps, confidence)
+                for label, start, stop, confidence in self.fitted.detect(self.model.encoder, bank, place)
+            ]
+            found.append((name, actions))
+        return found
+
+    def save(self, folder: str | Path) -> None:
+        """Write the head and its model into a folder, which `load_head` reads."""
+        _save(self, folder)
+
+
+@dataclass(frozen=True, eq=False)
+class PredictorHead:
+    """Goes on with a motion."""
+
+    model: FedModel
+    fitted: Predictor
+
+    @property
+    def fps(self) -> float:
+        """Frames a second of what is predicted."""
+        return RATE
+
+    def predict(
+        self,
+        clips: Clips,
+        *,
+        fps: float | None = None,
+        layout: str | Path | Layout | None = None,
+        up: str | None = None,
+    ) -> NDArray[np.float32]:
+        """The poses that follow each clip's last frame (N, P, V, 3), or (P, V, 3) of a single array.
+
+        They are of the first body, in metres about its root, turned as the model's clips are; joints that the head does
+        not predict are NaN.
+
+        Args:
+            clips: of the settings' `seed_frames` at least (2 seconds); see `Model.embed`, as the three that follow.
+            fps: frames a second.
+            layout: of the skeletons.
+            up: which way is up.
+
+        Raises:
+            DataError: as `Model.embed`; or a clip that is too short, or lacks joints at its end.
+        """
+        given = self.model.given(clips, Recorded(fps, layout, up))
+        chosen, store = self.fitted.settings, given.store
+        bank = MotionBank.of(store, self.model.spec.stream, chosen.seed_frames, 0, self.model.device)
+        missing = [store.layout.joints[joint] for joint in self.fitted.joints if joint not in bank.joints]
+        if missing:
+            raise DataError(f"clips: expected the joints that the head predicts, and {missing[0]} is mostly absent")
+        short = np.flatnonzero(bank.count.cpu().numpy() == 0)
+        if len(short):
+            raise DataError(
+                f"{store.ids[short[0]]}: expected at least {chosen.seed_frames / RATE:g} s in which the first body is "
+                f"whole, got {store.length[short[0]] / store.fps:.2f} s, or joints are absent"
+            )
+        windows = replace(bank, joints=self.fitted.joints).take(bank.first + bank.count - 1)
+        poses = bank.bodies(self.fitted.predict(self.model.encoder, windows).cpu().numpy())
+        return np.asarray(poses[0] if given.single else poses, np.float32)
+
+    def save(self, folder: str | Path) -> None:
+        """Write the head and its model into a folder, which `load_head` reads."""
+        _save(self, folder)
+
+
+Head = ClassifierHead | DetectorHead | PredictorHead
+
+
+def head_of(model: FedModel, folder: Path) -> Head:
+    """The head in a folder, which was fitted on this model.
+
+    Raises:
+        CheckpointError: there is no head, it is damaged, or it was fitted on another model.
+    """
+    fitted = load_head(folder, model.encoder)
+    if isinstance(fitted, Detector):
+        return DetectorHead(model, fitted)
+    return PredictorHead(model, fitted) if isinstance(fitted, Predictor) else ClassifierHead(model, fitted)
+
+
+def _save(head: Head, folder: str | Path) -> None:
+    head.model.save(Path(folder) / MODEL)
+    head.fitted.save(Path(folder))
