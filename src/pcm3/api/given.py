@@ -7,7 +7,7 @@ other rates resampled, bodies centred and turned as those that the model learned
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias, cast
 
@@ -17,9 +17,11 @@ from numpy.typing import ArrayLike, NDArray
 from pcm3.data.own_recordings import PreparedRecordings
 from pcm3.data.prepare import RuleName
 from pcm3.data.recording import Recording
+from pcm3.data.recordings import Recordings, read_files
 from pcm3.data.store import STORE, ClipStore
 from pcm3.encoders.spec import EncoderSpec, format_of
 from pcm3.errors import DataError
+from pcm3.retarget import plan_retarget
 from pcm3.skeleton import Layout, load_layout
 
 Clips: TypeAlias = "ArrayLike | Sequence[ArrayLike] | ClipStore | str | Path | Sequence[str] | Sequence[Path]"
@@ -36,7 +38,8 @@ class Recorded:
     fps: float | None = None
     """Frames a second; None: as many as those that the model learned from, or as the file tells."""
     layout: str | Path | Layout | None = None
-    """Of the skeletons: a name, a file or a `Layout`; None: the model's."""
+    """Of the skeletons: a name, a file or a `Layout`; None: the model's, or as the file tells. One with other joints
+    is retargeted to the model's (`pcm3.retarget`)."""
     up: str | None = None
     """Which way is up, ``y``, ``-z`` …; None: found by how people stand."""
 
@@ -82,15 +85,14 @@ def _given(clips: Clips, spec: EncoderSpec, recorded: Recorded, *, untrimmed: bo
     if store is not None:
         spec.check_compatible(format_of(store), str(store.path))
         return GivenClips(store, single=False, lost=[], notes=[])
-    items, single = _items(clips)
-    layout = _layout(items, spec, recorded)
-    intervals = () if untrimmed else None
-    recordings = (Recording(name, _frames(name, item, layout), intervals=intervals) for name, item in items)
-    rate = recorded.fps or spec.fps or 30.0
+    files, single = _recordings(clips, spec, recorded)
+    recordings, notes = _in_the_models_joints(files, spec.layout)
+    if untrimmed:
+        recordings = [replace(recording, intervals=recording.intervals or ()) for recording in recordings]
     prepared = PreparedRecordings.of(
         recordings,
-        layout,
-        rate,
+        spec.layout,
+        files.fps,
         spec.bodies,
         "clips",
         normalise=spec.normalised is not False,
@@ -98,8 +100,21 @@ def _given(clips: Clips, spec: EncoderSpec, recorded: Recorded, *, untrimmed: bo
         up=recorded.up,
         to_fps=spec.fps or None,
     )
-    held, lost = prepared.in_memory("the given clips")
-    return GivenClips(held, single, lost, prepared.notes)
+    held, lost = prepared.in_memory("the given clips", files.classes)
+    return GivenClips(held, single, [*files.lost, *lost], [*files.notes, *notes, *prepared.notes])
+
+
+def _in_the_models_joints(files: Recordings, layout: Layout) -> tuple[list[Recording], list[str]]:
+    """The recordings with the joints that a model learned from, and how they came to them."""
+    if files.layout.joints == layout.joints:
+        return files.recordings, []
+    plan = plan_retarget(files.layout, layout)
+    moved = []
+    for recording in files.recordings:
+        frames, present = plan(recording.frames, recording.present)
+        scores = None if recording.scores is None else plan.scores(recording.scores)
+        moved.append(replace(recording, frames=frames, present=present, scores=scores))
+    return moved, [f"retargeted from {plan.summary}"]
 
 
 def _store(clips: Clips) -> ClipStore | None:
@@ -110,7 +125,28 @@ def _store(clips: Clips) -> ClipStore | None:
     return None
 
 
-def _items(clips: Clips) -> tuple[list[tuple[str, NDArray[np.floating]]], bool]:
+def _recordings(clips: Clips, spec: EncoderSpec, recorded: Recorded) -> tuple[Recordings, bool]:
+    """Arrays or files as recordings; and whether it was one array alone."""
+    names = _file_names(clips)
+    if names is not None:
+        return read_files(names, layout=recorded.layout, fps=recorded.fps), False
+    named = recorded.layout or spec.layout
+    layout = named if isinstance(named, Layout) else load_layout(named)
+    arrays, single = _arrays(clips)
+    recordings = [Recording(name, _frames(name, array, layout)) for name, array in arrays]
+    return Recordings(recordings, layout, recorded.fps or spec.fps or 30.0, (), [], []), single
+
+
+def _file_names(clips: Clips) -> list[Path] | None:
+    """The files that were named; None: arrays were given."""
+    if isinstance(clips, str | Path):
+        return [Path(clips)]
+    if isinstance(clips, Sequence) and len(clips) and all(isinstance(clip, str | Path) for clip in clips):
+        return [Path(cast("str | Path", clip)) for clip in clips]
+    return None
+
+
+def _arrays(clips: Clips) -> tuple[list[tuple[str, NDArray[np.floating]]], bool]:
     """The clips one by one, each with a name; and whether it was one alone."""
     if isinstance(clips, np.ndarray) or hasattr(clips, "__array__"):
         array = np.asarray(clips)
@@ -135,19 +171,12 @@ def _named(clips: Sequence[ArrayLike]) -> Iterator[tuple[str, NDArray[np.floatin
             raise DataError(f"clip {place}: expected an array (T, V, 3) of numbers ({error})") from None
 
 
-def _layout(items: Sequence[tuple[str, NDArray[np.floating]]], spec: EncoderSpec, recorded: Recorded) -> Layout:
-    """Of the given skeletons."""
-    if recorded.layout is None:
-        return spec.layout
-    return recorded.layout if isinstance(recorded.layout, Layout) else load_layout(recorded.layout)
-
-
 def _frames(name: str, clip: NDArray[np.floating], layout: Layout) -> NDArray[np.float32]:
     """A clip as (T, M, V, 3)."""
     joints = len(layout.joints)
     if clip.ndim not in (3, 4) or clip.shape[-2:] != (joints, 3) or 0 in clip.shape:
         raise DataError(
             f"{name}: expected an array (T, {joints}, 3) or (T, M, {joints}, 3) of {layout.name} in metres, got "
-            f"{clip.shape}: name its layout where it has another (docs/DATA.md)"
+            f"{clip.shape}: name its layout where it has another (layout='coco17' …)"
         )
     return np.asarray(clip if clip.ndim == 4 else clip[:, None], np.float32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -87,7 +88,7 @@ class ClassifierHead:
         fps: float | None = None,
         layout: str | Path | Layout | None = None,
         up: str | None = None,
-    ) -> NDArray[np.str_]:
+    ) -> NDArray[Any]:
         """The name of the likeliest class of each clip (N,); of a single array that name alone, as an array ().
 
         Args:

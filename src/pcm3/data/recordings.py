@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pcm3.data.archives import Skipped
 from pcm3.data.datasets import find_dataset
 from pcm3.data.recognise import AUTO, recognise
 from pcm3.data.recording import Recording
@@ -27,6 +28,8 @@ class Recordings:
     classes: tuple[str, ...]
     notes: list[str]
     """What was guessed, in whole lines."""
+    lost: list[Skipped]
+    """Files that could not be read, and why."""
 
 
 def read_recordings(
@@ -43,7 +46,10 @@ def read_recordings(
     Raises:
         DataError: a file cannot be read, or what it does not tell is missing.
     """
-    return read_files(paths, kind=kind, layout=layout, fps=fps).recordings
+    files = read_files(paths, kind=kind, layout=layout, fps=fps)
+    if files.lost:
+        raise DataError(": ".join(files.lost[0]))
+    return files.recordings
 
 
 def read_files(
@@ -67,7 +73,8 @@ def read_files(
                 raise DataError(f"{source}: expected {what} {theirs} as in {sources[0]}, got {mine}: read them apart")
     recordings = _told_apart([recording for files in read for recording in files.recordings])
     notes = list(dict.fromkeys(note for files in read for note in files.notes))
-    return Recordings(recordings, first.layout, first.fps, first.classes, notes)
+    lost = [skipped for files in read for skipped in files.lost]
+    return Recordings(recordings, first.layout, first.fps, first.classes, notes, lost)
 
 
 def _read(source: Path, kind: str, layout: Layout | None, fps: float | None) -> Recordings:
@@ -82,8 +89,16 @@ def _read(source: Path, kind: str, layout: Layout | None, fps: float | None) -> 
         raise DataError(f"{source}: no recordings of kind {kind} there{why}")
     skeleton = index.layout or load_layout(str(dataset.layout))
     classes = dataset.classes if index.classes is None else index.classes
-    recordings = [clip.read() for clip in index.clips]
-    return Recordings(recordings, skeleton, index.fps or dataset.fps or fps or 30.0, classes, notes + index.notes)
+    recordings, lost = [], list(index.unusable)
+    for clip in index.clips:
+        try:
+            recordings.append(clip.read())
+        except DataError as error:
+            lost.append((clip.file, str(error).removeprefix(f"{clip.id}: ")))
+    if not recordings:
+        raise DataError(": ".join(lost[0]))
+    rate = index.fps or dataset.fps or fps or 30.0
+    return Recordings(recordings, skeleton, rate, classes, notes + index.notes, lost)
 
 
 def _told_apart(recordings: list[Recording]) -> list[Recording]:

@@ -80,13 +80,17 @@ class HeadFile:
             ) from error
         check_not_newer(description.get("format"), FORMAT, folder)
         try:
+            if type(description["format"]) is not int:
+                raise ValueError(f"format is {brief(description['format'])}")
             for name, kind in (("kind", str), ("model", str), ("settings", dict), ("sizes", dict), ("classes", list)):
                 if not isinstance(description[name], kind):
                     raise ValueError(f"{name} is {brief(description[name])}")
             tensors = from_safetensors(data)
             if tensors_checksum(tensors) != description["tensors"]:
                 raise ValueError(f"{TENSORS} is not the file that {DESCRIPTION} was written with")
-            classes = tuple(map(str, description["classes"]))
+            classes = tuple(description["classes"])
+            if not all(isinstance(name, str) for name in classes) or len(set(classes)) < len(classes):
+                raise ValueError(f"classes is {brief(description['classes'])}, no names that differ")
             return cls(
                 description["kind"],
                 description["model"],

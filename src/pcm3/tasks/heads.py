@@ -40,6 +40,21 @@ def load_head(folder: Path, encoder: ClipEncoder) -> Head:
     try:
         head = HEADS[file.kind].of(replace(file, tensors=tensors), encoder)
         head.settings.check()
+        _check_classes(head)
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError, ConfigError) as error:
         raise CheckpointError(f"{folder}: damaged ({str(error).splitlines()[0]}): fit the head anew") from error
     return head
+
+
+def _check_classes(head: Head) -> None:
+    """Raises ValueError unless there is a name for each class that the head tells apart."""
+    if isinstance(head, Predictor):
+        return
+    if isinstance(head, NearestNeighbour):
+        told = int(head.label.max()) + 1
+        wrong = told > len(head.classes) or int(head.label.min()) < 0
+    else:
+        told = head.linear.out_features - isinstance(head, Detector)  # which has the background beside
+        wrong = told != len(head.classes)
+    if wrong:
+        raise ValueError(f"{len(head.classes)} names for {told} classes")
