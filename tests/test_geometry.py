@@ -3,9 +3,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from inverses import joint_from_bone, joint_from_motion
 
 from pcm3.errors import ConfigError
-from pcm3.geometry import STREAMS, bone, joint_from_bone, joint_from_motion, motion, stream
+from pcm3.geometry import STREAMS, bone, motion, stream
 from pcm3.skeleton import layout_names, load_layout
 
 KINECT = load_layout("kinect_v2")

@@ -151,36 +151,3 @@ def stream(
     if name not in STREAMS:
         raise ConfigError(f"expected a stream ({', '.join(STREAMS)}), got '{name}'")
     return input_feature(clip, name, layout.parents, gaps)
-
-
-def joint_from_bone(
-    bones: Float[Clip, "*lead T M V C"], root: Float[Clip, "*lead T M C"], layout: Layout
-) -> Float[Clip, "*lead T M V C"]:
-    """The clip whose `bone` stream is ``bones`` and whose root joint moves along ``root``; inverse of `bone`.
-
-    Args:
-        bones: what it holds at the root joint is ignored.
-        root: the trajectory of joint `layout.root`.
-        layout: the tree of the bones.
-    """
-    joints = bones + 0.0
-    joints[..., layout.root, :] = 0.0
-    # Sums from every joint up to the root by doubling: after n rounds each joint holds its own 2^n nearest bones.
-    ancestor = list(layout.parents)
-    while any(joint != layout.root for joint in ancestor):
-        joints = joints + joints[..., ancestor, :]
-        ancestor = [ancestor[joint] for joint in ancestor]
-    return joints + root[..., None, :]
-
-
-def joint_from_motion(
-    motions: Float[Clip, "*lead T M V C"], first: Float[Clip, "*lead M V C"]
-) -> Float[Clip, "*lead T M V C"]:
-    """The clip whose `motion` stream is ``motions`` and that starts at ``first``; inverse of `motion`.
-
-    Args:
-        motions: its last frame is ignored.
-        first: the frame at which the clip starts.
-    """
-    travelled: Clip = motions.cumsum(T_AXIS) - motions
-    return first[..., None, :, :, :] + travelled

@@ -7,11 +7,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from inverses import joint_from_bone
 from scipy import stats
 
 from pcm3.augment import body_shape as person
 from pcm3.augment.body_shape import mirror, scale_bones
-from pcm3.geometry import bone, joint_from_bone, present_joints
+from pcm3.geometry import bone, present_joints
 from pcm3.normalisation import normalise
 from pcm3.simulate.actions import SOLO_ACTIONS
 from pcm3.simulate.performance import draw_manner, perform

@@ -27,7 +27,7 @@ from pcm3.tasks.classifier import History, fresh_head
 from pcm3.tasks.detection.windows import RecordingBank, windows_to_fit
 from pcm3.tasks.evaluate import PRETRAINED, RAW, UNTRAINED, evaluate, work
 from pcm3.tasks.linear import fit_linear, train_linear
-from pcm3.tasks.retrieval import fit_retrieval, nearest_neighbours
+from pcm3.tasks.retrieval import find_neighbours, fit_retrieval
 from pcm3.tasks.setup import labelled_split
 from pcm3.train import session as session_module
 from pcm3.train.checkpoint import save_checkpoint
@@ -150,14 +150,14 @@ def test_the_nearest_neighbours_are_those_of_the_slow_reference(monkeypatch, chu
     rng = np.random.default_rng(chunk)
     queries = rng.normal(size=(11, 5)).astype(np.float32) * rng.uniform(0.01, 100, size=(11, 1)).astype(np.float32)
     gallery = rng.normal(size=(17, 5)).astype(np.float32) * rng.uniform(0.01, 100, size=(17, 1)).astype(np.float32)
-    found = nearest_neighbours(torch.from_numpy(queries), torch.from_numpy(gallery)).tolist()
+    found = find_neighbours(torch.from_numpy(queries), torch.from_numpy(gallery), 1).row[:, 0].tolist()
     assert found == slow_neighbours(queries, gallery)
 
 
 def test_the_first_of_equals_is_the_nearest_and_a_feature_of_zeros_harms_nothing():
     gallery = torch.tensor([[0.0, 0.0], [1.0, 0.0], [2.0, 0.0], [0.0, 3.0]])
     queries = torch.tensor([[5.0, 0.0], [0.0, 1.0], [0.0, 0.0]])
-    assert nearest_neighbours(queries, gallery).tolist() == [1, 3, 0]
+    assert find_neighbours(queries, gallery, 1).row[:, 0].tolist() == [1, 3, 0]
 
 
 def test_retrieval_gives_each_test_clip_the_label_of_its_neighbour(numbered):

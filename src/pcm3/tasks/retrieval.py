@@ -135,11 +135,6 @@ def find_neighbours(
     return FIND[how](F.normalize(queries.float(), dim=1), F.normalize(gallery.float(), dim=1), k)
 
 
-def nearest_neighbours(queries: Float[Tensor, "Q D"], gallery: Float[Tensor, "G D"]) -> Int[Tensor, " Q"]:
-    """For each query the row of the gallery with the largest cosine; the first of equals."""
-    return find_neighbours(queries, gallery, 1).row[:, 0]
-
-
 def _approximate(queries: Float[Tensor, "Q D"], gallery: Float[Tensor, "G D"], k: int) -> Neighbours:
     """Neighbours of unit rows that an index finds; a query for which it finds fewer than `k` is compared with all."""
     try:

@@ -3,7 +3,7 @@
 import math
 import time
 from fractions import Fraction
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import pytest
@@ -11,17 +11,30 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pcm3.tasks.detection.average_precision import (
+    RULES,
     THETAS,
     Segments,
     detection_metrics,
-    f1,
+    f1_of,
     nearest,
-    official_ap,
+    ranked,
+    reaching,
     segments,
-    voc_ap,
 )
 
 QUICK = settings(deadline=None, max_examples=60)
+
+
+def of_rule(rule, predicted, true, theta):
+    """The average precision, 0 … 1, of all predictions together."""
+    return RULES[rule](ranked(predicted.confidence, reaching(*nearest(predicted, true), theta)), len(true))
+
+
+voc_ap, official_ap = partial(of_rule, "voc"), partial(of_rule, "official")
+
+
+def f1(predicted, true, theta):
+    return f1_of(reaching(*nearest(predicted, true), theta), len(true))
 
 
 # Slow references, row by row in exact fractions. A row is (video, label, start, stop, confidence).

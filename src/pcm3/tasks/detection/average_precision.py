@@ -55,24 +55,6 @@ def segments(rows: Iterable[tuple[int, int, int, int, float]]) -> Segments:
     return Segments(video, label, start, stop, np.array([row[4] for row in made], np.float64))
 
 
-def voc_ap(predicted: Segments, true: Segments, theta: float) -> float:
-    """PASCAL VOC's all-point average precision, 0 … 1, of all predictions together; nan where there is no truth."""
-    truth, overlap = nearest(predicted, true)
-    return RULES["voc"](_ranking(predicted.confidence, _reaching(truth, overlap, theta)), len(true))
-
-
-def official_ap(predicted: Segments, true: Segments, theta: float) -> float:
-    """The average precision of PKU-MMD's script, 0 … 1, of all predictions together; 0 where there is no truth."""
-    truth, overlap = nearest(predicted, true)
-    return RULES["official"](_ranking(predicted.confidence, _reaching(truth, overlap, theta)), len(true))
-
-
-def f1(predicted: Segments, true: Segments, theta: float) -> float:
-    """F1 of PKU-MMD's script: precision is actions found of predictions made, recall of all actions."""
-    truth, overlap = nearest(predicted, true)
-    return _f1(_reaching(truth, overlap, theta), len(true))
-
-
 def detection_metrics(predicted: Segments, true: Segments, theta: float, classes: int) -> dict[str, float]:
     """Every metric of detection by its name, per cent; the names say the rule.
 
@@ -85,7 +67,7 @@ def detection_metrics(predicted: Segments, true: Segments, theta: float, classes
             in which there is an action.
     """
     truth, overlap = nearest(predicted, true)
-    reached = _reaching(truth, overlap, theta)
+    reached = reaching(truth, overlap, theta)
 
     def mean_over(rule: Rule, mine: Indices, theirs: Indices, groups: Iterable[int]) -> float:
         """Mean over groups of segments, which the two columns tell apart, of the average precision in them."""
@@ -93,12 +75,12 @@ def detection_metrics(predicted: Segments, true: Segments, theta: float, classes
         for group in groups:
             chosen = mine == group
             values.append(
-                RULES[rule](_ranking(predicted.confidence[chosen], reached[chosen]), int((theirs == group).sum()))
+                RULES[rule](ranked(predicted.confidence[chosen], reached[chosen]), int((theirs == group).sum()))
             )
         return float(np.mean(values))
 
     def together(theta: float) -> float:
-        ranking = _ranking(predicted.confidence, _reaching(truth, overlap, theta))
+        ranking = ranked(predicted.confidence, reaching(truth, overlap, theta))
         return RULES["official"](ranking, len(true))
 
     metrics = {
@@ -107,7 +89,7 @@ def detection_metrics(predicted: Segments, true: Segments, theta: float, classes
         "map_a_official": mean_over("official", predicted.label, true.label, range(classes)),
         "ap_official": together(theta),
         "ap_2d_official": float(np.mean([together(one) for one in THETAS])),
-        "f1_official": _f1(reached, len(true)),
+        "f1_official": f1_of(reached, len(true)),
     }
     return {name: 100 * value for name, value in metrics.items()}
 
@@ -142,7 +124,7 @@ def _overlaps(predicted: Segments, true: Segments) -> NDArray[np.float64]:
     return overlaps
 
 
-def _reaching(truth: Indices, overlap: NDArray[np.float64], theta: float) -> Indices:
+def reaching(truth: Indices, overlap: NDArray[np.float64], theta: float) -> Indices:
     """The action of each prediction (P,), −1 where it does not overlap it by θ."""
     return np.where(overlap >= theta - TOUCHING, truth, -1)
 
@@ -159,7 +141,7 @@ class Ranking:
     """(S,) whether a prediction of the step belongs to an action, found before or not."""
 
 
-def _ranking(confidence: NDArray[np.float64], truth: Indices) -> Ranking:
+def ranked(confidence: NDArray[np.float64], truth: Indices) -> Ranking:
     """The ranking of predictions with their confidence (P,) and their action (P,), −1: none."""
     order = np.argsort(-confidence, kind="stable")
     confidence, truth = confidence[order], truth[order]
@@ -195,7 +177,7 @@ def _official(ranking: Ranking, truths: int) -> float:
     return float(best @ lost) / truths
 
 
-def _f1(reached: Indices, truths: int) -> float:
+def f1_of(reached: Indices, truths: int) -> float:
     """Of predictions (P,) with their action, −1: none; 2PR / (P + R) is 2 found / (predictions + actions)."""
     found = len(np.unique(reached[reached >= 0]))
     return 2 * found / max(len(reached) + truths, 1)
