@@ -9,7 +9,7 @@ from pcm3.cli.parse import parse
 from pcm3.cli.pretrain import add_arguments, settings_from
 from pcm3.settings.methods import METHODS, Method
 from pcm3.settings.pretrain import from_dict, to_dict
-from pcm3.settings.renamed import RENAMED
+from pcm3.settings.renamed import RENAMED, RENAMED_VALUES
 
 
 @dataclass
@@ -106,6 +106,24 @@ def test_an_earlier_name_of_a_setting_is_answered_with_todays(cli, store_path, t
     found = cli(command, store_path, *place, *words)
     assert (found.code, found.err.count("\n")) == (2, 1)
     assert f"unknown setting --{before}: it is called --{now} now" in found.err
+    assert not (tmp_path / "new").exists()
+
+
+OLD_VALUES = [(name, before, now) for name, values in RENAMED_VALUES.items() for before, now in values.items()]
+
+
+@pytest.mark.parametrize("command", ["pretrain", "tune", "config"])
+@pytest.mark.parametrize(("name", "before", "now"), OLD_VALUES)
+def test_an_earlier_value_of_a_setting_is_answered_with_todays(cli, store_path, tmp_path, command, name, before, now):
+    text = f"[bone, {before}]" if name == "encoder.input_features" else before
+    words = [f"--{name}={text}"] if command == "tune" else [f"--{name}", text]
+    if command == "config":
+        group, _, last = name.partition(".")
+        (tmp_path / "c.yaml").write_text(f"{group}:\n  {last}: {text}\n")
+        words, command = ["--config", tmp_path / "c.yaml"], "pretrain"
+    found = cli(command, store_path, "--run" if command == "pretrain" else "--out", tmp_path / "new", *words)
+    assert (found.code, found.err.count("\n")) == (2, 1)
+    assert f"{name}: '{before}' is called '{now}' now" in found.err
     assert not (tmp_path / "new").exists()
 
 

@@ -86,6 +86,15 @@ def test_training_normalises_by_the_clips_own_frames():
     torch.testing.assert_close(encoder.norm.running_var, other.norm.running_var)
 
 
+@pytest.mark.parametrize(("kind", "direction"), KINDS_AND_DIRECTIONS)
+def test_padding_moves_no_statistics_and_no_feature_while_training(kind, direction):
+    lengths, clips = torch.tensor([9] * 4), padded([9] * 4)
+    encoder, other = (encoder_of(kind, direction).train() for _ in range(2))
+    features, alone = encoder.frames(clips, lengths), other.frames(clips[:, :9])
+    torch.testing.assert_close(features[:, : alone.shape[1]], alone, rtol=0, atol=1e-9)
+    torch.testing.assert_close(encoder.state_dict(), other.state_dict(), rtol=0, atol=1e-9)
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=5), st.integers(0, 3))
 def test_the_order_is_turned_round_within_each_clip_and_twice_is_not_at_all(lengths, more):

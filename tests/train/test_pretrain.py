@@ -289,6 +289,16 @@ def test_a_full_disk_stops_the_run_and_leaves_the_checkpoint(cli, run_path, stor
     assert again.code == 0
 
 
+def test_a_folder_that_may_not_be_written_is_named_with_the_reason(store, tiny, tmp_path, monkeypatch):
+    def refuse(path, write):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path / "motion" / "model.json"))
+
+    monkeypatch.setattr(checkpoint_file, "write_atomically", refuse)
+    with pytest.raises(RunFailed, match=r"motion cannot be written \(Permission denied\)") as told:
+        pretrain(store, tmp_path / "run", tiny(), progress=False)
+    assert "make room" not in str(told.value)
+
+
 def test_a_disk_that_fills_up_while_a_run_trains_costs_no_bit(store, tiny, trace, tmp_path, monkeypatch, finished_path):
     real, calls = checkpoint_file.write_atomically, []
 

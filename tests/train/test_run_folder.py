@@ -350,3 +350,14 @@ def test_a_run_of_an_earlier_version_is_told_with_its_version_and_nothing_is_los
         pretrain(store, run_path, tiny(), progress=False)
     assert "\n" not in str(told.value)
     assert content(run_path) == before
+
+
+@pytest.mark.parametrize(
+    ("group", "name", "value"),
+    [("encoder", "input_features", ["bone", "itself"]), ("objective", "export", "key"),
+     ("objective", "prediction_error", "standardised"), ("views", "turn", 30.0)],
+)  # fmt: skip
+def test_a_run_whose_settings_have_words_of_before_is_told_todays(run_path, group, name, value):
+    unsealed(run_path, lambda data: data["settings"][group].update({name: value}))
+    with pytest.raises(CheckpointError, match=r"settings\.json: written by an earlier pcm3 .* is called .* now"):
+        RunFolder(run_path).read_settings()

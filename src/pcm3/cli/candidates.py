@@ -95,7 +95,7 @@ def _settings(data: Any, where: str, method: str, *, of_candidate: bool) -> dict
     """What is changed, by dotted names that exist."""
     changes = _mapping(data, where, "settings by dotted name, as {encoder.pooling: mean, optimiser.lr: 0.001}")
     known = flat(from_dict({"method": method}))
-    check_names({str(name): None for name in changes}, method, f"{where}: ")
+    check_names(changes, method, f"{where}: ")
     for name, value in changes.items():
         if name not in known:
             groups = sorted({known_name.partition(".")[0] for known_name in known if "." in known_name})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -15,7 +14,7 @@ from pcm3.errors import ConfigError
 from pcm3.settings.methods import METHODS, USUAL, method_named
 from pcm3.settings.presets import preset_file
 from pcm3.settings.pretrain import PretrainSettings, from_dict
-from pcm3.settings.renamed import check_name
+from pcm3.settings.renamed import check_name, check_value, dotted
 
 
 class Asked(NamedTuple):
@@ -61,26 +60,28 @@ def asked_for(words: list[str]) -> Asked:
 
 
 def check_words(words: list[str], method: str) -> None:
-    """Raises ConfigError for the first option that is a setting of another method, or was one's name before."""
-    for word in words:
+    """Raises ConfigError for the first option that is a setting of another method, or has a name or value of before."""
+    for word, following in zip(words, [*words[1:], ""], strict=True):
         if word.startswith("--"):
-            _check(word.removeprefix("--").partition("=")[0], method, "--", "")
+            name, given, value = word.removeprefix("--").partition("=")
+            _check(name, value if given else following, method, "--", "")
 
 
 def check_names(data: Any, method: str, where: str) -> None:
-    """Raises ConfigError for the first setting of a file that is one of another method, or was one's name before.
+    """Raises ConfigError for the first setting of a file that is another method's, or has a name or value of before.
 
     Args:
         data: as YAML has it; groups are mappings, or their settings have dotted names.
         method: of the run.
         where: how the message begins.
     """
-    for name in _dotted(data):
-        _check(name, method, "", where)
+    for name, value in dotted(data):
+        _check(name, value, method, "", where)
 
 
-def _check(name: str, method: str, dashes: str, where: str) -> None:
+def _check(name: str, value: object, method: str, dashes: str, where: str) -> None:
     check_name(name, dashes, where)
+    check_value(name, value, dashes, where)
     if name not in METHODS[method].names():
         owners = [other for other, row in METHODS.items() if name in row.names()]
         if owners:
@@ -88,14 +89,6 @@ def _check(name: str, method: str, dashes: str, where: str) -> None:
                 f"{where}{dashes}{name} is a setting of the method {' and of '.join(owners)}, and the method here is "
                 f"{method}: leave it out, or choose a preset of that method"
             )
-
-
-def _dotted(data: Any, prefix: str = "") -> Iterator[str]:
-    """The dotted names of what a YAML file holds."""
-    if isinstance(data, Mapping):
-        for name, value in data.items():
-            yield f"{prefix}{name}"
-            yield from _dotted(value, f"{prefix}{name}.")
 
 
 def _method_held(run: str | None) -> str:

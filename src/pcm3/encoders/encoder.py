@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from pcm3.encoders import inputs
-from pcm3.encoders.lengths import hold_last, own_frames, strided
+from pcm3.encoders.lengths import hold_last, normalised, own_frames, strided
 from pcm3.encoders.network import NetworkSize, build_network
 from pcm3.encoders.readout import Readout
 from pcm3.errors import ConfigError
@@ -36,7 +36,7 @@ class Encoder(nn.Module):
     one frame at a time (docs/FIDELITY.md 1); `bidirectional` is what the paper's text says.
 
     Lengths (B,) say how many frames of each clip are its own, where clips are padded to one T; features beyond them
-    mean nothing. In training the BatchNorms inside the layers of the graph kinds count the padding, too.
+    mean nothing.
     """
 
     def __init__(
@@ -131,7 +131,10 @@ class Encoder(nn.Module):
             lengths: of the clips of each view; None: all frames are theirs.
         """
         each: Sequence[Tensor | None] = lengths or [None] * len(views)
-        normed = [self._normed(view, own) for view, own in zip(views, each, strict=True)]
+        normed = [
+            normalised(self.norm, view, None if own is None else own_frames(own, view.shape[1]))
+            for view, own in zip(views, each, strict=True)
+        ]
         if prompts is not None:
             normed = [prompt(view) if prompt else view for prompt, view in zip(prompts, normed, strict=True)]
         if self._batch_norms:  # they would let one view see into another
@@ -190,15 +193,6 @@ class Encoder(nn.Module):
             features, kept = layer.step(features, own)  # type: ignore[operator]
             after.append(kept)
         return features, StepState(past, tuple(after))
-
-    def _normed(self, view: Float[Tensor, "B T I"], lengths: Int[Tensor, " B"] | None) -> Float[Tensor, "B T I"]:
-        """The inputs normalised; in training by the statistics of the clips' own frames."""
-        if lengths is None or not self.training:
-            normed: Tensor = self.norm(view.flatten(0, 1))
-            return normed.view_as(view)
-        own = own_frames(lengths, view.shape[1])
-        values: Tensor = self.norm(view[own])
-        return values.new_zeros(view.shape).masked_scatter(own.unsqueeze(-1), values)
 
     def _through_layers(
         self, features: Float[Tensor, "B T I"], lengths: Int[Tensor, " B"] | None

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from pcm3.encoders.lengths import own_frames
+from pcm3.encoders.lengths import normalised, own_frames
 from pcm3.encoders.network import Network, NetworkSize
 from pcm3.encoders.per_joint import PerJointAdapter
 from pcm3.errors import ConfigError
@@ -90,12 +90,12 @@ class GraphBlock(nn.Module):
         self, features: Float[Tensor, "N T V C"], own: Bool[Tensor, "N T"] | None = None
     ) -> Float[Tensor, "N T V C"]:
         """The next features; frames that are not a clip's own count as beyond its ends, as zeros."""
-        among_joints = F.relu(_normed(self.spatial_norm, self.spatial(features)), inplace=True)
+        among_joints = F.relu(normalised(self.spatial_norm, self.spatial(features), own), inplace=True)
         if own is not None:
             among_joints = among_joints * own[..., None, None]
         # With the channels last in memory, which is how convolutions are quickest on a CPU.
         over_frames = self.temporal(among_joints.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-        return F.relu(features + _normed(self.temporal_norm, over_frames), inplace=True)
+        return F.relu(features + normalised(self.temporal_norm, over_frames, own), inplace=True)
 
 
 class GraphConvolution(nn.Module):
@@ -147,9 +147,3 @@ def _mixed(weights: Float[Tensor, "1 S V"], features: Float[Tensor, "N T V C"]) 
     # Cast before they are repeated, as autocast would cast every repetition.
     repeated = weights.to(features.dtype).expand(features.shape[0] * features.shape[1], -1, -1)
     return torch.bmm(repeated, features.flatten(0, 1))
-
-
-def _normed(norm: nn.BatchNorm1d, features: Float[Tensor, "N T V C"]) -> Float[Tensor, "N T V C"]:
-    """The same, normalised over all but the channels."""
-    rows: Tensor = norm(features.flatten(0, 2))
-    return rows.view_as(features)

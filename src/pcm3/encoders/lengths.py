@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Bool, Int, Shaped
-from torch import Tensor
+from jaxtyping import Bool, Float, Int, Shaped
+from torch import Tensor, nn
 
 
 def own_frames(lengths: Int[Tensor, " B"], frames: int) -> Bool[Tensor, "B T"]:
@@ -15,6 +15,21 @@ def own_frames(lengths: Int[Tensor, " B"], frames: int) -> Bool[Tensor, "B T"]:
 def strided(lengths: Int[Tensor, " B"], stride: int) -> Int[Tensor, " B"]:
     """How many frames of features clips of these lengths have where every `stride`-th frame has one."""
     return (lengths + (stride - 1)) // stride
+
+
+def normalised(
+    norm: nn.Module, features: Float[Tensor, "B T *rest C"], own: Bool[Tensor, "B T"] | None
+) -> Float[Tensor, "B T *rest C"]:
+    """The features by a BatchNorm over rows (N, C); in training by the statistics of the clips' own frames alone.
+
+    Padding then becomes zeros. None: all frames are the clips' own.
+    """
+    if own is None or not norm.training:
+        rows: Tensor = norm(features.flatten(0, -2))
+        return rows.view_as(features)
+    values: Tensor = norm(features[own].flatten(0, -2))
+    mask = own.view(*own.shape, *[1] * (features.dim() - 2))
+    return values.new_zeros(features.shape).masked_scatter(mask, values)
 
 
 def hold_last(clips: Shaped[Tensor, "B T M V C"], lengths: Int[Tensor, " B"]) -> Shaped[Tensor, "B T M V C"]:

@@ -122,11 +122,30 @@ class StgcnBlock(nn.Module):
         self, features: Float[Tensor, "N C T V"], own: Bool[Tensor, "N T"] | None = None
     ) -> Float[Tensor, "N C2 S V"]:
         """The next features; frames that are not a clip's own count as beyond its ends, as zeros."""
-        among_joints = F.relu(self.spatial_norm(self.spatial(features)))
+        among_joints = F.relu(_normed(self.spatial_norm, self.spatial(features), own))
         if own is not None:
             among_joints = among_joints * own[:, None, :, None]
-        over_frames: Tensor = self.dropout(self.temporal_norm(self.temporal(among_joints)))
-        return F.relu(over_frames + self.beside(features) if self.residual else over_frames)
+            own = own[:, :: self.stride]
+        over_frames: Tensor = self.dropout(_normed(self.temporal_norm, self.temporal(among_joints), own))
+        if not self.residual:
+            return F.relu(over_frames)
+        beside = features
+        if len(self.beside):
+            convolution, norm = self.beside
+            beside = _normed(norm, convolution(features), own)
+        return F.relu(over_frames + beside)
+
+
+def _normed(
+    norm: nn.Module, features: Float[Tensor, "N C T V"], own: Bool[Tensor, "N T"] | None
+) -> Float[Tensor, "N C T V"]:
+    """The features by a BatchNorm2d; in training by the statistics of the clips' own frames, as `normalised`."""
+    if own is None or not norm.training:
+        normed: Tensor = norm(features)
+        return normed
+    rows = features.permute(0, 2, 3, 1)
+    values: Tensor = norm(rows[own].flatten(0, 1)[..., None, None])
+    return values.new_zeros(rows.shape).masked_scatter(own[..., None, None], values).permute(0, 3, 1, 2)
 
 
 class SpatialConvolution(nn.Module):

@@ -1,8 +1,9 @@
-"""What settings were called in earlier versions, so that an old name is answered with today's."""
+"""What settings and their values were called in earlier versions, so that old words are answered with today's."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 
 from pcm3.errors import ConfigError
 
@@ -31,6 +32,13 @@ RENAMED = {
 RENAMED_OF_IMPORT = {"leave_out": "skip_list"}
 """The same for the options of ``pcm3 import``."""
 
+RENAMED_VALUES = {
+    "encoder.input_features": {"itself": "joint"},
+    "objective.export": {"query": "online", "key": "ema"},
+    "objective.prediction_error": {"standardised": "normalised"},
+}
+"""Dotted name of today → value of before → of today."""
+
 
 def check_name(name: str, dashes: str, where: str, renamed: Mapping[str, str] = RENAMED) -> None:
     """Raises ConfigError for a name that a setting had in an earlier version, with the name that it has now.
@@ -43,3 +51,26 @@ def check_name(name: str, dashes: str, where: str, renamed: Mapping[str, str] = 
     """
     if name in renamed:
         raise ConfigError(f"{where}unknown setting {dashes}{name}: it is called {dashes}{renamed[name]} now")
+
+
+def check_value(name: str, value: object, dashes: str, where: str) -> None:
+    """Raises ConfigError for a value, or one in a list, that had another name in an earlier version, with today's.
+
+    Args:
+        name: of the setting, dotted.
+        value: as it stands in a file; of a command line, its text.
+        dashes: what stands before the name, on a command line.
+        where: how the message begins.
+    """
+    words = value if isinstance(value, list) else re.findall(r"\w+", value) if isinstance(value, str) else []
+    for before, now in RENAMED_VALUES.get(name, {}).items():
+        if before in words:
+            raise ConfigError(f"{where}setting {dashes}{name}: '{before}' is called '{now}' now")
+
+
+def dotted(data: object, prefix: str = "") -> Iterator[tuple[str, object]]:
+    """The dotted names of what a YAML or JSON file holds, groups included, and their values."""
+    if isinstance(data, Mapping):
+        for name, value in data.items():
+            yield f"{prefix}{name}", value
+            yield from dotted(value, f"{prefix}{name}.")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import psutil
 import torch
 
-from pcm3.encoders.readout import pooled_width
 from pcm3.encoders.spec import EncoderSpec
 from pcm3.errors import ConfigError
-from pcm3.settings.pretrain import PretrainSettings, flat
+from pcm3.methods.build import build_method
+from pcm3.settings.pretrain import PretrainSettings, changed, flat
 
 GIB = 2**30
 STATES = {"sgd": 1, "adam": 2, "adamw": 2}
@@ -30,7 +31,7 @@ def check_memory(spec: EncoderSpec, settings: PretrainSettings, device: torch.de
     if needed <= room:
         return
     asked = _sizes(settings)
-    blamed = min(SIZES, key=lambda name: _bytes(spec, settings, asked | {name: min(asked[name], MODEST[name])}))
+    blamed = min(asked, key=lambda name: _bytes(spec, settings, asked | {name: min(asked[name], MODEST[name])}))
     raise ConfigError(
         f"setting {blamed}: expected a size that fits into the {room / GIB:,.0f} GiB of memory here, got "
         f"{asked[blamed]:,}, with which a step needs {_rounded(needed / GIB)} GiB at the least"
@@ -50,39 +51,52 @@ def least_bytes(spec: EncoderSpec, settings: PretrainSettings) -> int:
 
 
 def _sizes(settings: PretrainSettings) -> dict[str, int]:
-    """Of `SIZES`; 0 for what the method does not have."""
+    """Of `SIZES`, those that the method has."""
     values = flat(settings)
-    return {name: values.get(name, 0) for name in SIZES}
+    return {name: values[name] for name in SIZES if name in values}
+
+
+class _Numbers(NamedTuple):
+    """How many numbers a method holds."""
+
+    held: int
+    """Weights, key copies, queues."""
+    trained: int
+    """Of these, what an optimiser moves."""
+    encoders: int
 
 
 def _bytes(spec: EncoderSpec, settings: PretrainSettings, size: dict[str, int]) -> int:
-    width, frames = 2 * size["encoder.hidden_size"], size["frames"]
-    of_frame = spec.bodies * spec.joints * 3
-    encoder = _weights(replace(spec, hidden_size=size["encoder.hidden_size"], layers=size["encoder.layers"]))
-    pooled = pooled_width(spec.pooling, width)
-    projector = pooled * (pooled + size["objective.embedding"])
-    bridge = size["objective.decoder_hidden"]
-    decoder = bridge * (width + 13 * bridge + of_frame)
-    moved = (encoder + projector + decoder) * (2 + STATES[settings.optimiser.kind])  # and their gradients
-    queue = size["objective.queue"] * size["objective.embedding"]
-    part = size["batch"] // settings.pieces
-    views = 3 * part * frames * of_frame
-    kept = part * frames * width * size["encoder.layers"] // (2 if settings.precision == "bf16" else 1)
-    return 4 * (moved + encoder + projector + queue + views + kept)
+    held, trained, encoders = _numbers(spec, changed(settings, size))
+    moving = trained * (1 + STATES[settings.optimiser.kind])  # gradients, and what the optimiser keeps
+    part, layers = size["batch"] // settings.pieces, size["encoder.layers"]
+    views = 2 * part * size["frames"] * spec.bodies * spec.joints * 3
+    kept = part * size["frames"] * 2 * size["encoder.hidden_size"] * layers
+    kept = kept // 2 if settings.precision == "bf16" else kept
+    return 4 * (held + moving + encoders * (views + kept))
 
 
-def _weights(spec: EncoderSpec) -> int:
-    """Weights of the encoder's layers, counted in one that is built without memory; each layer from the fourth on is
-    taken to have as many as the third.
-    """
+def _numbers(spec: EncoderSpec, settings: PretrainSettings) -> _Numbers:
+    """Counted in the method, built without memory; each layer from the fourth on is taken to be like the third."""
 
-    def count(layers: int) -> int:
+    def count(layers: int) -> _Numbers:
+        of = replace(spec, hidden_size=settings.encoder.hidden_size, layers=layers)
         with torch.device("meta"):
-            return sum(parameter.numel() for parameter in replace(spec, layers=layers).build().layers.parameters())
+            method = build_method(of.build, spec.layout, settings)
+        held = sum(tensor.numel() for tensor in method.state_dict().values())
+        trained = sum(weight.numel() for weight in method.parameters() if weight.requires_grad)
+        return _Numbers(held, trained, len(method.encoders()))
 
-    if spec.layers <= 3:
-        return count(spec.layers)
-    return count(3) + (spec.layers - 3) * (count(3) - count(2))
+    layers = settings.encoder.layers
+    if layers <= 3:
+        return count(layers)
+    two, three = count(2), count(3)
+    more = layers - 3
+    return _Numbers(
+        three.held + more * (three.held - two.held),
+        three.trained + more * (three.trained - two.trained),
+        three.encoders,
+    )
 
 
 def _rounded(gib: float) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from pcm3.data.store import ClipStore
 from pcm3.device import first_process, threads
 from pcm3.errors import RunFailed
-from pcm3.files import write_json
+from pcm3.files import DISK_FULL, write_json
 from pcm3.methods.build import build_method
 from pcm3.settings.pretrain import PretrainSettings
 from pcm3.train.distributed import told_of_lost_processes
@@ -74,9 +74,11 @@ def pretrain(
             reason = error.strerror or error
             if error.errno == errno.ENOMEM:
                 raise RunFailed(f"out of memory ({reason}); the last checkpoint of {run.path} is intact") from error
+            remedy = "make room" if error.errno in DISK_FULL else "let it be written"
+            place = Path(error.filename).parent if error.filename else run.path
             raise RunFailed(
-                f"{run.path} cannot be written ({reason}); the last checkpoint is intact, so make room and run the "
-                "same command again"
+                f"{place} cannot be written ({reason}); the last checkpoint is intact, so {remedy} "
+                "and run the same command again"
             ) from error
 
 

@@ -18,6 +18,7 @@ from pcm3.errors import CheckpointError, ConfigError
 from pcm3.files import take_lock, write_json
 from pcm3.settings.methods import METHODS, USUAL
 from pcm3.settings.pretrain import PretrainSettings, flat, from_dict, to_dict
+from pcm3.settings.renamed import check_name, check_value, dotted
 from pcm3.settings.types import check_types
 
 MAY_CHANGE = ("epochs", "steps", "minutes", "checkpoint_steps", "tensorboard")
@@ -113,22 +114,25 @@ class RunFolder:
         return settings, store
 
     def _check_version(self, settings: dict[str, Any]) -> None:
-        """Raises CheckpointError where a version wrote the settings that knew one method only, by other names, or where
-        they are of a method that is not known here.
-        """
+        """Raises CheckpointError for names and values of an earlier version, and a method that is not known here."""
         method = settings.get("method", USUAL)
         if isinstance(method, str) and method not in METHODS:
             raise CheckpointError(
                 f"{self.settings}: a run of the method '{method}', and this pcm3 has {', '.join(METHODS)}: go on with "
                 "it in the version that wrote it, or choose another --run"
             )
-        if "method" not in settings and "views" in settings:
-            told = json.loads(self.environment.read_text(encoding="utf-8")) if self.environment.exists() else {}
-            by = told.get("packages", {}).get("pcm3", "")
+        try:
+            for name, value in dotted(settings):
+                check_name(name, "", "")
+                check_value(name, value, "", "")
+        except ConfigError as error:
+            about = json.loads(self.environment.read_text(encoding="utf-8")) if self.environment.exists() else {}
+            by = about.get("packages", {}).get("pcm3", "")
             raise CheckpointError(
-                f"{self.settings}: written by an earlier pcm3{by and f' ({by})'}, whose settings had other names: go "
-                "on with the run in that version, or choose another --run; its encoder can be used as it is"
-            )
+                f"{self.settings}: written by an earlier pcm3{by and f' ({by})'}, whose settings had other names "
+                f"({error}): go on with the run in that version, or choose another --run; its encoder can be used as "
+                "it is"
+            ) from None
 
     def identity(self) -> int | None:
         """A number that checkpoint and encoder of this run carry too; None where settings.json has none."""
