@@ -131,10 +131,7 @@ class Encoder(nn.Module):
             lengths: of the clips of each view; None: all frames are theirs.
         """
         each: Sequence[Tensor | None] = lengths or [None] * len(views)
-        normed = [
-            normalised(self.norm, view, None if own is None else own_frames(own, view.shape[1]))
-            for view, own in zip(views, each, strict=True)
-        ]
+        normed = [self._normed(view, own) for view, own in zip(views, each, strict=True)]
         if prompts is not None:
             normed = [prompt(view) if prompt else view for prompt, view in zip(prompts, normed, strict=True)]
         if self._batch_norms:  # they would let one view see into another
@@ -193,6 +190,10 @@ class Encoder(nn.Module):
             features, kept = layer.step(features, own)  # type: ignore[operator]
             after.append(kept)
         return features, StepState(past, tuple(after))
+
+    def _normed(self, view: Float[Tensor, "B T I"], lengths: Int[Tensor, " B"] | None) -> Float[Tensor, "B T I"]:
+        """The inputs normalised; in training by the statistics of the clips' own frames."""
+        return normalised(self.norm, view, None if lengths is None else own_frames(lengths, view.shape[1]))
 
     def _through_layers(
         self, features: Float[Tensor, "B T I"], lengths: Int[Tensor, " B"] | None
