@@ -14,7 +14,10 @@ from pcm3.data.prepare import RuleName
 from pcm3.data.readers import (
     agcn,
     ctr_gcn,
+    h36m,
+    kinder_gator,
     msr_action3d,
+    msrc12,
     npz,
     ntu,
     ntu_classes,
@@ -95,6 +98,18 @@ DATASETS: dict[str, Dataset] = {
     ),
     "sbu": Dataset(
         sbu.index, "sbu15", 15.0, 2, sbu.CLASSES, sbu.PROTOCOLS, PublishedCounts("SBU Kinect Interaction", 282, 282)
+    ),
+    "kinder-gator": Dataset(
+        kinder_gator.index, "kinect_v1", 30.0, 1, kinder_gator.CLASSES, kinder_gator.PROTOCOLS,
+        PublishedCounts("Kinder-Gator", 1159, 1159), rule="upright",
+    ),
+    "msrc12": Dataset(
+        msrc12.index, "kinect_v1", 30.0, 1, msrc12.CLASSES, msrc12.PROTOCOLS,
+        PublishedCounts("MSRC-12", 594, 6243), rule="upright",
+    ),
+    "h36m": Dataset(
+        h36m.index, h36m.LAYOUT, 50.0, 1, h36m.SCENARIOS, h36m.PROTOCOLS, PublishedCounts("Human3.6M", 210, 210),
+        rule="upright",
     ),
     "agcn": Dataset(agcn.index, fps=30.0, max_frames=NTU_FRAMES),
     "ctrgcn": Dataset(ctr_gcn.index, fps=30.0, max_frames=NTU_FRAMES),

@@ -30,6 +30,10 @@ NAMES: dict[str, str] = {
     "pkummd1": r"\d{4}-[LMR]\.txt",
     "pkummd2": r"A\d\dN\d\d-[LMR]\.txt",
     "utkinect": r"joints_s\d\d_e\d\d\.txt",
+    "kinder-gator": r"POSE-p\d+_\d+-.+-\d+\.csv",
+    "msrc12": r"[Pp]\d_\d_\d+A?_[Pp]\d+\.csv",
+    "h36m": r"(directions|discussion|eating|greeting|phoning|posing|purchases|sitting(down)?|smoking|takingphoto|"
+    r"waiting|walking(dog|together)?)_\d\.txt",
     "sbu": r"skeleton_pos\.txt",
     "agcn": r"(train|val|test)_(data(_joint(_pad)?)?|position)\.npy",
 }

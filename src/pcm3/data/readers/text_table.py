@@ -28,12 +28,7 @@ def coordinates(name: str, fields: Sequence[bytes], line_of: Callable[[int], int
     Raises:
         DataError: a field is not a number, infinite, or farther off than `FARTHEST`.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", DeprecationWarning)  # how NumPy before 2.3 tells of text it cannot read
-            values = np.fromstring(b" ".join(fields).decode("latin-1"), sep=" ")
-    except (ValueError, DeprecationWarning):
-        values = np.empty(0)
+    values = _in_one_go(b" ".join(fields), " ")
     if values.size != len(fields):
         values = np.array([_number(field) for field in fields])
     points = values.reshape(-1, 3)
@@ -46,9 +41,53 @@ def coordinates(name: str, fields: Sequence[bytes], line_of: Callable[[int], int
     return np.where(absent.any(axis=1, keepdims=True), 0, points)
 
 
+def _in_one_go(text: bytes, divider: str) -> NDArray[np.float64]:
+    """The numbers of a text; fewer than there are, or none, where a field is none."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", DeprecationWarning)  # how NumPy before 2.3 tells of text it cannot read
+            return np.fromstring(text.decode("latin-1"), sep=divider)
+    except (ValueError, DeprecationWarning):
+        return np.empty(0)
+
+
 def _number(field: bytes) -> float:
     """The number, or infinity where it is none."""
     try:
         return float(field) if b"_" not in field else np.inf
     except ValueError:
         return np.inf
+
+
+def number_rows(
+    name: str, data: bytes, columns: int, divider: bytes | None, first_line: int = 1
+) -> NDArray[np.float64]:
+    """The lines as rows (T, columns) of finite numbers.
+
+    Args:
+        name: the file, for the error.
+        data: lines of numbers; empty ones at the end do not count.
+        columns: numbers in each of them.
+        divider: between them; None: blanks.
+        first_line: the number of the first line, for the error.
+
+    Raises:
+        DataError: no line, one of another number of fields, or a field that is no number; the error names the line.
+    """
+    lines = data.rstrip().splitlines()
+    if not lines:
+        raise DataError(f"{name}: line {first_line}: expected {columns} numbers, got the end of the file")
+    for number, line in enumerate(lines, first_line):
+        count = len(line.split()) if divider is None else line.count(divider) + 1
+        if count != columns:
+            raise DataError(f"{name}: line {number}: expected {columns} numbers, got {count}: {printable(line)}")
+    values = _in_one_go((divider or b" ").join(lines), (divider or b" ").decode())
+    if values.size != columns * len(lines):
+        values = np.array([_number(field) for line in lines for field in line.split(divider)])
+    values = values.reshape(-1, columns)
+    wrong = ~np.isfinite(values)
+    if wrong.any():
+        place, column = (int(index) for index in np.argwhere(wrong)[0])
+        got = printable(lines[place].split(divider)[column])
+        raise DataError(f"{name}: line {place + first_line}: expected a number, got {got}")
+    return values
