@@ -82,6 +82,7 @@ def test_an_import_has_its_three_protocols(tmp_path):
 
 
 @pytest.mark.data
+@pytest.mark.skipif("PCM3_DATA" not in os.environ, reason="needs the real data set")
 def test_the_real_data_set_is_whole(tmp_path):
     source = Path(os.environ["PCM3_DATA"]) / "kinder_gator"
     report = import_recordings("kinder-gator", source, tmp_path / "store", progress=False)
