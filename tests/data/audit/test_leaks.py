@@ -13,7 +13,7 @@ from planted_copies import PLANTS, exchanged, leak_benchmark, mirrored, moved, n
 
 from pcm3.data.audit import leaks as leaks_module
 from pcm3.data.audit.copy_proof import ALIKE
-from pcm3.data.audit.copy_search import Hits
+from pcm3.data.audit.copy_search import HIT
 from pcm3.data.audit.copy_timing import timed
 from pcm3.data.audit.leaks import AUDIT_FILE, audit, find_leaks, leaked_clips, remembered
 from pcm3.data.audit.pose_paths import pose_paths
@@ -220,13 +220,10 @@ def test_timing_is_found_to_a_fraction_of_a_frame(tmp_path_factory, rate, first,
     clips = [sided("train", clip, TRAIN), sided("test", copy, TEST)]
     paths = pose_paths(written(tmp_path_factory.mktemp("s") / "s", clips, {"split": BY_SPLIT}))
     middle = len(at) // 2
-    guess = Hits(
-        *(np.array([number]) for number in (1, 0)),
-        *(np.array([float(value)]) for value in (middle, round(at[middle]), rate * 1.03, 0)),
-    )
-    found = timed(paths, guess)
-    assert found.rate[0] == pytest.approx(rate, abs=0.02)  # half a frame at the ends of the clip
-    assert found.train_frame[0] == pytest.approx(at[middle], abs=0.2)
+    guess = np.array([(1, 0, middle, round(at[middle]), rate * 1.03, 0)], HIT)
+    (hit,) = timed(paths, guess)
+    assert hit["rate"] == pytest.approx(rate, abs=0.02)  # half a frame at the ends of the clip
+    assert hit["train_frame"] == pytest.approx(at[middle], abs=0.2)
 
 
 def leaky(path, simulated):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pcm3.data.audit.copy_search import RATES, Hits, poses_at
-from pcm3.data.audit.pose_paths import PosePaths
+from pcm3.data.audit.copy_search import RATES, Hits, in_parts, poses_at
+from pcm3.data.audit.pose_paths import Doubles, PosePaths
 
 WINDOWS = (16, 32, 64, 128, 320)
 """Frames to each side of the hit that are taken in, one after the other: near ones first, since they lead on. Fewer say
@@ -26,46 +25,39 @@ HITS_AT_ONCE = 1024
 
 def timed(paths: PosePaths, hits: Hits) -> Hits:
     """The hits with rate and training frame such that the paths are as near to each other as can be."""
-    parts = [
-        _timed(paths, hits.take(part))
-        for part in np.array_split(np.arange(len(hits)), max(len(hits) // HITS_AT_ONCE, 1))
-    ]
-    return Hits(*(np.concatenate([getattr(part, name) for part in parts]) for name in Hits.__dataclass_fields__))
+    return in_parts(partial(_timed, paths), hits, HITS_AT_ONCE)
 
 
 def _timed(paths: PosePaths, hits: Hits) -> Hits:
+    hits = hits.copy()
     for window in WINDOWS:
         for _ in range(ROUNDS):
-            hits = _better(paths, hits, window)
+            _improve(paths, hits, window)
     return hits
 
 
-def _better(paths: PosePaths, hits: Hits, window: int) -> Hits:
+def _improve(paths: PosePaths, hits: Hits, window: int) -> None:
     """One weighted Gauss-Newton step on (training frame, rate), with the frames around the hit."""
-    after = np.minimum(window, paths.length[hits.test] - 1 - hits.test_frame)
-    before = np.minimum(window, hits.test_frame)
+    after = np.minimum(window, paths.length[hits["test"]] - 1 - hits["test_frame"])
+    before = np.minimum(window, hits["test_frame"])
     steps = np.linspace(0, 1, SAMPLES) * (after + before)[:, None] - before[:, None]  # (H, S)
-    frame = hits.train_frame[:, None] + hits.rate[:, None] * steps
-    one, here = poses_at(paths, hits.test, hits.test_frame[:, None] + steps)
-    other, there = poses_at(paths, hits.train, frame)
-    earlier, was = poses_at(paths, hits.train, frame - SPEED_SPAN)
-    later, will = poses_at(paths, hits.train, frame + SPEED_SPAN)
-    used = here & there & was & will
+    frame = hits["train_frame"][:, None] + hits["rate"][:, None] * steps
+    test, here = poses_at(paths, hits["test"], hits["test_frame"][:, None] + steps)
+    train, there = poses_at(paths, hits["train"], frame)
+    earlier, was = poses_at(paths, hits["train"], frame - SPEED_SPAN)
+    later, will = poses_at(paths, hits["train"], frame + SPEED_SPAN)
     speed = ((later - earlier) / (2 * SPEED_SPAN)).astype(np.float64)
-    left = (one - other).astype(np.float64)
-    weight = used / (1 + (left**2).sum(axis=2) / SOFT**2) ** 2
-    a = weight * (speed**2).sum(axis=2)
-    b = weight * (speed * left).sum(axis=2)
-    return _stepped(hits, steps, a, b)
+    left = (test - train).astype(np.float64)
+    weight = (here & there & was & will) / (1 + (left**2).sum(axis=2) / SOFT**2) ** 2
+    _solve(hits, steps, weight * (speed**2).sum(axis=2), weight * (speed * left).sum(axis=2))
 
 
-def _stepped(hits: Hits, steps: NDArray[np.float64], a: NDArray[np.float64], b: NDArray[np.float64]) -> Hits:
-    """The hits after solving, for each, two normal equations in the shift and the change of the rate."""
+def _solve(hits: Hits, steps: Doubles, a: Doubles, b: Doubles) -> None:
+    """Solves, for each hit, the two normal equations in the shift and the change of the rate."""
     small = 1e-6 + 1e-3 * a.sum(axis=1)  # a path that hardly moves says nothing about its timing
     aa, at, tt = a.sum(axis=1) + small, (a * steps).sum(axis=1), (a * steps**2).sum(axis=1) + 9 * small
     y, yt = b.sum(axis=1), (b * steps).sum(axis=1)
     determinant = aa * tt - at**2
-    shift = np.clip((tt * y - at * yt) / determinant, -2, 2)
+    hits["train_frame"] += np.clip((tt * y - at * yt) / determinant, -2, 2)
     faster = np.clip((aa * yt - at * y) / determinant, -0.1, 0.1)
-    rate = np.clip(hits.rate + faster, RATES[0], RATES[-1])
-    return replace(hits, train_frame=hits.train_frame + shift, rate=rate)
+    hits["rate"] = np.clip(hits["rate"] + faster, RATES[0], RATES[-1])

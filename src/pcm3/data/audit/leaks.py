@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcm3.checksums import read_checked_json, with_checksum
-from pcm3.data.audit.copy_proof import prove
+from pcm3.data.audit.copy_proof import copied, prove
 from pcm3.data.audit.copy_search import NEIGHBOURS, search
 from pcm3.data.audit.copy_timing import timed
 from pcm3.data.audit.pose_paths import PosePaths, pose_paths
@@ -147,28 +147,29 @@ def _exact(store: ClipStore, train: set[int], test: set[int], groups: Sequence[S
 def _near(store: ClipStore, paths: PosePaths, train: NDArray[np.int64], test: NDArray[np.int64]) -> Iterator[Leak]:
     """The leaks among bodies, each pair of clips once: with the longest stretch."""
     hits = timed(paths, search(paths, paths.of_clips(train), paths.of_clips(test), cores()))
-    proof = prove(store, paths, hits)
-    rows = np.flatnonzero(proof.copied)
+    proofs = prove(store, paths, hits)
+    rows = np.flatnonzero(copied(proofs))
     seen: set[tuple[int, int]] = set()
-    for row in rows[np.argsort(-proof.frames[rows], kind="stable")]:
-        pair = int(paths.clip[hits.train[row]]), int(paths.clip[hits.test[row]])
+    for row in rows[np.argsort(-proofs["frames"][rows], kind="stable")]:
+        hit, proof = hits[row], proofs[row]
+        pair = int(paths.clip[hit["train"]]), int(paths.clip[hit["test"]])
         if pair not in seen:
             seen.add(pair)
             yield Leak(
                 str(store.ids[pair[0]]),
                 str(store.ids[pair[1]]),
-                _whole(proof.train[row]),
-                _whole(proof.test[row]),
-                bool(proof.mirrored[row]),
-                bool(proof.exchanged[row]),
-                round(float(hits.rate[row]), 4),
-                max(round(float(proof.left[row]) * 1e3, 4), 1e-4),
+                _nearest(proof["train"]),
+                _nearest(proof["test"]),
+                bool(proof["mirrored"]),
+                bool(proof["exchanged"]),
+                round(float(hit["rate"]), 4),
+                max(round(float(proof["left"]) * 1e3, 4), 1e-4),
             )
 
 
-def _whole(span: NDArray[np.float64]) -> tuple[int, int]:
+def _nearest(span: NDArray[np.float64]) -> tuple[int, int]:
     """The frames nearest to the first and the last of a stretch."""
-    return max(int(np.round(span[0])), 0), int(np.round(span[1]))
+    return max(round(span[0]), 0), round(span[1])
 
 
 def _remember(store: ClipStore, leaks_by_protocol: Audit, seconds: float) -> None:
