@@ -20,15 +20,14 @@ from pcm3.data.readers import (
     msrc12,
     npz,
     ntu,
-    ntu_classes,
     nw_ucla,
     pku_mmd,
-    pku_mmd_classes,
     pyskl,
     sbu,
     utd_mhad,
     utkinect,
 )
+from pcm3.data.readers.class_names import class_names
 from pcm3.data.source_index import Options, SourceIndex
 from pcm3.errors import DataError, not_one_of
 
@@ -70,34 +69,35 @@ ODD_SUBJECTS = {"xsub": {"by": "subject", "train": [1, 3, 5, 7, 9]}}
 
 DATASETS: dict[str, Dataset] = {
     "ntu60": Dataset(
-        ntu.index_60, "kinect_v2", 30.0, 2, ntu_classes.CLASSES[:60], ntu.PROTOCOLS_60,
+        ntu.index_60, "kinect_v2", 30.0, 2, class_names("ntu")[:60], ntu.PROTOCOLS_60,
         PublishedCounts("NTU RGB+D 60", 56_880, 56_578, {"xsub": (40_091, 16_487), "xview": (37_646, 18_932)}),
         max_frames=NTU_FRAMES,
     ),
     "ntu120": Dataset(
-        ntu.index_120, "kinect_v2", 30.0, 2, ntu_classes.CLASSES, ntu.PROTOCOLS_120,
+        ntu.index_120, "kinect_v2", 30.0, 2, class_names("ntu"), ntu.PROTOCOLS_120,
         PublishedCounts("NTU RGB+D 120", 114_480, 113_945, {"xsub": (63_026, 50_919), "xset": (54_468, 59_477)}),
         max_frames=NTU_FRAMES,
     ),
     "nw-ucla": Dataset(
-        nw_ucla.index, "kinect_v1", 30.0, 1, nw_ucla.CLASSES, {"xview": {"by": "camera", "train": [1, 2]}}
+        nw_ucla.index, "kinect_v1", 30.0, 1, class_names("nw-ucla"), {"xview": {"by": "camera", "train": [1, 2]}}
     ),
     "utd-mhad": Dataset(
-        utd_mhad.index, "kinect_v1", 30.0, 1, utd_mhad.CLASSES, ODD_SUBJECTS,
+        utd_mhad.index, "kinect_v1", 30.0, 1, class_names("utd-mhad"), ODD_SUBJECTS,
         PublishedCounts("UTD-MHAD", 861, 861, {"xsub": (431, 430)}),
     ),
     "msr-action3d": Dataset(
-        msr_action3d.index, "kinect_v1", 15.0, 1, msr_action3d.CLASSES, ODD_SUBJECTS,
+        msr_action3d.index, "kinect_v1", 15.0, 1, class_names("msr-action3d"), ODD_SUBJECTS,
         PublishedCounts("MSR-Action3D", 557, 557, {"xsub": (284, 273)}),
     ),
-    "pkummd1": Dataset(pku_mmd.index_1, "kinect_v2", 30.0, 2, pku_mmd_classes.CLASSES, max_frames=NTU_FRAMES),
-    "pkummd2": Dataset(pku_mmd.index_2, "kinect_v2", 30.0, 2, pku_mmd_classes.CLASSES, max_frames=NTU_FRAMES),
+    "pkummd1": Dataset(pku_mmd.index_1, "kinect_v2", 30.0, 2, class_names("pku-mmd"), max_frames=NTU_FRAMES),
+    "pkummd2": Dataset(pku_mmd.index_2, "kinect_v2", 30.0, 2, class_names("pku-mmd"), max_frames=NTU_FRAMES),
     "utkinect": Dataset(
-        utkinect.index, "kinect_v1", 15.0, 1, utkinect.CLASSES, utkinect.PROTOCOLS,
+        utkinect.index, "kinect_v1", 15.0, 1, class_names("utkinect"), utkinect.PROTOCOLS,
         PublishedCounts("UTKinect-Action3D", 20, 199),
     ),
     "sbu": Dataset(
-        sbu.index, "sbu15", 15.0, 2, sbu.CLASSES, sbu.PROTOCOLS, PublishedCounts("SBU Kinect Interaction", 282, 282)
+        sbu.index, "sbu15", 15.0, 2, class_names("sbu"), sbu.PROTOCOLS,
+        PublishedCounts("SBU Kinect Interaction", 282, 282),
     ),
     "kinder-gator": Dataset(
         kinder_gator.index, "kinect_v1", 30.0, 1, kinder_gator.CLASSES, kinder_gator.PROTOCOLS,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from pcm3.data.readers.own_classes import OWN_CLASSES
+from pcm3.data.readers.class_names import OWN_CLASSES
 from pcm3.errors import DataError
 from pcm3.limits import SEEDS
 from pcm3.simulate.actions import ACTIONS

@@ -16,7 +16,7 @@ from pcm3.data.importer import import_recordings
 from pcm3.data.prepare import Recipe, prepare
 from pcm3.data.protocol import split
 from pcm3.data.readers import agcn, ntu
-from pcm3.data.readers.ntu_classes import CLASSES
+from pcm3.data.readers.class_names import class_names
 from pcm3.data.readers.padding import is_padding, unpadded
 from pcm3.data.recording import TEST, TRAIN, Recording
 from pcm3.data.source_index import Options
@@ -72,7 +72,7 @@ def test_a_store_of_the_arrays_equals_a_store_of_the_raw_files(folder, tmp_path)
     raw, made = ClipStore.open(tmp_path / "of_raw"), ClipStore.open(tmp_path / "of_arrays")
     assert made.normalised
     assert made.kind == "agcn"
-    assert made.classes == raw.classes == CLASSES[:60]
+    assert made.classes == raw.classes == class_names("ntu")[:60]
     assert sorted(made.ids) == sorted(raw.ids)
     places = [list(raw.ids).index(id) for id in made.ids]
     for field in ("label", "subject", "camera", "setup", "length"):
@@ -266,7 +266,7 @@ def test_one_part_alone_is_read_and_makes_no_split(folder):
 def test_actions_beyond_sixty_are_ntu_120s(folder):
     write_agcn(folder, "train", [agcn_clip(crowd(1, 30))], [name(1, action=120)], [119])
     index = read(folder)
-    assert index.classes == CLASSES
+    assert index.classes == class_names("ntu")
     assert index.protocols == {"split": {"by": "side", "train": [0]}, **ntu.PROTOCOLS_120}
 
 

@@ -15,8 +15,8 @@ from pcm3.data.datasets import DATASETS, Dataset
 from pcm3.data.importer import import_recordings
 from pcm3.data.protocol import split
 from pcm3.data.readers import ctr_gcn, ntu
+from pcm3.data.readers.class_names import class_names
 from pcm3.data.readers.npz_rows import NpzRows
-from pcm3.data.readers.ntu_classes import CLASSES
 from pcm3.data.source_index import Options
 from pcm3.data.store import ClipStore
 from pcm3.errors import DataError
@@ -58,7 +58,7 @@ def test_a_store_of_the_file_equals_a_store_of_the_raw_files(file, tmp_path):
     import_recordings("ctrgcn", file, tmp_path / "of_file", strict=True, progress=False)
     raw, made = ClipStore.open(tmp_path / "of_raw"), ClipStore.open(tmp_path / "of_file")
     assert list(made.ids) == ["train-000000", "train-000001", "train-000002", "test-000000", "test-000001"]
-    assert (made.classes, made.kind, made.normalised) == (CLASSES[:60], "ctrgcn", True)
+    assert (made.classes, made.kind, made.normalised) == (class_names("ntu")[:60], "ctrgcn", True)
     np.testing.assert_array_equal(made.label, raw.label)
     np.testing.assert_array_equal(made.length, raw.length)
     for index in range(5):

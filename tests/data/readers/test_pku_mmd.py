@@ -15,7 +15,7 @@ from pku_folders import label_text, list_text, skeleton_text, write_pku
 from pcm3.data.importer import import_recordings
 from pcm3.data.protocol import split
 from pcm3.data.readers import pku_mmd
-from pcm3.data.readers.pku_mmd_classes import CLASSES
+from pcm3.data.readers.class_names import class_names
 from pcm3.data.readers.pku_mmd_lists import is_list, parse_list
 from pcm3.data.readers.pku_mmd_text import parse_labels, parse_skeleton, what_is
 from pcm3.data.recording import TEST, TRAIN, Interval
@@ -89,7 +89,7 @@ def test_imports_as_untrimmed_recordings_or_as_their_actions(one, tmp_path, trim
     assert [len(side) for side in split(store, "xview")] == [8, 4]
     first = store.ids.tolist().index("0002-L:0-9")
     assert (store.classes[store.label[first]], store.confidence[first], store.length[first]) == ("write", 2, 10)
-    assert (store.fps, store.layout.name, store.classes) == (30.0, "kinect_v2", CLASSES)
+    assert (store.fps, store.layout.name, store.classes) == (30.0, "kinect_v2", class_names("pku-mmd"))
 
 
 def test_zip_folder_and_other_folder_names_are_the_same(one, tmp_path):
@@ -259,8 +259,8 @@ def test_classes_txt_makes_it_somebodys_own(two):
 
 
 def test_class_names_are_51_different_ones():
-    assert len(set(CLASSES)) == len(CLASSES) == 51
-    assert [CLASSES[number - 1] for number in (1, 11, 14, 26, 32, 41, 51)] == [
+    assert len(set(class_names("pku-mmd"))) == len(class_names("pku-mmd")) == 51
+    assert [class_names("pku-mmd")[number - 1] for number in (1, 11, 14, 26, 32, 41, 51)] == [
         "bow", "fall down", "shake hands", "punch", "salute", "throw", "write",
     ]  # fmt: skip
 

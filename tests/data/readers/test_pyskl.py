@@ -19,7 +19,7 @@ from pcm3.data.datasets import DATASETS, Dataset
 from pcm3.data.importer import import_recordings
 from pcm3.data.protocol import split
 from pcm3.data.readers import ntu, pyskl
-from pcm3.data.readers.ntu_classes import CLASSES
+from pcm3.data.readers.class_names import class_names
 from pcm3.data.readers.pyskl_split import read_split
 from pcm3.data.recording import TEST, TRAIN, UNKNOWN
 from pcm3.data.source_index import Options
@@ -77,7 +77,7 @@ def test_a_store_of_the_pickle_equals_a_store_of_the_raw_files(tmp_path, dtype, 
     report = import_recordings("pyskl", tmp_path / "ntu60_3danno.pkl", tmp_path / "made", strict=True, progress=False)
     assert (report.skipped, report.notes) == ([], [])
     raw, made = ClipStore.open(tmp_path / "of_raw"), ClipStore.open(tmp_path / "made")
-    assert (made.classes, made.kind, made.normalised) == (CLASSES[:60], "pyskl", True)
+    assert (made.classes, made.kind, made.normalised) == (class_names("ntu")[:60], "pyskl", True)
     places = [list(raw.ids).index(id) for id in made.ids]
     for field in ("label", "subject", "camera", "setup", "length"):
         np.testing.assert_array_equal(getattr(made, field), getattr(raw, field)[places])

@@ -14,6 +14,7 @@ from ntu_file_text import walkers
 from pcm3.data.importer import import_recordings
 from pcm3.data.protocol import split
 from pcm3.data.readers import sbu
+from pcm3.data.readers.class_names import class_names
 from pcm3.data.source_index import Options
 from pcm3.data.store import ClipStore
 from pcm3.errors import DataError
@@ -50,7 +51,7 @@ def test_a_clip_is_two_bodies_in_metres_with_pair_and_action_from_its_path(tmp_p
     (clip,) = index.clips
     recording = clip.read()
     assert (recording.id, recording.setup, recording.subject) == ("s03s04-08-002", 9, -1)
-    assert sbu.CLASSES[recording.label] == "punch"
+    assert class_names("sbu")[recording.label] == "punch"
     np.testing.assert_allclose(recording.frames, pair(1), atol=2e-6)
     assert (index.skipped, index.unusable) == ([], [])
 

@@ -12,6 +12,7 @@ from ntu_file_text import walkers
 from scipy.io import savemat
 
 from pcm3.data.readers import msr_action3d, nw_ucla, utd_mhad
+from pcm3.data.readers.class_names import class_names
 from pcm3.data.source_index import Options
 from pcm3.errors import DataError
 from pcm3.skeleton import load_layout
@@ -151,7 +152,7 @@ def test_nw_ucla_is_in_layout_order_and_counts_its_ten_actions_without_gaps():
     assert_in_layout_order(recording)
     assert recording.frames.shape == (4, 1, 20, 3)
     assert (recording.id, recording.label, recording.subject, recording.camera) == ("a08_s03_e05_v02", 6, 3, 2)
-    assert nw_ucla.CLASSES[recording.label] == "donning"
+    assert class_names("nw-ucla")[recording.label] == "donning"
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from ntu_file_text import walkers
 from pcm3.data.importer import import_recordings
 from pcm3.data.protocol import split
 from pcm3.data.readers import utkinect
+from pcm3.data.readers.class_names import class_names
 from pcm3.data.recording import TEST, TRAIN, Interval
 from pcm3.data.source_index import Options
 from pcm3.data.store import ClipStore
@@ -267,7 +268,7 @@ def test_real_bodies_are_upright_whole_and_right_handed(recordings):
     moved = {"left": [], "right": []}
     for clip in recordings:
         for interval in clip.intervals:
-            if utkinect.CLASSES[interval.label] in ("throw", "push", "pull"):
+            if class_names("utkinect")[interval.label] in ("throw", "push", "pull"):
                 body = clip.frames[interval.start : interval.stop, 0]
                 for side, values in moved.items():
                     hand = body[:, joint(f"{side}_hand")] - body[:, joint("shoulder_centre")]

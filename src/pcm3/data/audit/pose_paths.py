@@ -66,7 +66,7 @@ class PoseSpace:
 
     def project(self, bodies: Floats) -> Floats:
         """(n, V, 3) → (n, D) metres."""
-        projected: Floats = (self.symmetric(bodies) - self.mean) @ self.axes
+        projected: Floats = np.asarray((self.symmetric(bodies) - self.mean) @ self.axes, np.float32)
         return projected
 
     def symmetric(self, bodies: Floats) -> Floats:
@@ -77,7 +77,8 @@ class PoseSpace:
         twin, order = distances[self.twins], np.arange(len(self.twins))[:, None]
         half = np.float32(np.sqrt(0.5))
         paired = np.where(order < self.twins[:, None], (distances + twin) * half, np.abs(distances - twin) * half)
-        return np.where(order == self.twins[:, None], distances, paired).T.astype(np.float32)
+        poses: Floats = np.where(order == self.twins[:, None], distances, paired).T.astype(np.float32)
+        return poses
 
 
 def pose_paths(store: ClipStore) -> PosePaths | None:

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from pcm3.data.archives import Skipped
 from pcm3.data.readers import agcn_files
-from pcm3.data.readers.ntu_names import NtuName, classes_and_protocols, ntu_name, wrong_label
-from pcm3.data.readers.own_classes import numbered_classes
+from pcm3.data.readers.class_names import numbered_classes
+from pcm3.data.readers.ntu_names import classes_and_protocols, ntu_name, wrong_name
 from pcm3.data.readers.padding import SINGLE, is_padding, unpadded
-from pcm3.data.recording import TEST, TRAIN, UNKNOWN, Recording, metres
+from pcm3.data.recording import TEST, TRAIN, Recording, metres
 from pcm3.data.source_index import Options, SourceClip, SourceIndex
 from pcm3.data.store import BY_SPLIT
 from pcm3.errors import DataError
@@ -79,11 +79,11 @@ def index(source: Path, options: Options) -> SourceIndex:
         raise DataError(
             f"{source}: the parts do not belong together: they differ in bodies, or in centring and turning"
         )
-    named = {part.name: [ntu_name(name) for name in part.names or ()] for part in parts}
-    known = [name for names in named.values() for name in names if name is not None]
+    names = [ntu_name(name) for part in parts for name in part.names or ()]
+    known = [name for name in names if name is not None]
     centred, turned = made.pop()
     origin = layout.centre if centred else None
-    clips, unusable = _ntu_clips(parts, named, layout, origin) if known else _other_clips(parts, layout, origin)
+    clips, unusable = _clips(parts, layout, origin, ntu=bool(known))
     classes, protocols = (
         classes_and_protocols(known)
         if known
@@ -95,7 +95,7 @@ def index(source: Path, options: Options) -> SourceIndex:
         layout=layout,
         bodies=bodies.pop(),
         classes=classes,
-        protocols={**dict.fromkeys(_protocols(list(named)), BY_SPLIT), **protocols},
+        protocols={**dict.fromkeys(_protocols([part.name for part in parts]), BY_SPLIT), **protocols},
         notes=[f"{part.name} has no clip." for part in every if not len(part.joints)] + _notes(parts, centred),
         chosen=centred,
         normalised=centred and turned,
@@ -181,47 +181,35 @@ def _splits(part: str, parts: list[str]) -> dict[str, int]:
     return {own: TEST} if own in _protocols(parts) else {}
 
 
-def _ntu_clips(
-    parts: list[_Part], named: dict[str, list[NtuName | None]], layout: Layout, origin: int | None
+def _clips(
+    parts: list[_Part], layout: Layout, origin: int | None, *, ntu: bool
 ) -> tuple[list[SourceClip], list[Skipped]]:
-    """The clips of NTU RGB+D by their names; and those whose name, label or uniqueness is not right."""
+    """The clips, and those whose name, label or uniqueness is not right where some have the names of NTU RGB+D.
+
+    Others go by the names they have, where these are different, or else by part and number.
+    """
+    names = [name for part in parts for name in part.names or [""]]
+    unique = len(set(names)) == len(names) and all(names)
     clips: dict[str, SourceClip] = {}
     unusable: list[Skipped] = []
     for part in parts:
-        splits = _splits(part.name, list(named))
-        for index, name in enumerate(named[part.name]):
-            written = (part.names or [])[index]
-            id = written.removesuffix(".skeleton")
-            where = f"{part.file}: clip {index} ({written})"
-            if name is None:
-                unusable.append((where, "expected a name like SsssCcccPpppRrrrAaaa, as others have"))
-                continue
-            wrong = (
-                f"the name '{written}' is taken by '{clips[id].file}'"
-                if id in clips
-                else wrong_label(name, int(part.labels[index]))
-            )
-            if wrong is not None:
-                unusable.append((where, wrong))
-                continue
-            whose = {"subject": name.subject, "camera": name.camera, "setup": name.setup}
-            clips[id] = _clip(part, index, id, layout, origin, splits=splits, **whose)
-        if not named[part.name]:
-            unusable.append((str(part.file), "its clips have no names, and those of the other part have NTU's"))
-    return list(clips.values()), unusable
-
-
-def _other_clips(parts: list[_Part], layout: Layout, origin: int | None) -> tuple[list[SourceClip], list[Skipped]]:
-    """The clips by the names they have, where they are different, or else by part and number."""
-    names = [name for part in parts for name in part.names or [""]]
-    unique = len(set(names)) == len(names) and all(names)
-    clips = []
-    for part in parts:
         splits = _splits(part.name, [other.name for other in parts])
-        for index in range(len(part.joints)):
-            id = part.names[index] if unique and part.names else f"{part.name}-{index:06d}"
-            clips.append(_clip(part, index, id, layout, origin, splits=splits))
-    return clips, []
+        if ntu and part.names is None:
+            unusable.append((str(part.file), "its clips have no names, and those of the other part have NTU's"))
+            continue
+        for index, label in enumerate(part.labels.tolist()):
+            written = part.names[index] if part.names else ""
+            name, wrong = ntu_name(written) if ntu else None, None
+            id = written.removesuffix(".skeleton") if ntu else written if unique else f"{part.name}-{index:06d}"
+            if id in clips:
+                wrong = f"the name '{written}' is taken by '{clips[id].file}'"
+            elif ntu:
+                wrong = wrong_name(name, label)
+            if wrong is not None:
+                unusable.append((f"{part.file}: clip {index} ({written})", wrong))
+            else:
+                clips[id] = _clip(part, index, id, layout, origin, splits=splits, **(name.who if name else {}))
+    return list(clips.values()), unusable
 
 
 def _clip(part: _Part, index: int, id: str, layout: Layout, origin: int | None, **facts: Any) -> SourceClip:
@@ -242,9 +230,7 @@ def _read(
     recorded: int | None,
     origin: int | None,
     splits: dict[str, int],
-    subject: int = UNKNOWN,
-    camera: int = UNKNOWN,
-    setup: int = UNKNOWN,
+    **who: Any,
 ) -> Recording:
     """The clip without its padding."""
     joints = joints_of()
@@ -256,7 +242,7 @@ def _read(
     present = present_joints(frames)
     if origin is not None:
         present[:, 0, origin] = present[:, 0].any(axis=1) & ~far_off(frames[:, 0])
-    return Recording(id, np.ascontiguousarray(frames), label, subject, camera, setup, splits, present=present)
+    return Recording(id, np.ascontiguousarray(frames), label, splits=splits, present=present, **who)
 
 
 def _cut(id: str, frames: NDArray[np.float32], recorded: int) -> NDArray[np.float32]:

@@ -15,9 +15,8 @@ from zipfile import ZipFile
 import numpy as np
 from numpy.typing import NDArray
 
+from pcm3.data.readers.class_names import class_names, numbered_classes
 from pcm3.data.readers.npz_rows import DAMAGE, NpzRows
-from pcm3.data.readers.ntu_classes import CLASSES
-from pcm3.data.readers.own_classes import numbered_classes
 from pcm3.data.recording import TEST, TRAIN, Recording, metres
 from pcm3.data.source_index import Options, SourceClip, SourceIndex
 from pcm3.data.store import BY_SPLIT
@@ -68,7 +67,9 @@ def index(source: Path, options: Options) -> SourceIndex:
         clips,
         layout=layout,
         bodies=bodies.pop(),
-        classes=CLASSES[:count] if count in (60, 120) else numbered_classes(count),  # NTU's for so many as NTU has
+        classes=class_names("ntu")[:count]
+        if count in (60, 120)
+        else numbered_classes(count),  # NTU's for so many as NTU has
         protocols={PROTOCOL: BY_SPLIT} if len(joints) == len(PARTS) else {},
         notes=[
             f"x_{part} has no clip, so that the file makes no protocol: pretrain and evaluate with --protocol all."

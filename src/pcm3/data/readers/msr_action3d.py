@@ -14,11 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from pcm3.data.archives import Entry
 from pcm3.data.readers.joint_order import joint_order
-from pcm3.data.readers.text_table import coordinates, printable
+from pcm3.data.readers.text_table import coordinates, read_rows
 from pcm3.data.recording import Recording
-from pcm3.data.source_index import Options, SourceClip, SourceIndex, list_clips, name_numbers
+from pcm3.data.source_index import Options, SourceIndex, list_clips, name_numbers
 from pcm3.errors import DataError
 
 JOINTS = (
@@ -28,11 +27,7 @@ JOINTS = (
 )  # fmt: skip
 ORDER = joint_order(JOINTS, "kinect_v1")
 
-CLASSES = (
-    "high arm wave", "horizontal arm wave", "hammer", "hand catch", "forward punch", "high throw", "draw x",
-    "draw tick", "draw circle", "hand clap", "two hand wave", "side boxing", "bend", "forward kick", "side kick",
-    "jogging", "tennis swing", "tennis serve", "golf swing", "pick up and throw",
-)  # fmt: skip
+ACTIONS = 20
 
 SUFFIX = "_skeleton3D.txt"
 NAME = r"a(\d{1,3})_s(\d{1,3})_e(\d{1,3})_skeleton3D\.txt"
@@ -46,15 +41,10 @@ def index(source: Path, options: Options) -> SourceIndex:
     lists = [entry for entry in entries if entry.name == LIST]
     if options.all_files or not lists:
         return SourceIndex(clips, unusable=unusable)
-    listed = _listed(lists[0])
-    used: list[SourceClip] = [clip for clip in clips if clip.id in listed]
+    listed = set(lists[0].read().decode("latin-1").split())
+    used = [clip for clip in clips if clip.id in listed]
     skipped = [(clip.file, f"not among the {len(listed)} of {LIST}") for clip in clips if clip.id not in listed]
     return SourceIndex(used, skipped=skipped, unusable=unusable)
-
-
-def _listed(entry: Entry) -> set[str]:
-    """The ids in the list."""
-    return set(entry.read().decode("latin-1").split())
 
 
 def parse(name: str, data: bytes) -> Recording:
@@ -64,13 +54,9 @@ def parse(name: str, data: bytes) -> Recording:
         DataError: the name or the content is not that of an MSR-Action3D skeleton.
     """
     action, subject, _repetition = name_numbers(name, NAME, f"aAA_sSS_eEE{SUFFIX}")
-    if not 1 <= action <= len(CLASSES):
-        raise DataError(f"{name}: expected an action from 1 to {len(CLASSES)}, got {action}")
-    lines = data.rstrip().splitlines()
-    rows = [line.split() for line in lines]
-    for number, row in enumerate(rows, 1):
-        if len(row) != 4:
-            raise DataError(f"{name}: line {number}: expected x, y, z, confidence, got {printable(lines[number - 1])}")
+    if not 1 <= action <= ACTIONS:
+        raise DataError(f"{name}: expected an action from 1 to {ACTIONS}, got {action}")
+    rows = read_rows(name, data, 4, "x, y, z, confidence")
     if len(rows) % len(JOINTS):
         raise DataError(f"{name}: line {len(rows)}: the file ends within a frame of {len(JOINTS)} lines")
     fields = [field for row in rows for field in row[:3]]

@@ -15,11 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcm3.data.archives import Skipped, list_entries
+from pcm3.data.readers.class_names import class_names, own_classes
 from pcm3.data.readers.ntu_bytes import read_bytes
-from pcm3.data.readers.ntu_classes import CLASSES
 from pcm3.data.readers.ntu_lines import JOINTS, Bodies, read_lines
 from pcm3.data.readers.ntu_npy import read_npy
-from pcm3.data.readers.own_classes import own_classes
 from pcm3.data.readers.text_table import printable
 from pcm3.data.recording import Recording
 from pcm3.data.source_index import Options, SourceClip, SourceIndex, clip_files, name_numbers
@@ -65,7 +64,7 @@ def index(source: Path, options: Options, *, actions: int) -> SourceIndex:
     unusable += [(c.file, f"the id '{c.id}' is taken by '{texts[c.id]}'") for c in rewritten if c.id in texts]
     clips += [clip for clip in rewritten if clip.id not in texts]
     own = own_classes(entries)
-    classes = own or CLASSES[:actions]
+    classes = own or class_names("ntu")[:actions]
     inside: list[SourceClip] = []
     skipped: list[Skipped] = []
     for clip in clips:

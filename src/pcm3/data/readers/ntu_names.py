@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from pcm3.data.readers import ntu, ntu_classes
+from pcm3.data.readers import ntu
+from pcm3.data.readers.class_names import class_names
 
 NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})(?:\.skeleton)?", re.ASCII)
 
@@ -19,6 +20,11 @@ class NtuName(NamedTuple):
     subject: int
     action: int
 
+    @property
+    def who(self) -> dict[str, int]:
+        """Setup, camera and subject, as fields of a recording."""
+        return {"setup": self.setup, "camera": self.camera, "subject": self.subject}
+
 
 def ntu_name(name: str) -> NtuName | None:
     """What a name like ``S001C002P003R002A013``, with ``.skeleton`` or without, tells; None for another name."""
@@ -29,10 +35,12 @@ def ntu_name(name: str) -> NtuName | None:
     return NtuName(setup, camera, subject, action)
 
 
-def wrong_label(name: NtuName, label: int) -> str | None:
-    """What is wrong with the label of a recording of that name; None if it is right."""
-    if not 1 <= name.action <= len(ntu_classes.CLASSES):
-        return f"expected an action from 1 to {len(ntu_classes.CLASSES)}, got {name.action}"
+def wrong_name(name: NtuName | None, label: int) -> str | None:
+    """What is wrong with a recording of that name and label among recordings of NTU RGB+D; None if nothing is."""
+    if name is None:
+        return "expected a name like SsssCcccPpppRrrrAaaa, as others have"
+    if not 1 <= name.action <= len(class_names("ntu")):
+        return f"expected an action from 1 to {len(class_names('ntu'))}, got {name.action}"
     if label != name.action - 1:
         return f"expected label {name.action - 1} of its action {name.action}, got {label}"
     return None
@@ -41,5 +49,5 @@ def wrong_label(name: NtuName, label: int) -> str | None:
 def classes_and_protocols(names: Iterable[NtuName]) -> tuple[tuple[str, ...], dict[str, Any]]:
     """The classes and protocols of NTU RGB+D 60, or of 120 where one of the recordings has an action beyond 60."""
     if all(name.action <= 60 for name in names):
-        return ntu_classes.CLASSES[:60], ntu.PROTOCOLS_60
-    return ntu_classes.CLASSES, ntu.PROTOCOLS_120
+        return class_names("ntu")[:60], ntu.PROTOCOLS_60
+    return class_names("ntu"), ntu.PROTOCOLS_120

@@ -16,10 +16,6 @@ JOINTS = 20
 
 ACTIONS = (1, 2, 3, 4, 5, 6, 8, 9, 11, 12)
 """The action numbers in use, in the order of the labels: 7 and 10 do not occur."""
-CLASSES = (
-    "pick up with one hand", "pick up with two hands", "drop trash", "walk around", "sit down", "stand up",
-    "donning", "doffing", "throw", "carry",
-)  # fmt: skip
 
 
 def index(source: Path, options: Options) -> SourceIndex:

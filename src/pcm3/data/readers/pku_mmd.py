@@ -24,8 +24,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from pcm3.data.archives import Entry, Skipped, list_entries
-from pcm3.data.readers.own_classes import own_classes
-from pcm3.data.readers.pku_mmd_classes import CLASSES
+from pcm3.data.readers.class_names import class_names, own_classes
 from pcm3.data.readers.pku_mmd_lists import find_lists
 from pcm3.data.readers.pku_mmd_text import FORMS, PARTS, SUFFIX, Row, parse_labels, parse_skeleton, part_of, what_is
 from pcm3.data.recording import UNKNOWN, Interval, Recording
@@ -68,7 +67,7 @@ def index(source: Path, options: Options, *, part: int) -> SourceIndex:
     skeletons, labels, neither = _by_content(videos)
     skipped = [(str(entry), f"of PKU-MMD {PARTS[3 - part]}: import it as {DATASETS[3 - part]}") for entry in foreign]
     splits, notes, other_lists = find_lists(texts, part, set(skeletons), bool(foreign))
-    clips, broken, without = _clips(skeletons, labels, splits, len(classes or CLASSES))
+    clips, broken, without = _clips(skeletons, labels, splits, len(classes or class_names("pku-mmd")))
     return SourceIndex(
         clips,
         skipped=skipped + other_lists + broken,

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from pcm3.data.archives import Skipped
 from pcm3.data.names import is_name, printable
-from pcm3.data.readers.ntu_names import NtuName, classes_and_protocols, ntu_name, wrong_label
-from pcm3.data.readers.own_classes import numbered_classes
+from pcm3.data.readers.class_names import numbered_classes
+from pcm3.data.readers.ntu_names import NtuName, classes_and_protocols, ntu_name, wrong_name
 from pcm3.data.readers.pyskl_split import Split, compare, read_split
 from pcm3.data.readers.safe_pickle import load
-from pcm3.data.recording import CLASSES_LIMIT, UNKNOWN, Recording, metres
+from pcm3.data.recording import CLASSES_LIMIT, Recording, metres
 from pcm3.data.source_index import Options, SourceClip, SourceIndex
 from pcm3.data.store import BY_SPLIT
 from pcm3.errors import DataError
@@ -169,8 +169,7 @@ def _leave_wrong(file: Path, taken: dict[str, dict[str, Any]], named: dict[str, 
     """Takes out what has no name of NTU RGB+D where others have, or a label that is not its action's."""
     unusable: list[Skipped] = []
     for id in list(taken):
-        form = "expected a name like SsssCcccPpppRrrrAaaa, as others have"
-        wrong = wrong_label(named[id], int(taken[id]["label"])) if id in named else form
+        wrong = wrong_name(named.get(id), int(taken[id]["label"]))
         if wrong is not None:
             unusable.append((f"{file}: {id}", wrong))
             del taken[id]
@@ -180,27 +179,19 @@ def _leave_wrong(file: Path, taken: dict[str, dict[str, Any]], named: dict[str, 
 
 def _clip(file: Path, id: str, annotation: dict[str, Any], name: NtuName | None, split: Split) -> SourceClip:
     """One clip, whose numbers are here already."""
-    subject, camera, setup = (name.subject, name.camera, name.setup) if name else (UNKNOWN,) * 3
-    recording = partial(
-        _read, annotation["keypoint"], annotation.get("keypoint_score"), id,
-        int(annotation["label"]), subject, camera, setup, split.splits.get(id, {}),
-    )  # fmt: skip
-    return SourceClip(id, f"{file}: {id}", recording)
+    splits, who = split.splits.get(id, {}), name.who if name else {}
+    read = partial(
+        _read, annotation["keypoint"], annotation.get("keypoint_score"), id, int(annotation["label"]), splits, **who
+    )
+    return SourceClip(id, f"{file}: {id}", read)
 
 
 def _read(
-    keypoint: NDArray[Any],
-    score: NDArray[Any] | None,
-    id: str,
-    label: int,
-    subject: int,
-    camera: int,
-    setup: int,
-    splits: dict[str, int],
+    keypoint: NDArray[Any], score: NDArray[Any] | None, id: str, label: int, splits: dict[str, int], **who: Any
 ) -> Recording:
     """The recording, frames first; zeros where a score says that the joint is absent."""
     if score is not None:
         keypoint = np.where((score > 0)[..., None], keypoint, keypoint.dtype.type(0))
     frames = np.ascontiguousarray(metres(id, keypoint.transpose(1, 0, 2, 3)))
     scores = None if score is None else np.clip(np.nan_to_num(score.transpose(1, 0, 2)), 0, 1e4)
-    return Recording(id, frames, label, subject, camera, setup, splits, scores=scores)
+    return Recording(id, frames, label, splits=splits, scores=scores, **who)

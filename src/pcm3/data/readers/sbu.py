@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import partial
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -24,13 +25,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcm3.data.archives import Entry, Skipped, list_entries
-from pcm3.data.readers.text_table import coordinates, printable
+from pcm3.data.readers.text_table import coordinates, is_frame_number, printable, read_rows
 from pcm3.data.recording import FARTHEST, Recording
 from pcm3.data.source_index import Options, SourceClip, SourceIndex
 from pcm3.errors import DataError
 
-CLASSES = ("approach", "depart", "kick", "push", "shake hands", "hug", "exchange object", "punch")
-"""01 to 08."""
+ACTIONS = 8
 
 FILE = "skeleton_pos.txt"
 FORM = f"sXXsYY/CC/NNN/{FILE}"
@@ -101,8 +101,8 @@ def _place(folders: Sequence[str]) -> tuple[int, int, int]:
         raise DataError(f"{FILE}: expected a path like {FORM}, got {'/'.join((*folders[-3:], FILE))}")
     if match[1] not in PAIRS:
         raise DataError(f"{FILE}: {match[1]} is not one of the {len(PAIRS)} pairs")
-    if not 1 <= int(match[2]) <= len(CLASSES):
-        raise DataError(f"{FILE}: expected an action from 01 to {len(CLASSES):02}, got {match[2]}")
+    if not 1 <= int(match[2]) <= ACTIONS:
+        raise DataError(f"{FILE}: expected an action from 01 to {ACTIONS:02}, got {match[2]}")
     return PAIRS.index(match[1]) + 1, int(match[2]), int(match[3])
 
 
@@ -116,21 +116,14 @@ def parse(name: str, data: bytes) -> NDArray[np.float32]:
     Raises:
         DataError: the content is not that of an SBU skeleton; the error names the line.
     """
-    lines = data.rstrip().splitlines()
-    rows = [line.split(b",") for line in lines]
-    previous = -1
-    for number, row in enumerate(rows, 1):
-        digits = row[0].strip()
-        if len(row) != COLUMNS or not digits.isdigit() or len(digits) > 9:
-            got = printable(lines[number - 1])
-            raise DataError(f"{name}: line {number}: expected a frame number and {COLUMNS - 1} coordinates, got {got}")
-        if int(digits) <= previous:
-            raise DataError(f"{name}: line {number}: expected rising frame numbers, got {int(digits)}")
-        previous = int(digits)
+    expected = f"a frame number and {COLUMNS - 1} coordinates"
+    rows = read_rows(name, data, COLUMNS, expected, b",", is_frame_number)
     if not rows:
-        raise DataError(
-            f"{name}: line 1: expected a frame number and {COLUMNS - 1} coordinates, got the end of the file"
-        )
+        raise DataError(f"{name}: line 1: expected {expected}, got the end of the file")
+    numbers = [int(row[0]) for row in rows]
+    for line, (before, number) in enumerate(pairwise(numbers), 2):
+        if number <= before:
+            raise DataError(f"{name}: line {line}: expected rising frame numbers, got {number}")
     fields = [field for row in rows for field in row[1:]]
     written = coordinates(name, fields, lambda row: row // (BODIES * JOINTS) + 1)
     points = np.where(written.any(axis=1, keepdims=True), written * SCALE + ORIGIN, 0)

@@ -17,6 +17,33 @@ def printable(line: bytes) -> str:
     return repr(line[:40].decode("latin-1")) + ("…" if len(line) > 40 else "")
 
 
+def read_rows(
+    name: str,
+    data: bytes,
+    columns: int,
+    expected: str,
+    divider: bytes | None = None,
+    fits: Callable[[list[bytes]], bool] = lambda row: True,
+) -> list[list[bytes]]:
+    """The fields of each line.
+
+    Raises:
+        DataError: a line has not so many, or does not fit; the error says what was expected.
+    """
+    rows = []
+    for number, line in enumerate(data.rstrip().splitlines(), 1):
+        row = line.split(divider)
+        if len(row) != columns or not fits(row):
+            raise DataError(f"{name}: line {number}: expected {expected}, got {printable(line)}")
+        rows.append(row)
+    return rows
+
+
+def is_frame_number(row: list[bytes]) -> bool:
+    """Whether the row begins with one."""
+    return row[0].strip().isdigit() and len(row[0].strip()) <= 9
+
+
 def coordinates(name: str, fields: Sequence[bytes], line_of: Callable[[int], int]) -> NDArray[np.float64]:
     """The fields, three a row, as numbers (rows, 3), metres; zeros where one of the three is NaN, which means absent.
 

@@ -23,12 +23,7 @@ JOINTS = (
 )  # fmt: skip
 ORDER = joint_order(JOINTS, "kinect_v1")
 
-CLASSES = (
-    "swipe left", "swipe right", "wave", "clap", "throw", "cross arms", "basketball shoot", "draw x",
-    "draw circle clockwise", "draw circle counter-clockwise", "draw triangle", "bowling", "boxing", "baseball swing",
-    "tennis swing", "arm curl", "tennis serve", "push", "knock", "catch", "pick up and throw", "jog", "walk",
-    "sit to stand", "stand to sit", "lunge", "squat",
-)  # fmt: skip
+ACTIONS = 27
 
 NAME = r"a(\d{1,3})_s(\d{1,3})_t(\d{1,3})_skeleton\.mat"
 VARIABLE = "d_skel"
@@ -49,8 +44,8 @@ def parse(name: str, data: bytes) -> Recording:
         DataError: the name or the content is not that of a UTD-MHAD skeleton.
     """
     action, subject, _trial = name_numbers(name, NAME, "aA_sS_tT_skeleton.mat")
-    if not 1 <= action <= len(CLASSES):
-        raise DataError(f"{name}: expected an action from 1 to {len(CLASSES)}, got {action}")
+    if not 1 <= action <= ACTIONS:
+        raise DataError(f"{name}: expected an action from 1 to {ACTIONS}, got {action}")
     joints = _matrix(name, data)  # (V, C, T)
     frames = joints.transpose(2, 0, 1)[:, None, ORDER]
     return Recording(

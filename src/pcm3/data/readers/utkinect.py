@@ -30,17 +30,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcm3.data.archives import Entry, Skipped, list_entries
-from pcm3.data.readers.text_table import coordinates, printable
+from pcm3.data.readers.text_table import coordinates, is_frame_number, printable, read_rows
 from pcm3.data.recording import TEST, TRAIN, Interval, Recording
 from pcm3.data.source_index import Options, SourceClip, SourceIndex, name_numbers
 from pcm3.data.store import BY_SPLIT
 from pcm3.errors import DataError
 
-CLASSES = (
-    "walk", "sit down", "stand up", "pick up", "carry", "throw", "push", "pull", "wave hands", "clap hands",
-)  # fmt: skip
 WORDS = ("walk", "sitDown", "standUp", "pickUp", "carry", "throw", "push", "pull", "waveHands", "clapHands")
-"""The classes as the label files write them."""
+"""The actions as the label files write them, in the order of the labels."""
 
 NAME = r"joints_s(\d\d)_e(\d\d)\.txt"
 JOINTS = 20
@@ -152,12 +149,8 @@ def parse(name: str, data: bytes) -> tuple[NDArray[np.int64], NDArray[np.float32
         DataError: the name or the content is not that of a UTKinect recording.
     """
     subject, _sequence = name_numbers(name, NAME, "joints_sSS_eEE.txt")
-    lines = data.rstrip().splitlines()
-    rows = [line.split() for line in lines]
-    for number, row in enumerate(rows, 1):
-        if len(row) != COLUMNS or not row[0].isdigit() or len(row[0]) > 9:
-            got = printable(lines[number - 1])
-            raise DataError(f"{name}: line {number}: expected a frame number and {COLUMNS - 1} coordinates, got {got}")
+    expected = f"a frame number and {COLUMNS - 1} coordinates"
+    rows = read_rows(name, data, COLUMNS, expected, fits=is_frame_number)
     fields = [field for row in rows for field in row[1:]]
     points = coordinates(name, fields, lambda row: row // JOINTS + 1).reshape(-1, 1, JOINTS, 3)
     numbers = np.array([int(row[0]) for row in rows], np.int64)

@@ -1,8 +1,11 @@
-"""Class names of somebody's own, in a file ``classes.txt`` beside recordings that have a data set's form."""
+"""Class names: of the data sets, in ``classes.toml``; of somebody's own, in a ``classes.txt`` beside the recordings."""
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
 
 from pcm3.data.archives import Entry
 from pcm3.data.names import check_name
@@ -10,6 +13,13 @@ from pcm3.errors import DataError
 
 OWN_CLASSES = "classes.txt"
 """The name of action k in line k: the recordings are not the data set's own then."""
+
+
+@cache
+def class_names(dataset: str) -> tuple[str, ...]:
+    """The class names of a data set, in the order of the labels."""
+    tables = tomllib.loads(Path(__file__).with_name("classes.toml").read_text(encoding="utf-8"))
+    return tuple(tables[dataset])
 
 
 def own_classes(entries: Iterable[Entry]) -> tuple[str, ...] | None:
