@@ -322,7 +322,8 @@ def test_a_classes_txt_that_names_no_classes_is_refused(tmp_path, data):
 
 def test_class_names_are_120_different_ones():
     assert len(set(class_names("ntu"))) == len(class_names("ntu")) == 120
-    assert (class_names("ntu")[7], class_names("ntu")[49], class_names("ntu")[59], class_names("ntu")[98], class_names("ntu")[119]) == (
+    classes = class_names("ntu")
+    assert (classes[7], classes[49], classes[59], classes[98], classes[119]) == (
         "sit down", "punch", "walk apart", "run on the spot", "rock-paper-scissors",
     )  # fmt: skip
 

@@ -109,13 +109,13 @@ def _usable_joints(bodies: Floats, store: ClipStore) -> Indices:
     """The joints that are there in most of the bodies; the one at the origin of a normalised store is there too."""
     present = bodies.any(axis=2).mean(axis=0) if len(bodies) else np.zeros(len(store.layout.joints))
     if store.normalised:
-        present[store.layout.centre] = 1.0
+        present[list(store.layout.at_origin)] = 1.0
     return np.flatnonzero(present >= PRESENT)
 
 
 def _has_joints(bodies: Floats, used: Indices, store: ClipStore) -> Booleans:
     """Which of the bodies (n, V, 3) have every usable joint, and finite."""
-    points = bodies[:, used[used != store.layout.centre] if store.normalised else used]
+    points = bodies[:, used[~np.isin(used, store.layout.at_origin)] if store.normalised else used]
     return np.asarray((points != 0).any(axis=2).all(axis=1) & np.isfinite(points).all(axis=(1, 2)))
 
 

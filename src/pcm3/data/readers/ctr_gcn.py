@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from pcm3.data.readers.class_names import class_names, numbered_classes
 from pcm3.data.readers.npz_rows import DAMAGE, NpzRows
-from pcm3.data.recording import TEST, TRAIN, Recording, metres
+from pcm3.data.recording import CLASSES_LIMIT, TEST, TRAIN, Recording, metres
 from pcm3.data.source_index import Options, SourceClip, SourceIndex
 from pcm3.data.store import BY_SPLIT
 from pcm3.errors import DataError
@@ -32,8 +32,8 @@ MOVED = (
     "Joints that were absent lie at one point of a clip, where the script moved them: this form does not tell them "
     "from others, and they come back as present."
 )
-CLASSES_LIMIT = 10_000
-"""Columns; more of them are no classes."""
+NTU_CLASSES = (60, 120)
+"""So many classes are taken for those of NTU RGB+D."""
 
 
 def index(source: Path, options: Options) -> SourceIndex:
@@ -67,9 +67,7 @@ def index(source: Path, options: Options) -> SourceIndex:
         clips,
         layout=layout,
         bodies=bodies.pop(),
-        classes=class_names("ntu")[:count]
-        if count in (60, 120)
-        else numbered_classes(count),  # NTU's for so many as NTU has
+        classes=class_names("ntu")[:count] if count in NTU_CLASSES else numbered_classes(count),
         protocols={PROTOCOL: BY_SPLIT} if len(joints) == len(PARTS) else {},
         notes=[
             f"x_{part} has no clip, so that the file makes no protocol: pretrain and evaluate with --protocol all."
