@@ -82,6 +82,12 @@ class Retargeting:
                 sure[..., place] = scores[..., [number for number, _ in joint.ways[0]]].min(axis=-1)
         return sure
 
+    def copy_of(self, joint: int | None) -> int | None:
+        """The joint of the target that is a copy of this one of the source; None: there is none."""
+        if joint is None:
+            return None
+        return next((place for place, made in enumerate(self.joints) if made.ways == (((joint, 1.0),),)), None)
+
     @property
     def lines(self) -> list[str]:
         """The plan in words, a line a joint of the target."""

@@ -20,6 +20,7 @@ COMMANDS = {
     "demo": "simulate recordings, import, pretrain, evaluate, one page of results: minutes on a laptop",
     "simulate": "write simulated Kinect recordings: clips as raw files or a store, or untrimmed sessions",
     "import": "read a data set's raw recordings into a store",
+    "retarget": "a store in another layout: joints found by their names, others approximated",
     "info": "what a store holds: counts, classes, protocols",
     "show": "draw clips: a moving skeleton, two side by side, or a contact sheet, as GIF, MP4 or PNG",
     "check": "whether a store is sound: checksums, copies across a split (leaks), odd clips and bodies",

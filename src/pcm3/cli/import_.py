@@ -17,6 +17,9 @@ class ImportOptions:
 
     layout: str | None = None
     """npz, agcn, ctrgcn, pyskl, files of your own: the skeleton, a layout's name or TOML file, where it is not told."""
+    to: str | None = None
+    """Retarget to this layout, a name or TOML file: joints are found by their names, others are approximated or absent,
+    and it is told which (docs/LAYOUTS.md). Null for as recorded."""
     all_files: bool = False
     """msr-action3d only: take all 567 clips instead of the published list's 557."""
     track: Literal["slot", "id"] = "slot"
@@ -76,6 +79,7 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     from pcm3.data.importer import import_recordings
     from pcm3.data.info import describe, protocol_lines
     from pcm3.data.reasons import reason_lines
+    from pcm3.data.retarget_store import retargeting_lines
     from pcm3.data.store import ClipStore
 
     check_ranges(options, {"workers": MOST_PROCESSES})
@@ -87,6 +91,7 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
         options.source,
         options.store,
         layout=options.layout,
+        to=options.to,
         all_files=options.all_files,
         track=options.track,
         labels=options.labels,
@@ -115,6 +120,8 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     )
     for note in [*report.notes, *held["labels"], *report.changes]:
         print(f"note: {note}")
+    for line in retargeting_lines(store):
+        print(f"  {line}")
     for name, told_sides in protocol_lines(held).items():
         print(f"{name}: {told_sides}")
     if report.skipped:

@@ -61,6 +61,8 @@ def _prepared(held: dict[str, Any]) -> str:
         words.append(f"by the rule {how['rule']}")
     if held["normalised"] and how.get("up") is not None:
         words.append(f"up was ({', '.join(f'{number:g}' for number in how['up'])})")
+    if how.get("retargeted"):
+        words.append(f"retargeted from {how['retargeted']['from']}")
     if how.get("trim"):
         words.append("actions cut out")
     if how.get("rate", 1.0) != 1.0:

@@ -17,7 +17,8 @@ from pcm3.data.prepare import Recipe
 from pcm3.data.recording import Recording
 from pcm3.data.source_index import SourceIndex
 from pcm3.errors import ConfigError, DataError
-from pcm3.skeleton import load_layout
+from pcm3.retarget import plan_retarget
+from pcm3.skeleton import Layout, load_layout
 
 PROBED, PROBED_UNITS = 48, 16
 """Recordings that are looked at to tell which way is up in all of them, and what their coordinates are."""
@@ -120,6 +121,18 @@ def oriented(recipe: Recipe, up: Up | None, recordings: Sequence[Recording]) -> 
     notes = [] if origin is None else [_centred_on(recipe.layout.joints[origin])]
     dataset = up or find_up(recordings, recipe.layout)
     return replace(recipe, origin=origin, up=dataset.direction), [dataset.text, *notes]
+
+
+def retargeted_recipe(recipe: Recipe, notes: list[str], to: Layout | None) -> tuple[Recipe, list[str]]:
+    """The recipe for clips of another layout, if one is wanted, with the plan in one more note.
+
+    Raises:
+        DataError: the recordings cannot be retargeted to it.
+    """
+    if to is None or to == recipe.layout:
+        return recipe, notes
+    retargeting = plan_retarget(recipe.layout, to)
+    return replace(recipe, retargeting=retargeting), [*notes, f"retargeted from {retargeting.summary}"]
 
 
 def _centred_on(joint: str) -> str:

@@ -24,6 +24,7 @@ from pcm3.data.import_plan import (
     oriented,
     plan,
     precision_notes,
+    retargeted_recipe,
     sample,
 )
 from pcm3.data.own_recordings import PreparedRecordings
@@ -91,6 +92,7 @@ def import_recordings(
     min_score: float = MIN_SCORE,
     trim: bool = False,
     skip_list: str | Path | None = None,
+    to: str | Path | Layout | None = None,
     normalise: bool = True,
     rule: RuleName | None = None,
     up: str | None = None,
@@ -124,6 +126,7 @@ def import_recordings(
         trim: cut untrimmed recordings into their labelled actions, each prepared as a clip of its own.
         skip_list: text file with the names of clips to skip, one a line, as data sets publish their lists of
             missing skeletons.
+        to: name, file or `Layout` to retarget to (`pcm3.retarget`); the plan is kept in the store. None: as recorded.
         normalise: centre and turn each clip as the rule says; off: the camera's frame.
         rule: how recordings are prepared, one of `pcm3.data.prepare.RULES`; None: as published results on the kind need
             it, and ``upright`` where there are none.
@@ -166,8 +169,9 @@ def import_recordings(
     probed = sample(index, recipe.rule)
     frames = [recording.frames for recording in probed]
     notes = check_units(str(source), frames, recipe.layout) + precision_notes(dtype, recipe.normalise, frames)
-    recipe, oriented_notes = oriented(recipe, told_up, probed)
-    description["preparation"] = recipe.to_dict()
+    target = load_layout(to) if isinstance(to, str | Path) else to
+    recipe, oriented_notes = retargeted_recipe(*oriented(recipe, told_up, probed), target)
+    description |= {"layout": recipe.made_layout, "preparation": recipe.to_dict()}
     fingerprint = _fingerprint(index, recipe, description | {"dtype": dtype}, Path(source))
     with store_writer(
         Path(store_path), dtype=dtype, overwrite=overwrite, fingerprint=fingerprint, **description
@@ -201,6 +205,7 @@ def store_recordings(
     protocols: dict[str, Any] | None = None,
     bodies: int | None = None,
     kind: str = "own",
+    to: str | Path | Layout | None = None,
     normalise: bool = True,
     rule: RuleName = "upright",
     up: str | None = None,
@@ -222,6 +227,7 @@ def store_recordings(
         protocols: which clips train, see `pcm3.data.protocol`.
         bodies: M, the bodies kept of each recording; None: as many as the first `PROBED` recordings have at most.
         kind: what the store calls itself.
+        to: the layout to retarget to, see `import_recordings`.
         normalise: centre and turn each clip as the rule says.
         rule: one of `pcm3.data.prepare.RULES`.
         up: which way is up in the recordings, see `import_recordings`; None: found in the first `PROBED` recordings.
@@ -251,11 +257,13 @@ def store_recordings(
         fill=fill,
         max_frames=max_frames,
         trim=trim,
+        to=load_layout(to) if isinstance(to, str | Path) else to,
     )
     notes = prepared.notes + precision_notes(dtype, normalise, prepared.probed)
-    about: dict[str, Any] = {"layout": chosen, "fps": fps, "bodies": prepared.recipe.bodies, "kind": kind}
+    recipe = prepared.recipe
+    about: dict[str, Any] = {"layout": recipe.made_layout, "fps": fps, "bodies": recipe.bodies, "kind": kind}
     about |= {"classes": classes, "protocols": protocols, "normalised": normalise}
-    about |= {"dtype": dtype, "overwrite": overwrite, "preparation": prepared.recipe.to_dict()}
+    about |= {"dtype": dtype, "overwrite": overwrite, "preparation": recipe.to_dict()}
     read = 0
     with store_writer(store_path, **about) as writer:
         for name, results in prepared:

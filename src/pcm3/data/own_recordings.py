@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pcm3.data.archives import Skipped
 from pcm3.data.clip_table import ClipTable
 from pcm3.data.gravity import given_up
-from pcm3.data.import_plan import PROBED, check_numbers, oriented
+from pcm3.data.import_plan import PROBED, check_numbers, oriented, retargeted_recipe
 from pcm3.data.prepare import FILL_SECONDS, RULES, Recipe, RuleName, outcome
 from pcm3.data.recording import Recording, metres
 from pcm3.data.source_units import check_units
@@ -56,6 +56,7 @@ class PreparedRecordings:
         max_frames: int | None = None,
         trim: bool = False,
         to_fps: float | None = None,
+        to: Layout | None = None,
     ) -> PreparedRecordings:
         """How these recordings are to be prepared, found from the first `PROBED` of them.
 
@@ -72,9 +73,10 @@ class PreparedRecordings:
             max_frames: cut clips after so many frames; None: never.
             trim: cut untrimmed recordings into their labelled actions.
             to_fps: resample to so many frames a second; None: as they are.
+            to: the layout to retarget to (`pcm3.retarget`); None: theirs.
 
         Raises:
-            DataError: the coordinates are not metres in three dimensions.
+            DataError: the coordinates are not metres in three dimensions; they cannot be retargeted.
             ConfigError: a setting that makes no sense.
         """
         if rule not in RULES:
@@ -92,7 +94,7 @@ class PreparedRecordings:
         direction = None if up is None else given_up(up)
         notes = check_units(first[0].id if first else name, [recording.frames for recording in first], layout)
         usable = list(_usable(first, layout))
-        recipe, oriented_notes = oriented(recipe, direction, usable)
+        recipe, oriented_notes = retargeted_recipe(*oriented(recipe, direction, usable), to)
         probed = [recording.frames for recording in usable]
         every = chain(first, incoming)
         return cls(recipe, to_fps or fps, notes + oriented_notes, probed, every, bodies is not None)
@@ -137,7 +139,7 @@ class PreparedRecordings:
         if not frames:
             raise DataError(": ".join(lost[0]) if lost else f"{name}: expected recordings, got none")
         meaning = StoreMeaning(
-            self.recipe.layout, self.fps, self.recipe.normalise, self.recipe.to_dict(), tuple(classes)
+            self.recipe.made_layout, self.fps, self.recipe.normalise, self.recipe.to_dict(), tuple(classes)
         )
         whole = recordings.columns() if recordings.rows else None
         return store_in_memory(name, np.concatenate(frames), clips.columns(), whole, meaning), lost

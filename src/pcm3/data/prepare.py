@@ -23,6 +23,7 @@ from pcm3.data.resample import resample
 from pcm3.data.source_index import SourceClip
 from pcm3.errors import DataError
 from pcm3.normalisation import normalise, normalise_untrimmed, normalise_upright, normalise_upright_untrimmed
+from pcm3.retarget import Retargeting
 from pcm3.skeleton import Layout
 
 MISSING = "missing skeleton: no body in any frame"
@@ -38,6 +39,7 @@ class Recipe:
     """How recordings are prepared."""
 
     layout: Layout
+    """Of the recordings."""
     bodies: int
     """M, the bodies kept."""
     normalise: bool = True
@@ -58,13 +60,24 @@ class Recipe:
     """The joint that lies at the origin because the recordings were centred on it; None: zeros are an absent joint."""
     rate: float = 1.0
     """Frames of the store for one of the recordings; other than 1, recordings are resampled."""
+    retargeting: Retargeting | None = None
+    """To another layout, before anything else is done to a recording; None: it stays as recorded."""
+
+    @property
+    def made_layout(self) -> Layout:
+        """Of what the recordings become."""
+        return self.retargeting.target if self.retargeting else self.layout
 
     def to_dict(self) -> dict[str, Any]:
         """How clips were prepared, as JSON-able data for the store; the layout and M stand there anyway."""
-        fields = asdict(self)
-        for name in ("layout", "bodies", "chosen", "normalise"):
+        fields = asdict(replace(self, retargeting=None))
+        for name in ("layout", "bodies", "chosen", "normalise", "retargeting"):
             del fields[name]
-        return fields | {"up": None if self.up is None else list(self.up)}
+        fields["up"] = None if self.up is None else list(self.up)
+        if self.retargeting is not None:
+            fields["origin"] = self.retargeting.copy_of(self.origin)
+            fields["retargeted"] = self.retargeting.to_dict()
+        return fields
 
 
 def prepare(recording: Recording, recipe: Recipe) -> list[Recording | str]:
@@ -85,12 +98,22 @@ def prepare(recording: Recording, recipe: Recipe) -> list[Recording | str]:
             raise DataError(f"{recording.id}: expected {name} {shape} as the frames have, got {beside.shape}")
     if recipe.origin is not None and recording.present is None:
         recording = replace(recording, present=_with_origin(recording, recipe.origin, recipe.layout))
+    if recipe.retargeting is not None:
+        recording = retargeted(recording, recipe.retargeting)
+        recipe = replace(recipe, layout=recipe.made_layout, retargeting=None)
     recording = resample(recording, recipe.rate)
     if recording.intervals is None:
         return [_clip(recording, recipe)]
     if recipe.trim:
         return [_clip(clip, recipe) for clip in cut_into_clips(recording)]
     return _untrimmed(recording, recipe)
+
+
+def retargeted(recording: Recording, plan: Retargeting) -> Recording:
+    """The recording in another layout; a joint is as sure as the least sure one that it is made of."""
+    frames, present = plan(recording.frames, recording.present)
+    scores = None if recording.scores is None else plan.scores(recording.scores)
+    return replace(recording, frames=frames, present=present, scores=scores)
 
 
 def _bodies(recording: Recording) -> Bodies:

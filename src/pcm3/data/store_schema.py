@@ -83,6 +83,7 @@ BEFORE_CLIPS: dict[str, Schema] = {
         "trim?": BOOLEAN,
         "rate?": Value("a number", _is_number),
         "up?": Value("a direction of three numbers", lambda value: value is None or _is_direction(value)),
+        "retargeted?": {"from": NAME, "to": NAME, "joints": {TEXT: TEXT}, "unused?": [TEXT]},
     },
 }
 """Fields of ``store.json`` that are known before the first clip is; the layout looks at itself (`pcm3.skeleton`)."""

@@ -13,6 +13,8 @@ from pcm3.errors import CheckpointError, command
 from pcm3.settings.encoder import Direction, EncoderKind, EncoderSettings, Pooling
 from pcm3.skeleton import InputFeature, Layout, StreamName
 
+RETARGET = command("pcm3", "retarget", "STORE", "OUT", "--to", "MODEL")
+"""How a store is brought into the layout of a model, and to its number of bodies."""
 COORDINATES = 3
 """C: x, y and z of each joint."""
 
@@ -169,8 +171,8 @@ class EncoderSpec:
 
     def _shape_difference(self, clips: ClipFormat) -> str:
         """How layout, bodies or coordinates differ, and what to do."""
-        otherwise = "pretrain on this store, or choose one that fits"
         mine, theirs = self.layout, clips.layout
+        otherwise = f"pretrain on this store, choose one that fits, or retarget it ({RETARGET})"
         if len(mine.joints) != len(theirs.joints):
             return (
                 f"expects skeletons of layout {mine.name} ({len(mine.joints)} joints), the store holds {theirs.name} "

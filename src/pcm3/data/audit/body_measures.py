@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcm3.data.audit.body_pose import LOOKED_AT, copied, depth, presence, repeated, sharing, upwards, without_gaps
+from pcm3.data.audit.facing import elbows_backwards, toes_forwards
 from pcm3.data.store import ClipStore
+from pcm3.joint_names import roles
 from pcm3.skeleton import Layout
 
 Frames = NDArray[np.float32]
@@ -40,6 +42,7 @@ def measures_of(layout: Layout) -> np.dtype[np.void]:
             ("spiking", np.int64),  # that joint
             ("frame", np.int64, (2,)),  # the frames of the leap and of the spike, 0-based
             ("toes", np.float64),  # from −1, backwards, to 1, forwards; NaN where there are no feet
+            ("elbows", np.float64),  # from −1, before the arms, to 1, behind; NaN where there are none by name
             ("missing", np.float64),  # share of its joints and frames that are absent while the body is there
             ("ever", np.bool_, (len(layout.joints),)),  # the joints that are there in any frame
             ("up", np.float64, (3,)),  # the unit direction from legs to trunk; NaN where there are none
@@ -58,7 +61,7 @@ def bones_of(layout: Layout) -> NDArray[np.int64]:
 
 def measure(store: ClipStore, clips: Sequence[int]) -> BodyMeasures:
     """The measures of all bodies of the clips, which must be finite; each clip is read once."""
-    feet, fields = _feet(store.layout), measures_of(store.layout)
+    apart, fields = places_of_their_own(store), measures_of(store.layout)
     rows: list[dict[str, Any]] = []
     for index in clips:
         frames = store.clip(index)
@@ -67,10 +70,24 @@ def measure(store: ClipStore, clips: Sequence[int]) -> BodyMeasures:
         for body in np.flatnonzero(store.bodies[index]).tolist():
             at = np.flatnonzero(present[:, body].any(axis=1))
             if len(at):
-                row = _of_body(frames[at, body], present[at, body], at, store, feet)
+                row = _of_body(frames[at, body], present[at, body], at, store, apart)
                 twin, same = _twin(frames, present, body, rows[first:])
                 rows.append(row | {"clip": index, "body": body, "twin": twin, "same": same})
     return np.array([tuple(row[name] for name in fields.names or ()) for row in rows], fields)
+
+
+def places_of_their_own(store: ClipStore) -> NDArray[np.int64]:
+    """The joints that are to lie at a place of their own: not those that retargeting made of others, and of joints that
+    are one by their names (the ends of Human3.6M's limbs) the first.
+    """
+    known = roles(store.layout.joints, store.layout.name)
+    made = (store.preparation.get("retargeted") or {}).get("joints", {})
+    own = [
+        joint
+        for joint, (name, role) in enumerate(zip(store.layout.joints, known, strict=True))
+        if str(made.get(name, "copied")).startswith("copied") and (role is None or known.index(role) == joint)
+    ]
+    return np.array(own, np.int64)
 
 
 def _twin(frames: Frames, present: NDArray[np.bool_], body: int, before: list[dict[str, Any]]) -> tuple[int, float]:
@@ -101,7 +118,7 @@ def _of_body(
     present: NDArray[np.bool_],
     at: NDArray[np.int64],
     store: ClipStore,
-    feet: dict[str, NDArray[np.int64]] | None,
+    apart: NDArray[np.int64],
 ) -> dict[str, Any]:
     """The measures of one body (T, V, 3), ``present`` (T, V), that is there in the frames ``at`` (T,)."""
     layout, bones = store.layout, bones_of(store.layout)
@@ -125,12 +142,13 @@ def _of_body(
         "spike": spike,
         "spiking": joints[spiking],
         "frame": (leaps, spikes),
-        "toes": _toes(filled, feet, ever),
+        "toes": toes_forwards(filled, layout, ever),
+        "elbows": elbows_backwards(filled, layout, ever),
         "missing": float(1 - present.mean()),
         "ever": ever,
         "up": upwards(filled, ever, layout),
         "depth": depth(filled[:, joints]),
-        "sharing": sharing(body, present, extent),
+        "sharing": sharing(body[:, apart], present[:, apart], extent),
     }
 
 
@@ -170,26 +188,3 @@ def _jumps(planes: Frames, at: NDArray[np.int64], fps: float) -> tuple[float, fl
         int(at[leap + 1]),
         int(at[frame + 1]),
     )
-
-
-def _feet(layout: Layout) -> dict[str, NDArray[np.int64]] | None:
-    """Toes, ankles and the two ends of the directions up and across, where the layout has feet by name."""
-    number = {name: joint for joint, name in enumerate(layout.joints)}
-    toes = next((name for name in ("foot", "toe", "toes") if f"left_{name}" in number), "foot")
-    needed = [f"{side}_{name}" for name in (toes, "ankle", "hip") for side in ("left", "right")]
-    if not all(name in number for name in needed):
-        return None
-    toe, ankle, hip = (np.array([number[name] for name in pair]) for pair in (needed[:2], needed[2:4], needed[4:]))
-    return {"toes": toe, "ankles": ankle, "hips": hip, "across": np.array(layout.across), "up": np.array(layout.up)}
-
-
-def _toes(body: Frames, feet: dict[str, NDArray[np.int64]] | None, ever: NDArray[np.bool_]) -> float:
-    """Cosine between where the toes of the body (T, V, 3) point and forwards, up × across; median over the frames."""
-    if feet is None or not ever[np.concatenate(list(feet.values()))].all():
-        return float("nan")
-    up = body[:, feet["up"][1]] - body[:, feet["up"][0]]
-    hips, across = body[:, feet["hips"]], body[:, feet["across"]]
-    forward = np.cross(up, across[:, 1] - across[:, 0] + hips[:, 1] - hips[:, 0])
-    pointed = (body[:, feet["toes"]] - body[:, feet["ankles"]]).sum(axis=1)
-    size = np.sqrt((forward**2).sum(axis=1) * (pointed**2).sum(axis=1))
-    return float(np.median((forward * pointed).sum(axis=1) / np.maximum(size, np.float32(1e-12))))

@@ -1,0 +1,134 @@
+"""A store in another layout: every recording retargeted, then centred and turned anew where the store is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pcm3.data.audit.body_pose import presence
+from pcm3.data.bodies import Bodies
+from pcm3.data.prepare import RULES, Recipe, retargeted
+from pcm3.data.recording import UNKNOWN, Changes, Interval, Recording
+from pcm3.data.store import ClipStore
+from pcm3.data.store_writer import write_store
+from pcm3.retarget import Retargeting, plan_retarget
+from pcm3.skeleton import Layout
+
+UP = (0.0, 0.0, 1.0)
+"""What is up in a normalised clip."""
+
+
+def retarget_store(
+    store: ClipStore, path: str | Path, to: Layout, *, bodies: int | None = None, overwrite: bool = False
+) -> Retargeting:
+    """Writes the store's clips in another layout, with the same labels, splits and names; returns the plan.
+
+    Where the store's clips stand at the origin, the new ones do so by the same rule. Gaps are not filled again.
+
+    Args:
+        store: of clips or untrimmed recordings.
+        path: the folder to write.
+        to: the other layout.
+        bodies: M of the new store; what is beyond it is dropped, who is not in a clip is absent. None: the store's.
+        overwrite: replace a store that is there already.
+
+    Raises:
+        DataError: the layout cannot be retargeted to the other one, or a store is in the way.
+    """
+    plan = plan_retarget(store.layout, to)
+    room = bodies or store.frames.shape[1]
+    preparation = store.preparation | {
+        "retargeted": plan.to_dict(),
+        "origin": plan.copy_of(store.preparation.get("origin")),
+    }
+    write_store(
+        path,
+        _recordings(store, plan, room),
+        layout=to,
+        fps=store.fps,
+        bodies=room,
+        kind=store.kind,
+        classes=store.classes,
+        protocols=store.protocols,
+        normalised=store.normalised,
+        preparation=preparation,
+        dtype=store.frames.dtype.name,
+        overwrite=overwrite,
+    )
+    return plan
+
+
+def retargeting_lines(store: ClipStore) -> list[str]:
+    """Where each joint of a retargeted store comes from, in whole lines; none where it is as recorded."""
+    told: dict[str, Any] = store.preparation.get("retargeted") or {}
+    lines = [f"{joint}: {words}" for joint, words in told.get("joints", {}).items()]
+    unused = told.get("unused", [])
+    return [*lines, f"not used, as their names are not known: {', '.join(unused)}"] if unused else lines
+
+
+def _recordings(store: ClipStore, plan: Retargeting, room: int) -> Iterator[Recording]:
+    """The clips of the store, or its untrimmed recordings with their intervals, in the other layout."""
+    whole, untrimmed = store.recordings or store, store.recordings is not None
+    for index in range(len(whole)):
+        moved = retargeted(_as_recorded(whole, index), plan)
+        present: NDArray[np.bool_] = np.asarray(moved.present)
+        every = Bodies(moved.frames, present, moved.scores)
+        bodies = every.in_order(np.arange(min(room, present.shape[1])), room)
+        frames = _normalised(store, bodies, plan.target, untrimmed) if store.normalised else bodies.frames
+        absent = int((bodies.there[..., None] & ~bodies.present).sum())
+        dropped = int(whole.dropped[index]) + len(every.appearing) - len(bodies.appearing)
+        changes = Changes(int(whole.cut[index]), dropped, absent, int(whole.filled[index]))
+        yield replace(
+            moved,
+            frames=frames.astype(np.float32, copy=False),
+            present=None,
+            scores=bodies.scores,
+            changes=changes,
+            intervals=_intervals(store, index) if untrimmed else None,
+        )
+
+
+def _as_recorded(store: ClipStore, index: int) -> Recording:
+    """A clip of the store as a reader would give it, with which joints are there."""
+    frames = store.clip(index)
+    present = presence(frames, store.layout, centred=store.normalised)
+    origin = store.preparation.get("origin")
+    if origin is not None and not store.normalised:
+        present[..., int(origin)] |= present.any(axis=2)
+    start = int(store.start[index])
+    return Recording(
+        str(store.ids[index]),
+        frames,
+        label=int(store.label[index]),
+        subject=int(store.subject[index]),
+        camera=int(store.camera[index]),
+        setup=int(store.setup[index]),
+        splits={name: int(side[index]) for name, side in store.splits.items() if side[index] != UNKNOWN},
+        confidence=int(store.confidence[index]),
+        present=present,
+        scores=None if store.scores is None else np.array(store.scores[start : start + len(frames)]),
+    )
+
+
+def _normalised(store: ClipStore, bodies: Bodies, layout: Layout, untrimmed: bool) -> NDArray[np.floating[Any]]:
+    """The bodies centred and turned by the store's rule."""
+    recipe = Recipe(layout, bodies.frames.shape[1], up=UP)
+    rule = RULES[store.rule]
+    return (rule.normalise_untrimmed if untrimmed else rule.normalise)(bodies, recipe)
+
+
+def _intervals(store: ClipStore, recording: int) -> tuple[Interval, ...]:
+    """The clips of an untrimmed recording, by their start."""
+    assert store.recordings is not None
+    first = int(store.recordings.start[recording])
+    clips = np.flatnonzero(store.recording == recording)
+    starts = store.start[clips] - first
+    return tuple(
+        Interval(int(start), int(start + store.length[clip]), int(store.label[clip]), int(store.confidence[clip]))
+        for start, clip in zip(starts, clips, strict=True)
+    )
