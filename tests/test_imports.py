@@ -33,7 +33,7 @@ ROWS = [
     {"methods"},
     {"train"},
     {"tasks"},
-    {"api"},
+    {"api", "sklearn"},
     {"report"},
     {"benchmark", "experiments"},
     {"cli", "__main__", "__init__"},

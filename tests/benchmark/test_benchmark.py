@@ -20,8 +20,8 @@ from pcm3.benchmark.operations import counted, encoder_flop_per_clip
 from pcm3.benchmark.peer import FILES, PeerStep, has_prompts
 from pcm3.benchmark.pretrain import benchmark_pretrain, calls, entrants
 from pcm3.benchmark.step import Step, random_clips
-from pcm3.cli.pretrain_settings import settings_of_preset
 from pcm3.encoders.readout import pooled_width
+from pcm3.settings.presets import settings_of_preset
 from pcm3.settings.pretrain import changed
 from pcm3.settings.tasks import LinearSettings
 from pcm3.skeleton import load_layout

@@ -11,7 +11,6 @@ import pytest
 import yaml
 
 from pcm3.cli.candidates import read_candidates, search_file, search_names, with_changes
-from pcm3.cli.pretrain_settings import settings_of_preset
 from pcm3.cli.tune import read_search
 from pcm3.data.protocol import split
 from pcm3.data.store import ClipStore
@@ -21,6 +20,7 @@ from pcm3.experiments import trial as module
 from pcm3.experiments.trial import fold, make_trial, validation_subjects
 from pcm3.experiments.tune import BASE, Candidate, Search, best, score, summary, tune
 from pcm3.report.search import crops_table
+from pcm3.settings.presets import settings_of_preset
 from pcm3.settings.pretrain import flat
 from pcm3.tasks.evaluate import PRETRAINED, RAW, UNTRAINED
 from pcm3.train.plan import training_clips

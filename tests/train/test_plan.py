@@ -8,10 +8,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pcm3.cli.pretrain_settings import settings_of_preset
 from pcm3.data.store import ClipStore
 from pcm3.errors import ConfigError
 from pcm3.experiments.reproduce import Plan, sized
+from pcm3.settings.presets import settings_of_preset
 from pcm3.settings.pretrain import PretrainSettings, changed
 from pcm3.settings.tasks import TaskSettings
 from pcm3.train import loop

@@ -232,7 +232,7 @@ def _precisions(options: Any, device: Any) -> list[str]:
 
 
 def _preset(options: Any) -> Any:
-    from pcm3.cli.pretrain_settings import settings_of_preset
+    from pcm3.settings.presets import settings_of_preset
 
     return replace(settings_of_preset(options.preset), batch=options.batch)
 

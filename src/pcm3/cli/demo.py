@@ -30,9 +30,9 @@ def add_arguments(parser: Any, words: list[str]) -> None:
 
 def run(options: Any) -> tuple[int, dict[str, Any]]:
     """Runs the demo, and says where its page is."""
-    from pcm3.cli.pretrain_settings import settings_of_preset
     from pcm3.experiments.demo import SHOWN, demo
     from pcm3.report.tables import text_table
+    from pcm3.settings.presets import settings_of_preset
     from pcm3.settings.pretrain import changed
     from pcm3.tasks.result_table import header
 

@@ -6,14 +6,12 @@ import json
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from jsonargparse import ArgumentParser
-
 from pcm3.cli.parse import value_among, values_among
 from pcm3.cli.settings_file import read_settings_file
 from pcm3.errors import ConfigError
 from pcm3.settings.methods import METHODS, USUAL, method_named
 from pcm3.settings.presets import preset_file
-from pcm3.settings.pretrain import PretrainSettings, from_dict
+from pcm3.settings.pretrain import PretrainSettings
 from pcm3.settings.renamed import check_name, check_value, dotted
 
 
@@ -109,19 +107,6 @@ def method_of_preset(name: str) -> str:
     method = (read_settings_file(preset_file(name), "--preset") or {}).get("method", USUAL)
     method_named(method, f"preset {name}")
     return str(method)
-
-
-def settings_of_preset(name: str) -> PretrainSettings:
-    """The settings of a preset, as ``pcm3 pretrain --preset NAME`` has them.
-
-    Raises:
-        ConfigError: there is no such preset.
-    """
-    parser = ArgumentParser(exit_on_error=False, default_config_files=[str(preset_file(name))])
-    add_pretrain_settings(parser, method_of_preset(name))
-    data = parser.parse_args([]).as_dict()
-    data.pop("__default_config__", None)
-    return from_dict(data)
 
 
 def add_pretrain_settings(parser: Any, method: str) -> None:

@@ -38,13 +38,13 @@ def add_arguments(parser: Any, words: list[str]) -> None:
 
 def run(options: Any) -> tuple[int, dict[str, Any]]:
     """Makes the table, and prints it."""
-    from pcm3.cli.pretrain_settings import settings_of_preset
     from pcm3.data.store import ClipStore
     from pcm3.data.verified import check_unchanged
     from pcm3.errors import ConfigError, not_one_of
     from pcm3.experiments.paper_tables import TABLES
     from pcm3.experiments.reproduce import Plan, reproduce, sized
     from pcm3.parallel import worker_processes
+    from pcm3.settings.presets import settings_of_preset
     from pcm3.settings.pretrain import changed
     from pcm3.tasks.evaluate import useful_processes
 

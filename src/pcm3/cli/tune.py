@@ -22,8 +22,8 @@ OWN = ("stores", "candidates", "out", "preset", "seeds", "factor", "share", "kee
 def add_arguments(parser: Any, words: list[str]) -> None:
     """Adds the command's arguments; the preset's values and the base's of the candidates become the defaults."""
     from pcm3.cli.parse import value_among
-    from pcm3.cli.pretrain_settings import add_pretrain_settings, check_words, settings_of_preset
-    from pcm3.settings.presets import preset_names
+    from pcm3.cli.pretrain_settings import add_pretrain_settings, check_words
+    from pcm3.settings.presets import preset_names, settings_of_preset
 
     parser.usage = "pcm3 tune STORE … --out DIR [--candidates FILE] [--preset NAME] [--seeds LIST] [--SETTING VALUE …]"
     parser.add_argument(

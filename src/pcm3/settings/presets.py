@@ -6,8 +6,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import yaml
+
 from pcm3.errors import ConfigError
 from pcm3.packaged import packaged
+from pcm3.settings.pretrain import PretrainSettings, from_dict
 
 
 def preset_names() -> list[str]:
@@ -25,3 +28,12 @@ def preset_file(name: str) -> Path:
     if name not in presets:
         raise ConfigError(f"expected a preset ({', '.join(presets)}), got '{name}'")
     return presets[name]
+
+
+def settings_of_preset(name: str) -> PretrainSettings:
+    """The settings of a preset, as ``pcm3 pretrain --preset NAME`` has them.
+
+    Raises:
+        ConfigError: there is no such preset.
+    """
+    return from_dict(yaml.safe_load(preset_file(name).read_text(encoding="utf-8")) or {})
