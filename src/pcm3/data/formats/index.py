@@ -51,15 +51,17 @@ def index(source: Path, options: Options, *, form: FileFormat) -> SourceIndex:
     if not 0 <= options.min_score <= 1:
         raise ConfigError(f"setting min_score: expected 0 to 1, got {options.min_score:g}")
     entries, unusable = list_entries(source)
-    groups = sorted(form.group(entries, form.suffixes), key=lambda group: (group.name, group.file))
-    if not groups:
+    named = _ids(sorted(form.group(entries, form.suffixes), key=lambda group: group.file))
+    if not named:
         return SourceIndex([], unusable=unusable)
-    ids = _ids(groups)
+    ids, groups = sorted(named), [named[name] for name in sorted(named)]
     files = _probe(source, form, groups, options)
-    layout = layout_of(str(source), files[0], options.layout)
+    usual = Counter(file.joints for file in files).most_common(1)[0][0]
+    typical = next(file for file in files if file.joints == usual)
+    layout, layout_notes = layout_of(str(source), typical, options.layout)
     usable = [arranged_file for file in files if (arranged_file := _arranged(file, layout)) is not None]
     if not usable:
-        arranged(str(source), files[0], layout)  # says why not
+        arranged(str(source), typical, layout)  # says why not
     scale = find_scale(str(source), usable, layout, options.units)
     fps, fps_notes = _fps(source, files, options)
     labelling = label(groups, options.labels, options.pattern)
@@ -73,7 +75,11 @@ def index(source: Path, options: Options, *, form: FileFormat) -> SourceIndex:
         SourceClip(name, group.file, partial(read, form, group, name, about, whole))
         for name, group, about in zip(ids, groups, labelling.about, strict=True)
     ]
-    notes = [note for note in (scale.text, *fps_notes, *labelling.notes, *told_subjects, *told_cameras) if note]
+    notes = [
+        note
+        for note in (*layout_notes, scale.text, *fps_notes, *labelling.notes, *told_subjects, *told_cameras)
+        if note
+    ]
     notes += dict.fromkeys(note for file in files for note in file.notes)
     return SourceIndex(
         clips,
@@ -147,20 +153,19 @@ def _fps(source: Path, files: Sequence[MotionFile], options: Options) -> tuple[f
     return options.fps, [f"{options.fps:g} frames a second, as told"]
 
 
-def _ids(groups: Sequence[FileGroup]) -> list[str]:
-    """A name for each recording: its own, with its folders before it where several have the same."""
+def _ids(groups: Sequence[FileGroup]) -> dict[str, FileGroup]:
+    """The recordings by names: their own, with their folders before them where several have the same."""
     count = Counter(group.name for group in groups)
-    ids, taken = [], set()
+    ids: dict[str, FileGroup] = {}
     for group in groups:
         parts = folder_of(group.entries[0]).parts
         depth = 0 if count[group.name] == 1 else 1
         name = printable("/".join((*parts[len(parts) - depth :], group.name)), 150) or "recording"
-        while name in taken:
+        while name in ids:
             depth += 1
             more = "/".join((*parts[max(len(parts) - depth, 0) :], group.name))
             name = printable(more, 150) if depth <= len(parts) else f"{printable(group.name, 140)}.{depth}"
-        taken.add(name)
-        ids.append(name)
+        ids[name] = group
     return ids
 
 

@@ -11,6 +11,8 @@ import numpy as np
 from pcm3.data.formats.motion_file import MotionFile
 from pcm3.data.names import printable
 from pcm3.errors import DataError
+from pcm3.hierarchy import layout_from_hierarchy
+from pcm3.joint_names import roles
 from pcm3.skeleton import Layout, layout_names, load_layout
 
 SIDES = {"l": "left", "r": "right", "lft": "left", "rgt": "right"}
@@ -36,38 +38,36 @@ def _parts(word: str) -> list[str]:
     return [word]
 
 
-def layout_of(where: str, file: MotionFile, given: Layout | None) -> Layout:
-    """The skeleton of a file: the one that the user gives, its own, or the one whose joints it has by name.
+def layout_of(where: str, file: MotionFile, given: Layout | None) -> tuple[Layout, list[str]]:
+    """The skeleton of a file: that which the user gives, its own, or the one whose joints it has; and what was guessed.
 
     Raises:
         DataError: it is not known; the error lists the joints and says how to give one.
     """
     if given is not None:
-        return given
+        return given, []
     if file.layout is not None:
-        return load_layout(file.layout)
+        return load_layout(file.layout), []
     if file.parents is not None:
-        return layout_of_tree(file.joints, file.parents)
-    wanted = {canonical(name) for name in file.joints}
+        return layout_from_hierarchy(file.joints, file.parents)
     for name in layout_names():
         layout = load_layout(name)
-        if wanted == {canonical(joint) for joint in layout.joints} and len(wanted) == len(layout.joints):
-            return layout
+        if len(layout.joints) <= len(file.joints) and all(_places(file, layout)):
+            unused = len(file.joints) - len(layout.joints)
+            left = f"; {unused} others are not used" if unused else ""
+            if unused <= len(layout.joints):
+                return layout, [f"the joints are those of layout {name}, by their names{left} (--layout)"]
     raise DataError(
         f"{where}: which skeleton is it? Its {len(file.joints)} joints ({_some(file.joints)}) are not those of "
         f"{', '.join(layout_names())}: give one with --layout, a name or a TOML file (docs/DATA.md)"
     )
 
 
-def layout_of_tree(joints: tuple[str, ...], parents: tuple[int, ...]) -> Layout:
-    """The layout of joints whose hierarchy the file tells."""
-    raise NotImplementedError(joints, parents)
-
-
 def arranged(where: str, file: MotionFile, layout: Layout) -> MotionFile:
     """The file with the joints of the layout (V), in its order.
 
-    Joints are found by their names; a file whose joints have only numbers must have as many as the layout.
+    Joints are found by their names, as they are written or as `pcm3.joint_names` knows them; a file whose joints have
+    only numbers must have as many as the layout.
 
     Raises:
         DataError: joints of the layout are missing, or have two candidates.
@@ -82,22 +82,21 @@ def arranged(where: str, file: MotionFile, layout: Layout) -> MotionFile:
                 f"({_some(file.joints)})"
             )
         return replace(file, joints=layout.joints)
-    places: dict[str, list[int]] = {}
-    for place, name in enumerate(file.joints):
-        places.setdefault(canonical(name), []).append(place)
-    missing = [joint for joint in layout.joints if canonical(joint) not in places]
+    places = _places(file, layout)
+    missing = [joint for joint, found in zip(layout.joints, places, strict=True) if not found]
     if missing:
-        near = get_close_matches(canonical(missing[0]), places, n=1, cutoff=0.4)
-        hint = f"; the nearest is '{printable(file.joints[places[near[0]][0]], 40)}'" if near else ""
+        known = {canonical(name): name for name in file.joints}
+        near = get_close_matches(canonical(missing[0]), known, n=1, cutoff=0.4)
+        hint = f"; the nearest is '{printable(known[near[0]], 40)}'" if near else ""
         raise DataError(
             f"{where}: expected the joints of layout '{layout.name}', but {len(missing)} of {count} are missing "
             f"({_some(missing)}){hint}; the file has {_some(file.joints)}"
         )
-    several = next((joint for joint in layout.joints if len(places[canonical(joint)]) > 1), None)
-    if several is not None:
-        names = " and ".join(f"'{printable(file.joints[place], 40)}'" for place in places[canonical(several)][:2])
-        raise DataError(f"{where}: which is '{several}' of layout '{layout.name}': {names}?")
-    order = np.array([places[canonical(joint)][0] for joint in layout.joints])
+    for joint, found in zip(layout.joints, places, strict=True):
+        if len(found) > 1:
+            names = " and ".join(f"'{printable(file.joints[place], 40)}'" for place in found[:2])
+            raise DataError(f"{where}: which is '{joint}' of layout '{layout.name}': {names}?")
+    order = np.array([found[0] for found in places])
     return replace(
         file,
         frames=file.frames[:, :, order],
@@ -105,6 +104,18 @@ def arranged(where: str, file: MotionFile, layout: Layout) -> MotionFile:
         joints=layout.joints,
         parents=None,
     )
+
+
+def _places(file: MotionFile, layout: Layout) -> list[list[int]]:
+    """For each joint of the layout the joints of the file that may be it: by spelling, else by what the name means."""
+    spelled: dict[str, list[int]] = {}
+    for place, name in enumerate(file.joints):
+        spelled.setdefault(canonical(name), []).append(place)
+    meant: dict[str | None, list[int]] = {}
+    for place, role in enumerate(roles(file.joints)):
+        meant.setdefault(role, []).append(place)
+    wanted = zip(layout.joints, roles(layout.joints, layout.name), strict=True)
+    return [spelled.get(canonical(joint)) or (meant.get(role, []) if role else []) for joint, role in wanted]
 
 
 def _some(names: tuple[str, ...] | list[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pcm3.data.formats import kinect_text, npy
+from pcm3.data.formats import bvh, kinect_text, npy
 from pcm3.data.formats.motion_file import FileFormat
 
 
@@ -13,6 +13,7 @@ def _begins(*magic: bytes) -> Callable[[str, bytes], bool]:
 
 
 FORMATS: dict[str, FileFormat] = {
+    "bvh": FileFormat("BVH files", (".bvh",), bvh.looks_so, bvh.read),
     "npy": FileFormat("NumPy arrays (.npy)", (".npy",), _begins(npy.MAGIC), npy.read),
     "skeleton": FileFormat("Kinect .skeleton files", (".skeleton",), lambda name, head: True, kinect_text.read),
 }
