@@ -134,9 +134,9 @@ def test_who_reads_a_file_is_told(tmp_path):
     (tmp_path / "f").write_bytes(FILES["npz_ctr"][0])
     assert "which pcm3 import ctrgcn reads" in mistaken("npz", tmp_path / "f")
     (tmp_path / "f").write_bytes(FILES["skeleton"][0])
-    assert "which pcm3 import ntu60 or pcm3 import ntu120 reads" in mistaken("npz", tmp_path / "f")
+    assert "which pcm3 import auto reads" in mistaken("npz", tmp_path / "f")
     (tmp_path / "f").write_bytes(FILES["bvh"][0])
-    assert "export positions, not rotations" in mistaken("npz", tmp_path / "f")
+    assert "which pcm3 import bvh reads" in mistaken("npz", tmp_path / "f")
 
 
 @pytest.mark.parametrize(("kind", "data"), [
@@ -166,7 +166,7 @@ def test_what_lies_in_a_folder_without_recordings_is_told(tmp_path, capsys):
     for number in range(3):
         (tmp_path / f"{number}.bvh").write_text(BVH)
     (tmp_path / "readme.txt").write_text("words of this and that")
-    assert "; 3 files there are each a BVH file: export positions" in nothing_of("ntu60", tmp_path)
+    assert "; 3 files there are each a BVH file, which pcm3 import bvh reads" in nothing_of("ntu60", tmp_path)
     assert main(["import", "ntu60", str(tmp_path), str(tmp_path / "s")]) == 2
     assert "no recordings of kind ntu60 there; 3 files there are each a BVH file" in capsys.readouterr().err
     assert nothing_of("ntu60", tmp_path / "none") == ""

@@ -14,6 +14,7 @@ from pathlib import Path
 from zipfile import ZipFile
 
 from pcm3.data.archives import ZIP_ERRORS, walk
+from pcm3.data.formats.table import FORMATS
 from pcm3.data.names import printable
 from pcm3.data.recording import NPY_ERRORS
 from pcm3.errors import DataError
@@ -23,10 +24,15 @@ HEAD = 4096
 LOOKED_AT = 1000
 """Files of a folder that are looked at."""
 OWN = "docs/YOUR_DATA.md shows how to bring your own form, in ten lines"
-FOLDERS = ("ntu60", "ntu120", "nw-ucla", "utd-mhad", "msr-action3d", "pkummd1", "pkummd2", "utkinect", "sbu")
+FOLDERS = (
+    "ntu60", "ntu120", "nw-ucla", "utd-mhad", "msr-action3d", "pkummd1", "pkummd2", "utkinect", "sbu", "kinder-gator",
+    "msrc12", "h36m", *FORMATS,
+)  # fmt: skip
 """Kinds whose recordings are files of their own, in folders or zips."""
 
-TEXTS = ("ntu60", "ntu120", "msr-action3d", "pkummd1", "pkummd2", "utkinect", "sbu")
+TEXTS = (
+    "ntu60", "ntu120", "msr-action3d", "pkummd1", "pkummd2", "utkinect", "sbu", "kinder-gator", "msrc12", "h36m", "csv",
+)  # fmt: skip
 """Kinds whose files are text, and tell themselves what is wrong with one."""
 
 
@@ -78,7 +84,7 @@ NUMBER = r"[-+]?\d+\.?\d*(?:e[-+]?\d+)?"
 EXPORT = "export positions, not rotations, and save them as an .npz (docs/DATA.md), or " + OWN
 UNPACK = "unpack it and import the folder"
 
-ARRAY = Form("a NumPy array (.npy)", ("agcn",), "an .npz of named arrays is read (docs/DATA.md)")
+ARRAY = Form("a NumPy array (.npy)", ("agcn", "npy"), "an .npz of named arrays is read (docs/DATA.md)")
 DUMP = "load it and save it with pickle.dump"
 NPZ = "save it as an .npz (docs/DATA.md)"
 OBJECTS = Form("a pickle inside a .npy (object arrays)", ("ntu60", "ntu120"), NPZ)
@@ -103,7 +109,7 @@ FORMS: list[tuple[Callable[[bytes], bool], Form]] = [
     (_starts(b"7z\xbc\xaf\x27\x1c"), Form("a 7z archive", cure=UNPACK)),
     (_starts(b"Rar!"), Form("a RAR archive", cure=UNPACK)),
     (_starts(b"ustar", at=257), Form("a tar archive", cure=UNPACK)),
-    (_starts(b"PAR1"), Form("a Parquet file", cure=f"save its columns as an .npz (docs/DATA.md); {OWN}")),
+    (_starts(b"PAR1"), Form("a Parquet file", ("parquet",))),
     (_starts(b"ARROW1"), Form("an Arrow file", cure=f"save its columns as an .npz (docs/DATA.md); {OWN}")),
     (_starts(b"Kaydara FBX"), Form("an FBX file", cure=EXPORT)),
     (_starts(b"glTF"), Form("a glTF file", cure=EXPORT)),
@@ -115,17 +121,17 @@ FORMS: list[tuple[Callable[[bytes], bool], Form]] = [
     (lambda head: len(head) > 512 and head[1:2] == b"\x50" and 1 < head[0] < 20, Form("a C3D file", cure=EXPORT)),
     (_starts(b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"), Form("a pickle", ("pyskl",))),
     (_text(r"[(\]}]?[(lpd]+p?0\n|[(]?[dl]p\d+\n|c[a-z_.]+\n"), Form("a pickle of protocol 0", ("pyskl",))),
-    (_text(r"HIERARCHY\b"), Form("a BVH file", cure=EXPORT)),
+    (_text(r"HIERARCHY\b"), Form("a BVH file", ("bvh",))),
     (_text(r"PathFileType"), Form("a TRC file of markers", cure=EXPORT)),
     (_text(r":version|(?:#[^\n]*\n)*:FULLY-SPECIFIED"), Form("an ASF or AMC file", cure=EXPORT)),
     (_text(r"; FBX"), Form("an FBX file", cure=EXPORT)),
     (_text(r"\d+\s*\n\d+\s*\n(?:\d+(?: " + NUMBER + r"){9}\s*\n|\d+\s*\n)"),
-     Form("a skeleton file of NTU RGB+D", ("ntu60", "ntu120"))),
-    (_text(r"[\[{]\s*[\"\[{\d\]}-]"), Form("a JSON file", ("nw-ucla",), OWN)),
+     Form("a skeleton file of NTU RGB+D", ("ntu60", "ntu120", "skeleton"))),
+    (_text(r"[\[{]\s*[\"\[{\d\]}-]"), Form("a JSON file", ("nw-ucla", "openpose", "azure-kinect", "landmarks"), OWN)),
     (_text(r"<\?xml|<[a-z]+[ >]"), Form("an XML file", cure=OWN)),
-    (_is_columns(","), Form("a CSV table", ("sbu", "pkummd1", "pkummd2"), f"{NPZ}; {OWN}")),
-    (_is_columns("\t"), Form("a table of tabs", (), f"{NPZ}; {OWN}")),
-    (_is_columns(";"), Form("a table", (), f"{NPZ}; {OWN}")),
+    (_is_columns(","), Form("a CSV table", ("csv", "sbu", "pkummd1", "pkummd2", "kinder-gator"), OWN)),
+    (_is_columns("\t"), Form("a table of tabs", ("csv",), OWN)),
+    (_is_columns(";"), Form("a table", ("csv",), OWN)),
     (_is_columns(" "), Form("a table of numbers or words", TEXTS, OWN)),
     (_text(r"."), Form("a text", TEXTS, OWN)),
 ]  # fmt: skip
@@ -164,7 +170,7 @@ def _of_zip(file: Path) -> Form | None:
         return Form("a file of PyTorch's", cure=f"save its tensors as arrays, tensor.numpy(); {OWN}")
     if any(name.startswith("xl/") for name in names):
         return Form("an Excel table", cure=f"{NPZ}; {OWN}")
-    if not names or not all(name.endswith(".npy") for name in names):
+    if not names or not all(name.endswith(".npy") and "/" not in name for name in names):
         return ZIP
     arrays = [name.removesuffix(".npy") for name in names]
     if {"x_train", "x_test"} & set(arrays):
@@ -201,6 +207,8 @@ def nothing_of(kind: str, folder: Path) -> str:
 
 def _advice(form: Form) -> str:
     """Who reads it, or what to do with it."""
+    if len(form.datasets) > 1 and set(form.datasets) & set(FORMATS):
+        return ", which pcm3 import auto reads where it is one of a recording" + (f"; {form.cure}" if form.cure else "")
     if form.datasets and len(form.datasets) <= 2:
         readers = " or ".join(f"pcm3 import {name}" for name in form.datasets)
         return f", which {readers} reads" + (f"; otherwise, {form.cure}" if form.cure else "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pcm3.data.formats import bvh, kinect_text, npy
+from pcm3.data.formats import azure_kinect, bvh, csv_table, kinect_text, landmarks, npy, openpose, parquet
 from pcm3.data.formats.motion_file import FileFormat
 
 
@@ -15,6 +15,13 @@ def _begins(*magic: bytes) -> Callable[[str, bytes], bool]:
 FORMATS: dict[str, FileFormat] = {
     "bvh": FileFormat("BVH files", (".bvh",), bvh.looks_so, bvh.read),
     "npy": FileFormat("NumPy arrays (.npy)", (".npy",), _begins(npy.MAGIC), npy.read),
+    "parquet": FileFormat("Parquet tables", (".parquet", ".pq"), _begins(b"PAR1"), parquet.read),
     "skeleton": FileFormat("Kinect .skeleton files", (".skeleton",), lambda name, head: True, kinect_text.read),
+    "openpose": FileFormat(
+        "frames of OpenPose", ("_keypoints.json",), openpose.looks_so, openpose.read, openpose.frames_of_folders
+    ),
+    "azure-kinect": FileFormat("JSON files of Azure Kinect", (".json",), azure_kinect.looks_so, azure_kinect.read),
+    "landmarks": FileFormat("JSON files of landmarks", (".json",), landmarks.looks_so, landmarks.read),
+    "csv": FileFormat("tables", (".csv", ".tsv", ".txt"), csv_table.looks_so, csv_table.read),
 }
 """Kind of import → its format; the more certain first, for `pcm3.data.recognise` goes through them in this order."""
