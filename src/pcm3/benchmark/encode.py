@@ -5,7 +5,6 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 
@@ -66,39 +65,30 @@ def benchmark_encode(
     for spec, settings in zip(specs, configurations, strict=True):
         check_memory(spec, settings, device)
     goes = {
-        place: partial(_go, _encoding(spec, settings, device), settings, device, on_progress)
+        place: _timed(spec, settings, device, on_progress)
         for place, (spec, settings) in enumerate(zip(specs, configurations, strict=True))
     }
     measured = interleaved(goes, turns, warm)
     return [_row(spec, configurations[place], measured[place]) for place, spec in enumerate(specs)]
 
 
-def _encoding(spec: EncoderSpec, settings: PretrainSettings, device: torch.device) -> Callable[[], object]:
-    """What encodes one batch."""
+def _timed(
+    spec: EncoderSpec, settings: PretrainSettings, device: torch.device, on_progress: Callable[[str], object]
+) -> Callable[[int], tuple[float, float]]:
+    """What encodes one batch, and gives the seconds and the matmul rate."""
     encoder = spec.build(0).to(device)
     shape = (min(settings.batch, CLIPS), spec.frames, spec.bodies, spec.joints, 3)
     clips = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(device)
 
-    def encode() -> object:
+    def go(turn: int) -> tuple[float, float]:
+        on_progress(f"hidden_size {settings.encoder.hidden_size}, {settings.precision}")
+        allow_fast_matmul(device)
+        began = now(device)
         with frozen(encoder), torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
-            return encoder.embed(clips)
+            encoder.embed(clips)
+        return now(device) - began, matmul_gflops(settings.precision, device)
 
-    return encode
-
-
-def _go(
-    encode: Callable[[], object],
-    settings: PretrainSettings,
-    device: torch.device,
-    on_progress: Callable[[str], object],
-    turn: int,
-) -> tuple[float, float]:
-    """Seconds of a batch, and the matmul rate."""
-    on_progress(f"hidden_size {settings.encoder.hidden_size}, {settings.precision}")
-    allow_fast_matmul(device)
-    began = now(device)
-    encode()
-    return now(device) - began, matmul_gflops(settings.precision, device)
+    return go
 
 
 def _row(spec: EncoderSpec, settings: PretrainSettings, goes: list[tuple[float, float]]) -> EncodeSpeed:
@@ -106,14 +96,12 @@ def _row(spec: EncoderSpec, settings: PretrainSettings, goes: list[tuple[float, 
     rate = Spread.of([batch / seconds for seconds, _ in goes], 2)
     reached, limit = flop * rate.median / 1e9, statistics.median(limit for _, limit in goes)
     return EncodeSpeed(
-        hidden_size=settings.encoder.hidden_size,
-        precision=settings.precision,
-        batch=batch,
-        threads=torch.get_num_threads(),
-        turns=len(goes),
-        clips_per_s=rate.median,
-        lowest=rate.lowest,
-        highest=rate.highest,
+        settings.encoder.hidden_size,
+        settings.precision,
+        batch,
+        torch.get_num_threads(),
+        len(goes),
+        *rate,
         gflop_per_clip=round(flop / 1e9, 3),
         gflops=round(reached, 1),
         matmul_gflops=round(limit, 1),

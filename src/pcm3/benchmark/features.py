@@ -131,16 +131,11 @@ def benchmark_linear(
     reached, limit = flop / spent.median / 1e9, statistics.median(limit for _, limit in measured_s)
     return [
         LinearSpeed(
-            clips=sizes.clips,
-            tests=sizes.tests,
-            width=sizes.width,
-            classes=sizes.classes,
-            epochs=settings.epochs,
-            threads=torch.get_num_threads(),
-            turns=turns,
-            seconds=spent.median,
-            lowest=spent.lowest,
-            highest=spent.highest,
+            *(sizes.clips, sizes.tests, sizes.width, sizes.classes),
+            settings.epochs,
+            torch.get_num_threads(),
+            turns,
+            *spent,
             gflops=round(reached, 1),
             matmul_gflops=round(limit, 1),
             matmul_share=round(reached / limit, 3),
@@ -167,11 +162,10 @@ def benchmark_retrieval(
     allow_fast_matmul(device)
     precision = choose_precision("auto", device)
     generator = torch.Generator(device=device).manual_seed(0)
-    made = {"low rank": _low_rank, "isotropic": _normal}
     count = sizes.tests + sizes.clips
     sets = {
         name: F.normalize(make(count, sizes.width, generator), dim=1).split([sizes.tests, sizes.clips])
-        for name, make in made.items()
+        for name, make in (("low rank", _low_rank), ("isotropic", _normal))
     }
 
     def timed(what: str, work: Callable[[Tensor, Tensor], object], name: str) -> Callable[[int], float]:
@@ -183,33 +177,22 @@ def benchmark_retrieval(
 
         return go
 
-    goes = {
-        ("nearest", name): timed("nearest", lambda queries, gallery: nearest(queries, gallery, 1), name)
-        for name in sets
-    }
-    plain_product = timed("matmul", partial(_product, AUTOCAST[precision]), next(iter(sets)))
-    measured_s = interleaved(goes | {("matmul", ""): plain_product}, turns, warm)
-    plain = measured_s["matmul", ""]
-    rows = []
-    for name in sets:
-        spent = Spread.of(measured_s["nearest", name], 4)
-        rows.append(
-            RetrievalSpeed(
-                features=name,
-                queries=sizes.tests,
-                gallery=sizes.clips,
-                width=sizes.width,
-                threads=torch.get_num_threads(),
-                turns=turns,
-                seconds=spent.median,
-                lowest=spent.lowest,
-                highest=spent.highest,
-                precision=precision,
-                matmul_s=Spread.of(plain, 4).median,
-                to_matmul=median_ratio(measured_s["nearest", name], plain),
-            )
+    goes = {name: timed("nearest", partial(nearest, k=1), name) for name in sets}
+    goes["matmul"] = timed("matmul", partial(_product, AUTOCAST[precision]), next(iter(sets)))
+    measured_s = interleaved(goes, turns, warm)
+    return [
+        RetrievalSpeed(
+            name,
+            *(sizes.tests, sizes.clips, sizes.width),
+            torch.get_num_threads(),
+            turns,
+            *Spread.of(measured_s[name], 4),
+            precision=precision,
+            matmul_s=Spread.of(measured_s["matmul"], 4).median,
+            to_matmul=median_ratio(measured_s[name], measured_s["matmul"]),
         )
-    return rows
+        for name in sets
+    ]
 
 
 def _normal(count: int, width: int, generator: torch.Generator) -> Tensor:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -50,8 +49,6 @@ class ImportSpeed:
     to_fromstring: float
     """Bytes a second over those of ``numpy.fromstring`` in the same turn, median over the turns."""
     turns: int
-    largest_mib: int
-    """Largest resident size of any process of the benchmark so far, pages of mapped files counted; 0: not told here."""
 
 
 def benchmark_import(
@@ -78,37 +75,24 @@ def benchmark_import(
             (PARSE, 1): partial(_seconds, lambda file: ntu.parse(file.name, file.read_bytes()), different),
             **{(IMPORT, count): partial(_import_seconds, folder, count) for count in workers},
         }
-        largest: dict[tuple[str, int], int] = {}
-
-        def measured(way: tuple[str, int], measure: Callable[[int], float], turn: int) -> float:
-            seconds = measure(turn)
-            largest[way] = _largest_mib()
-            return seconds
-
-        goes = {way: partial(measured, way, measure) for way, measure in ways.items()}
-        seconds = interleaved(goes, turns, 0, on_progress)
+        seconds = interleaved(ways, turns, 0, on_progress)
         size = sum(file.stat().st_size for file in different) / 1e6
-    sizes = {way: size * (copies if way[0] == IMPORT else 1) for way in ways}
-    rates = {way: [sizes[way] / taken for taken in seconds[way]] for way in ways}  # megabytes a second in each turn
-    rows = []
-    for (what, count), rate in rates.items():
-        files_a_second = Spread.of([value * len(different) / size for value in rate], 1)
-        rows.append(
-            ImportSpeed(
-                what=what,
-                workers=count,
-                files=len(different) * (copies if what == IMPORT else 1),
-                files_per_s=files_a_second.median,
-                megabytes_per_s=Spread.of(rate, 1).median,
-                lowest=files_a_second.lowest,
-                highest=files_a_second.highest,
-                to_line_by_line=median_ratio(rate, rates[LINE_BY_LINE, 1]),
-                to_fromstring=median_ratio(rate, rates[FROMSTRING, 1]),
-                turns=turns,
-                largest_mib=largest[what, count],
-            )
+    counts = {way: len(different) * (copies if way[0] == IMPORT else 1) for way in ways}
+    # Megabytes a second in each turn.
+    rates = {way: [size * counts[way] / len(different) / taken for taken in seconds[way]] for way in ways}
+    return [
+        ImportSpeed(
+            *way,
+            counts[way],
+            Spread.of([counts[way] / taken for taken in seconds[way]], 1).median,
+            Spread.of(rate, 1).median,
+            *Spread.of([counts[way] / taken for taken in seconds[way]], 1)[1:],
+            to_line_by_line=median_ratio(rate, rates[LINE_BY_LINE, 1]),
+            to_fromstring=median_ratio(rate, rates[FROMSTRING, 1]),
+            turns=turns,
         )
-    return rows
+        for way, rate in rates.items()
+    ]
 
 
 def _simulated(folder: Path, files: int) -> list[Path]:
@@ -138,14 +122,3 @@ def _import_seconds(folder: Path, workers: int, _turn: int) -> float:
     report = import_recordings("ntu60", folder / "raw", store, workers=workers, progress=False)
     shutil.rmtree(store)
     return report.seconds
-
-
-def _largest_mib() -> int:
-    """The largest resident size that this process, or one that it has waited for, has ever had."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return 0
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    return max(resource.getrusage(whose).ru_maxrss for whose in who) // unit
