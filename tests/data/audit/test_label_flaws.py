@@ -59,7 +59,7 @@ def with_unseen():
          "nothing"),
         ("empty_class", BALANCED + 1, "no clip has label 0: the labels go from 1 to 4, but are counted from 0; "
          "subtract 1 from them"),
-        ("empty_class", BALANCED * 10, "only 4 of the 31 labels from 0 to 30 have a clip: are they class numbers?"),
+        ("empty_class", BALANCED * 10, "only 4 of the 31 labels from 0 to 30 have a clip: are they classes?"),
         ("largest_class", np.where(np.arange(120) < 100, 0, 1), "83.3 % of the test clips are of one class (0): "
          "always to say this class would be right in 83.3 %"),
     ],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,24 +43,18 @@ def check_store(store: ClipStore) -> Check:
 
     Reads every frame a few times, some clips at a time.
     """
-    seconds: dict[str, float] = {}
-    findings: list[Finding] = []
     leaks: Audit = {}
-
-    def add_leaks() -> Iterator[Finding]:
-        groups = twins(store)
-        leaks.update(audit(store, groups))
-        return _leaks(store, leaks, groups)
-
-    parts: dict[str, Callable[[], Iterator[Finding]]] = {
-        "checksums": lambda: _checksums(store),
-        "labels": lambda: _labels(store),
-        "leaks": add_leaks,
-        "bodies": lambda: _bodies(store),
+    parts = {
+        "checksums": _checksums(store),
+        "labels": _labels(store),
+        "leaks": _leaks(store, leaks),
+        "bodies": _bodies(store),
     }
-    for part, look in parts.items():
+    findings: list[Finding] = []
+    seconds: dict[str, float] = {}
+    for part, flaws in parts.items():
         began = time.perf_counter()
-        findings += look()
+        findings += flaws
         seconds[part] = round(time.perf_counter() - began, 2)
     return Check(sorted(findings, key=lambda finding: not finding.wrong), leaks, seconds)
 
@@ -75,9 +69,8 @@ def _checksums(store: ClipStore) -> Iterator[Finding]:
 
 
 def _labels(store: ClipStore) -> Iterator[Finding]:
-    """Labels without a class name, protocols that cannot split the store, sides whose figures would say little."""
-    wrong = _ids(store, (store.label >= len(store.classes)) | (store.label < -1))
-    if wrong:
+    """Labels without a class name, protocols that cannot split the store, splits whose metrics would say little."""
+    if wrong := _ids(store, (store.label >= len(store.classes)) | (store.label < -1)):
         yield Finding("label", f"{clips(len(wrong))} with a label outside the {len(store.classes)} classes", wrong)
     for protocol in store.protocols:
         try:
@@ -87,9 +80,11 @@ def _labels(store: ClipStore) -> Iterator[Finding]:
     yield from label_flaws(store)
 
 
-def _leaks(store: ClipStore, audit: Audit, groups: Sequence[Sequence[int]]) -> Iterator[Finding]:
-    """Test clips that a protocol also trains on, and clips that are in the store more than once."""
-    for protocol, leaks in audit.items():
+def _leaks(store: ClipStore, leaks_by_protocol: Audit) -> Iterator[Finding]:
+    """Test clips that a protocol also trains on, and clips that are in the store more than once; fills in the audit."""
+    groups = twins(store)
+    leaks_by_protocol |= audit(store, groups)
+    for protocol, leaks in leaks_by_protocol.items():
         if leaks:
             pairs = [(leak.train, leak.test) for leak in leaks]
             ids = sorted({clip for pair in pairs for clip in pair})
@@ -106,13 +101,10 @@ def _bodies(store: ClipStore) -> Iterator[Finding]:
     """Clips without content, what preparing has changed in bodies, and what is odd about those of the others."""
     finite = np.array([np.isfinite(store.clip(index)).all() for index in range(len(store))], np.bool_)
     present = store.bodies.any(axis=1)
-    for name, flawed, text in (
-        ("not_finite", ~finite, "with a value that is not a number"),
-        ("empty", finite & ~present, "without any skeleton"),
-    ):
-        ids = _ids(store, flawed)
-        if ids:
-            yield Finding(name, f"{clips(len(ids))} {text}", ids)
+    if ids := _ids(store, ~finite):
+        yield Finding("not_finite", f"{clips(len(ids))} with a value that is not a number", ids)
+    if ids := _ids(store, finite & ~present):
+        yield Finding("empty", f"{clips(len(ids))} without any skeleton", ids)
     yield from (Finding(*change) for change in changes(store))
     measured = measure(store, np.flatnonzero(finite & present).tolist())
     yield from content_flaws(store, measured)

@@ -1,6 +1,6 @@
-"""What is odd about labels and sides, so that a figure means less than it seems to.
+"""What is odd about labels and splits, so that a metric means less than it seems to.
 
-The same is said by info, check, import and beside the figures themselves.
+Info, check, import and what stands beside the metrics all take it from here.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ FEW = 50
 VERY_FEW = 5
 """Clips of a side below which the side itself is odd, whatever is done with it."""
 MOST = 1.3
-"""Times its fair share that the largest class of a test side may have before it says more than the figures."""
+"""Times its fair share that the largest class of a test set may have before it says more than the metrics."""
 NAMED = 3
 """Classes, protocols, values named in a line; of more, how many there are."""
 
@@ -38,16 +38,22 @@ class LabelledSplit:
     test: Indices
     unlabelled: tuple[int, int] = (0, 0)
 
+    def named(self) -> tuple[tuple[str, Indices], tuple[str, Indices]]:
+        """Both sides, as a message calls them."""
+        return ("training", self.train), ("test", self.test)
+
 
 def label_flaws(store: ClipStore) -> list[Finding]:
     """What is odd about the labels, then about the sides of the store's protocols; reads no frame."""
     findings = [*_of_labels(store)]
     splits = [labelled for name in store.protocols if (labelled := labelled_split(store, name)) is not None]
     for name, flaw in {**SPLIT_FLAWS, "few_clips": _very_few}.items():
-        concerned = [
-            labelled for labelled in splits if name not in EXPECTED_OF_ONE or not _tests_one_recording(store, labelled)
+        lines = [
+            f"protocol '{labelled.protocol}': {line}"
+            for labelled in splits
+            if not (name in EXPECTED_OF_ONE and _tests_one_recording(store, labelled))
+            and (line := flaw(store, labelled))
         ]
-        lines = [f"protocol '{labelled.protocol}': {line}" for labelled in concerned if (line := flaw(store, labelled))]
         if lines:
             more = f" (and so in {len(lines) - 1} more protocols)" if len(lines) > 1 else ""
             findings.append(Finding(name, lines[0] + more, details=lines if more else []))
@@ -57,8 +63,8 @@ def label_flaws(store: ClipStore) -> list[Finding]:
 def split_notes(store: ClipStore, protocol: str, train: Indices, test: Indices) -> list[str]:
     """What a reader of figures must know of the labels of the clips that train and of those that test."""
     train, test = (labelled[store.label[labelled] >= 0] for labelled in (train, test))
-    whole = labelled_split(store, protocol)
-    labelled = LabelledSplit(protocol, train, test, whole.unlabelled if whole else (0, 0))
+    published = labelled_split(store, protocol)
+    labelled = LabelledSplit(protocol, train, test, published.unlabelled if published else (0, 0))
     notes = [finding.text for finding in _of_labels(store) if finding.name != "unlabelled"]
     return notes + [line for flaw in SPLIT_FLAWS.values() if (line := flaw(store, labelled))]
 
@@ -90,25 +96,15 @@ def _of_labels(store: ClipStore) -> Iterator[Finding]:
         text = f"{len(ids):,} of {clips(len(store))} without a label: pretraining takes them, recognition does not"
         yield Finding("unlabelled", text, ids)
     if len(there) == 1:
-        name = _named(store, there)
-        yield Finding(
-            "one_class", f"all labelled clips are of one class ({name}), so an accuracy of 100 % says nothing"
-        )
-    if _numbered(store) and len(store.classes) > len(there) > 0:
-        yield Finding("empty_class", _empty_classes(store, there))
-
-
-def _numbered(store: ClipStore) -> bool:
-    """Whether the classes have no names, only their numbers."""
-    return len(store.classes) > 0 and all(name == str(number) for number, name in enumerate(store.classes))
-
-
-def _empty_classes(store: ClipStore, there: NDArray[np.int32]) -> str:
-    """That classes which have nothing but a number have no clip either."""
+        text = f"all labelled clips are of one class ({_named(store, there)}), so an accuracy of 100 % says nothing"
+        yield Finding("one_class", text)
     last = len(store.classes) - 1
-    if len(there) == last and there[0] == 1:
-        return f"no clip has label 0: the labels go from 1 to {last}, but are counted from 0; subtract 1 from them"
-    return f"only {len(there):,} of the {last + 1:,} labels from 0 to {last:,} have a clip: are they class numbers?"
+    if len(there) <= last and store.classes == tuple(map(str, range(last + 1))):  # classes that are only numbers
+        if len(there) == last and there[0] == 1:
+            text = f"no clip has label 0: the labels go from 1 to {last}, but are counted from 0; subtract 1 from them"
+        else:
+            text = f"only {len(there):,} of the {last + 1:,} labels from 0 to {last:,} have a clip: are they classes?"
+        yield Finding("empty_class", text)
 
 
 def _unseen(store: ClipStore, labelled: LabelledSplit) -> str | None:
@@ -142,7 +138,7 @@ def _unlabelled(store: ClipStore, labelled: LabelledSplit) -> str | None:
 
 def _one_sided(store: ClipStore, labelled: LabelledSplit) -> str | None:
     """A side without any label, or with one class where the other has more."""
-    for name, clips_of in (("training", labelled.train), ("test", labelled.test)):
+    for name, clips_of in labelled.named():
         if len(clips_of) == 0:
             return f"no {name} clip has a label, so recognition cannot be evaluated"
         if len(np.unique(store.label[clips_of])) == 1 < len(np.unique(store.label)):
@@ -194,7 +190,7 @@ def _tests_one_recording(store: ClipStore, labelled: LabelledSplit) -> bool:
 
 def _very_few(store: ClipStore, labelled: LabelledSplit) -> str | None:
     """So few clips on a side that no figure is one, or less than one for each class."""
-    for name, clips_of in (("training", labelled.train), ("test", labelled.test)):
+    for name, clips_of in labelled.named():
         if 0 < len(clips_of) < VERY_FEW:
             return f"only {len(clips_of)} labelled {name} clip{'s' * (len(clips_of) > 1)}"
     return None
