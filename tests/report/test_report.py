@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pcm3.encoders.files import load_encoder
 from pcm3.report import pictures
-from pcm3.report.page import write_page
+from pcm3.report.page import Section, write_page
 from pcm3.report.results import write_evaluation
 from pcm3.report.tables import markdown_table, text_table
 from pcm3.settings.tasks import LinearSettings, TaskSettings
@@ -212,8 +212,8 @@ def test_the_page_holds_all_that_it_shows(tmp_path):
     pictures.bars({"linear": {"pretrained": [80.0, 82.0]}}, picture, "%", "title")
     table = (("", "top-1 %"), [["pretrained <b>", "81.0 ± 1.4"]])
     sections = [
-        ("First & last", "a < b", [picture, tmp_path / "is not there.png"], table),
-        ("Second", "text", [], None),
+        Section("First & last", "a < b", [picture, tmp_path / "is not there.png"], table),
+        Section("Second", "text"),
     ]
     write_page(tmp_path / "page.html", "Title & all", sections)
     text = (tmp_path / "page.html").read_text(encoding="utf-8")

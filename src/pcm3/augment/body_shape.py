@@ -46,11 +46,6 @@ def mirror(clips: Float[Tensor, "B T M V C"], layout: Layout, chosen: Bool[Tenso
     """The clips, the chosen ones as in a mirror: x negated, and the joints of the left are those of the right.
 
     In a normalised clip x goes from the left to the right shoulder, so who is mirrored still faces along y.
-
-    Args:
-        clips: of three coordinates.
-        layout: which joints mirror each other.
-        chosen: which.
     """
     mirrored = clips[..., _other_side(layout, clips.device), :]
     mirrored[..., 0].neg_()

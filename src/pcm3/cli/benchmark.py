@@ -153,7 +153,7 @@ def _pretrain(options: Any) -> Rows:
     device = choose_device(options.device)
     measured = entrants(preset, options.hidden_size, _precisions(options, device), options.peer)
     with _Bar("pretrain", calls(measured, options.steps, options.warm, options.memory)) as bar:
-        speeds = benchmark_pretrain(measured, options.steps, options.warm, device, options.memory, bar.tell)
+        speeds = benchmark_pretrain(measured, options.steps, options.warm, device, options.memory, bar.on_progress)
     rows: Rows = [asdict(row) for row in speeds]
     clips = options.epoch_of or (40091 if device.type == "cuda" else None)
     if clips is not None:
@@ -172,7 +172,7 @@ def _encode(options: Any) -> Rows:
         entrant.settings for entrant in entrants(_preset(options), options.hidden_size, _precisions(options, device))
     ]
     with _Bar("encode", len(asked) * (options.warm + options.steps)) as bar:
-        speeds = benchmark_encode(asked, options.steps, options.warm, device, bar.tell)
+        speeds = benchmark_encode(asked, options.steps, options.warm, device, bar.on_progress)
     return [asdict(row) for row in speeds]
 
 
@@ -183,7 +183,9 @@ def _linear(options: Any) -> Rows:
 
     settings = LinearSettings() if options.epochs is None else LinearSettings(epochs=options.epochs)
     with _Bar("linear", 1 + settings.epochs * options.steps, unit="epoch") as bar:
-        speeds = benchmark_linear(_sizes(options), settings, options.steps, choose_device(options.device), bar.tell)
+        speeds = benchmark_linear(
+            _sizes(options), settings, options.steps, choose_device(options.device), bar.on_progress
+        )
     return [asdict(row) for row in speeds]
 
 
@@ -193,7 +195,7 @@ def _retrieval(options: Any) -> Rows:
 
     with _Bar("retrieval", 3 * (options.warm + options.steps)) as bar:
         device = choose_device(options.device)
-        speeds = benchmark_retrieval(_sizes(options), options.steps, options.warm, device, bar.tell)
+        speeds = benchmark_retrieval(_sizes(options), options.steps, options.warm, device, bar.on_progress)
     return [asdict(row) for row in speeds]
 
 
@@ -252,7 +254,7 @@ class _Bar:
         self._total, self._bar = total, tqdm(total=total, desc=name, unit=unit, delay=1, dynamic_ncols=True)
         self._begun = False
 
-    def tell(self, what: str) -> None:
+    def on_progress(self, what: str) -> None:
         """What comes next; what was told before is done."""
         self._bar.set_postfix_str(what)
         if self._begun:

@@ -45,10 +45,6 @@ def search_file(name: str) -> Path:
 def read_candidates(file: Path, method: str) -> tuple[dict[str, Any], dict[str, dict[str, dict[str, Any]]]]:
     """The base's settings and the candidates (question → name → changes) of a file; values are not looked at yet.
 
-    Args:
-        file: YAML.
-        method: whose settings they may change, beside the run's.
-
     Raises:
         ConfigError: it is no YAML, or not of this form, or names a setting that does not exist.
     """

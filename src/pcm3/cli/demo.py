@@ -61,8 +61,10 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
         seed=options.seed,
     )
     for task, evaluation in result["tasks"].items():
-        sides = f"{evaluation['train_clips']:,} training clips, {evaluation['test_clips']:,} test clips of other people"
-        print(f"\n{task}: {sides}")
+        counts = (
+            f"{evaluation['train_clips']:,} training clips, {evaluation['test_clips']:,} test clips of other people"
+        )
+        print(f"\n{task}: {counts}")
         print(text_table(header(SHOWN), [_shown(row) for row in evaluation["rows"]]))
     print(f"\nthe page: {result['report']}   ({result['seconds'] / 60:.1f} minutes in all)")
     sys.stdout.flush()

@@ -23,8 +23,8 @@ def add_arguments(parser: Any, words: list[str]) -> None:
     from pcm3.settings.pretrain import Device, Precision
     from pcm3.settings.tasks import TASK_WORDS
 
-    told = "; ".join(f"{name}: {what}" for name, what in TASK_WORDS.items())
-    parser.add_argument("task", type=str, help=f"{told}; {ALL}: every one of these that the store can serve")
+    tasks = "; ".join(f"{name}: {what}" for name, what in TASK_WORDS.items())
+    parser.add_argument("task", type=str, help=f"{tasks}; {ALL}: every one of these that the store can serve")
     parser.add_argument("--model", type=Path, nargs="+", required=True,
                         help="run folder or checkpoint (the authors' too), or a folder with runs of several streams, "
                              "which are fused; several: the mean over them")  # fmt: skip
@@ -56,15 +56,15 @@ def add_arguments(parser: Any, words: list[str]) -> None:
     if _is_quick(words):
         from pcm3.settings.tasks import QUICK
 
-        quick = {f"{group}.{name}": value for group, told in asdict(QUICK).items() for name, value in told.items()}
+        quick = {f"{group}.{name}": value for group, values in asdict(QUICK).items() for name, value in values.items()}
         parser.set_defaults(quick | {"seeds": 1})
 
 
 def _is_quick(words: list[str]) -> bool:
     """Whether the words ask for a quick look, before they are parsed: then the defaults are others."""
-    told = [value.lower() for value in values_among(words, "--quick")]
+    given = [value.lower() for value in values_among(words, "--quick")]
     alone = "--quick" in words
-    return (alone or bool(told)) and not (told and told[-1] in ("false", "no"))
+    return (alone or bool(given)) and not (given and given[-1] in ("false", "no"))
 
 
 def run(options: Any) -> tuple[int, dict[str, Any]]:
@@ -95,23 +95,23 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
         print(slow, flush=True)
     with worker_processes(options.workers or useful_processes(width, options.device)) as map_fn:
         if options.task != ALL:
-            return 0, _one(options.task, models, options, store, settings, map_fn)
-        told: dict[str, Any] = {"tasks": {}, "not_served": {}}
+            return 0, _evaluated(options.task, models, options, store, settings, map_fn)
+        result: dict[str, Any] = {"tasks": {}, "not_served": {}}
         for task in TASK_WORDS:
             if options.quick and task in CACHED_TASKS:
-                told["not_served"][task] = f"--quick takes {CACHED_TASKS[task]} instead"
+                result["not_served"][task] = f"--quick takes {CACHED_TASKS[task]} instead"
                 continue
             try:
-                told["tasks"][task] = _one(task, models, options, store, settings, map_fn)
+                result["tasks"][task] = _evaluated(task, models, options, store, settings, map_fn)
             except DataError as error:
-                told["not_served"][task] = str(error)
+                result["not_served"][task] = str(error)
             print(flush=True)
-    for task, reason in told["not_served"].items():
+    for task, reason in result["not_served"].items():
         print(f"not run: {task}: {reason}")
-    return 0, told
+    return 0, result
 
 
-def _one(
+def _evaluated(
     task: str,
     models: dict[str, list[LoadedEncoder]],
     options: Any,

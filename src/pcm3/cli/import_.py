@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -86,32 +86,9 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     if options.max_frames != "kind":
         check_range("max_frames", options.max_frames, 1, MOST)
     check_new_store(options.source, options.store, overwrite=options.overwrite)
-    report = import_recordings(
-        options.kind,
-        options.source,
-        options.store,
-        layout=options.layout,
-        to=options.to,
-        all_files=options.all_files,
-        track=options.track,
-        labels=options.labels,
-        pattern=options.pattern,
-        units=options.units,
-        min_score=options.min_score,
-        trim=options.trim,
-        skip_list=options.skip_list,
-        normalise=options.normalise,
-        rule=options.rule,
-        up=options.up,
-        fill=options.fill,
-        fps=options.fps,
-        max_frames=options.max_frames,
-        dtype=options.dtype,
-        workers=options.workers,
-        strict=options.strict,
-        overwrite=options.overwrite,
-        progress=sys.stderr.isatty() or not options.json,
-    )
+    how = {entry.name: getattr(options, entry.name) for entry in fields(ImportOptions)}
+    progress = sys.stderr.isatty() or not options.json
+    report = import_recordings(options.kind, options.source, options.store, **how, progress=progress)
     store = ClipStore.open(options.store)
     held = describe(store)
     untrimmed = f" in {held['recordings']:,} untrimmed recordings" if held["untrimmed"] else ""

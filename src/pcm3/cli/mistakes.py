@@ -17,13 +17,7 @@ SEVERAL = {int: "whole numbers", float: "numbers", str: "texts"}
 
 
 def in_one_line(text: str, hints: dict[str, Any], help_command: str) -> str:
-    """A message of jsonargparse's as "setting NAME: expected …, got …", without Python's types and the parser's inside.
-
-    Args:
-        text: the message.
-        hints: type of each setting, by its dotted name.
-        help_command: tells the arguments.
-    """
+    """A message of jsonargparse's as "setting NAME: expected …, got …", without Python's types."""
     text = " ".join(text.split())
     key, value = KEY.search(text), VALUE.match(text)
     if key is not None and "Unable to load config" in text:

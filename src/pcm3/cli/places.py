@@ -12,7 +12,7 @@ STORE_FILE = "store.json"
 """Tells a folder that is a store."""
 
 
-def check_folder(option: str, folder: Path, stores: Iterable[Path] = (), *, whole: bool = False) -> None:
+def check_folder(option: str, folder: Path, stores: Iterable[Path] = (), *, exclusive: bool = False) -> None:
     """Raises ConfigError where a command may not write its folder: a file is there, a store lies there or above, or
     nobody may write there.
 
@@ -20,7 +20,7 @@ def check_folder(option: str, folder: Path, stores: Iterable[Path] = (), *, whol
         option: that names the folder.
         folder: to be written into; made if it is not there.
         stores: that the command reads.
-        whole: the folder is the command's alone, so that the stores may not lie in it either.
+        exclusive: the folder is the command's alone, so that the stores may not lie in it either.
     """
     place = folder.resolve()
     for above in (place, *place.parents):
@@ -30,7 +30,7 @@ def check_folder(option: str, folder: Path, stores: Iterable[Path] = (), *, whol
             what = "is a store" if above == place else f"lies in the store {above}"
             raise ConfigError(f"{option}: expected a folder of its own, but {folder} {what}: choose another")
     check_writable(option, place)
-    for store in stores if whole else ():
+    for store in stores if exclusive else ():
         if place in store.resolve().parents:
             raise ConfigError(
                 f"{option}: expected a folder of its own, but the store {store} lies in {folder}: choose another, as "
@@ -46,13 +46,7 @@ def check_writable(option: str, folder: Path) -> None:
 
 
 def check_new_store(source: Path, store: Path, *, overwrite: bool) -> None:
-    """Raises ConfigError where an import may not write its store: over its source, or in the place of something else.
-
-    Args:
-        source: of the recordings.
-        store: to be written.
-        overwrite: what is there is to be replaced.
-    """
+    """Raises ConfigError where an import may not write its store: over its source, or in place of something else."""
     place = store.resolve()
     if place == source.resolve() or place in source.resolve().parents:
         raise ConfigError(f"expected another place for the store than that of its source, got {store}")

@@ -51,7 +51,7 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
 
     settings = settings_from(options)
     settings.check()
-    check_folder("--run", options.run, [options.store], whole=True)
+    check_folder("--run", options.run, [options.store], exclusive=True)
     store = ClipStore.open(options.store)
     if not options.streams:
         results = _pretrained(store, options.run, settings)

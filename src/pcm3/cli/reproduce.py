@@ -52,7 +52,7 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
         raise ConfigError(not_one_of("a table", options.table, TABLES))
     check_ranges(options, {"seeds": MOST_REPEATS, "workers": MOST_PROCESSES})
     stores = [path for path in (options.store, options.untrimmed) if path is not None]
-    check_folder("--out", options.out, stores, whole=True)
+    check_folder("--out", options.out, stores, exclusive=True)
     sizes: dict[str, Any] = {name: options[name] for name in SIZES if options[name] is not None}
     if "epochs" in sizes or "steps" in sizes:
         sizes.setdefault("minutes", None)

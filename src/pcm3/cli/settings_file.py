@@ -16,11 +16,7 @@ MOST_VALUES = 50_000
 
 
 def read_settings_file(file: Path, where: str) -> Any:
-    """What a YAML file of settings holds.
-
-    Args:
-        file: to be read.
-        where: how a message about it begins.
+    """What a YAML file of settings holds; `where` is how a message about it begins.
 
     Raises:
         ConfigError: it is no file, too large, no text, no YAML, names something twice, or grows without end.

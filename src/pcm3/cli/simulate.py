@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pcm3.cli.places import check_folder
 from pcm3.errors import command
@@ -46,65 +45,52 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     check_counts({name: (getattr(options, name), most) for name, most in MOST.items()}, options.actions, options.seed)
     check_folder("folder", options.folder)
     check_empty(options.folder)
-    began = time.monotonic()
+    began, form = time.monotonic(), FORMS[options.form]
     if options.form == "store":
         from pcm3.data.importer import import_recordings
 
         with tempfile.TemporaryDirectory(prefix="pcm3-simulate-") as raw:
-            files = write_clips(Path(raw) / "raw", options)
+            files = _simulated(Path(raw) / "raw", options, form)
             import_recordings("ntu60", Path(raw) / "raw", options.folder)
     else:
-        files = (write_sessions if options.form == "pkummd" else write_clips)(options.folder, options)
+        files = _simulated(options.folder, options, form)
     seconds = time.monotonic() - began
-    what = {
-        "raw": "recordings (NTU RGB+D .skeleton files)",
-        "store": "clips (a store)",
-        "pkummd": "untrimmed videos (PKU-MMD files)",
-    }
-    print(f"{options.folder}: {files:,} {what[options.form]}, {seconds:.1f} s")
-    if options.form != "store":
-        kind = "ntu60" if options.form == "raw" else "pkummd1"
-        print(f"next: {command('pcm3', 'import', kind, options.folder, 'STORE')}")
+    print(f"{options.folder}: {files:,} {form.what}, {seconds:.1f} s")
+    if form.kind:
+        print(f"next: {command('pcm3', 'import', form.kind, options.folder, 'STORE')}")
     return 0, {"folder": str(options.folder), "clips": files, "seconds": round(seconds, 3)}
 
 
-def write_clips(folder: Path, options: Any) -> int:
-    """The recordings as raw NTU RGB+D files, with a progress bar; how many."""
-    from pcm3.simulate import simulate
-
-    return _with_bar(
-        simulate,
-        folder,
-        subjects=options.subjects,
-        repetitions=options.repetitions,
-        cameras=options.cameras,
-        actions=options.actions,
-        seed=options.seed,
-    )
+class _Form(NamedTuple):
+    what: str
+    """Of how many the command tells."""
+    kind: str
+    """What ``pcm3 import`` calls the files; empty where they are a store."""
+    function: str
+    """Of `pcm3.simulate`, which writes them."""
+    counts: tuple[str, ...]
+    """Options that it takes."""
 
 
-def write_sessions(folder: Path, options: Any) -> int:
-    """The sessions as raw PKU-MMD files, with a progress bar; how many videos."""
-    from pcm3.simulate import simulate_sessions
-
-    return _with_bar(
-        simulate_sessions,
-        folder,
-        sessions=options.sessions,
-        subjects=options.subjects,
-        actions=options.actions,
-        seed=options.seed,
-    )
+_CLIPS, _SESSIONS = ("subjects", "repetitions", "cameras"), ("sessions", "subjects")
+FORMS = {
+    "raw": _Form("recordings (NTU RGB+D .skeleton files)", "ntu60", "simulate", _CLIPS),
+    "store": _Form("clips (a store)", "", "simulate", _CLIPS),
+    "pkummd": _Form("untrimmed videos (PKU-MMD files)", "pkummd1", "simulate_sessions", _SESSIONS),
+}
 
 
-def _with_bar(simulate: Callable[..., int], folder: Path, **what: Any) -> int:
-    """What `simulate` returns, which tells of its progress."""
+def _simulated(folder: Path, options: Any, form: _Form) -> int:
+    """How many files were written, with a progress bar meanwhile."""
     from tqdm import tqdm
 
+    import pcm3.simulate
+
+    asked = {name: getattr(options, name) for name in (*form.counts, "actions", "seed")}
     with tqdm(desc="simulate", unit="file", delay=1) as bar:
 
         def on_progress(done: int, total: int) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
-        return simulate(folder, progress=on_progress, **what)
+        return int(getattr(pcm3.simulate, form.function)(folder, progress=on_progress, **asked))

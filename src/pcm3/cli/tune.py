@@ -67,7 +67,7 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
 
     check_ranges(options, {"workers": MOST_PROCESSES})
     check_progress(options.seeds, options.factor, options.share, options.keep)
-    check_folder("--out", options.out, options.stores, whole=True)
+    check_folder("--out", options.out, options.stores, exclusive=True)
     search = _search(options)
     with worker_processes(
         options.workers or useful_processes(search.base.encoder.hidden_size, search.base.device)

@@ -58,14 +58,7 @@ def is_model(folder: Path) -> bool:
 
 
 def save_encoder(folder: Path, encoder: Encoder, spec: EncoderSpec, run: int | None = None) -> None:
-    """Write the encoder as a model into a folder, which is made if it does not exist.
-
-    Args:
-        folder: a run's, or any other.
-        encoder: with weights on any device.
-        spec: that it was built by.
-        run: the number of the run that it is of (`run_identity`).
-    """
+    """Write the encoder, built by `spec`, as a model into a folder; `run`: number of the run that it is of."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder.state_dict().items()}
     model = asdict(spec)
     description = with_checksum({
@@ -129,38 +122,32 @@ def _load_folder(folder: Path) -> tuple[Encoder, EncoderSpec]:
     if not there:
         words = command("pcm3", "pretrain", "STORE", "--run", folder)
         raise CheckpointError(f"{folder}: expected a run folder with {WEIGHTS}, found none: pretrain first ({words})")
-    told = read_checked_json(description, CheckpointError, "copy the folder anew")
-    _check_format(told.get("format"), description)
-    return _load_weights(weights, run_identity(folder), told)
+    header = read_checked_json(description, CheckpointError, "copy the folder anew")
+    _check_format(header.get("format"), description)
+    return _load_weights(weights, run_identity(folder), header)
 
 
 def _load_weights(
     path: Path, run: int | None = None, beside: dict[str, Any] | None = None
 ) -> tuple[Encoder, EncoderSpec]:
-    """The encoder in a file of ours.
-
-    Args:
-        path: the file.
-        run: that it must be of.
-        beside: the description that stands beside it.
-    """
+    """The encoder in a file of ours, which must be of this run and of the model that is described `beside` it."""
     try:
-        told, tensors = _read_weights(path)
-        spec = _spec_of(told)
+        header, tensors = _read_weights(path)
+        spec = _spec_of(header)
         encoder = spec.build()
     except _Earlier as error:
         raise CheckpointError(f"{path}: {error}") from None
     except UNREADABLE as error:
         raise CheckpointError(f"{path}: not an encoder that pcm3 wrote, or damaged ({error})") from error
-    owner = told.get("run")
+    owner = header.get("run")
     if None not in (owner, run) and owner != run:
         raise CheckpointError(f"{path}: is of another run than settings.json beside it: copy the right one there")
-    mine = {name: value for name, value in told.items() if name != OWN}
+    mine = {name: value for name, value in header.items() if name != OWN}
     # Of one run they are of one model all the same: it was killed after it had written one of the two.
     if beside is not None and beside != mine and (owner is None or beside.get("run") != owner):
         raise CheckpointError(f"{path}: is of another model than {DESCRIPTION} beside it: copy both anew")
     _fill(encoder, tensors, str(path))
-    if not _is_whole(told, tensors):
+    if not _is_whole(header, tensors):
         raise CheckpointError(f"{path}: damaged, its bytes are not those that were written: copy it anew")
     return encoder.eval(), spec
 
@@ -168,17 +155,17 @@ def _load_weights(
 def _read_weights(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """The description and the tensors in a file of ours of any format."""
     with safe_open(path, framework="pt") as file:
-        told = json.loads((file.metadata() or {})["pcm3"])
+        header = json.loads((file.metadata() or {})["pcm3"])
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    _check_format(told["format"], path)
-    return told, tensors
+    _check_format(header["format"], path)
+    return header, tensors
 
 
-def _is_whole(told: dict[str, Any], tensors: Mapping[str, Tensor]) -> bool:
+def _is_whole(header: dict[str, Any], tensors: Mapping[str, Tensor]) -> bool:
     """Whether a file of ours holds what was written, by its checksums; files of format 1 have none."""
-    if told["format"] < 3:
-        return told.get(OWN) in (None, _earlier_checksum(told, tensors))
-    return not has_changed(told) and told.get("weights") == tensors_checksum(tensors)
+    if header["format"] < 3:
+        return header.get(OWN) in (None, _earlier_checksum(header, tensors))
+    return not has_changed(header) and header.get("weights") == tensors_checksum(tensors)
 
 
 def _check_format(number: object, path: Path) -> None:
@@ -195,15 +182,15 @@ def check_not_newer(number: object, newest: int, path: Path) -> None:
         )
 
 
-def _spec_of(told: dict[str, Any]) -> EncoderSpec:
+def _spec_of(header: dict[str, Any]) -> EncoderSpec:
     """The spec that a file tells of, of any format."""
-    values = dict(told["encoder"] if told["format"] < 3 else told["model"])
-    if told["format"] < 3:
-        values = _of_earlier(values, told["format"])
-        origin = {one.name: values.pop(one.name) for one in fields(Provenance) if one.name in values}
+    values = dict(header["encoder"] if header["format"] < 3 else header["model"])
+    if header["format"] < 3:
+        values = _of_earlier(values, header["format"])
+        origin = {entry.name: values.pop(entry.name) for entry in fields(Provenance) if entry.name in values}
     else:
         values["layout"] = layout_from_dict(values["layout"], "layout")
-        origin = {one.name: told["provenance"][one.name] for one in fields(Provenance)}
+        origin = {entry.name: header["provenance"][entry.name] for entry in fields(Provenance)}
     if not isinstance(values["input_features"], list | tuple):
         raise ValueError(f"input_features is {values['input_features']!r}")
     values["input_features"] = tuple(values["input_features"])
@@ -213,9 +200,9 @@ def _spec_of(told: dict[str, Any]) -> EncoderSpec:
 def _of_earlier(fields_: dict[str, Any], version: int) -> dict[str, Any]:
     """An encoder's fields as format 1 or 2 has them → those of `EncoderSpec` and `Provenance`."""
     values = {EARLIER_NAMES.get(name, name): value for name, value in fields_.items()}
-    seen = values.setdefault("input_features", ["joint"])
-    if isinstance(seen, list):
-        values["input_features"] = ["joint" if name == "itself" else name for name in seen]
+    input_features = values.setdefault("input_features", ["joint"])
+    if isinstance(input_features, list):
+        values["input_features"] = ["joint" if name == "itself" else name for name in input_features]
     if values["direction"] == "causal" and any(str(name).startswith("motion") for name in values["input_features"]):
         raise _Earlier(
             f"written by an earlier pcm3 (format {version}), whose causal encoders looked a frame ahead for motions: "
@@ -234,9 +221,9 @@ def _of_earlier(fields_: dict[str, Any], version: int) -> dict[str, Any]:
     return values
 
 
-def _earlier_checksum(told: dict[str, Any], tensors: Mapping[str, Tensor]) -> str:
+def _earlier_checksum(header: dict[str, Any], tensors: Mapping[str, Tensor]) -> str:
     """SHA-256 of what a file of format 2 tells and holds."""
-    rest = {name: value for name, value in told.items() if name != OWN}
+    rest = {name: value for name, value in header.items() if name != OWN}
     digest = hashlib.sha256(json_checksum(rest).encode())
     _add_tensors(digest, tensors)
     return digest.hexdigest()

@@ -24,13 +24,7 @@ def build_inputs(
 ) -> Float[Tensor, "B T I"]:
     """The features of clips, flat; zeros where a joint is masked, or a bone or a motion leads to or from one that is.
 
-    Args:
-        clips: of the encoder's stream.
-        features: which, in this order.
-        parents: of every joint, for bones.
-        masked: joints of which nothing may be known.
-        gaps: see `pcm3.geometry.input_feature`.
-        back: so that no frame knows a later one, as a causal encoder must have it; also there.
+    `back`: no frame knows a later one, as a causal encoder must have it; `gaps`: see `pcm3.geometry.input_feature`.
     """
     inputs = []
     for name in features:

@@ -27,14 +27,7 @@ class Readout(nn.Module):
     """() what it is then divided by."""
 
     def __init__(self, features: int, pooling: Pooling, backward: bool, normalise_features: bool) -> None:
-        """A readout that changes no scale until it is fitted.
-
-        Args:
-            features: D, of a frame.
-            pooling: see above.
-            backward: the second half of the features runs backward.
-            normalise_features: have a centre and a scale, which `fit_normalisation` sets.
-        """
+        """A readout that changes no scale until it is fitted; `backward`: the features' second half runs backward."""
         super().__init__()
         self.pooling, self.backward, self.normalise_features = pooling, backward, normalise_features
         self.width = pooled_width(pooling, features)

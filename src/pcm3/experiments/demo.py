@@ -26,7 +26,7 @@ from pcm3.files import new_folder, write_json
 from pcm3.render.render import render
 from pcm3.render.scene import Scene, make_scene
 from pcm3.report import pictures
-from pcm3.report.page import write_page
+from pcm3.report.page import Section, write_page
 from pcm3.report.results import write_evaluation
 from pcm3.settings.pretrain import PretrainSettings
 from pcm3.settings.tasks import TaskSettings
@@ -54,12 +54,6 @@ SHOWN_ACTIONS = 12
 
 def demo(folder: Path, settings: PretrainSettings, log: Callable[[str], object], **simulation: Any) -> dict[str, Any]:
     """Simulate, import, pretrain, evaluate, and write ``report.html``; what is there already is not made again.
-
-    Args:
-        folder: where everything goes.
-        settings: of the pretraining.
-        log: is given a line for every part that begins.
-        simulation: arguments of `pcm3.simulate.simulate`.
 
     Returns:
         ``report`` (path), ``tasks`` (task → result), ``seconds``, and what pretraining came to.
@@ -136,59 +130,33 @@ def _page(
     train, test = labelled_split(store, PROTOCOL)
     heads = header(SHOWN)
     lines = [line for e in evaluations for line in [[f"{e.task}:", "", ""], *(row.cells(SHOWN) for row in e.rows)]]
-    page = folder / "report.html"
-    write_page(
-        page,
-        "pcm3 demo",
-        [
-            (
-                "What happened",
-                f"{len(store):,} recordings of {len(store.classes)} actions by {len(np.unique(store.subject))} "
-                f"simulated people, seen by three cameras, were written as NTU RGB+D files and imported. An encoder "
-                f"(two halves of {settings.encoder.hidden_size} units) was pretrained for {result.steps:,} steps of "
-                f"{settings.batch} clips on the {len(train):,} clips of the training subjects, without labels, in "
-                f"{result.seconds / 60:.1f} minutes{_chosen(run_path)}. "
-                f"Then it was frozen and evaluated on {len(test):,} clips of other people. All in "
-                f"{seconds / 60:.1f} minutes.",
-                [],
-                None,
-            ),
-            (
-                "The recordings",
-                f"A clip of each of the first {SHOWN_ACTIONS} actions, seen from the front.",
-                [drawn / "actions.png"],
-                None,
-            ),
-            (
-                "What the encoder is worth",
-                f"Per cent of test clips recognised; chance is {100 / len(store.classes):.1f} %. Mean and standard "
-                f"deviation over {SEEDS} seeds of the head (of the weights too, for the untrained encoder). The "
-                "figure is that of the last epoch; the best epoch on the test clips stands beside it because "
-                "published tables use it.",
-                [drawn / "accuracy.png"],
-                (heads, lines),
-            ),
-            (
-                "The features",
-                "Test clips in the plane (t-SNE of the features), coloured by action.",
-                [drawn / "features.png"],
-                None,
-            ),
-            (
-                "Which action is taken for which",
-                "Rows are the truth (1-NN retrieval).",
-                [run.results / f"retrieval-{PROTOCOL}-confusion.png"],
-                None,
-            ),
-            (
-                "How the losses fell",
-                "Contrast and distillation of the four views, and masked prediction.",
-                [run.loss_picture],
-                None,
-            ),
-        ],
+    happened = (
+        f"{len(store):,} recordings of {len(store.classes)} actions by {len(np.unique(store.subject))} simulated "
+        "people, seen by three cameras, were written as NTU RGB+D files and imported. An encoder (two halves of "
+        f"{settings.encoder.hidden_size} units) was pretrained for {result.steps:,} steps of {settings.batch} clips on "
+        f"the {len(train):,} clips of the training subjects, without labels, in {result.seconds / 60:.1f} minutes"
+        f"{_chosen(run_path)}. Then it was frozen and evaluated on {len(test):,} clips of other people. All in "
+        f"{seconds / 60:.1f} minutes."
     )
-    return page
+    worth = (
+        f"Per cent of test clips recognised; chance is {100 / len(store.classes):.1f} %. Mean and standard deviation "
+        f"over {SEEDS} seeds of the head (of the weights too, for the untrained encoder). The figure is that of the "
+        "last epoch; the best epoch on the test clips stands beside it because published tables use it."
+    )
+    recordings = f"A clip of each of the first {SHOWN_ACTIONS} actions, seen from the front."
+    features = "Test clips in the plane (t-SNE of the features), coloured by action."
+    losses = "Contrast and distillation of the four views, and masked prediction."
+    confusion = run.results / f"retrieval-{PROTOCOL}-confusion.png"
+    sections = [
+        Section("What happened", happened),
+        Section("The recordings", recordings, [drawn / "actions.png"]),
+        Section("What the encoder is worth", worth, [drawn / "accuracy.png"], (heads, lines)),
+        Section("The features", features, [drawn / "features.png"]),
+        Section("Which action is taken for which", "Rows are the truth (1-NN retrieval).", [confusion]),
+        Section("How the losses fell", losses, [run.loss_picture]),
+    ]
+    write_page(folder / "report.html", "pcm3 demo", sections)
+    return folder / "report.html"
 
 
 def _chosen(run_path: Path) -> str:

@@ -57,13 +57,7 @@ class Plan:
 
 
 def reproduce(name: str, plan: Plan, log: Callable[[str], object], map_fn: MapFunction = serial_map) -> dict[str, Any]:
-    """Runs the table's variants, evaluates them, writes ``NAME.json``, ``.md`` into the plan's folder.
-
-    Args:
-        name: one of `TABLES`.
-        plan: what to run it on.
-        log: is given a line for everything that is done.
-        map_fn: where it is done: here, or several runs at a time in processes of their own.
+    """Runs the table's variants by `map_fn`, evaluates them, writes ``NAME.json``, ``.md`` into the plan's folder.
 
     Returns:
         ``rows`` (row → column → mean, sd, values, paper), ``baselines``, ``conditions``, ``written``.
@@ -179,15 +173,10 @@ def _pretrain(
                 titles.setdefault(run.folder, f"{row}, {stream}, seed {run.settings.seed}")
     all_runs = [run for of_row in runs.values() for of_stream in of_row.values() for run in of_stream]
     trained = {}
-    for run, result in each_folder_once(_pretrained, all_runs, plan.store.path, map_fn):
+    for run, result in each_folder_once(pretrain_in, all_runs, plan.store.path, map_fn):
         log(f"pretrained {titles[run.folder]}: {result.seconds:.0f} s, {run.folder}")
         trained[run.folder] = result
     return trained
-
-
-def _pretrained(run: Run, store: Path) -> PretrainResult:
-    """Of the top level: other processes call it."""
-    return pretrain_in(run.folder, run.settings, store)
 
 
 def _store_of(column: Column, plan: Plan) -> ClipStore | None:

@@ -30,12 +30,14 @@ class Run:
 
 
 @runtime_checkable
-class _HasFolder(Protocol):
+class _AsRun(Protocol):
     @property
     def folder(self) -> Path: ...
+    @property
+    def settings(self) -> PretrainSettings: ...
 
 
-_Item = TypeVar("_Item", bound=_HasFolder)
+_Item = TypeVar("_Item", bound=_AsRun)
 _Shared = TypeVar("_Shared")
 _Result = TypeVar("_Result")
 
@@ -62,22 +64,15 @@ def with_threads(settings: PretrainSettings) -> PretrainSettings:
     return replace(settings, threads=evaluation_threads(settings.encoder.hidden_size, choose_device(settings.device)))
 
 
-def pretrain_in(folder: Path, settings: PretrainSettings, store: Path) -> PretrainResult:
+def pretrain_in(run: _AsRun, store: Path) -> PretrainResult:
     """Makes the run, or ends one that was begun; only in the first process is a progress bar in its place."""
-    return pretrain(ClipStore.open(store), folder, settings, progress=parent_process() is None)
+    return pretrain(ClipStore.open(store), run.folder, run.settings, progress=parent_process() is None)
 
 
 def each_folder_once(
     function: Callable[[_Item, _Shared], _Result], items: Sequence[_Item], shared: _Shared, map_fn: MapFunction
 ) -> Iterator[tuple[_Item, _Result]]:
-    """The first item of every folder, and the function's result for it: no two processes may work on one folder.
-
-    Args:
-        function: of an item and what all share; of the top level of a module, as other processes call it.
-        items: several may have a folder in common.
-        shared: given to every call.
-        map_fn: where it is done: here, or several at a time in processes of their own.
-    """
+    """The first item of every folder, and the function's result for it: no two processes may work on one folder."""
     first: dict[Path, _Item] = {}
     for item in items:
         first.setdefault(item.folder, item)

@@ -55,13 +55,7 @@ def make_trial(
 ) -> Trial:
     """The trial of these settings with a seed, which chooses the subject to validate on: number seed mod subjects.
 
-    Args:
-        store: the clips.
-        settings: of the run; seed and subject are filled in.
-        usual: what the folder's name does not tell.
-        seed: of the run.
-        out: the folder of the search.
-        encoder: as in `Trial`.
+    What is as `usual` is not told by the name of its folder.
 
     Raises:
         ConfigError: the training side has no two subjects.
@@ -97,8 +91,8 @@ def validation_subjects(store: ClipStore, settings: PretrainSettings) -> list[in
 
 def fold(store: ClipStore, settings: PretrainSettings) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The clips that a trial learns from, and those of the subject that it validates on; none is of the test side."""
-    side = training_clips(store, replace(settings, exclude_subjects=settings.exclude_subjects[:-1]))
-    return hold_out(store, side, settings.exclude_subjects[-1:])
+    clips = training_clips(store, replace(settings, exclude_subjects=settings.exclude_subjects[:-1]))
+    return hold_out(store, clips, settings.exclude_subjects[-1:])
 
 
 def evaluated(trial: Trial, shared: None = None) -> dict[str, Any]:
@@ -128,7 +122,7 @@ def _evaluate(trial: Trial) -> dict[str, Any]:
             if isinstance(error.__cause__, OSError):  # a full disk is no fault of the settings
                 raise
             return about | {"failed": str(error)}
-    learned, held = (side[store.label[side] >= 0] for side in fold(store, settings))
+    learned, held = (clips[store.label[clips] >= 0] for clips in fold(store, settings))
     device = choose_device(settings.device)
     spec = spec_for(store, settings)
     centre = Setup(_blind(store, settings), spec, learned, held, TaskSettings(), device)
@@ -146,7 +140,7 @@ def _evaluate(trial: Trial) -> dict[str, Any]:
 
 def _pretrained(trial: Trial) -> dict[str, Any]:
     """What the run came to, made now or ended."""
-    result = asdict(pretrain_in(trial.folder, trial.settings, trial.store))
+    result = asdict(pretrain_in(trial, trial.store))
     # Of the whole run: the result's own clips/s is of this session.
     result["clips_per_s"] = round(result["steps"] * trial.settings.batch / max(result["seconds"], 1e-9), 1)
     return {name: result[name] for name in ("steps", "epochs", "seconds", "clips_per_s", "loss")}
@@ -164,8 +158,8 @@ def _encoder(trial: Trial, setup: Setup) -> Any:
 def _blind(store: ClipStore, settings: PretrainSettings) -> ClipStore:
     """The store without the labels of all clips that are not on the training side."""
     label = np.full_like(store.label, UNKNOWN)
-    side = training_clips(store, replace(settings, exclude_subjects=settings.exclude_subjects[:-1]))
-    label[side] = store.label[side]
+    clips = training_clips(store, replace(settings, exclude_subjects=settings.exclude_subjects[:-1]))
+    label[clips] = store.label[clips]
     return replace(store, label=label)
 
 

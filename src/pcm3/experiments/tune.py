@@ -115,7 +115,7 @@ class Search:
                     f"setting batch: expected at most the {len(clips)} clips that are left without subject "
                     f"{trial.settings.exclude_subjects[-1]}, got {settings.batch}"
                 )
-            if any((store.label[side] >= 0).sum() == 0 for side in fold(store, trial.settings)):
+            if any((store.label[clips] >= 0).sum() == 0 for clips in fold(store, trial.settings)):
                 left = trial.settings.exclude_subjects[-1]
                 raise ConfigError(f"expected labelled clips with and without subject {left}, but there are none")
         spec = encoder_spec(store.layout, store.frames.shape[1], settings)
@@ -139,11 +139,6 @@ def check_progress(seeds: Sequence[int], factor: float, share: float, keep: int)
 
 def tune(search: Search, log: Callable[[str], object], map_fn: MapFunction = serial_map) -> dict[str, Any]:
     """Searches, and writes ``log.json``, ``log.md``, ``search.png`` and ``winner.yaml`` into the search's folder.
-
-    Args:
-        search: what and how.
-        log: is given a line for every trial that is done.
-        map_fn: where they are done: here, or several at a time in processes of their own.
 
     Returns:
         What ``log.json`` holds: ``rungs``, ``candidates`` (title → summary, and the runs of each rung), ``baselines``,

@@ -13,11 +13,6 @@ from pcm3.skeleton import Layout
 def build_method(make_encoder: EncoderMaker, layout: Layout, settings: PretrainSettings) -> AnyMethod:
     """The method with fresh weights, which follow from the seed.
 
-    Args:
-        make_encoder: makes the run's encoder.
-        layout: of the clips.
-        settings: of the run.
-
     Raises:
         ConfigError: the layout does not have what the method needs.
     """

@@ -22,8 +22,6 @@ from pcm3.settings.pretrain import PretrainSettings
 from pcm3.skeleton import Layout, StreamName
 
 STREAMS: tuple[StreamName, ...] = ("joint", "motion", "bone")
-Branches = dict[StreamName, Tensor]
-"""A tensor of each stream."""
 
 
 class CMD(nn.Module):
@@ -32,13 +30,7 @@ class CMD(nn.Module):
     def __init__(
         self, branches: dict[StreamName, MomentumBranch], settings: DistillationSettings, maker: CropMaker
     ) -> None:
-        """The method.
-
-        Args:
-            branches: what learns, of each of `STREAMS`.
-            settings: of what they learn from each other.
-            maker: makes the views.
-        """
+        """The method: a branch for each of `STREAMS`, what they learn from each other, and what makes the views."""
         super().__init__()
         self.branches = nn.ModuleDict({str(name): branch for name, branch in branches.items()})
         self.settings, self.maker = settings, maker
@@ -57,7 +49,8 @@ class CMD(nn.Module):
             teacher = {name: self.branch(name).relations(key[name]) for name in STREAMS}
             contrast = {name: self.branch(name).contrast(query[name], key[name], student[name]) for name in STREAMS}
             distilled = self.distil(student, teacher)
-            loss = sum_of(contrast) + self.settings.weight * sum_of(distilled)
+            distillation = torch.stack([*distilled.values()]).sum()
+            loss = torch.stack([*contrast.values()]).sum() + self.settings.weight * distillation
         terms = {f"contrast/{name}": term.detach() for name, term in contrast.items()}
         terms |= {f"distillation/{name}": term.detach() for name, term in distilled.items()}
         return StepOutput({"all": loss}, terms, {f"keys/{name}": of for name, of in key.items()})
@@ -68,10 +61,6 @@ class CMD(nn.Module):
         """From every stream to every other: how the student sees those that are nearest to the teacher's key.
 
         A row of the queue is the same earlier clip in every stream, so a teacher's nearest are chosen by their rows.
-
-        Args:
-            student: relations of the queries.
-            teacher: relations of the keys; no gradient goes there.
         """
         chosen, terms = self.settings, {}
         for name, relations in teacher.items():
@@ -105,11 +94,6 @@ class CMD(nn.Module):
     def encoders(self) -> dict[str, Exported]:
         """That of the joint stream is the run's model; those of motion and bone lie beside it."""
         return {name: Exported(self.branch(name).exported, name) for name in STREAMS}
-
-
-def sum_of(terms: dict[str, Float[Tensor, ""]] | dict[StreamName, Float[Tensor, ""]]) -> Float[Tensor, ""]:
-    """The plain sum."""
-    return torch.stack(list(terms.values())).sum()
 
 
 def build(make_encoder: EncoderMaker, layout: Layout, settings: PretrainSettings) -> CMD:

@@ -26,12 +26,7 @@ class MomentumBranch(nn.Module):
     """A query network, its slow key copy, and the queue of earlier keys (MoCo §3.2)."""
 
     def __init__(self, encoder: Encoder, settings: MomentumSettings) -> None:
-        """A branch with fresh weights beside the encoder's.
-
-        Args:
-            encoder: the query network's.
-            settings: of the branch.
-        """
+        """A branch with fresh weights beside those of the encoder, which is the query network's."""
         super().__init__()
         self.momentum, self.temperature, self.export = settings.momentum, settings.temperature, settings.export
         self.encoder = encoder
@@ -78,13 +73,7 @@ class MoCo(nn.Module):
     """One branch on one stream (docs/FIDELITY.md, MoCo-GRU)."""
 
     def __init__(self, branch: MomentumBranch, maker: CropMaker, stream: StreamName) -> None:
-        """The method.
-
-        Args:
-            branch: what learns.
-            maker: makes the views.
-            stream: what becomes of them.
-        """
+        """The method on views that become this stream."""
         super().__init__()
         self.branch, self.maker, self.stream = branch, maker, stream
 

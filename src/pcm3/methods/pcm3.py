@@ -57,13 +57,7 @@ class PCM3(nn.Module):
     """
 
     def __init__(self, encoder: Encoder, settings: PCM3Settings, view_maker: ViewMaker) -> None:
-        """The method with fresh weights beside the encoder's.
-
-        Args:
-            encoder: the query network's.
-            settings: of the method.
-            view_maker: makes what it sees.
-        """
+        """The method with fresh weights beside those of the encoder, which is the query network's."""
         super().__init__()
         self.settings, self.view_maker = settings, view_maker
         objective, prompts = settings.objective, settings.prompts
@@ -86,13 +80,7 @@ class PCM3(nn.Module):
         return self.view_maker(batch, generator)
 
     def forward(self, views: Views, progress: Progress, generator: torch.Generator) -> StepOutput:
-        """The losses of one step (eq. 7).
-
-        Args:
-            views: of B clips.
-            progress: has no say.
-            generator: draws the places of the task prompts.
-        """
+        """The losses of one step (eq. 7); the generator draws the places of the task prompts."""
         objective, positives = self.settings.objective, contrasted(self.settings)
         terms: dict[str, Tensor] = {}
 

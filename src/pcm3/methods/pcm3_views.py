@@ -63,12 +63,7 @@ class ViewMaker:
         return [name for name, use in uses.items() if use]
 
     def __call__(self, batch: ClipBatch, generator: torch.Generator) -> Views:
-        """The views of B clips.
-
-        Args:
-            batch: the clips, whole.
-            generator: source of all randomness, on their device.
-        """
+        """The views of B clips, all randomness of them from the generator."""
         used, size = self.used, len(batch.start)
         crops = self._maker.crops(batch, len(used), generator)
         plain, source = crops.tensor_split([size * (len(used) - ("source" in used))])

@@ -64,9 +64,7 @@ class Method(Protocol[V]):
     def after_step(self, state: dict[str, Shaped[Tensor, "B ..."]], progress: Progress) -> None:
         """Queues, prototypes and momentum copies follow, once the optimisers have moved the weights.
 
-        Args:
-            state: of the whole batch, over all micro-batches and processes and in its order; so all of them do alike.
-            progress: of the step that was made.
+        The state is of the whole batch, over all micro-batches and processes and in its order; so all of them do alike.
         """
 
     def optimisers(self, settings: OptimiserSettings) -> dict[str, torch.optim.Optimizer]:

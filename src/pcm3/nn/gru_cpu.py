@@ -102,17 +102,17 @@ class _Recurrence(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         frames, outputs, gates, *weights = ctx.saved_tensors
         cells = [Cell(way, *weights[4 * at : 4 * at + 4]) for at, way in enumerate(ctx.ways)]
         with torch.autocast("cpu", enabled=False):
-            slopes = _gate_slopes(slope, outputs, gates, cells)
+            grads = _gate_grads(grad, outputs, gates, cells)
             of_weights = [
                 each
                 for at, cell in enumerate(cells)
-                for each in _weight_slopes(frames, _states_before(outputs, at, cell), slopes[:, :, at], cell)
+                for each in _weight_grads(frames, _states_before(outputs, at, cell), grads[:, :, at], cell)
             ]
-            of_inputs = _input_slopes(slopes, cells) if ctx.needs_input_grad[0] else None
+            of_inputs = _input_grads(grads, cells) if ctx.needs_input_grad[0] else None
         return (None if of_inputs is None else of_inputs.transpose(0, 1).to(ctx.dtype), None, None, *of_weights)
 
 
@@ -181,8 +181,8 @@ def _step_frames(
     minus_one, last = torch.tensor(-1.0, dtype=state.dtype), before
     exact = before.dtype == state.dtype
     buffer = gates if exact else state.new_empty(1, rows, 4 * width)
-    turns = zip(gates.unbind()[::step], outputs.unbind()[::step], _gate_views(buffer, step), strict=False)
-    for kept, output, (values, both, new, reset, update, recurrent) in turns:
+    in_order = zip(gates.unbind()[::step], outputs.unbind()[::step], _gate_views(buffer, step), strict=False)
+    for kept, output, (values, both, new, reset, update, recurrent) in in_order:
         torch.mm(last, weight, out=product)
         if not exact:
             values.copy_(kept)
@@ -208,42 +208,42 @@ def _gate_views(gates: Float[Tensor, "T b H4"], step: int) -> Iterator[tuple[Ten
     return itertools.cycle(views) if len(gates) == 1 else views
 
 
-def _gate_slopes(
-    slope: Float[Tensor, "T B PH"],
+def _gate_grads(
+    grad: Float[Tensor, "T B PH"],
     outputs: Float[Tensor, "T B PH"],
     gates: Float[Tensor, "T B P H4"],
     cells: Sequence[Cell],
 ) -> Float[Tensor, "T B P H4"]:
     """Gradient of the outputs → of the gates before their non-linearities."""
-    slopes, width = torch.empty_like(gates), gates.shape[-1] // 4
+    grads, width = torch.empty_like(gates), gates.shape[-1] // 4
     # As (out, in), transposed: the layout in which a product needs not order its weights anew.
     weights = [cell.weight_hh.to(gates.dtype).t().contiguous() for cell in cells]
 
     def run(at: int, rows: slice) -> None:
         own = slice(at * width, (at + 1) * width)
         step = 1 if cells[at].backward else -1
-        of_frames = slope[:, rows, own], outputs[:, rows, own], gates[:, rows, at], slopes[:, rows, at]
+        of_frames = grad[:, rows, own], outputs[:, rows, own], gates[:, rows, at], grads[:, rows, at]
         _step_back(*of_frames, step, weights[at].t())
 
-    side_by_side(run, len(cells), slope.shape[1])
-    return slopes
+    side_by_side(run, len(cells), grad.shape[1])
+    return grads
 
 
 def _step_back(
-    slope: Float[Tensor, "T b H"],
+    grad: Float[Tensor, "T b H"],
     outputs: Float[Tensor, "T b H"],
     gates: Float[Tensor, "T b H4"],
-    slopes: Float[Tensor, "T b H4"],
+    grads: Float[Tensor, "T b H4"],
     step: int,
     weight: Float[Tensor, "H3 H"],
 ) -> None:
-    """Step back through the frames: gradient of the outputs → of the gates, written into `slopes`.
+    """Step back through the frames: gradient of the outputs → of the gates, written into `grads`.
 
     Args:
-        slope: of the outputs.
+        grad: of the outputs.
         outputs: as `_forward` gave them.
         gates: of these frames.
-        slopes: filled in.
+        grads: filled in.
         step: -1, or 1 for a GRU that runs backward: the frame that it saw last comes first here.
         weight: of the state.
     """
@@ -252,11 +252,11 @@ def _step_back(
     exact = gates.dtype == dtype
     carried, passed, other, total = (torch.zeros(rows, width, dtype=dtype) for _ in range(4))
     product = gates.new_empty(rows, width)
-    buffer, results = (gates, slopes) if exact else torch.empty(2, 1, rows, 4 * width, dtype=dtype).unbind()
+    buffer, results = (gates, grads) if exact else torch.empty(2, 1, rows, 4 * width, dtype=dtype).unbind()
     states = outputs.unbind()[::step]
-    targets, of_state = slopes.unbind()[::step], slopes[..., width:].unbind()[::step]
-    turns = zip(
-        slope.unbind()[::step],
+    targets, of_state = grads.unbind()[::step], grads[..., width:].unbind()[::step]
+    in_order = zip(
+        grad.unbind()[::step],
         [*states[1:], torch.zeros_like(states[0])],
         gates.unbind()[::step],
         targets,
@@ -265,40 +265,40 @@ def _step_back(
         _gate_views(results, step),
         strict=False,
     )
-    for above, before, kept, target, target_of_state, values, result in turns:
+    for above, before, kept, target, target_of_state, values, result in in_order:
         if not exact:
             values[0].copy_(kept)
         _, _, new, reset, update, recurrent = values
-        _, _, new_slope, reset_slope, update_slope, recurrent_slope = result
+        _, _, new_grad, reset_grad, update_grad, recurrent_grad = result
         torch.add(carried, above, out=total)
         torch.sub(before, new, out=other).mul_(total)
-        torch.addcmul(update, update, update, value=-1, out=update_slope).mul_(other)
+        torch.addcmul(update, update, update, value=-1, out=update_grad).mul_(other)
         torch.mul(total, update, out=passed)
         total.sub_(passed)
         torch.mul(total, new, out=other)
-        torch.addcmul(total, other, new, value=-1, out=new_slope)
-        torch.mul(new_slope, reset, out=recurrent_slope)
+        torch.addcmul(total, other, new, value=-1, out=new_grad)
+        torch.mul(new_grad, reset, out=recurrent_grad)
         # d reset = d new · recurrent · reset (1 - reset)
-        torch.addcmul(recurrent_slope, recurrent_slope, reset, value=-1, out=reset_slope).mul_(recurrent)
+        torch.addcmul(recurrent_grad, recurrent_grad, reset, value=-1, out=reset_grad).mul_(recurrent)
         if not exact:
             target.copy_(result[0])
         torch.mm(target_of_state, weight, out=product)
         torch.add(passed, product, out=carried)
 
 
-def _weight_slopes(
-    frames: Float[Tensor, "T B I"], before: tuple[Tensor, slice], slopes: Float[Tensor, "T B H4"], cell: Cell
+def _weight_grads(
+    frames: Float[Tensor, "T B I"], before: tuple[Tensor, slice], grads: Float[Tensor, "T B H4"], cell: Cell
 ) -> list[Tensor]:
     """Gradients of a cell's four parameters, from those of its gates."""
-    width = slopes.shape[-1] // 4
+    width = grads.shape[-1] // 4
     states, part = before
-    of_inputs = _summed_product(slopes[..., : 3 * width], frames)
-    of_states = _summed_product(slopes[part][..., width:], states)
-    of_bias = _column_sums(slopes)
+    of_inputs = _summed_product(grads[..., : 3 * width], frames)
+    of_states = _summed_product(grads[part][..., width:], states)
+    of_bias = _column_sums(grads)
     of_inputs = torch.cat([of_inputs[width:], of_inputs[:width]])  # in torch's order of the gates
     of_input_bias = torch.cat([of_bias[width : 3 * width], of_bias[:width]])
     both = zip((of_inputs, of_states, of_input_bias, of_bias[width:]), cell[1:], strict=True)
-    return [slope.to(weight.dtype) for slope, weight in both]
+    return [grad.to(weight.dtype) for grad, weight in both]
 
 
 def _states_before(outputs: Float[Tensor, "T B PH"], at: int, cell: Cell) -> tuple[Tensor, slice]:
@@ -308,14 +308,14 @@ def _states_before(outputs: Float[Tensor, "T B PH"], at: int, cell: Cell) -> tup
     return (own[1:], slice(None, -1)) if cell.backward else (own[:-1], slice(1, None))
 
 
-def _input_slopes(slopes: Float[Tensor, "T B P H4"], cells: Sequence[Cell]) -> Float[Tensor, "T B I"]:
+def _input_grads(grads: Float[Tensor, "T B P H4"], cells: Sequence[Cell]) -> Float[Tensor, "T B I"]:
     """Gradient of the inputs."""
-    count, batch, _, width = slopes.shape
+    count, batch, _, width = grads.shape
     inputs = cells[0].weight_ih.shape[1]
-    result = slopes.new_empty(count * batch, inputs)
+    result = grads.new_empty(count * batch, inputs)
     for at, cell in enumerate(cells):
-        weight = _new_first(cell.weight_ih).to(slopes.dtype).t().contiguous()
-        own = _rows(slopes[:, :, at])[:, : 3 * width // 4]
+        weight = _new_first(cell.weight_ih).to(grads.dtype).t().contiguous()
+        own = _rows(grads[:, :, at])[:, : 3 * width // 4]
         if at == 0:
             torch.mm(own, weight.t(), out=result)
         else:
@@ -332,10 +332,10 @@ def _summed_product(left: Float[Tensor, "T B N"], right: Float[Tensor, "T B K"])
     return total
 
 
-def _column_sums(slopes: Float[Tensor, "T B N"]) -> Float[Tensor, " N"]:
+def _column_sums(grads: Float[Tensor, "T B N"]) -> Float[Tensor, " N"]:
     """Σ over frames and clips."""
-    total = torch.zeros(slopes.shape[-1], dtype=_exact(slopes.dtype))
-    for some in _rows(slopes).split(ROWS):
+    total = torch.zeros(grads.shape[-1], dtype=_exact(grads.dtype))
+    for some in _rows(grads).split(ROWS):
         total += some.sum(dim=0)
     return total
 

@@ -32,13 +32,13 @@ class Projector(nn.Module):
 class Decoder(nn.Module):
     """Frame features (B, T, D) → the flat inputs of every frame (B, T, V·C·M), in metres."""
 
-    def __init__(self, width: int, outputs: int, hidden: int = 512) -> None:
+    def __init__(self, width: int, outputs: int, hidden_size: int = 512) -> None:
         super().__init__()
-        self.enter = nn.Linear(width, hidden)
-        self.norm = nn.BatchNorm1d(hidden)
-        self.bridge = nn.Linear(hidden, hidden)
-        self.gru = nn.GRU(hidden, hidden, num_layers=2, batch_first=True)
-        self.leave = nn.Linear(hidden, outputs)
+        self.enter = nn.Linear(width, hidden_size)
+        self.norm = nn.BatchNorm1d(hidden_size)
+        self.bridge = nn.Linear(hidden_size, hidden_size)
+        self.gru = nn.GRU(hidden_size, hidden_size, num_layers=2, batch_first=True)
+        self.leave = nn.Linear(hidden_size, outputs)
 
     def forward(self, *features: Float[Tensor, "_ T D"]) -> list[Float[Tensor, "_ T I"]]:
         """Predictions from each of several feature sequences, in one pass of the GRU.

@@ -30,10 +30,7 @@ EVERY_FRAME = Drawing()
 def store_scenes(store: ClipStore, names: Sequence[str] = (), drawing: Drawing = EVERY_FRAME) -> list[Scene]:
     """The clips, or untrimmed recordings, of those names; without names one clip of each class.
 
-    Args:
-        store: where they are.
-        names: ids, their beginnings where only one begins so, or numbers of clips (``7`` or ``#7``).
-        drawing: which of their frames.
+    A name is an id, the beginning of one where only one begins so, or the number of a clip (``7`` or ``#7``).
 
     Raises:
         DataError: no such clip; the error says which names are near. None of the frames that are asked for.
@@ -92,15 +89,15 @@ def _clip_scene(store: ClipStore, index: int, drawing: Drawing, clips: int) -> S
 
 def _recording_scene(store: ClipStore, index: int, drawing: Drawing, clips: int) -> Scene:
     """An untrimmed recording, with what is labelled in each of its frames."""
-    whole = store.recordings
-    assert whole is not None
-    name = str(whole.ids[index])
-    excerpt = drawing.excerpt(name, int(whole.length[index]), store.frames.shape[1], store.fps, clips)
-    first = store.start[store.recording == index] - whole.start[index]
+    recordings = store.recordings
+    assert recordings is not None
+    name = str(recordings.ids[index])
+    excerpt = drawing.excerpt(name, int(recordings.length[index]), store.frames.shape[1], store.fps, clips)
+    first = store.start[store.recording == index] - recordings.start[index]
     rows = zip(first, store.length[store.recording == index], store.label[store.recording == index], strict=True)
     intervals = [Interval(int(start), int(start + length), int(label)) for start, length, label in rows]
     labels = running_labels(intervals, excerpt.frames, store.classes)
-    return _scene(store, int(whole.start[index]), excerpt, name, labels)
+    return _scene(store, int(recordings.start[index]), excerpt, name, labels)
 
 
 def _scene(store: ClipStore, start: int, excerpt: Excerpt, title: str, label: str | list[str]) -> Scene:
@@ -121,13 +118,6 @@ def raw_scenes(
     drawing: Drawing = EVERY_FRAME,
 ) -> list[Scene]:
     """Recordings of those names as they are in the files, in the camera's frame; without names a few of them.
-
-    Args:
-        kind: one of `pcm3.data.datasets.DATASETS`.
-        source: folder, zip or file.
-        names: as for `store_scenes`.
-        layout: name or file of the skeleton, for a kind that does not fix it.
-        drawing: which of their frames.
 
     Raises:
         DataError: no such recording, it cannot be read, or has none of the frames that are asked for.

@@ -86,14 +86,7 @@ class Picture:
 
 
 def side_by_side(scenes: Sequence[Scene], *, size: int = 420, names: bool = False, view: View | None = None) -> Picture:
-    """Clips beside each other on one scale and one clock, each with its caption.
-
-    Args:
-        scenes: one clip or a few.
-        size: pixels of the square in which each body moves.
-        names: name each joint of the first body, beside the square.
-        view: from where; None: from where it looks natural.
-    """
+    """Clips beside each other on one scale and one clock, each with its caption, in squares of `size` pixels."""
     views = [view or scene.view for scene in scenes]
     extents = [bounds(scene, seen) for scene, seen in zip(scenes, views, strict=True)]
     bottom, top = min(extent[2] for extent in extents), max(extent[3] for extent in extents)
@@ -125,14 +118,7 @@ def grid(scenes: Sequence[Scene], *, size: int = 130, view: View | None = None) 
 
 
 def strips(scenes: Sequence[Scene], *, moments: int = 6, size: int = 110, view: View | None = None) -> Image.Image:
-    """A contact sheet that stands still (RGB): some moments of each clip in a row, with its name.
-
-    Args:
-        scenes: the clips.
-        moments: how many, evenly spread over each clip from its first to its last frame.
-        size: height of a moment, pixels.
-        view: from where; None: from where it looks natural.
-    """
+    """A still contact sheet (RGB): some moments of each clip in a row, `size` pixels high, with its name."""
     aside = min(max(max(text_width(scene.name, TEXT), text_width(scene.title, SMALL)) for scene in scenes), ASIDE)
     wide = round(CELL * size)
     block = aside + PAD + moments * wide + 2 * PAD

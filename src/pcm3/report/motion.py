@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from pcm3.render.scene import FROM_KINECT, FRONT, SENSOR
-from pcm3.report.pictures import INK
+from pcm3.report.pictures import INK, save_figure
 from pcm3.skeleton import Layout
 from pcm3.tasks.prediction.evaluate import HORIZONS_MS, PredictionResult
 from pcm3.tasks.prediction.windows import RATE, MotionBank
@@ -59,12 +59,8 @@ def motion_strips(
 ) -> None:
     """A row a clip, a column a horizon: predicted bodies, coloured, over the true ones and the last one seen.
 
-    Args:
-        clips: what to show, by name.
-        layout: of the bodies.
-        normalised: whether z is up, as in a store of turned clips; otherwise the Kinect's y is.
-        picture: the PNG to write.
-        horizons_ms: the columns; those beyond the prediction are left out.
+    `normalised`: z is up, as in a store of turned clips; otherwise the Kinect's y is. Horizons beyond the prediction
+    are left out.
     """
     length = len(next(iter(clips.values())).true)
     frames = {at: round(at * RATE / 1000) - 1 for at in horizons_ms}
@@ -83,8 +79,8 @@ def motion_strips(
             _draw(axes, true[frame], layout, [TRUE] * 5, 3.2)
             _draw(axes, predicted[frame], layout, PART_COLOURS, 1.3)
             errors = [_millimetres(poses, clip.true[frame], layout) for poses in (clip.predicted[frame], clip.seen)]
-            told = f"{errors[0]:.0f} mm  (zero velocity {errors[1]:.0f})"
-            axes.text(0.5, 0.0, told, ha="center", va="top", fontsize=6.5, color=INK, transform=axes.transAxes)
+            text = f"{errors[0]:.0f} mm  (zero velocity {errors[1]:.0f})"
+            axes.text(0.5, 0.0, text, ha="center", va="top", fontsize=6.5, color=INK, transform=axes.transAxes)
             axes.set(xlim=(centre[0] - reach, centre[0] + reach), ylim=(centre[1] - reach, centre[1] + reach))
             axes.set_aspect("equal")
             axes.axis("off")
@@ -98,8 +94,7 @@ def motion_strips(
     )
     handles = [Line2D([], [], color=colour, lw=width, label=label) for label, colour, width in styles]
     figure.legend(handles=handles, loc="lower center", ncols=3, fontsize=7.5, frameon=False)
-    picture.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(picture, dpi=130)
+    save_figure(figure, picture)
 
 
 def _name(bank: MotionBank, clip: int) -> str:

@@ -24,15 +24,7 @@ SIZE = 64
 def occluded_picture(
     store: ClipStore, clips: Sequence[int], picture: Path, settings: OcclusionSettings | None = None, moments: int = 10
 ) -> None:
-    """A contact sheet of test crops: each clip clean, without some body parts, and without a block of frames.
-
-    Args:
-        store: of the clips.
-        clips: their numbers.
-        picture: the .png to be written; one that is there is replaced.
-        settings: how much is hidden.
-        moments: of each clip.
-    """
+    """A contact sheet of test crops: each clip clean, without some body parts, and without a block of frames."""
     scenes = [scene for clip in clips for scene in _scenes(store, clip, settings or OcclusionSettings())]
     save_png(in_palette(strips(scenes, moments=moments)), picture)
 

@@ -6,11 +6,20 @@ import base64
 import html
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from pcm3.files import write_atomically
 
-Section = tuple[str, str, Sequence[Path], tuple[Sequence[str], Sequence[Sequence[str]]] | None]
-"""Heading, text, pictures, table (header, rows)."""
+
+class Section(NamedTuple):
+    """A part of a page."""
+
+    heading: str
+    text: str
+    pictures: Sequence[Path] = ()
+    table: tuple[Sequence[str], Sequence[Sequence[str]]] | None = None
+    """Header and rows."""
+
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 56rem; margin: 2rem auto; padding: 0 1rem; }

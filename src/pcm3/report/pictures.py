@@ -40,7 +40,7 @@ def loss_curve(metrics: Path, picture: Path) -> None:
         if len(names) > 1:
             axes.legend(fontsize=7, frameon=False)
         _quiet(axes)
-    _save(figure, picture)
+    save_figure(figure, picture)
 
 
 def loss_curves(runs: Mapping[str, Sequence[Path]], picture: Path, title: str) -> None:
@@ -63,7 +63,7 @@ def loss_curves(runs: Mapping[str, Sequence[Path]], picture: Path, title: str) -
     if axes.lines:
         figure.legend(fontsize=7.5, frameon=False, loc="outside right upper")
     _quiet(axes)
-    _save(figure, picture)
+    save_figure(figure, picture)
 
 
 def confusion_matrix(
@@ -92,7 +92,7 @@ def confusion_matrix(
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     axes.set_title(title, fontsize=10)
-    _save(figure, picture)
+    save_figure(figure, picture)
 
 
 def bars(results: Mapping[str, Mapping[str, Sequence[float]]], picture: Path, unit: str, title: str) -> None:
@@ -113,7 +113,7 @@ def bars(results: Mapping[str, Mapping[str, Sequence[float]]], picture: Path, un
     axes.margins(y=0.15)
     axes.legend(fontsize=8, frameon=False, ncols=len(rows), loc="upper center", bbox_to_anchor=(0.5, -0.1))
     _quiet(axes)
-    _save(figure, picture)
+    save_figure(figure, picture)
 
 
 def table_bars(
@@ -121,10 +121,7 @@ def table_bars(
 ) -> None:
     """A panel for each column of a table: a bar for each row with its spread, and a mark where the paper's figure is.
 
-    Args:
-        columns: head → row → (values over seeds, the paper's figure or None).
-        picture: the .png to be written.
-        title: over all.
+    `columns`: head → row → (values over seeds, the paper's figure or None).
     """
     rows = max(len(of_column) for of_column in columns.values())
     figure = Figure(figsize=(1.5 + 2.6 * len(columns), 1.1 + 0.36 * rows), layout="constrained")
@@ -146,7 +143,7 @@ def table_bars(
     if any(paper is not None for of_column in columns.values() for _, paper in of_column.values()):
         figure.legend([_mark()], ["the paper's figure (another data set and size)"], fontsize=7.5, frameon=False,
                       loc="outside lower right")  # fmt: skip
-    _save(figure, picture)
+    save_figure(figure, picture)
 
 
 def _mark() -> Line2D:
@@ -170,7 +167,7 @@ def feature_map(
         axes.set_yticks([])
     handles, names = all_axes[-1].get_legend_handles_labels()
     figure.legend(handles, names, fontsize=7, frameon=False, loc="outside right center", markerscale=2)
-    _save(figure, picture)
+    save_figure(figure, picture)
 
 
 def _quiet(axes: Any) -> None:
@@ -178,6 +175,7 @@ def _quiet(axes: Any) -> None:
     axes.tick_params(labelsize=8)
 
 
-def _save(figure: Figure, picture: Path) -> None:
+def save_figure(figure: Figure, picture: Path) -> None:
+    """Write the PNG; its folder is made where it is not there."""
     picture.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(picture, dpi=130)

@@ -66,11 +66,13 @@ def _timelines(evaluation: Evaluation, store: ClipStore, folder: Path, stem: str
     names = store.recordings.ids
     tested = evaluation.setup.test
     files = folder / f"{stem}-found"
-    write_segments(files, result.predicted, {int(one): str(names[one]) for one in tested})
-    picture, shown = folder / f"{stem}-timeline.png", [int(one) for one in tested[:SHOWN]]
-    seconds = {one: float(store.recordings.length[one] / store.fps) for one in shown}
+    write_segments(files, result.predicted, {int(video): str(names[video]) for video in tested})
+    picture, shown = folder / f"{stem}-timeline.png", [int(video) for video in tested[:SHOWN]]
+    seconds = {video: float(store.recordings.length[video] / store.fps) for video in shown}
     predicted, true = (all_of.take(np.isin(all_of.video, shown)) for all_of in (result.predicted, result.true))
-    timelines(predicted, true, {one: str(names[one]) for one in shown}, store.classes, seconds, store.fps, picture)
+    timelines(
+        predicted, true, {video: str(names[video]) for video in shown}, store.classes, seconds, store.fps, picture
+    )
     return [picture, files]
 
 

@@ -10,11 +10,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from pcm3.report.pictures import INK, OTHER, PALE, TRAINED
+from pcm3.report.pictures import INK, OTHER, PALE, TRAINED, save_figure
 from pcm3.report.tables import markdown_table
 from pcm3.summary import mean_of, spread_of
 
-FIGURES = ("linear", "retrieval")
+METRICS = ("linear", "retrieval")
 HEADS = ("linear %", "1-NN %", "score %", "over the base", "s a run")
 
 
@@ -48,14 +48,14 @@ def search_page(report: Mapping[str, Any]) -> str:
     (base,) = groups.pop("")
     for group, titles in groups.items():
         rows = [
-            [candidate["name"] or group, _changes(candidate["changes"]), str(candidate["rung"]), *_figures(candidate)]
+            [candidate["name"] or group, _changes(candidate["changes"]), str(candidate["rung"]), *_cells(candidate)]
             for candidate in (report["candidates"][title] for title in titles)
         ]
         lines += ["", f"## {group}", "", markdown_table(["", "changed", "rung", *HEADS], rows)]
     about = report["candidates"][base]["runs"]
     if all("failed" not in run for rung in about for run in rung):
         lines += ["", "## The base, rung by rung", "", markdown_table(["rung", "linear %", "1-NN %"], [
-            [str(number), *(f"{np.mean([run[figure] for run in rung]):.1f}" for figure in FIGURES)]
+            [str(number), *(f"{np.mean([run[metric] for run in rung]):.1f}" for metric in METRICS)]
             for number, rung in enumerate(about, 1)
         ])]  # fmt: skip
     crops = crops_table(report)
@@ -75,12 +75,12 @@ def crops_table(report: Mapping[str, Any]) -> list[list[str]]:
     runs |= {name: candidate["runs"] for name, candidate in report["baselines"].items()}
     rows = []
     for title, of_title in runs.items():
-        if not all(f"{figure}_crops" in run for figure in FIGURES for run in of_title):
+        if not all(f"{metric}_crops" in run for metric in METRICS for run in of_title):
             return []
         cells = [title]
-        for figure in FIGURES:
-            over = [run[f"{figure}_crops"] - run[figure] for run in of_title]
-            cells += [f"{mean_of([run[f'{figure}_crops'] for run in of_title]):.1f}",
+        for metric in METRICS:
+            over = [run[f"{metric}_crops"] - run[metric] for run in of_title]
+            cells += [f"{mean_of([run[f'{metric}_crops'] for run in of_title]):.1f}",
                       _with_spread(mean_of(over), spread_of(over), "+")]  # fmt: skip
         rows.append(cells)
     return rows
@@ -90,7 +90,7 @@ def standing_table(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]
     """Head and rows of the last rung, the best first, and of the baselines; the score of each store apart."""
     stores = list(report["stores"]) if len(report["stores"]) > 1 else []
     rows = [
-        [title, *_figures(candidate), *(f"{candidate['stores'][name]:.1f}" for name in stores)]
+        [title, *_cells(candidate), *(f"{candidate['stores'][name]:.1f}" for name in stores)]
         for title, candidate in [
             *((title, report["candidates"][title]) for title in report["standing"]),
             *report["baselines"].items(),
@@ -105,7 +105,7 @@ def _steps(rung: Mapping[str, Any]) -> str:
     return f"{low:,}{minutes}" if low == high else f"{low:,} to {high:,}{minutes}"
 
 
-def _figures(candidate: Mapping[str, Any]) -> list[str]:
+def _cells(candidate: Mapping[str, Any]) -> list[str]:
     """The cells under `HEADS`."""
     if "failed" in candidate:
         return ["failed", "", "", "", ""]
@@ -174,8 +174,7 @@ def differences(report: Mapping[str, Any], picture: Path) -> None:
         [f"reached rung {last}", "fell before", "the best"],
         fontsize=7.5, frameon=False, ncols=3, loc="outside lower center",
     )  # fmt: skip
-    picture.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(picture, dpi=130)
+    save_figure(figure, picture)
 
 
 def _patch(colour: str) -> Line2D:

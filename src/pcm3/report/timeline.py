@@ -12,9 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
+from pcm3.report.pictures import INK, save_figure
 from pcm3.tasks.detection.average_precision import TOUCHING, Segments, nearest
 
-INK, PALE = "#222222", "#ececec"
+PALE = "#ececec"
 WIDTH, HEIGHT = 12.0, 2.1
 """Inches of a recording."""
 BETWEEN = 0.36
@@ -33,19 +34,12 @@ def timelines(
     picture: Path,
     theta: float = 0.5,
 ) -> None:
-    """One row for each recording: the true actions with their names, and under them what was found.
+    """One row for each of the named recordings: the true actions with their names, and under them what was found.
+
+    `names` and `seconds`: recording, as `Segments.video` numbers them → its title, and how long it is; `theta`: least
+    overlap of a prediction with the action that it finds.
 
     A class has one colour in all rows. What finds no action is hatched and has its name below.
-
-    Args:
-        predicted: actions found, in these and in other recordings.
-        true: the true ones.
-        names: recording, as `Segments.video` numbers them → its title; those that are drawn, in this order.
-        classes: their names.
-        seconds: recording → how long it is.
-        fps: frames a second.
-        picture: the PNG to write.
-        theta: least overlap of a prediction with the action that it finds.
     """
     colours = class_colours(len(classes))
     figure = Figure(figsize=(WIDTH, HEIGHT * len(names) + 0.3), layout="constrained")
@@ -67,8 +61,7 @@ def timelines(
     wrong = f"finds no action of its class (overlap {theta:g})"
     shown = [Patch(facecolor="white", edgecolor=INK, hatch="////", label=wrong)]
     figure.legend(handles=shown, fontsize=8, frameon=False, loc="outside lower right")
-    picture.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(picture, dpi=130)
+    save_figure(figure, picture)
 
 
 def class_colours(count: int) -> NDArray[np.float64]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from pcm3.settings.method import Run
 from pcm3.settings.moco import MomentumSettings
-from pcm3.settings.rules import Rule
+from pcm3.settings.rules import Rule, at_least_one, not_negative, positive
 from pcm3.settings.views import ViewSettings
 
 
@@ -26,11 +26,10 @@ class DistillationSettings:
 
     def rules(self) -> list[Rule]:
         """What the values must keep to."""
-        temperatures = ("student_temperature", "teacher_temperature")
         return [
-            (self.weight >= 0, "distillation.weight", "not negative"),
-            (self.neighbours >= 1, "distillation.neighbours", "at least 1"),
-            *((getattr(self, name) > 0, f"distillation.{name}", "more than 0") for name in temperatures),
+            *not_negative(self, "weight", group="distillation."),
+            *at_least_one(self, "neighbours", group="distillation."),
+            *positive(self, "student_temperature", "teacher_temperature", group="distillation."),
         ]
 
 

@@ -39,11 +39,7 @@ USUAL = "pcm3"
 
 
 def method_named(name: object, where: str = "setting method") -> Method:
-    """The method of that name.
-
-    Args:
-        name: as it stands in a file, or on the command line.
-        where: how a message about it begins.
+    """The method of that name; `where` is how a message about it begins.
 
     Raises:
         ConfigError: there is no such method.

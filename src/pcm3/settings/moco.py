@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from pcm3.settings.method import Run
 from pcm3.settings.pcm3 import Export
-from pcm3.settings.rules import Rule
+from pcm3.settings.rules import Rule, at_least_one, positive
 from pcm3.settings.views import ViewSettings
 
 
@@ -30,9 +30,9 @@ class MomentumSettings:
     def rules(self) -> list[Rule]:
         """What the values must keep to."""
         return [
-            *((getattr(self, name) >= 1, f"objective.{name}", "at least 1") for name in ("embedding", "queue")),
+            *at_least_one(self, "embedding", "queue", group="objective."),
             (0 <= self.momentum <= 1, "objective.momentum", "between 0 and 1"),
-            (self.temperature > 0, "objective.temperature", "more than 0"),
+            *positive(self, "temperature", group="objective."),
         ]
 
 

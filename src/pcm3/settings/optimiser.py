@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from pcm3.settings.rules import Rule
+from pcm3.settings.rules import Rule, epochs, not_negative, positive
 
 
 @dataclass
@@ -30,9 +30,8 @@ class OptimiserSettings:
     def rules(self) -> list[Rule]:
         """What the values must keep to."""
         return [
-            (self.lr > 0, "optimiser.lr", "more than 0"),
-            (self.weight_decay >= 0, "optimiser.weight_decay", "not negative"),
-            (self.warmup_steps >= 0, "optimiser.warmup_steps", "not negative"),
+            *positive(self, "lr", group="optimiser."),
+            *not_negative(self, "weight_decay", "warmup_steps", group="optimiser."),
             (0 <= self.momentum < 1, "optimiser.momentum", "at least 0 and less than 1"),
-            (all(drop >= 1 for drop in self.drop_epochs), "optimiser.drop_epochs", "epochs, 1 or more"),
+            epochs(self.drop_epochs, "optimiser.drop_epochs"),
         ]

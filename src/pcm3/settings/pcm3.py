@@ -7,7 +7,7 @@ from typing import Literal
 
 from pcm3.errors import ConfigError
 from pcm3.settings.method import MethodSettings, Run
-from pcm3.settings.rules import Rule
+from pcm3.settings.rules import Rule, at_least_one, not_negative, positive
 from pcm3.settings.views import ViewSettings
 
 MaskKind = Literal["topology", "random"]
@@ -131,16 +131,12 @@ class PCM3Settings:
 
     def _of_objective(self, run: Run) -> list[Rule]:
         objective = self.objective
-        counts = ("queue", "embedding", "decoder_hidden")
-        temperatures = ("temperature", "student_temperature", "teacher_temperature")
-        weights = ("contrast_weight", "distillation_weight", "prediction_weight")
-        rules = [(getattr(objective, name) >= 1, f"objective.{name}", "at least 1") for name in counts]
-        rules += [(getattr(objective, name) > 0, f"objective.{name}", "more than 0") for name in temperatures]
-        rules += [(getattr(objective, name) >= 0, f"objective.{name}", "not negative") for name in weights]
         contrasts = objective.positives and objective.contrast_weight + objective.distillation_weight > 0
         pieces, batch = run.pieces, run.batch
         return [
-            *rules,
+            *at_least_one(objective, "queue", "embedding", "decoder_hidden", group="objective."),
+            *positive(objective, "temperature", "student_temperature", "teacher_temperature", group="objective."),
+            *not_negative(objective, "contrast_weight", "distillation_weight", "prediction_weight", group="objective."),
             (0 <= objective.momentum <= 1, "objective.momentum", "between 0 and 1"),
             (
                 not 0 < batch < 2 * pieces,

@@ -15,7 +15,7 @@ from pcm3.settings.encoder import EncoderSettings
 from pcm3.settings.method import MethodSettings
 from pcm3.settings.methods import METHODS, USUAL, method_named, name_of_method
 from pcm3.settings.optimiser import OptimiserSettings
-from pcm3.settings.rules import Rule, enforce
+from pcm3.settings.rules import Rule, at_least_one, enforce
 from pcm3.skeleton import StreamName
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -83,9 +83,7 @@ class PretrainSettings:
         """Raises ConfigError for a value that makes no sense, naming the setting and what it may be."""
         check_numbers(flat(self))
         counts = ("frames", "steps", "checkpoint_steps", "threads", "devices", "nodes", "micro_batches")
-        rules: list[Rule] = [
-            (getattr(self, name) is None or getattr(self, name) >= 1, name, "at least 1") for name in counts
-        ]
+        rules = at_least_one(self, *counts)
         moving = self.stream == "motion" or not {"joint", "bone"} & set(self.encoder.input_features)
         rules.append((self.frames > 1 or not moving, "frames", "at least 2, as motion is from one frame to another"))
         left = "at least 1, or 0 to have it chosen"

@@ -41,27 +41,13 @@ RENAMED_VALUES = {
 
 
 def check_name(name: str, dashes: str, where: str, renamed: Mapping[str, str] = RENAMED) -> None:
-    """Raises ConfigError for a name that a setting had in an earlier version, with the name that it has now.
-
-    Args:
-        name: dotted.
-        dashes: what stands before it, on a command line.
-        where: how the message begins.
-        renamed: names of before → of today.
-    """
+    """Raises ConfigError for a name that a setting had in an earlier version, with the name that it has now."""
     if name in renamed:
         raise ConfigError(f"{where}unknown setting {dashes}{name}: it is called {dashes}{renamed[name]} now")
 
 
 def check_value(name: str, value: object, dashes: str, where: str) -> None:
-    """Raises ConfigError for a value, or one in a list, that had another name in an earlier version, with today's.
-
-    Args:
-        name: of the setting, dotted.
-        value: as it stands in a file; of a command line, its text.
-        dashes: what stands before the name, on a command line.
-        where: how the message begins.
-    """
+    """Raises ConfigError for a value, or one in a list, that had another name in an earlier version, with today's."""
     words = value if isinstance(value, list) else re.findall(r"\w+", value) if isinstance(value, str) else []
     for before, now in RENAMED_VALUES.get(name, {}).items():
         if before in words:

@@ -11,13 +11,29 @@ Rule = tuple[bool, str, str]
 """Whether it is kept, the dotted name of the setting (or of a group of them), what was expected."""
 
 
-def enforce(rules: Iterable[Rule], values: Mapping[str, Any]) -> None:
-    """Raises ConfigError for the first rule that is not kept.
+def at_least_one(settings: object, *names: str, group: str = "") -> list[Rule]:
+    """That these of the settings are 1 or more, or None."""
+    values = {name: getattr(settings, name) for name in names}
+    return [(value is None or value >= 1, group + name, "at least 1") for name, value in values.items()]
 
-    Args:
-        rules: in the order in which they are looked at.
-        values: of the settings, by dotted name.
-    """
+
+def positive(settings: object, *names: str, group: str = "") -> list[Rule]:
+    """That these of the settings are more than 0."""
+    return [(getattr(settings, name) > 0, group + name, "more than 0") for name in names]
+
+
+def not_negative(settings: object, *names: str, group: str = "") -> list[Rule]:
+    """That these of the settings are 0 or more."""
+    return [(getattr(settings, name) >= 0, group + name, "not negative") for name in names]
+
+
+def epochs(drop_epochs: Iterable[int], name: str = "drop_epochs") -> Rule:
+    """That the rate drops after epochs that there are."""
+    return all(drop >= 1 for drop in drop_epochs), name, "epochs, 1 or more"
+
+
+def enforce(rules: Iterable[Rule], values: Mapping[str, Any]) -> None:
+    """Raises ConfigError for the first rule that is not kept, with the value of that dotted name."""
     for kept, name, expected in rules:
         if not kept:
             raise ConfigError(f"setting {name}: expected {expected}, got {values.get(name, 'none')}")

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
-from pcm3.errors import ConfigError
 from pcm3.limits import check_numbers, check_range
+from pcm3.settings.rules import Rule, at_least_one, enforce, epochs, not_negative, positive
 
 TASK_WORDS = {
     "linear": "a linear head on frozen features, training crops encoded anew each epoch",
@@ -38,7 +38,7 @@ class ClipSettings:
 
     def check(self) -> None:
         """Raises ConfigError for no crops."""
-        _require("test", self, [(self.crops >= 1, "crops", "at least 1")])
+        _require("test", self, at_least_one(self, "crops"))
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,7 @@ class LinearSettings:
 
     def check(self) -> None:
         """Raises ConfigError for a value that no training has."""
-        rules = [(getattr(self, name) >= 1, name, "at least 1") for name in ("epochs", "batch")]
-        rules += [
-            (self.lr > 0, "lr", "more than 0"),
-            (all(drop >= 1 for drop in self.drop_epochs), "drop_epochs", "epochs, 1 or more"),
-        ]
+        rules = [*at_least_one(self, "epochs", "batch"), *positive(self, "lr"), epochs(self.drop_epochs)]
         _require("head", self, rules)
 
 
@@ -99,14 +95,13 @@ class DetectionSettings:
     def check(self) -> None:
         """Raises ConfigError for a value that makes no sense, naming the setting and what it may be."""
         low, high = self.strides
-        counts = ("epochs", "batch", "windows", "frames", "test_stride", "test_every")
-        rules = [(getattr(self, name) >= 1, name, "at least 1") for name in counts]
-        rules += [
-            (self.lr > 0, "lr", "more than 0"),
-            (all(drop >= 1 for drop in self.drop_epochs), "drop_epochs", "epochs, 1 or more"),
+        rules = [
+            *at_least_one(self, "epochs", "batch", "windows", "frames", "test_stride", "test_every"),
+            *positive(self, "lr"),
+            epochs(self.drop_epochs),
             (1 <= low <= high, "strides", "two steps, 1 <= least <= greatest"),
             (self.feature in ("clip", "centre"), "feature", "clip or centre"),
-            (self.smoothing >= 0, "smoothing", "not negative"),
+            *not_negative(self, "smoothing"),
             (0 < self.activity <= 1, "activity", "more than 0 and at most 1"),
             (0 < self.overlap <= 1, "overlap", "more than 0 and at most 1"),
         ]
@@ -136,11 +131,8 @@ class PredictionSettings:
 
     def check(self) -> None:
         """Raises ConfigError for a value that makes no sense, naming the setting and what it may be."""
-        counts = dict.fromkeys(("predicted_frames", "hidden_size", "steps", "batch", "test_every"), 1) | {
-            "seed_frames": 2
-        }
-        rules = [(getattr(self, name) >= least, name, f"at least {least}") for name, least in counts.items()]
-        rules += [(getattr(self, name) > 0, name, "more than 0") for name in ("lr", "gradient_norm")]
+        rules = at_least_one(self, "predicted_frames", "hidden_size", "steps", "batch", "test_every")
+        rules += [(self.seed_frames >= 2, "seed_frames", "at least 2"), *positive(self, "lr", "gradient_norm")]
         _require("prediction", self, rules)
 
 
@@ -168,13 +160,8 @@ class FinetuneSettings:
 
     def check(self) -> None:
         """Raises ConfigError for a value that no training has."""
-        rules = [(getattr(self, name) >= 1, name, "at least 1") for name in ("epochs", "batch", "test_every")]
-        rules += [
-            (self.lr > 0, "lr", "more than 0"),
-            (self.weight_decay >= 0, "weight_decay", "not negative"),
-            (all(drop >= 1 for drop in self.drop_epochs), "drop_epochs", "epochs, 1 or more"),
-        ]
-        _require("finetune", self, rules)
+        rules = [*at_least_one(self, "epochs", "batch", "test_every"), *positive(self, "lr")]
+        _require("finetune", self, [*rules, *not_negative(self, "weight_decay"), epochs(self.drop_epochs)])
 
 
 @dataclass(frozen=True)
@@ -285,13 +272,10 @@ QUICK = TaskSettings(
 """A first look in minutes: far from the protocols, and said so beside every metric."""
 
 
-def _require(group: str, settings: Any, rules: list[tuple[bool, str, str]]) -> None:
-    """Raises ConfigError for the first of (is it fine, setting, what is expected) that is not fine."""
-    for entry in fields(settings):
-        name = f"{group}.{entry.name}"
-        check_numbers({name: getattr(settings, entry.name)})
-        if name in MOST:
-            check_range(name, getattr(settings, entry.name), 1, MOST[name])
-    for fine, name, expected in rules:
-        if not fine:
-            raise ConfigError(f"setting {group}.{name}: expected {expected}, got {getattr(settings, name)}")
+def _require(group: str, settings: Any, rules: list[Rule]) -> None:
+    """Raises ConfigError for a number that is none or too large, or the first rule that is not kept."""
+    values = {f"{group}.{entry.name}": getattr(settings, entry.name) for entry in fields(settings)}
+    check_numbers(values)
+    for name in values.keys() & MOST.keys():
+        check_range(name, values[name], 1, MOST[name])
+    enforce([(kept, f"{group}.{name}", expected) for kept, name, expected in rules], values)

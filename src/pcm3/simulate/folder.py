@@ -17,10 +17,7 @@ MOST = {"subjects": 999, "repetitions": 999, "cameras": 3, "sessions": 9999}
 def check_counts(counts: Mapping[str, tuple[int, int]], actions: int | None, seed: int) -> None:
     """Raises DataError unless there is something to simulate and the file names have room for it.
 
-    Args:
-        counts: what is counted → how many are asked for, and the most that there may be.
-        actions: the first so many, all if None.
-        seed: of the simulation.
+    `counts`: what is counted → how many are asked for, and the most that there may be.
     """
     for what, (value, most) in {
         **counts,

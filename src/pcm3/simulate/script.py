@@ -122,7 +122,7 @@ def other_handed(way: Way) -> Way:
     """The way with the other side acting."""
 
     def keys(several: tuple[Key, ...]) -> tuple[Key, ...]:
-        return tuple(replace(one, pose=swapped(one.pose)) for one in several)
+        return tuple(replace(key, pose=swapped(key.pose)) for key in several)
 
     return replace(
         way,

@@ -101,13 +101,7 @@ def joined(tracks: Sequence[Track]) -> Track:
 
 
 def meet(pair: tuple[Actor, Actor], meeting: Meeting, at: Floats) -> tuple[Actor, Actor]:
-    """The two with their hands brought to where they touch, whatever their arms and heights.
-
-    Args:
-        pair: actor and reactor at the times `at` (T,).
-        meeting: when and where they touch.
-        at: seconds.
-    """
+    """Actor and reactor at the times `at` (T,), their hands brought to where they touch, whatever their arms."""
     weight = _weight(meeting.windows, at)
     frames = np.flatnonzero(weight > 0)
     if not len(frames) or not meeting.contacts:

@@ -18,15 +18,10 @@ FAR = 0.7
 def walk(
     subject: Subject, base: dict[str, Floats], start: Floats, goal: Floats, pace: float, began: float
 ) -> Track | None:
-    """The person's way on foot from the root `start` (3,) to the root `goal` (3,), or None where he stands already.
+    """The way on foot of a person in this posture from the root `start` (3,) to the root `goal` (3,), as in `Track`.
 
-    Args:
-        subject: who walks.
-        base: his posture before and after, channel by channel.
-        start: x, z, heading as in `Track`.
-        goal: the same; he turns the shorter way round.
-        pace: seconds a step.
-        began: the time of the first key, seconds.
+    None where he stands there already. He turns the shorter way round, takes `pace` seconds a step, and begins at that
+    second.
     """
     x, z = goal[:2] - start[:2]
     far = float(np.hypot(x, z))

@@ -58,13 +58,7 @@ class Classifier:
     """The encoder that was trained with the layer; None: the one that it was fitted on serves."""
 
     def features(self, encoder: ClipEncoder, clips: ClipBank, indices: Int[np.ndarray, " N"]) -> Float[Tensor, "N D"]:
-        """The features of clips of a bank, as a test sees them.
-
-        Args:
-            encoder: the one that the head was fitted on.
-            clips: of the encoder's stream and number of frames.
-            indices: which of them.
-        """
+        """The features of clips of a bank, as a test sees them, by the encoder that the head was fitted on."""
         return extract(self.tuned or encoder, replace(clips, crops=self.crops), indices)
 
     def logits(self, features: Float[Tensor, "N D"]) -> Float[Tensor, "N L"]:
@@ -140,7 +134,7 @@ class History:
 
     def result(self) -> ClassifierResult:
         """What it came to after the last epoch; ``best_top1`` is of the best epoch that was looked at."""
-        return replace(result_of(self.logits, self.label), metrics=_figures(self.accuracies))
+        return replace(result_of(self.logits, self.label), metrics=_metrics(self.accuracies))
 
 
 def score_classifier(encoder: ClipEncoder, head: Classifier, test: LabelledClips) -> ClassifierResult:
@@ -151,7 +145,7 @@ def score_classifier(encoder: ClipEncoder, head: Classifier, test: LabelledClips
 def result_of(logits: Float[Tensor, "N L"], label: Int[Tensor, " N"]) -> ClassifierResult:
     """What these logits of test clips of these classes come to."""
     predicted = logits.argmax(dim=1)
-    metrics = _figures([accuracy(predicted, label)])
+    metrics = _metrics([accuracy(predicted, label)])
     return ClassifierResult(metrics, predicted.cpu().numpy(), logits.float().cpu().numpy())
 
 
@@ -175,5 +169,5 @@ def linear_of(weight: Float[Tensor, "L D"], bias: Float[Tensor, " L"]) -> nn.Lin
     return head
 
 
-def _figures(accuracies: Sequence[float]) -> dict[str, float]:
+def _metrics(accuracies: Sequence[float]) -> dict[str, float]:
     return {"top1": accuracies[-1], "best_top1": max(accuracies)}

@@ -32,17 +32,10 @@ def fit_finetuned(
     seed: int,
     on_epoch: OnEpoch = lambda head: None,
 ) -> Classifier:
-    """A classifier and a copy of the encoder, trained together.
+    """A classifier and a copy of the encoder, trained together; each epoch sees a new crop of each clip.
 
     BatchNorm takes its statistics from each batch and keeps averaging them, as when the encoder was pretrained, unless
     the settings keep those that it has. They are over clips and frames, so that a batch of one clip has some, too.
-
-    Args:
-        encoder: stays as it is; what has no weights, as raw coordinates, has only its classifier trained.
-        train: the clips; each epoch sees a new crop of each.
-        settings: of the training.
-        seed: of the classifier's weights, the crops and the order of clips.
-        on_epoch: called after every `settings.test_every` epochs, and after the last.
     """
     generator = torch.Generator(device=train.bank.device).manual_seed(seed)
     label, chosen = train.label, torch.from_numpy(train.indices).to(train.bank.device)

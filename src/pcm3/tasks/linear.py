@@ -29,16 +29,7 @@ def fit_linear(
     features: Features,
     on_epoch: OnEpoch = lambda head: None,
 ) -> Classifier:
-    """A linear head trained on the features of these clips.
-
-    Args:
-        encoder: stays as it is, weights and BatchNorm buffers.
-        train: the clips.
-        settings: of the training.
-        seed: of the head's weights, the crops and the order of clips.
-        features: taken once, or anew every epoch.
-        on_epoch: called after every epoch.
-    """
+    """A linear head trained on the features of these clips; the encoder stays as it is, BatchNorm buffers too."""
     once = extract(encoder, train.bank, train.indices) if features == "cached" else None
 
     def drawn(generator: torch.Generator) -> Float[Tensor, "N D"]:
@@ -55,16 +46,7 @@ def fit_on_features(
     seed: int,
     on_epoch: OnEpoch = lambda head: None,
 ) -> Classifier:
-    """As `fit_linear`, on features of the clips that are taken elsewhere.
-
-    Args:
-        drawn: what each epoch learns from.
-        encoder: whose features they are.
-        train: the clips.
-        settings: of the training.
-        seed: of the head's weights, of what is drawn, and of the order of clips.
-        on_epoch: called after every epoch.
-    """
+    """As `fit_linear`, on features of the clips that are taken elsewhere: each epoch learns from what is `drawn`."""
     generator = torch.Generator(device=train.bank.device).manual_seed(seed)
     linear = fresh_head(encoder.width, len(train.classes), generator)
     head = Classifier(linear, train.classes, settings, weights_checksum(encoder), train.bank.crops)
@@ -94,16 +76,7 @@ def train_linear(
     generator: torch.Generator,
     on_epoch: Callable[[], object] = lambda: None,
 ) -> None:
-    """Train a linear layer, in place.
-
-    Args:
-        head: D → L, with fresh weights.
-        drawn: the features of the training clips in one epoch.
-        label: their classes.
-        settings: of the training.
-        generator: of what is `drawn`, and of the order of clips.
-        on_epoch: called after every epoch.
-    """
+    """Train a fresh linear layer, in place, each epoch on the features that are `drawn` of these classes."""
     descent = _Descent.of(head, min(settings.batch, len(label)))
     with torch.no_grad():
         for epoch in range(settings.epochs):

@@ -35,19 +35,13 @@ class Neighbours:
 
 
 def nearest(queries: Float[Tensor, "Q D"], gallery: Float[Tensor, "G D"], k: int) -> Neighbours:
-    """The `k` rows of the gallery with the largest cosine to each query; of equals the first.
-
-    Args:
-        queries: unit rows (or zeros), float32.
-        gallery: unit rows (or zeros), float32, on the same device.
-        k: 1 … G.
-    """
+    """The `k` rows of the gallery with the largest cosine to each query; of equals the first; rows are unit or 0."""
     with full_float32():
         keys = keys_of(gallery)
         size = max(min(CHUNK, SCORES // len(gallery)), 1)
         room = keys.room(min(size, len(queries)))
-        found = [_nearest(part, gallery, keys, room, k) for part in queries.split(size)]
-    return Neighbours(torch.cat([part.row for part in found]), torch.cat([part.cosine for part in found]))
+        neighbours = [_nearest(part, gallery, keys, room, k) for part in queries.split(size)]
+    return Neighbours(torch.cat([part.row for part in neighbours]), torch.cat([part.cosine for part in neighbours]))
 
 
 def ranked(
@@ -97,12 +91,12 @@ def _nearest(
     bar = least(best.values[:, k - 1], off).unsqueeze(1)
     wanted = best.values >= bar
     wanted[:, :k] = True  # also of scores that are no numbers
-    found = ranked(queries, gallery, best.indices, k, wanted)
+    neighbours = ranked(queries, gallery, best.indices, k, wanted)
     unsure = wanted[:, -1]
     if best.indices.shape[1] < len(gallery) and unsure.any():
         more = _nearest_of_many(queries[unsure], gallery, score[unsure], bar[unsure], k)
-        found.row[unsure], found.cosine[unsure] = more.row, more.cosine
-    return found
+        neighbours.row[unsure], neighbours.cosine[unsure] = more.row, more.cosine
+    return neighbours
 
 
 def _nearest_of_many(
@@ -116,12 +110,12 @@ def _nearest_of_many(
     count = (score >= bar).sum(dim=1)
     few = count <= len(gallery) // DENSE
     row = torch.empty(len(queries), k, dtype=torch.int64, device=queries.device)
-    found = Neighbours(row, queries.new_empty(row.shape))
+    neighbours = Neighbours(row, queries.new_empty(row.shape))
     if few.any():
         best = score[few].topk(int(count[few].max()), dim=1)
         some = ranked(queries[few], gallery, best.indices, k, best.values >= bar[few])
-        found.row[few], found.cosine[few] = some.row, some.cosine
+        neighbours.row[few], neighbours.cosine[few] = some.row, some.cosine
     if not few.all():
         rest = ranked_all(queries[~few], gallery, k)
-        found.row[~few], found.cosine[~few] = rest.row, rest.cosine
-    return found
+        neighbours.row[~few], neighbours.cosine[~few] = rest.row, rest.cosine
+    return neighbours

@@ -30,7 +30,7 @@ def label_notes(setup: Setup, task: str, protocol: str) -> list[str]:
     store, of_table = setup.store, TASKS[task]
     train, test = setup.train, setup.test
     if of_table.of_recordings:
-        train, test = (np.flatnonzero(np.isin(store.recording, side)) for side in (train, test))
+        train, test = (np.flatnonzero(np.isin(store.recording, chosen)) for chosen in (train, test))
     notes = split_notes(store, protocol, train, test) if of_table.by_label else []
     if of_table.by_label and not of_table.of_recordings:
         notes += few_clips(len(test))
@@ -58,12 +58,17 @@ def _rate(setup: Setup) -> list[str]:
 
 def _background(setup: Setup) -> list[str]:
     """Recordings in which something labelled happens all the time: where actions begin is not told."""
-    whole = setup.store.recordings
-    assert whole is not None
+    recordings = setup.store.recordings
+    assert recordings is not None
     label = frame_labels(setup.store)
     notes = []
-    for name, side in (("training", setup.train), ("test", setup.test)):
-        frames = np.concatenate([label[whole.start[one] : whole.start[one] + whole.length[one]] for one in side])
+    for name, chosen in (("training", setup.train), ("test", setup.test)):
+        frames = np.concatenate(
+            [
+                label[recordings.start[recording] : recordings.start[recording] + recordings.length[recording]]
+                for recording in chosen
+            ]
+        )
         if not (frames == BACKGROUND).any():
             notes.append(f"every frame of the {name} recordings is in an action, so there is no background to tell")
     return notes

@@ -135,7 +135,9 @@ def evaluate_occlusion(
             history.add(head.logits(tests[kind]))
 
     heads = fit_occlusion(encoder, train, settings, head, seed, features, record)
-    of_clean, of_occluded = ({kind: seen.result() for kind, seen in side.items()} for side in (clean, occluded))
+    of_clean, of_occluded = (
+        {kind: seen.result() for kind, seen in histories.items()} for histories in (clean, occluded)
+    )
     return heads, _result(of_clean, of_occluded, heads.nearest, tests, test.label)
 
 

@@ -102,13 +102,7 @@ def score_retrieval(encoder: ClipEncoder, head: NearestNeighbour, test: Labelled
 
 
 def precision_at(k: int, near: Int[np.ndarray, "Q K"], label: Int[np.ndarray, " Q"]) -> float:
-    """Which share of the `k` nearest has the query's label, per cent; mean over the queries.
-
-    Args:
-        k: at least 1.
-        near: labels of the K ≥ k nearest, the nearest first.
-        label: of the queries.
-    """
+    """Which share of the first `k` of the nearest has the label of the query, per cent; mean over the queries."""
     return 100 * float(np.mean(near[:, :k] == label[:, None]))
 
 
@@ -145,12 +139,12 @@ def _approximate(queries: Float[Tensor, "Q D"], gallery: Float[Tensor, "G D"], k
     index.hnsw.efConstruction = index.hnsw.efSearch = max(EFFORT, 2 * k)
     index.add(gallery.cpu().numpy())
     rows = torch.from_numpy(index.search(queries.cpu().numpy(), k)[1]).to(queries.device)
-    found = ranked(queries, gallery, rows.clamp(min=0), k)
+    neighbours = ranked(queries, gallery, rows.clamp(min=0), k)
     few = (rows < 0).any(dim=1)
     if few.any():
         missed = nearest(queries[few], gallery, k)
-        found.row[few], found.cosine[few] = missed.row, missed.cosine
-    return found
+        neighbours.row[few], neighbours.cosine[few] = missed.row, missed.cosine
+    return neighbours
 
 
 FIND = {"exact": nearest, "ann": _approximate}

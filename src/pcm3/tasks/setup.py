@@ -61,7 +61,7 @@ class Setup:
     def labelled(self, clips: ClipBank) -> tuple[LabelledClips, LabelledClips]:
         """The clips that train and those that test."""
         label, classes = self.store.label.astype(np.int64), self.classes
-        train, test = (LabelledClips(clips, side, label[side], classes) for side in (self.train, self.test))
+        train, test = (LabelledClips(clips, indices, label[indices], classes) for indices in (self.train, self.test))
         return train, test
 
     @cached_property
@@ -71,7 +71,9 @@ class Setup:
 
     def labelled_recordings(self) -> tuple[LabelledRecordings, LabelledRecordings]:
         """The recordings that train and those that test."""
-        train, test = (LabelledRecordings(self.recordings, side, self.classes) for side in (self.train, self.test))
+        train, test = (
+            LabelledRecordings(self.recordings, indices, self.classes) for indices in (self.train, self.test)
+        )
         return train, test
 
     @cached_property
@@ -91,7 +93,7 @@ def labelled_split(store: ClipStore, protocol: str) -> tuple[Indices, Indices]:
     Raises:
         DataError: there is no such protocol, or no labelled clip on one of its sides.
     """
-    train, test = (side[store.label[side] >= 0] for side in split(store, protocol))
+    train, test = (indices[store.label[indices] >= 0] for indices in split(store, protocol))
     if len(train) == 0 or len(test) == 0:
         raise DataError(f"{store.path}: expected labelled clips on both sides of {protocol}, found none on one side")
     return train, test

@@ -25,23 +25,12 @@ class Clock:
     """
 
     def __init__(self, file: Path | None, steps: int, seconds: float) -> None:
-        """Read the decisions that the file holds for so many steps and seconds.
-
-        Args:
-            file: the decisions of the run; None: nothing is read or written.
-            steps: of the run.
-            seconds: that it may take; inf: the clock is never looked at.
-        """
+        """Read the decisions that the file, if any, holds for so many steps and seconds (inf: it is not looked at)."""
         self._file, self._steps, self.seconds = file, steps, seconds
         self._decided = [] if file is None or seconds == math.inf else self._read(file)
 
     def at(self, step: int, spent: float) -> int:
-        """The step at which the schedule stands, at least `step`.
-
-        Args:
-            step: of the run (0-based), about to be done.
-            spent: seconds so far.
-        """
+        """The step at which the schedule stands, at least `step`, which is about to be done after so many seconds."""
         reached = max((stands for decided, stands in self._decided if decided <= step), default=0)
         again = bool(self._decided) and step <= self._decided[-1][0]
         if self.seconds != math.inf and not again:

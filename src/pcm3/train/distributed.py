@@ -106,12 +106,7 @@ FIRST_PROCESS = "PCM3_FIRST_PROCESS"
 
 
 def _end_with_parent(parent: int, seconds: float = 1.0) -> None:
-    """Lets this process, which the first one started, end when the first is gone, whatever it waits for.
-
-    Args:
-        parent: number of the first process, which may be gone by now: the system would name another one.
-        seconds: between looks.
-    """
+    """Lets this process, which the first one (`parent`) started, end when the first is gone, whatever it waits for."""
 
     def watch() -> None:
         while os.getppid() == parent:

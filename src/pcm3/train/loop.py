@@ -75,8 +75,8 @@ class BatchOrder:
         epoch, place = divmod(step, self.steps_per_epoch)
         if epoch != self._epoch:
             self._epoch, self._order = epoch, np.random.default_rng([self.seed, epoch]).permutation(self.clips)
-        whole = self._order[place * self.batch : (place + 1) * self.batch]
-        return whole[rank::ranks]
+        batch = self._order[place * self.batch : (place + 1) * self.batch]
+        return batch[rank::ranks]
 
 
 class LoopPlan(NamedTuple):

@@ -23,12 +23,7 @@ PACE_SHARE, PACE_SECONDS = 0.1, 1.0
 
 
 def measure_pace(store: ClipStore, plan: RunPlan) -> float:
-    """Seconds of a step of the run, its share of the checkpoints included, in a temporary place.
-
-    Args:
-        store: of the run.
-        plan: of the run, which has minutes.
-    """
+    """Seconds of a step of a run that has minutes, its share of the checkpoints included, in a temporary place."""
     settings = plan.settings
     assert settings.minutes is not None
     most = max(PACE_SHARE * settings.minutes, PACE_SECONDS / 60)

@@ -177,33 +177,28 @@ def encoder_spec(layout: Layout, bodies: int, settings: PretrainSettings) -> Enc
 def with_sizes(
     settings: PretrainSettings, clips: int, held: PretrainSettings | None = None
 ) -> tuple[PretrainSettings, list[str]]:
-    """The settings without a 0 for width and batch, and why these were chosen.
-
-    Args:
-        settings: 0 where the choice is left to the program.
-        clips: to train on.
-        held: of the run to go on with, whose sizes stay.
+    """The settings without a 0 for width and batch, and why these were chosen; a run that is `held` keeps its own.
 
     Raises:
         ConfigError: there are too few clips to choose a batch.
     """
     why: list[str] = []
-    hidden, batch = settings.encoder.hidden_size, settings.batch
-    if hidden == 0 and held is not None:
-        hidden = held.encoder.hidden_size
-    elif hidden == 0 and clips < WIDE_CLIPS:
-        hidden = WIDTH
-        why.append(f"hidden_size {hidden}: {clips:,} clips are fewer than {WIDE_CLIPS:,}")
-    elif hidden == 0:
-        hidden = WIDE
-        why.append(f"hidden_size {hidden}: {clips:,} clips are {WIDE_CLIPS:,} or more; the published recipe for so "
-                   "many, which takes a GPU, is --preset paper")  # fmt: skip
+    hidden_size, batch = settings.encoder.hidden_size, settings.batch
+    if hidden_size == 0 and held is not None:
+        hidden_size = held.encoder.hidden_size
+    elif hidden_size == 0 and clips < WIDE_CLIPS:
+        hidden_size = WIDTH
+        why.append(f"hidden_size {hidden_size}: {clips:,} clips are fewer than {WIDE_CLIPS:,}")
+    elif hidden_size == 0:
+        hidden_size = WIDE
+        why.append(f"hidden_size {hidden_size}: {clips:,} clips are {WIDE_CLIPS:,} or more; the published recipe for "
+                   "so many, which takes a GPU, is --preset paper")  # fmt: skip
     if batch == 0 and held is not None:
         batch = held.batch
     elif batch == 0:
         batch, reason = _batch(settings, clips)
         why.append(f"batch {batch}: {reason}")
-    return replace(settings, encoder=replace(settings.encoder, hidden_size=hidden), batch=batch), why
+    return replace(settings, encoder=replace(settings.encoder, hidden_size=hidden_size), batch=batch), why
 
 
 def _batch(settings: PretrainSettings, clips: int) -> tuple[int, str]:

@@ -25,15 +25,7 @@ class ProgressBar:
     """The bar of a run, and what goes along with it."""
 
     def __init__(self, first: int, total: int, batch: int, *, board: Path | None, visible: bool) -> None:
-        """Nothing is shown before the block begins.
-
-        Args:
-            first: steps done before.
-            total: steps of the run.
-            batch: clips a step.
-            board: folder for TensorBoard's files; None: none are written.
-            visible: whether there is a bar.
-        """
+        """Nothing is shown before the block begins. `board`: folder for TensorBoard's files; None: none are written."""
         self._first, self._total, self._batch, self._folder, self._visible = first, total, batch, board, visible
         self._board: Board | None = None
 

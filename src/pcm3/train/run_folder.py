@@ -70,10 +70,6 @@ class RunFolder:
     def begin(self, settings: PretrainSettings, store: dict[str, Any]) -> None:
         """Write down what this run is, or check that it is the run that the folder holds already.
 
-        Args:
-            settings: of this run, nothing left on "auto".
-            store: what tells the store: path, kind, clips, checksum.
-
         A run without a checkpoint has nothing to go on with, and another takes its place: refused settings, or a loss
         that was not finite, do not keep the folder from better ones.
 

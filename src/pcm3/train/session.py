@@ -33,12 +33,6 @@ class Session:
     def __init__(self, store: ClipStore, plan: RunPlan, method: AnyMethod, run: RunFolder) -> None:
         """Processes, networks and optimisers as they stand after the run's last checkpoint.
 
-        Args:
-            store: clips to learn from.
-            plan: of the run.
-            method: as it begins.
-            run: the folder.
-
         Raises:
             CheckpointError: the folder's checkpoint is damaged, or of another run.
         """
@@ -66,11 +60,7 @@ class Session:
         """Mean loss of the steps that were looked at last."""
 
     def train(self, log: Callable[[str], object] = lambda line: None, visible: bool = False) -> tuple[int, float]:
-        """Steps done and seconds spent, both since the run first began.
-
-        Args:
-            log: is told what is odd.
-            visible: show a progress bar on stderr.
+        """Steps done and seconds spent, both since the run first began; `log` is told what is odd.
 
         Raises:
             RunFailed: the loss or the weights are not finite.

@@ -179,8 +179,8 @@ def _official(ranking: Ranking, truths: int) -> float:
 
 def f1_of(reached: Indices, truths: int) -> float:
     """Of predictions (P,) with their action, −1: none; 2PR / (P + R) is 2 found / (predictions + actions)."""
-    found = len(np.unique(reached[reached >= 0]))
-    return 2 * found / max(len(reached) + truths, 1)
+    hits = len(np.unique(reached[reached >= 0]))
+    return 2 * hits / max(len(reached) + truths, 1)
 
 
 RULES: dict[Rule, Callable[[Ranking, int], float]] = {"voc": _voc, "official": _official}

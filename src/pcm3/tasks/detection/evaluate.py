@@ -57,13 +57,7 @@ class Detector:
     """The encoder that was trained with the layer; None: the one that it was fitted on serves."""
 
     def scores(self, encoder: ClipEncoder, bank: RecordingBank, recording: int) -> Scores:
-        """The softmax (T, 1 + L) for every frame of a recording, not smoothed.
-
-        Args:
-            encoder: the one that the head was fitted on.
-            bank: recordings of the encoder's stream.
-            recording: which of them.
-        """
+        """The softmax (T, 1 + L) for every frame of a recording, not smoothed."""
         use: EncoderUse = "frozen" if self.tuned is None else "tuned"
         classifier = FrameClassifier(self.tuned or encoder, self.linear, self.settings.feature, use)
         return frame_scores(classifier, bank, recording, self.settings)
@@ -147,12 +141,6 @@ def score_detector(
 ) -> DetectionResult:
     """Find the actions in the test recordings, and compare them with the true ones; nothing is chosen on them.
 
-    Args:
-        encoder: the one that the detector was fitted on.
-        detector: of frames.
-        test: the recordings.
-        settings: whose `overlap` makes an action found.
-
     Raises:
         DataError: there is no action in the test recordings.
     """
@@ -199,9 +187,9 @@ def _result(
     bank, scores = test.bank, 1 + len(test.classes)
     return DetectionResult(
         metrics=history[-1] | {f"best_{name}": best[name] for name in ("map_a_voc", "map_v_official")},
-        ceiling=compare(lambda one: F.one_hot(bank.labels(one), scores).double().cpu().numpy(), test, true, settings)[
-            0
-        ],
+        ceiling=compare(
+            lambda recording: F.one_hot(bank.labels(recording), scores).double().cpu().numpy(), test, true, settings
+        )[0],
         predicted=predicted,
         true=true,
         normalised=bank.store.normalised,

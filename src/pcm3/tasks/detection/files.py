@@ -15,17 +15,14 @@ from pcm3.files import write_atomically
 from pcm3.tasks.detection.average_precision import Segments
 
 
-def write_segments(folder: Path, found: Segments, names: Mapping[int, str]) -> None:
+def write_segments(folder: Path, predicted: Segments, names: Mapping[int, str]) -> None:
     """A file for each of the videos, also for those in which there is nothing, as the official script asks.
 
-    Args:
-        folder: is made; files of these videos in it are replaced.
-        found: of these videos.
-        names: video, as `Segments.video` numbers them → its name, which becomes that of its file.
+    `names`: video, as `Segments.video` numbers them → its name, which becomes that of its file.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for video, name in names.items():
-        mine = found.take(found.video == video)
+        mine = predicted.take(predicted.video == video)
         columns = (mine.start, mine.stop, mine.label + 1, mine.confidence)
         rows = sorted(zip(*(column.tolist() for column in columns), strict=True))
         text = "".join(f"{label},{start},{stop},{confidence!r}\n" for start, stop, label, confidence in rows)

@@ -45,14 +45,7 @@ class FrameClassifier:
         use: EncoderUse,
         generator: torch.Generator,
     ) -> FrameClassifier:
-        """A classifier with fresh weights, of N(0, 0.01).
-
-        Args:
-            encoder: what it stands on; it never changes.
-            classes: L.
-            feature: see `DetectionSettings.feature`.
-            use: train the linear layer alone, or with it a copy of the encoder.
-            generator: of the weights, on the device of the encoder.
+        """A classifier with fresh weights, of N(0, 0.01), on the encoder, or on a copy of it that is tuned.
 
         Raises:
             ConfigError: the centre frame's feature of an encoder that has none of single frames.

@@ -55,17 +55,11 @@ class RecordingBank:
     def windows(
         self, recording: Int[Tensor, " B"], frame: Int[Tensor, " B"], stride: Int[Tensor, " B"], size: int
     ) -> Float[Tensor, "B T M V C"]:
-        """The stretches around frames, as clips of `size` frames, float32, of the bank's stream.
+        """The stretches around frames, as clips of `size` frames `stride` apart, float32, of the bank's stream.
 
         Frame number T // 2 of a window is the frame that it is around. Where the recording has not begun, or is over,
         its first or last frame stands still. Differs: the authors' code shifts such windows inside, where the frame is
         no more in the middle, and all frames near an end have one and the same window.
-
-        Args:
-            recording: indices of recordings.
-            frame: indices of frames in them.
-            stride: frames from one frame of the window to the next.
-            size: T.
         """
         away = torch.arange(size, device=frame.device) - size // 2
         wanted = frame[:, None] + stride[:, None] * away

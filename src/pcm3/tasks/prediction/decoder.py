@@ -24,10 +24,10 @@ class MotionDecoder(nn.Module):
 
     def forward(self, feature: Float[Tensor, "B D"], pose: Float[Tensor, "B P"], frames: int) -> Float[Tensor, "B T P"]:
         """So many poses after `pose`, laid out flat, in its unit."""
-        hidden = torch.tanh(self.start(feature))
+        state = torch.tanh(self.start(feature))
         poses = []
         for _ in range(frames):
-            hidden = self.gru(pose, hidden)
-            pose = pose + self.velocity(hidden)
+            state = self.gru(pose, state)
+            pose = pose + self.velocity(state)
             poses.append(pose)
         return torch.stack(poses, dim=1)

@@ -46,12 +46,7 @@ class Predictor:
     """The encoder that was trained with the decoder; None: the one that it was fitted on serves."""
 
     def predict(self, encoder: ClipEncoder, windows: MotionWindows) -> Float[Tensor, "B P J C"]:
-        """The poses after the seed of each window, about the root, metres.
-
-        Args:
-            encoder: the one that the head was fitted on.
-            windows: of a bank of the encoder's stream, as long as the settings' `seed_frames`.
-        """
+        """The poses after the seed of each window, about the root, metres."""
         with torch.no_grad():
             feature = feature_of(self.tuned or encoder, windows)
             return decode(self.decoder, feature, windows, self.settings.predicted_frames)

@@ -184,7 +184,7 @@ def _present(store: ClipStore) -> Bool[np.ndarray, "F V"]:
 
 
 def _windows(
-    store: ClipStore, whole: Bool[np.ndarray, " F"], size: int
+    store: ClipStore, complete: Bool[np.ndarray, " F"], size: int
 ) -> tuple[Int[np.ndarray, " W"], Int[np.ndarray, " W"]]:
     """Clip and offset of all stretches of `size` frames at 25 fps that touch only rows that are whole."""
     start, length = store.start.astype(np.int64), store.length.astype(np.int64)
@@ -195,6 +195,6 @@ def _windows(
     begin = start[clip] + np.floor(offset * store.fps / RATE).astype(np.int64)
     reach = np.ceil((offset + size - 1) * store.fps / RATE - ROUNDING).astype(np.int64)
     end = start[clip] + np.minimum(reach, length[clip] - 1) + 1
-    broken = np.concatenate([[0], np.cumsum(~whole)])  # rows before each row that are not whole
+    broken = np.concatenate([[0], np.cumsum(~complete)])  # rows before each row that are not whole
     fine = broken[begin] == broken[end]
     return clip[fine], offset[fine]
