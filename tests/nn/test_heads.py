@@ -61,7 +61,7 @@ def test_a_projector_without_a_norm_has_the_weights_and_names_of_before():
 
 
 def test_the_decoder_is_that_of_the_slow_reference():
-    decoder, features = Decoder(12, 30, hidden=7).double(), random(4, 6, 12)
+    decoder, features = Decoder(12, 30, hidden_size=7).double(), random(4, 6, 12)
     with torch.no_grad():
         decoder.norm.weight.copy_(random(7, seed=1))
         decoder.norm.bias.copy_(random(7, seed=2))
@@ -71,14 +71,14 @@ def test_the_decoder_is_that_of_the_slow_reference():
 
 
 def test_sequences_decoded_together_equal_sequences_decoded_one_by_one():
-    decoder = Decoder(12, 30, hidden=7).double()
+    decoder = Decoder(12, 30, hidden_size=7).double()
     sequences = [random(4, 6, 12), 3 * random(4, 6, 12, seed=1) + 2, random(2, 6, 12, seed=2)]
     for together, sequence in zip(decoder(*sequences), sequences, strict=True):
         torch.testing.assert_close(together, decoder(sequence)[0], rtol=0, atol=1e-12)
 
 
 def test_no_gradient_flows_between_sequences_decoded_together():
-    decoder = Decoder(12, 30, hidden=7).double()
+    decoder = Decoder(12, 30, hidden_size=7).double()
     first, second = random(4, 6, 12).requires_grad_(), random(4, 6, 12, seed=1).requires_grad_()
     ours, theirs = decoder(first, second)
     (ours**2).sum().backward()
@@ -88,7 +88,7 @@ def test_no_gradient_flows_between_sequences_decoded_together():
 
 
 def test_the_decoder_runs_forward_only():
-    decoder = Decoder(12, 30, hidden=7).double().eval()
+    decoder = Decoder(12, 30, hidden_size=7).double().eval()
     features = random(2, 8, 12)
     changed = features.clone()
     changed[:, 5:] += 1
@@ -97,7 +97,7 @@ def test_the_decoder_runs_forward_only():
 
 @pytest.mark.parametrize("hidden", [5, 64])
 def test_the_decoder_has_the_released_parts(hidden):
-    decoder = Decoder(12, 30, hidden=hidden)
+    decoder = Decoder(12, 30, hidden_size=hidden)
     shapes = {name: tuple(parameter.shape) for name, parameter in decoder.named_parameters() if parameter.dim() == 2}
     assert shapes == {
         "enter.weight": (hidden, 12),

@@ -122,8 +122,8 @@ def test_a_confusion_matrix_shows_only_classes_with_clips_and_names_others_by_nu
     target, predicted = np.array([0, 0, 7, 7, 59]), np.array([0, 7, 7, 7, 61])
     with pytest.MonkeyPatch.context() as patched:
         drawn = []
-        save = pictures._save
-        patched.setattr(pictures, "_save", lambda figure, path: (drawn.append(figure), save(figure, path)))
+        save = pictures.save_figure
+        patched.setattr(pictures, "save_figure", lambda figure, path: (drawn.append(figure), save(figure, path)))
         pictures.confusion_matrix(target, predicted, names, tmp_path / "few.png", "title")
     axes = drawn[0].axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["class 0", "class 7", "class 59", "61"]

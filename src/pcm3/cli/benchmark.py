@@ -129,9 +129,10 @@ def _check_features(options: Any) -> None:
 def _measured(what: str, options: Any, where: dict[str, object], out: Path | None) -> dict[str, Any]:
     """One benchmark, printed, and written where that is asked for."""
     from pcm3.benchmark.tables import pretrain_tables, table
+    from pcm3.device import choose_device
     from pcm3.files import write_json
 
-    rows = _WAYS[what](options)
+    rows = _WAYS[what](options, choose_device(options.device))
     print(f"{what}: {where['cpu']}, {where['cores']} cores, {where['gpu'] or 'no GPU'}, torch {where['torch']}")
     print(pretrain_tables(rows) if what == "pretrain" else table(rows))
     result = {"benchmark": what, "machine": where, "rows": rows}
@@ -142,15 +143,13 @@ def _measured(what: str, options: Any, where: dict[str, object], out: Path | Non
     return result
 
 
-def _pretrain(options: Any) -> Rows:
+def _pretrain(options: Any, device: Any) -> Rows:
     from pcm3.benchmark.pretrain import benchmark_pretrain, calls, entrants
-    from pcm3.device import choose_device
     from pcm3.errors import ConfigError
 
     preset = replace(_preset(options), micro_batches=options.micro_batches)
     if options.peer is not None and options.micro_batches > 1:
         raise ConfigError(f"setting micro_batches: expected 1 beside --peer, got {options.micro_batches}")
-    device = choose_device(options.device)
     measured = entrants(preset, options.hidden_size, _precisions(options, device), options.peer)
     with _Bar("pretrain", calls(measured, options.steps, options.warm, options.memory)) as bar:
         speeds = benchmark_pretrain(measured, options.steps, options.warm, device, options.memory, bar.on_progress)
@@ -162,44 +161,36 @@ def _pretrain(options: Any) -> Rows:
     return rows
 
 
-def _encode(options: Any) -> Rows:
+def _encode(options: Any, device: Any) -> Rows:
     from pcm3.benchmark.encode import benchmark_encode
     from pcm3.benchmark.pretrain import entrants
-    from pcm3.device import choose_device
 
-    device = choose_device(options.device)
-    asked = [
-        entrant.settings for entrant in entrants(_preset(options), options.hidden_size, _precisions(options, device))
-    ]
+    timed = entrants(_preset(options), options.hidden_size, _precisions(options, device))
+    asked = [entrant.settings for entrant in timed]
     with _Bar("encode", len(asked) * (options.warm + options.steps)) as bar:
         speeds = benchmark_encode(asked, options.steps, options.warm, device, bar.on_progress)
     return [asdict(row) for row in speeds]
 
 
-def _linear(options: Any) -> Rows:
+def _linear(options: Any, device: Any) -> Rows:
     from pcm3.benchmark.features import benchmark_linear
-    from pcm3.device import choose_device
     from pcm3.settings.tasks import LinearSettings
 
     settings = LinearSettings() if options.epochs is None else LinearSettings(epochs=options.epochs)
     with _Bar("linear", 1 + settings.epochs * options.steps, unit="epoch") as bar:
-        speeds = benchmark_linear(
-            _sizes(options), settings, options.steps, choose_device(options.device), bar.on_progress
-        )
+        speeds = benchmark_linear(_sizes(options), settings, options.steps, device, bar.on_progress)
     return [asdict(row) for row in speeds]
 
 
-def _retrieval(options: Any) -> Rows:
+def _retrieval(options: Any, device: Any) -> Rows:
     from pcm3.benchmark.features import benchmark_retrieval
-    from pcm3.device import choose_device
 
     with _Bar("retrieval", 3 * (options.warm + options.steps)) as bar:
-        device = choose_device(options.device)
         speeds = benchmark_retrieval(_sizes(options), options.steps, options.warm, device, bar.on_progress)
     return [asdict(row) for row in speeds]
 
 
-def _import(options: Any) -> Rows:
+def _import(options: Any, device: Any) -> Rows:
     from pcm3.benchmark.importing import benchmark_import
     from pcm3.benchmark.machine import machine
 
@@ -209,7 +200,7 @@ def _import(options: Any) -> Rows:
     return [asdict(row) for row in speeds]
 
 
-_WAYS: dict[str, Callable[[Any], Rows]] = {
+_WAYS: dict[str, Callable[[Any, Any], Rows]] = {
     "pretrain": _pretrain,
     "encode": _encode,
     "linear": _linear,

@@ -34,11 +34,7 @@ class _PlainHelp(DefaultHelpFormatter):
 def parse(command: str, what: str, add_arguments: Callable[[Any, list[str]], None], words: list[str]) -> Any:
     """The command's options as a namespace; None where the words only asked to print something.
 
-    Args:
-        command: its name.
-        what: one line on what it does.
-        add_arguments: adds its arguments to the parser; sees the words too, since a preset changes the defaults.
-        words: the command line after the command.
+    `add_arguments` adds its arguments to the parser; it sees the words too, since a preset changes the defaults.
 
     Raises:
         ConfigError: an argument does not exist, is missing, or has a value that it cannot have.

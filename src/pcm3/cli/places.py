@@ -14,13 +14,7 @@ STORE_FILE = "store.json"
 
 def check_folder(option: str, folder: Path, stores: Iterable[Path] = (), *, exclusive: bool = False) -> None:
     """Raises ConfigError where a command may not write its folder: a file is there, a store lies there or above, or
-    nobody may write there.
-
-    Args:
-        option: that names the folder.
-        folder: to be written into; made if it is not there.
-        stores: that the command reads.
-        exclusive: the folder is the command's alone, so that the stores may not lie in it either.
+    nobody may write there; where it is the command's `exclusive` folder, also where the stores that it reads lie in it.
     """
     place = folder.resolve()
     for above in (place, *place.parents):

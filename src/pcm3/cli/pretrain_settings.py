@@ -66,13 +66,7 @@ def check_words(words: list[str], method: str) -> None:
 
 
 def check_names(data: Any, method: str, where: str) -> None:
-    """Raises ConfigError for the first setting of a file that is another method's, or has a name or value of before.
-
-    Args:
-        data: as YAML has it; groups are mappings, or their settings have dotted names.
-        method: of the run.
-        where: how the message begins.
-    """
+    """Raises ConfigError for the first setting of a file that is another method's, or has a name or value of before."""
     for name, value in dotted(data):
         _check(name, value, method, "", where)
 

@@ -57,25 +57,11 @@ class Encoder(nn.Module):
         channels: int = 0,
         dropout: float = 0.0,
     ) -> None:
-        """An encoder with fresh weights.
+        """An encoder with fresh weights; what the sizes and choices mean stands in `pcm3.settings.encoder`.
 
-        Args:
-            bodies: M.
-            joints: V.
-            coordinates: C.
-            hidden_size: H, half the width of a frame's feature.
-            layers: how many.
-            direction: of recurrent layers.
-            pooling: see `Readout`.
-            kind: of the layers, one of `pcm3.settings.encoder.KINDS`.
-            input_features: what is made of a clip and fed to the layers, side by side.
-            parents: of every joint (V,), where bones are input features or the kind works on joints; the root is its
-                own.
-            normalise_features: the clip feature has a centre and a scale, see `Readout`.
-            gaps: single joints are absent from some frames of the clips, as zeros: bones and motions that lead to or
-                from there are 0.
-            channels: of the first layers of an `stgcn`; 0: chosen from H.
-            dropout: of an `stgcn`, the share of values that training leaves out.
+        `parents`: of every joint (V,), where bones are input features or the kind works on joints; the root is its own.
+        `gaps`: single joints are absent from some frames of the clips, as zeros: bones and motions that lead to or from
+        there are 0.
 
         Raises:
             ConfigError: the kind cannot be of this size or direction.
@@ -170,11 +156,7 @@ class Encoder(nn.Module):
     def step(
         self, frame: Float[Tensor, "B M V C"], state: StepState | None = None
     ) -> tuple[Float[Tensor, "B W"], StepState]:
-        """The feature of one more frame of each clip, as `frames` gives it, and what to pass with the next one.
-
-        Args:
-            frame: of the encoder's stream.
-            state: that the frame before gave; None: this is the first.
+        """The feature of one more frame of each clip, as `frames` gives it, and the state to pass with the next one.
 
         Raises:
             ConfigError: the encoder is not causal, or in training mode, where its normalisation needs whole batches.

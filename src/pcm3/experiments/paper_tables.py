@@ -16,7 +16,6 @@ class Column:
     task: str
     """Of `pcm3 evaluate`."""
     figure: str
-    lower_is_better: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class PaperTable:
 
 RECOGNITION = Column("linear %", "linear", "top1")
 DETECTION = Column("detection mAP_a (VOC) %", "detection", "map_a_voc")
-PREDICTION = Column("motion prediction mm", "prediction", "mpjpe_mm", lower_is_better=True)
+PREDICTION = Column("motion prediction mm", "prediction", "mpjpe_mm")
 OURS = Variant()
 ALONE: dict[str, Any] = {"prompts.kind": "none", "objective.distillation_weight": 0.0}
 """What the plain methods of Table 7 have in common: no prompts, no distillation, no views of the other task."""

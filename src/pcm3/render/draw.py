@@ -94,12 +94,7 @@ class Panel:
     def __init__(self, scene: Scene, camera: Camera, box: Box, *, names: bool = False, axes: bool = True) -> None:
         """Projects the whole clip.
 
-        Args:
-            scene: the clip.
-            camera: from where it is seen.
-            box: where the bodies are drawn, in pixels of the final picture.
-            names: write the joints' names left and right of the box, where `names_width` is left free for them.
-            axes: whether x, y and z are shown.
+        `names`: write the joints' names left and right of the box, where `names_width` is left free for them.
         """
         self.scene, self.camera, self.box, self.axes = scene, camera, box, axes
         seen = scene.project(camera.view)

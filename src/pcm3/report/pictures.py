@@ -141,13 +141,10 @@ def table_bars(
         _quiet(axes)
     figure.suptitle(title, fontsize=9, wrap=True)
     if any(paper is not None for of_column in columns.values() for _, paper in of_column.values()):
-        figure.legend([_mark()], ["the paper's figure (another data set and size)"], fontsize=7.5, frameon=False,
-                      loc="outside lower right")  # fmt: skip
+        mark = Line2D([], [], marker="D", ms=4, ls="", color=OTHER)
+        name = "the paper's figure (another data set and size)"
+        figure.legend([mark], [name], fontsize=7.5, frameon=False, loc="outside lower right")
     save_figure(figure, picture)
-
-
-def _mark() -> Line2D:
-    return Line2D([], [], marker="D", ms=4, ls="", color=OTHER)
 
 
 def feature_map(

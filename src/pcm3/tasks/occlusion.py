@@ -214,7 +214,7 @@ def masks_of(bank: ClipBank, kind: OcclusionKind, settings: OcclusionSettings) -
 def occlusion_masks(
     names: Sequence[str], layout: Layout, kind: OcclusionKind, size: int, settings: OcclusionSettings
 ) -> Bool[np.ndarray, "N frames joints"]:
-    """What is not seen of each of these clips, True where it is masked.
+    """What is not seen of each of these clips, which are named as the ids of a store; True where it is masked.
 
     (N, 1, V) where it is spatial, (N, T, 1) where temporal, else (N, 1, 1).
 
@@ -222,13 +222,6 @@ def occlusion_masks(
     (2 or 3 of them with the protocol's shares), are chosen at random. Temporal: a block of so many frames, to the
     nearest whole number, at a random place. It is drawn for crops after they are resampled, so that the share is of
     what the encoder gets and no frame is half a pose and half zeros.
-
-    Args:
-        names: of the N clips, as the store's ``ids``.
-        layout: their skeleton.
-        kind: what is masked together.
-        size: T.
-        settings: the range of the share.
     """
     parts, joints = layout.parts, len(layout.joints)
     shape = {"none": (1, 1), "spatial": (1, joints), "temporal": (size, 1)}[kind]

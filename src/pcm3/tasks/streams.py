@@ -24,10 +24,8 @@ SHOWN = ("top1", "top1_logits_664", "top1_scores_equal", "top1_scores_664", *(f"
 def streams_of(folder: Path, of_run: bool = False) -> dict[str, Path]:
     """The streams that a folder holds a model of each, in folders of their names; none where it is a model itself.
 
-    Args:
-        folder: as ``pcm3 pretrain --streams`` wrote it, or a run folder.
-        of_run: where it is the run of a method that trains an encoder for each stream (as CMD does), all of them: the
-            run's own model and those in the folders beneath it.
+    `of_run`: where it is the run of a method that trains an encoder for each stream (as CMD does), all of them: the
+    run's own model and those in the folders beneath it.
     """
     beneath: dict[str, Path] = {name: folder / name for name in STREAMS if (folder / name).is_dir()}
     if not is_model(folder):
@@ -63,12 +61,7 @@ def evaluate_streams(
 ) -> Evaluation:
     """The task for each stream, and for their sum: equal weights and .6, .6, .4, of logits and of softmax scores.
 
-    Args:
-        task: one of `FUSED`.
-        runs: stream → its runs, as many for each: those of one place go together.
-        store: labelled clips.
-        protocol: the split.
-        settings: as of `evaluate`.
+    `runs`: stream → its runs, as many for each; those of one place go together. `settings`: as of `evaluate`.
 
     Raises:
         ConfigError: a task without logits.

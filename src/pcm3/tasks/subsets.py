@@ -22,12 +22,6 @@ def labelled_subset(label: Int[np.ndarray, " N"], share: float, kind: SubsetKind
     `stratified`: of each class the nearest whole number to its share, halves to even as in HiCLR. Differs: at least one
     of each class, where HiCLR loses classes with few clips.
 
-    Args:
-        label: classes of the training clips, all of them known.
-        share: more than 0, at most 1.
-        kind: of all clips together, or of each class.
-        seed: of the one random order in which clips are taken.
-
     Raises:
         ConfigError: the share or the kind is none.
     """

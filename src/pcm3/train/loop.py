@@ -121,12 +121,7 @@ def train_step(
 ) -> dict[str, Float[Tensor, ""]]:
     """One step of all processes: gradients from every micro-batch, then weights and state; the host never waits.
 
-    Args:
-        fabric: of the processes.
-        learner: is changed.
-        micro_batches: this process's share of the batch.
-        progress: of the step.
-        on_phase: is told when one of `PHASES` begins.
+    `on_phase` is told when one of `PHASES` begins.
 
     Returns:
         The loss and its terms, mean over the micro-batches.

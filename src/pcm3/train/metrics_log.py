@@ -19,12 +19,9 @@ class Metrics:
     """Loss terms of the steps, looked at every `LOG_STEPS`, written as JSON lines; a bad one stops the run."""
 
     def __init__(self, path: Path | None, step: int, together: Callable[[Tensor], Tensor] = lambda own: own) -> None:
-        """Open the file for writing on after `step`.
+        """Open the file for writing on after `step`; None: look, but do not write (processes but the first).
 
-        Args:
-            path: the file; None: look, but do not write (processes but the first).
-            step: lines after it are dropped.
-            together: the mean over all processes, so that a term that is not finite in one stops them all.
+        `together`: the mean over all processes, so that a term that is not finite in one stops them all.
         """
         self._together = together
         self._waiting: list[tuple[int, dict[str, Tensor]]] = []

@@ -81,12 +81,7 @@ def plan_run(
 ) -> RunPlan:
     """What a run with these settings is; what the folder's run chose for itself stays.
 
-    Args:
-        store: clips to learn from.
-        run_path: of the run folder, which may hold a run to go on with.
-        settings: as asked for.
-        pace: seconds of a step of a run, on this machine now.
-        log: is told what was chosen and why, and what is slow or odd here.
+    `pace`: seconds of a step of a run, on this machine now. `log` is told what was chosen and what is slow or odd.
 
     Raises:
         ConfigError: settings make no sense together or here.
@@ -224,12 +219,6 @@ def with_length(
     """The settings with a number of steps where epochs are 0, and why so many.
 
     The schedule of the learning rate needs to know the end, so the time becomes a number of steps before the first.
-
-    Args:
-        settings: with sizes.
-        clips: to train on, at least a batch.
-        pace: seconds of a step of a run with these settings, on this machine now.
-        held: of the run to go on with, whose steps stay: its schedule ends there.
 
     Raises:
         ConfigError: several processes would each measure another number.

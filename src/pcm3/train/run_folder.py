@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pcm3.checksums import OWN, has_changed, json_checksum, with_checksum
-from pcm3.encoders.files import DESCRIPTION, WEIGHTS, run_identity
+from pcm3.encoders.files import WEIGHTS, run_identity
 from pcm3.errors import CheckpointError, ConfigError
 from pcm3.files import take_lock, write_json
 from pcm3.settings.methods import METHODS, USUAL
@@ -58,7 +58,6 @@ class RunFolder:
         self.clock = path / "clock.jsonl"
         self.checkpoint = path / "checkpoint.pt"
         self.encoder = path / WEIGHTS
-        self.encoder_summary = path / DESCRIPTION
         self.loss_picture = path / "loss.png"
         self.results = path / "results"
 

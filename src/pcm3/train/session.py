@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -125,15 +125,7 @@ class Session:
             save_encoder(folder, encoder, spec, self.run.identity())
 
 
-@runtime_checkable
-class _Stateful(Protocol):
-    """A network or an optimiser."""
-
-    def load_state_dict(self, state_dict: dict[str, Any], /) -> object:
-        """Take the state."""
-
-
-def _restore(part: _Stateful, state: dict[str, Any], run: RunFolder) -> None:
+def _restore(part: nn.Module | torch.optim.Optimizer, state: dict[str, Any], run: RunFolder) -> None:
     try:
         part.load_state_dict(state)
     except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
