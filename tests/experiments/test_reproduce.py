@@ -9,7 +9,7 @@ import pytest
 from pcm3.data.recording import Interval, Recording
 from pcm3.experiments import reproduce as module
 from pcm3.experiments.paper_tables import TABLES
-from pcm3.experiments.reproduce import Plan, reproduce, run_folder, whole
+from pcm3.experiments.reproduce import Plan, reproduce, run_folder, with_all_parts
 from pcm3.settings.pretrain import PretrainSettings, changed
 from pcm3.settings.tasks import (
     TASK_WORDS,
@@ -205,11 +205,11 @@ def test_what_a_preset_leaves_out_of_the_method_is_put_in_before_it_is_taken_apa
     bare = PretrainSettings()
     method = bare.method
     method.objective.positives, method.objective.prediction_weight, method.prompts.kind = ["intra"], 0.0, "none"
-    full = whole(bare)
+    full = with_all_parts(bare)
     assert (full.method.objective.positives, full.method.prompts.kind) == (
         ["intra", "inter", "mask", "predict"],
         "both",
     )
     assert full.method.objective.prediction_weight == 1.0
-    assert whole(PretrainSettings()) == PretrainSettings(), "what has everything stays as it is"
-    assert {name for name, table in TABLES.items() if table.whole} == {"table7", "table8", "table9", "table10"}
+    assert with_all_parts(PretrainSettings()) == PretrainSettings(), "what has everything stays as it is"
+    assert {name for name, table in TABLES.items() if table.all_parts} == {"table7", "table8", "table9", "table10"}

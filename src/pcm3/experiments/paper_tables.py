@@ -40,7 +40,7 @@ class PaperTable:
     """What we measure on the store that is given."""
     variants: dict[str, Variant]
     """Those of the rows that we run; the others are published only."""
-    whole: bool = False
+    all_parts: bool = False
     """It takes the whole method apart, so that what the preset leaves out of it is put in first."""
     aligned: bool = False
     """Our columns are the paper's, one for one, so that its figures can stand beside ours."""
@@ -174,7 +174,7 @@ TABLES: dict[str, PaperTable] = {
             "multi-task": Variant({**ALONE, "objective.positives": ["intra", "inter"]}),
             "PCM³": OURS,
         },
-        whole=True,
+        all_parts=True,
         aligned=True,
     ),
     "table8": PaperTable(
@@ -194,7 +194,7 @@ TABLES: dict[str, PaperTable] = {
             "intra, inter, masked, distillation": _positives("intra", "inter", "mask"),
             "all, distillation": _positives("intra", "inter", "mask", "predict"),
         },
-        whole=True,
+        all_parts=True,
         aligned=True,
     ),
     "table9": PaperTable(
@@ -206,7 +206,7 @@ TABLES: dict[str, PaperTable] = {
             "none": Variant({"prompts.kind": "none"}), "domain": Variant({"prompts.kind": "domain"}),
             "domain and task": Variant({"prompts.kind": "both"}),
         },
-        whole=True,
+        all_parts=True,
         aligned=True,
     ),
     "table10": PaperTable(
@@ -224,7 +224,7 @@ TABLES: dict[str, PaperTable] = {
                 for ratio in (20, 40, 60, 80)
             },
         },
-        whole=True,
+        all_parts=True,
         aligned=True,
     ),
     "recipe": PaperTable(

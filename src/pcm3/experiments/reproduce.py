@@ -63,8 +63,8 @@ def reproduce(name: str, plan: Plan, log: Callable[[str], object], map_fn: MapFu
         ``rows`` (row → column → mean, sd, values, paper), ``baselines``, ``conditions``, ``written``.
     """
     plan, table = sized(plan, log), TABLES[name]
-    if table.whole:
-        plan = replace(plan, settings=whole(plan.settings))
+    if table.all_parts:
+        plan = replace(plan, settings=with_all_parts(plan.settings))
     served = [column for column in table.columns if _store_of(column, plan) is not None]
     runs = {row: _runs(variant, plan) for row, variant in table.variants.items()}
     log_slow_precision(
@@ -127,7 +127,7 @@ PREDICTION_WEIGHT = 1.0
 """Of the prediction where a preset leaves it out: beside a normalised error of about 1, as one contrastive term."""
 
 
-def whole(settings: PretrainSettings) -> PretrainSettings:
+def with_all_parts(settings: PretrainSettings) -> PretrainSettings:
     """The settings with every part of PCM³ that the preset leaves out: views, prediction, prompts."""
     objective, prompts = pcm3_of(settings.method).objective, pcm3_of(settings.method).prompts
     changes: dict[str, Any] = {"objective.positives": list(POSITIVES)}
