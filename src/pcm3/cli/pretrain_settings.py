@@ -59,7 +59,7 @@ def asked_for(words: list[str]) -> Asked:
 
 def check_words(words: list[str], method: str) -> None:
     """Raises ConfigError for the first option that is a setting of another method, or has a name or value of before."""
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for word, following in zip(words, [*words, ""][1:], strict=True):
         if word.startswith("--"):
             name, given, value = word.removeprefix("--").partition("=")
             _check(name, value if given else following, method, "--", "")
