@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pcm3.data.formats import azure_kinect, bvh, csv_table, kinect_text, landmarks, npy, openpose, parquet
+from pcm3.data.formats import (
+    amc,
+    azure_kinect,
+    bvh,
+    c3d,
+    csv_table,
+    kinect_text,
+    landmarks,
+    npy,
+    openpose,
+    parquet,
+    trc,
+)
 from pcm3.data.formats.motion_file import FileFormat
 
 
@@ -14,6 +26,9 @@ def _begins(*magic: bytes) -> Callable[[str, bytes], bool]:
 
 FORMATS: dict[str, FileFormat] = {
     "bvh": FileFormat("BVH files", (".bvh",), bvh.looks_so, bvh.read),
+    "c3d": FileFormat("C3D files", (".c3d",), c3d.looks_so, c3d.read),
+    "trc": FileFormat("TRC files of markers", (".trc",), trc.looks_so, trc.read),
+    "amc": FileFormat("AMC motions", (".amc",), amc.looks_so, amc.read, amc.with_skeletons),
     "npy": FileFormat("NumPy arrays (.npy)", (".npy",), _begins(npy.MAGIC), npy.read),
     "parquet": FileFormat("Parquet tables", (".parquet", ".pq"), _begins(b"PAR1"), parquet.read),
     "skeleton": FileFormat("Kinect .skeleton files", (".skeleton",), lambda name, head: True, kinect_text.read),
