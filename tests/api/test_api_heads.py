@@ -7,7 +7,6 @@ import pytest
 from ntu_file_text import walkers
 
 import pcm3
-from pcm3.api.given import AS_THE_MODEL
 from pcm3.data.recording import Interval, Recording
 from pcm3.data.store import ClipStore
 from pcm3.encoders.files import save_encoder
@@ -120,7 +119,7 @@ def test_a_detector_finds_in_arrays_what_evaluate_found_in_the_store(walking, se
         )
     ]
     for one in (head, pcm3.load_head(tmp_path / "head")):
-        named = dict(one.predict_named(sessions, AS_THE_MODEL))
+        named = dict(one.predict_named(store))
         assert list(named) == ["r0", "r1", "r2"]
         assert [(a.label, a.start, a.stop, a.confidence) for a in named["r2"]] == expected
     assert len(expected) > 0

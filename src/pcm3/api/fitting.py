@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -11,9 +10,9 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
-from sklearn.model_selection import GroupKFold, StratifiedKFold
 
 from pcm3.api.contract import FedModel
+from pcm3.api.expectation import FOLDS, Expected, ExpectedScores, folds_of, mean_over_folds, people_of
 from pcm3.api.given import AS_THE_MODEL, Clips, Recorded
 from pcm3.api.heads import ClassifierHead, DetectorHead, PredictorHead
 from pcm3.clips import extract
@@ -22,11 +21,11 @@ from pcm3.data.store import ClipStore
 from pcm3.errors import ConfigError, DataError, not_one_of
 from pcm3.settings.tasks import DetectionSettings, LinearSettings, PredictionSettings, RetrievalSettings
 from pcm3.tasks.classifier import LabelledClips
-from pcm3.tasks.detection.evaluate import LabelledRecordings, fit_detector
-from pcm3.tasks.detection.windows import RecordingBank
+from pcm3.tasks.detection.evaluate import LabelledRecordings, evaluate_detector, fit_detector
+from pcm3.tasks.detection.windows import BACKGROUND, RecordingBank, untrimmed
 from pcm3.tasks.head_files import EncoderUse, weights_checksum
 from pcm3.tasks.linear import fit_on_features
-from pcm3.tasks.prediction.evaluate import fit_predictor
+from pcm3.tasks.prediction.evaluate import evaluate_predictor, fit_predictor, zero_velocity
 from pcm3.tasks.prediction.windows import MotionBank
 from pcm3.tasks.retrieval import NearestNeighbour
 
@@ -35,59 +34,8 @@ Labels = Sequence[str] | Sequence[int]
 """A class for each clip: its name, or its number."""
 Names = tuple[str, ...]
 Places = NDArray[np.int64]
-FOLDS = 5
-"""Parts that labelled clips are cut into to say what to expect, where there are so many people."""
-FEW = 5
-"""Clips of a class below which a word is said about it."""
-
-
-@dataclass(frozen=True, eq=False)
-class Expected:
-    """What to expect of a classifier: heads of the same kind, each tested on people that it did not see."""
-
-    accuracies: tuple[float, ...]
-    """Of each fold, per cent."""
-    predicted: Int[np.ndarray, " N"]
-    """The class of each labelled clip, told by the head of its fold."""
-    label: Int[np.ndarray, " N"]
-    """The true ones."""
-    classes: tuple[str, ...]
-    people: int
-    """How many people are told apart; 0: they are not, so that the same one may be on both sides."""
-
-    @property
-    def accuracy(self) -> float:
-        """Per cent of all clips."""
-        return 100 * float(np.mean(self.predicted == self.label))
-
-    @property
-    def spread(self) -> float:
-        """Standard deviation over the folds, percentage points."""
-        return float(np.std(self.accuracies, ddof=1)) if len(self.accuracies) > 1 else 0.0
-
-    @property
-    def by_class(self) -> dict[str, tuple[int, float]]:
-        """Class → its clips, and per cent of them that are told right."""
-        rows = {}
-        for number, name in enumerate(self.classes):
-            mine = self.label == number
-            right = 100 * float(np.mean(self.predicted[mine] == number)) if mine.any() else float("nan")
-            rows[name] = (int(mine.sum()), right)
-        return rows
-
-    @property
-    def warnings(self) -> list[str]:
-        """What a user must know of these figures, in whole sentences."""
-        words = []
-        if self.people == 0:
-            words.append(
-                "people are not told apart: the same person may be on both sides, so that other people will be "
-                "recognised less well than this says"
-            )
-        few = [name for name, (count, _) in self.by_class.items() if count < FEW]
-        if few:
-            words.append(f"fewer than {FEW} clips: {', '.join(few[:8])}{' …' if len(few) > 8 else ''}")
-        return words
+LONG_FOLDS = 3
+"""The same of heads that take minutes to train."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,28 +86,13 @@ class Labelled:
     def expected(self, kind: ClassifierKind, settings: LinearSettings, seed: int) -> Expected:
         """What such a head comes to on people that it did not see; where these are not known, on other clips."""
         predicted = np.full(len(self.clips.labels), UNKNOWN)
-        accuracies, people = [], self._people()
-        for train, test in self._folds(people):
+        accuracies, people = [], people_of(self.subject)
+        for train, test in folds_of(self.clips.labels, self.subject, FOLDS):
             head = self.fit(kind, settings, seed, train)
             shares = head.shares(self.features[torch.from_numpy(test).to(self.features.device)])
             predicted[test] = shares.argmax(dim=1).cpu().numpy()
             accuracies.append(100 * float(np.mean(predicted[test] == self.clips.labels[test])))
         return Expected(tuple(accuracies), predicted, self.clips.labels, self.clips.classes, people)
-
-    def _people(self) -> int:
-        known = np.unique(self.subject)
-        return 0 if UNKNOWN in known or len(known) < 2 else len(known)
-
-    def _folds(self, people: int) -> list[tuple[Places, Places]]:
-        label = self.clips.labels
-        if people:
-            return list(GroupKFold(min(FOLDS, people)).split(label, label, self.subject))
-        folds = min(FOLDS, int(np.bincount(label)[np.unique(label)].max()))
-        if folds < 2:
-            raise DataError("expected two clips of a class at least, to say what to expect, got one of each")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # that a class has fewer clips than there are folds
-            return list(StratifiedKFold(folds, shuffle=True, random_state=0).split(label, label))
 
 
 def fit_classifier(
@@ -280,6 +213,59 @@ def fit_predictor_on(
     bank = MotionBank.of(store, model.spec.stream, chosen.seed_frames, chosen.predicted_frames, model.device)
     train = np.arange(len(store)) if indices is None else np.asarray(indices, np.int64)
     return PredictorHead(model, fit_predictor(model.encoder, bank, train, chosen, seed, use))
+
+
+def expect_detector(
+    model: FedModel,
+    store: Clips,
+    *,
+    settings: DetectionSettings | None = None,
+    use: EncoderUse = "frozen",
+    seed: int = 0,
+) -> ExpectedScores:
+    """What to expect of such a detector in recordings of people that it has not seen, as `fit_detector_on` names it.
+
+    Raises:
+        DataError: as `fit_detector_on`; or fewer than two recordings with actions.
+    """
+    chosen, held = settings or DetectionSettings(), model.given_recordings(store, AS_THE_MODEL).store
+    bank, classes = RecordingBank.of(held, model.spec.stream, model.device), classes_of(held)
+    with_actions = np.unique(held.recording)
+    who = untrimmed(held).subject[with_actions]
+    results = []
+    for train, test in folds_of(np.zeros(len(who), np.int64), who, LONG_FOLDS):
+        learnt, tested = (LabelledRecordings(bank, with_actions[side], classes) for side in (train, test))
+        results.append(evaluate_detector(model.encoder, learnt, tested, chosen, seed, use)[1].metrics)
+    names = ("map_a_voc", "map_v_official", "frame_accuracy")
+    nothing = 100 * float((bank.label == BACKGROUND).float().mean())
+    return mean_over_folds(results, names, {"frame_accuracy": ("no action at all", nothing)}, people_of(who))
+
+
+def expect_predictor(
+    model: FedModel,
+    clips: Clips,
+    *,
+    settings: PredictionSettings | None = None,
+    use: EncoderUse = "frozen",
+    seed: int = 0,
+    recorded: Recorded = AS_THE_MODEL,
+) -> ExpectedScores:
+    """What to expect of such a predictor on people that it has not seen, as `fit_predictor_on` names it.
+
+    Raises:
+        DataError: as `fit_predictor_on`; or fewer than two clips that are long enough.
+    """
+    chosen, store = settings or PredictionSettings(), model.given(clips, recorded).store
+    bank = MotionBank.of(store, model.spec.stream, chosen.seed_frames, chosen.predicted_frames, model.device)
+    usable = bank.with_windows(np.arange(len(store)))
+    who = store.subject[usable]
+    results = []
+    for train, test in folds_of(np.zeros(len(who), np.int64), who, LONG_FOLDS):
+        sides = (bank, usable[train], usable[test])
+        results.append(evaluate_predictor(model.encoder, *sides, chosen, seed, use)[1].metrics)
+    still = zero_velocity(bank, usable).metrics
+    names = [name for name in still if not name.startswith("best_")]
+    return mean_over_folds(results, names, {name: ("standing still", still[name]) for name in names}, people_of(who))
 
 
 def classes_of(store: ClipStore) -> Names:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from pcm3.api.contract import FedModel
 from pcm3.api.given import Clips, Recorded
+from pcm3.data.store import ClipStore
 from pcm3.errors import DataError
 from pcm3.skeleton import Layout
 from pcm3.tasks.classifier import Classifier
@@ -165,11 +166,11 @@ class DetectorHead:
         Raises:
             DataError: as `Model.embed`.
         """
-        return [actions for _, actions in self.predict_named(recordings, Recorded(fps, layout, up))]
+        given = self.model.given_recordings(recordings, Recorded(fps, layout, up))
+        return [actions for _, actions in self.predict_named(given.store)]
 
-    def predict_named(self, recordings: Clips, recorded: Recorded) -> list[tuple[str, list[Action]]]:
-        """The id and the actions of each recording."""
-        store = self.model.given_recordings(recordings, recorded).store
+    def predict_named(self, store: ClipStore) -> list[tuple[str, list[Action]]]:
+        """The id and the actions of each recording of a store that the model can be fed with."""
         bank = RecordingBank.of(store, self.model.spec.stream, self.model.device)
         names = (store.recordings or store).ids.tolist()
         found = []

@@ -12,7 +12,8 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from pcm3.api import fitting
-from pcm3.api.fitting import ClassifierKind, Expected, Labels
+from pcm3.api.expectation import Expected
+from pcm3.api.fitting import ClassifierKind, Labels
 from pcm3.api.given import AS_THE_MODEL, Clips, GivenClips, Recorded, given_clips, given_recordings
 from pcm3.api.heads import ClassifierHead, DetectorHead, PredictorHead
 from pcm3.clips import ClipBank, extract, frozen

@@ -27,6 +27,11 @@ COMMANDS = {
     "pretrain": "learn an encoder from a store's clips, without labels; run again, it resumes",
     "tune": "search for a recipe on your stores: candidates, successive halving, held-out training subjects",
     "evaluate": "what an encoder is worth: recognition, retrieval, occlusion, detection, motion prediction",
+    "embed": "features of clips, from a store or files of any format that pcm3 reads, as NPZ or CSV",
+    "fit": "fit a classifier, a detector or a predictor on a model with the labels that there are",
+    "classify": "the class of each clip, by a head that pcm3 fit wrote",
+    "detect": "which actions long recordings hold, and when: CSV, JSON, ELAN, Audacity, PKU-MMD",
+    "predict": "the next 400 ms of a motion",
     "reproduce": "run a table of the paper on your stores, its figures beside the paper's",
     "benchmark": "how fast this machine pretrains, encodes, evaluates and imports, beside its own matmul rate",
 }

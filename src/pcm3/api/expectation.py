@@ -1,0 +1,131 @@
+"""What to expect of a head on people that it has not seen: cross-validation over people."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int
+from numpy.typing import NDArray
+from sklearn.model_selection import GroupKFold, KFold, StratifiedKFold
+
+from pcm3.data.recording import UNKNOWN
+from pcm3.errors import DataError
+from pcm3.summary import mean_of, spread_of
+
+FOLDS = 5
+"""Parts that labelled clips are cut into, where there are so many people."""
+FEW = 5
+"""Clips of a class below which a word is said about it."""
+SAME_PEOPLE = (
+    "people are not told apart: the same person may be on both sides, so that on others it will do less well than this "
+    "says"
+)
+Places = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Expected:
+    """What to expect of a classifier: heads of the same kind, each tested on people that it did not see."""
+
+    accuracies: tuple[float, ...]
+    """Of each fold, per cent."""
+    predicted: Int[np.ndarray, " N"]
+    """The class of each labelled clip, told by the head of its fold."""
+    label: Int[np.ndarray, " N"]
+    """The true ones."""
+    classes: tuple[str, ...]
+    people: int
+    """How many people are told apart; 0: they are not, so that the same one may be on both sides."""
+
+    @property
+    def accuracy(self) -> float:
+        """Per cent of all clips."""
+        return 100 * float(np.mean(self.predicted == self.label))
+
+    @property
+    def spread(self) -> float:
+        """Standard deviation over the folds, percentage points."""
+        return float(np.std(self.accuracies, ddof=1)) if len(self.accuracies) > 1 else 0.0
+
+    @property
+    def by_class(self) -> dict[str, tuple[int, float]]:
+        """Class → its clips, and per cent of them that are told right."""
+        rows = {}
+        for number, name in enumerate(self.classes):
+            mine = self.label == number
+            right = 100 * float(np.mean(self.predicted[mine] == number)) if mine.any() else float("nan")
+            rows[name] = (int(mine.sum()), right)
+        return rows
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a user must know of these figures, in whole sentences."""
+        words = []
+        if self.people == 0:
+            words.append(SAME_PEOPLE)
+        few = [name for name, (count, _) in self.by_class.items() if count < FEW]
+        if few:
+            words.append(f"fewer than {FEW} clips: {', '.join(few[:8])}{' …' if len(few) > 8 else ''}")
+        return words
+
+
+@dataclass(frozen=True)
+class ExpectedScores:
+    """What to expect of a detector or a predictor."""
+
+    metrics: dict[str, tuple[float, float]]
+    """Name, as `pcm3 evaluate` has it → mean and standard deviation over the folds."""
+    beside: dict[str, tuple[str, float]]
+    """Name → what needs no model at all, and what it comes to."""
+    folds: int
+    people: int
+    """How many people are told apart; 0: they are not."""
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a user must know of these figures."""
+        return [] if self.people else [SAME_PEOPLE]
+
+
+def mean_over_folds(
+    results: Sequence[Mapping[str, float]], names: Sequence[str], beside: dict[str, tuple[str, float]], people: int
+) -> ExpectedScores:
+    """Mean and spread of the folds' metrics of these names."""
+    values = {name: [result[name] for result in results] for name in names}
+    metrics = {name: (mean_of(several), spread_of(several) or 0.0) for name, several in values.items()}
+    return ExpectedScores(metrics, beside, len(results), people)
+
+
+def people_of(subject: Int[np.ndarray, " N"]) -> int:
+    """How many people are told apart; 0: not all are known, or it is one alone."""
+    known = np.unique(subject)
+    return 0 if UNKNOWN in known or len(known) < 2 else len(known)
+
+
+def folds_of(label: Int[np.ndarray, " N"], subject: Int[np.ndarray, " N"], most: int) -> list[tuple[Places, Places]]:
+    """Training and test side of each fold: of other people where these are known, else of other clips.
+
+    Args:
+        label: classes, which are spread evenly over the folds where people are not known.
+        subject: who moves; −1: not known.
+        most: folds at most.
+
+    Raises:
+        DataError: there are not two parts to make.
+    """
+    people = people_of(subject)
+    if people:
+        return list(GroupKFold(min(most, people)).split(label, label, subject))
+    if len(label) < 2:
+        raise DataError(f"expected two clips or recordings at least, to say what to expect, got {len(label)}")
+    largest = int(np.bincount(label).max())
+    if largest < 2:
+        raise DataError("expected two clips of a class at least, to say what to expect, got one of each")
+    if largest == len(label):
+        return list(KFold(min(most, largest), shuffle=True, random_state=0).split(label))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that a class has fewer clips than there are folds
+        return list(StratifiedKFold(min(most, largest), shuffle=True, random_state=0).split(label, label))

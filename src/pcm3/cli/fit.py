@@ -1,0 +1,135 @@
+"""``pcm3 fit classifier|detector|predictor MODEL STORE --out HEAD``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pcm3.cli.parse import add_task_settings, task_settings
+from pcm3.cli.places import check_folder
+from pcm3.cli.sources import add_device, add_source, recorded, say_what_was_given, sources
+
+if TYPE_CHECKING:
+    from pcm3.api import Head, Model
+    from pcm3.api.expectation import ExpectedScores
+    from pcm3.data.store import ClipStore
+    from pcm3.settings.tasks import TaskSettings
+
+HEADS = {
+    "classifier": "tells the class of a clip; the store's clips must have labels",
+    "detector": "finds actions in long recordings; the store's must be untrimmed, with their actions",
+    "predictor": "goes on with a motion for 400 ms; no label is used",
+}
+
+
+def add_arguments(parser: Any, words: list[str]) -> None:
+    """Adds the command's arguments."""
+    what = "; ".join(f"{name}: {word}" for name, word in HEADS.items())
+    parser.add_argument("head", type=str, help=what)
+    parser.add_argument("model", type=Path, help="run, model folder or checkpoint (the authors' too)")
+    add_source(parser, "source", "what to learn from")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the head; the model is copied into it")
+    parser.add_argument("--kind", type=Literal["linear", "nearest"], default="linear",
+                        help="of a classifier: a linear layer, or the class of the most similar clip")  # fmt: skip
+    parser.add_argument("--encoder", type=Literal["frozen", "tuned"], default="frozen",
+                        help="of a detector or predictor: train it alone, or a copy of the encoder too")  # fmt: skip
+    parser.add_argument("--seed", type=int, default=0, help="of the training")
+    parser.add_argument("--expect", type=bool, default=True,
+                        help="say what to expect of it on people not seen, by cross-validation")  # fmt: skip
+    add_device(parser)
+    add_task_settings(parser)
+
+
+def run(options: Any) -> tuple[int, dict[str, Any]]:
+    """Fits and writes the head; says what to expect of it."""
+    from pcm3 import api
+    from pcm3.api.given import given_clips, given_recordings
+    from pcm3.errors import ConfigError, not_one_of
+
+    if options.head not in HEADS:
+        raise ConfigError(not_one_of("a head", options.head, HEADS))
+    check_folder("--out", options.out)
+    settings = task_settings(options)
+    model = api.load(options.model, device=options.device)
+    read = given_recordings if options.head == "detector" else given_clips
+    given = read(sources(options.source), model.spec, recorded(options))
+    say_what_was_given(given)
+    head, expected = FIT[options.head](model, given.store, settings, options)
+    head.save(options.out)
+    if expected:
+        for line in expected["lines"]:
+            print(line)
+    print(f"written: {options.out}")
+    return 0, {"written": str(options.out), "expected": {k: v for k, v in expected.items() if k != "lines"}}
+
+
+def _classifier(model: Model, store: ClipStore, settings: TaskSettings, options: Any) -> tuple[Head, dict[str, Any]]:
+    import numpy as np
+
+    from pcm3.report.tables import text_table
+
+    how: dict[str, Any] = {"kind": options.kind, "settings": settings.head, "seed": options.seed}
+    head = model.fit_classifier(store, **how)
+    if not options.expect:
+        return head, {}
+    expected = model.expect(store, **how)
+    rows: list[list[str | float]] = [[name, count, right] for name, (count, right) in expected.by_class.items()]
+    labelled = len(expected.label)
+    usual = 100 * float(np.bincount(expected.label).max()) / labelled
+    folds = len(expected.accuracies)
+    whom = f"people not seen ({expected.people} people" if expected.people else f"clips not seen ({labelled:,} clips"
+    lines = [
+        text_table(["class", "labelled clips", "recognised %"], rows),
+        f"to expect on {whom}, {folds} folds): {expected.accuracy:.1f} ± {expected.spread:.1f} % of the clips; always "
+        f"telling the most frequent class: {usual:.1f} %",
+        *(f"warning: {warning}" for warning in expected.warnings),
+    ]
+    by_class = {name: {"clips": count, "accuracy": right} for name, (count, right) in expected.by_class.items()}
+    return head, {
+        "accuracy": expected.accuracy,
+        "spread": expected.spread,
+        "most_frequent": usual,
+        "people": expected.people,
+        "folds": folds,
+        "by_class": by_class,
+        "warnings": expected.warnings,
+        "lines": lines,
+    }
+
+
+def _detector(model: Model, store: ClipStore, settings: TaskSettings, options: Any) -> tuple[Head, dict[str, Any]]:
+    from pcm3.api.fitting import expect_detector
+
+    how: dict[str, Any] = {"settings": settings.detection, "use": options.encoder, "seed": options.seed}
+    head = model.fit_detector(store, **how)
+    return head, _metrics(expect_detector(model, store, **how)) if options.expect else {}
+
+
+def _predictor(model: Model, store: ClipStore, settings: TaskSettings, options: Any) -> tuple[Head, dict[str, Any]]:
+    from pcm3.api.fitting import expect_predictor
+
+    how: dict[str, Any] = {"settings": settings.prediction, "use": options.encoder, "seed": options.seed}
+    head = model.fit_predictor(store, **how)
+    return head, _metrics(expect_predictor(model, store, **how)) if options.expect else {}
+
+
+def _metrics(expected: ExpectedScores) -> dict[str, Any]:
+    """The figures as lines and as JSON."""
+    from pcm3.report.tables import text_table
+
+    rows = []
+    for name, (mean, spread) in expected.metrics.items():
+        what, value = expected.beside.get(name, ("", None))
+        rows.append([name, f"{mean:.1f} ± {spread:.1f}", "" if value is None else f"{value:.1f} ({what})"])
+    whom = f"{expected.people}, tested on others than learned from" if expected.people else "not told apart"
+    lines = [
+        text_table(["to expect", f"mean ± sd of {expected.folds} folds", "without any model"], rows),
+        f"people: {whom}",
+        *(f"warning: {warning}" for warning in expected.warnings),
+    ]
+    metrics = {name: {"mean": mean, "spread": spread} for name, (mean, spread) in expected.metrics.items()}
+    result = {"metrics": metrics, "folds": expected.folds, "people": expected.people}
+    return result | {"warnings": expected.warnings, "lines": lines}
+
+
+FIT = {"classifier": _classifier, "detector": _detector, "predictor": _predictor}

@@ -1,0 +1,99 @@
+"""What the commands that use a model share: the clips that they are given, and what is said of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from pcm3.api.given import Clips, GivenClips, Recorded
+    from pcm3.api.heads import Head
+
+HeadType = TypeVar("HeadType", bound="Head")
+SHOWN = 20
+"""Rows of a result, and clips that cannot be used, that are printed at most; files have all of them."""
+
+
+def add_source(parser: Any, name: str, what: str, number: int | str = "+") -> None:
+    """Adds clips, or recordings, and what is to be known of them."""
+    parser.add_argument(name, type=Path, nargs=number, help=f"{what}: a store, or files of any format that pcm3 reads")
+    parser.add_argument("--fps", type=float | None, default=None,
+                        help="frames a second of files that do not tell them; null: as the model's")  # fmt: skip
+    parser.add_argument("--layout", type=str | None, default=None,
+                        help="skeleton of such files: a name or a TOML file; null: the model's")  # fmt: skip
+    parser.add_argument("--up", type=str | None, default=None,
+                        help="which way is up in files: x, y, z, -x …; null: found by how people stand")  # fmt: skip
+
+
+def add_device(parser: Any) -> None:
+    """Adds where to compute."""
+    from pcm3.settings.pretrain import Device
+
+    parser.add_argument("--device", type=Device, default="auto", help="where to compute")
+
+
+def recorded(options: Any) -> Recorded:
+    """What the options say of the clips.
+
+    Raises:
+        ConfigError: a rate that none is.
+    """
+    from pcm3.api.given import Recorded
+    from pcm3.errors import ConfigError
+
+    if options.fps is not None and not 0 < options.fps <= 10_000:
+        raise ConfigError(f"--fps: expected frames a second, more than 0 and up to 10000, got {options.fps:g}")
+    return Recorded(options.fps, options.layout, options.up)
+
+
+def sources(paths: list[Path]) -> Clips:
+    """The clips that some paths name: a store, or files.
+
+    Raises:
+        DataError: there is nothing at one of them, or a store is among others.
+    """
+    from pcm3.data.store import STORE
+    from pcm3.errors import DataError
+
+    for path in paths:
+        if not path.exists():
+            raise DataError(f"{path}: expected a store or a file with recordings, but nothing is there")
+        if len(paths) > 1 and (path / STORE).is_file():
+            raise DataError(
+                f"{path}: expected one store alone, or files, got {len(paths)} of both: give them one by one"
+            )
+    return paths[0] if len(paths) == 1 else paths
+
+
+def say_what_was_given(given: GivenClips) -> None:
+    """Prints what was found about units and axes, and what cannot be used."""
+    for note in given.notes:
+        print(f"note: {note}")
+    for name, reason in given.lost[:SHOWN]:
+        print(f"not used: {name}: {reason}")
+    if len(given.lost) > SHOWN:
+        print(f"not used: {len(given.lost) - SHOWN:,} more")
+
+
+def add_head(parser: Any, kind: str) -> None:
+    """Adds a head, and the model that it was fitted on."""
+    parser.add_argument("head", type=Path, help=f"a {kind} that pcm3 fit wrote, or pcm3 evaluate --save-heads")
+    parser.add_argument("--model", type=Path | None, default=None,
+                        help="the model that it was fitted on, where it does not lie in the head's folder")  # fmt: skip
+
+
+def loaded_head(options: Any, wanted: type[HeadType], kind: str) -> HeadType:
+    """The head that the options name.
+
+    Raises:
+        CheckpointError: there is none, it is of another kind, or of another model.
+    """
+    from pcm3 import api
+    from pcm3.errors import CheckpointError
+
+    model = None if options.model is None else api.load(options.model, device=options.device)
+    head = api.load_head(options.head, model=model, device=options.device)
+    if not isinstance(head, wanted):
+        got = type(head).__name__.removesuffix("Head").lower()
+        raise CheckpointError(f"{options.head}: expected a {kind}, got a {got}: pcm3 fit {kind} writes one")
+    return head
