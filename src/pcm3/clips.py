@@ -124,11 +124,20 @@ class ClipBank:
         start, length = random_crops(self.length[indices], TRAIN_CROP, MIN_FRAMES, generator)
         return self._crop(indices, start, length)
 
+    def stretch(
+        self, indices: Int[Tensor, " B"], start: Int[Tensor, " B"], length: Int[Tensor, " B"]
+    ) -> Float[Tensor, "B T M V C"]:
+        """Stretches of these clips, from a frame on and so many frames long, resampled to `size`; not of the stream."""
+        return crop_resize(self.frames, self.start[indices] + start, length, self.size, self.store.has_gaps)
+
+    def of_stream(self, clips: Float[Tensor, "B T M V C"]) -> Float[Tensor, "B T M V C"]:
+        """Clips as the encoder sees them."""
+        return stream(clips, self.stream, self.store.layout, self.store.has_gaps)
+
     def _crop(
         self, indices: Int[Tensor, " B"], start: Int[Tensor, " B"], length: Int[Tensor, " B"]
     ) -> Float[Tensor, "B T M V C"]:
-        clips = crop_resize(self.frames, self.start[indices] + start, length, self.size, self.store.has_gaps)
-        return stream(clips, self.stream, self.store.layout, self.store.has_gaps)
+        return self.of_stream(self.stretch(indices, start, length))
 
 
 @contextmanager

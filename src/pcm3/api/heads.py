@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+import torch
+from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -222,20 +223,39 @@ class PredictorHead:
             DataError: as `Model.embed`; or a clip that is too short, or lacks joints at its end.
         """
         given = self.model.given(clips, Recorded(fps, layout, up))
-        chosen, store = self.fitted.settings, given.store
+        _, poses, lost = self.predict_store(given.store)
+        if lost:
+            raise DataError(": ".join(lost[0]))
+        return poses[0] if given.single else poses
+
+    def predict_store(
+        self, store: ClipStore
+    ) -> tuple[Int[np.ndarray, " K"], Float[np.ndarray, "K P V C"], list[tuple[str, str]]]:
+        """As `predict`, of the clips of a store that are long enough: which they are, their poses, and what is wrong
+        with each of the others.
+
+        Raises:
+            DataError: joints that the head predicts are absent from most frames.
+        """
+        chosen = self.fitted.settings
         bank = MotionBank.of(store, self.model.spec.stream, chosen.seed_frames, 0, self.model.device)
         missing = [store.layout.joints[joint] for joint in self.fitted.joints if joint not in bank.joints]
         if missing:
             raise DataError(f"clips: expected the joints that the head predicts, and {missing[0]} is mostly absent")
-        short = np.flatnonzero(bank.count.cpu().numpy() == 0)
-        if len(short):
-            raise DataError(
-                f"{store.ids[short[0]]}: expected at least {chosen.seed_frames / RATE:g} s in which the first body is "
-                f"whole, got {store.length[short[0]] / store.fps:.2f} s, or joints are absent"
+        count = bank.count.cpu().numpy()
+        lost = [
+            (
+                str(store.ids[clip]),
+                f"expected at least {chosen.seed_frames / RATE:g} s in which the first body is whole, got "
+                f"{store.length[clip] / store.fps:.2f} s, or joints are absent",
             )
-        windows = replace(bank, joints=self.fitted.joints).take(bank.first + bank.count - 1)
+            for clip in np.flatnonzero(count == 0)
+        ]
+        long = np.flatnonzero(count)
+        last = (bank.first + bank.count - 1)[torch.from_numpy(long).to(bank.first.device)]
+        windows = replace(bank, joints=self.fitted.joints).take(last)
         poses = bank.bodies(self.fitted.predict(self.model.encoder, windows).cpu().numpy())
-        return np.asarray(poses[0] if given.single else poses, np.float32)
+        return long, np.asarray(poses, np.float32), lost
 
     def save(self, folder: str | Path) -> None:
         """Write the head and its model into a folder, which `load_head` reads."""

@@ -16,6 +16,7 @@ from pcm3.api.expectation import Expected
 from pcm3.api.fitting import ClassifierKind, Labels
 from pcm3.api.given import AS_THE_MODEL, Clips, GivenClips, Recorded, given_clips, given_recordings
 from pcm3.api.heads import ClassifierHead, DetectorHead, PredictorHead
+from pcm3.api.index import Index
 from pcm3.clips import ClipBank, extract, frozen
 from pcm3.data.store import ClipStore
 from pcm3.encoders.encoder import Encoder
@@ -189,6 +190,10 @@ class Model:
         return fitting.fit_predictor_on(
             self, clips, settings=settings, use=use, seed=seed, indices=indices, recorded=recorded
         )
+
+    def index(self, source: Clips, *, window: float | None = None, recorded: Recorded = AS_THE_MODEL) -> Index:
+        """Clips, or with a window in seconds long recordings, ready to be searched, see `pcm3.api.index.Index`."""
+        return Index.of(self, source, window, recorded)
 
     def save(self, folder: str | Path) -> None:
         """Write the model as a folder of its own, which `pcm3.load` reads."""

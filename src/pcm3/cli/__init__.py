@@ -32,6 +32,7 @@ COMMANDS = {
     "classify": "the class of each clip, by a head that pcm3 fit wrote",
     "detect": "which actions long recordings hold, and when: CSV, JSON, ELAN, Audacity, PKU-MMD",
     "predict": "the next 400 ms of a motion",
+    "search": "which clips are most like a motion, or where in long recordings it occurs",
     "reproduce": "run a table of the paper on your stores, its figures beside the paper's",
     "benchmark": "how fast this machine pretrains, encodes, evaluates and imports, beside its own matmul rate",
 }

@@ -25,7 +25,7 @@ HEADS = {
 def add_arguments(parser: Any, words: list[str]) -> None:
     """Adds the command's arguments."""
     what = "; ".join(f"{name}: {word}" for name, word in HEADS.items())
-    parser.add_argument("head", type=str, help=what)
+    parser.add_argument("what", type=str, help=what)
     parser.add_argument("model", type=Path, help="run, model folder or checkpoint (the authors' too)")
     add_source(parser, "source", "what to learn from")
     parser.add_argument("--out", type=Path, required=True, help="folder for the head; the model is copied into it")
@@ -46,15 +46,15 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     from pcm3.api.given import given_clips, given_recordings
     from pcm3.errors import ConfigError, not_one_of
 
-    if options.head not in HEADS:
-        raise ConfigError(not_one_of("a head", options.head, HEADS))
+    if options.what not in HEADS:
+        raise ConfigError(not_one_of("a head", options.what, HEADS))
     check_folder("--out", options.out)
     settings = task_settings(options)
     model = api.load(options.model, device=options.device)
-    read = given_recordings if options.head == "detector" else given_clips
+    read = given_recordings if options.what == "detector" else given_clips
     given = read(sources(options.source), model.spec, recorded(options))
     say_what_was_given(given)
-    head, expected = FIT[options.head](model, given.store, settings, options)
+    head, expected = FIT[options.what](model, given.store, settings, options)
     head.save(options.out)
     if expected:
         for line in expected["lines"]:

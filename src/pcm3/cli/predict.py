@@ -23,7 +23,7 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     """Writes the poses that follow each clip."""
     from pcm3.api import PredictorHead
     from pcm3.api.given import given_clips
-    from pcm3.errors import ConfigError
+    from pcm3.errors import ConfigError, DataError
     from pcm3.report.pose_files import FORMS
 
     check_file("--out", options.out)
@@ -31,9 +31,12 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
         raise ConfigError(f"--out: expected a file that ends in {' or '.join(FORMS)}, got {options.out.name}")
     head = loaded_head(options, PredictorHead, "predictor")
     given = given_clips(sources(options.source), head.model.spec, recorded(options))
+    long, poses, short = head.predict_store(given.store)
+    given.lost.extend(short)
     say_what_was_given(given)
-    poses = head.predict(given.store)
-    FORMS[options.out.suffix](options.out, given.store.ids.tolist(), given.store.layout.joints, head.fps, poses)
+    if len(long) == 0:
+        raise DataError(": ".join(short[0]))
+    FORMS[options.out.suffix](options.out, given.store.ids[long].tolist(), given.store.layout.joints, head.fps, poses)
     frames = poses.shape[1]
     print(f"{len(poses):,} clips, {frames} frames ({1000 * frames / head.fps:.0f} ms) each: {options.out}")
     result = {"clips": len(poses), "frames": frames, "fps": head.fps, "not_used": given.lost, "notes": given.notes}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -136,6 +136,21 @@ class ClipStore:
             raise IndexError(f"clip {index} of a store of {len(self)} clips")
         start = int(self.start[index])
         return self.frames[start : start + int(self.length[index])].astype(np.float32)
+
+    def only(self, index: int) -> ClipStore:
+        """A store of that one clip, which is no part of a recording any more."""
+        names = (*NUMBER_COLUMNS, *CHANGES, "length", "bodies", "_ids")
+        begin, end = int(self.start[index]), int(self.start[index] + self.length[index])
+        return replace(
+            self,
+            frames=self.frames[begin:end],
+            scores=None if self.scores is None else self.scores[begin:end],
+            start=np.zeros(1, np.int64),
+            recording=np.full(1, UNKNOWN, np.int32),
+            recordings=None,
+            splits={},
+            **{name: getattr(self, name)[[index]] for name in names},
+        )
 
 
 @dataclass(frozen=True)
