@@ -49,7 +49,7 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     matches = index.search(query, options.top)
     rows: list[list[str | float]] = [[one.id, f"{one.start:.2f}", f"{one.stop:.2f}", one.score] for one in matches]
     print(text_table(["found in", "start s", "stop s", "cosine"], rows))
-    what = f"windows of {index.window:g} s" if index.window else "clips"
+    what = f"windows of {index.window:.2f} s" if index.window else "clips"
     print(f"the {len(matches):,} most alike of {len(index.rows):,} {what} in {len(index.ids):,} recordings")
     if options.out is not None:
         write_csv(options.out, ["id", "start_s", "stop_s", "cosine"],

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from pcm3.api.given import Clips, GivenClips, Recorded
-    from pcm3.api.heads import Head
 
-HeadType = TypeVar("HeadType", bound="Head")
+HeadType = TypeVar("HeadType")
 SHOWN = 20
 """Rows of a result, and clips that cannot be used, that are printed at most; files have all of them."""
 
