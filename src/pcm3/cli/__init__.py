@@ -33,6 +33,7 @@ COMMANDS = {
     "detect": "which actions long recordings hold, and when: CSV, JSON, ELAN, Audacity, PKU-MMD",
     "predict": "the next 400 ms of a motion",
     "search": "which clips are most like a motion, or where in long recordings it occurs",
+    "compare": "how alike two motions are: aligned in time, joint by joint, with a picture of where they part",
     "reproduce": "run a table of the paper on your stores, its figures beside the paper's",
     "benchmark": "how fast this machine pretrains, encodes, evaluates and imports, beside its own matmul rate",
 }

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pcm3.cli.places import check_file, check_folder
-from pcm3.cli.sources import add_device, add_source, recorded, sources
+from pcm3.cli.sources import add_device, add_source, one_clip, recorded, sources
 from pcm3.limits import check_range
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     if options.index is not None:
         check_folder("--index", options.index)
     model, known = api.load(options.model, device=options.device), recorded(options)
-    query = _query(model, options.query, known)
+    query = one_clip(model, options.query, known)
     index = _index(model, query, options, known)
     matches = index.search(query, options.top)
     rows: list[list[str | float]] = [[one.id, f"{one.start:.2f}", f"{one.stop:.2f}", one.score] for one in matches]
@@ -57,27 +57,6 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
         print(f"written: {options.out}")
     found = [vars(one) for one in matches]
     return 0, {"matches": found, "searched": len(index.rows), "window": index.window}
-
-
-def _query(model: Model, word: str, known: Recorded) -> ClipStore:
-    """The query as a store of one clip.
-
-    Raises:
-        DataError: there is no such file or clip.
-    """
-    import numpy as np
-
-    from pcm3.data.store import STORE, ClipStore
-    from pcm3.errors import DataError
-
-    folder, _, name = word.rpartition(":")
-    if not (Path(folder) / STORE).is_file():
-        return model.given(sources([Path(word)]), known).store
-    store = ClipStore.open(folder)
-    place = np.flatnonzero(store.ids == name)
-    if len(place) == 0:
-        raise DataError(f"{folder}: expected a clip of it behind the colon, got '{name}': pcm3 show names clips")
-    return store.only(int(place[0]))
 
 
 def _index(model: Model, query: ClipStore, options: Any, known: Recorded) -> Index:

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
+    from pcm3.api import Model
     from pcm3.api.given import Clips, GivenClips, Recorded
+    from pcm3.data.store import ClipStore
 
 HeadType = TypeVar("HeadType")
 SHOWN = 20
@@ -16,6 +18,11 @@ SHOWN = 20
 def add_source(parser: Any, name: str, what: str, number: int | str = "+") -> None:
     """Adds clips, or recordings, and what is to be known of them."""
     parser.add_argument(name, type=Path, nargs=number, help=f"{what}: a store, or files of any format that pcm3 reads")
+    add_recorded(parser)
+
+
+def add_recorded(parser: Any) -> None:
+    """Adds what is to be known of recordings in files."""
     parser.add_argument("--fps", type=float | None, default=None,
                         help="frames a second of files that do not tell them; null: as the model's")  # fmt: skip
     parser.add_argument("--layout", type=str | None, default=None,
@@ -96,3 +103,24 @@ def loaded_head(options: Any, wanted: type[HeadType], kind: str) -> HeadType:
         got = type(head).__name__.removesuffix("Head").lower()
         raise CheckpointError(f"{options.head}: expected a {kind}, got a {got}: pcm3 fit {kind} writes one")
     return head
+
+
+def one_clip(model: Model, word: str, known: Recorded) -> ClipStore:
+    """The motion that a word names, a file or STORE:ID, as a store of that clip.
+
+    Raises:
+        DataError: there is no such file or clip.
+    """
+    import numpy as np
+
+    from pcm3.data.store import STORE, ClipStore
+    from pcm3.errors import DataError
+
+    folder, _, name = word.rpartition(":")
+    if not (Path(folder) / STORE).is_file():
+        return model.given(sources([Path(word)]), known).store
+    store = ClipStore.open(folder)
+    place = np.flatnonzero(store.ids == name)
+    if len(place) == 0:
+        raise DataError(f"{folder}: expected a clip of it behind the colon, got '{name}': pcm3 show names clips")
+    return store.only(int(place[0]))

@@ -73,11 +73,11 @@ def motion_strips(
     axes_of_view = FRONT.axes if normalised else SENSOR.axes @ FROM_KINECT
     for row, (name, clip) in zip(grid, clips.items(), strict=True):
         seen, true, predicted = ((poses @ axes_of_view.T)[..., :2] for poses in (clip.seen, clip.true, clip.predicted))
-        centre, reach = _square(np.concatenate([seen[None], true, predicted]))
+        centre, reach = square(np.concatenate([seen[None], true, predicted]))
         for axes, frame in zip(row, frames.values(), strict=True):
-            _draw(axes, seen, layout, [STILL] * 5, 1.6)
-            _draw(axes, true[frame], layout, [TRUE] * 5, 3.2)
-            _draw(axes, predicted[frame], layout, PART_COLOURS, 1.3)
+            draw_body(axes, seen, layout, [STILL] * 5, 1.6)
+            draw_body(axes, true[frame], layout, [TRUE] * 5, 3.2)
+            draw_body(axes, predicted[frame], layout, PART_COLOURS, 1.3)
             errors = [_millimetres(poses, clip.true[frame], layout) for poses in (clip.predicted[frame], clip.seen)]
             text = f"{errors[0]:.0f} mm  (zero velocity {errors[1]:.0f})"
             axes.text(0.5, 0.0, text, ha="center", va="top", fontsize=6.5, color=INK, transform=axes.transAxes)
@@ -110,13 +110,13 @@ def _millimetres(pose: Poses, true: Poses, layout: Layout) -> float:
     return 1000 * float(np.nanmean(distance))
 
 
-def _square(points: Poses) -> tuple[Poses, float]:
+def square(points: Poses) -> tuple[Poses, float]:
     """Centre (2,) and half the side of a square around all the points (..., 2)."""
     low, high = np.nanmin(points, axis=(0, 1)), np.nanmax(points, axis=(0, 1))
     return (low + high) / 2, float(max((high - low).max(), 0.1)) / 2 * 1.06
 
 
-def _draw(axes: Any, joints: Poses, layout: Layout, colours: Sequence[str], width: float) -> None:
+def draw_body(axes: Any, joints: Poses, layout: Layout, colours: Sequence[str], width: float) -> None:
     """The bones of one body (V, 2), a colour a body part; bones with a missing end are not drawn."""
     for part, colour in zip(layout.parts, colours, strict=True):
         for joint in part:
