@@ -252,6 +252,9 @@ class PredictorHead:
             for clip in np.flatnonzero(count == 0)
         ]
         long = np.flatnonzero(count)
+        if len(long) == 0:
+            frames = (chosen.predicted_frames, len(store.layout.joints), 3)
+            return long, np.empty((0, *frames), np.float32), lost
         last = (bank.first + bank.count - 1)[torch.from_numpy(long).to(bank.first.device)]
         windows = replace(bank, joints=self.fitted.joints).take(last)
         poses = bank.bodies(self.fitted.predict(self.model.encoder, windows).cpu().numpy())
