@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
-import sys
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from pathlib import Path
 
-import psutil
 import torch
 from torch import Tensor
 
@@ -39,7 +39,7 @@ class StepMemory:
 
 
 def step_memory(make: Callable[[Clips], Step | PeerStep], device: torch.device) -> StepMemory | None:
-    """The memory of one step of what `make` builds; None on Windows without a GPU.
+    """The memory of one step of what `make` builds; None where the system does not tell it (no Linux, no GPU).
 
     Args:
         make: takes clips (N, T, M, V, C); a function of the top level of a module, or a `partial` of one.
@@ -48,8 +48,6 @@ def step_memory(make: Callable[[Clips], Step | PeerStep], device: torch.device) 
     Raises:
         RunFailed: the process was ended, as it is where memory does not suffice.
     """
-    if sys.platform == "win32" and device.type == "cpu":
-        return None
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         try:
             return pool.submit(_measured, make, device).result()
@@ -57,13 +55,16 @@ def step_memory(make: Callable[[Clips], Step | PeerStep], device: torch.device) 
             raise RunFailed("the process whose memory was measured ended, perhaps for want of memory") from error
 
 
-def _measured(make: Callable[[Clips], Step | PeerStep], device: torch.device) -> StepMemory:
+def _measured(make: Callable[[Clips], Step | PeerStep], device: torch.device) -> StepMemory | None:
     import lightning.fabric  # noqa: F401 (that it takes memory is counted to the libraries)
 
     clips = random_clips()
     torch.ones(64, 64, device=device) @ torch.ones(64, 64, device=device)
     before = _held(device)
+    if before is None:
+        return None
     stepped = make(clips)
+    _forget_peak(device)
     stepped.seconds(0)
     peak = (_peak(device) - before - stepped.clip_bytes) / MIB
     learning = [tensor for tensor in stepped.method.parameters() if tensor.requires_grad]
@@ -89,18 +90,32 @@ def _mib(tensors: Iterable[Tensor]) -> float:
     return sum(tensor.nbytes for tensor in tensors) / MIB
 
 
-def _held(device: torch.device) -> int:
-    """Bytes that this process holds now."""
+def _held(device: torch.device) -> int | None:
+    """Bytes that this process holds now; None where the system does not tell."""
     if device.type == "cuda":
         return torch.cuda.memory_allocated(device)
-    return int(psutil.Process().memory_info().rss)
+    return _status("VmRSS")
 
 
 def _peak(device: torch.device) -> int:
-    """The most bytes that this process has held at a time."""
+    """The most bytes that it held since the last `_forget_peak`."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    import resource
+    return _status("VmHWM") or 0
 
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+def _forget_peak(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return
+    with contextlib.suppress(OSError):  # where it is not allowed, the peak may be that of the building
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
+
+
+def _status(name: str) -> int | None:
+    """Bytes of a line of /proc/self/status (Linux)."""
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:")), None)
