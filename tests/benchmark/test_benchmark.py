@@ -538,7 +538,7 @@ def test_more_files_than_there_are_different_ones_are_links_to_them(tmp_path):
 def test_all_of_them_write_a_file_each(cli, tmp_path, monkeypatch):
     from pcm3.cli import benchmark as command
 
-    ways = {what: lambda options, what=what: [{"what": what}] for what in command.WHAT if what != "pretrain"}
+    ways = {what: lambda options, device, what=what: [{"what": what}] for what in command.WHAT if what != "pretrain"}
     monkeypatch.setattr(command, "_WAYS", ways)
     monkeypatch.setattr(command, "WHAT", tuple(ways))
     found = cli("benchmark", "all", "--out", tmp_path / "all", "--json")
