@@ -36,7 +36,7 @@ def with_value(name, value):
 
 
 def test_there_are_the_presets_that_the_help_names():
-    pcm3 = {"paper", "released", "released-bone-motion", "small"}
+    pcm3 = {"paper", "released", "released-bone-motion", "small", "live"}
     assert set(preset_names()) == pcm3 | {"moco", "moco-small", "cmd", "cmd-small"}
 
 

@@ -24,6 +24,11 @@ class InBfloat16(nn.Module):
         """As the encoder's."""
         return int(self.encoder.frame_width)  # type: ignore[arg-type]
 
+    @property
+    def causal(self) -> bool:
+        """As the encoder's."""
+        return bool(self.encoder.causal)
+
     def embed(self, clips: Float[Tensor, "B T M V C"]) -> Float[Tensor, "B D"]:
         """As the encoder's."""
         with torch.autocast(clips.device.type, torch.bfloat16):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pcm3.limits import check_numbers, check_range
 from pcm3.settings.rules import Rule, at_least_one, enforce, epochs, not_negative, positive
@@ -60,6 +60,10 @@ class LinearSettings:
         _require("head", self, rules)
 
 
+DetectionFeature = Literal["clip", "centre", "frame"]
+"""See `DetectionSettings.feature`."""
+
+
 @dataclass(frozen=True)
 class DetectionSettings:
     """How actions are found in untrimmed recordings; the defaults are the protocol's, made for 30 frames a second."""
@@ -80,9 +84,12 @@ class DetectionSettings:
     """Least and greatest step from one frame of a training window to the next, drawn for each window."""
     test_stride: int = 4
     """The same step of test windows."""
-    feature: Literal["clip", "centre"] = "clip"
-    """What of a window the classifier sees: its clip feature, or the feature of its centre frame, which in a causal
-    encoder knows only the first half of the window."""
+    feature: DetectionFeature = "clip"
+    """What the classifier sees: a window's clip feature; the feature of its centre frame, which in a causal encoder
+    knows only the first half of the window; or, without windows, a causal encoder's feature of each frame of the whole
+    recording, which can be streamed frame by frame."""
+    stretch: int = 240
+    """Frames of a training stretch, where the feature is `frame`; as many stretches as `windows` an epoch."""
     smoothing: int = 10
     """A frame's scores become the mean over so many frames before it and as many from it on; 0: they stay."""
     activity: float = 0.4
@@ -96,11 +103,11 @@ class DetectionSettings:
         """Raises ConfigError for a value that makes no sense, naming the setting and what it may be."""
         low, high = self.strides
         rules = [
-            *at_least_one(self, "epochs", "batch", "windows", "frames", "test_stride", "test_every"),
+            *at_least_one(self, "epochs", "batch", "windows", "frames", "test_stride", "stretch", "test_every"),
             *positive(self, "lr"),
             epochs(self.drop_epochs),
             (1 <= low <= high, "strides", "two steps, 1 <= least <= greatest"),
-            (self.feature in ("clip", "centre"), "feature", "clip or centre"),
+            (self.feature in get_args(DetectionFeature), "feature", "clip, centre or frame"),
             *not_negative(self, "smoothing"),
             (0 < self.activity <= 1, "activity", "more than 0 and at most 1"),
             (0 < self.overlap <= 1, "overlap", "more than 0 and at most 1"),
@@ -255,6 +262,7 @@ MOST = {
     "test.crops": 1000,
     "detection.windows": 10_000,
     "detection.frames": 10_000,
+    "detection.stretch": 100_000,
     "detection.batch": 100_000,
     "prediction.seed_frames": 10_000,
     "prediction.predicted_frames": 10_000,

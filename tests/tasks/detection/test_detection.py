@@ -442,7 +442,7 @@ def test_noise_scores_far_below_1(bank, store):
         ({"frames": 0}, "detection.frames: expected at least 1"),
         ({"lr": 0.0}, "detection.lr: expected more than 0"),
         ({"strides": (5, 3)}, r"detection.strides: expected two steps, 1 <= least <= greatest, got \(5, 3\)"),
-        ({"feature": "last"}, "detection.feature: expected clip or centre, got last"),
+        ({"feature": "last"}, "detection.feature: expected clip, centre or frame, got last"),
         ({"smoothing": -1}, "detection.smoothing: expected not negative"),
         ({"activity": 1.5}, "detection.activity"),
         ({"overlap": 0.0}, "detection.overlap: expected more than 0"),

@@ -25,7 +25,12 @@ from pcm3.errors import DataError
 from pcm3.settings.tasks import DetectionSettings
 from pcm3.tasks.classifier import linear_of
 from pcm3.tasks.detection.average_precision import Segments, detection_metrics, segments
-from pcm3.tasks.detection.frame_classifier import FrameClassifier, frame_scores, train_epoch
+from pcm3.tasks.detection.frame_classifier import (
+    FrameClassifier,
+    frame_scores,
+    train_epoch,
+    train_epoch_on_stretches,
+)
 from pcm3.tasks.detection.segments import Scores, find_actions, smooth
 from pcm3.tasks.detection.windows import RecordingBank, untrimmed
 from pcm3.tasks.head_files import EncoderUse, HeadFile, tuned_tensors, weights_checksum
@@ -43,7 +48,7 @@ class LabelledRecordings:
 
 @dataclass(frozen=True, eq=False)
 class Detector:
-    """A linear layer on the features of windows, of an encoder that stays as it is or of one that was tuned with it."""
+    """A linear layer on features of windows or frames, of an encoder that stays as it is or was tuned with it."""
 
     kind: ClassVar[str] = "detector"
     linear: nn.Linear
@@ -58,9 +63,16 @@ class Detector:
 
     def scores(self, encoder: ClipEncoder, bank: RecordingBank, recording: int) -> Scores:
         """The softmax (T, 1 + L) for every frame of a recording, not smoothed."""
+        return frame_scores(self._classifier(encoder), bank, recording, self.settings)
+
+    def score_of(self, encoder: ClipEncoder, bank: RecordingBank, recording: int, frame: int) -> Scores:
+        """The row (1, 1 + L) of `scores` for one frame, without the others'."""
+        frames = torch.tensor([frame], device=bank.label.device)
+        return frame_scores(self._classifier(encoder), bank, recording, self.settings, frames)
+
+    def _classifier(self, encoder: ClipEncoder) -> FrameClassifier:
         use: EncoderUse = "frozen" if self.tuned is None else "tuned"
-        classifier = FrameClassifier(self.tuned or encoder, self.linear, self.settings.feature, use)
-        return frame_scores(classifier, bank, recording, self.settings)
+        return FrameClassifier(self.tuned or encoder, self.linear, self.settings.feature, use)
 
     def detect(self, encoder: ClipEncoder, bank: RecordingBank, recording: int) -> list[tuple[int, int, int, float]]:
         """The actions (label, start, stop, confidence) in a recording, as `find_actions` tells them."""
@@ -126,8 +138,9 @@ def fit_detector(
     optimiser = torch.optim.SGD(classifier.trained(), settings.lr, momentum=0.9, nesterov=True)
     schedule = torch.optim.lr_scheduler.MultiStepLR(optimiser, settings.drop_epochs)
     recordings = torch.from_numpy(train.indices).to(bank.label.device)
+    train_an_epoch = train_epoch_on_stretches if settings.feature == "frame" else train_epoch
     for epoch in range(1, settings.epochs + 1):
-        train_epoch(classifier, optimiser, bank, recordings, settings, generator)
+        train_an_epoch(classifier, optimiser, bank, recordings, settings, generator)
         schedule.step()
         if epoch % settings.test_every == 0 or epoch == settings.epochs:
             on_epoch(detector)

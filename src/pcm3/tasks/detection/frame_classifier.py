@@ -1,10 +1,12 @@
-"""Which action a frame shows, if any: a linear classifier on an encoder's feature of the window around the frame."""
+"""Which action a frame shows, if any: a linear classifier on an encoder's feature of the window around the frame, or of
+the frame itself.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
@@ -14,10 +16,10 @@ from torch import Tensor, nn
 
 from pcm3.clips import ClipEncoder, FrameEncoder, frozen
 from pcm3.errors import ConfigError
-from pcm3.settings.tasks import DetectionSettings
+from pcm3.settings.tasks import DetectionFeature, DetectionSettings
 from pcm3.tasks.classifier import fresh_head
 from pcm3.tasks.detection.segments import Scores
-from pcm3.tasks.detection.windows import RecordingBank
+from pcm3.tasks.detection.windows import BEYOND, RecordingBank
 from pcm3.tasks.head_files import EncoderUse
 
 TEST_BATCH = 512
@@ -32,7 +34,7 @@ class FrameClassifier:
     """The one that was given, or the copy that is trained."""
     linear: nn.Linear
     """D → 1 + L."""
-    feature: Literal["clip", "centre"]
+    feature: DetectionFeature
     """See `DetectionSettings.feature`."""
     use: EncoderUse
 
@@ -41,21 +43,28 @@ class FrameClassifier:
         cls,
         encoder: ClipEncoder,
         classes: int,
-        feature: Literal["clip", "centre"],
+        feature: DetectionFeature,
         use: EncoderUse,
         generator: torch.Generator,
     ) -> FrameClassifier:
         """A classifier with fresh weights, of N(0, 0.01), on the encoder, or on a copy of it that is tuned.
 
         Raises:
-            ConfigError: the centre frame's feature of an encoder that has none of single frames.
+            ConfigError: a frame's feature of an encoder that has none of single frames, or, for `frame`, that is not
+                causal.
         """
-        if feature == "centre" and not isinstance(encoder, FrameEncoder):
+        of_frames = isinstance(encoder, FrameEncoder)
+        if feature != "clip" and not of_frames:
             raise ConfigError(
                 f"setting detection.feature: expected clip, as {type(encoder).__name__} has no feature of a frame, "
-                "got centre"
+                f"got {feature}"
             )
-        width = encoder.frame_width if feature == "centre" and isinstance(encoder, FrameEncoder) else encoder.width
+        if feature == "frame" and not getattr(encoder, "causal", False):
+            raise ConfigError(
+                "setting detection.feature: expected clip or centre, as the encoder's frames know later ones, got "
+                "frame: pretrain a causal one (--preset live)"
+            )
+        width = encoder.frame_width if feature != "clip" and isinstance(encoder, FrameEncoder) else encoder.width
         network = encoder if use == "frozen" else deepcopy(encoder)
         if use == "tuned":
             network.train(True)
@@ -68,26 +77,43 @@ class FrameClassifier:
 
     def __call__(self, windows: Float[Tensor, "B T M V C"]) -> Float[Tensor, "B scores"]:
         """The scores, with the gradient of what is trained."""
-        if self.use == "tuned":
-            return self._logits(self._features(windows))
-        with frozen(self.encoder):
-            features = self._features(windows)
-        return self._logits(features)
+        return self._logits(self._trained(self._features, windows))
+
+    def every_frame(self, stretches: Float[Tensor, "B T M V C"]) -> Float[Tensor, "B T scores"]:
+        """The scores of each frame by its own feature, with the gradient of what is trained."""
+        return self._logits(self._trained(self._frames, stretches))
 
     def scores(self, windows: Float[Tensor, "B T M V C"]) -> Float64[Tensor, "B scores"]:
         """Their softmax, in eval mode and without gradient."""
         with frozen(self.encoder):
             return self._logits(self._features(windows)).double().softmax(dim=1)
 
+    def scores_of_whole(self, recording: Float[Tensor, "T M V C"]) -> Float64[Tensor, "T scores"]:
+        """The softmax of `every_frame` of a whole recording, likewise."""
+        with frozen(self.encoder):
+            return self._logits(self._frames(recording[None]))[0].double().softmax(dim=1)
+
+    def _trained(
+        self, features: Callable[[Float[Tensor, "B T M V C"]], Tensor], clips: Float[Tensor, "B T M V C"]
+    ) -> Tensor:
+        """The features, with a gradient only where the encoder is tuned."""
+        if self.use == "tuned":
+            return features(clips)
+        with frozen(self.encoder):
+            return features(clips)
+
+    def _frames(self, clips: Float[Tensor, "B T M V C"]) -> Float[Tensor, "B T D"]:
+        assert isinstance(self.encoder, FrameEncoder)
+        return self.encoder.frames(clips)
+
     def _features(self, windows: Float[Tensor, "B T M V C"]) -> Float[Tensor, "B D"]:
         if self.feature == "clip":
             return self.encoder.embed(windows)
-        assert isinstance(self.encoder, FrameEncoder)
-        features = self.encoder.frames(windows)
+        features = self._frames(windows)
         # Of an encoder with a time stride, the one that stands for the centre frame.
         return features[:, windows.shape[1] // 2 * features.shape[1] // windows.shape[1]]
 
-    def _logits(self, features: Float[Tensor, "B D"]) -> Float[Tensor, "B scores"]:
+    def _logits(self, features: Float[Tensor, "*B D"]) -> Float[Tensor, "*B scores"]:
         logits: Tensor = self.linear(features)
         return logits
 
@@ -117,12 +143,42 @@ def train_epoch(
         optimiser.step()
 
 
+def train_epoch_on_stretches(
+    classifier: FrameClassifier,
+    optimiser: torch.optim.Optimizer,
+    bank: RecordingBank,
+    train: Int[Tensor, " R"],
+    settings: DetectionSettings,
+    generator: torch.Generator,
+) -> None:
+    """As `train_epoch`, over stretches of the recordings instead of windows, with the loss of each of their frames."""
+    device = train.device
+    total = len(train) * settings.windows
+    recording = train.repeat(settings.windows)[torch.randperm(total, generator=generator, device=device)]
+    place = torch.rand(total, generator=generator, device=device, dtype=torch.float64)
+    start = (place * (bank.length[recording] - settings.stretch + 1).clamp(min=1)).long()
+    for part in torch.arange(total, device=device).split(settings.batch):
+        stretches, label = bank.stretches(recording[part], start[part], settings.stretch)
+        loss = F.cross_entropy(classifier.every_frame(stretches).flatten(0, 1), label.flatten(), ignore_index=BEYOND)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+
+
 def frame_scores(
-    classifier: FrameClassifier, bank: RecordingBank, recording: int, settings: DetectionSettings
+    classifier: FrameClassifier,
+    bank: RecordingBank,
+    recording: int,
+    settings: DetectionSettings,
+    frames: Int[Tensor, " N"] | None = None,
 ) -> Scores:
-    """The softmax (T, 1 + L) for every frame of a recording, in eval mode."""
+    """The softmax (N, 1 + L) for these frames of a recording, or for every frame, in eval mode."""
+    if frames is None:
+        frames = torch.arange(int(bank.length[recording]), device=bank.label.device)
+    if classifier.feature == "frame":
+        return classifier.scores_of_whole(bank.whole(recording))[frames].cpu().numpy()
     scores = []
-    for frame in torch.arange(int(bank.length[recording]), device=bank.label.device).split(TEST_BATCH):
+    for frame in frames.split(TEST_BATCH):
         indices, stride = torch.full_like(frame, recording), torch.full_like(frame, settings.test_stride)
         windows = bank.windows(indices, frame, stride, settings.frames)
         scores.append(classifier.scores(windows).cpu().numpy())

@@ -12,12 +12,14 @@ from torch import Tensor
 
 from pcm3.clips import FITTED_CLIPS, frames_on
 from pcm3.data.store import ClipStore
-from pcm3.errors import DataError
+from pcm3.errors import ConfigError, DataError
 from pcm3.geometry import stream
 from pcm3.skeleton import StreamName
 
 BACKGROUND = 0
 """The label of a frame in which there is no action; in one of class c (0-based) it is c + 1."""
+BEYOND = -1
+"""The label of what is no frame of a recording any more."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,37 @@ class RecordingBank:
         rows = self.start[recording, None] + inside
         clips = self.frames[rows.to(self.frames.device)].to(rows.device, torch.float32)
         return stream(clips, self.stream, self.store.layout, self.store.has_gaps)
+
+    def stretches(
+        self, recording: Int[Tensor, " B"], start: Int[Tensor, " B"], size: int
+    ) -> tuple[Float[Tensor, "B T M V C"], Int[Tensor, "B T"]]:
+        """Stretches of recordings, and the label of each of their frames; `BEYOND` where a recording is over.
+
+        Raises:
+            ConfigError: as `whole`.
+        """
+        self._check_no_later_frame()
+        wanted = start[:, None] + torch.arange(size, device=start.device)
+        rows = self.start[recording, None] + torch.minimum(wanted, self.length[recording, None] - 1)
+        clips = self.frames[rows.to(self.frames.device)].to(rows.device, torch.float32)
+        return clips, torch.where(wanted < self.length[recording, None], self.label[rows], BEYOND)
+
+    def whole(self, recording: int) -> Float[Tensor, "T M V C"]:
+        """All frames of a recording.
+
+        Raises:
+            ConfigError: the bank's stream is not `joint`: others look at later frames.
+        """
+        self._check_no_later_frame()
+        start = int(self.start[recording])
+        return self.frames[start : start + int(self.length[recording])].to(self.label.device, torch.float32)
+
+    def _check_no_later_frame(self) -> None:
+        if self.stream != "joint":
+            raise ConfigError(
+                "setting detection.feature: frame expects a model of the joint stream (its input_features may be bones "
+                f"and motions), got one of {self.stream}"
+            )
 
 
 def untrimmed(store: ClipStore) -> ClipStore:
