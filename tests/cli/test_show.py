@@ -449,3 +449,18 @@ def test_who_was_recorded_faces_us_with_the_right_hand_on_the_left(kind, folder,
         assert seen[joint("right_shoulder"), 0] < seen[joint("left_shoulder"), 0]
         assert seen[joint("head"), 1] > seen[joint("left_foot"), 1] + 1
     assert render(scenes, tmp_path / "a.png")[0] == 6
+
+
+def test_raw_files_are_shown_by_what_they_are(cli, tmp_path):
+    file = tmp_path / "walk.skeleton"
+    file.write_text(skeleton_text(walkers(1, 5)))
+    done = cli("show", file, "--frames", "0", "--out", tmp_path / "a.png")
+    assert done.code == 0, done.err
+    assert "note: taken for skeleton: 1 of 1 files look so" in done.out
+    np.save(tmp_path / "walk.npy", walkers(1, 5, 1, 20))
+    told = cli("show", tmp_path / "walk.npy", "--out", tmp_path / "b.png")
+    assert (told.code, told.err.count("\n")) == (2, 1)
+    assert "which skeleton is it?" in told.err
+    done = cli("show", tmp_path / "walk.npy", "--layout", "kinect_v1", "--out", tmp_path / "b.png")
+    assert done.code == 0, done.err
+    assert cli("show", tmp_path / "nothing").code == 2

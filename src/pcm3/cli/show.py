@@ -13,12 +13,14 @@ from pcm3.limits import check_numbers
 
 def add_arguments(parser: Any, words: list[str]) -> None:
     """Adds the command's arguments."""
-    parser.add_argument("store", type=Path, help="a store; with --kind, a folder, zip or file of raw recordings")
+    parser.add_argument("store", type=Path, help="a store, or a folder, zip or file of raw recordings")
     parser.add_argument(
         "clips", type=str, nargs="*", help="ids, their beginnings, or numbers; none: one clip of each class"
     )
     parser.add_argument("--out", type=Path, help="file to write: .gif, .mp4 or .png; replaced where there is one")
-    parser.add_argument("--kind", type=str, help="of the raw recordings, as pcm3 import calls it")
+    parser.add_argument(
+        "--kind", type=str, help="of raw recordings, as pcm3 import calls it (default: told by looking)"
+    )
     parser.add_argument("--layout", type=str, help="of raw recordings whose kind has none: a name or a TOML file")
     parser.add_argument("--names", type=bool, help="write the joints' names (default: for a single clip)")
     parser.add_argument(
@@ -77,8 +79,9 @@ def _scenes(options: Any, drawing: Any) -> Any:
     """The clips that the words name."""
     from pcm3.render.selection import raw_scenes, store_scenes
 
-    if options.kind is not None:
-        return raw_scenes(options.kind, options.store, options.clips, options.layout, drawing)
+    kind = options.kind or _raw_kind(options.store)
+    if kind is not None:
+        return raw_scenes(kind, options.store, options.clips, options.layout, drawing, options.fps)
     if options.layout is not None:
         raise ConfigError("--layout is for raw recordings (--kind); a store knows its layout")
     from pcm3.data.store import ClipStore
@@ -88,6 +91,23 @@ def _scenes(options: Any, drawing: Any) -> Any:
     for name in verified(store, IN_NO_TIME).changed:
         print(f"note: {name} changed since the import (its checksum differs)")
     return store_scenes(store, options.clips, drawing)
+
+
+def _raw_kind(source: Path) -> str | None:
+    """The kind of raw recordings that the source holds; None where it is a store, or nothing that is known."""
+    from pcm3.data.recognise import recognise
+    from pcm3.errors import DataError
+
+    if not source.exists() or (source / "store.json").exists():
+        return None
+    try:
+        belief = recognise(source)
+    except DataError:
+        if source.is_dir():
+            return None  # perhaps a store that lacks its description: which says so
+        raise
+    print(f"note: {belief.why}")
+    return belief.kind
 
 
 def _frames(text: str | None) -> slice | None:

@@ -1,4 +1,4 @@
-"""Forward kinematics: where the joints of a hierarchy are, from offsets and rotations."""
+"""Rotations, and where the joints of a hierarchy are (forward kinematics). NumPy only: pcm3 show imports no scipy."""
 
 from __future__ import annotations
 
@@ -39,3 +39,30 @@ def joint_positions(
             turned[:, joint] = turned[:, parent] @ rotations[:, joint]
             places[:, joint] = places[:, parent] + np.einsum("tij,tj->ti", turned[:, parent], along[:, joint])
     return places
+
+
+def about_axis(axis: int, angle: Float[NDArray[Any], " T"]) -> Float[NDArray[Any], "T 3 3"]:
+    """Rotations about a coordinate axis, by radians."""
+    one, two = (axis + 1) % 3, (axis + 2) % 3
+    matrix = np.zeros((len(angle), 3, 3))
+    matrix[:, axis, axis] = 1
+    matrix[:, one, one] = matrix[:, two, two] = np.cos(angle)
+    matrix[:, two, one] = np.sin(angle)
+    matrix[:, one, two] = -matrix[:, two, one]
+    return matrix
+
+
+def about_xyz(degrees: Float[NDArray[Any], "T 3"]) -> Float[NDArray[Any], "T 3 3"]:
+    """Rotations about x, then about y, then about z of the world."""
+    x, y, z = np.deg2rad(degrees).T
+    return np.asarray(about_axis(2, z) @ about_axis(1, y) @ about_axis(0, x))
+
+
+def from_rotation_vectors(vectors: Float[NDArray[Any], "*lead 3"]) -> Float[NDArray[Any], "*lead 3 3"]:
+    """Rotations about the vectors by their lengths in radians (Rodrigues' formula)."""
+    angle = np.linalg.norm(vectors, axis=-1)[..., None]
+    x, y, z = np.moveaxis(vectors / np.maximum(angle, 1e-300), -1, 0)
+    zero = np.zeros_like(x)
+    cross = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=-1).reshape(*x.shape, 3, 3)
+    sine, cosine = np.sin(angle)[..., None], np.cos(angle)[..., None]
+    return np.asarray(np.eye(3) + sine * cross + (1 - cosine) * (cross @ cross))

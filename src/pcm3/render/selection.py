@@ -11,6 +11,7 @@ import numpy as np
 
 from pcm3.data.datasets import find_dataset
 from pcm3.data.gravity import find_up
+from pcm3.data.recognise import AUTO, recognise
 from pcm3.data.recording import Interval, Recording
 from pcm3.data.source_index import Options, SourceClip
 from pcm3.data.store import ClipStore
@@ -116,19 +117,23 @@ def raw_scenes(
     names: Sequence[str] = (),
     layout: str | None = None,
     drawing: Drawing = EVERY_FRAME,
+    fps: float | None = None,
 ) -> list[Scene]:
     """Recordings of those names as they are in the files, in the camera's frame; without names a few of them.
+
+    Files that tell no frames a second are taken to have ``fps``, or 30.
 
     Raises:
         DataError: no such recording, it cannot be read, or has none of the frames that are asked for.
         ConfigError: a layout for a kind that has one.
     """
+    kind = recognise(source).kind if kind == AUTO else kind
     dataset = find_dataset(kind)
     if layout is not None and dataset.layout is not None:
         raise ConfigError(
             f"{kind} has the layout {dataset.layout}; a layout can be given only for a kind that has none"
         )
-    index = dataset.read(source, Options(load_layout(layout) if layout else None))
+    index = dataset.read(source, Options(load_layout(layout) if layout else None, fps=fps or 30.0))
     clips: Sequence[SourceClip] = index.clips
     if not clips:
         raise DataError(f"{source}: no recordings of kind {kind} there; docs/DATA.md says how they are named")
@@ -137,17 +142,17 @@ def raw_scenes(
     places = [find_name(name, ids, numbered=len(ids)) for name in names] if names else sample.tolist()
     skeleton = index.layout or load_layout(str(dataset.layout))
     classes = dataset.classes if index.classes is None else index.classes
-    fps = index.fps or dataset.fps or 30.0
+    rate = index.fps or dataset.fps or 30.0
     scenes = []
     for place in places:
         recording: Recording = clips[place].read()
         length, bodies = recording.frames.shape[:2]
-        excerpt = drawing.excerpt(recording.id, length, bodies, fps, len(places))
+        excerpt = drawing.excerpt(recording.id, length, bodies, rate, len(places))
         label: str | list[str] = _class_name(recording.label, classes)
         if recording.intervals is not None:
             label = running_labels(recording.intervals, excerpt.frames, classes)
         taken = recording.frames[excerpt.frames.start : excerpt.frames.stop : excerpt.frames.step]
-        about: dict[str, Any] = {"fps": fps, "normalised": False, "title": recording.id, "label": label}
+        about: dict[str, Any] = {"fps": rate, "normalised": False, "title": recording.id, "label": label}
         if dataset.rule == "upright":
             about["up"] = find_up([recording], skeleton).direction
         scenes.append(make_scene(taken, skeleton, **about, excerpt=excerpt))

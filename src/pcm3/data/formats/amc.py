@@ -11,12 +11,12 @@ from pathlib import PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
 from pcm3.data.archives import Entry
 from pcm3.data.formats import asf
 from pcm3.data.formats.motion_file import FileGroup, MotionFile, folder_of
 from pcm3.data.formats.scale import body_size
+from pcm3.data.kinematics import about_xyz
 from pcm3.data.readers.text_table import printable
 from pcm3.data.source_index import Options
 from pcm3.data.units import HUMAN, UNITS
@@ -67,7 +67,7 @@ def parse(name: str, motion: bytes, skeleton: asf.Skeleton) -> MotionFile:
         angles = np.zeros((count, 6))
         for column, degree in enumerate(about.degrees):
             angles[:, asf.DEGREES.index(degree)] = values[bone][:, column]
-        turn = about.axes @ Rotation.from_euler("xyz", angles[:, :3], degrees=True).as_matrix() @ about.axes.T
+        turn = about.axes @ about_xyz(angles[:, :3]) @ about.axes.T
         if number == 0:
             turned[0], places[:, 0] = turn, angles[:, 3:]
         else:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
+from pcm3.data.kinematics import about_xyz
 from pcm3.data.names import is_name
 from pcm3.data.readers.text_table import printable
 from pcm3.errors import DataError
@@ -122,7 +122,7 @@ class _Reading:
             if key == "direction":
                 bone.direction = three
             else:
-                bone.axes = Rotation.from_euler("xyz", three, degrees=True).as_matrix()
+                bone.axes = about_xyz(three[None])[0]
         return ""
 
     def _children(self, parent: str, children: list[str]) -> str:

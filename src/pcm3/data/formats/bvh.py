@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcm3.data.formats.motion_file import FileGroup, MotionFile
-from pcm3.data.kinematics import joint_positions
+from pcm3.data.kinematics import about_axis, joint_positions
 from pcm3.data.names import is_name
 from pcm3.data.readers.text_table import number_rows, printable
 from pcm3.data.source_index import Options
@@ -187,19 +187,8 @@ def _places(joints: list[Joint], values: NDArray[np.float64]) -> NDArray[np.floa
             if channel.endswith("position"):
                 offsets[:, number, axis] = values[:, column]
             else:
-                turned = turned @ _turn(axis, np.deg2rad(values[:, column]))
+                turned = turned @ about_axis(axis, np.deg2rad(values[:, column]))
             column += 1
         rotations[:, number] = turned
     parents = [max(joint.parent, 0) for joint in joints]
     return joint_positions(offsets, parents, rotations, np.zeros((frames, 3)))
-
-
-def _turn(axis: int, angle: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Rotations (T, 3, 3) about a coordinate axis."""
-    one, two = (axis + 1) % 3, (axis + 2) % 3
-    matrix = np.zeros((len(angle), 3, 3))
-    matrix[:, axis, axis] = 1
-    matrix[:, one, one] = matrix[:, two, two] = np.cos(angle)
-    matrix[:, two, one] = np.sin(angle)
-    matrix[:, one, two] = -matrix[:, two, one]
-    return matrix

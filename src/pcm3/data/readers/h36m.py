@@ -18,11 +18,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
 from pcm3.data.archives import Entry, list_entries
 from pcm3.data.formats.motion_file import folder_of
-from pcm3.data.kinematics import joint_positions
+from pcm3.data.kinematics import from_rotation_vectors, joint_positions
 from pcm3.data.readers.text_table import number_rows
 from pcm3.data.recording import Interval, Recording, metres
 from pcm3.data.source_index import Options, SourceClip, SourceIndex
@@ -105,7 +104,7 @@ def parse(name: str, data: bytes) -> NDArray[np.float32]:
         DataError: the content is not of that form; the error names the line.
     """
     rows = number_rows(name, data, COLUMNS, b",")
-    turns = Rotation.from_rotvec(-rows[:, 3:].reshape(-1, 3)).as_matrix().reshape(len(rows), -1, 3, 3)
+    turns = from_rotation_vectors(-rows[:, 3:].reshape(len(rows), -1, 3))
     way = np.zeros((len(rows), 3))
     for frame, step in enumerate(rows[:, :3]):
         before = turns[frame - 1, 0] if frame else np.eye(3)
