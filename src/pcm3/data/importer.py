@@ -152,7 +152,7 @@ def import_recordings(
     dataset = find_dataset(kind)
     most = dataset.max_frames if max_frames == "kind" else max_frames
     check_settings(kind, dataset, layout, workers, most, fill, fps)
-    told_up = None if up is None else given_up(up)
+    direction = None if up is None else given_up(up)
     chosen = load_layout(layout) if isinstance(layout, str | Path) else layout
     wrong = mistaken(kind, Path(source))
     if wrong is not None:
@@ -170,7 +170,7 @@ def import_recordings(
     frames = [recording.frames for recording in probed]
     notes = check_units(str(source), frames, recipe.layout) + precision_notes(dtype, recipe.normalise, frames)
     target = load_layout(to) if isinstance(to, str | Path) else to
-    recipe, oriented_notes = retargeted_recipe(*oriented(recipe, told_up, probed), target)
+    recipe, oriented_notes = retargeted_recipe(*oriented(recipe, direction, probed), target)
     description |= {"layout": recipe.made_layout, "preparation": recipe.to_dict()}
     fingerprint = _fingerprint(index, recipe, description | {"dtype": dtype}, Path(source))
     with store_writer(

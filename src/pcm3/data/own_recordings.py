@@ -60,20 +60,9 @@ class PreparedRecordings:
     ) -> PreparedRecordings:
         """How these recordings are to be prepared, found from the first `PROBED` of them.
 
-        Args:
-            recordings: read one by one, so that they need not fit into memory; ids must differ.
-            layout: of their skeletons.
-            fps: frames a second.
-            bodies: M, the bodies kept of each; None: as many as the first ones have at most.
+        Args: those of `pcm3.data.importer.store_recordings`, and
             name: how errors call them where there is none.
-            normalise: centre and turn each clip as the rule says.
-            rule: one of `pcm3.data.prepare.RULES`.
-            up: which way is up in the recordings, see `pcm3.data.importer.import_recordings`; None: found.
-            fill: seconds of the longest gap of a joint that is filled by interpolation.
-            max_frames: cut clips after so many frames; None: never.
-            trim: cut untrimmed recordings into their labelled actions.
             to_fps: resample to so many frames a second; None: as they are.
-            to: the layout to retarget to (`pcm3.retarget`); None: theirs.
 
         Raises:
             DataError: the coordinates are not metres in three dimensions; they cannot be retargeted.

@@ -50,7 +50,7 @@ def read_progress(file: Path, fingerprint: str) -> list[dict[str, Any]]:
             entries.append(json.loads(line))
         except ValueError:
             break
-    whole = b"\n".join([*lines[: len(entries) + 1], b""])
-    if file.stat().st_size != len(whole):
-        os.truncate(file, len(whole))
+    complete = b"\n".join([*lines[: len(entries) + 1], b""])
+    if file.stat().st_size != len(complete):
+        os.truncate(file, len(complete))
     return entries

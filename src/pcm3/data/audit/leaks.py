@@ -137,10 +137,12 @@ def _exact(store: ClipStore, train: set[int], test: set[int], groups: Sequence[S
     """The leaks among clips that are equal to the bit."""
     leaks = []
     for group in groups:
-        whole = (0, int(store.length[group[0]]) - 1)
+        every_frame = (0, int(store.length[group[0]]) - 1)
         for known in [index for index in group if index in train][:NEIGHBOURS]:
             for asked in (index for index in group if index in test):
-                leaks.append(Leak(str(store.ids[known]), str(store.ids[asked]), whole, whole, False, False, 1.0, 0.0))
+                leaks.append(
+                    Leak(str(store.ids[known]), str(store.ids[asked]), every_frame, every_frame, False, False, 1.0, 0.0)
+                )
     return leaks
 
 

@@ -72,8 +72,8 @@ class PoseSpace:
     def symmetric(self, bodies: Floats) -> Floats:
         """(n, V, 3) → (n, P): of twin distances their sum and their absolute difference, both over √2."""
         planes = np.ascontiguousarray(bodies[:, self.joints].transpose(2, 1, 0))  # (3, 12, n): long rows are fast
-        one, other = self.pairs.T
-        distances = np.sqrt(((planes[:, one] - planes[:, other]) ** 2).sum(axis=0))  # (P, n)
+        first, second = self.pairs.T
+        distances = np.sqrt(((planes[:, first] - planes[:, second]) ** 2).sum(axis=0))  # (P, n)
         twin, order = distances[self.twins], np.arange(len(self.twins))[:, None]
         half = np.float32(np.sqrt(0.5))
         paired = np.where(order < self.twins[:, None], (distances + twin) * half, np.abs(distances - twin) * half)

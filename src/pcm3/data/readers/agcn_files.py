@@ -18,7 +18,7 @@ from pcm3.data.recording import CLASSES_LIMIT, NPY_ERRORS
 from pcm3.errors import DataError
 
 Mapped = np.memmap[Any, np.dtype[Any]]
-Numbers = NDArray[np.int64]
+Indices = NDArray[np.int64]
 
 
 def mapped(file: Path) -> Mapped:
@@ -53,7 +53,7 @@ def read_row(file: Path, index: int, offset: int, shape: tuple[int, ...], dtype:
         raise DataError(f"{file}: row {index} cannot be read: {error}") from error
 
 
-def names_and_labels(folder: Path, part: str, clips: int) -> tuple[list[str] | None, Numbers]:
+def names_and_labels(folder: Path, part: str, clips: int) -> tuple[list[str] | None, Indices]:
     """The names of a part's clips, where the folder has them, and their labels (N,)."""
     pickled, plain = folder / f"{part}_label.pkl", folder / f"{part}_label.npy"
     if pickled.is_file():
@@ -66,7 +66,7 @@ def names_and_labels(folder: Path, part: str, clips: int) -> tuple[list[str] | N
     raise DataError(f"{folder}: expected the labels of {part} in {pickled.name} or {plain.name}, got neither")
 
 
-def recorded_frames(folder: Path, part: str, clips: int) -> Numbers | None:
+def recorded_frames(folder: Path, part: str, clips: int) -> Indices | None:
     """The frames of each recording (N,), where the folder tells."""
     file = folder / f"{part}_num_frame.npy"
     return whole_numbers(file, mapped(file), clips, "frames") if file.is_file() else None
@@ -84,7 +84,7 @@ def _names(file: Path, names: Any, clips: int) -> list[str]:
     return [str(name) for name in texts]
 
 
-def labels_of(file: Path, labels: Any, clips: int) -> Numbers:
+def labels_of(file: Path, labels: Any, clips: int) -> Indices:
     """The labels (N,), from 0."""
     numbers = whole_numbers(file, labels, clips, "labels")
     if len(numbers) and (numbers.min() < 0 or numbers.max() >= CLASSES_LIMIT):
@@ -93,7 +93,7 @@ def labels_of(file: Path, labels: Any, clips: int) -> Numbers:
     return numbers
 
 
-def whole_numbers(file: Path, values: Any, clips: int, what: str) -> Numbers:
+def whole_numbers(file: Path, values: Any, clips: int, what: str) -> Indices:
     """The values (N,), one a clip: whole numbers of any type, as a list or as an array (N,) or (N, 1)."""
     if isinstance(values, (list, tuple)) and all(isinstance(value, (int, float, np.number)) for value in values):
         try:

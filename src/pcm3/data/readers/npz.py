@@ -1,7 +1,7 @@
 """A user's own clips in one NumPy file, of any layout; docs/DATA.md shows how to write one.
 
 ``frames`` (F, M, V, 3), or (F, V, 3) for one body, holds all clips one after the other, in metres; ``length`` (N,) the
-frames of each. What else is known of the clips may stand beside them: see `COLUMNS` and `WHOLE`.
+frames of each. What else is known of the clips may stand beside them: see `COLUMNS` and `OF_THE_FILE`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ NUMBERS = ("label", "subject", "camera", "setup")
 """(N,) whole numbers, −1 where unknown."""
 COLUMNS = (*NUMBERS, "id", "split")
 """(N,) one a clip. ``id``: names, no two alike; ``split``: ``train``, ``test`` or nothing."""
-WHOLE = ("classes", "fps", "layout")
+OF_THE_FILE = ("classes", "fps", "layout")
 """Of the whole file: class names in the order of the labels, frames a second (30), name of a layout of the package."""
 DEFAULT_FPS = 30.0
 
@@ -52,7 +52,7 @@ def index(source: Path, options: Options) -> SourceIndex:
     length = _lengths(source, arrays, len(frames))
     columns = {name: _numbers(source, arrays, name, len(length)) for name in NUMBERS}
     ids = _ids(source, arrays, len(length))
-    side = _sides(source, arrays, len(length))
+    side = _splits(source, arrays, len(length))
     start = np.cumsum(length) - length
     clips = [
         SourceClip(
@@ -102,7 +102,7 @@ def _load(source: Path) -> Arrays:
 
 def _check_known(source: Path, name: str) -> None:
     """Raises DataError for an array of a name that this form has not."""
-    known = (*REQUIRED, *COLUMNS, *WHOLE)
+    known = (*REQUIRED, *COLUMNS, *OF_THE_FILE)
     if name not in known:
         near = get_close_matches(name, known, n=1)
         hint = f"; did you mean '{near[0]}'?" if near else f"; known are {', '.join(known)}"
@@ -166,7 +166,7 @@ def _lengths(source: Path, arrays: Arrays, frames: int) -> NDArray[np.int64]:
 def _numbers(source: Path, arrays: Arrays, name: str, clips: int) -> NDArray[np.int64]:
     """A column of whole numbers; −1 in every clip where the file has none."""
     column = arrays.get(name, np.full(clips, UNKNOWN))
-    whole = column.dtype.kind in "iu"
+    integers = column.dtype.kind in "iu"
     if column.dtype.kind in "US":
         cure = (
             "put the names into classes, and into label the number of each from 0"
@@ -175,7 +175,7 @@ def _numbers(source: Path, arrays: Arrays, name: str, clips: int) -> NDArray[np.
         )
         first = printable(str(column.flat[0]), 30) if column.size else ""
         raise DataError(f"{source}: expected {name} as whole numbers, got strings ('{first}', …): {cure}")
-    if column.shape != (clips,) or not whole or (column < UNKNOWN).any() or (column > np.iinfo(np.int32).max).any():
+    if column.shape != (clips,) or not integers or (column < UNKNOWN).any() or (column > np.iinfo(np.int32).max).any():
         raise DataError(
             f"{source}: expected {name} ({clips},) of whole numbers from 0, or −1 for unknown, got {_summary(column)}"
         )
@@ -207,7 +207,7 @@ def _ids(source: Path, arrays: Arrays, clips: int) -> list[str]:
     return ids
 
 
-def _sides(source: Path, arrays: Arrays, clips: int) -> NDArray[np.int64]:
+def _splits(source: Path, arrays: Arrays, clips: int) -> NDArray[np.int64]:
     """The side of the split on which each clip is."""
     if "split" not in arrays:
         return np.full(clips, UNKNOWN)

@@ -65,13 +65,13 @@ def _period(body: Frames, precision: float) -> int | None:
         alike &= (np.abs(posture[some] - posture[others]) <= near).all(axis=2)
         return np.asarray(alike.all(axis=1))
 
-    whole = len(body)
+    length = len(body)
     if same(slice(1, None), slice(-1)).all():
         return None
     if not there[0].any():
-        return whole  # repetition begins with a body that is there
+        return length  # repetition begins with a body that is there
     again = same(slice(None), slice(1))
     for period in np.flatnonzero(again)[1:].tolist():
-        if same(slice(period, None), slice(whole - period)).all():
+        if same(slice(period, None), slice(length - period)).all():
             return int(period)
-    return whole
+    return length

@@ -116,14 +116,14 @@ def _protocol(entry: Entry, named: Split) -> str:
     """
     both = {protocol: _on_both_sides(named, protocol) for protocol in NAMES}
     match = re.search(r"sub|view", entry.name, re.IGNORECASE)
-    says = f"x{match[0].lower()}" if match else next((protocol for protocol in NAMES if both[protocol] is None), None)
-    if says is None:
+    protocol = f"x{match[0].lower()}" if match else next((name for name in NAMES if both[name] is None), None)
+    if protocol is None:
         raise DataError(
             f"{entry}: expected a split by subject or by view, but {both['xsub']} and {both['xview']} are on both sides"
         )
-    if both[says] is not None:
-        raise DataError(f"{entry}: expected a {NAMES[says]} list, but {both[says]} is on both sides")
-    return says
+    if both[protocol] is not None:
+        raise DataError(f"{entry}: expected a {NAMES[protocol]} list, but {both[protocol]} is on both sides")
+    return protocol
 
 
 def _on_both_sides(named: Split, protocol: str) -> str | None:
