@@ -7,6 +7,7 @@ import pytest
 from ntu_file_text import walkers
 
 import pcm3
+from pcm3.api.expectation import Expected
 from pcm3.data.recording import Interval, Recording
 from pcm3.data.store import ClipStore
 from pcm3.encoders.files import save_encoder
@@ -167,8 +168,18 @@ def test_what_to_expect_is_measured_on_other_people(model, store_path):
         told = head.predict(store)[mine]
         assert told.tolist() == np.array(store.classes)[expected.predicted[mine]].tolist()
     assert expected.accuracy == 100 * np.mean(expected.predicted == store.label)
+    low, high = expected.interval
+    assert 0 <= low <= expected.accuracy <= high <= 100
     assert [count for count, _ in expected.by_class.values()] == [8, 8, 8]
     assert expected.warnings == []
+
+
+def test_the_interval_is_wilsons():
+    right, label = np.array([0] * 19 + [1]), np.zeros(20, np.int64)
+    low, high = Expected((), right, label, ("a", "b"), 4).interval
+    assert (low, high) == (pytest.approx(76.4, abs=0.05), pytest.approx(99.1, abs=0.05))  # published for 19 of 20
+    low, high = Expected((), label, label, ("a", "b"), 4).interval
+    assert (low, high) == (pytest.approx(83.9, abs=0.05), 100)
 
 
 def test_unknown_people_and_classes_of_few_clips_are_said(walking):

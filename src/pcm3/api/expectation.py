@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import sqrt
 
 import numpy as np
 from jaxtyping import Int
@@ -19,6 +20,8 @@ FOLDS = 5
 """Parts that labelled clips are cut into, where there are so many people."""
 FEW = 5
 """Clips of a class below which a word is said about it."""
+NORMAL = 1.96
+"""Standard deviations within which 95 % of a normal distribution lie."""
 SAME_PEOPLE = (
     "people are not told apart: the same person may be on both sides, so that on others it will do less well than this "
     "says"
@@ -49,6 +52,14 @@ class Expected:
     def spread(self) -> float:
         """Standard deviation over the folds, percentage points."""
         return float(np.std(self.accuracies, ddof=1)) if len(self.accuracies) > 1 else 0.0
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Between these per cent the accuracy on many such clips lies, with a confidence of 95 % (Wilson 1927)."""
+        count, share = len(self.label), float(np.mean(self.predicted == self.label))
+        middle = (share + NORMAL**2 / (2 * count)) / (1 + NORMAL**2 / count)
+        reach = NORMAL * sqrt(share * (1 - share) / count + NORMAL**2 / (4 * count**2)) / (1 + NORMAL**2 / count)
+        return 100 * max(middle - reach, 0.0), 100 * min(middle + reach, 1.0)
 
     @property
     def by_class(self) -> dict[str, tuple[int, float]]:

@@ -76,18 +76,19 @@ def _classifier(model: Model, store: ClipStore, settings: TaskSettings, options:
     rows: list[list[str | float]] = [[name, count, right] for name, (count, right) in expected.by_class.items()]
     labelled = len(expected.label)
     usual = 100 * float(np.bincount(expected.label).max()) / labelled
-    folds = len(expected.accuracies)
+    folds, (low, high) = len(expected.accuracies), expected.interval
     whom = f"people not seen ({expected.people} people" if expected.people else f"clips not seen ({labelled:,} clips"
     lines = [
         text_table(["class", "labelled clips", "recognised %"], rows),
-        f"to expect on {whom}, {folds} folds): {expected.accuracy:.1f} ± {expected.spread:.1f} % of the clips; always "
-        f"telling the most frequent class: {usual:.1f} %",
+        f"to expect on {whom}, {folds} folds): {expected.accuracy:.1f} % of the clips, with so many clips likely "
+        f"{low:.0f} to {high:.0f} %; always telling the most frequent class: {usual:.1f} %",
         *(f"warning: {warning}" for warning in expected.warnings),
     ]
     by_class = {name: {"clips": count, "accuracy": right} for name, (count, right) in expected.by_class.items()}
     return head, {
         "accuracy": expected.accuracy,
         "spread": expected.spread,
+        "interval": [low, high],
         "most_frequent": usual,
         "people": expected.people,
         "folds": folds,
