@@ -14,7 +14,7 @@ from pcm3.settings.tasks import TaskSettings
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```\n(.*?)```", README, flags=re.DOTALL)
+BLOCKS = [block for word, block in re.findall(r"^```(\w*)\n(.*?)^```", README, re.DOTALL | re.MULTILINE) if not word]
 LINES = [line for block in BLOCKS for line in block.splitlines() if line.startswith("pcm3 ")]
 
 
