@@ -145,9 +145,9 @@ def with_joints(**changes):
 @pytest.mark.parametrize(
     ("clips", "told"),
     [
-        (dataclasses.replace(FED, bodies=2), "expects 1 bodies a clip, the store holds 2: pretrain on this store, or"),
+        (dataclasses.replace(FED, bodies=2), "expects 1 bodies a clip, the store holds 2: pretrain on this store"),
         (dataclasses.replace(FED, layout=load_layout("kinect_v1")),
-         r"layout kinect_v2 \(25 joints\), the store holds kinect_v1 \(20 joints\): pretrain on this store, or choose"),
+         r"layout kinect_v2 \(25 joints\), the store holds kinect_v1 \(20 joints\): pretrain on this store, choose"),
         (with_joints(joints=(*LAYOUT.joints[:5], "tail", *LAYOUT.joints[6:])), "whose joint 5 is '.*', in .* 'tail'"),
         (with_joints(parents=(*LAYOUT.parents[:3], 4, *LAYOUT.parents[4:])), "expects joint '.*' to hang from '.*'"),
         (dataclasses.replace(FED, normalised=False),
