@@ -75,6 +75,8 @@ class ClipBatch:
     """The number of each clip in the store."""
     gaps: bool
     """Whether single joints are absent from some frames, as zeros."""
+    flat: int | None = None
+    """The coordinate that is 0 everywhere, as these are poses in a picture; None: there is none."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,10 @@ class ClipBank:
 
     def batch(self, indices: Int[Tensor, " B"]) -> ClipBatch:
         """These clips, whole."""
-        return ClipBatch(self.frames, self.start[indices], self.length[indices], indices, self.store.has_gaps)
+        store = self.store
+        return ClipBatch(
+            self.frames, self.start[indices], self.length[indices], indices, store.has_gaps, store.flat_coordinate
+        )
 
     def centre(self, indices: Int[Tensor, " B"]) -> Float[Tensor, "B T M V C"]:
         """The central crop of each of these clips."""

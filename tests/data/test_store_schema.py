@@ -76,7 +76,7 @@ def replaced(value, odd_ones=ODD):
             yield ("0", *where), [odd, *value[1:]]
 
 
-MAY_BE_GONE = {"counts", "sha256", "preparation"}
+MAY_BE_GONE = {"counts", "sha256", "preparation", "dimensions"}
 
 
 def test_each_field_of_store_json_is_refused_by_its_name_where_it_is_not_what_it_must_be(stored):

@@ -65,6 +65,11 @@ def rotate_yaw(
     return torch.stack([cosine * x - sine * y, sine * x + cosine * y, z], dim=-1)
 
 
+def in_plane(clips: Float[Tensor, "B T M V C"], flat: int | None) -> Float[Tensor, "B T M V C"]:
+    """The clips with 0 as the coordinate `flat`, which poses in a picture do not have; None: as they are."""
+    return clips if flat is None else clips.index_fill(-1, torch.tensor([flat], device=clips.device), 0.0)
+
+
 def spatial_view(
     clips: Float[Tensor, "B T M V C"],
     choice: SpatialChoice,

@@ -39,3 +39,6 @@ AUGMENTATIONS: dict[str, Callable[[Crops, float, Layout, int, torch.Generator], 
 }
 """By the field of `ViewSettings` that says how much, 0 for none: (crops, how much, layout, crops of each clip,
 generator) → crops; in the order in which they are made. What is off draws nothing."""
+
+OUT_OF_PLANE = {"yaw"}
+"""Those that show a body from another side, which nobody can do with poses in a picture: they are left out there."""

@@ -40,9 +40,9 @@ class ImportOptions:
     """Text file with the names of clips to skip, one a line (a data set's list of missing skeletons)."""
     normalise: bool = True
     """Centre and turn the clips (docs/DATA.md); false keeps the camera's frame."""
-    rule: Literal["released", "upright"] | None = None
+    rule: Literal["released", "upright", "flat"] | None = None
     """How recordings are prepared: released, as published results on NTU RGB+D and its kind need it; upright, for any
-    camera or mocap rig; null for what suits the kind of data."""
+    camera or mocap rig; flat, for poses in a picture; null for what suits the kind of data."""
     up: str | None = None
     """Rule upright: which way is up in the recordings, x, y, z, -x, -y, -z or three numbers (0,-1,0); null to find it
     by how people stand."""

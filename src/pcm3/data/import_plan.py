@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from pcm3.data.datasets import DATASETS, Dataset
 from pcm3.data.gravity import Up, find_up
 from pcm3.data.origin import joint_at_origin
-from pcm3.data.prepare import Recipe
+from pcm3.data.picture import FLAT, are_flat
+from pcm3.data.prepare import Recipe, RuleName
 from pcm3.data.recording import Recording
 from pcm3.data.source_index import SourceIndex
 from pcm3.errors import ConfigError, DataError
@@ -91,7 +92,7 @@ def sample(index: SourceIndex, rule: str) -> list[Recording]:
 
     More of them, and evenly in any case, where they tell which way is up.
     """
-    last, upright = len(index.clips) - 1, rule == "upright"
+    last, upright = len(index.clips) - 1, rule != "released"
     count = PROBED if upright else PROBED_UNITS
     places = range(count) if index.in_process and not upright else np.unique(np.linspace(0, last, count).astype(int))
     recordings = []
@@ -113,14 +114,41 @@ def oriented(recipe: Recipe, up: Up | None, recordings: Sequence[Recording]) -> 
     Raises:
         ConfigError: the user says what is up, and nothing is turned by it.
     """
-    if up is not None and recipe.rule != "upright":
+    if up is not None and recipe.rule == "released":
         raise ConfigError("setting up: expected it only where clips are turned upright (--rule upright)")
-    if recipe.rule != "upright":
+    if recipe.rule == "released":
         return recipe, []
     origin = joint_at_origin(recordings, recipe.layout)
     notes = [] if origin is None else [_centred_on(recipe.layout.joints[origin])]
-    dataset = up or find_up(recordings, recipe.layout)
-    return replace(recipe, origin=origin, up=dataset.direction), [dataset.text, *notes]
+    found = up or find_up(recordings, recipe.layout)
+    if recipe.rule == FLAT:
+        sign = -1.0 if found.direction is not None and found.direction[1] < 0 else 1.0
+        return replace(recipe, origin=origin, up=(0.0, sign, 0.0)), [IN_PICTURE, found.text, *notes]
+    return replace(recipe, origin=origin, up=found.direction), [found.text, *notes]
+
+
+IN_PICTURE = (
+    "poses in a picture, of two coordinates: each recording is scaled until its main body is 1.7 m tall or wide, the "
+    "third coordinate is 0, and nothing is turned out of the plane (dimensions 2 in the store)"
+)
+
+
+def rule_for(told: RuleName | None, usual: RuleName, frames: Sequence[NDArray[Any]]) -> RuleName:
+    """The rule by which recordings are prepared: the one that is told, else the usual one; of poses in a picture, flat.
+
+    Args:
+        told: by the user; None: by nobody.
+        usual: for the kind of data.
+        frames: of some of the recordings.
+
+    Raises:
+        ConfigError: a rule for three coordinates and recordings of two, or the other way round.
+    """
+    flat = are_flat(frames)
+    if told is not None and (told == FLAT) != flat:
+        rules, got = ("flat", "two") if flat else ("released or upright", "three")
+        raise ConfigError(f"setting rule: expected {rules} for recordings of {got} coordinates, got {told}")
+    return "flat" if flat else told or usual
 
 
 def retargeted_recipe(recipe: Recipe, notes: list[str], to: Layout | None) -> tuple[Recipe, list[str]]:

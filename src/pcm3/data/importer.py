@@ -25,9 +25,11 @@ from pcm3.data.import_plan import (
     plan,
     precision_notes,
     retargeted_recipe,
+    rule_for,
     sample,
 )
 from pcm3.data.own_recordings import PreparedRecordings
+from pcm3.data.picture import FLAT
 from pcm3.data.prepare import FILL_SECONDS, MISSING, Recipe, RuleName, prepare_chunk
 from pcm3.data.reasons import account, nothing
 from pcm3.data.recognise import AUTO, recognise
@@ -129,7 +131,7 @@ def import_recordings(
         to: name, file or `Layout` to retarget to (`pcm3.retarget`); the plan is kept in the store. None: as recorded.
         normalise: centre and turn each clip as the rule says; off: the camera's frame.
         rule: how recordings are prepared, one of `pcm3.data.prepare.RULES`; None: as published results on the kind need
-            it, and ``upright`` where there are none.
+            it, and ``upright`` where there are none; poses in a picture, of two coordinates, always by ``flat``.
         up: which way is up in the recordings, for the rule ``upright``: an axis (``y``, ``-y`` …) or three numbers with
             commas; None: found by how people stand.
         fill: seconds of the longest gap of a joint that is filled by interpolation; longer ones stay absent.
@@ -165,10 +167,12 @@ def import_recordings(
         file, reason = index.unusable[0]
         raise DataError(f"{file}: {reason}")
     recipe, description = plan(kind, dataset, index, normalise, most, trim, fill, fps)
-    recipe = replace(recipe, rule=rule or dataset.rule)
-    probed = sample(index, recipe.rule)
+    probed = sample(index, rule or dataset.rule)
     frames = [recording.frames for recording in probed]
-    notes = check_units(str(source), frames, recipe.layout) + precision_notes(dtype, recipe.normalise, frames)
+    recipe = replace(recipe, rule=rule_for(rule, dataset.rule, frames))
+    notes: list[str] = []
+    if recipe.rule != FLAT:
+        notes = check_units(str(source), frames, recipe.layout) + precision_notes(dtype, recipe.normalise, frames)
     target = load_layout(to) if isinstance(to, str | Path) else to
     recipe, oriented_notes = retargeted_recipe(*oriented(recipe, direction, probed), target)
     description |= {"layout": recipe.made_layout, "preparation": recipe.to_dict()}
@@ -207,7 +211,7 @@ def store_recordings(
     kind: str = "own",
     to: str | Path | Layout | None = None,
     normalise: bool = True,
-    rule: RuleName = "upright",
+    rule: RuleName | None = None,
     up: str | None = None,
     fill: float = FILL_SECONDS,
     max_frames: int | None = None,
@@ -229,7 +233,7 @@ def store_recordings(
         kind: what the store calls itself.
         to: the layout to retarget to, see `import_recordings`.
         normalise: centre and turn each clip as the rule says.
-        rule: one of `pcm3.data.prepare.RULES`.
+        rule: one of `pcm3.data.prepare.RULES`; None: ``upright``, and ``flat`` for poses in a picture.
         up: which way is up in the recordings, see `import_recordings`; None: found in the first `PROBED` recordings.
         fill: seconds of the longest gap of a joint that is filled by interpolation.
         max_frames: cut clips after so many frames; None: never.

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from pcm3.data.archives import Skipped
 from pcm3.data.clip_table import ClipTable
 from pcm3.data.gravity import given_up
-from pcm3.data.import_plan import PROBED, check_numbers, oriented, retargeted_recipe
+from pcm3.data.import_plan import PROBED, check_numbers, oriented, retargeted_recipe, rule_for
+from pcm3.data.picture import FLAT, with_third, without_nan
 from pcm3.data.prepare import FILL_SECONDS, RULES, Recipe, RuleName, outcome
 from pcm3.data.recording import Recording, metres
 from pcm3.data.source_units import check_units
@@ -50,7 +51,7 @@ class PreparedRecordings:
         name: str = "own",
         *,
         normalise: bool = True,
-        rule: RuleName = "upright",
+        rule: RuleName | None = None,
         up: str | None = None,
         fill: float = FILL_SECONDS,
         max_frames: int | None = None,
@@ -68,21 +69,21 @@ class PreparedRecordings:
             DataError: the coordinates are not metres in three dimensions; they cannot be retargeted.
             ConfigError: a setting that makes no sense.
         """
-        if rule not in RULES:
+        if rule is not None and rule not in RULES:
             raise ConfigError(not_one_of("a rule", rule, RULES))
         check_numbers(max_frames, fill, fps)
         if bodies is not None and bodies < 1:
             raise ConfigError(f"setting bodies: expected at least 1 body to keep, got {bodies}")
-        incoming = iter(recordings)
+        incoming = map(_of_three, recordings)
         first = list(islice(incoming, PROBED))
         room = bodies or max((_bodies(recording) for recording in first), default=1)
         rate = (to_fps or fps) / fps
-        recipe = Recipe(
-            layout, room, normalise, max_frames, trim=trim, rule=rule, fill=round(fill * fps * rate), rate=rate
-        )
+        recipe = Recipe(layout, room, normalise, max_frames, trim=trim, fill=round(fill * fps * rate), rate=rate)
         direction = None if up is None else given_up(up)
-        notes = check_units(first[0].id if first else name, [recording.frames for recording in first], layout)
-        usable = list(_usable(first, layout))
+        frames = [recording.frames for recording in first]
+        recipe = replace(recipe, rule=rule_for(rule, "upright", frames))
+        notes = [] if recipe.rule == FLAT else check_units(first[0].id if first else name, frames, layout)
+        usable = list(_usable(first, recipe))
         recipe, oriented_notes = retargeted_recipe(*oriented(recipe, direction, usable), to)
         probed = [recording.frames for recording in usable]
         every = chain(first, incoming)
@@ -143,24 +144,31 @@ def _bodies(recording: Recording) -> int:
     return int(there[-1]) + 1 if len(there) else 1
 
 
-def _checked(recording: Recording) -> Recording:
+def _of_three(recording: Recording) -> Recording:
+    """The recording with a third coordinate of 0 where it has two."""
+    two = recording.frames.ndim == 4 and recording.frames.shape[-1] == 2
+    return replace(recording, frames=with_third(recording.frames)) if two else recording
+
+
+def _checked(recording: Recording, rule: RuleName) -> Recording:
     """The recording with what is not a number as absent.
 
     Raises:
-        DataError: its numbers cannot be metres.
+        DataError: its numbers cannot be metres, or, in a picture, pixels.
     """
-    checked = replace(recording, frames=metres(recording.id, recording.frames))
+    read = without_nan if rule == FLAT else metres
+    checked = replace(recording, frames=read(recording.id, recording.frames))
     if recording.present is None:
         return checked
     return replace(checked, present=recording.present & ~np.isnan(recording.frames).any(axis=-1))
 
 
-def _usable(recordings: Iterable[Recording], layout: Layout) -> Iterator[Recording]:
+def _usable(recordings: Iterable[Recording], recipe: Recipe) -> Iterator[Recording]:
     """Those of the recordings that can tell something about all of them."""
     for recording in recordings:
-        if recording.frames.ndim == 4 and recording.frames.shape[2:] == (len(layout.joints), 3):
+        if recording.frames.ndim == 4 and recording.frames.shape[2:] == (len(recipe.layout.joints), 3):
             try:
-                yield _checked(recording)
+                yield _checked(recording, recipe.rule)
             except DataError:
                 continue
 
@@ -168,6 +176,6 @@ def _usable(recordings: Iterable[Recording], layout: Layout) -> Iterator[Recordi
 def _outcome(recording: Recording, recipe: Recipe) -> Sequence[Recording | Skipped]:
     """What a recording of the user's becomes, or why it does not become a clip."""
     try:
-        return outcome(_checked(recording), recipe)
+        return outcome(_checked(recording, recipe.rule), recipe)
     except DataError as error:
         return [("", str(error).removeprefix(f"{recording.id}: "))]

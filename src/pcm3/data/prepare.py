@@ -1,8 +1,9 @@
-"""From a recording to what is stored and what the networks see, by one of two rules.
+"""From a recording to what is stored and what the networks see, by one of three rules.
 
 `released`: as the released PCM³ code and its ancestors do it (the table "Data to model input"), for data sets whose
 published results need it. `upright`: recordings stay as they are, whole and with their bodies in their places; gaps are
-filled, and bodies are turned so that nothing depends on the axes of the recording.
+filled, and bodies are turned so that nothing depends on the axes of the recording. `flat`: as upright, for poses in a
+picture, which are scaled to a person's size and not turned.
 """
 
 from __future__ import annotations
@@ -18,17 +19,19 @@ from pcm3.data.archives import Skipped
 from pcm3.data.bodies import Bodies, bodies_of, choose_bodies, longest_present, repair
 from pcm3.data.gaps import fill_gaps
 from pcm3.data.origin import is_centred
+from pcm3.data.picture import FLAT, normalise_in_plane, scaled
 from pcm3.data.recording import Changes, Recording, cut_into_clips
 from pcm3.data.resample import resample
 from pcm3.data.source_index import SourceClip
 from pcm3.errors import DataError
+from pcm3.geometry import present_joints
 from pcm3.normalisation import normalise, normalise_untrimmed, normalise_upright, normalise_upright_untrimmed
 from pcm3.retarget import Retargeting
 from pcm3.skeleton import Layout
 
 MISSING = "missing skeleton: no body in any frame"
 
-RuleName = Literal["released", "upright"]
+RuleName = Literal["released", "upright", "flat"]
 
 FILL_SECONDS = 0.5
 """The longest gap of a joint that is filled: an arm that is hidden longer may have gone anywhere."""
@@ -96,6 +99,8 @@ def prepare(recording: Recording, recipe: Recipe) -> list[Recording | str]:
         if beside is not None and beside.shape != recording.frames.shape[:3]:
             shape = recording.frames.shape[:3]
             raise DataError(f"{recording.id}: expected {name} {shape} as the frames have, got {beside.shape}")
+    if recipe.rule == FLAT:
+        recording = in_picture(recording)
     if recipe.origin is not None and recording.present is None:
         recording = replace(recording, present=_with_origin(recording, recipe.origin, recipe.layout))
     if recipe.retargeting is not None:
@@ -114,6 +119,14 @@ def retargeted(recording: Recording, plan: Retargeting) -> Recording:
     frames, present = plan(recording.frames, recording.present)
     scores = None if recording.scores is None else plan.scores(recording.scores)
     return replace(recording, frames=frames, present=present, scores=scores)
+
+
+def in_picture(recording: Recording) -> Recording:
+    """The recording of poses in a picture with bodies of a person's size, and 0 as the third coordinate."""
+    if recording.frames[..., 2:].any():
+        raise DataError(f"{recording.id}: expected two coordinates as in the other recordings, got three")
+    present = present_joints(recording.frames) if recording.present is None else recording.present
+    return replace(recording, frames=scaled(recording.frames, present).astype(np.float32), present=present)
 
 
 def _bodies(recording: Recording) -> Bodies:
@@ -234,6 +247,16 @@ RULES: dict[str, Rule] = {
         normalise=lambda bodies, recipe: normalise_upright(bodies.frames, bodies.present, recipe.layout, recipe.up),
         normalise_untrimmed=lambda bodies, recipe: normalise_upright_untrimmed(
             bodies.frames, bodies.present, recipe.layout, recipe.up
+        ),
+    ),
+    FLAT: Rule(
+        ends=_while_somebody_is_there,
+        choose=_in_their_places,
+        arrange=_as_they_are,
+        whole_bodies=True,
+        normalise=lambda bodies, recipe: normalise_in_plane(bodies.frames, bodies.present, recipe.layout, recipe.up),
+        normalise_untrimmed=lambda bodies, recipe: normalise_in_plane(
+            bodies.frames, bodies.present, recipe.layout, recipe.up, untrimmed=True
         ),
     ),
 }

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pcm3.data.audit.body_pose import presence
 from pcm3.data.bodies import Bodies
+from pcm3.data.picture import FLAT
 from pcm3.data.prepare import RULES, Recipe, retargeted
 from pcm3.data.recording import UNKNOWN, Changes, Interval, Recording
 from pcm3.data.store import ClipStore
@@ -117,8 +118,10 @@ def _as_recorded(store: ClipStore, index: int) -> Recording:
 
 def _normalised(store: ClipStore, bodies: Bodies, layout: Layout, untrimmed: bool) -> NDArray[np.floating[Any]]:
     """The bodies centred and turned by the store's rule."""
-    recipe = Recipe(layout, bodies.frames.shape[1], up=UP)
-    rule = RULES[store.rule]
+    recipe, rule = Recipe(layout, bodies.frames.shape[1], up=UP), RULES[store.rule]
+    if store.rule == FLAT:  # the plane of x and z is that of a picture's x and y
+        recipe = replace(recipe, up=(0.0, 1.0, 0.0))
+        bodies = replace(bodies, frames=bodies.frames[..., [0, 2, 1]])
     return (rule.normalise_untrimmed if untrimmed else rule.normalise)(bodies, recipe)
 
 

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcm3.data.archives import ZIP_ERRORS
+from pcm3.data.picture import FLAT
 from pcm3.data.recording import NPY_ERRORS, TRAIN, UNKNOWN
 from pcm3.data.store_schema import SPLIT, check_fields, checked_table, is_column
 from pcm3.errors import DataError, brief
@@ -126,6 +127,16 @@ class ClipStore:
     def rule(self) -> str:
         """By which rule its clips are prepared, see `pcm3.data.prepare`; the first one where an older pcm3 wrote it."""
         return str(self.preparation.get("rule", "released"))
+
+    @property
+    def dimensions(self) -> int:
+        """2 where clips are poses in a picture (y is 0 in normalised clips, z in others), else 3."""
+        return 2 if self.rule == FLAT else 3
+
+    @property
+    def flat_coordinate(self) -> int | None:
+        """The coordinate that is 0 everywhere; None where clips have three."""
+        return None if self.dimensions == 3 else 1 if self.normalised else 2
 
     def __len__(self) -> int:
         return len(self.start)

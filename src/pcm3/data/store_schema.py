@@ -74,6 +74,7 @@ BEFORE_CLIPS: dict[str, Schema] = {
             "train": [WHOLE],
         }
     },
+    "dimensions?": Value("2 or 3", lambda value: _is_whole(value, 2, 3)),
     # What `pcm3.data.prepare.Recipe.to_dict` gives; a later version may give more.
     "preparation?": {
         "max_frames?": LIMIT,

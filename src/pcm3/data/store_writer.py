@@ -14,6 +14,7 @@ import numpy as np
 from pcm3.checksums import file_checksum, with_checksum
 from pcm3.data.clip_table import ClipTable
 from pcm3.data.names import check_name, check_protocols
+from pcm3.data.picture import FLAT
 from pcm3.data.progress import PROGRESS, Progress, read_progress
 from pcm3.data.recording import Recording
 from pcm3.data.store import CLIPS, FORMAT, FRAMES, RECORDINGS, SCORES, STORE, ClipStore
@@ -226,6 +227,7 @@ def store_writer(
         "kind": kind,
         "fps": fps,
         "normalised": normalised,
+        "dimensions": 2 if (preparation or {}).get("rule") == FLAT else 3,
         "preparation": preparation or {},
         "classes": classes,
         "protocols": protocols or {},

@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 import torch
 
+from pcm3.data.picture import FLAT
 from pcm3.data.store import ClipStore
 from pcm3.encoders.encoder import Encoder
 from pcm3.errors import CheckpointError, command
@@ -198,6 +199,12 @@ class EncoderSpec:
 
     def _meaning_difference(self, clips: ClipFormat) -> str:
         """Whether or by which rule clips are normalised otherwise, and what to do."""
+        if self.rule and clips.rule and (self.rule == FLAT) != (clips.rule == FLAT):
+            mine, theirs = ("two", "three") if self.rule == FLAT else ("three", "two")
+            return (
+                f"was trained on poses of {mine} coordinates, the store's have {theirs}: pretrain on this store, or "
+                "choose one that fits"
+            )
         if None in (self.normalised, clips.normalised):
             return ""
         words = {True: "centred and turned", False: "as recorded"}

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pcm3.augment.mask import draw_mask
 from pcm3.augment.mix import Mixed, mix
-from pcm3.augment.spatial import shear
+from pcm3.augment.spatial import in_plane, shear
 from pcm3.clips import ClipBatch
 from pcm3.geometry import stream
 from pcm3.methods.views import CropMaker
@@ -68,8 +68,8 @@ class ViewMaker:
         crops = self._maker.crops(batch, len(used), generator)
         plain, source = crops.tensor_split([size * (len(used) - ("source" in used))])
         # Query and key are sheared or jittered or both, the source is sheared.
-        plain = self._maker.distort(plain, generator) if len(plain) else plain
-        source = shear(source, self.settings.views.shear, generator) if len(source) else source
+        plain = self._maker.distort(plain, generator, batch.flat) if len(plain) else plain
+        source = in_plane(shear(source, self.settings.views.shear, generator), batch.flat) if len(source) else source
         # Bone and motion are taken after the augmentation, as released (docs/FIDELITY.md 23).
         made = stream(torch.cat([plain, source]), self.stream, self.layout, batch.gaps)
         return self._views(dict(zip(used, made.split(size), strict=True)), generator)

@@ -10,8 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pcm3.augment.crop import crop_resize, random_crops
-from pcm3.augment.spatial import spatial_view
-from pcm3.augment.table import AUGMENTATIONS
+from pcm3.augment.spatial import in_plane, spatial_view
+from pcm3.augment.table import AUGMENTATIONS, OUT_OF_PLANE
 from pcm3.clips import ClipBatch
 from pcm3.errors import ConfigError
 from pcm3.settings.views import ViewSettings
@@ -55,17 +55,20 @@ class CropMaker:
         start, length = random_crops(batch.length.repeat(count), chosen.crop, chosen.min_frames, generator)
         crops = crop_resize(batch.frames, batch.start.repeat(count) + start, length, self.frames, batch.gaps)
         for name, augment in AUGMENTATIONS.items():
-            if amount := getattr(chosen, name):
+            if (amount := getattr(chosen, name)) and not (batch.flat is not None and name in OUT_OF_PLANE):
                 crops = augment(crops, amount, self.layout, count, generator)
         return crops
 
-    def distort(self, crops: Float[Tensor, "N T M V C"], generator: torch.Generator) -> Float[Tensor, "N T M V C"]:
-        """The crops under shear or joint jitter, or both."""
+    def distort(
+        self, crops: Float[Tensor, "N T M V C"], generator: torch.Generator, flat: int | None
+    ) -> Float[Tensor, "N T M V C"]:
+        """The crops under shear or joint jitter, or both, in the plane where they have one (`ClipBatch.flat`)."""
         chosen = self.settings
-        return spatial_view(
+        distorted = spatial_view(
             crops, chosen.spatial, chosen.shear, chosen.jitter_joint_ratio, chosen.jitter_prob, generator
         )
+        return in_plane(distorted, flat)
 
     def two_views(self, batch: ClipBatch, generator: torch.Generator) -> TwoViews:
         """Two views of each clip, each cropped and distorted by itself; positions, whatever stream comes of them."""
-        return TwoViews(*self.distort(self.crops(batch, 2, generator), generator).chunk(2))
+        return TwoViews(*self.distort(self.crops(batch, 2, generator), generator, batch.flat).chunk(2))

@@ -236,7 +236,6 @@ def test_coordinates_that_are_none_cost_one_clip(written):
     ({"split": {}}, "expected a dict with 'split' and a list 'annotations'"),
     ({"annotations": []}, "expected a dict with 'split' and a list 'annotations'"),
     (3, "expected a dict with 'split' and a list 'annotations'"),
-    ({"annotations": changed(keypoint=KEYPOINT[..., :2])}, "its skeletons are 2D, in pixels; pcm3 needs 3D"),
     ({"split": {}, "other": 1}, "as PYSKL writes it, got a dict with split, other"),
     ({"annotations": 1}, "as PYSKL writes it, got none"),
     ("text", "as PYSKL writes it, got a str"),

@@ -44,7 +44,7 @@ def content_flaws(store: ClipStore, measures: BodyMeasures) -> Iterator[Finding]
         return
     body = measures["body"]
     size = float(np.median(measures["extent"][main]))
-    flat = main & (measures["depth"] < FLAT)
+    flat = main & (measures["depth"] < FLAT) & (store.dimensions == 3)
     yield from _units(size, mostly_flat=bool(2 * flat.sum() > main.sum()))
     text = "with flat bodies: two coordinates, and a constant or a confidence for the third?"
     yield from of_clips(store, measures, "flat", flat, text)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,12 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcm3.data.formats.motion_file import PIXELS, MotionFile
+from pcm3.data.picture import TALL, body_size
 from pcm3.data.units import HAND, HUMAN, UNITS, unit_of
 from pcm3.errors import ConfigError, DataError
 from pcm3.skeleton import Layout
-
-TALL = 1.7
-"""Metres that the longer side of the box around a body in a picture is taken for, in the median."""
 
 Frames = NDArray[np.floating[Any]]
 
@@ -92,14 +89,6 @@ def in_metres(frames: Frames, scale: Scale) -> Frames:
         return frames * scale.factor
     size = body_size(frames)
     return frames * (TALL / size) if size > 0 else frames
-
-
-def body_size(frames: Frames) -> float:
-    """The longest side of the box around a body, the median over frames and bodies; NaN where there is none."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # of frames in which a body is not
-        sides = np.nanmax(frames, axis=2) - np.nanmin(frames, axis=2) if frames.shape[2] else np.full(1, np.nan)
-        return _median(sides.max(axis=-1).ravel())
 
 
 def _median(values: Any) -> float:

@@ -1,7 +1,8 @@
 """A user's own clips in one NumPy file, of any layout; docs/DATA.md shows how to write one.
 
-``frames`` (F, M, V, 3), or (F, V, 3) for one body, holds all clips one after the other, in metres; ``length`` (N,) the
-frames of each. What else is known of the clips may stand beside them: see `COLUMNS` and `OF_THE_FILE`.
+``frames`` (F, M, V, 3), or (F, V, 3) for one body, holds all clips one after the other, in metres (or 2 coordinates, in
+any unit: poses in a picture); ``length`` (N,) the frames of each. What else is known of the clips may stand beside them:
+see `COLUMNS` and `OF_THE_FILE`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from pcm3.data.archives import ZIP_ERRORS
 from pcm3.data.names import is_name, printable
+from pcm3.data.picture import with_third, without_nan
 from pcm3.data.recording import CLASSES_LIMIT, NPY_ERRORS, TEST, TRAIN, UNKNOWN, Recording, metres
 from pcm3.data.source_index import Options, SourceClip, SourceIndex
 from pcm3.data.store import BY_SPLIT
@@ -77,7 +79,8 @@ def index(source: Path, options: Options) -> SourceIndex:
 
 
 def _read(frames: NDArray[Any], id: str, side: int, *, label: int, subject: int, camera: int, setup: int) -> Recording:
-    return Recording(id, metres(id, frames), label, subject, camera, setup, {PROTOCOL: side})
+    read = with_third(without_nan(id, frames)) if frames.shape[-1] == 2 else metres(id, frames)
+    return Recording(id, read, label, subject, camera, setup, {PROTOCOL: side})
 
 
 def _load(source: Path) -> Arrays:
@@ -140,12 +143,13 @@ def _layout(source: Path, arrays: Arrays, options: Options) -> Layout:
 
 
 def _frames(source: Path, arrays: Arrays, layout: Layout) -> NDArray[Any]:
-    """The frames (F, M, V, 3)."""
+    """The frames (F, M, V, 3 or 2)."""
     frames = arrays["frames"]
     if frames.ndim == 3:
         frames = frames[:, None]
     joints = len(layout.joints)
-    if frames.ndim != 4 or frames.shape[1] == 0 or frames.shape[2:] != (joints, 3) or frames.dtype.kind != "f":
+    fits = frames.ndim == 4 and frames.shape[1] > 0 and frames.shape[2:] in ((joints, 3), (joints, 2))
+    if not fits or frames.dtype.kind != "f":
         raise DataError(
             f"{source}: expected frames (F, M, {joints}, 3) of floats in metres for layout '{layout.name}' with "
             f"{joints} joints, got {arrays['frames'].shape} of {frames.dtype}"

@@ -1,7 +1,8 @@
 """The pickle of PYSKL and MMAction2: a list of annotations, one a clip, and lists of names for each side of a split.
 
 An annotation holds ``keypoint`` (M, T, V, C), ``frame_dir`` (the name), ``label`` and ``total_frames``, and perhaps
-``keypoint_score`` (M, T, V): a joint whose score is 0 or NaN is absent. Only skeletons in three dimensions are taken.
+``keypoint_score`` (M, T, V): a joint whose score is 0 or NaN is absent. Skeletons of two dimensions, in pixels, are
+poses in a picture (`pcm3.data.picture`): of 17 joints they are COCO's, unless another layout is given.
 The file is read whole, and costs its own size in memory; `safe_pickle` reads it.
 """
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from pcm3.data.archives import Skipped
 from pcm3.data.names import is_name, printable
+from pcm3.data.picture import with_third, without_nan
 from pcm3.data.readers.class_names import numbered_classes
 from pcm3.data.readers.ntu_names import NtuName, classes_and_protocols, ntu_name, wrong_name
 from pcm3.data.readers.pyskl_split import Split, compare, read_split
@@ -28,6 +30,8 @@ from pcm3.skeleton import Layout, load_layout
 
 SUFFIXES = (".pkl", ".pickle", ".pkl.gz", ".pickle.gz")
 FORM = "expected a dict with 'split' and a list 'annotations', as PYSKL writes it"
+IN_PICTURES = {17: "coco17", 18: "openpose18", 25: "openpose25"}
+"""Joints of skeletons of two coordinates → the layout that they usually are."""
 BODIES = 4
 """Bodies of a clip that are kept at most, the most moving ones."""
 
@@ -36,13 +40,14 @@ def index(source: Path, options: Options) -> SourceIndex:
     """The annotated clips, in the order of the file.
 
     Raises:
-        DataError: it is no such file, or its skeletons are in pixels.
+        DataError: it is no such file.
     """
     file = _find(source)
-    layout = options.layout or load_layout("kinect_v2")
     held = load(file)
     annotations = _annotations(file, held)
-    taken, unusable = _usable(file, annotations, layout)
+    coordinates, usual = _skeleton(annotations)
+    layout = options.layout or load_layout(usual)
+    taken, unusable = _usable(file, annotations, layout, coordinates)
     named = {id: name for id in taken if (name := ntu_name(id)) is not None}
     if named:
         unusable += _leave_wrong(file, taken, named)
@@ -81,7 +86,7 @@ def _find(source: Path) -> Path:
 
 
 def _annotations(file: Path, held: Any) -> list[Any]:
-    """The annotations, when there are any and they hold skeletons in three dimensions."""
+    """The annotations, when there are any and they hold skeletons."""
     annotations = held.get("annotations", [held] if "keypoint" in held else None) if isinstance(held, dict) else held
     if not isinstance(annotations, (list, tuple)) or not annotations:
         got = f"a dict with {_some(held)}" if isinstance(held, dict) else f"a {type(held).__name__}"
@@ -90,10 +95,8 @@ def _annotations(file: Path, held: Any) -> list[Any]:
     if dicts and not any("keypoint" in annotation for annotation in dicts):
         raise DataError(
             f"{file}: its annotations hold no skeletons, only {_some(dicts[0])}: it is a list of videos or of other "
-            "files; pcm3 needs 'keypoint' in three dimensions, as in ntu60_3danno.pkl"
+            "files; pcm3 needs 'keypoint', as in ntu60_3danno.pkl or ntu60_hrnet.pkl"
         )
-    if any(_is_flat(annotation) for annotation in dicts):
-        raise DataError(f"{file}: its skeletons are 2D, in pixels; pcm3 needs 3D ones, as in ntu60_3danno.pkl")
     return list(annotations)
 
 
@@ -102,12 +105,14 @@ def _some(held: dict[Any, Any]) -> str:
     return ", ".join(printable(str(key), 30) for key in list(held)[:6]) + (", …" if len(held) > 6 else "")
 
 
-def _usable(file: Path, annotations: list[Any], layout: Layout) -> tuple[dict[str, dict[str, Any]], list[Skipped]]:
+def _usable(
+    file: Path, annotations: list[Any], layout: Layout, coordinates: int
+) -> tuple[dict[str, dict[str, Any]], list[Skipped]]:
     """Id → annotation of those that can become clips; and the others, with the reason."""
     taken: dict[str, dict[str, Any]] = {}
     unusable: list[Skipped] = []
     for index, annotation in enumerate(annotations):
-        wrong = _wrong(annotation, layout)
+        wrong = _wrong(annotation, layout, coordinates)
         if wrong is None and annotation["frame_dir"] in taken:
             wrong = "the name is taken by an annotation before it"
         if wrong is None:
@@ -118,13 +123,15 @@ def _usable(file: Path, annotations: list[Any], layout: Layout) -> tuple[dict[st
     return taken, unusable
 
 
-def _is_flat(annotation: dict[str, Any]) -> bool:
-    """Whether the skeleton is one of two dimensions."""
-    keypoint = annotation.get("keypoint")
-    return isinstance(keypoint, np.ndarray) and keypoint.shape[3:] == (2,)
+def _skeleton(annotations: list[Any]) -> tuple[int, str]:
+    """How many coordinates a joint of the first skeleton has, and the layout that it usually is."""
+    skeletons = (annotation.get("keypoint") for annotation in annotations if isinstance(annotation, dict))
+    shapes = (keypoint.shape[2:] for keypoint in skeletons if isinstance(keypoint, np.ndarray) and keypoint.ndim == 4)
+    joints, coordinates = next(shapes, (0, 3))
+    return (2, IN_PICTURES.get(joints, "coco17")) if coordinates == 2 else (3, "kinect_v2")
 
 
-def _wrong(annotation: Any, layout: Layout) -> str | None:
+def _wrong(annotation: Any, layout: Layout, coordinates: int) -> str | None:
     """What is wrong with an annotation; None if it can become a clip."""
     if not isinstance(annotation, dict):
         return f"expected a dict, got a {type(annotation).__name__}"
@@ -136,10 +143,10 @@ def _wrong(annotation: Any, layout: Layout) -> str | None:
         return f"expected a name as frame_dir, got '{printable(str(name), 40)}'"
     if not isinstance(label, (int, np.integer)) or not 0 <= label < CLASSES_LIMIT:
         return f"expected a label from 0 to {CLASSES_LIMIT - 1}, got '{printable(str(label), 40)}'"
-    wanted = f"expected keypoint (M, T, {len(layout.joints)}, 3) of floats for layout '{layout.name}'"
+    wanted = f"expected keypoint (M, T, {len(layout.joints)}, {coordinates}) of floats for layout '{layout.name}'"
     if not isinstance(keypoint, np.ndarray):
         return f"{wanted}, got a {type(keypoint).__name__}"
-    if keypoint.ndim != 4 or keypoint.shape[2:] != (len(layout.joints), 3) or keypoint.dtype.kind != "f":
+    if keypoint.ndim != 4 or keypoint.shape[2:] != (len(layout.joints), coordinates) or keypoint.dtype.kind != "f":
         return f"{wanted}, got {keypoint.shape} of {keypoint.dtype}"
     frames = annotation.get("total_frames", keypoint.shape[1])
     if not isinstance(frames, (int, np.integer)) or frames != keypoint.shape[1] or not keypoint.size:
@@ -192,6 +199,8 @@ def _read(
     """The recording, frames first; zeros where a score says that the joint is absent."""
     if score is not None:
         keypoint = np.where((score > 0)[..., None], keypoint, keypoint.dtype.type(0))
-    frames = np.ascontiguousarray(metres(id, keypoint.transpose(1, 0, 2, 3)))
+    bodies = keypoint.transpose(1, 0, 2, 3)
+    flat = bodies.shape[-1] == 2
+    frames = np.ascontiguousarray(with_third(without_nan(id, bodies)) if flat else metres(id, bodies))
     scores = None if score is None else np.clip(np.nan_to_num(score.transpose(1, 0, 2)), 0, 1e4)
     return Recording(id, frames, label, splits=splits, scores=scores, **who)
