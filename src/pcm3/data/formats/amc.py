@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from pcm3.data.archives import Entry
 from pcm3.data.formats import asf
 from pcm3.data.formats.motion_file import FileGroup, MotionFile, folder_of
-from pcm3.data.formats.scale import body_size
 from pcm3.data.kinematics import about_xyz
+from pcm3.data.picture import body_size
 from pcm3.data.readers.text_table import printable
 from pcm3.data.source_index import Options
 from pcm3.data.units import HUMAN, UNITS
