@@ -1,8 +1,8 @@
 """A user's own clips in one NumPy file, of any layout; docs/DATA.md shows how to write one.
 
 ``frames`` (F, M, V, 3), or (F, V, 3) for one body, holds all clips one after the other, in metres (or 2 coordinates, in
-any unit: poses in a picture); ``length`` (N,) the frames of each. What else is known of the clips may stand beside them:
-see `COLUMNS` and `OF_THE_FILE`.
+any unit: poses in a picture); ``length`` (N,) the frames of each. What else is known of the clips may stand beside: see
+`COLUMNS` and `OF_THE_FILE`.
 """
 
 from __future__ import annotations
