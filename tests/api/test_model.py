@@ -131,9 +131,28 @@ def test_what_is_no_clip_is_told_in_one_line(model, clips, message):
     assert "\n" not in str(caught.value)
 
 
-def test_centimetres_are_no_metres(model):
-    with pytest.raises(DataError, match="metres"):
-        model.embed(people(1)[0] * 1000)
+@pytest.mark.parametrize(
+    ("factor", "message"),
+    [
+        (1000, "expected metres"),
+        (100, "which looks like centimetres: divide by 100"),
+        (1 / 0.0254, "which looks like centimetres"),
+        (7, "which no person is: give metres"),
+        (0.01, "which no person is: give metres"),
+    ],
+)
+def test_other_units_are_refused(model, factor, message):
+    for clip in (people(1)[0], people(1)[0] - people(1)[0][:1, :, :1]):
+        with pytest.raises(DataError, match=message):
+            model.embed(clip * np.float32(factor))
+
+
+def test_tensors_with_gradients_and_arrays_of_other_things(model):
+    clip = people(1)[0]
+    np.testing.assert_array_equal(model.embed(torch.from_numpy(clip).requires_grad_()), model.embed(clip))
+    for wrong in (clip.astype(np.complex64), clip > 0):
+        with pytest.raises(DataError, match="clips: expected numbers, metres, got an array of"):
+            model.embed(wrong)
 
 
 def test_a_store_that_does_not_fit_is_refused(model, store_path):

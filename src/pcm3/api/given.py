@@ -13,11 +13,14 @@ from typing import TypeAlias, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
+from pcm3.data.import_plan import PROBED
 from pcm3.data.own_recordings import PreparedRecordings
 from pcm3.data.prepare import RuleName
 from pcm3.data.recording import Recording
 from pcm3.data.recordings import Recordings, read_files
+from pcm3.data.source_units import check_metres
 from pcm3.data.store import STORE, ClipStore
 from pcm3.encoders.spec import EncoderSpec, format_of
 from pcm3.errors import DataError
@@ -87,6 +90,7 @@ def _given(clips: Clips, spec: EncoderSpec, recorded: Recorded, *, untrimmed: bo
         return GivenClips(store, single=False, lost=[], notes=[])
     files, single = _recordings(clips, spec, recorded)
     recordings, notes = _in_the_models_joints(files, spec.layout)
+    check_metres("the given clips", (recording.frames for recording in recordings[:PROBED]), spec.layout)
     if untrimmed:
         recordings = [replace(recording, intervals=recording.intervals or ()) for recording in recordings]
     prepared = PreparedRecordings.of(
@@ -148,8 +152,11 @@ def _file_names(clips: Clips) -> list[Path] | None:
 
 def _arrays(clips: Clips) -> tuple[list[tuple[str, NDArray[np.floating]]], bool]:
     """The clips one by one, each with a name; and whether it was one alone."""
+    clips = clips.detach().cpu() if isinstance(clips, Tensor) else clips
     if isinstance(clips, np.ndarray) or hasattr(clips, "__array__"):
         array = np.asarray(clips)
+        if array.dtype.kind not in "fiu":
+            raise DataError(f"clips: expected numbers, metres, got an array of {array.dtype}")
         if array.ndim == 4 and array.shape[1] >= CROWD:
             raise DataError(
                 f"clips: expected one clip (T, M, V, 3) or a list of clips, got an array {array.shape}, which would be "

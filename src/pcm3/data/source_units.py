@@ -77,6 +77,22 @@ def check_units(where: str, clips: Iterable[Frames], layout: Layout) -> list[str
     return _odd(sample)
 
 
+def check_metres(where: str, clips: Iterable[Frames], layout: Layout) -> None:
+    """Raises DataError unless bodies are of a size that people have in metres: for what is used at once, where no note
+    would be read. The arguments are those of `check_units`.
+    """
+    sample = measure(list(clips), layout)
+    size = 1.0 if sample is None else float(sample.extent.max())
+    unit = unit_of(size)
+    if unit not in (None, "metres"):
+        told = f"which looks like {unit}: divide by {1 / FACTORS[str(unit)]:.0f}"
+    elif not SMALL <= size <= TALL:
+        told = "which no person is: give metres"
+    else:
+        return
+    raise DataError(f"{where}: expected metres, got bodies that are {size:,.3g} tall or wide in the median, {told}")
+
+
 def measure(clips: Sequence[Frames], layout: Layout) -> Sample | None:
     """The sample's measures; None where hardly any joint is there."""
     bodies = [body for clip in clips if clip.ndim == 4 and clip.shape[-1] == 3 for body in _bodies(clip)]
