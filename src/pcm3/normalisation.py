@@ -50,7 +50,7 @@ def normalise(
         return np.where(present[..., None], frames, 0).astype(frames.dtype)
     centre = reference_path(frames[:, 0], present[:, 0], layout)
     centre[~present[:, 0].any(axis=1)] = 0
-    return _moved(frames, present, centre, _smallest_rotations(frames[:, 0], present[:, 0], centre, layout))
+    return moved(frames, present, centre, _smallest_rotations(frames[:, 0], present[:, 0], centre, layout))
 
 
 def normalise_upright(
@@ -84,7 +84,7 @@ def normalise_upright(
         return np.zeros_like(frames)
     main = main_body(there)
     centre = reference_path(frames[:, main], present[:, main], layout)
-    return _moved(frames, present, centre, rotation_upright(frames, present, layout, up))
+    return moved(frames, present, centre, rotation_upright(frames, present, layout, up))
 
 
 def normalise_upright_untrimmed(
@@ -103,7 +103,7 @@ def normalise_upright_untrimmed(
     if not there.any():
         return np.zeros_like(frames)
     centre = path_of_first(frames, present, there, layout)
-    return _moved(frames, present, centre, rotation_upright(frames, present, layout, up))
+    return moved(frames, present, centre, rotation_upright(frames, present, layout, up))
 
 
 def main_body(there: NDArray[np.bool_]) -> int:
@@ -147,8 +147,19 @@ def normalise_untrimmed(
         return np.zeros_like(frames)
     centre = path_of_first(frames, present, there, layout)
     centre[~there.any(axis=1)] = 0
+    return moved(frames, present, centre, rotation_untrimmed(frames, present, centre, layout))
+
+
+def rotation_untrimmed(
+    frames: NDArray[np.floating[Any]],
+    present: NDArray[np.bool_],
+    centre: NDArray[np.floating[Any]],
+    layout: Layout,
+) -> NDArray[np.float64]:
+    """The rotation (3, 3) of `normalise_untrimmed` for a recording with a body in it, seen from the centre (T, 3)."""
+    there = np.asarray(present.any(axis=2))
     body = int(there[there.any(axis=1)][0].argmax())
-    return _moved(frames, present, centre, _smallest_rotations(frames[:, body], present[:, body], centre, layout))
+    return _smallest_rotations(frames[:, body], present[:, body], centre, layout)
 
 
 def _three(frames: NDArray[Any]) -> None:
@@ -156,7 +167,7 @@ def _three(frames: NDArray[Any]) -> None:
         raise DataError(f"expected 3 coordinates a joint to normalise, got {frames.shape[-1]}")
 
 
-def _moved(
+def moved(
     frames: NDArray[np.floating[Any]],
     present: NDArray[np.bool_],
     centre: NDArray[np.floating[Any]],
@@ -164,15 +175,15 @@ def _moved(
 ) -> NDArray[np.floating[Any]]:
     """The clip seen from its centre (T, 3), then turned by the rotation (3, 3)."""
     turn = rotation.T.astype(frames.dtype)
-    moved = np.zeros_like(frames)
+    clip = np.zeros_like(frames)
     for body in np.flatnonzero(present.any(axis=(0, 2))):  # often there is one, and room for more
         centred = np.empty((len(frames), *frames.shape[2:]), frames.dtype)
         for axis in range(3):  # NumPy's loops are as long as the last axis, and three is short
             np.subtract(frames[:, body, :, axis], centre[:, axis, None], out=centred[..., axis])
         joints = centred.reshape(-1, 3) @ turn
         joints[~present[:, body].ravel()] = 0
-        moved[:, body] = joints.reshape(centred.shape)
-    return moved
+        clip[:, body] = joints.reshape(centred.shape)
+    return clip
 
 
 def _smallest_rotations(

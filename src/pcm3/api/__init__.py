@@ -5,13 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 
 from pcm3.api.heads import MODEL, ClassifierHead, DetectorHead, Head, PredictorHead, head_of
+from pcm3.api.live import LiveFeature, LiveLabel, Stream
 from pcm3.api.model import Model
 from pcm3.device import choose_device
 from pcm3.encoders.files import is_model
 from pcm3.errors import CheckpointError
 from pcm3.settings.pretrain import Device
 
-__all__ = ["ClassifierHead", "DetectorHead", "Head", "Model", "PredictorHead", "load", "load_head"]
+__all__ = [
+    "ClassifierHead",
+    "DetectorHead",
+    "Head",
+    "LiveFeature",
+    "LiveLabel",
+    "Model",
+    "PredictorHead",
+    "Stream",
+    "load",
+    "load_head",
+]
 
 
 def load(path: str | Path, *, device: Device = "auto") -> Model:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pcm3.api.contract import FedModel
 from pcm3.api.given import Clips, Recorded
+from pcm3.api.live import WINDOW, LiveLabel, Stream, stream_actions, stream_classes
 from pcm3.data.store import ClipStore
 from pcm3.errors import DataError
 from pcm3.skeleton import Layout
@@ -105,6 +106,34 @@ class ClassifierHead:
         shares = self.predict_proba(clips, fps=fps, layout=layout, up=up)
         return np.asarray(np.array(self.classes)[shares.argmax(axis=-1)])
 
+    def stream(
+        self,
+        *,
+        fps: float | None = None,
+        layout: str | Path | Layout | None = None,
+        up: str | None = None,
+        window: float = WINDOW,
+        hop: int | None = None,
+    ) -> Stream[LiveLabel]:
+        """Frames in as they come, the class of the last seconds out (docs/LIVE.md).
+
+        Args:
+            fps: frames a second of the sender; None: the model's.
+            layout: of the frames; None: the model's, or told by joint names.
+            up: which way is up; None: found in each window, as `predict` finds it.
+            window: seconds that are seen.
+            hop: frames, at the model's rate, from one result to the next; None: a fifth of a second.
+
+        Raises:
+            ConfigError: a setting that makes no sense.
+            DataError: no such layout, or one that cannot be retargeted to the model's.
+        """
+
+        def shares_of(clip: NDArray[np.float32], rate: float, up: str | None) -> NDArray[np.float32]:
+            return np.asarray(self.predict_proba([clip], fps=rate, layout=self.model.spec.layout, up=up)[0])
+
+        return stream_classes(self.model, self.classes, shares_of, Recorded(fps, layout, up), window, hop)
+
     def save(self, folder: str | Path) -> None:
         """Write the head and its model into a folder, which `load_head` reads."""
         _save(self, folder)
@@ -182,6 +211,31 @@ class DetectorHead:
             ]
             found.append((name, actions))
         return found
+
+    def stream(
+        self,
+        *,
+        fps: float | None = None,
+        layout: str | Path | Layout | None = None,
+        up: str | None = None,
+        hop: int | None = None,
+    ) -> Stream[LiveLabel]:
+        """Frames in as they come, out what is done (docs/LIVE.md).
+
+        A detector with the feature ``frame`` tells it of each frame, as `predict_proba` of the whole recording would;
+        others of the frame in the middle of the last window, `Stream.delay` later.
+
+        Args:
+            fps: frames a second of the sender; None: the model's.
+            layout: of the frames; None: the model's, or told by joint names.
+            up: which way is up; None: found in the first second, or in each window.
+            hop: frames, at the model's rate, from one window to the next; None: a fifth of a second.
+
+        Raises:
+            ConfigError: a setting that makes no sense.
+            DataError: no such layout, or one that cannot be retargeted to the model's.
+        """
+        return stream_actions(self.model, self.fitted, Recorded(fps, layout, up), hop)
 
     def save(self, folder: str | Path) -> None:
         """Write the head and its model into a folder, which `load_head` reads."""

@@ -17,6 +17,7 @@ from pcm3.api.fitting import ClassifierKind, Labels
 from pcm3.api.given import AS_THE_MODEL, Clips, GivenClips, Recorded, given_clips, given_recordings
 from pcm3.api.heads import ClassifierHead, DetectorHead, PredictorHead
 from pcm3.api.index import Index
+from pcm3.api.live import WINDOW, LiveFeature, Stream, stream_features
 from pcm3.clips import ClipBank, extract, frozen
 from pcm3.data.store import ClipStore
 from pcm3.encoders.encoder import Encoder
@@ -131,6 +132,31 @@ class Model:
         with frozen(self.encoder):
             features = self.encoder.every_frame(self.encoder.frames(seen), seen.shape[1])
         return features[0].float().cpu().numpy()
+
+    def stream(
+        self,
+        *,
+        fps: float | None = None,
+        layout: str | Path | Layout | None = None,
+        up: str | None = None,
+        window: float = WINDOW,
+        hop: int | None = None,
+    ) -> Stream[LiveFeature]:
+        """Frames in as they come, features out: of each frame by a causal encoder, as `frames` gives them, else of the
+        last seconds, as `embed` does. Labels come from the `stream` of a head.
+
+        Args:
+            fps: frames a second of the sender; None: the model's.
+            layout: of the frames; None: the model's, or told by joint names.
+            up: which way is up; None: found in the first second, or in each window.
+            window: seconds that are seen, where the encoder is not causal.
+            hop: frames, at the model's rate, from one window to the next; None: a fifth of a second.
+
+        Raises:
+            ConfigError: a setting that makes no sense.
+            DataError: no such layout, or one that cannot be retargeted to the model's.
+        """
+        return stream_features(self, Recorded(fps, layout, up), window, hop)
 
     def fit_classifier(
         self,
