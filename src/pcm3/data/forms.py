@@ -94,7 +94,7 @@ FORMS: list[tuple[Callable[[bytes], bool], Form]] = [
     (lambda head: not head, Form("empty", cure="is the download complete?")),
     (_text(r"version https://git-lfs"), Form("a pointer of Git LFS", cure="fetch the file itself: git lfs pull")),
     (_text(r"<!doctype html|<html"), Form("a web page", cure="the download gave a page instead of the file")),
-    (_starts(b"\x89HDF\r\n\x1a\n"), Form("an HDF5 file", cure=f"read it with h5py; {OWN}")),
+    (_starts(b"\x89HDF\r\n\x1a\n"), Form("an HDF5 file", ("hdf5",), OWN)),
     (_starts(b"MATLAB 7.3"), Form("a MATLAB 7.3 file", cure=f"save it with -v7, or read it with h5py; {OWN}")),
     (_starts(b"MATLAB"), Form("a MATLAB file", ("utd-mhad",), OWN)),
     (_starts(b"\x93NUMPY"), ARRAY),

@@ -5,11 +5,16 @@ import zipfile
 import numpy as np
 import pytest
 from ntu_file_text import skeleton_text, walkers
+from reading import assert_read_or_told
 
+from pcm3.data.archives import Entry
+from pcm3.data.formats import npy
 from pcm3.data.formats.joints import canonical
+from pcm3.data.formats.motion_file import FileGroup
 from pcm3.data.importer import import_recordings
 from pcm3.data.protocol import split
 from pcm3.data.recording import UNKNOWN
+from pcm3.data.source_index import Options
 from pcm3.data.store import ClipStore
 from pcm3.errors import ConfigError, DataError
 
@@ -163,10 +168,23 @@ def test_one_that_cannot_be_read_is_skipped_and_a_pickle_refused(tmp_path):
     np.save(tmp_path / "raw" / "c.npy", np.zeros((3, 20)))
     store, report = imported(tmp_path / "raw", tmp_path / "store")
     assert store.ids.tolist() == ["a"]
-    assert [reason.split(": ", 1)[-1] for _, reason in report.skipped] == [
-        "expected a .npy file with an array of numbers; it holds a pickle, which is not read",
+    assert sorted(reason.split(": ", 1)[-1] for _, reason in report.skipped) == [
         "expected an array (T, V, 3) or (T, M, V, 3), got (3, 20)",
+        "expected an array of numbers; it holds a pickle, which is not read",
     ]
+
+
+def test_damaged_arrays_are_data_errors_or_parse(tmp_path):
+    save(tmp_path / "a.npy", frames=3)
+    whole = (tmp_path / "a.npy").read_bytes()
+
+    def read(data):
+        (tmp_path / "b.npy").write_bytes(data)
+        return npy.read(FileGroup("b", (Entry(tmp_path / "b.npy"),)), Options()).frames
+
+    assert_read_or_told(read, whole, 200)
+    with pytest.raises(DataError, match="of the file's length"):
+        read(whole.replace(b"(3, 1, 20, 3)", b"(3, 1, 20,30)"))
 
 
 def test_files_of_one_name_in_several_folders_and_in_zips(tmp_path):

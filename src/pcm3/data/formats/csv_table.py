@@ -8,6 +8,7 @@ from io import StringIO
 import numpy as np
 from numpy.typing import NDArray
 
+from pcm3.data.formats import deeplabcut
 from pcm3.data.formats.columns import MOST_CELLS, Column, from_columns
 from pcm3.data.formats.mediapipe import as_mediapipe
 from pcm3.data.formats.motion_file import FileGroup, MotionFile
@@ -49,6 +50,8 @@ def parse(name: str, data: bytes, options: Options) -> MotionFile:
     divider = _divider(first)
     if all(_is_number(field) for field in first.split(divider)):
         return _without_names(name, text.encode(), divider, options)
+    if first.split(divider)[0] == deeplabcut.FIRST_WORD and divider is not None:
+        return deeplabcut.from_csv(name, [line.split(divider) for line in text.splitlines() if line.strip()])
     return as_mediapipe(from_columns(name, table(name, text, divider)))
 
 

@@ -28,6 +28,10 @@ PROBED = 8
 """Recordings that are looked at to tell skeleton, unit and rate of all."""
 
 
+DEEPEST = 8
+"""Folders that may stand before a recording's name."""
+
+
 @dataclass(frozen=True)
 class Source:
     """What holds of all recordings of a source."""
@@ -64,7 +68,7 @@ def index(source: Path, options: Options, *, form: FileFormat) -> SourceIndex:
         arranged(str(source), typical, layout)  # says why not
     scale = find_scale(str(source), usable, layout, options.units)
     fps, fps_notes = _fps(source, files, options)
-    labelling = label(groups, options.labels, options.pattern)
+    labelling = label(groups, options.labels, options.pattern or form.pattern)
     classes = sorted({name for about in labelling.about for name in _labels(about) if name})
     for name in classes:
         check_name("class names", name)
@@ -154,19 +158,29 @@ def _fps(source: Path, files: Sequence[MotionFile], options: Options) -> tuple[f
 
 
 def _ids(groups: Sequence[FileGroup]) -> dict[str, FileGroup]:
-    """The recordings by names: their own, with their folders before them where several have the same."""
-    count = Counter(group.name for group in groups)
-    ids: dict[str, FileGroup] = {}
+    """The recordings by names: their own, with so many folders before them as tell those of one name apart."""
+    same: dict[str, list[FileGroup]] = {}
     for group in groups:
-        parts = folder_of(group.entries[0]).parts
-        depth = 0 if count[group.name] == 1 else 1
-        name = printable("/".join((*parts[len(parts) - depth :], group.name)), 150) or "recording"
-        while name in ids:
+        same.setdefault(group.name, []).append(group)
+    ids: dict[str, FileGroup] = {}
+    for alike in same.values():
+        names = [_name(group, 0) for group in alike]
+        depth = 0
+        while len(set(names)) < len(names) and depth < DEEPEST:
             depth += 1
-            more = "/".join((*parts[max(len(parts) - depth, 0) :], group.name))
-            name = printable(more, 150) if depth <= len(parts) else f"{printable(group.name, 140)}.{depth}"
-        ids[name] = group
+            names = [_name(group, depth) for group in alike]
+        for name, group in zip(names, alike, strict=True):
+            taken = 1
+            while (own := name if taken == 1 else f"{name}.{taken}") in ids:
+                taken += 1
+            ids[own] = group
     return ids
+
+
+def _name(group: FileGroup, folders: int) -> str:
+    """The recording's name after the names of so many of its folders."""
+    above = folder_of(group.entries[0]).parts[-folders:] if folders else ()
+    return printable("/".join((*above, group.name)), 150) or "recording"
 
 
 def _labels(about: About) -> list[str]:

@@ -50,13 +50,12 @@ def layout_of(where: str, file: MotionFile, given: Layout | None) -> tuple[Layou
         return load_layout(file.layout), []
     if file.parents is not None:
         return layout_from_hierarchy(file.joints, file.parents)
-    for name in layout_names():
-        layout = load_layout(name)
+    for layout in sorted(map(load_layout, layout_names()), key=lambda layout: -len(layout.joints)):
         if len(layout.joints) <= len(file.joints) and all(_places(file, layout)):
             unused = len(file.joints) - len(layout.joints)
             left = f"; {unused} others are not used" if unused else ""
             if unused <= len(layout.joints):
-                return layout, [f"the joints are those of layout {name}, by their names{left} (--layout)"]
+                return layout, [f"the joints are those of layout {layout.name}, by their names{left} (--layout)"]
     raise DataError(
         f"{where}: which skeleton is it? Its {len(file.joints)} joints ({_some(file.joints)}) are not those of "
         f"{', '.join(layout_names())}: give one with --layout, a name or a TOML file (docs/DATA.md)"

@@ -59,7 +59,7 @@ def one_each(entries: Sequence[Entry], suffixes: Sequence[str]) -> list[FileGrou
     for entry in entries:
         ending = next((suffix for suffix in suffixes if entry.name.lower().endswith(suffix)), None)
         if ending is not None:
-            groups.append(FileGroup(entry.name[: -len(ending)], (entry,)))
+            groups.append(FileGroup(entry.name[: -len(ending)] or PurePosixPath(entry.name).stem, (entry,)))
     return groups
 
 
@@ -77,6 +77,8 @@ class FileFormat:
     """Reads a recording; raises DataError for what is not of the format."""
     group: Callable[[Sequence[Entry], Sequence[str]], list[FileGroup]] = field(default=one_each)
     """Which files make a recording."""
+    pattern: str | None = None
+    """How such files are named, where the format tells; a user's own pattern goes before it."""
 
 
 def folder_of(entry: Entry) -> PurePosixPath:

@@ -10,11 +10,14 @@ from pcm3.data.formats import (
     bvh,
     c3d,
     csv_table,
+    fpha,
+    hdf5_poses,
     kinect_text,
     landmarks,
     npy,
     openpose,
     parquet,
+    pose_file,
     trc,
 )
 from pcm3.data.formats.motion_file import FileFormat
@@ -29,6 +32,11 @@ FORMATS: dict[str, FileFormat] = {
     "c3d": FileFormat("C3D files", (".c3d",), c3d.looks_so, c3d.read),
     "trc": FileFormat("TRC files of markers", (".trc",), trc.looks_so, trc.read),
     "amc": FileFormat("AMC motions", (".amc",), amc.looks_so, amc.read, amc.with_skeletons),
+    "hdf5": FileFormat(
+        "HDF5 files of poses", (".h5", ".hdf5", ".nc", ".nwb"), _begins(hdf5_poses.MAGIC), hdf5_poses.read
+    ),
+    "pose": FileFormat(".pose files", (".pose",), lambda name, head: True, pose_file.read),
+    "fpha": FileFormat("hands of FPHA", ("skeleton.txt",), fpha.looks_so, fpha.read, pattern=fpha.PATTERN),
     "npy": FileFormat("NumPy arrays (.npy)", (".npy",), _begins(npy.MAGIC), npy.read),
     "parquet": FileFormat("Parquet tables", (".parquet", ".pq"), _begins(b"PAR1"), parquet.read),
     "skeleton": FileFormat("Kinect .skeleton files", (".skeleton",), lambda name, head: True, kinect_text.read),
