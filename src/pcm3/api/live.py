@@ -105,6 +105,11 @@ class Stream(Generic[Result]):
         return latest
 
     @property
+    def time(self) -> float:
+        """Of the last frame, on the clock of the sender."""
+        return self._clock.time
+
+    @property
     def start(self) -> Start | None:
         """What the first second told, which way is up among it; None: it is not over, or each window tells its own."""
         return self._reader.pose.start if isinstance(self._reader, Steps) else None
@@ -247,7 +252,7 @@ def _stream(spec: EncoderSpec, sender: Recorded, reader: Reader[Result], delay: 
         if _rule(spec) != "upright":
             raise ConfigError(f"setting up: expected it only where clips are turned upright, not {_rule(spec)}")
     fps = _fps(spec, sender)
-    own = sender.fps or fps
+    own = fps if sender.fps is None else sender.fps
     if not 0 < own <= 10_000:
         raise ConfigError(f"setting fps: expected frames a second, more than 0 and up to 10000, got {own:g}")
     return Stream(IncomingFrames(spec.layout, of), Clock(own, fps), reader, delay + (1 / own if own != fps else 0.0))

@@ -34,6 +34,8 @@ COMMANDS = {
     "predict": "the next 400 ms of a motion",
     "search": "which clips are most like a motion, or where in long recordings it occurs",
     "compare": "how alike two motions are: aligned in time, joint by joint, with a picture of where they part",
+    "stream": "frames in as they come, as lines of JSON, labels out, a line each",
+    "play": "a recording as such lines, at the pace at which it was recorded",
     "reproduce": "run a table of the paper on your stores, its figures beside the paper's",
     "benchmark": "how fast this machine pretrains, encodes, evaluates and imports, beside its own matmul rate",
 }

@@ -42,6 +42,11 @@ class Clock:
         self._last: NDArray[np.float32] | None = None
         self._began, self._ticks = 0.0, 0
 
+    @property
+    def time(self) -> float:
+        """Of the last frame that came, in seconds."""
+        return self._began + max(self._place, 0.0) / self._fps
+
     def push(self, frame: Float[NDArray[np.float32], "M V 3"], time: float | None = None) -> list[Tick]:
         """The moments that lie after the frame before, up to this one.
 

@@ -1,0 +1,75 @@
+"""Where ``pcm3 stream`` listens for lines: standard input, or a port of this machine that no other machine reaches."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from pcm3.cli.live_lines import LONGEST, LineStream
+
+HERE = "127.0.0.1"
+MOST_SENDERS = 64
+"""Senders of datagrams that are remembered; of more, the one that was silent for longest is forgotten."""
+PAGES = r"https?://(localhost|127\.0\.0\.1)(:\d+)?|null"
+"""Pages whose scripts may connect: others in the user's browser have no business here."""
+
+
+def on_stdin(open_lines: Callable[[], LineStream], say_notes: Callable[[LineStream], None]) -> tuple[int, int]:
+    """Answers lines until standard input ends; gives how many there were, and how many were no frames."""
+    lines = open_lines()
+    while line := sys.stdin.buffer.readline(LONGEST + 1):
+        rest = line
+        while len(rest) > LONGEST and not rest.endswith(b"\n"):
+            rest = sys.stdin.buffer.readline(LONGEST + 1)
+        print(lines.answer(line), flush=True)
+        say_notes(lines)
+    return lines.lines, lines.errors
+
+
+def on_udp(port: int, open_lines: Callable[[], LineStream], say: Callable[[str], None]) -> None:
+    """Answers datagrams, each of them a line, until it is stopped; every sender has a stream of its own."""
+    senders: dict[Any, LineStream] = {}
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as own:
+        own.bind((HERE, port))
+        say(f"listening on UDP {HERE}:{own.getsockname()[1]}")
+        while True:
+            line, sender = own.recvfrom(1 << 16)
+            lines = senders.pop(sender, None) or open_lines()
+            senders[sender] = lines  # the last of them is the one that was heard last
+            if len(senders) > MOST_SENDERS:
+                del senders[next(iter(senders))]
+            try:
+                own.sendto(lines.answer(line).encode(), sender)
+            except ConnectionError:  # whoever asked has gone
+                continue
+
+
+def on_websocket(port: int, open_lines: Callable[[], LineStream], say: Callable[[str], None]) -> None:
+    """Answers messages, each of them a line, until it is stopped; every connection has a stream of its own.
+
+    Raises:
+        ConfigError: the library is not installed.
+    """
+    import re
+
+    from pcm3.errors import ConfigError
+
+    try:
+        from websockets.exceptions import ConnectionClosed
+        from websockets.sync.server import ServerConnection, serve
+    except ImportError as error:
+        raise ConfigError("setting websocket: needs the library websockets: pip install 'pcm3[live]'") from error
+
+    def talk(connection: ServerConnection) -> None:
+        lines = open_lines()
+        try:
+            for message in connection:
+                connection.send(lines.answer(message))
+        except ConnectionClosed:
+            return
+
+    with serve(talk, HERE, port, max_size=LONGEST, origins=[None, re.compile(PAGES)]) as server:
+        say(f"listening on ws://{HERE}:{server.socket.getsockname()[1]}")
+        server.serve_forever()
