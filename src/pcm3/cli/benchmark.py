@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pcm3.cli.places import check_file, check_folder
 from pcm3.limits import MOST, MOST_PROCESSES, MOST_REPEATS, check_range, check_ranges
 
-WHAT = ("import", "pretrain", "encode", "linear", "retrieval")
+WHAT = ("import", "pretrain", "encode", "linear", "retrieval", "embed", "search")
 ALL = "all"
 Rows = list[dict[str, Any]]
 MOST_FILES = 1_000_000
@@ -25,7 +25,8 @@ def add_arguments(parser: Any, words: list[str]) -> None:
         "what",
         type=str,
         help="pretrain (training steps), encode (clips to features), linear (the head of linear-cached), retrieval "
-        "(nearest neighbours), import (NTU RGB+D files), or all",
+        "(nearest neighbours), embed (clips in any form to features), search (one motion in so many windows), import "
+        "(NTU RGB+D files), or all",
     )
     parser.add_argument("--steps", type=int, default=3, help="turns measured, in each of which everything has its go")
     parser.add_argument(
@@ -35,7 +36,7 @@ def add_arguments(parser: Any, words: list[str]) -> None:
     parser.add_argument(
         "--out", type=Path, default=None, help="also write the result to this JSON file (all: into this folder)"
     )
-    steps = parser.add_argument_group("pretrain, encode")
+    steps = parser.add_argument_group("pretrain, encode, embed")
     steps.add_argument("--hidden_size", type=int, nargs="+", default=[128, 256, 1024], help="widths to time")
     steps.add_argument(
         "--precision",
@@ -63,8 +64,8 @@ def add_arguments(parser: Any, words: list[str]) -> None:
         default=None,
         help="extrapolate the hours of 450 epochs of so many clips (on a GPU, by default, NTU 60's 40091)",
     )
-    features = parser.add_argument_group("linear, retrieval")
-    features.add_argument("--clips", type=int, default=40000, help="training clips, or the gallery")
+    features = parser.add_argument_group("linear, retrieval, search")
+    features.add_argument("--clips", type=int, default=40000, help="training clips, the gallery, windows")
     features.add_argument("--tests", type=int, default=16000, help="test clips, or the queries")
     features.add_argument("--width", type=int, default=2048, help="values of a feature")
     features.add_argument("--classes", type=int, default=60, help="classes of the head")
@@ -190,6 +191,25 @@ def _retrieval(options: Any, device: Any) -> Rows:
     return [asdict(row) for row in speeds]
 
 
+def _embed(options: Any, device: Any) -> Rows:
+    from pcm3.benchmark.at_work import benchmark_embed
+    from pcm3.benchmark.pretrain import entrants
+
+    asked = [entrant.settings for entrant in entrants(_preset(options), options.hidden_size, ["32"])]
+    asked = list({settings.encoder.hidden_size: settings for settings in asked}.values())
+    with _Bar("embed", 3 * len(asked) * (options.warm + options.steps)) as bar:
+        speeds = benchmark_embed(asked, options.steps, options.warm, device, bar.done)
+    return [asdict(row) for row in speeds]
+
+
+def _search(options: Any, device: Any) -> Rows:
+    from pcm3.benchmark.at_work import benchmark_search
+
+    with _Bar("search", 2 * (options.warm + options.steps)) as bar:
+        speed = benchmark_search(options.clips, options.width, options.steps, options.warm, device, bar.done)
+    return [asdict(speed)]
+
+
 def _import(options: Any, device: Any) -> Rows:
     from pcm3.benchmark.importing import benchmark_import
     from pcm3.benchmark.machine import machine
@@ -205,6 +225,8 @@ _WAYS: dict[str, Callable[[Any, Any], Rows]] = {
     "encode": _encode,
     "linear": _linear,
     "retrieval": _retrieval,
+    "embed": _embed,
+    "search": _search,
     "import": _import,
 }
 
