@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from upright_people import standing
 
+from pcm3.api.given import Recorded, given_clips
 from pcm3.clips import ClipBank
 from pcm3.data.audit.check import check_store
 from pcm3.data.importer import import_recordings, store_recordings
@@ -176,3 +178,17 @@ def test_an_encoder_of_two_coordinates_is_none_of_three(tmp_path):
         spec.check_compatible(deep, "model")
     with pytest.raises(CheckpointError, match="trained on poses of three coordinates, the store's have two"):
         EncoderSpec.of(EncoderSettings(hidden_size=4), deep, "joint", 16).check_compatible(flat, "model")
+
+
+def test_a_model_of_pictures_takes_arrays_of_pixels_and_nothing_else(tmp_path):
+    store = stored(tmp_path / "s")
+    spec = EncoderSpec.of(EncoderSettings(hidden_size=4), format_of(store), "joint", 16)
+    recorded = Recorded(fps=30.0)
+    clips = [pixels(seed)[:, 0] for seed in range(4)]
+    held = given_clips(clips, spec, recorded).store
+    np.testing.assert_allclose(held.frames, store.frames, atol=1e-4)
+    with pytest.raises(DataError, match="expected two coordinates a joint, as the model learned from, got three"):
+        given_clips([standing(0, layout=COCO)], spec, recorded)
+    upright = replace(spec, rule="upright")
+    with pytest.raises(DataError, match="expected three coordinates a joint, as the model learned from, got two"):
+        given_clips([np.pad(clips[0], [(0, 0), (0, 0), (0, 1)])], upright, recorded)

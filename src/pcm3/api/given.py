@@ -17,6 +17,7 @@ from torch import Tensor
 
 from pcm3.data.import_plan import PROBED
 from pcm3.data.own_recordings import PreparedRecordings
+from pcm3.data.picture import FLAT, are_flat, with_third
 from pcm3.data.prepare import RuleName
 from pcm3.data.recording import Recording
 from pcm3.data.recordings import Recordings, read_files
@@ -90,7 +91,7 @@ def _given(clips: Clips, spec: EncoderSpec, recorded: Recorded, *, untrimmed: bo
         return GivenClips(store, single=False, lost=[], notes=[])
     files, single = _recordings(clips, spec, recorded)
     recordings, notes = _in_the_models_joints(files, spec.layout)
-    check_metres("the given clips", (recording.frames for recording in recordings[:PROBED]), spec.layout)
+    _check_coordinates([recording.frames for recording in recordings[:PROBED]], spec)
     if untrimmed:
         recordings = [replace(recording, intervals=recording.intervals or ()) for recording in recordings]
     prepared = PreparedRecordings.of(
@@ -106,6 +107,16 @@ def _given(clips: Clips, spec: EncoderSpec, recorded: Recorded, *, untrimmed: bo
     )
     held, lost = prepared.in_memory("the given clips", files.classes)
     return GivenClips(held, single, [*files.lost, *lost], [*files.notes, *notes, *prepared.notes])
+
+
+def _check_coordinates(frames: Sequence[NDArray[np.floating]], spec: EncoderSpec) -> None:
+    """Raises DataError unless clips are metres in three dimensions, or, for a model of such, poses in a picture."""
+    flat = spec.rule == FLAT
+    if spec.rule and are_flat(frames) != flat:
+        mine, theirs = ("two", "three") if flat else ("three", "two")
+        raise DataError(f"clips: expected {mine} coordinates a joint, as the model learned from, got {theirs}")
+    if not flat:
+        check_metres("the given clips", frames, spec.layout)
 
 
 def _in_the_models_joints(files: Recordings, layout: Layout) -> tuple[list[Recording], list[str]]:
@@ -137,7 +148,8 @@ def _recordings(clips: Clips, spec: EncoderSpec, recorded: Recorded) -> tuple[Re
     named = recorded.layout or spec.layout
     layout = named if isinstance(named, Layout) else load_layout(named)
     arrays, single = _arrays(clips)
-    recordings = [Recording(name, _frames(name, array, layout)) for name, array in arrays]
+    flat = spec.rule == FLAT
+    recordings = [Recording(name, _frames(name, array, layout, flat=flat)) for name, array in arrays]
     return Recordings(recordings, layout, recorded.fps or spec.fps or 30.0, (), [], []), single
 
 
@@ -178,9 +190,10 @@ def _named(clips: Sequence[ArrayLike]) -> Iterator[tuple[str, NDArray[np.floatin
             raise DataError(f"clip {place}: expected an array (T, V, 3) of numbers ({error})") from None
 
 
-def _frames(name: str, clip: NDArray[np.floating], layout: Layout) -> NDArray[np.float32]:
-    """A clip as (T, M, V, 3)."""
+def _frames(name: str, clip: NDArray[np.floating], layout: Layout, *, flat: bool) -> NDArray[np.float32]:
+    """A clip as (T, M, V, 3); of poses in a picture (flat) it may have two coordinates."""
     joints = len(layout.joints)
+    clip = with_third(clip) if flat and clip.shape[-1] == 2 else clip
     if clip.ndim not in (3, 4) or clip.shape[-2:] != (joints, 3) or 0 in clip.shape:
         raise DataError(
             f"{name}: expected an array (T, {joints}, 3) or (T, M, {joints}, 3) of {layout.name} in metres, got "

@@ -56,7 +56,8 @@ def _rows(held: dict[str, Any], protocols: dict[str, str]) -> list[tuple[str, st
 def _prepared(held: dict[str, Any]) -> str:
     """What was made of the recordings: whether they were turned, how, what was taken for up, at which rate."""
     how = held["preparation"]
-    words = ["centred and turned" if held["normalised"] else "as recorded"]
+    turned = "centred, in a picture's plane" if how.get("rule") == "flat" else "centred and turned"
+    words = [turned if held["normalised"] else "as recorded"]
     if held["normalised"] and how.get("rule"):
         words.append(f"by the rule {how['rule']}")
     if held["normalised"] and how.get("up") is not None:
