@@ -119,10 +119,7 @@ class ClipBank:
 
     def test_crops(self, indices: Int[Tensor, " B"]) -> list[Float[Tensor, "B T M V C"]]:
         """All that a test sees of these clips: as many crops of each as the bank has."""
-        if self.crops == 1:
-            return [self.centre(indices)]
-        spread = spread_crops(self.length[indices], TRAIN_CROP, MIN_TEST_FRAMES, self.crops)
-        return [self._crop(indices, start, length) for start, length in spread]
+        return [self._crop(indices, *crop) for crop in crops_of_a_test(self.length[indices], self.crops)]
 
     def random(self, indices: Int[Tensor, " B"], generator: torch.Generator) -> Float[Tensor, "B T M V C"]:
         """A training crop of each of these clips."""
@@ -143,6 +140,13 @@ class ClipBank:
         self, indices: Int[Tensor, " B"], start: Int[Tensor, " B"], length: Int[Tensor, " B"]
     ) -> Float[Tensor, "B T M V C"]:
         return self.of_stream(self.stretch(indices, start, length))
+
+
+def crops_of_a_test(length: Int[Tensor, " B"], crops: int) -> list[tuple[Int[Tensor, " B"], Int[Tensor, " B"]]]:
+    """Start and length of all that a test sees of clips of these lengths: the centre, or so many crops of each."""
+    if crops == 1:
+        return [centre_crops(length, TEST_CROP)]
+    return spread_crops(length, TRAIN_CROP, MIN_TEST_FRAMES, crops)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pcm3.api.heads import MODEL, ClassifierHead, DetectorHead, Head, PredictorHead, head_of
+from pcm3.api.hub import download, is_hub_name
 from pcm3.api.live import LiveFeature, LiveLabel, Stream
 from pcm3.api.model import Model
 from pcm3.device import choose_device
@@ -30,13 +31,14 @@ def load(path: str | Path, *, device: Device = "auto") -> Model:
     """A trained model.
 
     Args:
-        path: of a run, a model folder or a checkpoint file, the authors' too.
+        path: of a run, a model folder or a checkpoint file, the authors' too; ``simulated``, a model that comes with
+            the package (docs/SIMULATED_MODEL.md); or ``org/name`` on the hub of Hugging Face.
         device: where to compute.
 
     Raises:
         CheckpointError: there is none, it is damaged, or a newer pcm3 wrote it.
     """
-    return Model.read(Path(path), choose_device(device))
+    return Model.read(download(str(path)) if is_hub_name(path) else Path(path), choose_device(device))
 
 
 def load_head(folder: str | Path, *, model: Model | None = None, device: Device = "auto") -> Head:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pcm3.api.contract import FedModel
+from pcm3.api.export import ExportForm, export
 from pcm3.api.given import Clips, Recorded
 from pcm3.api.live import WINDOW, LiveLabel, Stream, stream_actions, stream_classes
 from pcm3.data.store import ClipStore
@@ -133,6 +134,10 @@ class ClassifierHead:
             return np.asarray(self.predict_proba([clip], fps=rate, layout=self.model.spec.layout, up=up)[0])
 
         return stream_classes(self.model, self.classes, shares_of, Recorded(fps, layout, up), window, hop)
+
+    def export(self, path: str | Path, *, to: ExportForm | None = None) -> dict[str, Any]:
+        """Write the head with its model as one file for other programs, see `pcm3.api.export.export`."""
+        return export(self.model, Path(path), head=self.fitted, to=to)
 
     def save(self, folder: str | Path) -> None:
         """Write the head and its model into a folder, which `load_head` reads."""

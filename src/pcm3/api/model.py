@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from pcm3.api import fitting
 from pcm3.api.expectation import Expected
+from pcm3.api.export import ExportForm, export
 from pcm3.api.fitting import ClassifierKind, Labels
 from pcm3.api.given import AS_THE_MODEL, Clips, GivenClips, Recorded, given_clips, given_recordings
 from pcm3.api.heads import ClassifierHead, DetectorHead, PredictorHead
@@ -224,6 +226,10 @@ class Model:
     def save(self, folder: str | Path) -> None:
         """Write the model as a folder of its own, which `pcm3.load` reads."""
         save_encoder(Path(folder), self.encoder, self.spec)
+
+    def export(self, path: str | Path, *, to: ExportForm | None = None, step: bool = False) -> dict[str, Any]:
+        """Write the model as one file for other programs, see `pcm3.api.export.export`."""
+        return export(self, Path(path), to=to, step=step)
 
     def given(self, clips: Clips, recorded: Recorded) -> GivenClips:
         """The clips, prepared as those that the model learned from.

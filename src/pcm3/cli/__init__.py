@@ -36,6 +36,8 @@ COMMANDS = {
     "compare": "how alike two motions are: aligned in time, joint by joint, with a picture of where they part",
     "stream": "frames in as they come, as lines of JSON, labels out, a line each",
     "play": "a recording as such lines, at the pace at which it was recorded",
+    "export": "a model or a classifier as one file for other programs: ONNX, or torch.export's",
+    "push": "publish a model on the hub of Hugging Face, with a page about it",
     "reproduce": "run a table of the paper on your stores, its figures beside the paper's",
     "benchmark": "how fast this machine pretrains, encodes, evaluates and imports, beside its own matmul rate",
 }

@@ -168,4 +168,6 @@ def _evaluated(
 def _results(options: Any) -> Path:
     """The folder of the results."""
     first: Path = options.model[0]
+    if not first.exists():  # one that comes with the package
+        return options.out or Path("results")
     return options.out or (first.parent if first.is_file() else first) / "results"

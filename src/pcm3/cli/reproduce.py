@@ -11,6 +11,7 @@ from pcm3.limits import MOST_PROCESSES, MOST_REPEATS, check_ranges
 
 SIZES = {"encoder.hidden_size": int, "epochs": int, "steps": int, "minutes": float, "batch": int}
 """Settings of the preset that the command line may replace, by their types."""
+MODEL = "simulated-model"
 
 
 def add_arguments(parser: Any, words: list[str]) -> None:
@@ -19,8 +20,11 @@ def add_arguments(parser: Any, words: list[str]) -> None:
     from pcm3.settings.presets import preset_names
 
     titles = "; ".join(f"{name}: {table.title}" for name, table in TABLES.items())
-    parser.add_argument("table", type=str, help=titles)
-    parser.add_argument("--store", type=Path, required=True, help="pretrains, and serves the tasks of clips")
+    parser.add_argument(
+        "table", type=str, help=f"{titles}; {MODEL}: the model that comes with pcm3, from simulated people"
+    )
+    parser.add_argument("--store", type=Path | None, default=None,
+                        help=f"pretrains, and serves the tasks of clips; all but {MODEL} need one")  # fmt: skip
     parser.add_argument("--out", type=Path, required=True, help="folder for the table and its runs; goes on there")
     parser.add_argument("--protocol", type=str, default="auto", help="the split; 'auto' is the store's first")
     parser.add_argument("--untrimmed", type=Path, default=None, help="untrimmed recordings, for detection")
@@ -48,8 +52,12 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     from pcm3.settings.pretrain import changed
     from pcm3.tasks.evaluate import useful_processes
 
+    if options.table == MODEL:
+        return 0, _simulated_model(options)
     if options.table not in TABLES:
-        raise ConfigError(not_one_of("a table", options.table, TABLES))
+        raise ConfigError(not_one_of("a table", options.table, [*TABLES, MODEL]))
+    if options.store is None:
+        raise ConfigError("--store: expected a store that pcm3 import wrote, got none")
     check_ranges(options, {"seeds": MOST_REPEATS, "workers": MOST_PROCESSES})
     stores = [path for path in (options.store, options.untrimmed) if path is not None]
     check_folder("--out", options.out, stores, exclusive=True)
@@ -85,3 +93,13 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     print((options.out / f"{options.table}.md").read_text(encoding="utf-8"), end="")
     print(f"written: {', '.join(written['written'])}")
     return 0, written
+
+
+def _simulated_model(options: Any) -> dict[str, Any]:
+    """Makes the model that comes with the package anew."""
+    from pcm3.experiments.simulated_model import STEPS, SUBJECTS, make
+
+    check_folder("--out", options.out)
+    folder = make(options.out, options.steps or STEPS, SUBJECTS, lambda line: print(line, flush=True))
+    print(f"{folder}: pcm3.load reads it")
+    return {"model": str(folder)}

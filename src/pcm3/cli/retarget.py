@@ -47,9 +47,10 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
 
 def _target(word: str) -> tuple[Layout, int | None]:
     """The layout of that name or file; or layout and bodies of the model in that folder."""
+    from pcm3.packaged import packaged_model
     from pcm3.skeleton import load_layout
 
-    if not Path(word).is_dir():
+    if not packaged_model(Path(word)).is_dir():
         return load_layout(word), None
     from pcm3.encoders.files import load_encoder
 

@@ -123,7 +123,7 @@ class Encoder(nn.Module):
         if self._batch_norms:  # they would let one view see into another
             return [self._through_layers(view, own) for view, own in zip(normed, each, strict=True)]
         together = self._through_layers(torch.cat(normed), torch.cat(list(lengths)) if lengths else None)
-        return list(together.split([len(view) for view in views]))
+        return list(together.split([view.shape[0] for view in views]))
 
     def frames(
         self, clips: Float[Tensor, "B T M V C"], lengths: Int[Tensor, " B"] | None = None

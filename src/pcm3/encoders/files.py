@@ -26,6 +26,7 @@ from pcm3.encoders.encoder import Encoder
 from pcm3.encoders.spec import EncoderSpec, Provenance
 from pcm3.errors import CheckpointError, ConfigError, DataError, command
 from pcm3.files import write_atomically, write_json
+from pcm3.packaged import packaged_model
 from pcm3.skeleton import layout_from_dict, load_layout
 
 FORMAT = 3
@@ -57,9 +58,21 @@ def is_model(folder: Path) -> bool:
     return any((folder / name).is_file() for name in (WEIGHTS, DESCRIPTION, EARLIER_FILE))
 
 
-def save_encoder(folder: Path, encoder: Encoder, spec: EncoderSpec, run: int | None = None) -> None:
-    """Write the encoder, built by `spec`, as a model into a folder; `run`: number of the run that it is of."""
+def save_encoder(
+    folder: Path, encoder: Encoder, spec: EncoderSpec, run: int | None = None, *, half: bool = False
+) -> None:
+    """Write the encoder, built by `spec`, as a model into a folder.
+
+    Args:
+        folder: is made where it is not there.
+        encoder: with its weights.
+        spec: what it is, and what it is fed with.
+        run: number of the run that it is of.
+        half: matrices in float16, half the bytes; loaded, they are float32. Small variances would not survive it.
+    """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder.state_dict().items()}
+    if half:
+        tensors = {name: tensor.half() if tensor.dim() > 1 else tensor for name, tensor in tensors.items()}
     model = asdict(spec)
     description = with_checksum({
         "format": FORMAT, "model": model, "provenance": model.pop("provenance"), "run": run,
@@ -73,12 +86,14 @@ def save_encoder(folder: Path, encoder: Encoder, spec: EncoderSpec, run: int | N
 
 
 def load_encoder(path: Path) -> tuple[Encoder, EncoderSpec]:
-    """The encoder, in evaluation mode, of a model folder, its weights' file alone, or the authors' checkpoint file.
+    """The encoder, in evaluation mode, of a model folder, its weights' file alone, or the authors' checkpoint file; or
+    of the model of that name that comes with the package.
 
     Raises:
         CheckpointError: there is none, it is damaged or not whole, it is not of the run whose folder it is in, or a
             newer version wrote it.
     """
+    path = packaged_model(path)
     if path.is_dir():
         return _load_folder(path)
     if not path.exists():

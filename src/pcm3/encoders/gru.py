@@ -55,7 +55,7 @@ class DualGRULayer(nn.Module):
     ) -> tuple[Float[Tensor, "B W"], Float[Tensor, "B W"]]:
         """(outputs, state) of one more frame of a causal layer; a state of None is that before the first."""
         if state is None:
-            state = inputs.new_zeros(len(inputs), 2 * self.hidden_size)
+            state = inputs.new_zeros(inputs.shape[0], 2 * self.hidden_size)
         frame = inputs.unsqueeze(1)
         if applies_to(inputs):
             outputs, after = gru_layer_from(frame, self._cells(), state)

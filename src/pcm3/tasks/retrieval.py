@@ -55,7 +55,7 @@ class NearestNeighbour:
     def logits(self, features: Float[Tensor, "N D"]) -> Float[Tensor, "N L"]:
         """Of each class the cosine to its nearest clip, over a temperature: the largest is the nearest of all."""
         cosines = F.normalize(features.float(), dim=1) @ F.normalize(self.gallery.float(), dim=1).T
-        most = cosines.new_full((len(features), len(self.classes)), -1.0)
+        most = cosines.new_full((features.shape[0], len(self.classes)), -1.0)
         return most.scatter_reduce(1, self.label.expand_as(cosines), cosines, "amax") / TEMPERATURE
 
     def predict_proba(self, encoder: ClipEncoder, clips: Float[Tensor, "B T M V C"]) -> Float[Tensor, "B L"]:

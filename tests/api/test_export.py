@@ -1,0 +1,182 @@
+"""Models as files for other programs: what onnxruntime and torch.export make of them is what pcm3 does."""
+
+import importlib.util
+import json
+import re
+from dataclasses import replace
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from ntu_file_text import walkers
+
+import pcm3
+from pcm3 import geometry
+from pcm3.api.export import KEY
+from pcm3.api.given import AS_THE_MODEL
+from pcm3.encoders.files import save_encoder
+from pcm3.encoders.spec import EncoderSpec
+from pcm3.settings.tasks import LinearSettings
+from pcm3.skeleton import load_layout
+
+KINECT1 = load_layout("kinect_v1")
+KINDS = {
+    "gru-causal": {"kind": "gru", "direction": "causal", "pooling": "last", "input_features": ("joint", "motion")},
+    "gru-bidirectional": {"kind": "gru", "pooling": "mean", "input_features": ("joint", "bone"), "stream": "bone"},
+    "transformer": {
+        "kind": "transformer", "pooling": "mean_max", "input_features": ("motion", "motion4"), "gaps": True,
+        "normalise_features": True,
+    },
+    "graph": {"kind": "graph", "pooling": "attention", "stream": "motion"},
+    "stgcn": {"kind": "stgcn", "pooling": "max_min", "gaps": True},
+}  # fmt: skip
+LABELS = ["bow", "wave", "bow", "wave", "sit"]
+
+
+def model_of(folder, **changes):
+    """A model with fresh weights; BatchNorms that have seen something."""
+    chosen = {"direction": "bidirectional", "stream": "joint"} | changes
+    spec = EncoderSpec(KINECT1, 1, 4, 1, frames=8, fps=30.0, normalised=True, rule="upright", **chosen)
+    encoder = spec.build(3)
+    generator = torch.Generator().manual_seed(0)
+    for name, buffer in encoder.named_buffers():
+        if name.endswith(("running_mean", "running_var")):
+            buffer.copy_(0.5 + torch.rand(buffer.shape, generator=generator))
+    save_encoder(folder, encoder, spec)
+    return pcm3.load(folder)
+
+
+def people(count=5):
+    return [walkers(k, 20 + 7 * k, 1, 20) for k in range(count)]
+
+
+def padded(model, clips):
+    """Clips prepared as the model's, padded with something that may not be looked at, and their lengths."""
+    store = model.given(clips, AS_THE_MODEL).store
+    each = [store.clip(place) for place in range(len(store))]
+    together = np.full((len(each), max(map(len, each)), *each[0].shape[1:]), 7.0, np.float32)
+    for row, clip in zip(together, each, strict=True):
+        row[: len(clip)] = clip
+    return together, np.array([len(clip) for clip in each])
+
+
+def told_by(session):
+    return json.loads(session.get_modelmeta().custom_metadata_map[KEY])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_onnxruntime_gives_the_features_of_any_number_of_clips_of_any_length(tmp_path, kind):
+    model = model_of(tmp_path / "model", **KINDS[kind])
+    told = model.export(tmp_path / "model.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    for clips in (people(), people(1), people(3)[::-1]):
+        frames, lengths = padded(model, clips)
+        (features,) = session.run(None, {"clips": frames, "lengths": lengths})
+        np.testing.assert_allclose(features, model.embed(clips), atol=1e-5)
+    assert told_by(session) == json.loads(json.dumps(told))
+    assert list(told["layout"]["joints"]) == list(KINECT1.joints)
+    assert (told["fps"], told["rule"], told["what"], told["pcm3"]) == (30.0, "upright", "features", pcm3.__version__)
+    assert told["inputs"]["clips"].startswith("(B, T, 1, 20, 3) float32")
+    assert list(told["outputs"]) == ["features"]
+
+
+@pytest.mark.parametrize("kind", ["linear", "nearest"])
+def test_a_classifier_is_one_file_with_its_model(tmp_path, kind):
+    model = model_of(tmp_path / "model", **KINDS["transformer"])
+    head = model.fit_classifier(people(), LABELS, kind=kind, settings=LinearSettings(epochs=5))
+    told = head.export(tmp_path / "head.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "head.onnx")
+    frames, lengths = padded(model, people())
+    (shares,) = session.run(None, {"clips": frames, "lengths": lengths})
+    np.testing.assert_allclose(shares, head.predict_proba(people()), atol=1e-5)
+    assert told["classes"] == ["bow", "sit", "wave"]
+
+
+def in_torch(path, *inputs):
+    """What a .pt2 makes of arrays."""
+    return torch.export.load(path).module()(*map(torch.from_numpy, inputs)).detach().numpy()
+
+
+def test_a_head_over_several_crops_is_exported_so(tmp_path):
+    model = model_of(tmp_path / "model", **KINDS["graph"])
+    head = model.fit_classifier(people(), LABELS, settings=LinearSettings(epochs=5))
+    several = replace(head, fitted=replace(head.fitted, crops=3))
+    several.export(tmp_path / "head.pt2")
+    shares = in_torch(tmp_path / "head.pt2", *padded(model, people()))
+    np.testing.assert_allclose(shares, several.predict_proba(people()), atol=1e-5)
+    assert not np.allclose(shares, head.predict_proba(people()), atol=1e-4)
+
+
+@pytest.mark.parametrize("stream", ["joint", "bone"])
+def test_frame_by_frame_it_is_the_whole_recording(tmp_path, stream):
+    model = model_of(tmp_path / "model", **KINDS["gru-causal"] | {"stream": stream})
+    told = model.export(tmp_path / "step.onnx", step=True)
+    session = onnxruntime.InferenceSession(tmp_path / "step.onnx")
+    frames, _ = padded(model, people(2))
+    frames = frames[:, :20]
+    state, features = np.zeros((2, told["state"]), np.float32), []
+    for frame in frames.swapaxes(0, 1):
+        feature, state = session.run(None, {"frame": frame, "state": state})
+        features.append(feature)
+    with torch.no_grad():
+        whole = model.encoder.frames(geometry.stream(torch.from_numpy(frames), stream, KINECT1)).numpy()
+    np.testing.assert_allclose(np.stack(features, 1), whole, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["gru-causal", "transformer", "stgcn"])
+def test_torch_export_gives_the_features(tmp_path, kind):
+    model = model_of(tmp_path / "model", **KINDS[kind])
+    told = model.export(tmp_path / "model.pt2")
+    extra = {f"{KEY}.json": ""}
+    program = torch.export.load(tmp_path / "model.pt2", extra_files=extra)
+    frames, lengths = padded(model, people(3))
+    features = program.module()(torch.from_numpy(frames), torch.from_numpy(lengths)).detach().numpy()
+    np.testing.assert_allclose(features, model.embed(people(3)), atol=1e-5)
+    assert json.loads(extra[f"{KEY}.json"])["model"] == told["model"]
+
+
+def test_the_model_stays_as_it_is_and_works_after_an_export(tmp_path):
+    model = model_of(tmp_path / "model", **KINDS["transformer"])
+    before = model.embed(people())
+    model.export(tmp_path / "model.pt2")
+    np.testing.assert_array_equal(model.embed(people()), before)
+
+
+def test_the_command_writes_models_and_heads(cli, tmp_path):
+    model = model_of(tmp_path / "model", **KINDS["gru-causal"])
+    model.fit_classifier(people(), LABELS, settings=LinearSettings(epochs=2)).save(tmp_path / "head")
+    found = cli("export", tmp_path / "head", "--out", tmp_path / "head.onnx", "--json")
+    assert found.code == 0, found.err
+    assert json.loads(found.out.splitlines()[-1])["classes"] == ["bow", "sit", "wave"]
+    found = cli("export", tmp_path / "model", "--out", tmp_path / "step.bin", "--to", "torch", "--step")
+    assert found.code == 0, found.err
+    assert "  state (B, " in found.out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--out", "x.bin"], "x.bin: expected a file .onnx or .pt2, or --to onnx or torch"),
+        (
+            ["--out", "x.onnx", "--step"],
+            "--step: expected a causal model of the joint stream .* got one of the stream motion",
+        ),
+        (["--out", "."], "--out: expected a file, but . is a folder"),
+    ],
+)
+def test_what_cannot_be_exported_is_told_in_one_line(cli, tmp_path, monkeypatch, words, message):
+    model_of(tmp_path / "model", **KINDS["graph"])
+    monkeypatch.chdir(tmp_path)
+    found = cli("export", "model", *words)
+    assert found.code == 2
+    assert len(found.err.splitlines()) == 1
+    assert re.search(message, found.err), found.err
+
+
+def test_a_missing_library_is_told_in_one_line(cli, tmp_path, monkeypatch):
+    model_of(tmp_path / "model", **KINDS["graph"])
+    found_spec = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "onnxscript" else found_spec(name))
+    found = cli("export", tmp_path / "model", "--out", tmp_path / "x.onnx")
+    assert (found.code, found.err) == (2, "pcm3 export: --to onnx needs onnxscript: pip install 'pcm3[onnx]'\n")
