@@ -159,7 +159,8 @@ def import_recordings(
     wrong = mistaken(kind, Path(source))
     if wrong is not None:
         raise DataError(wrong)
-    index = dataset.read(Path(source), Options(chosen, all_files, track, labels, fps, units, min_score, pattern))
+    options = Options(chosen, all_files, track, labels, fps, units, min_score, pattern)
+    index = dataset.read(Path(source), options)
     there = len(index.clips) + len(index.unusable)
     if skip_list is not None:
         index = _without(index, Path(skip_list))
@@ -176,7 +177,8 @@ def import_recordings(
     target = load_layout(to) if isinstance(to, str | Path) else to
     recipe, oriented_notes = retargeted_recipe(*oriented(recipe, direction, probed), target)
     description |= {"layout": recipe.made_layout, "preparation": recipe.to_dict()}
-    fingerprint = _fingerprint(index, recipe, description | {"dtype": dtype}, Path(source))
+    about = description | {"dtype": dtype, "options": replace(options, layout=None)}
+    fingerprint = _fingerprint(index, recipe, about, [Path(source), *([Path(labels)] if labels else [])])
     with store_writer(
         Path(store_path), dtype=dtype, overwrite=overwrite, fingerprint=fingerprint, **description
     ) as writer:
@@ -293,10 +295,10 @@ def _without(index: SourceIndex, file: Path) -> SourceIndex:
     return replace(index, clips=kept, skipped=index.skipped + dropped)
 
 
-def _fingerprint(index: SourceIndex, recipe: Recipe, description: dict[str, Any], source: Path) -> str:
+def _fingerprint(index: SourceIndex, recipe: Recipe, description: dict[str, Any], sources: Sequence[Path]) -> str:
     """What is made of what: equal for two imports that write the same store, as far as names, sizes and times tell."""
     clips = [(clip.id, clip.file) for clip in index.clips]
-    files = [source] if source.is_file() else sorted(walk(source))
+    files = [file for source in sources for file in ([source] if source.is_file() else sorted(walk(source)))]
     status = [(str(file), file.stat()) for file in files]
     stamps = [(file, of.st_size, of.st_mtime_ns) for file, of in status]
     content = repr((FORMAT, clips, stamps, recipe, sorted(description.items(), key=lambda item: item[0])))
