@@ -158,6 +158,17 @@ def test_a_predictor_goes_on_from_the_end_of_a_clip(walking, tmp_path):
         head.predict(clips[0][:15])
 
 
+def test_what_lies_before_the_seed_does_not_matter(tmp_path):
+    fed = {"frames": 16, "fps": 25.0, "normalised": False}
+    spec = EncoderSpec(KINECT1, 1, 6, 1, "causal", "last", "joint", **fed)
+    save_encoder(tmp_path / "model", spec.build(3), spec)
+    model = pcm3.load(tmp_path / "model")
+    clips = [walkers(k, 60, 1, 20) for k in range(3)]
+    head = model.fit_predictor(clips, settings=PREDICTION)
+    np.testing.assert_allclose(head.predict(clips), head.predict([clip[-20:] for clip in clips]), atol=1e-5)
+    assert not np.allclose(head.predict(clips), head.predict([clip[:20] for clip in clips]), atol=1e-3)
+
+
 def test_what_to_expect_is_measured_on_other_people(model, store_path):
     expected = model.expect(store_path, settings=LINEAR)
     assert (expected.people, len(expected.accuracies)) == (4, 4)
