@@ -41,9 +41,9 @@ def reference_path(
     share = ((gaps - before) / np.maximum(after - before, 1))[:, None]
     near = np.zeros(present.shape[1], np.bool_)
     near[layout.neighbours(joint)] = True
-    (start, told), (end, told_too) = (_way(body, present, around, gaps, near) for around in (before, after))
+    (start, known_before), (end, known_after) = (_way(body, present, around, gaps, near) for around in (before, after))
     along = (body[before, joint] + start) * (1 - share) + (body[after, joint] + end) * share
-    path[gaps] = np.where((told & told_too)[:, None], along, path[gaps])
+    path[gaps] = np.where((known_before & known_after)[:, None], along, path[gaps])
     return path.astype(body.dtype)
 
 

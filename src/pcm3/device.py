@@ -59,8 +59,8 @@ def has_bf16(device: torch.device) -> bool:
     """Whether the device multiplies in bfloat16 natively, by way of the libraries that torch uses here."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    told = _processor()
-    return any(told.get(unit) for unit in BF16_UNITS) and _library_has_bf16()
+    capabilities = _processor()
+    return any(capabilities.get(unit) for unit in BF16_UNITS) and _library_has_bf16()
 
 
 def _processor() -> Mapping[str, Any]:

@@ -165,8 +165,8 @@ class _Fields:
 
     def wrong(self, field: str, expected: str, got: object, why: str = "") -> DataError:
         """The error that says so."""
-        told = f"{brief(got)} {why}" if why else f"got {brief(got)}"
-        return DataError(f"{self.where}: not a layout: {field}: expected {expected}, {told}; docs/DATA.md shows one")
+        came = f"{brief(got)} {why}" if why else f"got {brief(got)}"
+        return DataError(f"{self.where}: not a layout: {field}: expected {expected}, {came}; docs/DATA.md shows one")
 
     def get(self, field: str) -> object:
         """The value of a field that must be there."""

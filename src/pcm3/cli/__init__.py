@@ -80,8 +80,8 @@ def main(argv: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except UnicodeEncodeError as error:
-        told = f"this system's locale ({error.encoding}) has no file named '{error.object}': set PYTHONUTF8=1"
-        return _fail(words[0], told, 2)
+        message = f"this system's locale ({error.encoding}) has no file named '{error.object}': set PYTHONUTF8=1"
+        return _fail(words[0], message, 2)
     except MemoryError:
         return _fail(words[0], OUT_OF_MEMORY, 1)
     except RuntimeError as error:
@@ -92,8 +92,8 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:
         from pcm3.files import DISK_FULL
 
-        told = f"{error.filename or ''}: {error.strerror or error}".lstrip(": ")
-        return _fail(words[0], told, 1 if error.errno in DISK_FULL else 2)
+        message = f"{error.filename or ''}: {error.strerror or error}".lstrip(": ")
+        return _fail(words[0], message, 1 if error.errno in DISK_FULL else 2)
 
 
 def _call(command: str, words: list[str]) -> int:
@@ -107,11 +107,11 @@ def _call(command: str, words: list[str]) -> int:
     options = parse(command, COMMANDS[command], module.add_arguments, words)
     if options is None:  # --help or --print_config said everything
         return 0
-    code, told = module.run(options)
+    code, result = module.run(options)
     if options.json:
         sys.stdout.flush()
-        text = json.dumps(told, ensure_ascii=False)
-        print(text if knows(text) else json.dumps(told))
+        text = json.dumps(result, ensure_ascii=False)
+        print(text if knows(text) else json.dumps(result))
     return int(code)
 
 

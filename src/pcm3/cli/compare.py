@@ -37,8 +37,8 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     model, known = api.load(options.model, device=options.device), recorded(options)
     compared = compare(model, one_clip(model, options.first, known), one_clip(model, options.second, known))
     joints = compared.by_joint_mm
-    told = {name: value for name, value in joints.items() if not math.isnan(value)}
-    worst = sorted(told.items(), key=lambda joint: -joint[1])[:WORST]
+    known_mm = {name: value for name, value in joints.items() if not math.isnan(value)}
+    worst = sorted(known_mm.items(), key=lambda joint: -joint[1])[:WORST]
     first, second = (compared.path[compared.parting] / compared.fps).tolist()
     print(f"cosine of their features: {compared.cosine:.3f} (1: the model finds them the same)")
     print(f"aligned in time, mean distance of a joint: {compared.mean_mm:.0f} mm")

@@ -15,8 +15,8 @@ def add_arguments(parser: Any, words: list[str]) -> None:
 
     add_head(parser, "detector")
     add_source(parser, "recording", "long recordings")
-    told = "; ".join(f"{name}: {form.what}" for name, form in FORMS.items())
-    parser.add_argument("--to", type=str, default="csv", help=f"form of --out; {told}")
+    forms = "; ".join(f"{name}: {form.what}" for name, form in FORMS.items())
+    parser.add_argument("--to", type=str, default="csv", help=f"form of --out; {forms}")
     parser.add_argument("--out", type=Path | None, default=None,
                         help="file (csv, json), or folder with a file a recording (elan, audacity, pku)")  # fmt: skip
     add_device(parser)

@@ -133,11 +133,11 @@ IN_PICTURE = (
 )
 
 
-def rule_for(told: RuleName | None, usual: RuleName, frames: Sequence[NDArray[Any]]) -> RuleName:
-    """The rule by which recordings are prepared: the one that is told, else the usual one; of poses in a picture, flat.
+def rule_for(given: RuleName | None, usual: RuleName, frames: Sequence[NDArray[Any]]) -> RuleName:
+    """The rule by which recordings are prepared: the given one, else the usual one; of poses in a picture, flat.
 
     Args:
-        told: by the user; None: by nobody.
+        given: by the user; None: by nobody.
         usual: for the kind of data.
         frames: of some of the recordings.
 
@@ -145,10 +145,10 @@ def rule_for(told: RuleName | None, usual: RuleName, frames: Sequence[NDArray[An
         ConfigError: a rule for three coordinates and recordings of two, or the other way round.
     """
     flat = are_flat(frames)
-    if told is not None and (told == FLAT) != flat:
+    if given is not None and (given == FLAT) != flat:
         rules, got = ("flat", "two") if flat else ("released or upright", "three")
-        raise ConfigError(f"setting rule: expected {rules} for recordings of {got} coordinates, got {told}")
-    return "flat" if flat else told or usual
+        raise ConfigError(f"setting rule: expected {rules} for recordings of {got} coordinates, got {given}")
+    return "flat" if flat else given or usual
 
 
 def retargeted_recipe(recipe: Recipe, notes: list[str], to: Layout | None) -> tuple[Recipe, list[str]]:

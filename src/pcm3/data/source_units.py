@@ -85,12 +85,12 @@ def check_metres(where: str, clips: Iterable[Frames], layout: Layout) -> None:
     size = 1.0 if sample is None else float(sample.extent.max())
     unit = unit_of(size)
     if unit not in (None, "metres"):
-        told = f"which looks like {unit}: divide by {1 / FACTORS[str(unit)]:.0f}"
+        reason = f"which looks like {unit}: divide by {1 / FACTORS[str(unit)]:.0f}"
     elif not SMALL <= size <= TALL:
-        told = "which no person is: give metres"
+        reason = "which no person is: give metres"
     else:
         return
-    raise DataError(f"{where}: expected metres, got bodies that are {size:,.3g} tall or wide in the median, {told}")
+    raise DataError(f"{where}: expected metres, got bodies that are {size:,.3g} tall or wide in the median, {reason}")
 
 
 def measure(clips: Sequence[Frames], layout: Layout) -> Sample | None:

@@ -40,8 +40,8 @@ def comparison_picture(compared: Comparison, names: tuple[str, str], picture: Pa
     axes.set_xticks(steps + 0.5, seconds, fontsize=7)
     axes.set_xlabel(f"seconds of {names[0]} | of {names[1]}, aligned", fontsize=8)
     below.colorbar(shades, ax=axes, label="distance of a joint, mm", pad=0.01)
-    told = f"cosine {compared.cosine:.2f}, mean distance {compared.mean_mm:.0f} mm"
-    figure.suptitle(f"{names[0]} (grey) and {names[1]} (coloured): {told}", fontsize=9, color=INK)
+    summary = f"cosine {compared.cosine:.2f}, mean distance {compared.mean_mm:.0f} mm"
+    figure.suptitle(f"{names[0]} (grey) and {names[1]} (coloured): {summary}", fontsize=9, color=INK)
     figure.savefig(picture, dpi=130)
 
 

@@ -51,10 +51,10 @@ def _check_classes(head: Head) -> None:
     if isinstance(head, Predictor):
         return
     if isinstance(head, NearestNeighbour):
-        told = int(head.label.max()) + 1
-        wrong = told > len(head.classes) or int(head.label.min()) < 0
+        count = int(head.label.max()) + 1
+        wrong = count > len(head.classes) or int(head.label.min()) < 0
     else:
-        told = head.linear.out_features - isinstance(head, Detector)  # which has the background beside
-        wrong = told != len(head.classes)
+        count = head.linear.out_features - isinstance(head, Detector)  # which has the background beside
+        wrong = count != len(head.classes)
     if wrong:
-        raise ValueError(f"{len(head.classes)} names for {told} classes")
+        raise ValueError(f"{len(head.classes)} names for {count} classes")
