@@ -25,7 +25,6 @@ from pcm3.data.source_units import check_metres
 from pcm3.data.store import STORE, ClipStore
 from pcm3.encoders.spec import EncoderSpec, format_of
 from pcm3.errors import DataError
-from pcm3.retarget import plan_retarget
 from pcm3.skeleton import Layout, load_layout
 
 Clips: TypeAlias = "ArrayLike | Sequence[ArrayLike] | ClipStore | str | Path | Sequence[str] | Sequence[Path]"
@@ -90,13 +89,13 @@ def _given(clips: Clips, spec: EncoderSpec, recorded: Recorded, *, untrimmed: bo
         spec.check_compatible(format_of(store), str(store.path))
         return GivenClips(store, single=False, lost=[], notes=[])
     files, single = _recordings(clips, spec, recorded)
-    recordings, notes = _in_the_models_joints(files, spec.layout)
-    _check_coordinates([recording.frames for recording in recordings[:PROBED]], spec)
+    recordings = files.recordings
     if untrimmed:
         recordings = [replace(recording, intervals=recording.intervals or ()) for recording in recordings]
+    _check_coordinates([recording.frames for recording in recordings[:PROBED]], spec, files.layout)
     prepared = PreparedRecordings.of(
         recordings,
-        spec.layout,
+        files.layout,
         files.fps,
         spec.bodies,
         "clips",
@@ -104,32 +103,20 @@ def _given(clips: Clips, spec: EncoderSpec, recorded: Recorded, *, untrimmed: bo
         rule=cast(RuleName, spec.rule or "upright"),
         up=recorded.up,
         to_fps=spec.fps or None,
+        to=spec.layout,
     )
     held, lost = prepared.in_memory("the given clips", files.classes)
-    return GivenClips(held, single, [*files.lost, *lost], [*files.notes, *notes, *prepared.notes])
+    return GivenClips(held, single, [*files.lost, *lost], [*files.notes, *prepared.notes])
 
 
-def _check_coordinates(frames: Sequence[NDArray[np.floating]], spec: EncoderSpec) -> None:
+def _check_coordinates(frames: Sequence[NDArray[np.floating]], spec: EncoderSpec, layout: Layout) -> None:
     """Raises DataError unless clips are metres in three dimensions, or, for a model of such, poses in a picture."""
     flat = spec.rule == FLAT
     if spec.rule and are_flat(frames) != flat:
         mine, theirs = ("two", "three") if flat else ("three", "two")
         raise DataError(f"clips: expected {mine} coordinates a joint, as the model learned from, got {theirs}")
     if not flat:
-        check_metres("the given clips", frames, spec.layout)
-
-
-def _in_the_models_joints(files: Recordings, layout: Layout) -> tuple[list[Recording], list[str]]:
-    """The recordings with the joints that a model learned from, and how they came to them."""
-    if files.layout.joints == layout.joints:
-        return files.recordings, []
-    plan = plan_retarget(files.layout, layout)
-    moved = []
-    for recording in files.recordings:
-        frames, present = plan(recording.frames, recording.present)
-        scores = None if recording.scores is None else plan.scores(recording.scores)
-        moved.append(replace(recording, frames=frames, present=present, scores=scores))
-    return moved, [f"retargeted from {plan.summary}"]
+        check_metres("the given clips", frames, layout)
 
 
 def _store(clips: Clips) -> ClipStore | None:
