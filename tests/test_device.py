@@ -1,12 +1,14 @@
 """What the machine can do, asked in one place: as it is, and as machines are that lack something."""
 
+import inspect
 from types import SimpleNamespace
 
 import pytest
 import torch
 
 from pcm3 import device
-from pcm3.device import choose_precision, choose_threads, evaluation_threads, has_bf16, slow_bf16
+from pcm3.device import choose_device, choose_precision, choose_threads, evaluation_threads, has_bf16, slow_bf16
+from pcm3.errors import ConfigError
 
 CPU = torch.device("cpu")
 AVX2 = {"architecture": "x86_64", "avx2": True, "avx512_f": False, "avx512_bf16": False, "amx_bf16": False}
@@ -78,3 +80,9 @@ def test_no_more_threads_are_used_than_there_are_cores_for(monkeypatch):
     monkeypatch.setattr(device, "cores", lambda: 2)
     assert choose_threads(None, 1024, CPU) == choose_threads(None, 128, CPU) == evaluation_threads(1024, CPU) == 2
     assert choose_threads(3, 1024, CPU) == 3
+
+
+def test_there_is_no_such_device():
+    unchecked = inspect.unwrap(choose_device)  # without the test run's own look at types
+    with pytest.raises(ConfigError, match="expected a device"):
+        unchecked("tpu")

@@ -10,12 +10,12 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, get_args
 
 import psutil
 import torch
 
-from pcm3.errors import ConfigError
+from pcm3.errors import ConfigError, not_one_of
 from pcm3.limits import MOST_PROCESSES, check_range
 from pcm3.parallel import cores
 from pcm3.settings.pretrain import Device, Precision
@@ -41,8 +41,10 @@ def choose_device(wanted: Device) -> torch.device:
     """The device asked for; "auto" is the GPU if there is one.
 
     Raises:
-        ConfigError: a GPU was asked for where there is none.
+        ConfigError: a GPU was asked for where there is none, or another device.
     """
+    if wanted not in get_args(Device):
+        raise ConfigError(not_one_of("a device", str(wanted), get_args(Device)))
     if wanted == "cuda" and not torch.cuda.is_available():
         raise ConfigError("expected a CUDA GPU for --device cuda, found none: use --device cpu")
     return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")

@@ -151,7 +151,7 @@ def _let_go(partial: Path, lock: BaseFileLock) -> None:
 
 def _flush(folder: Path) -> None:
     """Has the disk hold every file of the folder before the folder gets its name."""
-    for file in folder.iterdir():
+    for file in (entry for entry in folder.rglob("*") if entry.is_file()):
         with file.open("rb+") as handle:
             os.fsync(handle.fileno())
 

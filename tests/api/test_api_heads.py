@@ -12,7 +12,7 @@ from pcm3.data.recording import Interval, Recording
 from pcm3.data.store import ClipStore
 from pcm3.encoders.files import save_encoder
 from pcm3.encoders.spec import EncoderSpec
-from pcm3.errors import CheckpointError, DataError
+from pcm3.errors import CheckpointError, ConfigError, DataError
 from pcm3.settings.tasks import DetectionSettings, LinearSettings, PredictionSettings, TaskSettings
 from pcm3.skeleton import load_layout
 from pcm3.tasks.evaluate import evaluate
@@ -99,7 +99,7 @@ def test_arrays_with_names_for_labels(walking):
         walking.fit_classifier(clips, names[:5])
     with pytest.raises(DataError, match="at least two classes"):
         walking.fit_classifier(clips, ["a"] * 6)
-    with pytest.raises(DataError, match="at least two classes"):
+    with pytest.raises(DataError, match="expected clips with labels, got 6"):
         walking.fit_classifier(clips)
 
 
@@ -202,3 +202,42 @@ def test_unknown_people_and_classes_of_few_clips_are_said(walking):
     assert walking.expect(clips, ["a", "b"] * 4, subjects=[0, 0, 1, 1, 2, 2, 3, 3], settings=LINEAR).people == 4
     with pytest.raises(DataError, match="two clips of a class at least"):
         walking.expect(clips[:2], ["a", "b"])
+
+
+def test_clips_without_a_label_are_left_out(walking):
+    clips = [walkers(number, 30, 1, 20) for number in range(6)]
+    for nothing in (None, np.nan):
+        head = walking.fit_classifier(clips, ["a", "b", nothing, "a", "b", nothing], kind="nearest")
+        assert head.classes == ("a", "b")
+        assert len(head.fitted.label) == 4
+
+
+def test_what_cannot_be_fitted_is_told_in_one_line(walking):
+    clips = [walkers(number, 60, 1, 20) for number in range(4)]
+    for message, fit in {
+        "recordings with labelled actions, got none": lambda: walking.fit_detector(clips),
+        "expected clips with labels, got 4 without any": lambda: walking.fit_classifier(clips),
+        "subjects: expected one for each of the 4 clips, got 2": lambda: walking.expect(
+            clips, list("abab"), subjects=[1, 2]
+        ),
+        "setting seed: expected": lambda: walking.fit_classifier(clips, list("abab"), seed=10**20),
+    }.items():
+        with pytest.raises((DataError, ConfigError), match=message):
+            fit()
+
+
+def test_a_head_that_is_there_stays_where_the_new_one_cannot_be_written(walking, tmp_path, monkeypatch):
+    clips = [walkers(number, 30, 1, 20) for number in range(4)]
+    first, second = (walking.fit_classifier(clips, list(names), kind="nearest") for names in ("abab", "aabb"))
+    first.save(tmp_path / "head")
+    monkeypatch.setattr(type(second.fitted), "save", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        second.save(tmp_path / "head")
+    monkeypatch.undo()
+    assert pcm3.load_head(tmp_path / "head").predict(clips).tolist() == list("abab")
+    second.save(tmp_path / "head")
+    assert pcm3.load_head(tmp_path / "head").predict(clips).tolist() == list("aabb")
+    assert [file.name for file in tmp_path.iterdir()] == ["head"]
+    (tmp_path / "head" / "notes.txt").write_text("mine")
+    with pytest.raises(ConfigError, match=r"got a folder with notes\.txt in it"):
+        second.save(tmp_path / "head")

@@ -8,12 +8,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ntu_file_text import walkers
+from safetensors.torch import load_file, save_file
 
 import pcm3
 from pcm3.api.index import Index, Match, _windows, facing_forward
+from pcm3.checksums import with_checksum
 from pcm3.data.own_recordings import PreparedRecordings
 from pcm3.data.recording import Recording
-from pcm3.encoders.files import save_encoder
+from pcm3.encoders.files import save_encoder, tensors_checksum
 from pcm3.encoders.spec import EncoderSpec
 from pcm3.errors import CheckpointError, ConfigError, DataError
 from pcm3.skeleton import load_layout
@@ -152,8 +154,6 @@ def test_a_damaged_index_is_refused_in_one_line(model, tmp_path, harm):
     elif harm == "none":
         (folder / "index.safetensors").unlink()
     else:
-        from pcm3.checksums import with_checksum
-
         text |= {"format": 9} if harm == "newer" else {"ids": ["a"]}
         text = {name: value for name, value in text.items() if name != "checksum"}
         (folder / "index.json").write_text(json.dumps(with_checksum(text)))
@@ -172,3 +172,33 @@ def test_what_cannot_be_searched(model):
     with pytest.raises(DataError, match="query: expected one clip, got 2"):
         index.search([waving(), waving()])
     assert len(index.search(waving(), 10)) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("recording", torch.tensor([0, -1])),
+        ("recording", torch.tensor([0.0, 1.0])),
+        ("rows", torch.zeros(2, 5, dtype=torch.float16)),
+        ("rows", torch.full((2, 12), torch.nan, dtype=torch.float16)),
+        ("start", torch.tensor([0.0, torch.nan], dtype=torch.float64)),
+        ("ids", ["a", "\x1b[31m"]),
+        ("ids", "ab"),
+        ("window", -1),
+    ],
+)
+def test_a_forged_index_is_refused(model, tmp_path, name, value):
+    model.index([waving(), waving(50)]).save(tmp_path)
+    tensors, text = load_file(tmp_path / "index.safetensors"), json.loads((tmp_path / "index.json").read_text())
+    (tensors if isinstance(value, torch.Tensor) else text)[name] = value
+    save_file(tensors, tmp_path / "index.safetensors")
+    text["tensors"] = tensors_checksum(tensors)
+    (tmp_path / "index.json").write_text(json.dumps(with_checksum(text)))
+    with pytest.raises(CheckpointError, match="damaged"):
+        Index.load(tmp_path, model)
+
+
+def test_a_cosine_is_at_most_1(model):
+    clips = [waving(30 + k) for k in range(8)]
+    index = model.index(clips)
+    assert all(index.search(clip, 1)[0].score <= 1 for clip in clips)

@@ -10,13 +10,14 @@ import torch
 from ntu_file_text import walkers
 
 import pcm3
+from pcm3.api.given import Recorded
 from pcm3.clips import ClipBank, extract
 from pcm3.data.importer import store_recordings
 from pcm3.data.recording import Recording
 from pcm3.data.store import ClipStore
 from pcm3.encoders.files import save_encoder
 from pcm3.encoders.spec import EncoderSpec
-from pcm3.errors import CheckpointError, DataError
+from pcm3.errors import CheckpointError, ConfigError, DataError
 from pcm3.skeleton import load_layout
 
 KINECT1 = load_layout("kinect_v1")
@@ -181,3 +182,26 @@ def test_importing_the_package_brings_no_torch():
 
 def test_a_model_says_what_it_is(model):
     assert repr(model) == "Model(gru, 12 features, kinect_v1, 30 fps, joint, method not known, step 0)"
+
+
+def test_lists_hold_numbers_as_arrays_do(model):
+    clip = walkers(0, 30, 1, 20)
+    for other in (clip.astype(complex), clip > 0):
+        with pytest.raises(DataError, match="clip 1: expected numbers"):
+            model.embed([clip, other])
+    np.testing.assert_array_equal(model.embed([torch.from_numpy(clip).requires_grad_()]), model.embed([clip]))
+
+
+@pytest.mark.parametrize("setting", [{"fps": 0.0}, {"fps": 1e-9}, {"crops": 0}, {"batch": 0}])
+def test_settings_that_make_no_sense(model, setting):
+    with pytest.raises(ConfigError, match=f"setting {next(iter(setting))}: expected"):
+        model.embed(walkers(0, 30, 1, 20), **setting)
+
+
+def test_what_is_told_of_a_store_that_knows_better_is_not_used_in_silence(model, tmp_path):
+    store_recordings([Recording("a", walkers(0, 30, 1, 20))], tmp_path / "store", layout="kinect_v1", fps=30.0)
+    given = model.given(tmp_path / "store", Recorded(fps=15.0))
+    assert (given.notes, model.given(tmp_path / "store", Recorded()).notes) == (
+        ["fps, layout and up are not looked at where a store is given: it tells them"],
+        [],
+    )

@@ -174,7 +174,17 @@ def test_search_for_clips_and_inside_recordings(cli, sessions, tmp_path):
     [
         (["embed", "model", "clips", "--out", "f.txt"], "--out: expected a file that ends in .npz or .csv, got f.txt"),
         (["embed", "model", "none", "--out", "f.npz"], "none: expected a store or a file with recordings"),
-        (["embed", "model", "clips", "--out", "f.npz", "--fps", 0], "--fps: expected frames a second"),
+        (["embed", "model", "clips", "--out", "f.npz", "--fps", 0], "fps: expected frames a second"),
+        (["embed", "model", "clips", "--out", "f.npz", "--fps", "1e-9"], "fps: expected frames a second, 0.1 to 10000"),
+        (["embed", "model", "clips", "--out", "new/f.npz"], "--out: expected a file in a folder that is there"),
+        (["fit", "classifier", "model", "clips", "--out", "h", "--seed", 10**20], "setting seed: expected"),
+        (["fit", "classifier", "model", "clips", "--out", "h", "--encoder", "tuned"], "--encoder: expected it with"),
+        (["fit", "detector", "model", "long", "--out", "h", "--kind", "nearest"], "--kind: expected it with"),
+        (["fit", "classifier", "model", "clips", "--out", "."], "expected a new folder or a head to replace"),
+        (["search", "model", "clips", "clips"], "clips: expected one motion, got 8 clips: name one, as clips:c0"),
+        (["search", "model", "clips:c1", "clips", "--window", 1], "--window: expected --inside"),
+        (["search", "model", "clips:c1", "long", "--inside", "--window", 0], "setting window: expected seconds"),
+        (["compare", "model", "clips:c1", "clips:c2", "--out", "c.xyz"], "--out: expected a file that ends in .png"),
         (["embed", "model", "clips", "long", "--out", "f.npz"], "expected one store alone, or files, got 2"),
         (["embed", "clips", "clips", "--out", "f.npz"], "expected a run folder, got a store"),
         (["fit", "clasifier", "model", "clips", "--out", "h"], "did you mean 'classifier'?"),
@@ -217,3 +227,39 @@ def test_a_head_of_another_kind_or_model_is_refused(cli, sessions, tmp_path):
     found = cli("classify", tmp_path / "head", sessions / "clips", "--model", tmp_path / "other")
     assert found.code == 2
     assert "was fitted on another model" in found.err
+
+
+def test_an_index_that_is_there_is_used_and_that_is_said(cli, sessions, tmp_path):
+    words = [
+        "search",
+        sessions / "model",
+        f"{sessions / 'clips'}:c3",
+        sessions / "clips",
+        "--index",
+        tmp_path / "index",
+    ]
+    assert "note" not in cli(*words).out
+    assert "note: searched as the index in" in cli(*words).out
+    assert "note" not in cli(*words[:3], *words[4:]).out
+
+
+def test_a_file_that_cannot_be_read_does_not_end_a_search(cli, sessions, tmp_path):
+    names = [f"{joint}_{axis}" for joint in load_layout("kinect_v1").joints for axis in "xyz"]
+    for k in range(3):
+        rows = np.round(walkers(k, 30, 1, 20).reshape(30, -1), 4).tolist() if k else [[0] * 60] * 30
+        with (tmp_path / f"{k}.csv").open("w", newline="") as opened:
+            csv.writer(opened).writerows([names, *rows])
+    found = cli(
+        "search", sessions / "model", tmp_path / "1.csv", tmp_path, "--fps", 30, "--layout", "kinect_v1", "--json"
+    )
+    assert found.code == 0, found.err
+    assert found.json["searched"] == 2
+    assert "not used: 0" in found.out
+
+
+def test_a_head_is_written_where_nothing_can_be_said_of_it(cli, sessions, tmp_path):
+    clips = [Recording(f"c{k}", walkers(k, 40, 1, 20), k) for k in range(2)]
+    store_recordings(clips, tmp_path / "two", layout="kinect_v1", fps=30.0, classes=["bow", "wave"])
+    found = cli("fit", "classifier", sessions / "model", tmp_path / "two", "--kind", "nearest", "--out", tmp_path / "h")
+    assert (found.code, pcm3.load_head(tmp_path / "h").classes) == (0, ("bow", "wave")), found.err
+    assert "note: no word on what to expect of it: expected two clips of a class" in found.out

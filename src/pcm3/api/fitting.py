@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import isnan
 from typing import Literal
 
 import numpy as np
@@ -19,6 +20,7 @@ from pcm3.clips import extract
 from pcm3.data.recording import UNKNOWN
 from pcm3.data.store import ClipStore
 from pcm3.errors import ConfigError, DataError, not_one_of
+from pcm3.limits import check_numbers
 from pcm3.settings.tasks import DetectionSettings, LinearSettings, PredictionSettings, RetrievalSettings
 from pcm3.tasks.classifier import LabelledClips
 from pcm3.tasks.detection.evaluate import LabelledRecordings, evaluate_detector, fit_detector
@@ -30,8 +32,8 @@ from pcm3.tasks.prediction.windows import MotionBank
 from pcm3.tasks.retrieval import NearestNeighbour
 
 ClassifierKind = Literal["linear", "nearest"]
-Labels = Sequence[str] | Sequence[int]
-"""A class for each clip: its name, or its number."""
+Labels = Sequence[str | int | float | None]
+"""A class for each clip: its name, or its number; None, or NaN as tables have it: not known."""
 Names = tuple[str, ...]
 Places = NDArray[np.int64]
 LONG_FOLDS = 3
@@ -63,8 +65,14 @@ class Labelled:
         chosen = np.arange(len(store)) if indices is None else np.asarray(indices, np.int64)
         chosen = chosen[store.label[chosen] != UNKNOWN]
         label = store.label[chosen].astype(np.int64)
+        if len(chosen) == 0:
+            raise DataError(
+                f"expected clips with labels, got {len(store)} without any: give labels (pcm3 import --labels)"
+            )
         if len(np.unique(label)) < 2:
-            raise DataError(f"expected labelled clips of at least two classes, got {len(chosen)} of {len(set(label))}")
+            raise DataError(f"expected labelled clips of at least two classes, got {len(chosen)} of one")
+        if subjects is not None and len(subjects) != len(store):
+            raise DataError(f"subjects: expected one for each of the {len(store)} clips, got {len(subjects)}")
         who = store.subject[chosen] if subjects is None else np.asarray(subjects)[chosen]
         bank = model.bank(store)
         some = LabelledClips(bank, chosen, label, classes)
@@ -74,6 +82,7 @@ class Labelled:
         self, kind: ClassifierKind, settings: LinearSettings, seed: int, places: Places | None = None
     ) -> ClassifierHead:
         """A head on all of the clips, or on those at some places."""
+        check_numbers({"seed": seed})
         places = np.arange(len(self.clips.labels)) if places is None else places
         some, features = self.clips.take(places), self.features[torch.from_numpy(places).to(self.features.device)]
         encoder, crops = self.model.encoder, self.clips.bank.crops
@@ -178,8 +187,12 @@ def fit_detector_on(
     Raises:
         DataError: there are no untrimmed recordings, or actions without a class.
     """
+    check_numbers({"seed": seed})
     given = model.given_recordings(store, AS_THE_MODEL)
     bank = RecordingBank.of(given.store, model.spec.stream, model.device)
+    if (bank.label == BACKGROUND).all():
+        raise DataError("expected recordings with labelled actions, got none: pcm3 import --labels gives them "
+                        "(file,label,start,stop)")  # fmt: skip
     chosen = np.arange(len(bank.start)) if indices is None else np.asarray(indices, np.int64)
     train = LabelledRecordings(bank, chosen, classes_of(given.store))
     return DetectorHead(model, fit_detector(model.encoder, train, settings or DetectionSettings(), seed, use))
@@ -209,6 +222,7 @@ def fit_predictor_on(
     Raises:
         DataError: all clips are too short, or lack joints.
     """
+    check_numbers({"seed": seed})
     chosen, store = settings or PredictionSettings(), model.given(clips, recorded).store
     bank = MotionBank.of(store, model.spec.stream, chosen.seed_frames, chosen.predicted_frames, model.device)
     train = np.arange(len(store)) if indices is None else np.asarray(indices, np.int64)
@@ -279,8 +293,10 @@ def _labelled(model: FedModel, clips: Clips, labels: Labels | None, recorded: Re
     store = model.given(clips, recorded).store
     if labels is None:
         return store, classes_of(store)
-    names = [str(label) for label in labels]
-    if len(store) != len(names):
-        raise DataError(f"labels: expected one for each of the {len(store)} clips, got {len(names)}")
-    classes, label = np.unique(names, return_inverse=True)
-    return replace(store, label=label.astype(np.int32)), tuple(classes.tolist())
+    if len(store) != len(labels):
+        raise DataError(f"labels: expected one for each of the {len(store)} clips, got {len(labels)}")
+    known = np.array([not (label is None or (isinstance(label, float) and isnan(label))) for label in labels])
+    classes, codes = np.unique([str(label) for label in np.array(labels, object)[known]], return_inverse=True)
+    label = np.full(len(store), UNKNOWN, np.int32)
+    label[known] = codes
+    return replace(store, label=label), tuple(classes.tolist())

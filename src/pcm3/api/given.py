@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
 from pathlib import Path
-from typing import TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,7 +25,7 @@ from pcm3.data.recordings import Recordings, read_files
 from pcm3.data.source_units import check_metres
 from pcm3.data.store import STORE, ClipStore
 from pcm3.encoders.spec import EncoderSpec, format_of
-from pcm3.errors import DataError
+from pcm3.errors import ConfigError, DataError, brief
 from pcm3.skeleton import Layout, load_layout
 
 Clips: TypeAlias = "ArrayLike | Sequence[ArrayLike] | ClipStore | str | Path | Sequence[str] | Sequence[Path]"
@@ -32,6 +33,10 @@ Clips: TypeAlias = "ArrayLike | Sequence[ArrayLike] | ClipStore | str | Path | S
 (N, T, M, V, 3); a store or its folder; names of files."""
 CROWD = 10
 """Bodies in a clip from which on an array (T, M, V, 3) is more likely several clips (N, T, V, 3)."""
+
+
+LEAST_FPS, MOST_FPS = 0.1, 10_000
+"""Frames a second; at fewer, a clip that is resampled would not fit into memory."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,13 @@ class Recorded:
     is retargeted to the model's (`pcm3.retarget`)."""
     up: str | None = None
     """Which way is up, ``y``, ``-z`` …; None: found by how people stand."""
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError for a rate that no recording of people has."""
+        if self.fps is not None and not (isinstance(self.fps, Real) and LEAST_FPS <= self.fps <= MOST_FPS):
+            raise ConfigError(
+                f"setting fps: expected frames a second, {LEAST_FPS:g} to {MOST_FPS:g}, got {brief(self.fps)}"
+            )
 
 
 AS_THE_MODEL = Recorded()
@@ -87,7 +99,8 @@ def _given(clips: Clips, spec: EncoderSpec, recorded: Recorded, *, untrimmed: bo
     store = _store(clips)
     if store is not None:
         spec.check_compatible(format_of(store), str(store.path))
-        return GivenClips(store, single=False, lost=[], notes=[])
+        unused = "fps, layout and up are not looked at where a store is given: it tells them"
+        return GivenClips(store, single=False, lost=[], notes=[] if recorded == AS_THE_MODEL else [unused])
     files, single = _recordings(clips, spec, recorded)
     recordings = files.recordings
     if untrimmed:
@@ -153,9 +166,7 @@ def _arrays(clips: Clips) -> tuple[list[tuple[str, NDArray[np.floating]]], bool]
     """The clips one by one, each with a name; and whether it was one alone."""
     clips = clips.detach().cpu() if isinstance(clips, Tensor) else clips
     if isinstance(clips, np.ndarray) or hasattr(clips, "__array__"):
-        array = np.asarray(clips)
-        if array.dtype.kind not in "fiu":
-            raise DataError(f"clips: expected numbers, metres, got an array of {array.dtype}")
+        array = _numbers("clips", np.asarray(clips))
         if array.ndim == 4 and array.shape[1] >= CROWD:
             raise DataError(
                 f"clips: expected one clip (T, M, V, 3) or a list of clips, got an array {array.shape}, which would be "
@@ -172,9 +183,19 @@ def _arrays(clips: Clips) -> tuple[list[tuple[str, NDArray[np.floating]]], bool]
 def _named(clips: Sequence[ArrayLike]) -> Iterator[tuple[str, NDArray[np.floating]]]:
     for place, clip in enumerate(clips):
         try:
-            yield f"clip {place}", np.asarray(clip, np.float32)
+            array = np.asarray(clip.detach().cpu() if isinstance(clip, Tensor) else clip)
+            yield (
+                f"clip {place}",
+                np.asarray(array if array.dtype.kind in "OUS" else _numbers(f"clip {place}", array), np.float32),
+            )
         except (TypeError, ValueError) as error:
             raise DataError(f"clip {place}: expected an array (T, V, 3) of numbers ({error})") from None
+
+
+def _numbers(name: str, array: NDArray[Any]) -> NDArray[Any]:
+    if array.dtype.kind not in "fiu":
+        raise DataError(f"{name}: expected numbers, metres, got an array of {array.dtype}")
+    return array
 
 
 def _frames(name: str, clip: NDArray[np.floating], layout: Layout, *, flat: bool) -> NDArray[np.float32]:

@@ -17,11 +17,13 @@ from pcm3.api.export import ExportForm, export
 from pcm3.api.given import Clips, Recorded
 from pcm3.api.live import WINDOW, LiveLabel, Stream, stream_actions, stream_classes
 from pcm3.data.store import ClipStore
-from pcm3.errors import DataError
+from pcm3.errors import ConfigError, DataError
+from pcm3.files import new_folder
 from pcm3.skeleton import Layout
 from pcm3.tasks.classifier import Classifier
 from pcm3.tasks.detection.evaluate import Detector
 from pcm3.tasks.detection.windows import RecordingBank
+from pcm3.tasks.head_files import DESCRIPTION, TENSORS
 from pcm3.tasks.heads import load_head
 from pcm3.tasks.prediction.evaluate import Predictor
 from pcm3.tasks.prediction.windows import RATE, MotionBank
@@ -339,6 +341,16 @@ def head_of(model: FedModel, folder: Path) -> Head:
     return PredictorHead(model, fitted) if isinstance(fitted, Predictor) else ClassifierHead(model, fitted)
 
 
+def check_place(folder: Path) -> None:
+    """Raises ConfigError where a head may not be written: in the place of something else."""
+    others = sorted({file.name for file in folder.iterdir()} - {MODEL, TENSORS, DESCRIPTION}) if folder.is_dir() else []
+    if others:
+        raise ConfigError(f"{folder}: expected a new folder or a head to replace, got a folder with {others[0]} in it")
+
+
 def _save(head: Head, folder: str | Path) -> None:
-    head.model.save(Path(folder) / MODEL)
-    head.fitted.save(Path(folder))
+    """Whole or not at all: an earlier head stays until the new one, with its model, is written."""
+    check_place(Path(folder))
+    with new_folder(Path(folder), overwrite=True) as partial:
+        head.model.save(partial / MODEL)
+        head.fitted.save(partial)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,9 +19,10 @@ from pcm3.api.contract import FedModel
 from pcm3.api.given import AS_THE_MODEL, Clips, Recorded
 from pcm3.checksums import read_checked_json, with_checksum
 from pcm3.clips import frozen
+from pcm3.data.names import is_name
 from pcm3.data.store import ClipStore
 from pcm3.encoders.files import check_not_newer, tensors_checksum
-from pcm3.errors import CheckpointError, ConfigError, DataError
+from pcm3.errors import CheckpointError, ConfigError, DataError, brief
 from pcm3.files import write_atomically, write_json
 from pcm3.skeleton import Layout
 from pcm3.tasks.head_files import weights_checksum
@@ -36,6 +38,8 @@ SPARE = 50
 """Rows looked at for each match asked for, since many lie beside each other."""
 BATCH = 512
 """Windows encoded at a time."""
+LONGEST = 600
+"""Seconds of a window at most."""
 NOWHERE = 1e-6
 """Metres: shoulders nearer to each other on the ground than this do not tell where a body faces."""
 
@@ -88,8 +92,8 @@ class Index:
             DataError: as `Model.embed`.
             ConfigError: a window that is none.
         """
-        if window is not None and not 0.05 <= window <= 600:
-            raise ConfigError(f"setting window: expected seconds, 0.05 to 600, got {window:g}")
+        if window is not None and not 0.05 <= window <= LONGEST:
+            raise ConfigError(f"setting window: expected seconds, 0.05 to {LONGEST}, got {window:g}")
         given = (model.given if window is None else model.given_recordings)(source, recorded)
         store = given.store if window is None else given.store.recordings or given.store
         recording, start, length = _windows(store, window)
@@ -131,7 +135,8 @@ class Index:
         near = _products(self.rows, feature[0]).topk(min(len(self.rows), k * (SPARE if self.window else 1)))
         matches: list[Match] = []
         for row, cosine in zip(near.indices.tolist(), near.values.tolist(), strict=True):
-            match = Match(self.ids[self.recording[row]], float(self.start[row]), float(self.stop[row]), cosine)
+            score = min(max(cosine, -1.0), 1.0)  # rounding to half precision leads a little beyond
+            match = Match(self.ids[self.recording[row]], float(self.start[row]), float(self.stop[row]), score)
             if not (self.window and any(_are_one(match, other) for other in matches)):
                 matches.append(match)
             if len(matches) == k:
@@ -171,13 +176,31 @@ class Index:
             tensors = from_safetensors(data)
             if tensors_checksum(tensors) != description["tensors"]:
                 raise ValueError(f"{ROWS} is not the file that {DESCRIPTION} was written with")
+            _check_content(tensors, description["ids"], description["window"], model.encoder.width)
             recording, start, stop = (tensors[name].numpy() for name in ("recording", "start", "stop"))
-            rows, ids = tensors["rows"].float().to(model.device), tuple(map(str, description["ids"]))
-            if not (len(rows) == len(recording) == len(start) == len(stop) and recording.max(initial=-1) < len(ids)):
-                raise ValueError("columns of other lengths")
+            rows, ids = tensors["rows"].float().to(model.device), tuple(description["ids"])
             return cls(model, rows, recording, start, stop, ids, float(description["window"]))
         except (SafetensorError, KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"{folder}: damaged ({error}): make the index anew") from error
+
+
+def _check_content(tensors: Mapping[str, Tensor], ids: object, window: object, width: int) -> None:
+    """Raises ValueError where what an index's files hold cannot be one, whoever wrote it."""
+    rows, recording = tensors["rows"], tensors["recording"]
+    count = len(recording)
+    if rows.shape != (count, width) or rows.dtype != torch.float16 or not rows.isfinite().all():
+        raise ValueError(f"rows are no {count} features of width {width}")
+    if not isinstance(ids, list) or not all(map(is_name, ids)):
+        raise ValueError(f"ids is {brief(ids)}, no names")
+    inside = recording.dtype == torch.int64 and ((recording >= 0) & (recording < len(ids))).all()
+    if count == 0 or recording.shape != (count,) or not inside:
+        raise ValueError("a row is of no recording")
+    for name in ("start", "stop"):
+        column = tensors[name]
+        if column.shape != (count,) or column.dtype != torch.float64 or not column.isfinite().all():
+            raise ValueError(f"{name} is no column of seconds")
+    if isinstance(window, bool) or not isinstance(window, int | float) or not 0 <= window <= LONGEST:
+        raise ValueError(f"window is {brief(window)}, no seconds")
 
 
 def _products(rows: Float[Tensor, "R D"], query: Float[Tensor, " D"]) -> Float[Tensor, " R"]:

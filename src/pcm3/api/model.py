@@ -27,6 +27,7 @@ from pcm3.encoders.files import load_encoder, save_encoder
 from pcm3.encoders.spec import EncoderSpec
 from pcm3.errors import DataError
 from pcm3.geometry import stream
+from pcm3.limits import MOST, check_range
 from pcm3.settings.tasks import DetectionSettings, LinearSettings, PredictionSettings
 from pcm3.skeleton import Layout
 from pcm3.tasks.head_files import EncoderUse
@@ -98,6 +99,8 @@ class Model:
             DataError: they are not clips, of another skeleton, not in metres, or somebody is missing from one.
             CheckpointError: a store that the model cannot be fed with.
         """
+        check_range("crops", crops, 1, 1000)
+        check_range("batch", batch, 1, MOST)
         given = self.given(clips, Recorded(fps, layout, up))
         bank = replace(self.bank(given.store), crops=crops)
         features = extract(self.encoder, bank, np.arange(len(given.store)), batch=batch).cpu().numpy()

@@ -29,11 +29,14 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
 
     from pcm3 import api
     from pcm3.api.compare import compare
+    from pcm3.errors import ConfigError
     from pcm3.report.comparison import comparison_picture
     from pcm3.report.tables import text_table
 
     if options.out is not None:
         check_file("--out", options.out)
+        if options.out.suffix.lower() != ".png":
+            raise ConfigError(f"--out: expected a file that ends in .png, got {options.out.name}")
     model, known = api.load(options.model, device=options.device), recorded(options)
     compared = compare(model, one_clip(model, options.first, known), one_clip(model, options.second, known))
     joints = compared.by_joint_mm

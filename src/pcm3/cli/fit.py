@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,9 +12,12 @@ from pcm3.cli.sources import add_device, add_source, recorded, say_what_was_give
 
 if TYPE_CHECKING:
     from pcm3.api import Head, Model
-    from pcm3.api.expectation import ExpectedScores
+    from pcm3.api.expectation import Expected, ExpectedScores
     from pcm3.data.store import ClipStore
     from pcm3.settings.tasks import TaskSettings
+
+    Expect = Callable[[], dict[str, Any]]
+    """Measures what to expect of a head: figures for JSON, and "lines" to print."""
 
 HEADS = {
     "classifier": "tells the class of a clip; the store's clips must have labels",
@@ -44,35 +48,53 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     """Fits and writes the head; says what to expect of it."""
     from pcm3 import api
     from pcm3.api.given import given_clips, given_recordings
+    from pcm3.api.heads import check_place
     from pcm3.errors import ConfigError, not_one_of
 
     if options.what not in HEADS:
         raise ConfigError(not_one_of("a head", options.what, HEADS))
     check_folder("--out", options.out)
+    if options.what != "classifier" and options.kind != "linear":
+        raise ConfigError(f"--kind: expected it with a classifier, got a {options.what}")
+    if options.what == "classifier" and options.encoder != "frozen":
+        raise ConfigError("--encoder: expected it with a detector or predictor; classifiers leave the encoder as it is")
+    check_place(options.out)
     settings = task_settings(options)
     model = api.load(options.model, device=options.device)
     read = given_recordings if options.what == "detector" else given_clips
     given = read(sources(options.source), model.spec, recorded(options))
     say_what_was_given(given)
-    head, expected = FIT[options.what](model, given.store, settings, options)
+    head, expect = FIT[options.what](model, given.store, settings, options)
     head.save(options.out)
-    if expected:
-        for line in expected["lines"]:
-            print(line)
+    expected = _expected(expect) if options.expect else {"lines": []}
+    for line in expected["lines"]:
+        print(line)
     print(f"written: {options.out}")
     return 0, {"written": str(options.out), "expected": {k: v for k, v in expected.items() if k != "lines"}}
 
 
-def _classifier(model: Model, store: ClipStore, settings: TaskSettings, options: Any) -> tuple[Head, dict[str, Any]]:
+def _expected(expect: Expect) -> dict[str, Any]:
+    """What to expect, or why that cannot be told of so few clips; the head is written in either case."""
+    from pcm3.errors import DataError
+
+    try:
+        return expect()
+    except DataError as error:
+        return {"warnings": [str(error)], "lines": [f"note: no word on what to expect of it: {error}"]}
+
+
+def _classifier(model: Model, store: ClipStore, settings: TaskSettings, options: Any) -> tuple[Head, Expect]:
+    how: dict[str, Any] = {"kind": options.kind, "settings": settings.head, "seed": options.seed}
+    head = model.fit_classifier(store, **how)
+    return head, lambda: _accuracy(model.expect(store, **how))
+
+
+def _accuracy(expected: Expected) -> dict[str, Any]:
+    """The figures of a classifier as lines and as JSON."""
     import numpy as np
 
     from pcm3.report.tables import text_table
 
-    how: dict[str, Any] = {"kind": options.kind, "settings": settings.head, "seed": options.seed}
-    head = model.fit_classifier(store, **how)
-    if not options.expect:
-        return head, {}
-    expected = model.expect(store, **how)
     rows: list[list[str | float]] = [[name, count, right] for name, (count, right) in expected.by_class.items()]
     labelled = len(expected.label)
     usual = 100 * float(np.bincount(expected.label).max()) / labelled
@@ -85,7 +107,7 @@ def _classifier(model: Model, store: ClipStore, settings: TaskSettings, options:
         *(f"warning: {warning}" for warning in expected.warnings),
     ]
     by_class = {name: {"clips": count, "accuracy": right} for name, (count, right) in expected.by_class.items()}
-    return head, {
+    return {
         "accuracy": expected.accuracy,
         "spread": expected.spread,
         "interval": [low, high],
@@ -98,20 +120,20 @@ def _classifier(model: Model, store: ClipStore, settings: TaskSettings, options:
     }
 
 
-def _detector(model: Model, store: ClipStore, settings: TaskSettings, options: Any) -> tuple[Head, dict[str, Any]]:
+def _detector(model: Model, store: ClipStore, settings: TaskSettings, options: Any) -> tuple[Head, Expect]:
     from pcm3.api.fitting import expect_detector
 
     how: dict[str, Any] = {"settings": settings.detection, "use": options.encoder, "seed": options.seed}
     head = model.fit_detector(store, **how)
-    return head, _metrics(expect_detector(model, store, **how)) if options.expect else {}
+    return head, lambda: _metrics(expect_detector(model, store, **how))
 
 
-def _predictor(model: Model, store: ClipStore, settings: TaskSettings, options: Any) -> tuple[Head, dict[str, Any]]:
+def _predictor(model: Model, store: ClipStore, settings: TaskSettings, options: Any) -> tuple[Head, Expect]:
     from pcm3.api.fitting import expect_predictor
 
     how: dict[str, Any] = {"settings": settings.prediction, "use": options.encoder, "seed": options.seed}
     head = model.fit_predictor(store, **how)
-    return head, _metrics(expect_predictor(model, store, **how)) if options.expect else {}
+    return head, lambda: _metrics(expect_predictor(model, store, **how))
 
 
 def _metrics(expected: ExpectedScores) -> dict[str, Any]:

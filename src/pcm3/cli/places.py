@@ -50,7 +50,11 @@ def check_new_store(source: Path, store: Path, *, overwrite: bool) -> None:
 
 
 def check_file(option: str, file: Path) -> None:
-    """Raises ConfigError where a file cannot be written there: a folder is, or a file is above it."""
+    """Raises ConfigError where a file cannot be written there: a folder is, a file is above it, or no folder is."""
     if file.is_dir():
         raise ConfigError(f"{option}: expected a file, but {file} is a folder")
     check_folder(option, file.parent)
+    if not file.parent.is_dir():
+        raise ConfigError(
+            f"{option}: expected a file in a folder that is there, but {file.parent} is not: make it first"
+        )

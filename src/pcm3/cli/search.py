@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pcm3.cli.places import check_file, check_folder
-from pcm3.cli.sources import add_device, add_source, one_clip, recorded, sources
+from pcm3.cli.sources import add_device, add_source, one_clip, recorded, say_what_was_given, sources
 from pcm3.limits import check_range
 
 if TYPE_CHECKING:
@@ -35,10 +35,13 @@ def add_arguments(parser: Any, words: list[str]) -> None:
 def run(options: Any) -> tuple[int, dict[str, Any]]:
     """Finds what is most like the query."""
     from pcm3 import api
+    from pcm3.errors import ConfigError
     from pcm3.report.csv_files import write_csv
     from pcm3.report.tables import text_table
 
     check_range("top", options.top, 1, 10_000)
+    if options.window is not None and not options.inside:
+        raise ConfigError("--window: expected --inside true with it, since whole clips are not cut into windows")
     if options.out is not None:
         check_file("--out", options.out)
     if options.index is not None:
@@ -65,16 +68,24 @@ def _index(model: Model, query: ClipStore, options: Any, known: Recorded) -> Ind
     Raises:
         ConfigError: there is neither an index nor a source.
     """
+    from pcm3.api.given import given_clips, given_recordings
     from pcm3.api.index import DESCRIPTION, Index
     from pcm3.errors import ConfigError
 
     kept = options.index is not None and (options.index / DESCRIPTION).is_file()
     if kept:
-        return Index.load(options.index, model)
+        index = Index.load(options.index, model)
+        if options.source or options.inside > bool(index.window) or options.window not in (None, index.window):
+            print(f"note: searched as the index in {options.index} was made, whatever else was asked for: for other "
+                  "clips or windows, name a new folder for --index")  # fmt: skip
+        return index
     if not options.source:
         raise ConfigError("expected where to look: a store or files, or --index with an index that was made before")
-    window = options.window or float(query.length[0] / query.fps) if options.inside else None
-    index = model.index(sources(options.source), window=window, recorded=known)
+    own = float(query.length[0] / query.fps) if options.window is None else options.window
+    window = own if options.inside else None
+    given = (given_clips if window is None else given_recordings)(sources(options.source), model.spec, known)
+    say_what_was_given(given)
+    index = model.index(given.store, window=window)
     if options.index is not None:
         index.save(options.index)
         print(f"written: {options.index}")

@@ -45,10 +45,7 @@ def recorded(options: Any) -> Recorded:
         ConfigError: a rate that none is.
     """
     from pcm3.api.given import Recorded
-    from pcm3.errors import ConfigError
 
-    if options.fps is not None and not 0 < options.fps <= 10_000:
-        raise ConfigError(f"--fps: expected frames a second, more than 0 and up to 10000, got {options.fps:g}")
     return Recorded(options.fps, options.layout, options.up)
 
 
@@ -118,7 +115,11 @@ def one_clip(model: Model, word: str, known: Recorded) -> ClipStore:
 
     folder, _, name = word.rpartition(":")
     if not (Path(folder) / STORE).is_file():
-        return model.given(sources([Path(word)]), known).store
+        held = model.given(sources([Path(word)]), known).store
+        if len(held) != 1:
+            name = f"{word}:{held.ids[0]}" if (Path(word) / STORE).is_file() else "a file with one clip"
+            raise DataError(f"{word}: expected one motion, got {len(held)} clips: name one, as {name}")
+        return held
     store = ClipStore.open(folder)
     place = np.flatnonzero(store.ids == name)
     if len(place) == 0:
