@@ -10,9 +10,10 @@ from typing import Any, Literal
 from pcm3.cli.places import check_file, check_folder
 from pcm3.limits import MOST, MOST_PROCESSES, MOST_REPEATS, check_range, check_ranges
 
-WHAT = ("import", "pretrain", "encode", "linear", "retrieval", "embed", "search")
+WHAT = ("import", "pretrain", "encode", "linear", "retrieval", "embed", "search", "live")
 ALL = "all"
 Rows = list[dict[str, Any]]
+MOST_STREAMS, MOST_SECONDS = 10_000, 36_000
 MOST_FILES = 1_000_000
 """More recordings than any data set has, and than most disks hold."""
 
@@ -26,7 +27,7 @@ def add_arguments(parser: Any, words: list[str]) -> None:
         type=str,
         help="pretrain (training steps), encode (clips to features), linear (the head of linear-cached), retrieval "
         "(nearest neighbours), embed (clips in any form to features), search (one motion in so many windows), import "
-        "(NTU RGB+D files), or all",
+        "(NTU RGB+D files), live (streams on one core), or all",
     )
     parser.add_argument("--steps", type=int, default=3, help="turns measured, in each of which everything has its go")
     parser.add_argument(
@@ -70,6 +71,9 @@ def add_arguments(parser: Any, words: list[str]) -> None:
     features.add_argument("--width", type=int, default=2048, help="values of a feature")
     features.add_argument("--classes", type=int, default=60, help="classes of the head")
     features.add_argument("--epochs", type=int, default=None, help="epochs of the head (default: the protocol's)")
+    streams = parser.add_argument_group("live")
+    streams.add_argument("--streams", type=int, default=10, help="streams that are fed in turn")
+    streams.add_argument("--seconds", type=int, default=20, help="of frames, at 30 a second, for each of them")
     files = parser.add_argument_group("import")
     files.add_argument("--files", type=int, default=2000, help="about how many recordings")
     files.add_argument(
@@ -99,6 +103,8 @@ def _check(options: Any) -> None:
 
     counts = dict.fromkeys(("clips", "tests", "width", "classes", "epoch_of", "micro_batches", "batch"), MOST)
     check_ranges(options, counts | {"steps": MOST_REPEATS, "epochs": MOST_REPEATS, "files": MOST_FILES})
+    check_range("streams", options.streams, 1, MOST_STREAMS)
+    check_range("seconds", options.seconds, 1, MOST_SECONDS)
     check_range("warm", options.warm, 0, MOST_REPEATS)
     # There is no store to choose a width from, as a 0 would ask elsewhere.
     for width in options.hidden_size:
@@ -210,6 +216,14 @@ def _search(options: Any, device: Any) -> Rows:
     return [asdict(speed)]
 
 
+def _live(options: Any, device: Any) -> Rows:
+    from pcm3.benchmark.live import benchmark_live
+
+    with _Bar("live", 2 * len(options.hidden_size)) as bar:
+        speeds = benchmark_live(options.hidden_size, options.streams, options.seconds, device, bar.on_progress)
+    return [asdict(row) for row in speeds]
+
+
 def _import(options: Any, device: Any) -> Rows:
     from pcm3.benchmark.importing import benchmark_import
     from pcm3.benchmark.machine import machine
@@ -228,6 +242,7 @@ _WAYS: dict[str, Callable[[Any, Any], Rows]] = {
     "embed": _embed,
     "search": _search,
     "import": _import,
+    "live": _live,
 }
 
 

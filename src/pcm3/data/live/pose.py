@@ -76,8 +76,8 @@ class LivePose:
     def _prepared(self, frame: Frame, start: Start) -> Frame:
         bodies = start.bodies(frame[None])
         self._recent.append(bodies)
-        seen_lately = np.logical_or.reduce([recent.present for recent in self._recent])
-        if (bodies.there[..., None] & ~bodies.present & seen_lately).any():
+        absent = bodies.there[..., None] & ~bodies.present
+        if absent.any() and any((absent & recent.present).any() for recent in self._recent):
             bodies = self._held_beside(start)
         if not self._how.normalise or not bodies.there[-1].any():
             return np.array(bodies.frames[-1])
