@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from pcm3.encoders.lengths import reversed_in_place
 from pcm3.encoders.network import Network, NetworkSize
-from pcm3.nn.gru_cpu import Cell, applies_to, cells_of, gru_layer, gru_layer_from
+from pcm3.nn.gru_cpu import Cell, applies_to, cells_of, gru_layer, gru_step
 
 
 def build(size: NetworkSize) -> Network:
@@ -56,10 +56,10 @@ class DualGRULayer(nn.Module):
         """(outputs, state) of one more frame of a causal layer; a state of None is that before the first."""
         if state is None:
             state = inputs.new_zeros(inputs.shape[0], 2 * self.hidden_size)
-        frame = inputs.unsqueeze(1)
         if applies_to(inputs):
-            outputs, after = gru_layer_from(frame, self._cells(), state)
-            return outputs[:, 0], after
+            after = gru_step(inputs, self._cells(), state)
+            return after, after
+        frame = inputs.unsqueeze(1)
         before = state.unsqueeze(0).chunk(2, dim=-1)
         after = torch.cat(
             [half(frame, own.contiguous())[1][0] for half, own in zip(self.halves, before, strict=True)], dim=-1

@@ -63,23 +63,22 @@ def gru_layer(inputs: Float[Tensor, "B T I"], cells: Sequence[Cell]) -> Float[Te
             outputs: Tensor = _Recurrence.apply(inputs, dtype, backward, *weights)  # type: ignore[no-untyped-call]
         else:
             with torch.no_grad():
-                outputs = _forward(_time_major(inputs, dtype), cells, keep=False)[0]
+                outputs, _ = _forward(_time_major(inputs, dtype), cells, keep=False)
         return outputs.transpose(0, 1)
 
 
 @torch.no_grad()
-def gru_layer_from(
-    inputs: Float[Tensor, "B T I"], cells: Sequence[Cell], state: Float[Tensor, "B PH"]
-) -> tuple[Float[Tensor, "B T PH"], Float[Tensor, "B PH"]]:
-    """`gru_layer` going on from a state: outputs, and the state after the last frame (float32 at least).
+def gru_step(
+    inputs: Float[Tensor, "B I"], cells: Sequence[Cell], state: Float[Tensor, "B PH"]
+) -> Float[Tensor, "B PH"]:
+    """One frame more: outputs, which are the next state, as `gru_layer` gives them. Without gradients, forward only.
 
-    Frame by frame or in pieces of any length it gives what the whole sequence gives. Without gradients; all cells run
-    forward.
+    By torch's fused cell, which for a single frame is five times as fast as what is made for many.
     """
-    dtype = _product_dtype(inputs, cells)
+    exact = inputs.to(cells[0].weight_hh.dtype)
     with torch.autocast("cpu", enabled=False):
-        outputs, _, after = _forward(_time_major(inputs, dtype), cells, keep=False, state=state)
-    return outputs.transpose(0, 1), after
+        halves = zip(cells, state.chunk(len(cells), dim=-1), strict=True)
+        return torch.cat([torch.gru_cell(exact, own, *cell[1:]) for cell, own in halves], dim=-1)
 
 
 def _product_dtype(inputs: Tensor, cells: Sequence[Cell]) -> torch.dtype:
@@ -95,7 +94,7 @@ class _Recurrence(torch.autograd.Function):
     def forward(ctx: Any, inputs: Tensor, dtype: torch.dtype, backward: tuple[bool, ...], *weights: Tensor) -> Tensor:
         cells = [Cell(way, *weights[4 * at : 4 * at + 4]) for at, way in enumerate(backward)]
         frames = _time_major(inputs, dtype)
-        outputs, gates, _ = _forward(frames, cells, keep=True)
+        outputs, gates = _forward(frames, cells, keep=True)
         ctx.save_for_backward(frames, outputs, gates, *weights)
         ctx.ways, ctx.dtype = backward, inputs.dtype
         return outputs
@@ -117,9 +116,9 @@ class _Recurrence(torch.autograd.Function):
 
 
 def _forward(
-    frames: Float[Tensor, "T B I"], cells: Sequence[Cell], keep: bool, state: Float[Tensor, "B PH"] | None = None
-) -> tuple[Float[Tensor, "T B PH"], Float[Tensor, "_ B P H4"], Float[Tensor, "B PH"]]:
-    """Outputs; gates, of some frames only if they are not to be kept; and the state after the last frame."""
+    frames: Float[Tensor, "T B I"], cells: Sequence[Cell], keep: bool
+) -> tuple[Float[Tensor, "T B PH"], Float[Tensor, "_ B P H4"]]:
+    """Outputs; and gates, of some frames only if they are not to be kept."""
     count, batch, _ = frames.shape
     dtype, width, halves = frames.dtype, cells[0].weight_hh.shape[1], len(cells)
     length = max(1, ROWS // max(batch, 1))
@@ -128,8 +127,6 @@ def _forward(
     input_weights = [_input_weights(cell, dtype) for cell in cells]
     weights = [cell.weight_hh.to(dtype) for cell in cells]
     states = torch.zeros(batch, halves * width, dtype=_exact(dtype))
-    if state is not None:
-        states.copy_(state)
     before = states.to(dtype, copy=True)
     for start in range(0, count, length):
         stop = min(start + length, count)
@@ -152,7 +149,7 @@ def _forward(
             _step_frames(*of_frames, step, before[rows, own], states[rows, own], weights[at].t(), bias)
 
         side_by_side(run, halves, batch)
-    return outputs, gates, before if before.dtype == states.dtype else states
+    return outputs, gates
 
 
 def _step_frames(
