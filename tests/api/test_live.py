@@ -275,6 +275,8 @@ def test_settings_that_make_no_sense_are_named(classifier, head, tmp_path):
     released = loaded(tmp_path / "model", rule="released")
     with pytest.raises(ConfigError, match="setting up: expected it only where clips are turned upright"):
         released.stream(up="y")
+    with pytest.raises(ConfigError, match="expected a model of three dimensions to stream"):
+        loaded(tmp_path / "flat", rule="flat").stream()
 
 
 def test_streams_of_one_head_do_not_know_each_other(head):

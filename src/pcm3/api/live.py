@@ -25,6 +25,7 @@ from pcm3.data.live.clock import Clock, Tick
 from pcm3.data.live.incoming import Frame, IncomingFrames
 from pcm3.data.live.pose import LivePose
 from pcm3.data.live.start import Preparation, Start
+from pcm3.data.picture import FLAT
 from pcm3.data.prepare import RuleName
 from pcm3.encoders.encoder import Encoder, StepState
 from pcm3.encoders.spec import EncoderSpec
@@ -245,6 +246,8 @@ def _told(detector: Detector, shares: NDArray[np.float64], time: float) -> LiveL
 
 
 def _stream(spec: EncoderSpec, sender: Recorded, reader: Reader[Result], delay: float) -> Stream[Result]:
+    if spec.rule == FLAT:
+        raise ConfigError("expected a model of three dimensions to stream, got one of poses in a picture: not yet")
     layout = sender.layout
     of = layout if layout is None or isinstance(layout, Layout) else load_layout(layout)
     if sender.up is not None:
