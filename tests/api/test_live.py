@@ -235,11 +235,11 @@ def test_where_nobody_is_there_is_no_label(classifier):
 def test_joints_by_name_and_other_layouts_are_retargeted(classifier):
     kinect2 = load_layout("kinect_v2")
     recording = walkers(16, 40, 1, 25)
-    expected = pushed(classifier.stream(window=1.0, layout="kinect_v2"), recording)[29]
+    expected = pushed(classifier.stream(window=1.0, layout="kinect_v2", up="y"), recording)[29]
     named = [dict(zip(kinect2.joints, frame[0].tolist(), strict=True)) for frame in recording]
-    by_name = pushed(classifier.stream(window=1.0), named)[29]
+    by_name = pushed(classifier.stream(window=1.0, up="y"), named)[29]
     np.testing.assert_allclose(by_name.shares, expected.shares, atol=1e-5)
-    window = classifier.predict_proba(recording[:30], layout="kinect_v2")
+    window = classifier.predict_proba(recording[:30], layout="kinect_v2", up="y")
     np.testing.assert_allclose(expected.shares, window, atol=1e-5)
 
 
