@@ -82,14 +82,17 @@ def test_onnxruntime_gives_the_features_of_any_number_of_clips_of_any_length(tmp
     assert list(told["outputs"]) == ["features"]
 
 
-@pytest.mark.parametrize("kind", ["linear", "nearest"])
-def test_a_classifier_is_one_file_with_its_model(tmp_path, kind):
+@pytest.mark.parametrize(("kind", "form"), [("linear", "onnx"), ("nearest", "pt2")])
+def test_a_classifier_is_one_file_with_its_model(tmp_path, kind, form):
     model = model_of(tmp_path / "model", **KINDS["transformer"])
     head = model.fit_classifier(people(), LABELS, kind=kind, settings=LinearSettings(epochs=5))
-    told = head.export(tmp_path / "head.onnx")
-    session = onnxruntime.InferenceSession(tmp_path / "head.onnx")
+    told = head.export(tmp_path / f"head.{form}")
     frames, lengths = padded(model, people())
-    (shares,) = session.run(None, {"clips": frames, "lengths": lengths})
+    if form == "onnx":
+        session = onnxruntime.InferenceSession(tmp_path / "head.onnx")
+        (shares,) = session.run(None, {"clips": frames, "lengths": lengths})
+    else:
+        shares = in_torch(tmp_path / "head.pt2", frames, lengths)
     np.testing.assert_allclose(shares, head.predict_proba(people()), atol=1e-5)
     assert told["classes"] == ["bow", "sit", "wave"]
 

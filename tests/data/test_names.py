@@ -1,12 +1,12 @@
 """Names from data: taken if they print, and if they can name a file where they do; everything else is shown escaped."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from ntu_file_text import walkers
 
 from pcm3.data.importer import store_recordings
-from pcm3.data.names import file_name, is_name, printable, wrong_file_name
+from pcm3.data.names import NOT_IN_FILES, file_name, is_name, own_file_name, printable, wrong_file_name
 from pcm3.data.recording import Recording
 from pcm3.data.store import BY_SPLIT
 from pcm3.errors import DataError
@@ -68,3 +68,17 @@ def test_classes_and_ids_are_refused(tmp_path, name):
     with pytest.raises(DataError, match="expected an id of 1 to 200"):
         store_recordings(recordings(name), tmp_path / "store", layout="kinect_v2", fps=30.0, classes=["c"])
     assert list(tmp_path.iterdir()) == []
+
+
+@given(st.lists(st.text(max_size=120), min_size=2, max_size=4, unique=True))
+@settings(deadline=None)
+def test_names_of_files_of_their_own_stay_apart_and_are_short_enough(names):
+    files = [own_file_name(name) for name in names]
+    assert len(set(files)) == len(files)
+    assert all(len(file.encode()) <= 200 and not set(file) & set(NOT_IN_FILES) for file in files)
+
+
+def test_a_name_that_can_stand_is_the_files_name():
+    assert own_file_name("Größe 漢 7") == "Größe 漢 7"
+    assert own_file_name("a/b") == "a%2Fb"
+    assert own_file_name("漢" * 80).startswith("漢" * 60)

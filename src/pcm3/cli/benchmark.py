@@ -112,7 +112,10 @@ def _check(options: Any) -> None:
     for workers in options.workers or []:
         check_range("workers", workers, 1, MOST_PROCESSES)
     if options.out is not None:
-        (check_folder if options.what == ALL else check_file)("--out", options.out)
+        if options.what == ALL:
+            check_folder("--out", options.out)
+        else:
+            check_file("--out", options.out, makes_folder=True)
     _check_features(options)
     if options.peer is not None and options.preset != "released":
         raise ConfigError(f"setting preset: expected released beside --peer, got {options.preset}")

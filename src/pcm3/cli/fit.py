@@ -41,7 +41,7 @@ def add_arguments(parser: Any, words: list[str]) -> None:
     parser.add_argument("--expect", type=bool, default=True,
                         help="say what to expect of it on people not seen, by cross-validation")  # fmt: skip
     add_device(parser)
-    add_task_settings(parser)
+    add_task_settings(parser, ("head", "detection", "prediction"))
 
 
 def run(options: Any) -> tuple[int, dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields
 from difflib import get_close_matches
 from pathlib import Path
@@ -155,10 +155,11 @@ def _switches_on(parser: Any, words: list[str]) -> list[str]:
     ]
 
 
-def add_task_settings(parser: Any) -> None:
-    """Adds the settings of all tasks, a group a task; `task_settings` reads them."""
+def add_task_settings(parser: Any, groups: Iterable[str] | None = None) -> None:
+    """Adds the settings of all tasks, or of these, a group a task; `task_settings` reads them."""
     for name, kind in _task_groups().items():
-        parser.add_class_arguments(kind, name)
+        if groups is None or name in groups:
+            parser.add_class_arguments(kind, name)
 
 
 def task_settings(options: Any) -> TaskSettings:
@@ -167,7 +168,8 @@ def task_settings(options: Any) -> TaskSettings:
     Raises:
         ConfigError: a value makes no sense.
     """
-    settings = TaskSettings(**{name: kind(**options[name].as_dict()) for name, kind in _task_groups().items()})
+    asked = {name: kind for name, kind in _task_groups().items() if name in options}
+    settings = TaskSettings(**{name: kind(**options[name].as_dict()) for name, kind in asked.items()})
     settings.check()
     return settings
 

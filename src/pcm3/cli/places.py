@@ -49,12 +49,14 @@ def check_new_store(source: Path, store: Path, *, overwrite: bool) -> None:
         raise ConfigError(f"--overwrite: expected a store to replace, but {store} is a folder with other things in it")
 
 
-def check_file(option: str, file: Path) -> None:
-    """Raises ConfigError where a file cannot be written there: a folder is, a file is above it, or no folder is."""
+def check_file(option: str, file: Path, *, makes_folder: bool = False) -> None:
+    """Raises ConfigError where a file cannot be written there: a folder is, a file is above it, or no folder is where
+    the command makes none.
+    """
     if file.is_dir():
         raise ConfigError(f"{option}: expected a file, but {file} is a folder")
     check_folder(option, file.parent)
-    if not file.parent.is_dir():
+    if not (makes_folder or file.parent.is_dir()):
         raise ConfigError(
             f"{option}: expected a file in a folder that is there, but {file.parent} is not: make it first"
         )

@@ -6,6 +6,7 @@ looked at here, where they come in; whatever else of a file is quoted in a messa
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 from pcm3.errors import DataError
@@ -43,9 +44,26 @@ def wrong_file_name(name: Any) -> str | None:
     return None
 
 
+MOST_BYTES = 200
+"""Of a file's name; systems take 255, and a file that is being written has some more."""
+
+
 def file_name(name: str) -> str:
     """The name as part of a file's name: what cannot stand there is an underscore."""
     return "".join("_" if letter in NOT_IN_FILES or not letter.isprintable() else letter for letter in name)
+
+
+def own_file_name(name: str) -> str:
+    """The name as that of a file, so that names that differ stay apart: what cannot stand there is written as in a web
+    address, and what is longer than any system takes ends with a checksum.
+    """
+    escapes = NOT_IN_FILES | {"%"}
+    letters = [f"%{ord(letter):02X}" if letter in escapes or not letter.isprintable() else letter for letter in name]
+    escaped = "".join(letters)
+    if len(escaped.encode()) <= MOST_BYTES:
+        return escaped
+    short = escaped.encode()[: MOST_BYTES - 9].decode(errors="ignore")
+    return f"{short}~{hashlib.sha256(escaped.encode()).hexdigest()[:8]}"
 
 
 def check_name(what: str, value: Any) -> None:

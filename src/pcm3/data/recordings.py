@@ -94,7 +94,8 @@ def _read(source: Path, kind: str, layout: Layout | None, fps: float | None) -> 
         try:
             recordings.append(clip.read())
         except DataError as error:
-            lost.append((clip.file, str(error).removeprefix(f"{clip.id}: ")))
+            reason = str(error).removeprefix(f"{clip.id}: ").removeprefix(f"{clip.file}: ")
+            lost.append((clip.file, reason))
     if not recordings:
         raise DataError(": ".join(lost[0]))
     rate = index.fps or dataset.fps or fps or 30.0

@@ -6,10 +6,10 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
 from xml.etree import ElementTree
 
 from pcm3.api.heads import Action
+from pcm3.data.names import own_file_name
 from pcm3.files import write_atomically
 from pcm3.report.csv_files import Value, write_csv
 from pcm3.tasks.detection.average_precision import segments
@@ -85,7 +85,7 @@ def _pku(folder: Path, found: Found, classes: Sequence[str], fps: float) -> None
 def _write(folder: Path, name: str, ending: str, content: bytes) -> None:
     """A file for a recording; a name that no file can have is written as in a web address."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / f"{quote(name, safe=' ')}{ending}", lambda opened: opened.write(content))
+    write_atomically(folder / f"{own_file_name(name)}{ending}", lambda opened: opened.write(content))
 
 
 FORMS = {

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
-from urllib.parse import quote
 
+from pcm3.data.names import own_file_name
 from pcm3.files import write_atomically
 from pcm3.tasks.detection.average_precision import Segments
 
@@ -35,4 +35,4 @@ def _write(text: str, file: BinaryIO) -> None:
 
 def _file(folder: Path, name: str) -> Path:
     """Where the actions of a video lie; a name that no file can have is written as in a web address."""
-    return folder / f"{quote(name, safe=' ')}.txt"
+    return folder / f"{own_file_name(name)}.txt"
