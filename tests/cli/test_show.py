@@ -411,7 +411,7 @@ def test_raw_recordings_by_the_command(cli, ntu_zip, tmp_path):
         (["0", "--size", "99999"], "--size: expected 40 to 4000 pixels"),
         (["0", "--kind", "ntu"], "expected a kind of data set"),
         (["0", "--out", "."], "expected a file"),
-        (["0", "--out", "no/a.gif"], "there is no folder no"),
+        (["0", "--out", "no/a.gif"], "expected a file in a folder that is there, but no is not: make it first"),
         (["0", "--view", "1e300", "0"], "--view: expected two angles in degrees"),
         (["0", "--layout", "kinect_v1"], "--layout is for raw recordings"),
     ],

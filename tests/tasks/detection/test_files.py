@@ -1,12 +1,11 @@
 """Detected actions as files that other evaluators read, and as a picture."""
 
-from urllib.parse import quote
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pcm3.data.names import own_file_name
 from pcm3.report.timeline import class_colours, timelines
 from pcm3.tasks.detection.average_precision import detection_metrics, segments
 from pcm3.tasks.detection.files import write_segments
@@ -25,7 +24,7 @@ def read_segments(folder, names):
     """What such files say of these videos."""
     rows = []
     for video, name in names.items():
-        for line in (folder / f"{quote(name, safe=' ')}.txt").read_text(encoding="utf-8").splitlines():
+        for line in (folder / f"{own_file_name(name)}.txt").read_text(encoding="utf-8").splitlines():
             label, start, stop, confidence = line.split(",")
             rows.append((video, int(label) - 1, int(start), int(stop), float(confidence)))
     return segments(rows)
