@@ -66,7 +66,7 @@ def told_by(session):
     return json.loads(session.get_modelmeta().custom_metadata_map[KEY])
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["gru-causal", "transformer", "stgcn"])
 def test_onnxruntime_gives_the_features_of_any_number_of_clips_of_any_length(tmp_path, kind):
     model = model_of(tmp_path / "model", **KINDS[kind])
     told = model.export(tmp_path / "model.onnx")
@@ -128,7 +128,7 @@ def test_frame_by_frame_it_is_the_whole_recording(tmp_path, stream):
     np.testing.assert_allclose(np.stack(features, 1), whole, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["gru-causal", "transformer", "stgcn"])
+@pytest.mark.parametrize("kind", ["gru-bidirectional", "graph"])
 def test_torch_export_gives_the_features(tmp_path, kind):
     model = model_of(tmp_path / "model", **KINDS[kind])
     told = model.export(tmp_path / "model.pt2")
@@ -150,7 +150,7 @@ def test_the_model_stays_as_it_is_and_works_after_an_export(tmp_path):
 def test_the_command_writes_models_and_heads(cli, tmp_path):
     model = model_of(tmp_path / "model", **KINDS["gru-causal"])
     model.fit_classifier(people(), LABELS, settings=LinearSettings(epochs=2)).save(tmp_path / "head")
-    found = cli("export", tmp_path / "head", "--out", tmp_path / "head.onnx", "--json")
+    found = cli("export", tmp_path / "head", "--out", tmp_path / "head.pt2", "--json")
     assert found.code == 0, found.err
     assert json.loads(found.out.splitlines()[-1])["classes"] == ["bow", "sit", "wave"]
     found = cli("export", tmp_path / "model", "--out", tmp_path / "step.bin", "--to", "torch", "--step")
