@@ -30,6 +30,7 @@ from pcm3.tasks.linear import fit_on_features
 from pcm3.tasks.prediction.evaluate import evaluate_predictor, fit_predictor, zero_velocity
 from pcm3.tasks.prediction.windows import MotionBank
 from pcm3.tasks.retrieval import NearestNeighbour
+from pcm3.tasks.setup import classes_of
 
 ClassifierKind = Literal["linear", "nearest"]
 Labels = Sequence[str | int | float | None]
@@ -280,12 +281,6 @@ def expect_predictor(
     still = zero_velocity(bank, usable).metrics
     names = [name for name in still if not name.startswith("best_")]
     return mean_over_folds(results, names, {name: ("standing still", still[name]) for name in names}, people_of(who))
-
-
-def classes_of(store: ClipStore) -> Names:
-    """Names of the L classes: as many as the store names, or as its labels need, which then are numbers."""
-    named = tuple(store.classes)
-    return named + tuple(str(label) for label in range(len(named), int(store.label.max(initial=-1)) + 1))
 
 
 def _labelled(model: FedModel, clips: Clips, labels: Labels | None, recorded: Recorded) -> tuple[ClipStore, Names]:

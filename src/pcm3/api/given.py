@@ -74,6 +74,16 @@ class GivenClips:
     notes: list[str]
     """What was found about units and axes."""
 
+    def complete(self) -> GivenClips:
+        """These, where all can be used.
+
+        Raises:
+            DataError: the first that cannot, and why.
+        """
+        if self.lost:
+            raise DataError(": ".join(self.lost[0]))
+        return self
+
 
 def given_clips(clips: Clips, spec: EncoderSpec, recorded: Recorded) -> GivenClips:
     """Clips of one motion each.

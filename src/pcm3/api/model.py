@@ -240,10 +240,7 @@ class Model:
         Raises:
             DataError: as `embed`.
         """
-        given = given_clips(clips, self.spec, recorded)
-        if given.lost:
-            raise DataError(": ".join(given.lost[0]))
-        return given
+        return given_clips(clips, self.spec, recorded).complete()
 
     def given_recordings(self, recordings: Clips, recorded: Recorded) -> GivenClips:
         """Long recordings, prepared likewise.
@@ -251,10 +248,7 @@ class Model:
         Raises:
             DataError: as `embed`.
         """
-        given = given_recordings(recordings, self.spec, recorded)
-        if given.lost:
-            raise DataError(": ".join(given.lost[0]))
-        return given
+        return given_recordings(recordings, self.spec, recorded).complete()
 
     def bank(self, store: ClipStore) -> ClipBank:
         """The clips of a store that the model can be fed with, on the device."""

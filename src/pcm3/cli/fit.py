@@ -84,9 +84,12 @@ def _expected(expect: Expect) -> dict[str, Any]:
 
 
 def _classifier(model: Model, store: ClipStore, settings: TaskSettings, options: Any) -> tuple[Head, Expect]:
-    how: dict[str, Any] = {"kind": options.kind, "settings": settings.head, "seed": options.seed}
-    head = model.fit_classifier(store, **how)
-    return head, lambda: _accuracy(model.expect(store, **how))
+    from pcm3.api.fitting import Labelled
+    from pcm3.api.given import AS_THE_MODEL
+
+    labelled = Labelled.of(model, store, None, None, AS_THE_MODEL, None)  # the clips are embedded once, for both
+    how = (options.kind, settings.head, options.seed)
+    return labelled.fit(*how), lambda: _accuracy(labelled.expected(*how))
 
 
 def _accuracy(expected: Expected) -> dict[str, Any]:

@@ -44,9 +44,8 @@ class Setup:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the L classes: as many as the store names, or as its labels need, which then are numbers."""
-        named = tuple(self.store.classes)
-        return named + tuple(str(label) for label in range(len(named), int(self.store.label.max()) + 1))
+        """Names of the L classes."""
+        return classes_of(self.store)
 
     @cached_property
     def clips(self) -> ClipBank:
@@ -85,6 +84,12 @@ class Setup:
 
 def _setup_elsewhere(path: Path, *rest: Any) -> Setup:
     return Setup(ClipStore.open(path), *rest)
+
+
+def classes_of(store: ClipStore) -> tuple[str, ...]:
+    """Names of the L classes: as many as the store names, or as its labels need, which then are numbers."""
+    named = tuple(store.classes)
+    return named + tuple(str(label) for label in range(len(named), int(store.label.max(initial=-1)) + 1))
 
 
 def labelled_split(store: ClipStore, protocol: str) -> tuple[Indices, Indices]:
