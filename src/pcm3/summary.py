@@ -23,3 +23,13 @@ def spread_of(values: Sequence[float]) -> float | None:
         return None
     mean = mean_of(values)
     return math.sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1))
+
+
+def interval_of(values: Sequence[float], share: float = 0.95) -> float | None:
+    """Half the confidence interval of the mean (Student's t, independent values); None of a single value."""
+    spread = spread_of(values)
+    if spread is None:
+        return None
+    from scipy.stats import t  # takes long to import
+
+    return float(t.ppf((1 + share) / 2, len(values) - 1)) * spread / math.sqrt(len(values))

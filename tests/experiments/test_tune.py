@@ -17,7 +17,7 @@ from pcm3.data.store import ClipStore
 from pcm3.errors import ConfigError, RunFailed
 from pcm3.experiments import runs as all_runs
 from pcm3.experiments import trial as module
-from pcm3.experiments.trial import fold, make_trial, validation_subjects
+from pcm3.experiments.trial import fewest_clips, fold, make_trial, validation_subjects
 from pcm3.experiments.tune import BASE, Candidate, Search, best, score, summary, tune
 from pcm3.report.search import crops_table
 from pcm3.settings.presets import settings_of_preset
@@ -108,7 +108,7 @@ def test_a_search_is_run_halved_and_written(finished):
     for title in told["standing"]:
         runs = told["candidates"][title]["runs"]
         assert [[run["seed"] for run in rung] for rung in runs] == [[0], [0, 1]]
-        assert [[run["held_out"] for run in rung] for rung in runs] == [[1], [1, 2]]
+        assert [[run["held_out"] for run in rung] for rung in runs] == [[[1]], [[1], [2]]]
         assert all(run["training_clips"] == 12 and run["validation_clips"] == 6 for rung in runs for run in rung)
     assert said[0] == "3 candidates and the base, 2 rungs, the first of 3 steps a run"
     assert len(said) == 1 + 4 + 4 + 2 * 3, "two baselines of two seeds, four runs, then three with two seeds"
@@ -147,7 +147,7 @@ def test_each_seed_holds_out_another_training_subject_and_no_test_clip_is_on_a_s
     for seed, subject in enumerate([1, 2, 4, 1, 2]):
         trial = make_trial(store, tiny(), tiny(), seed, tmp_path, PRETRAINED)
         assert trial.settings.exclude_subjects == [subject]
-        learned, held = fold(store, trial.settings)
+        learned, held = fold(trial, store)
         np.testing.assert_array_equal(learned, training_clips(store, trial.settings))
         assert set(store.subject[held]) == {subject}
         assert sorted([*learned, *held]) == train.tolist()
@@ -155,7 +155,28 @@ def test_each_seed_holds_out_another_training_subject_and_no_test_clip_is_on_a_s
     # What the user leaves out stays out.
     trial = make_trial(store, tiny(exclude_subjects=[2]), tiny(), 1, tmp_path, PRETRAINED)
     assert trial.settings.exclude_subjects == [2, 4]
-    assert set(store.subject[np.concatenate(fold(store, trial.settings))]) == {1, 4}
+    assert set(store.subject[np.concatenate(fold(trial, store))]) == {1, 4}
+
+
+def test_several_subjects_are_held_out_in_turn(store, tiny, tmp_path):
+    for seed, left in enumerate([[1, 2], [4, 1], [2, 4], [1, 2]]):
+        trial = make_trial(store, tiny(), tiny(), seed, tmp_path, PRETRAINED, held_out=2)
+        assert trial.settings.exclude_subjects == left
+        learned, held = fold(trial, store)
+        assert set(store.subject[held]) == set(left)
+        assert sorted([*learned, *held]) == split(store, "xsub")[0].tolist()
+        assert (module._blind(trial, store).label >= 0).sum() == len(learned) + len(held)
+    with pytest.raises(ConfigError, match="fewer subjects to be held out than the 3"):
+        make_trial(store, tiny(), tiny(), 0, tmp_path, PRETRAINED, held_out=3)
+    assert fewest_clips(store, tiny(), 2) == 6
+    assert fewest_clips(store, tiny(), 0) == 18
+
+
+def test_where_nobody_is_held_out_the_test_side_tests(store, tiny, tmp_path):
+    trial = make_trial(store, tiny(), tiny(), 3, tmp_path, PRETRAINED, held_out=0)
+    assert trial.settings.exclude_subjects == []
+    for found, wanted in zip(fold(trial, store), split(store, "xsub"), strict=True):
+        np.testing.assert_array_equal(found, wanted)
 
 
 def test_the_test_clips_and_their_labels_change_nothing(finished, recordings, write_tiny, tmp_path):
@@ -175,7 +196,7 @@ def test_labels_of_test_clips_are_out_of_sight(store, tiny, tmp_path):
     label = store.label.copy()
     label[split(store, "xsub")[1]] = 50  # a class that no head may make room for
     trial = make_trial(store, tiny(), tiny(), 0, tmp_path, RAW)
-    seen = module._blind(replace(store, label=label), trial.settings)
+    seen = module._blind(trial, replace(store, label=label))
     assert seen.label.max() == 2
     assert (seen.label >= 0).sum() == len(split(store, "xsub")[0])
 
@@ -259,6 +280,11 @@ def test_scores_spreads_and_differences_are_as_by_hand():
     assert told["stores"] == {"a": 60.0, "b": 45.0}
     assert told["difference"] == pytest.approx((10 + 30) / 2)
     assert told["difference_spread"] == pytest.approx(20 / math.sqrt(2))
+    assert told["difference_interval"] == pytest.approx(12.706 * 10, rel=1e-4), "t of one degree of freedom"
+    of_a = told["store_differences"]["a"]
+    assert of_a["linear"]["mean"] == pytest.approx((20 + 40) / 2)
+    assert of_a["retrieval"]["mean"] == pytest.approx((20 + 30) / 2)
+    assert of_a["retrieval"]["interval"] == pytest.approx(12.706 * 5, rel=1e-4)
     assert (told["seconds"], told["loss"]) == (25.0, 4.0)
     assert summary(runs[:1])["spread"] is None
     assert "difference" not in summary(runs)
@@ -428,6 +454,40 @@ def test_the_command_searches_and_prints_how_the_best_stand(cli, store_path, tmp
     assert "twice" in cli("tune", store_path, store_path, "--out", out).err
     assert cli("tune", tmp_path, "--out", out).code == 2
     assert "workers" in cli("tune", store_path, "--out", out, "--workers", 0).err
+
+
+def test_rows_are_compared_on_the_test_side_of_several_stores_and_none_is_chosen(
+    cli, store_path, recordings, write_tiny, tmp_path, tiny_words
+):
+    file, out, other = tmp_path / "rows.yaml", tmp_path / "out", tmp_path / "other"
+    write_tiny(other, [replace(clip, frames=clip.frames * 1.1) for clip in recordings])
+    words = dict(word[2:].split("=", 1) for word in tiny_words(steps=2) if "=null" not in word)
+    base = {name: yaml.safe_load(value) for name, value in words.items() if name not in ("method", "protocol", "steps")}
+    file.write_text(yaml.safe_dump({"base": base, "candidates": {"shear": {"none": {"views.shear": 0.0}}}}))
+    asked = ["reproduce", "rows", "--store", store_path, other, "--candidates", file, "--out", out, "--steps", 2]
+    found = cli(*asked, "--seeds", 2, "--workers", 1, "--json")
+    assert found.code == 0, found.err
+    assert found.json["winner"] is None
+    assert not (out / "winner.yaml").exists()
+    runs = found.json["candidates"]["shear: none"]["runs"][0]
+    assert [(run["store"], run["seed"], run["held_out"]) for run in runs] == [
+        (name, seed, []) for name in ("store", "other") for seed in (0, 1)
+    ]
+    assert all(run["training_clips"] == 18 and run["validation_clips"] == 6 for run in runs)
+    of_base = found.json["candidates"][BASE]["runs"][0]
+    over = [run["linear"] - other["linear"] for run, other in zip(runs, of_base, strict=True)][:2]
+    told = found.json["candidates"]["shear: none"]["store_differences"]["store"]["linear"]
+    assert told["mean"] == pytest.approx(sum(over) / 2)
+    page = (out / "log.md").read_text()
+    assert "# Rows compared on store, other" in page
+    assert "nothing may be chosen by these figures" in page
+    assert "| store, linear | store, 1-NN | other, linear | other, 1-NN |" in page
+    assert cli(*asked[:-2], "--seeds", 2, "--candidates", "nix").code == 2
+    assert "--candidates" in cli("reproduce", "rows", "--store", store_path, "--out", out).err
+    assert "one store" in cli("reproduce", "table8", "--store", store_path, other, "--out", out).err
+    shutil.copytree(store_path, tmp_path / "copy")
+    same = cli("tune", store_path, tmp_path / "copy", "--out", out)
+    assert "hold the same clips" in same.err
 
 
 @pytest.mark.parametrize("name", search_names())

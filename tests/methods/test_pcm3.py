@@ -11,6 +11,7 @@ from pcm3.augment.mix import Mixed
 from pcm3.encoders.encoder import Encoder
 from pcm3.encoders.flatten import flatten, unflatten
 from pcm3.methods.pcm3 import POSITIVES
+from pcm3.nn.lines import straight_lines
 from pcm3.skeleton import load_layout
 
 NOTHING = {"contrast_weight": 0.0, "distillation_weight": 0.0, "prediction_weight": 0.0}
@@ -263,6 +264,20 @@ def test_a_filled_view_is_predicted_where_hidden_and_true_elsewhere(bodies, deco
         assert torch.equal(view[:, :, 1], views.source[:, :, 1])
 
 
+@pytest.mark.parametrize("predicted_view", ["filled", "whole"])
+def test_a_decoder_that_says_nothing_leaves_the_lines_between_visible_frames(predicted_view):
+    views = toy_views(settings={"mask.bodies": "all", "mask.per_clip": True})
+    method = toy_method(prediction_base="line", predicted_view=predicted_view)
+    lines = straight_lines(views.source, views.masked)
+    with torch.no_grad():
+        for parameter in method.decoder.leave.parameters():
+            parameter.zero_()
+    seen = watched(method, views)
+    torch.testing.assert_close(seen["predict"][0], lines, rtol=0, atol=1e-6)
+    squared = (lines - views.source)[views.masked].square().mean()
+    assert step(method, views).terms["prediction"].item() == pytest.approx(squared.item(), rel=1e-4)
+
+
 def test_a_whole_view_is_what_the_decoder_made():
     seen = watched(toy_method(predicted_view="whole"), toy_views())
     torch.testing.assert_close(seen["predict"][0], seen["decoded"][0], rtol=0, atol=1e-6)
@@ -378,20 +393,22 @@ def test_without_decoder_gradient_the_other_gradients_stay():
 
 
 @pytest.mark.parametrize(
-    ("name", "place", "matters"),
+    ("name", "settings", "matters"),
     [
-        ("domain_prompts", "before_norm", False),
-        ("domain_prompts", "after_norm", True),
-        ("task_prompts.prediction", "before_norm", False),
-        ("task_prompts.contrast", "before_norm", True),
+        ("domain_prompts", {}, False),
+        ("domain_prompts", {"domain_place": "after_norm"}, True),
+        ("task_prompts.prediction", {}, False),
+        ("task_prompts.contrast", {}, True),
+        ("task_prompts.contrast", {"projector_norm": True}, False),
     ],
 )
-def test_a_batch_norm_takes_prompts_before_it_out_again(name, place, matters):
+def test_a_batch_norm_takes_prompts_before_it_out_again(name, settings, matters):
     # What is constant over all frames of a view is subtracted with the mean. So as released the domain prompts act
-    # through the running statistics only; and so does the prediction's task prompt, through the decoder's.
+    # through the running statistics only; so does the prediction's task prompt, through the decoder's, and the
+    # contrast's, too, where the projector has a norm.
     views = toy_views()
-    plain = step(toy_method(domain_place=place), views).losses["all"].item()
-    method = toy_method(domain_place=place)
+    plain = step(toy_method(**settings), views).losses["all"].item()
+    method = toy_method(**settings)
     with torch.no_grad():
         for parameter in method.get_submodule(name).parameters():
             parameter.add_(torch.linspace(-1, 1, len(parameter)))

@@ -1,11 +1,12 @@
 import math
 from collections import Counter
 
+import numpy as np
 import pytest
 import torch
 from scipy import stats
 
-from pcm3.nn.prompt import Prompt, TaskPrompt
+from pcm3.nn.prompt import Prompt, TaskPrompt, typical_spread
 
 PLACES = pytest.mark.parametrize("place", ["window", "channels"])
 
@@ -44,6 +45,47 @@ def test_a_domain_prompt_is_xavier_uniform_with_the_released_bound():
 def test_a_task_prompt_is_xavier_uniform_with_the_released_bound():
     # Released: shape (1, 256), so fans of 256 and 1.
     assert largest(lambda: TaskPrompt(2048, 128, "window")) == pytest.approx(math.sqrt(6 / 257), rel=1e-3)
+
+
+def seeded(*how):
+    """A fresh prompt's vector, always from the same seed."""
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        return TaskPrompt(64, 6, *how).vector.detach()
+
+
+@PLACES
+def test_without_an_amplitude_a_task_prompt_is_xavier_s_to_the_bit(place):
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        expected = torch.nn.init.xavier_uniform_(torch.empty(1, 12 if place == "window" else 6)).flatten()
+    assert torch.equal(seeded(place), expected)
+
+
+@PLACES
+def test_an_amplitude_bounds_the_start_and_keeps_its_direction(place):
+    assert largest(lambda: TaskPrompt(64, 6, place, 0.15)) == pytest.approx(0.15, rel=1e-2)
+    cosine = torch.nn.functional.cosine_similarity(seeded(place, 0.15), seeded(place), dim=0)
+    assert cosine.item() == pytest.approx(1, abs=1e-6)
+    assert not seeded(place, 0.0).any()
+
+
+@PLACES
+def test_a_prompt_that_counts_spreads_is_as_large_beside_features_of_any_scale(place):
+    prompt, features = TaskPrompt(12, 3, place, 0.5, "spread"), torch.randn(7, 5, 12) * torch.rand(12) * 40 + 3
+    added = prompt(features, torch.Generator().manual_seed(4)) - features
+    plain = TaskPrompt(12, 3, place, 0.5)
+    plain.vector = prompt.vector
+    wanted = spread(plain, 4).double().numpy() * features.double().numpy().reshape(-1, 12).std(axis=0).mean()
+    np.testing.assert_allclose(added.detach().numpy(), np.broadcast_to(wanted, (7, 5, 12)), rtol=1e-4, atol=1e-4)
+
+
+@PLACES
+def test_no_gradient_goes_into_the_scale_of_the_spread(place):
+    prompt, features = TaskPrompt(12, 3, place, None, "spread"), torch.randn(7, 12, requires_grad=True)
+    prompt(features, torch.Generator().manual_seed(4)).sum().backward()
+    assert torch.equal(features.grad, torch.ones_like(features))
+    torch.testing.assert_close(prompt.vector.grad, (7 * typical_spread(features)).expand_as(prompt.vector))
 
 
 @PLACES

@@ -1,4 +1,4 @@
-"""``pcm3 reproduce table7 --store STORE --out DIR``."""
+"""``pcm3 reproduce table7 --store STORE --out DIR``, ``pcm3 reproduce rows --store STORE … --candidates FILE``."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pcm3.limits import MOST_PROCESSES, MOST_REPEATS, check_ranges
 SIZES = {"encoder.hidden_size": int, "epochs": int, "steps": int, "minutes": float, "batch": int}
 """Settings of the preset that the command line may replace, by their types."""
 MODEL = "simulated-model"
+ROWS = "rows"
 
 
 def add_arguments(parser: Any, words: list[str]) -> None:
@@ -21,10 +22,16 @@ def add_arguments(parser: Any, words: list[str]) -> None:
 
     titles = "; ".join(f"{name}: {table.title}" for name, table in TABLES.items())
     parser.add_argument(
-        "table", type=str, help=f"{titles}; {MODEL}: the model that comes with pcm3, from simulated people"
+        "table",
+        type=str,
+        help=f"{titles}; {ROWS}: recipes of a file beside each other, on several stores (docs/SEARCH.md); {MODEL}: "
+        "the model that comes with pcm3, from simulated people",
     )
-    parser.add_argument("--store", type=Path | None, default=None,
-                        help=f"pretrains, and serves the tasks of clips; all but {MODEL} need one")  # fmt: skip
+    parser.add_argument("--store", type=Path, nargs="+", default=[],
+                        help=f"pretrains, and serves the tasks of clips; all but {MODEL} need one, {ROWS} takes "
+                             "several")  # fmt: skip
+    parser.add_argument("--candidates", type=str | None, default=None,
+                        help=f"{ROWS}: a YAML file, a base and what is compared with it")  # fmt: skip
     parser.add_argument("--out", type=Path, required=True, help="folder for the table and its runs; goes on there")
     parser.add_argument("--protocol", type=str, default="auto", help="the split; 'auto' is the store's first")
     parser.add_argument("--untrimmed", type=Path, default=None, help="untrimmed recordings, for detection")
@@ -54,20 +61,21 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
 
     if options.table == MODEL:
         return 0, _simulated_model(options)
-    if options.table not in TABLES:
-        raise ConfigError(not_one_of("a table", options.table, [*TABLES, MODEL]))
-    if options.store is None:
+    if options.table not in (*TABLES, ROWS):
+        raise ConfigError(not_one_of("a table", options.table, [*TABLES, ROWS, MODEL]))
+    if not options.store:
         raise ConfigError("--store: expected a store that pcm3 import wrote, got none")
     check_ranges(options, {"seeds": MOST_REPEATS, "workers": MOST_PROCESSES})
-    stores = [path for path in (options.store, options.untrimmed) if path is not None]
+    stores = [path for path in (*options.store, options.untrimmed) if path is not None]
     check_folder("--out", options.out, stores, exclusive=True)
-    sizes: dict[str, Any] = {name: options[name] for name in SIZES if options[name] is not None}
-    if "epochs" in sizes or "steps" in sizes:
-        sizes.setdefault("minutes", None)
-    settings = changed(settings_of_preset(options.preset), sizes)
+    if options.table == ROWS:
+        return 0, _rows(options)
+    if len(options.store) > 1:
+        raise ConfigError(f"--store: expected one store for {options.table}, got {len(options.store)}")
+    settings = changed(settings_of_preset(options.preset), _sizes(options))
     settings.check()
     tasks = task_settings(options)
-    store = ClipStore.open(options.store)
+    store = ClipStore.open(options.store[0])
     untrimmed = None if options.untrimmed is None else ClipStore.open(options.untrimmed)
     if untrimmed is not None and untrimmed.recordings is None:
         raise ConfigError(f"{options.untrimmed}: expected a store of untrimmed recordings, got one of trimmed clips")
@@ -93,6 +101,46 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     print((options.out / f"{options.table}.md").read_text(encoding="utf-8"), end="")
     print(f"written: {', '.join(written['written'])}")
     return 0, written
+
+
+def _sizes(options: Any) -> dict[str, Any]:
+    """What the command line says of the sizes of a run; steps or epochs leave the preset's minutes out."""
+    sizes: dict[str, Any] = {name: options[name] for name in SIZES if options[name] is not None}
+    if "epochs" in sizes or "steps" in sizes:
+        sizes.setdefault("minutes", None)
+    return sizes
+
+
+def _rows(options: Any) -> dict[str, Any]:
+    """Compares the recipes of a file on the test side of every store, with the same seeds, and prints by how much."""
+    from pcm3.cli.candidates import read_candidates, search_file, with_changes
+    from pcm3.cli.tune import make_search
+    from pcm3.errors import ConfigError
+    from pcm3.experiments.tune import tune
+    from pcm3.parallel import worker_processes
+    from pcm3.report.search import standing_table
+    from pcm3.report.tables import text_table
+    from pcm3.settings.methods import name_of_method
+    from pcm3.settings.presets import settings_of_preset
+    from pcm3.settings.pretrain import changed
+    from pcm3.tasks.evaluate import useful_processes
+
+    if options.candidates is None:
+        raise ConfigError(f"--candidates: expected a file of what is compared (docs/SEARCH.md) for {ROWS}, got none")
+    preset = settings_of_preset(options.preset)
+    file = search_file(options.candidates)
+    base = with_changes(preset, read_candidates(file, name_of_method(preset.method))[0], f"{file}: base")
+    base = changed(base, {"protocol": options.protocol} | _sizes(options))
+    rung = {"seeds": [options.seeds], "factor": 1.0, "share": 1.0, "keep": 1}
+    search = make_search(options.store, options.candidates, base, options.out, held_out=0, **rung)
+    with worker_processes(
+        options.workers or useful_processes(search.base.encoder.hidden_size, search.base.device)
+    ) as map_fn:
+        report = tune(search, lambda line: print(line, flush=True), map_fn)
+    print()
+    print(text_table(*standing_table(report)))
+    print(f"written: {', '.join(str(options.out / name) for name in ('log.json', 'log.md', 'search.png'))}")
+    return report
 
 
 def _simulated_model(options: Any) -> dict[str, Any]:

@@ -11,12 +11,14 @@ from pcm3.settings.methods import name_of_method
 from pcm3.settings.pretrain import PretrainSettings, flat, from_dict
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pcm3.data.store import ClipStore
     from pcm3.experiments.tune import Candidate, Search
 
 STEPS = 60
 """Of a run in the first rung, where neither steps nor minutes are given."""
-OWN = ("stores", "candidates", "out", "preset", "seeds", "factor", "share", "keep", "workers", "json")
+OWN = ("stores", "candidates", "out", "preset", "seeds", "factor", "share", "keep", "held_out", "workers", "json")
 
 
 def add_arguments(parser: Any, words: list[str]) -> None:
@@ -41,6 +43,7 @@ def add_arguments(parser: Any, words: list[str]) -> None:
     parser.add_argument("--factor", type=float, default=2.0, help="steps, or minutes, of a rung over those before")
     parser.add_argument("--share", type=float, default=0.5, help="the best of a rung that go on")
     parser.add_argument("--keep", type=int, default=3, help="at least so many go on, and the base")
+    parser.add_argument("--held_out", type=int, default=1, help="training subjects that each seed holds out")
     parser.add_argument("--workers", type=int | None, default=None,
                         help="runs at a time, each in a process; null: what keeps the cores busy")  # fmt: skip
     base = settings_of_preset(value_among(words, "--preset") or "small")
@@ -59,13 +62,13 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     """Searches, and prints how the best stand."""
     from pcm3.errors import command
     from pcm3.experiments.tune import check_progress, tune
-    from pcm3.limits import MOST_PROCESSES, check_ranges
+    from pcm3.limits import MOST_PROCESSES, MOST_REPEATS, check_ranges
     from pcm3.parallel import worker_processes
     from pcm3.report.search import standing_table
     from pcm3.report.tables import text_table
     from pcm3.tasks.evaluate import useful_processes
 
-    check_ranges(options, {"workers": MOST_PROCESSES})
+    check_ranges(options, {"workers": MOST_PROCESSES, "held_out": MOST_REPEATS})
     check_progress(options.seeds, options.factor, options.share, options.keep)
     check_folder("--out", options.out, options.stores, exclusive=True)
     search = _search(options)
@@ -102,6 +105,24 @@ def read_search(file: Path, base: PretrainSettings) -> list[Candidate]:
 
 def _search(options: Any) -> Search:
     """The search that the options ask for."""
+    base = from_dict({name: value for name, value in options.as_dict().items() if name not in OWN})
+    rungs = {"seeds": options.seeds, "factor": options.factor, "share": options.share, "keep": options.keep}
+    return make_search(options.stores, options.candidates, base, options.out, options.held_out, **rungs)
+
+
+def make_search(
+    paths: Sequence[Path],
+    candidates: str,
+    base: PretrainSettings,
+    out: Path,
+    held_out: int,
+    **rungs: Any,
+) -> Search:
+    """The search on these stores; rungs are `Search`'s fields of these names.
+
+    Raises:
+        ConfigError: a store is given twice, or the candidates make no sense.
+    """
     from dataclasses import replace
 
     from pcm3.data.store import ClipStore
@@ -109,50 +130,36 @@ def _search(options: Any) -> Search:
     from pcm3.errors import ConfigError
     from pcm3.experiments.tune import Search
 
-    data = options.as_dict()
-    base = from_dict({name: value for name, value in data.items() if name not in OWN})
     base.check()
     if base.steps is None and base.minutes is None:
         base = replace(base, steps=STEPS)
     stores: dict[str, ClipStore] = {}
-    for path in options.stores:
+    for path in paths:
         if path.resolve() in [store.path.resolve() for store in stores.values()]:
             raise ConfigError(f"expected stores that differ, got {path} twice")
-        name = path.resolve().name
-        stores[str(path) if name in stores else name] = ClipStore.open(path)
+        name, store = path.resolve().name, ClipStore.open(path)
+        for other in (other for other in stores.values() if other.checksum == store.checksum):
+            raise ConfigError(f"expected stores that differ, but {other.path} and {path} hold the same clips")
+        stores[str(path) if name in stores else name] = store
     for doubt in (doubt for store in stores.values() for doubt in check_unchanged(store)):
         print(f"note: {doubt}")
-    candidates = [
-        replace(candidate, settings=_sized(candidate.settings, stores)[0])
-        for candidate in read_search(search_file(options.candidates), base)
+    read = [
+        replace(candidate, settings=_sized(candidate.settings, stores, held_out)[0])
+        for candidate in read_search(search_file(candidates), base)
     ]
-    base, why = _sized(base, stores)
+    base, why = _sized(base, stores, held_out)
     for reason in why:
         print(reason, flush=True)
-    return Search(
-        stores=stores,
-        base=base,
-        candidates=candidates,
-        seeds=options.seeds,
-        factor=options.factor,
-        share=options.share,
-        keep=options.keep,
-        out=options.out,
-    )
+    return Search(stores=stores, base=base, candidates=read, out=out, held_out=held_out, **rungs)
 
 
-def _sized(settings: PretrainSettings, stores: dict[str, ClipStore]) -> tuple[PretrainSettings, list[str]]:
+def _sized(
+    settings: PretrainSettings, stores: dict[str, ClipStore], held_out: int
+) -> tuple[PretrainSettings, list[str]]:
     """The settings with one width and batch for all stores, so that a recipe is the same on all, and why."""
-    from dataclasses import replace
-
-    from pcm3.experiments.trial import validation_subjects
-    from pcm3.train.plan import resolve, training_clips, with_sizes
+    from pcm3.experiments.trial import fewest_clips
+    from pcm3.train.plan import with_sizes
 
     if settings.encoder.hidden_size > 0 and settings.batch > 0:
         return settings, []
-    fewest = min(
-        len(training_clips(store, replace(resolved, exclude_subjects=[*resolved.exclude_subjects, subject])))
-        for store, resolved in ((store, resolve(settings, store)) for store in stores.values())
-        for subject in validation_subjects(store, settings)
-    )
-    return with_sizes(settings, fewest)
+    return with_sizes(settings, min(fewest_clips(store, settings, held_out) for store in stores.values()))

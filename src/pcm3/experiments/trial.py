@@ -1,4 +1,6 @@
-"""One trial of a search: a pretraining run without one training subject, evaluated on that subject's clips.
+"""One trial of a search: a pretraining run without some training subjects, evaluated on these subjects' clips.
+
+Where no subject is held out, it is evaluated on the test side: so it compares what was chosen before.
 
 A folder a trial, named by its settings: a trial that was stopped goes on there, one that was evaluated is read.
 """
@@ -13,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcm3.checksums import read_checked_json, with_checksum
-from pcm3.data.protocol import hold_out
+from pcm3.data.protocol import hold_out, split
 from pcm3.data.recording import UNKNOWN
 from pcm3.data.store import ClipStore
 from pcm3.device import allow_fast_matmul, choose_device, evaluation_threads, threads
@@ -47,29 +49,59 @@ class Trial:
     store: Path
     folder: Path
     settings: PretrainSettings
-    """Nothing left on "auto"; the last subject of `exclude_subjects` is the one to validate on."""
+    """Nothing left on "auto"; the last `held_out` of `exclude_subjects` are those to validate on."""
+    held_out: int = 1
+    """Training subjects that are validated on; none: the clips of the test side are."""
 
 
 def make_trial(
-    store: ClipStore, settings: PretrainSettings, usual: PretrainSettings, seed: int, out: Path, encoder: str
+    store: ClipStore,
+    settings: PretrainSettings,
+    usual: PretrainSettings,
+    seed: int,
+    out: Path,
+    encoder: str,
+    held_out: int = 1,
 ) -> Trial:
-    """The trial of these settings with a seed, which chooses the subject to validate on: number seed mod subjects.
+    """The trial of these settings with a seed, which chooses the k subjects to validate on: those from number k · seed.
 
     What is as `usual` is not told by the name of its folder.
 
     Raises:
-        ConfigError: the training side has no two subjects.
+        ConfigError: the training side has no subject but these.
     """
-    subjects = validation_subjects(store, settings)
-    left = subjects[seed % len(subjects)]
+    left = _left(store, settings, seed, held_out)
     settings, usual = (_filled_in(which, store, seed, left) for which in (settings, usual))
     name = run_name(settings, usual, store)
     place = out / "runs" if encoder == PRETRAINED else out / "baselines" / encoder.replace(" ", "-")
-    return Trial(encoder, store.path, place / name, settings)
+    return Trial(encoder, store.path, place / name, settings, held_out)
 
 
-def _filled_in(settings: PretrainSettings, store: ClipStore, seed: int, left: int) -> PretrainSettings:
-    settings = replace(settings, seed=seed, exclude_subjects=[*settings.exclude_subjects, left])
+def _left(store: ClipStore, settings: PretrainSettings, seed: int, held_out: int) -> list[int]:
+    """The subjects that a seed holds out; where k divides their number, each is once before one is a second time."""
+    if held_out == 0:
+        return []
+    subjects = validation_subjects(store, settings)
+    if held_out >= len(subjects):
+        raise ConfigError(
+            f"{store.path}: expected fewer subjects to be held out than the {len(subjects)} of the training side, got "
+            f"{held_out}"
+        )
+    return [subjects[(seed * held_out + number) % len(subjects)] for number in range(held_out)]
+
+
+def fewest_clips(store: ClipStore, settings: PretrainSettings, held_out: int) -> int:
+    """The clips that a trial has to learn from at least, whoever are held out."""
+    settings = resolve(settings, store)
+    seeds = len(validation_subjects(store, settings)) if held_out else 1
+    return min(
+        len(training_clips(store, replace(settings, exclude_subjects=[*settings.exclude_subjects, *left])))
+        for left in (_left(store, settings, seed, held_out) for seed in range(seeds))
+    )
+
+
+def _filled_in(settings: PretrainSettings, store: ClipStore, seed: int, left: list[int]) -> PretrainSettings:
+    settings = replace(settings, seed=seed, exclude_subjects=[*settings.exclude_subjects, *left])
     return resolve(with_threads(settings), store)
 
 
@@ -89,10 +121,20 @@ def validation_subjects(store: ClipStore, settings: PretrainSettings) -> list[in
     return there
 
 
-def fold(store: ClipStore, settings: PretrainSettings) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The clips that a trial learns from, and those of the subject that it validates on; none is of the test side."""
-    clips = training_clips(store, replace(settings, exclude_subjects=settings.exclude_subjects[:-1]))
-    return hold_out(store, clips, settings.exclude_subjects[-1:])
+def fold(trial: Trial, store: ClipStore) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The clips that a trial learns from, and those that it validates on; where subjects are held out, none is of the
+    test side.
+    """
+    settings = trial.settings
+    if trial.held_out == 0:
+        return training_clips(store, settings), split(store, settings.protocol)[1]
+    return hold_out(store, _training_side(trial, store), settings.exclude_subjects[-trial.held_out :])
+
+
+def _training_side(trial: Trial, store: ClipStore) -> NDArray[np.int64]:
+    """The clips that are learned from or validated on, where subjects are held out."""
+    kept_out = trial.settings.exclude_subjects[: -trial.held_out]
+    return training_clips(store, replace(trial.settings, exclude_subjects=kept_out))
 
 
 def evaluated(trial: Trial, shared: None = None) -> dict[str, Any]:
@@ -113,7 +155,8 @@ def evaluated(trial: Trial, shared: None = None) -> dict[str, Any]:
 
 def _evaluate(trial: Trial) -> dict[str, Any]:
     store, settings = ClipStore.open(trial.store), trial.settings
-    about = {"seed": settings.seed, "held_out": settings.exclude_subjects[-1], "run": trial.folder.name}
+    left = settings.exclude_subjects[len(settings.exclude_subjects) - trial.held_out :]
+    about = {"seed": settings.seed, "held_out": left, "run": trial.folder.name}
     run: dict[str, Any] = {}
     if trial.encoder == PRETRAINED:
         try:
@@ -122,10 +165,10 @@ def _evaluate(trial: Trial) -> dict[str, Any]:
             if isinstance(error.__cause__, OSError):  # a full disk is no fault of the settings
                 raise
             return about | {"failed": str(error)}
-    learned, held = (clips[store.label[clips] >= 0] for clips in fold(store, settings))
+    learned, held = (clips[store.label[clips] >= 0] for clips in fold(trial, store))
     device = choose_device(settings.device)
     spec = spec_for(store, settings)
-    centre = Setup(_blind(store, settings), spec, learned, held, TaskSettings(), device)
+    centre = Setup(_blind(trial, store), spec, learned, held, TaskSettings(), device)
     crops = replace(centre, settings=TaskSettings(test=ClipSettings(CROPS)))
     allow_fast_matmul(device)
     with threads(evaluation_threads(settings.encoder.hidden_size, device)):
@@ -155,10 +198,12 @@ def _encoder(trial: Trial, setup: Setup) -> Any:
     return load_encoder(trial.folder)[0].to(setup.device)
 
 
-def _blind(store: ClipStore, settings: PretrainSettings) -> ClipStore:
-    """The store without the labels of all clips that are not on the training side."""
+def _blind(trial: Trial, store: ClipStore) -> ClipStore:
+    """The store; where subjects are held out, without the labels of all clips that are not on the training side."""
+    if trial.held_out == 0:
+        return store
     label = np.full_like(store.label, UNKNOWN)
-    clips = training_clips(store, replace(settings, exclude_subjects=settings.exclude_subjects[:-1]))
+    clips = _training_side(trial, store)
     label[clips] = store.label[clips]
     return replace(store, label=label)
 

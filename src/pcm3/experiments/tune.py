@@ -3,6 +3,8 @@
 The first rung runs every candidate for some steps; the best of them go on to the next with more steps and more seeds,
 and so on. Each run is a fresh one, so that its schedule ends with its steps. No clip of a protocol's test side is
 learned from or evaluated on. TrialResults lie in the folder and are not made again: a search that was stopped goes on.
+
+``pcm3 reproduce rows`` is one rung of the same on the test side, where nothing is left to choose.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from pcm3.methods.build import build_method
 from pcm3.parallel import MapFunction, serial_map
 from pcm3.report.search import differences, search_page
 from pcm3.settings.pretrain import PretrainSettings, flat, to_dict
-from pcm3.summary import mean_of, spread_of
+from pcm3.summary import interval_of, mean_of, spread_of
 from pcm3.tasks.evaluate import PRETRAINED, RAW, UNTRAINED
 from pcm3.train.footprint import check_memory
 from pcm3.train.pace import PACE_STEPS
@@ -78,6 +80,8 @@ class Search:
     keep: int
     """At least so many go on."""
     out: Path
+    held_out: int = 1
+    """Training subjects that each seed validates on; none: rows are compared on the test side, and none is chosen."""
 
     @property
     def all(self) -> list[Candidate]:
@@ -111,16 +115,22 @@ class Search:
             trial = _trial(self, store, candidate, seed, 1)
             clips = training_clips(store, trial.settings)
             if len(clips) < settings.batch:
+                rest = f"that are left without {_left(trial)}" if self.held_out else "of the training side"
                 raise ConfigError(
-                    f"setting batch: expected at most the {len(clips)} clips that are left without subject "
-                    f"{trial.settings.exclude_subjects[-1]}, got {settings.batch}"
+                    f"setting batch: expected at most the {len(clips)} clips {rest}, got {settings.batch}"
                 )
-            if any((store.label[clips] >= 0).sum() == 0 for clips in fold(store, trial.settings)):
-                left = trial.settings.exclude_subjects[-1]
-                raise ConfigError(f"expected labelled clips with and without subject {left}, but there are none")
+            if any((store.label[clips] >= 0).sum() == 0 for clips in fold(trial, store)):
+                sides = f"with and without {_left(trial)}" if self.held_out else "on both sides of the protocol"
+                raise ConfigError(f"expected labelled clips {sides}, but there are none")
         spec = encoder_spec(store.layout, store.frames.shape[1], settings)
         check_memory(spec, settings, choose_device(settings.device))
         build_method(spec.build, store.layout, settings)
+
+
+def _left(trial: Trial) -> str:
+    """Whom a trial holds out, in words."""
+    subjects = trial.settings.exclude_subjects[-trial.held_out :]
+    return f"subject{'s' * (len(subjects) > 1)} {', '.join(map(str, subjects))}"
 
 
 def check_progress(seeds: Sequence[int], factor: float, share: float, keep: int) -> None:
@@ -198,14 +208,14 @@ def _trial(search: Search, store: ClipStore, candidate: Candidate, seed: int, st
     """A run of a candidate in a rung; equal settings have one place, whichever candidate asks for them."""
     settings = replace(candidate.settings, steps=steps, minutes=None)
     usual = replace(search.base, steps=None, minutes=None)
-    return make_trial(store, settings, usual, search.base.seed + seed, search.out, PRETRAINED)
+    return make_trial(store, settings, usual, search.base.seed + seed, search.out, PRETRAINED, search.held_out)
 
 
 def _baselines(search: Search, encoder: str) -> list[Trial]:
     """A baseline on every subject that the search holds out."""
     settings = replace(search.base, steps=None, minutes=None)
     return [
-        make_trial(store, settings, settings, search.base.seed + seed, search.out, encoder)
+        make_trial(store, settings, settings, search.base.seed + seed, search.out, encoder, search.held_out)
         for store in search.stores.values()
         for seed in range(max(search.seeds))
     ]
@@ -281,12 +291,13 @@ def _report(
         "finished": len(rungs) == len(search.seeds),
         "share": search.share,
         "keep": search.keep,
+        "held_out": search.held_out,
         "crops": CROPS,
         "base": to_dict(search.base),
         "baselines": {name: summary(runs) | {"runs": runs} for name, runs in baselines.items()},
         "candidates": candidates,
         "standing": standing,
-        "winner": standing[0] if standing else None,
+        "winner": standing[0] if standing and search.held_out else None,
     }
 
 
@@ -308,7 +319,7 @@ def summary(runs: Sequence[TrialResult], base: Sequence[TrialResult] = ()) -> di
 
     Args:
         runs: of every store and seed.
-        base: the same of the base, in the same order; none: no ``difference``.
+        base: the same of the base, in the same order; none: no ``difference``, ``store_differences``.
     """
     failed = next((run["failed"] for run in runs if "failed" in run), None)
     if failed is not None:
@@ -324,10 +335,20 @@ def summary(runs: Sequence[TrialResult], base: Sequence[TrialResult] = ()) -> di
         values = [run[name] for run in runs if run.get(name) is not None]
         report[name] = mean_of(values) if values else None
     if base and not any("failed" in run for run in base):
-        over = [_score(run) - _score(other) for run, other in zip(runs, base, strict=True)]
-        gains = _over_seeds(runs, over)
+        pairs = list(zip(runs, base, strict=True))
+        gains = _over_seeds(runs, [_score(run) - _score(other) for run, other in pairs])
         report |= {"difference": mean_of(gains), "difference_spread": spread_of(gains)}
+        report["difference_interval"] = interval_of(gains)
+        report["store_differences"] = {name: _gains(pairs, name) for name in report["stores"]}
     return report
+
+
+def _gains(pairs: Sequence[tuple[TrialResult, TrialResult]], store: str) -> dict[str, dict[str, float | None]]:
+    """Of runs on a store, each beside the base's with the same seed: how much more, by metric, with an interval."""
+    gains = {
+        metric: [run[metric] - other[metric] for run, other in pairs if run["store"] == store] for metric in METRICS
+    }
+    return {metric: {"mean": mean_of(of), "interval": interval_of(of)} for metric, of in gains.items()}
 
 
 def _over_seeds(runs: Sequence[TrialResult], values: Sequence[float]) -> list[float]:

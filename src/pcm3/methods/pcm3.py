@@ -16,6 +16,7 @@ from pcm3.losses import info_nce, masked_prediction, relational_distillation
 from pcm3.methods.pcm3_views import ViewMaker, Views, contrasted
 from pcm3.methods.protocol import EncoderMaker, Exported, Progress, StepOutput
 from pcm3.nn.heads import Decoder, Projector
+from pcm3.nn.lines import straight_lines
 from pcm3.nn.momentum import key_copy, momentum_update
 from pcm3.nn.optimiser import build_optimiser
 from pcm3.nn.prompt import Prompt, TaskPrompt
@@ -72,7 +73,10 @@ class PCM3(nn.Module):
         )
         widths = {"contrast": encoder.width, "prediction": encoder.frame_width} if prompts.kind == "both" else {}
         self.task_prompts = nn.ModuleDict(
-            {task: TaskPrompt(width, prompts.width, prompts.place) for task, width in widths.items()}
+            {
+                task: TaskPrompt(width, prompts.width, prompts.place, prompts.amplitude, prompts.unit)
+                for task, width in widths.items()
+            }
         )
 
     def views(self, batch: ClipBatch, generator: torch.Generator) -> Views:
@@ -202,6 +206,9 @@ class PCM3(nn.Module):
             (flat,) = self.decoder(features)
             flat_view = flat.detach()
         predicted, view = (unflatten(of, self.encoder.bodies, self.encoder.joints) for of in (flat, flat_view))
+        if objective.prediction_base == "line":
+            lines = straight_lines(source, masked)
+            predicted, view = predicted + lines, view + lines
         if objective.predicted_view == "filled":
             view = torch.where(masked.unsqueeze(-1), view, source)
         return predicted, view

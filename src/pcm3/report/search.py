@@ -22,12 +22,11 @@ def search_page(report: Mapping[str, Any]) -> str:
     """The log of a search (`tune`) as Markdown."""
     stores = ", ".join(report["stores"])
     lines = [
-        f"# A search for a recipe on {stores}",
+        f"# {_what(report)} on {stores}",
         "",
-        "Learned from the clips of the training subjects but one, evaluated on that one's clips (linear evaluation and "
-        "1-NN, last epoch); which one is held out changes with the seed. Clips of the test side were not looked at. "
-        "The score is the mean of the two over stores and seeds, ± its standard deviation over the seeds. Differences "
-        "are to the base in the same rung, over the same subjects and seeds; different rungs do not compare.",
+        f"{_sides(report)} The score is the mean of linear evaluation and 1-NN (last epoch) over stores and seeds, ± "
+        "its standard deviation over the seeds. Differences are to the base in the same rung, over the same subjects "
+        "and seeds; different rungs do not compare.",
         "",
         markdown_table(
             ["rung", "steps a run", "seeds", "candidates"],
@@ -42,6 +41,12 @@ def search_page(report: Mapping[str, Any]) -> str:
     lines += ["", "## How they stand in the last rung", "", markdown_table(*standing_table(report))]
     if report["winner"] is not None:
         lines += ["", f"The best: **{report['winner']}**; its settings are in `winner.yaml`."]
+    if differences := store_differences(report):
+        lines += [
+            "", "## Over the base, store by store", "",
+            "Mean over the seeds of the difference to the base with the same seed, ± half of its 95 % interval "
+            "(Student's t).", "", markdown_table(*differences),
+        ]  # fmt: skip
     groups: dict[str, list[str]] = {}
     for title, candidate in report["candidates"].items():
         groups.setdefault(candidate["group"], []).append(title)
@@ -67,6 +72,47 @@ def search_page(report: Mapping[str, Any]) -> str:
             "", markdown_table(["", "linear %", "over the centre", "1-NN %", "over the centre"], crops),
         ]  # fmt: skip
     return "\n".join(lines) + "\n"
+
+
+def _what(report: Mapping[str, Any]) -> str:
+    return "A search for a recipe" if _held_out(report) else "Rows compared"
+
+
+def _held_out(report: Mapping[str, Any]) -> int:
+    """Training subjects that each seed held out; older searches do not tell that it was one."""
+    return int(report.get("held_out", 1))
+
+
+def _sides(report: Mapping[str, Any]) -> str:
+    """Who was learned from, and who tested."""
+    count = _held_out(report)
+    if count == 0:
+        return "Learned from the training side, evaluated on the test side: nothing may be chosen by these figures."
+    one = count == 1
+    return (
+        f"Learned from the clips of the training subjects but {'one' if one else count}, evaluated on "
+        f"{'that one' if one else 'those'}'s clips; {'which one is' if one else 'who are'} held out changes with the "
+        "seed. Clips of the test side were not looked at."
+    )
+
+
+def store_differences(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]] | None:
+    """Head and rows of the last rung's differences to the base with intervals; None where there is nothing to tell."""
+    found = {
+        title: report["candidates"][title]["store_differences"]
+        for title in report["standing"]
+        if report["candidates"][title]["group"] and "store_differences" in report["candidates"][title]
+    }
+    if not found:
+        return None
+    heads = ["", *(f"{store}, {name}" for store in report["stores"] for name in ("linear", "1-NN"))]
+    return heads, [
+        [title, *(
+            _with_spread(of[store][metric]["mean"], of[store][metric]["interval"], "+")
+            for store in report["stores"] for metric in METRICS
+        )]
+        for title, of in found.items()
+    ]  # fmt: skip
 
 
 def crops_table(report: Mapping[str, Any]) -> list[list[str]]:
@@ -165,7 +211,8 @@ def differences(report: Mapping[str, Any], picture: Path) -> None:
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.margins(x=0.12)
     axes.set_xlabel("score over the base in the same rung, points (± sd over seeds)", fontsize=8.5)
-    axes.set_title(f"{', '.join(report['stores'])}: mean of linear and 1-NN on held-out training subjects", fontsize=9)
+    tested = "held-out training subjects" if _held_out(report) else "the test side"
+    axes.set_title(f"{', '.join(report['stores'])}: mean of linear and 1-NN on {tested}", fontsize=9)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0)
     axes.tick_params(axis="x", labelsize=8)

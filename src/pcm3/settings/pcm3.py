@@ -15,11 +15,13 @@ MaskedBodies = Literal["first", "all"]
 PromptKind = Literal["none", "domain", "both"]
 DomainPlace = Literal["before_norm", "after_norm"]
 PromptPlace = Literal["window", "channels"]
+PromptUnit = Literal["absolute", "spread"]
 Positive = Literal["intra", "inter", "mask", "predict"]
 Negatives = Literal["queue", "batch"]
 Export = Literal["online", "ema"]
 PredictionError = Literal["squared", "distance", "normalised"]
 PredictedView = Literal["filled", "whole"]
+PredictionBase = Literal["zero", "line"]
 
 
 @dataclass
@@ -56,6 +58,12 @@ class PromptSettings:
     """Values of a task prompt, at least 1: in each half of the feature (window) or in all (channels)."""
     place: PromptPlace = "window"
     """Add it to one random contiguous window in each half (released), or to random channels (paper)."""
+    amplitude: float | None = None
+    """Bound of the uniform values that a task prompt starts with, at least 0; null: Xavier's for its own shape
+    (released), 0.15 at a width of 128, but 0.43 at one of 16."""
+    unit: PromptUnit = "absolute"
+    """What a task prompt's values count: the feature's own unit (released), or the spread of the features over the
+    batch, so that the prompt is as large beside them however they grow."""
 
 
 @dataclass
@@ -92,6 +100,9 @@ class ObjectiveSettings:
     prediction_error: PredictionError = "squared"
     """Mean square over masked coordinates (released), mean distance over masked joints (paper), or mean square of
     coordinates that are normalised over the batch."""
+    prediction_base: PredictionBase = "zero"
+    """What the decoder's output is added to: nothing (released), or a straight line from where a masked joint was last
+    visible to where it is next."""
     predicted_view: PredictedView = "filled"
     """The decoder's output where masked and the visible input elsewhere (released), or all of it (paper)."""
     decoder_gradient: bool = True
@@ -161,6 +172,7 @@ class PCM3Settings:
         half, prompts = run.encoder.hidden_size, self.prompts
         return [
             (prompts.width >= 1, "prompts.width", "at least 1"),
+            (prompts.amplitude is None or prompts.amplitude >= 0, "prompts.amplitude", "not negative"),
             (
                 prompts.kind != "both"
                 or half == 0
