@@ -4,23 +4,27 @@ import sys
 import textwrap
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
+import forks
 import numpy as np
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
-from pcm3.benchmark import features, machine, step
+from pcm3.benchmark import features, machine, memory, step
 from pcm3.benchmark import importing as import_timing
 from pcm3.benchmark import pretrain as pretrain_benchmark
 from pcm3.benchmark.features import Sizes, benchmark_linear, benchmark_retrieval
 from pcm3.benchmark.importing import benchmark_import
 from pcm3.benchmark.interleaved import Spread, interleaved, median_ratio
 from pcm3.benchmark.memory import StepMemory, step_memory
-from pcm3.benchmark.operations import counted, encoder_flop_per_clip
+from pcm3.benchmark.operations import encoder_flop_per_clip
 from pcm3.benchmark.peer import FILES, PeerStep, has_prompts
 from pcm3.benchmark.pretrain import benchmark_pretrain, calls, entrants
 from pcm3.benchmark.step import Step, random_clips
 from pcm3.encoders.readout import pooled_width
+from pcm3.settings import presets
 from pcm3.settings.presets import settings_of_preset
 from pcm3.settings.pretrain import changed
 from pcm3.settings.tasks import LinearSettings
@@ -36,6 +40,8 @@ CPU = torch.device("cpu")
 def small(monkeypatch):
     monkeypatch.setattr(step, "CLIPS", 8)
     monkeypatch.setitem(machine.MATMUL, "cpu", 128)
+    one_layer = {"encoder.layers": 1}
+    monkeypatch.setattr(presets, "settings_of_preset", lambda name: changed(settings_of_preset(name), one_layer))
 
 
 @pytest.fixture
@@ -127,9 +133,9 @@ def test_the_operations_of_the_encoder_are_those_that_the_sizes_say(tiny, sees, 
 @pytest.mark.parametrize("kind", ["gru", "transformer", "graph", "stgcn"])
 def test_the_operations_of_any_encoder_are_those_of_its_forward_pass(tiny, kind):
     spec = encoder_spec(load_layout("kinect_v2"), 2, tiny({"encoder.direction": "bidirectional", "encoder.kind": kind}))
-    with counted() as counter:
+    with FlopCounterMode(display=False) as torchs, torch.no_grad():
         spec.build(0).eval().embed(torch.randn(2, spec.frames, 2, 25, 3))
-    assert encoder_flop_per_clip(spec) == counter.get_total_flops() / 2 > 0
+    assert encoder_flop_per_clip(spec) == torchs.get_total_flops() / 2 > 0
 
 
 def test_in_each_turn_everyone_has_a_go_and_the_warm_turns_do_not_count():
@@ -219,7 +225,9 @@ def test_a_row_of_the_benchmark_hangs_together(toy, tiny_spec):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="read from /proc")
-def test_memory_is_made_of_what_it_is_said_to_be(tiny):
+def test_memory_is_made_of_what_it_is_said_to_be(tiny, monkeypatch):
+    # Of a process that is as fresh as any, but has the libraries.
+    monkeypatch.setattr(memory, "multiprocessing", SimpleNamespace(get_context=lambda _: forks.context()))
     settings = tiny(
         {
             "encoder.hidden_size": 256,
@@ -448,7 +456,8 @@ def test_what_the_released_code_cannot_do_is_told_before_anything_is_measured(cl
 
 def test_a_checkout_that_cannot_be_imported_is_told(cli, peer):
     (peer / "moco" / "GRU.py").write_text("import a_library_that_nobody_has\n")
-    found = cli("benchmark", "pretrain", "--hidden_size", 8, "--batch", 4, "--memory", "false", "--peer", peer)
+    words = ["--hidden_size", 8, "--precision", 32, "--batch", 4, "--memory", "false"]
+    found = cli("benchmark", "pretrain", *words, "--peer", peer)
     assert found.code == 2
     assert "a_library_that_nobody_has" in found.err.splitlines()[-1]
 

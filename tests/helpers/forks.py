@@ -9,11 +9,16 @@ from multiprocessing import connection
 PRELOADED = ["__main__", "pcm3.train.pretrain", "pcm3.report.pictures", "lightning.fabric", "toy"]
 
 
-def fork(target, *words):
-    """A started process that calls target(*words), and that ends when this one does, however it ends."""
+def context():
+    """Where such processes come from."""
     forks = multiprocessing.get_context("forkserver")
     forks.set_forkserver_preload(PRELOADED)
-    process = forks.Process(target=_beside_its_parent, args=(target, words))
+    return forks
+
+
+def fork(target, *words):
+    """A started process that calls target(*words), and that ends when this one does, however it ends."""
+    process = context().Process(target=_beside_its_parent, args=(target, words))
     process.start()
     return process
 

@@ -74,7 +74,7 @@ class Step:
         self.threads = 1
         with counted() as counter:
             self._go(0, FEW, Stopwatch(device))
-        self.flop_per_clip = counter.get_total_flops() / FEW
+        self.flop_per_clip = counter.total / FEW
         """Multiplications and additions of the products, forward and backward, for one clip."""
         self.threads = choose_threads(settings.threads, settings.encoder.hidden_size, device)
 
