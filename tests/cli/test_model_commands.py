@@ -22,7 +22,7 @@ QUICK = [
 
 @pytest.fixture(scope="module")
 def sessions(tmp_path_factory):
-    """A model of Kinect v1, a store of clips and one of long recordings."""
+    """A model of Kinect v1, a store of clips and one of long recordings, a classifier."""
     folder = tmp_path_factory.mktemp("at_work")
     fed = {"frames": 16, "fps": 30.0, "normalised": True, "rule": "upright"}
     spec = EncoderSpec(load_layout("kinect_v1"), 1, 6, 1, "causal", "last", "joint", **fed)
@@ -33,6 +33,7 @@ def sessions(tmp_path_factory):
     intervals = [(Interval(5, 35, k % 2), Interval(60, 100, (k + 1) % 2)) for k in range(4)]
     long = [Recording(f"a/b{k}", walkers(k, 120, 1, 20), subject=k, intervals=intervals[k]) for k in range(4)]
     store_recordings(long, folder / "long", **about)
+    pcm3.load(folder / "model").fit_classifier(folder / "clips", kind="nearest").save(folder / "head")
     return folder
 
 
@@ -190,7 +191,15 @@ def test_search_for_clips_and_inside_recordings(cli, sessions, tmp_path):
         (["fit", "clasifier", "model", "clips", "--out", "h"], "did you mean 'classifier'?"),
         (["fit", "detector", "model", "clips", "--out", "h"], "expected untrimmed recordings"),
         (["fit", "classifier", "model", "clips", "--out", "clips"], "--out: expected a folder of its own"),
-        (["classify", "model", "clips"], "expected a head"),
+        (["embed", "head", "clips", "--out", "f.npz"], "head: expected a model, got a head: its model is head/model"),
+        (["search", "head", "clips:c1", "clips"], "head: expected a model, got a head: its model is head/model"),
+        (["classify", "head", "clips", "--model", "head"], "head: expected a model, got a head: its model is"),
+        (["classify", "model", "clips"], "model: expected a head, got a model: pcm3 fit writes heads (pcm3 fit class"),
+        (["classify", "head/model", "clips"], "head/model: expected a head, got its model: the head is head"),
+        (["stream", "model"], "model: expected a head, got a model"),
+        (["detect", "clips", "long"], "clips: expected a head, got a store: pcm3 fit writes heads"),
+        (["classify", "head/head.json", "clips"], "head/head.json: expected the folder of a head, got a file"),
+        (["classify", ".", "clips"], "expected a head"),
         (["classify", "none", "clips"], "none: expected a folder with a head, and there is none"),
         (["detect", "none", "long", "--to", "exel"], "did you mean 'elan'?"),
         (["search", "model", "clips:c9", "clips"], "expected a clip of it behind the colon, got 'c9'"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pcm3.api.heads import MODEL, ClassifierHead, DetectorHead, Head, PredictorHead, head_of
+from pcm3.api.heads import MODEL, ClassifierHead, DetectorHead, Head, PredictorHead, check_head, head_of
 from pcm3.api.hub import download, is_hub_name
 from pcm3.api.live import LiveFeature, LiveLabel, Stream
 from pcm3.api.model import Model
@@ -53,8 +53,7 @@ def load_head(folder: str | Path, *, model: Model | None = None, device: Device 
         CheckpointError: there is no head, it is damaged, or it was fitted on another model.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise CheckpointError(f"{folder}: expected a folder with a head, and there is none: pcm3 fit writes one")
+    check_head(folder)
     if model is None and not is_model(folder / MODEL):
         raise CheckpointError(
             f"{folder}: expected a head with its model (a folder '{MODEL}' in it), found none: name the model that it "

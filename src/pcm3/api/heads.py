@@ -16,8 +16,9 @@ from pcm3.api.contract import FedModel
 from pcm3.api.export import ExportForm, export
 from pcm3.api.given import Clips, Recorded
 from pcm3.api.live import WINDOW, LiveLabel, Stream, stream_actions, stream_classes
-from pcm3.data.store import ClipStore
-from pcm3.errors import ConfigError, DataError
+from pcm3.data.store import STORE, ClipStore
+from pcm3.encoders.files import is_model
+from pcm3.errors import CheckpointError, ConfigError, DataError
 from pcm3.files import new_folder
 from pcm3.skeleton import Layout
 from pcm3.tasks.classifier import Classifier
@@ -339,6 +340,21 @@ def head_of(model: FedModel, folder: Path) -> Head:
     if isinstance(fitted, Detector):
         return DetectorHead(model, fitted)
     return PredictorHead(model, fitted) if isinstance(fitted, Predictor) else ClassifierHead(model, fitted)
+
+
+def check_head(folder: Path) -> None:
+    """Raises CheckpointError where no head lies in a folder, with what lies there instead."""
+    words = "pcm3 fit writes heads (pcm3 fit classifier MODEL STORE --out HEAD)"
+    if not folder.exists():
+        raise CheckpointError(f"{folder}: expected a folder with a head, and there is none: {words}")
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder}: expected the folder of a head, got a file: {words}")
+    if any((folder / name).exists() for name in (DESCRIPTION, TENSORS)):
+        return
+    if is_model(folder) and (folder.parent / DESCRIPTION).is_file():
+        raise CheckpointError(f"{folder}: expected a head, got its model: the head is {folder.parent}")
+    got = "a model" if is_model(folder) else "a store" if (folder / STORE).is_file() else "something else"
+    raise CheckpointError(f"{folder}: expected a head, got {got}: {words}")
 
 
 def check_place(folder: Path) -> None:

@@ -131,15 +131,24 @@ def _load_folder(folder: Path) -> tuple[Encoder, EncoderSpec]:
         raise CheckpointError(f"{folder}: {missing} is missing beside {there[0]}: copy the whole folder anew")
     if not there and (folder / EARLIER_FILE).exists():
         return _load_weights(folder / EARLIER_FILE, run_identity(folder))
-    if not there and (folder / "store.json").is_file():
-        words = command("pcm3", "pretrain", folder, "--run", "RUN")
-        raise CheckpointError(f"{folder}: expected a run folder, got a store: pretrain first ({words})")
     if not there:
-        words = command("pcm3", "pretrain", "STORE", "--run", folder)
-        raise CheckpointError(f"{folder}: expected a run folder with {WEIGHTS}, found none: pretrain first ({words})")
+        raise CheckpointError(f"{folder}: {_no_model(folder)}")
     header = read_checked_json(description, CheckpointError, "copy the folder anew")
     _check_format(header.get("format"), description)
     return _load_weights(weights, run_identity(folder), header)
+
+
+def _no_model(folder: Path) -> str:
+    """What lies in a folder in place of a model, and what to do."""
+    if (folder / "store.json").is_file():
+        words = command("pcm3", "pretrain", folder, "--run", "RUN")
+        return f"expected a run folder, got a store: pretrain first ({words})"
+    if (folder / "head.json").is_file():
+        own = folder / "model"
+        where = f"its model is {own}" if is_model(own) else "give the model that it was fitted on"
+        return f"expected a model, got a head: {where}"
+    words = command("pcm3", "pretrain", "STORE", "--run", folder)
+    return f"expected a run folder with {WEIGHTS}, found none: pretrain first ({words})"
 
 
 def _load_weights(
