@@ -97,6 +97,47 @@ def test_fit_and_classify(cli, sessions, tmp_path):
     assert again.json["accuracy"] == pytest.approx(100 * right)
 
 
+@pytest.fixture
+def tables(tmp_path):
+    """Six clips as CSV files, centimetres, and a table of four of their labels."""
+    names = [f"{joint}_{axis}" for joint in load_layout("kinect_v1").joints for axis in "xyz"]
+    for k in range(6):
+        rows = (100 * walkers(k, 30, 1, 20)).reshape(30, -1).round(2).tolist()
+        with (tmp_path / f"{k}.csv").open("w", newline="") as opened:
+            csv.writer(opened).writerows([names, *rows])
+    rows = [f"{k}.csv,{('bow', 'wave')[k % 2]},{k // 2}" for k in range(4)]
+    (tmp_path / "labels.tsv").write_text("\n".join(["file,label,subject", *rows]))
+    return tmp_path
+
+
+def test_files_are_fitted_on_with_their_table_and_nothing_is_said_of_options_that_are_not_there(
+    cli, sessions, tables, tmp_path
+):
+    files = [tables / f"{k}.csv" for k in range(6)]
+    about = ["--fps", 30]
+    found = cli("fit", "classifier", sessions / "model", *files, *about, "--out", tmp_path / "h")
+    assert (found.code, found.err.count("\n")) == (2, 1)
+    assert "of files, --labels TABLE.csv" in found.err
+    found = cli("fit", "classifier", sessions / "model", *files, *about, "--labels", tables / "labels.tsv",
+                "--out", tmp_path / "h", *QUICK, "--json")  # fmt: skip
+    assert found.code == 0, found.err
+    assert (found.json["expected"]["people"], "bow" in found.out, "(--units)" in found.out) == (2, True, True)
+    found = cli("classify", tmp_path / "h", *files, *about, "--pattern", "{label}", "--units", "centimetres")
+    assert found.code == 0, found.err
+    found = cli("embed", sessions / "model", *files, *about, "--out", tmp_path / "f.npz", "--json")
+    assert (found.code, "--labels" in found.out, "--pattern" in found.out) == (0, False, False), found.err
+    found = cli("embed", sessions / "model", sessions / "clips", "--labels", "x", "--out", tmp_path / "f.npz")
+    assert (found.code, "expected with files, got a store" in found.err) == (2, True), found.err
+
+
+def test_a_detector_learns_from_files_and_a_table_of_times(cli, sessions, tables, tmp_path):
+    rows = [f"{k}.csv,{('bow', 'wave')[k % 2]},{k},0.1,0.8" for k in range(4)]
+    (tables / "times.tsv").write_text("\n".join(["file,label,subject,start,stop", *rows]))
+    found = cli("fit", "detector", sessions / "model", *sorted(tables.glob("*.csv")), "--fps", 30, *QUICK, "--labels",
+                tables / "times.tsv", "--out", tmp_path / "h", "--expect", "false")  # fmt: skip
+    assert (found.code, pcm3.load_head(tmp_path / "h").classes) == (0, ("bow", "wave")), found.err
+
+
 def test_fit_and_detect_in_every_form(cli, sessions, tmp_path):
     found = fit(cli, "detector", sessions, "long", tmp_path / "head", "--json")
     assert found.code == 0, found.err

@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from bvh_text import text
 from ntu_file_text import skeleton_text, walkers
 
 from pcm3.data.recognise import recognise
 from pcm3.data.recordings import read_files, read_recordings
+from pcm3.data.source_index import Options
 from pcm3.errors import DataError
 from pcm3.skeleton import load_layout
 
@@ -25,7 +27,7 @@ def test_what_a_file_does_not_tell_is_asked_for(tmp_path):
         read_recordings(tmp_path / "walk.npy", fps=30.0)
     with pytest.raises(DataError, match="how many frames a second"):
         read_recordings(tmp_path / "walk.npy", layout="kinect_v1")
-    files = read_files(tmp_path / "walk.npy", layout=load_layout("kinect_v1"), fps=25.0)
+    files = read_files(tmp_path / "walk.npy", Options(load_layout("kinect_v1"), fps=25.0))
     assert (files.fps, files.layout.name, files.recordings[0].id) == (25.0, "kinect_v1", "walk")
 
 
@@ -37,10 +39,40 @@ def test_several_files_must_be_alike(tmp_path):
     assert [recording.id for recording in read] == ["a", "b"]
     twice = read_recordings([paths[1], paths[1]])
     assert [recording.id for recording in twice] == ["b", "b.2"]
-    with pytest.raises(DataError, match=r"b\.skeleton: expected fps 25\.0 as in .*a\.npy, got 30"):
-        read_recordings(paths, layout="kinect_v2", fps=25.0)
+    (tmp_path / "c.bvh").write_text(text())
+    with pytest.raises(DataError, match=r"c\.bvh: expected layout kinect_v2 as in .*b\.skeleton, got .*: give"):
+        read_files([paths[1], tmp_path / "c.bvh"])
     with pytest.raises(DataError, match="expected the name of a file at least"):
         read_recordings([])
+
+
+def test_files_of_other_rates_are_resampled_whether_they_are_of_one_format_or_of_two(tmp_path):
+    frames = walkers(1, 31)
+    (tmp_path / "b.skeleton").write_text(skeleton_text(frames))
+    np.save(tmp_path / "a.npy", frames[::2])
+    files = read_files([tmp_path / "b.skeleton", tmp_path / "a.npy"], Options(load_layout("kinect_v2"), fps=15.0))
+    assert "recordings of 15 frames a second are resampled to 30" in files.notes
+    first, second = (recording.frames for recording in files.recordings)
+    np.testing.assert_allclose(second[::2], first[::2], atol=1e-5)
+    names = [f"{joint}_{axis}" for joint in load_layout("kinect_v1").joints for axis in "xyz"]
+    for name, rate in (("x", 60), ("y", 60), ("z", 30)):
+        body = walkers(2, 41, 1, 20)[:: 60 // rate].reshape(-1, 60).round(4).tolist()
+        rows = [",".join(map(str, [k / rate, *row])) for k, row in enumerate(body)]
+        (tmp_path / f"{name}.csv").write_text("\n".join([",".join(["time", *names]), *rows]))
+    files = read_files([tmp_path / f"{name}.csv" for name in "xyz"])
+    assert (files.fps, [len(recording.frames) for recording in files.recordings]) == (60.0, [41, 41, 41])
+    assert "taken for csv: 3 recordings" in files.notes
+    assert "recordings of 30 frames a second are resampled to 60" in files.notes
+
+
+def test_files_of_another_skeleton_among_those_named_are_told_and_the_others_read(tmp_path):
+    for name in "abc":
+        (tmp_path / f"{name}.bvh").write_text(text() if name < "c" else text().replace("Head", "Hat"))
+    files = read_files([tmp_path / f"{name}.bvh" for name in "abc"])
+    assert [recording.id for recording in files.recordings] == ["a", "b"]
+    assert len(files.lost) == 1
+    assert "c.bvh" in files.lost[0][0]
+    assert "expected the joints of layout" in files.lost[0][1]
 
 
 def test_pcm3s_own_form_and_data_sets_are_recognised(tmp_path):

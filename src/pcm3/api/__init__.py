@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pcm3.api.given import Recorded
 from pcm3.api.heads import MODEL, ClassifierHead, DetectorHead, Head, PredictorHead, check_head, head_of
 from pcm3.api.hub import download, is_hub_name
 from pcm3.api.live import LiveFeature, LiveLabel, Stream
@@ -21,6 +22,7 @@ __all__ = [
     "LiveLabel",
     "Model",
     "PredictorHead",
+    "Recorded",
     "Stream",
     "load",
     "load_head",

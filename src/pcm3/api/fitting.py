@@ -68,7 +68,8 @@ class Labelled:
         label = store.label[chosen].astype(np.int64)
         if len(chosen) == 0:
             raise DataError(
-                f"expected clips with labels, got {len(store)} without any: give labels (pcm3 import --labels)"
+                f"expected clips with labels, got {len(store)} without any: of files, --labels TABLE.csv (file,label,"
+                "subject) or --pattern '{subject}_{label}' tells them; a store has those of its import"
             )
         if len(np.unique(label)) < 2:
             raise DataError(f"expected labelled clips of at least two classes, got {len(chosen)} of one")
@@ -192,8 +193,8 @@ def fit_detector_on(
     given = model.given_recordings(store, AS_THE_MODEL)
     bank = RecordingBank.of(given.store, model.spec.stream, model.device)
     if (bank.label == BACKGROUND).all():
-        raise DataError("expected recordings with labelled actions, got none: pcm3 import --labels gives them "
-                        "(file,label,start,stop)")  # fmt: skip
+        raise DataError("expected recordings with labelled actions, got none: --labels TABLE.csv gives them, here of "
+                        "files or in pcm3 import (file,label,start,stop)")  # fmt: skip
     chosen = np.arange(len(bank.start)) if indices is None else np.asarray(indices, np.int64)
     train = LabelledRecordings(bank, chosen, classes_of(given.store))
     return DetectorHead(model, fit_detector(model.encoder, train, settings or DetectionSettings(), seed, use))

@@ -21,7 +21,8 @@ from pcm3.data.own_recordings import PreparedRecordings
 from pcm3.data.picture import FLAT, are_flat, with_third
 from pcm3.data.prepare import RuleName
 from pcm3.data.recording import Recording
-from pcm3.data.recordings import Recordings, read_files
+from pcm3.data.recordings import Recordings, chosen_layout, read_files
+from pcm3.data.source_index import MIN_SCORE, Options
 from pcm3.data.source_units import check_metres
 from pcm3.data.store import STORE, ClipStore
 from pcm3.encoders.spec import EncoderSpec, format_of
@@ -50,6 +51,14 @@ class Recorded:
     is retargeted to the model's (`pcm3.retarget`)."""
     up: str | None = None
     """Which way is up, ``y``, ``-z`` …; None: found by how people stand."""
+    labels: str | None = None
+    """Of files: a table with the columns ``file,label``, perhaps ``subject``, and ``start,stop`` in seconds."""
+    pattern: str | None = None
+    """Of files: how they are named, ``{subject}_{label}``."""
+    units: str | None = None
+    """Of files: the unit of the coordinates, or the metres in one; None: found by the bodies' size."""
+    min_score: float = MIN_SCORE
+    """Of files: a joint of whose place a pose estimator is less sure is absent."""
 
     def __post_init__(self) -> None:
         """Raises ConfigError for a rate that no recording of people has."""
@@ -57,6 +66,18 @@ class Recorded:
             raise ConfigError(
                 f"setting fps: expected frames a second, {LEAST_FPS:g} to {MOST_FPS:g}, got {brief(self.fps)}"
             )
+
+    @property
+    def options(self) -> Options:
+        """These, as a reader of files takes them."""
+        return Options(
+            chosen_layout(self.layout),
+            labels=self.labels,
+            fps=self.fps,
+            units=self.units,
+            min_score=self.min_score,
+            pattern=self.pattern,
+        )
 
 
 AS_THE_MODEL = Recorded()
@@ -109,7 +130,9 @@ def _given(clips: Clips, spec: EncoderSpec, recorded: Recorded, *, untrimmed: bo
     store = _store(clips)
     if store is not None:
         spec.check_compatible(format_of(store), str(store.path))
-        unused = "fps, layout and up are not looked at where a store is given: it tells them"
+        if recorded.labels is not None or recorded.pattern is not None:
+            raise ConfigError("setting labels or pattern: expected with files, got a store, which has its own")
+        unused = "what is told of files (fps, layout, up, units, min_score) is not looked at where a store is given"
         return GivenClips(store, single=False, lost=[], notes=[] if recorded == AS_THE_MODEL else [unused])
     files, single = _recordings(clips, spec, recorded)
     recordings = files.recordings
@@ -154,7 +177,7 @@ def _recordings(clips: Clips, spec: EncoderSpec, recorded: Recorded) -> tuple[Re
     """Arrays or files as recordings; and whether it was one array alone."""
     names = _file_names(clips)
     if names is not None:
-        return read_files(names, layout=recorded.layout, fps=recorded.fps), False
+        return read_files(names, recorded.options), False
     named = recorded.layout or spec.layout
     layout = named if isinstance(named, Layout) else load_layout(named)
     arrays, single = _arrays(clips)

@@ -12,7 +12,7 @@ from pcm3.cli.sources import SHOWN, add_device, add_head, add_source, loaded_hea
 def add_arguments(parser: Any, words: list[str]) -> None:
     """Adds the command's arguments."""
     add_head(parser, "classifier")
-    add_source(parser, "source", "clips")
+    add_source(parser, "source", "clips", labelled=True)
     parser.add_argument("--out", type=Path | None, default=None,
                         help="CSV file to write, a row a clip: id, class, the share of each class")  # fmt: skip
     add_device(parser)

@@ -13,7 +13,7 @@ from pcm3.limits import check_range
 def add_arguments(parser: Any, words: list[str]) -> None:
     """Adds the command's arguments."""
     parser.add_argument("model", type=Path, help="run, model folder or checkpoint (the authors' too)")
-    add_source(parser, "source", "clips")
+    add_source(parser, "source", "clips", labelled=True)
     parser.add_argument("--out", type=Path, required=True,
                         help="file to write: .npz (features, ids, label, subject) or .csv (a row a clip)")  # fmt: skip
     parser.add_argument("--crops", type=int, default=1, help="a feature is the mean over so many crops of its clip")

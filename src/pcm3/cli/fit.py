@@ -31,7 +31,7 @@ def add_arguments(parser: Any, words: list[str]) -> None:
     what = "; ".join(f"{name}: {word}" for name, word in HEADS.items())
     parser.add_argument("what", type=str, help=what)
     parser.add_argument("model", type=Path, help="run, model folder or checkpoint (the authors' too)")
-    add_source(parser, "source", "what to learn from")
+    add_source(parser, "source", "what to learn from", labelled=True)
     parser.add_argument("--out", type=Path, required=True, help="folder for the head; the model is copied into it")
     parser.add_argument("--kind", type=Literal["linear", "nearest"], default="linear",
                         help="of a classifier: a linear layer, or the class of the most similar clip")  # fmt: skip

@@ -17,12 +17,15 @@ def add_arguments(parser: Any, words: list[str]) -> None:
     parser.add_argument("--fps", type=float | None, default=None, help="frames a second of files that do not tell them")
     parser.add_argument("--layout", type=str | None, default=None,
                         help="skeleton of such files: a name or a TOML file")  # fmt: skip
+    parser.add_argument("--units", type=str | None, default=None,
+                        help="metres, …, or the metres in one unit; null: by the bodies' size")  # fmt: skip
     parser.add_argument("--speed", type=float, default=1.0, help="times as fast as it was recorded")
 
 
 def run(options: Any) -> tuple[int, dict[str, Any]]:
     """Prints the frames, each when its time has come."""
-    from pcm3.data.recordings import read_files
+    from pcm3.data.recordings import chosen_layout, read_files
+    from pcm3.data.source_index import Options
     from pcm3.errors import ConfigError, DataError
 
     if not 0 < options.speed < float("inf"):
@@ -30,7 +33,7 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     for path in options.source:
         if not path.exists():
             raise DataError(f"{path}: expected a file with a recording, but nothing is there")
-    files = read_files(options.source, layout=options.layout, fps=options.fps)
+    files = read_files(options.source, Options(chosen_layout(options.layout), fps=options.fps, units=options.units))
     began, offset, count = time.perf_counter(), 0.0, 0
     for recording in files.recordings:
         for number, frame in enumerate(recording.frames):

@@ -15,10 +15,15 @@ SHOWN = 20
 """Rows of a result, and clips that cannot be used, that are printed at most; files have all of them."""
 
 
-def add_source(parser: Any, name: str, what: str, number: int | str = "+") -> None:
-    """Adds clips, or recordings, and what is to be known of them."""
+def add_source(parser: Any, name: str, what: str, number: int | str = "+", *, labelled: bool = False) -> None:
+    """Adds clips, or recordings, and what is to be known of them; with their labels where a command looks at these."""
     parser.add_argument(name, type=Path, nargs=number, help=f"{what}: a store, or files of any format that pcm3 reads")
     add_recorded(parser)
+    if labelled:
+        parser.add_argument("--labels", type=str | None, default=None,
+                            help="of files: a CSV table with the columns file,label[,subject,start,stop]")  # fmt: skip
+        parser.add_argument("--pattern", type=str | None, default=None,
+                            help="of files: how they are named, {subject}_{label}; {} for the rest")  # fmt: skip
 
 
 def add_recorded(parser: Any) -> None:
@@ -29,6 +34,11 @@ def add_recorded(parser: Any) -> None:
                         help="skeleton of such files: a name or a TOML file; null: the model's")  # fmt: skip
     parser.add_argument("--up", type=str | None, default=None,
                         help="which way is up in files: x, y, z, -x …; null: found by how people stand")  # fmt: skip
+    parser.add_argument("--units", type=str | None, default=None,
+                        help="of files: metres, centimetres, millimetres, inches, feet, or the metres in one unit; "
+                             "null: found by the bodies' size")  # fmt: skip
+    parser.add_argument("--min_score", type=float, default=0.3,
+                        help="of files: a joint of whose place the pose estimator is less sure is absent")  # fmt: skip
 
 
 def add_device(parser: Any) -> None:
@@ -46,7 +56,8 @@ def recorded(options: Any) -> Recorded:
     """
     from pcm3.api.given import Recorded
 
-    return Recorded(options.fps, options.layout, options.up)
+    told = ("fps", "layout", "up", "labels", "pattern", "units", "min_score")
+    return Recorded(**{name: options[name] for name in told if name in options})
 
 
 def sources(paths: list[Path]) -> Clips:

@@ -186,7 +186,7 @@ def import_recordings(
         skipped = account([*index.unusable, *writer.lost], index.skipped, Path(source))
         if len(writer) == 0:
             raise DataError(nothing(kind, Path(source), skipped, there or len(skipped)))
-        notes = [*believed, *notes, *oriented_notes, *index.notes]
+        notes = [*believed, *notes, *oriented_notes, *index.notes, *index.missing]
         notes += completeness(dataset, index, there, len(writer), skip_list is not None)
         writer.report = {"clips": len(writer), "left_out": [list(pair) for pair in skipped], "notes": notes}
     return Report(

@@ -7,11 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pcm3.data.archives import Skipped
+from pcm3.data.archives import Skipped, list_entries
 from pcm3.data.datasets import find_dataset
-from pcm3.data.recognise import AUTO, recognise
+from pcm3.data.formats.index import index_entries
+from pcm3.data.formats.table import FORMATS
+from pcm3.data.recognise import AUTO, Belief, recognise
 from pcm3.data.recording import Recording
-from pcm3.data.source_index import Options
+from pcm3.data.resample import resample
+from pcm3.data.source_index import Options, SourceIndex
 from pcm3.errors import DataError
 from pcm3.skeleton import Layout, load_layout
 
@@ -38,7 +41,7 @@ def read_recordings(
     """The recordings in files, folders or zips, in metres, as they were recorded: nothing chosen, filled or turned.
 
     Args:
-        paths: one or several; all recordings must be of one skeleton and one rate.
+        paths: one or several, of one skeleton; those of other rates are resampled to the first one's.
         kind: of all of them, as ``pcm3 import`` calls it; ``auto``: told by looking at each.
         layout: of files that do not tell their skeleton: a name, a TOML file, or a `Layout`.
         fps: frames a second of files that do not tell them.
@@ -46,47 +49,76 @@ def read_recordings(
     Raises:
         DataError: a file cannot be read, or what it does not tell is missing.
     """
-    files = read_files(paths, kind=kind, layout=layout, fps=fps)
+    files = read_files(paths, Options(chosen_layout(layout), fps=fps), kind=kind)
     if files.lost:
         raise DataError(": ".join(files.lost[0]))
     return files.recordings
 
 
-def read_files(
-    paths: Paths, *, kind: str = AUTO, layout: str | Path | Layout | None = None, fps: float | None = None
-) -> Recordings:
-    """As `read_recordings`, with layout, rate and class names.
+def chosen_layout(layout: str | Path | Layout | None) -> Layout | None:
+    """The layout of that name or file."""
+    return load_layout(layout) if isinstance(layout, str | Path) else layout
+
+
+def read_files(paths: Paths, options: Options = Options(), *, kind: str = AUTO) -> Recordings:  # noqa: B008 (frozen)
+    """As `read_recordings`, with layout, rate and class names; files of one format are looked at together.
+
+    Args:
+        paths: see `read_recordings`.
+        options: what the user says of them.
+        kind: see `read_recordings`.
 
     Raises:
-        DataError: as `read_recordings`; two paths of different skeletons, rates or classes.
+        DataError: as `read_recordings`; two paths of different skeletons or classes.
     """
-    given = load_layout(layout) if isinstance(layout, str | Path) else layout
-    sources = [paths] if isinstance(paths, str | Path) else list(paths)
+    sources = [Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]
     if not sources:
         raise DataError("expected the name of a file at least, got none")
-    read = [_read(Path(source), kind, given, fps) for source in sources]
+    beliefs = [Belief(kind, "") if kind != AUTO else recognise(source) for source in sources]
+    if len(sources) > 1 and {belief.kind for belief in beliefs} <= {beliefs[0].kind} & FORMATS.keys():
+        read = [_together(sources, beliefs[0].kind, options)]
+    else:
+        read = [_read(source, belief, options) for source, belief in zip(sources, beliefs, strict=True)]
     first = read[0]
-    for source, other in zip(sources[1:], read[1:], strict=True):
-        for what in ("layout", "fps", "classes"):
+    for source, other in zip(sources[1:], read[1:], strict=False):
+        for what in ("layout", "classes"):
             if getattr(other, what) != getattr(first, what):
                 mine, theirs = (_shown(getattr(files, what)) for files in (other, first))
-                raise DataError(f"{source}: expected {what} {theirs} as in {sources[0]}, got {mine}: read them apart")
-    recordings = _told_apart([recording for files in read for recording in files.recordings])
+                raise DataError(
+                    f"{source}: expected {what} {theirs} as in {sources[0]}, got {mine}: give them apart, one command "
+                    "each"
+                )
+    recordings = [recording for files in read for recording in _at_rate(files, first.fps)]
     notes = list(dict.fromkeys(note for files in read for note in files.notes))
+    if others := sorted({files.fps for files in read} - {first.fps}):
+        notes.append(f"recordings of {', '.join(f'{rate:g}' for rate in others)} frames a second are resampled to "
+                     f"{first.fps:g}")  # fmt: skip
     lost = [skipped for files in read for skipped in files.lost]
-    return Recordings(recordings, first.layout, first.fps, first.classes, notes, lost)
+    return Recordings(_told_apart(recordings), first.layout, first.fps, first.classes, notes, lost)
 
 
-def _read(source: Path, kind: str, layout: Layout | None, fps: float | None) -> Recordings:
-    notes = []
-    if kind == AUTO:
-        belief = recognise(source)
-        kind, notes = belief.kind, [belief.why]
-    dataset = find_dataset(kind)
-    index = dataset.read(source, Options(None if dataset.layout else layout, fps=fps))
+def _together(sources: Sequence[Path], kind: str, options: Options) -> Recordings:
+    """Paths of one format of users' own as one source: skeleton, unit and rate are those of most of them."""
+    listed = [list_entries(source) for source in sources]
+    entries = [entry for found, _ in listed for entry in found]
+    where = f"{sources[0]} and {len(sources) - 1:,} more"
+    index = index_entries(where, entries, [bad for _, unusable in listed for bad in unusable], options,
+                          form=FORMATS[kind])  # fmt: skip
+    return _recordings(where, kind, index, options, [f"taken for {kind}: {len(index.clips):,} recordings"])
+
+
+def _read(source: Path, belief: Belief, options: Options) -> Recordings:
+    dataset = find_dataset(belief.kind)
+    index = dataset.read(source, replace(options, layout=None) if dataset.layout else options)
+    return _recordings(str(source), belief.kind, index, options, [belief.why] if belief.why else [])
+
+
+def _recordings(where: str, kind: str, index: SourceIndex, options: Options, notes: list[str]) -> Recordings:
+    """The recordings of an index, read."""
     if not index.clips:
         why = f": {index.unusable[0][1]}" if index.unusable else ""
-        raise DataError(f"{source}: no recordings of kind {kind} there{why}")
+        raise DataError(f"{where}: no recordings of kind {kind} there{why}")
+    dataset = find_dataset(kind)
     skeleton = index.layout or load_layout(str(dataset.layout))
     classes = dataset.classes if index.classes is None else index.classes
     recordings, lost = [], list(index.unusable)
@@ -98,8 +130,13 @@ def _read(source: Path, kind: str, layout: Layout | None, fps: float | None) -> 
             lost.append((clip.file, reason))
     if not recordings:
         raise DataError(": ".join(lost[0]))
-    rate = index.fps or dataset.fps or fps or 30.0
+    rate = index.fps or dataset.fps or options.fps or 30.0
     return Recordings(recordings, skeleton, rate, classes, notes + index.notes, lost)
+
+
+def _at_rate(files: Recordings, fps: float) -> list[Recording]:
+    """The recordings at so many frames a second."""
+    return [resample(recording, fps / files.fps) for recording in files.recordings]
 
 
 def _told_apart(recordings: list[Recording]) -> list[Recording]:

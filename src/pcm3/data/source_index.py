@@ -69,6 +69,8 @@ class SourceIndex:
     protocols: dict[str, Any] | None = None
     notes: list[str] = field(default_factory=list)
     """What a user must know of this source, in whole lines."""
+    missing: list[str] = field(default_factory=list)
+    """What it does not tell of labels and people, for whoever makes a store of it."""
     chosen: bool = False
     """The bodies are those to keep, in their order: the source was prepared before."""
     normalised: bool = False

@@ -11,6 +11,7 @@ from pcm3.data.formats import azure_kinect, landmarks, openpose
 from pcm3.data.importer import import_recordings
 from pcm3.data.recognise import recognise
 from pcm3.data.recordings import read_files
+from pcm3.data.source_index import Options
 from pcm3.data.store import ClipStore
 from pcm3.errors import DataError
 
@@ -136,7 +137,7 @@ def test_landmarks_are_found_in_any_wrapping(held):
 def test_shares_of_a_picture_are_told(tmp_path):
     shares = BODY * [0.2, 0.2, 0.2] + [0.5, 0.5, 0]
     (tmp_path / "a.json").write_text(json.dumps({"frames": [{"pose_landmarks": f.tolist()} for f in shares]}))
-    files = read_files(tmp_path / "a.json", fps=30.0)
+    files = read_files(tmp_path / "a.json", Options(fps=30.0))
     assert any("shares of a picture" in note for note in files.notes)
     assert np.ptp(files.recordings[0].frames[:, 0], axis=1).max() == pytest.approx(1.7, rel=0.1)
 

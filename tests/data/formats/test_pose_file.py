@@ -10,6 +10,7 @@ from reading import assert_read_or_told
 from pcm3.data.formats import fpha, pose_file
 from pcm3.data.importer import import_recordings
 from pcm3.data.recordings import read_files
+from pcm3.data.source_index import Options
 from pcm3.data.store import ClipStore
 from pcm3.errors import DataError
 from pcm3.skeleton import load_layout
@@ -90,6 +91,6 @@ def test_damaged_hands_are_data_errors_or_parse():
 def test_freemocaps_arrays_are_mediapipes_body(tmp_path):
     points = np.concatenate([1000 * BODY[:, 0], np.zeros((4, 520, 3))], axis=1)
     np.save(tmp_path / "mediaPipeSkel_3d_body_hands_face.npy", points)
-    files = read_files(tmp_path, fps=30.0)
+    files = read_files(tmp_path, Options(fps=30.0))
     assert files.layout.name == "mediapipe33"
     np.testing.assert_allclose(files.recordings[0].frames, BODY, atol=1e-4)

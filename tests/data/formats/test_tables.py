@@ -93,7 +93,7 @@ def test_two_dimensions_are_a_picture_with_y_upwards(tmp_path):
     np.testing.assert_allclose(file.frames[:, 0, :, 1], -pixels[..., 1], atol=1e-6)
     assert (file.unit, np.ptp(file.frames[..., 2])) == ("pixels", 0)
     (tmp_path / "a.csv").write_text(wide(pixels, axes="xy"))
-    files = read_files(tmp_path / "a.csv", fps=30.0)
+    files = read_files(tmp_path / "a.csv", Options(fps=30.0))
     assert np.ptp(files.recordings[0].frames[:, 0], axis=1).max() == pytest.approx(1.7, rel=0.1)
     assert any("positions in a picture" in note for note in files.notes)
 
@@ -104,7 +104,7 @@ def test_joints_below_the_threshold_are_absent(tmp_path):
     text = wide(np.concatenate([FRAMES, sure], axis=-1), axes=("x", "y", "z", "visibility"))
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw" / "a.csv").write_text(text)
-    (recording,) = read_files(tmp_path / "raw", fps=30.0).recordings
+    (recording,) = read_files(tmp_path / "raw", Options(fps=30.0)).recordings
     assert np.argwhere(~recording.present).tolist() == [[2, 0, 3]]
     import_recordings("csv", tmp_path / "raw", tmp_path / "s", fps=30.0, min_score=0.1, fill=0.0, progress=False)
     assert ClipStore.open(tmp_path / "s").absent.tolist() == [0]
@@ -116,7 +116,7 @@ def test_mediapipes_columns_are_known(tmp_path):
     rows = np.concatenate([body, np.full((6, 33, 1), 0.99)], axis=-1).reshape(6, -1)
     head = ",".join(f"{axis}{number}" for number in range(33) for axis in "xyzv")
     (tmp_path / "a.csv").write_text("\n".join([head, *(",".join(f"{x:.6f}" for x in row) for row in rows)]))
-    files = read_files(tmp_path / "a.csv", fps=30.0)
+    files = read_files(tmp_path / "a.csv", Options(fps=30.0))
     assert files.layout.name == "mediapipe33"
     np.testing.assert_allclose(files.recordings[0].frames[:, 0], body, atol=1e-5)
     assert any("taken for those of MediaPipe" in note for note in files.notes)

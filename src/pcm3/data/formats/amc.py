@@ -38,11 +38,18 @@ def with_skeletons(entries: Sequence[Entry], suffixes: Sequence[str]) -> list[Fi
     for entry in entries:
         if entry.name.lower().endswith(".amc"):
             stem = PurePosixPath(entry.name).stem
-            there = skeletons.get(str(folder_of(entry)), [])
+            there = skeletons.get(str(folder_of(entry))) or _beside(entry)
             fitting = [one for one in there if stem.startswith(PurePosixPath(one.name).stem)]
             best = max(fitting, key=lambda one: len(one.name)) if fitting else there[0] if len(there) == 1 else None
             groups.append(FileGroup(stem, (entry,) if best is None else (entry, best)))
     return groups
+
+
+def _beside(entry: Entry) -> list[Entry]:
+    """The skeletons in the folder of a file that was named alone."""
+    if entry.member is not None:
+        return []
+    return [Entry(file) for file in sorted(entry.container.parent.iterdir()) if file.suffix.lower() == ".asf"]
 
 
 def read(group: FileGroup, options: Options) -> MotionFile:

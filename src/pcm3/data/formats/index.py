@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from pcm3.data.archives import Skipped, list_entries
+from pcm3.data.archives import Entry, Skipped, list_entries
 from pcm3.data.formats.joints import arranged, layout_of
 from pcm3.data.formats.labels import SPLIT, About, label
 from pcm3.data.formats.motion_file import FileFormat, FileGroup, MotionFile, folder_of
@@ -46,7 +46,21 @@ class Source:
 
 
 def index(source: Path, options: Options, *, form: FileFormat) -> SourceIndex:
-    """The recordings of that format under the source.
+    """The recordings of that format under the source, see `index_entries`."""
+    return index_entries(str(source), *list_entries(source), options, form=form)
+
+
+def index_entries(
+    where: str, entries: Sequence[Entry], unusable: list[Skipped], options: Options, *, form: FileFormat
+) -> SourceIndex:
+    """The recordings of that format among some files.
+
+    Args:
+        where: what errors call them.
+        entries: the files.
+        unusable: what was found beside them and cannot be read, and why.
+        options: what the user says of them.
+        form: of the files; others among them are passed over.
 
     Raises:
         DataError: skeleton, unit or rate cannot be told, and are asked for; or none of the files looked at can be read.
@@ -54,20 +68,19 @@ def index(source: Path, options: Options, *, form: FileFormat) -> SourceIndex:
     """
     if not 0 <= options.min_score <= 1:
         raise ConfigError(f"setting min_score: expected 0 to 1, got {options.min_score:g}")
-    entries, unusable = list_entries(source)
     named = _ids(sorted(form.group(entries, form.suffixes), key=lambda group: group.file))
     if not named:
         return SourceIndex([], unusable=unusable)
     ids, groups = sorted(named), [named[name] for name in sorted(named)]
-    files = _probe(source, form, groups, options)
+    files = _probe(where, form, groups, options)
     usual = Counter(file.joints for file in files).most_common(1)[0][0]
     typical = next(file for file in files if file.joints == usual)
-    layout, layout_notes = layout_of(str(source), typical, options.layout)
+    layout, layout_notes = layout_of(where, typical, options.layout)
     usable = [arranged_file for file in files if (arranged_file := _arranged(file, layout)) is not None]
     if not usable:
-        arranged(str(source), typical, layout)  # says why not
-    scale = find_scale(str(source), usable, layout, options.units)
-    fps, fps_notes = _fps(source, files, options)
+        arranged(where, typical, layout)  # says why not
+    scale = find_scale(where, usable, layout, options.units)
+    fps, fps_notes = _fps(where, files, options)
     labelling = label(groups, options.labels, options.pattern or form.pattern)
     classes = sorted({name for about in labelling.about for name in _labels(about) if name})
     for name in classes:
@@ -94,6 +107,7 @@ def index(source: Path, options: Options, *, form: FileFormat) -> SourceIndex:
         bodies=max(file.frames.shape[1] for file in usable),
         protocols=_protocols(labelling.about, subjects),
         notes=notes,
+        missing=labelling.missing,
     )
 
 
@@ -125,7 +139,7 @@ def read(form: FileFormat, group: FileGroup, name: str, about: About, source: So
     return resample(recording, source.fps / rate) if rate != source.fps else recording
 
 
-def _probe(source: Path, form: FileFormat, groups: Sequence[FileGroup], options: Options) -> list[MotionFile]:
+def _probe(where: str, form: FileFormat, groups: Sequence[FileGroup], options: Options) -> list[MotionFile]:
     """Some of the recordings, evenly; the first that cannot be read says why where none can."""
     files, first = [], None
     for place in np.unique(np.linspace(0, len(groups) - 1, PROBED).astype(int)):
@@ -135,7 +149,7 @@ def _probe(source: Path, form: FileFormat, groups: Sequence[FileGroup], options:
             first = first or error
     if files:
         return files
-    raise DataError(f"{source}: none of the {form.name} can be read; {first}") from first
+    raise DataError(f"{where}: none of the {form.name} can be read; {first}") from first
 
 
 def _arranged(file: MotionFile, layout: Layout) -> MotionFile | None:
@@ -145,7 +159,7 @@ def _arranged(file: MotionFile, layout: Layout) -> MotionFile | None:
         return None
 
 
-def _fps(source: Path, files: Sequence[MotionFile], options: Options) -> tuple[float, list[str]]:
+def _fps(where: str, files: Sequence[MotionFile], options: Options) -> tuple[float, list[str]]:
     """The rate of the source: what most of the files say, or what the user says where they do not."""
     rates = Counter(round(file.fps, 3) for file in files if file.fps is not None)
     if rates:
@@ -153,7 +167,7 @@ def _fps(source: Path, files: Sequence[MotionFile], options: Options) -> tuple[f
         others = ", ".join(f"{other:g}" for other in sorted(rates) if other != rate)
         return rate, [f"recordings of {others} frames a second are resampled to {rate:g}"] if others else []
     if options.fps is None:
-        raise DataError(f"{source}: how many frames a second? The files do not tell: give them with --fps")
+        raise DataError(f"{where}: how many frames a second? The files do not tell: give them with --fps")
     return options.fps, [f"{options.fps:g} frames a second, as told"]
 
 
@@ -164,11 +178,8 @@ def _ids(groups: Sequence[FileGroup]) -> dict[str, FileGroup]:
         same.setdefault(group.name, []).append(group)
     ids: dict[str, FileGroup] = {}
     for alike in same.values():
-        names = [_name(group, 0) for group in alike]
-        depth = 0
-        while len(set(names)) < len(names) and depth < DEEPEST:
-            depth += 1
-            names = [_name(group, depth) for group in alike]
+        by_depth = ([_name(group, depth) for group in alike] for depth in range(DEEPEST + 1 if alike[1:] else 1))
+        names = max(by_depth, key=lambda names: len(set(names)))  # the first of equals: the fewest folders
         for name, group in zip(names, alike, strict=True):
             taken = 1
             while (own := name if taken == 1 else f"{name}.{taken}") in ids:

@@ -51,6 +51,8 @@ class Labelling:
     about: list[About]
     """Of each recording, in their order."""
     notes: list[str]
+    missing: list[str]
+    """What is not known of them, and what would tell it."""
 
 
 def label(groups: Sequence[FileGroup], table: str | None, pattern: str | None) -> Labelling:
@@ -76,7 +78,7 @@ def label(groups: Sequence[FileGroup], table: str | None, pattern: str | None) -
     if table is not None:
         about, told = _by_table(groups, Path(table), about)
         notes += told
-    return Labelling(about, notes + _missing(about))
+    return Labelling(about, notes, _missing(about))
 
 
 def _missing(about: Sequence[About]) -> list[str]:
