@@ -107,11 +107,16 @@ def test_every_term_and_the_keys_are_those_of_the_slow_reference(
 
 def test_the_loss_is_the_weighted_sum_of_the_terms():
     views = toy_views()
-    for weights in ((1.0, 1.0, 40.0), (0.5, 2.0, 3.0)):
-        method = toy_method(contrast_weight=weights[0], distillation_weight=weights[1], prediction_weight=weights[2])
-        of = dict(zip(("contrast", "distillation", "prediction"), weights, strict=True))
+    for *weights, masked in ((1.0, 1.0, 40.0, 1.0), (0.5, 2.0, 3.0, 0.2)):
+        losses = ("contrast", "distillation", "prediction")
+        of = dict(zip(losses, weights, strict=True))
+        method = toy_method(masked_weight=masked, **{f"{loss}_weight": weight for loss, weight in of.items()})
         ours = step(method, views)
-        expected = sum(of[name.partition("/")[0]] * term.item() for name, term in ours.terms.items())
+        of_view = {"mask": masked, "predict": masked}
+        expected = sum(
+            of[name.partition("/")[0]] * of_view.get(name.partition("/")[2], 1.0) * term.item()
+            for name, term in ours.terms.items()
+        )
         assert ours.losses["all"].item() == pytest.approx(expected, rel=1e-6)
 
 
@@ -265,17 +270,17 @@ def test_a_filled_view_is_predicted_where_hidden_and_true_elsewhere(bodies, deco
 
 
 @pytest.mark.parametrize("predicted_view", ["filled", "whole"])
-def test_a_decoder_that_says_nothing_leaves_the_lines_between_visible_frames(predicted_view):
+def test_before_anything_is_learned_the_lines_between_visible_frames_are_predicted(predicted_view):
     views = toy_views(settings={"mask.bodies": "all", "mask.per_clip": True})
     method = toy_method(prediction_base="line", predicted_view=predicted_view)
     lines = straight_lines(views.source, views.masked)
-    with torch.no_grad():
-        for parameter in method.decoder.leave.parameters():
-            parameter.zero_()
     seen = watched(method, views)
     torch.testing.assert_close(seen["predict"][0], lines, rtol=0, atol=1e-6)
     squared = (lines - views.source)[views.masked].square().mean()
-    assert step(method, views).terms["prediction"].item() == pytest.approx(squared.item(), rel=1e-4)
+    ours = step(method, views)
+    assert ours.terms["prediction"].item() == pytest.approx(squared.item(), rel=1e-4)
+    ours.losses["all"].backward()
+    assert method.decoder.leave.weight.grad.any(), "and it can learn"
 
 
 def test_a_whole_view_is_what_the_decoder_made():

@@ -108,3 +108,28 @@ def test_the_decoder_has_the_released_parts(hidden):
         "gru.weight_hh_l1": (3 * hidden, hidden),
         "leave.weight": (30, hidden),
     }
+
+
+def test_a_decoder_of_frames_is_that_of_the_slow_reference_and_a_frame_knows_no_other():
+    decoder, features = Decoder(6, 4, 5, "frame").double(), random(3, 7, 6)
+    with torch.no_grad():
+        decoder.norm.weight.copy_(random(5, seed=1))
+        decoder.norm.bias.copy_(random(5, seed=2))
+    weight = {name: tensor.numpy() for name, tensor in decoder.state_dict().items()}
+    entered = features.numpy() @ weight["enter.weight"].T + weight["enter.bias"]
+    normed = (entered - entered.mean(axis=(0, 1))) / np.sqrt(entered.var(axis=(0, 1)) + reference.EPSILON)
+    hidden = np.maximum(weight["norm.weight"] * normed + weight["norm.bias"], 0)
+    hidden = np.maximum(hidden @ weight["bridge.weight"].T + weight["bridge.bias"], 0)
+    expected = hidden @ weight["leave.weight"].T + weight["leave.bias"]
+    np.testing.assert_allclose(decoder(features)[0].detach(), expected, rtol=0, atol=1e-12)
+    order = torch.randperm(7)
+    torch.testing.assert_close(decoder(features[:, order])[0], decoder(features)[0][:, order])
+
+
+def test_a_decoder_that_begins_with_nothing_predicts_zeros_and_learns():
+    decoder = Decoder(6, 4, 5)
+    decoder.begin_with_nothing()
+    (predicted,) = decoder(torch.randn(3, 7, 6))
+    assert not predicted.any()
+    (predicted - 1).square().sum().backward()
+    assert decoder.leave.weight.grad.any()

@@ -75,7 +75,7 @@ def test_released_is_what_the_authors_code_does():
     assert made.method.prompts == PromptSettings("both", "before_norm", 128, "window")
     assert made.method.objective == ObjectiveSettings(
         ["intra", "inter", "mask", "predict"], 128, False, 16384, "queue", 0.999, "online", 0.07, 0.1, 0.05, 1.0, 1.0,
-        40.0, "squared", "zero", "filled", True, 512,
+        1.0, 40.0, "squared", "zero", "filled", True, "gru", 512,
     )  # fmt: skip
     optimiser = made.optimiser
     assert (optimiser.kind, optimiser.lr, optimiser.momentum) == ("sgd", 0.02, 0.9)

@@ -64,7 +64,9 @@ class PCM3(nn.Module):
         objective, prompts = settings.objective, settings.prompts
         self.encoder = encoder
         self.projector = Projector(encoder.width, objective.embedding, objective.projector_norm)
-        self.decoder = Decoder(encoder.frame_width, encoder.inputs, objective.decoder_hidden)
+        self.decoder = Decoder(encoder.frame_width, encoder.inputs, objective.decoder_hidden, objective.decoder)
+        if objective.prediction_base == "line":
+            self.decoder.begin_with_nothing()
         self.key_encoder = key_copy(self.encoder)
         self.key_projector = key_copy(self.projector)
         self.queue = KeyQueue(objective.queue, objective.embedding)
@@ -270,14 +272,17 @@ class PCM3(nn.Module):
         return [Pair(name, query, of_mixed if name == "inter" else plain) for name, query in queries.items()]
 
     def _weighted(self, terms: dict[str, Float[Tensor, ""]]) -> Float[Tensor, ""]:
-        """Their sum by the weights of eq. 7, which the first word of a term's name tells."""
-        weights = {
-            "contrast": self.settings.objective.contrast_weight,
-            "distillation": self.settings.objective.distillation_weight,
-            "prediction": self.settings.objective.prediction_weight,
+        """Their sum by the weights of eq. 7, which the words of a term's name tell: the loss, and the view if any."""
+        objective = self.settings.objective
+        of_loss = {
+            "contrast": objective.contrast_weight,
+            "distillation": objective.distillation_weight,
+            "prediction": objective.prediction_weight,
         }
+        of_view = {"mask": objective.masked_weight, "predict": objective.masked_weight}
         zero = next(iter(terms.values())).new_zeros(())
-        return sum((weights[name.partition("/")[0]] * term for name, term in terms.items()), start=zero)
+        parts = ((*name.partition("/"), term) for name, term in terms.items())
+        return sum((of_loss[loss] * of_view.get(view, 1.0) * term for loss, _, view, term in parts), start=zero)
 
 
 def _key(embedding: Float[Tensor, "B E"], negatives: Float[Tensor, "K E"], own: Bool[Tensor, "B K"] | None) -> Key:

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from pcm3.nn.gru_cpu import applies_to, cells_of, gru_layer
+from pcm3.settings.pcm3 import DecoderKind
 
 
 class Projector(nn.Module):
@@ -30,15 +31,25 @@ class Projector(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Frame features (B, T, D) → the flat inputs of every frame (B, T, V·C·M), in metres."""
+    """Frame features (B, T, D) → the flat inputs of every frame (B, T, V·C·M), in metres.
 
-    def __init__(self, width: int, outputs: int, hidden_size: int = 512) -> None:
+    `gru`: as released, two recurrent layers. `frame`: without them, each frame from its own feature.
+    """
+
+    def __init__(self, width: int, outputs: int, hidden_size: int = 512, kind: DecoderKind = "gru") -> None:
         super().__init__()
+        self.kind = kind
         self.enter = nn.Linear(width, hidden_size)
         self.norm = nn.BatchNorm1d(hidden_size)
         self.bridge = nn.Linear(hidden_size, hidden_size)
-        self.gru = nn.GRU(hidden_size, hidden_size, num_layers=2, batch_first=True)
+        if kind == "gru":
+            self.gru = nn.GRU(hidden_size, hidden_size, num_layers=2, batch_first=True)
         self.leave = nn.Linear(hidden_size, outputs)
+
+    def begin_with_nothing(self) -> None:
+        """Predict zeros until something is learned: for a decoder that corrects what is there already."""
+        for parameter in self.leave.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, *features: Float[Tensor, "_ T D"]) -> list[Float[Tensor, "_ T I"]]:
         """Predictions from each of several feature sequences, in one pass of the GRU.
@@ -54,6 +65,8 @@ class Decoder(nn.Module):
         return list(decoded.split([len(sequence) for sequence in features]))
 
     def _recur(self, entered: Float[Tensor, "B T H"]) -> Float[Tensor, "B T H"]:
+        if self.kind == "frame":
+            return F.relu(entered)
         if not applies_to(entered):
             decoded: Tensor = self.gru(entered)[0]
             return decoded

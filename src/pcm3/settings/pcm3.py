@@ -22,6 +22,7 @@ Export = Literal["online", "ema"]
 PredictionError = Literal["squared", "distance", "normalised"]
 PredictedView = Literal["filled", "whole"]
 PredictionBase = Literal["zero", "line"]
+DecoderKind = Literal["gru", "frame"]
 
 
 @dataclass
@@ -95,6 +96,8 @@ class ObjectiveSettings:
     """Weight of each contrastive term, at least 0."""
     distillation_weight: float = 1.0
     """Weight of each distillation term, at least 0; 0 leaves distillation out."""
+    masked_weight: float = 1.0
+    """Weight of the terms of masked and predicted views over those of the others, at least 0."""
     prediction_weight: float = 40.0
     """Weight of masked prediction, at least 0; 0 leaves it out."""
     prediction_error: PredictionError = "squared"
@@ -107,6 +110,8 @@ class ObjectiveSettings:
     """The decoder's output where masked and the visible input elsewhere (released), or all of it (paper)."""
     decoder_gradient: bool = True
     """Let the gradient of the contrastive loss reach the decoder through the predicted view."""
+    decoder: DecoderKind = "gru"
+    """Two recurrent layers (released), or each frame from its own feature: the encoder has seen the whole clip."""
     decoder_hidden: int = 512
     """Width of the decoder, at least 1."""
 
@@ -147,7 +152,14 @@ class PCM3Settings:
         return [
             *at_least_one(objective, "queue", "embedding", "decoder_hidden", group="objective."),
             *positive(objective, "temperature", "student_temperature", "teacher_temperature", group="objective."),
-            *not_negative(objective, "contrast_weight", "distillation_weight", "prediction_weight", group="objective."),
+            *not_negative(
+                objective,
+                "contrast_weight",
+                "distillation_weight",
+                "masked_weight",
+                "prediction_weight",
+                group="objective.",
+            ),
             (0 <= objective.momentum <= 1, "objective.momentum", "between 0 and 1"),
             (
                 not 0 < batch < 2 * pieces,
