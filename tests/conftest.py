@@ -21,6 +21,10 @@ type_checks.install()
 # pcm3 itself is imported inside the fixtures, when the import hook that checks shapes and types stands.
 
 
+def pytest_runtest_setup():
+    type_checks.Test.number += 1
+
+
 def pytest_make_parametrize_id(config, val, argname):
     """Bytes go by their argument's name: what is in them may depend on the clock, and every process must collect the
     same names."""

@@ -9,7 +9,7 @@ import pytest
 import torch
 from jaxtyping import Float, Int, TypeCheckError
 from torch import Tensor
-from type_checks import checked
+from type_checks import FIRST, ONE_IN, checked
 
 import pcm3
 from pcm3.summary import mean_of
@@ -78,6 +78,27 @@ def test_a_letter_is_one_length_in_a_call_and_another_in_the_next():
     assert first([torch.ones(2, 3)]).shape == (3,)
     assert refuses(first, [torch.ones(3)])
     assert refuses(first, [torch.ones(2, 3)], name=3)
+
+
+def test_of_many_calls_the_first_are_checked_and_then_one_in_some():
+    @checked
+    def plus_one(number: int) -> int:
+        return int(number) + 1
+
+    def is_checked(calls):
+        found = []
+        for _ in range(calls):
+            try:
+                plus_one(1.0)
+            except TypeCheckError:
+                found.append(True)
+            else:
+                found.append(False)
+        return found
+
+    checks = is_checked(FIRST + 3 * ONE_IN)
+    assert checks[:FIRST] == [True] * FIRST
+    assert sum(checks[FIRST:]) == 3
 
 
 def test_pcm3_is_checked():

@@ -52,6 +52,13 @@ def made(base, store, out, candidates, **more):
     return Search(stores, base, found, **({"seeds": [1, 2], "factor": 2.0, "share": 0.5, "keep": 1, "out": out} | more))
 
 
+@pytest.fixture(scope="session")
+def tiny(tiny):
+    """As everywhere, but with one view to be compared: what a step computes is no matter here."""
+    quick = {"objective.positives": ["intra"], "objective.prediction_weight": 0.0, "prompts.kind": "none", "frames": 8}
+    return lambda changes=None, **more: tiny(quick | (changes or {}) | more)
+
+
 CANDIDATES = {
     "pooling": {"mean": {"encoder.pooling": "mean"}},
     "shear": {"none": {"views.shear": 0.0}, "strong": {"views.shear": 0.9}},

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pcm3.cli.parse import parse
+from pcm3.cli.parse import parse_with, parser_of
 from pcm3.cli.pretrain_settings import add_pretrain_settings, check_names
 from pcm3.cli.settings_file import read_settings_file
 from pcm3.errors import ConfigError, not_one_of
@@ -77,7 +78,7 @@ def with_changes(settings: PretrainSettings, changes: Mapping[str, Any], where: 
         for name, value in (flat(settings) | dict(changes)).items()
     ]
     try:
-        options = parse("tune", "", lambda parser, _: add_pretrain_settings(parser, method), words)
+        options = parse_with(_parser(method), words)
         data = options.as_dict()
         del data["json"]
         made = from_dict(data)
@@ -85,6 +86,12 @@ def with_changes(settings: PretrainSettings, changes: Mapping[str, Any], where: 
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None
     return made
+
+
+@cache
+def _parser(method: str) -> Any:
+    """Of all settings of a run of the method."""
+    return parser_of("tune", "", lambda parser: add_pretrain_settings(parser, method))
 
 
 def _settings(data: Any, where: str, method: str, *, of_candidate: bool) -> dict[str, Any]:

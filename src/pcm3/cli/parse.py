@@ -39,21 +39,35 @@ def parse(command: str, what: str, add_arguments: Callable[[Any, list[str]], Non
     Raises:
         ConfigError: an argument does not exist, is missing, or has a value that it cannot have.
     """
+    try:
+        _check_words(words)
+        return parse_with(parser_of(command, what, lambda parser: add_arguments(parser, words)), words)
+    except argparse.ArgumentError as error:  # of a preset or file among the words, which the arguments depend on
+        raise ConfigError(in_one_line(str(error), {}, f"pcm3 {command} --help")) from None
+
+
+def parser_of(command: str, what: str, add_arguments: Callable[[Any], None]) -> Any:
+    """A parser with a command's arguments, for `parse_with`."""
     parser = ArgumentParser(
         prog=f"pcm3 {command}", description=what, exit_on_error=False, default_env=False, formatter_class=_PlainHelp
     )
+    add_arguments(parser)
+    _shorten_help(parser)
+    parser.add_argument("--json", action="store_true", help="print the result as one JSON object, the last line")
+    return parser
+
+
+def parse_with(parser: Any, words: list[str]) -> Any:
+    """As `parse`, by a parser that may serve again: making one takes as long as reading many words."""
     try:
         _check_words(words)
-        add_arguments(parser, words)
-        _shorten_help(parser)
-        parser.add_argument("--json", action="store_true", help="print the result as one JSON object, the last line")
         words = _values_with_a_minus(words)
         _check_options_exist(parser, words)
         for file in values_among(words, "--config"):
             read_settings_file(Path(file), "--config")
         return parser.parse_args(_switches_on(parser, words))
     except argparse.ArgumentError as error:
-        raise ConfigError(in_one_line(str(error), _hints(parser), f"pcm3 {command} --help")) from None
+        raise ConfigError(in_one_line(str(error), _hints(parser), f"{parser.prog} --help")) from None
     except SystemExit as leaving:
         if leaving.code:
             raise
