@@ -2,15 +2,18 @@
 
 import random
 import re
+import shlex
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import torch
+from ntu_file_text import walkers
 from wrong_words import wrong_lines
 
 from pcm3.cli.mistakes import in_one_line, in_words
+from pcm3.cli.proposals import after_fitting
 from pcm3.data.store import ClipStore
 from pcm3.data.verified import verified
 from pcm3.errors import ConfigError, command
@@ -264,17 +267,48 @@ def test_types_are_told_in_words():
     assert PretrainSettings().check() is None
 
 
-def test_what_is_proposed_next_can_be_run_as_it_stands(cli, recordings, write_tiny, tiny_words, tmp_path):
-    import shlex
+def proposed(found):
+    assert found.code == 0, found.err
+    (line,) = [line.removeprefix("next: ") for line in found.out.splitlines() if line.startswith("next: ")]
+    words = shlex.split(line)
+    assert words[0] == "pcm3"
+    return words[1:]
 
-    for labelled, folder in ((True, tmp_path / "my störe"), (False, tmp_path / "unlabelled")):
-        clips = [replace(clip, label=clip.label if labelled else -1) for clip in recordings]
-        write_tiny(folder, clips, classes=("raise arm", "nod", "hand over") if labelled else ())
-        found = cli("pretrain", folder, "--run", f"{folder} run", *tiny_words())
-        assert found.code == 0, found.err
-        proposed = [line.removeprefix("next: ") for line in found.out.splitlines() if line.startswith("next: ")]
-        assert len(proposed) == labelled, "nothing is proposed that must fail"
-        for line in proposed:
-            words = shlex.split(line)
-            assert words[0] == "pcm3"
-            assert cli(*words[1:], "--seeds", "1").code == 0
+
+def test_what_is_proposed_next_can_be_run_as_it_stands(cli, recordings, write_tiny, tiny_words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    stores = {"my störe": (0, "evaluate"), "unlabelled": (24, "embed"), "some labels": (12, "evaluate")}
+    for name, (unlabelled, expected) in stores.items():
+        clips = [replace(clip, label=clip.label if k >= unlabelled else -1) for k, clip in enumerate(recordings)]
+        write_tiny(tmp_path / name, clips, classes=("raise arm", "nod", "hand over"))
+        words = proposed(cli("pretrain", tmp_path / name, "--run", tmp_path / f"{name} run", *tiny_words()))
+        assert words[0] == expected
+        assert cli(*words, *(["--seeds", "1"] if expected == "evaluate" else [])).code == 0
+
+
+def test_from_files_to_labels_by_what_is_proposed_next(cli, tiny_words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = [f"{joint}_{axis}" for joint in load_layout("kinect_v1").joints for axis in "xyz"]
+    (tmp_path / "takes").mkdir()
+    for k in range(8):
+        rows = [",".join(map(str, row)) for row in walkers(k, 40, 1, 20).reshape(40, -1).round(4).tolist()]
+        (tmp_path / "takes" / f"t{k}.csv").write_text("\n".join([",".join(names), *rows]))
+    table = [f"t{k}.csv,{('bow', 'wave')[k % 2]},{k // 4}" for k in range(6)]
+    (tmp_path / "labels.csv").write_text("\n".join(["file,label,subject", *table]))
+    quick = {"pretrain": [word for word in tiny_words(batch=4) if "protocol" not in word],
+             "fit": ["--head.epochs", "2", "--head.drop_epochs", "[1]"]}  # fmt: skip
+    words, passed = ["import", "auto", "takes", "store", "--labels", "labels.csv", "--fps", "30"], []
+    while words[0] != "classify":
+        passed.append(words[0])
+        words = proposed(cli(*words, *quick.get(words[0], [])))
+    assert passed == ["import", "pretrain", "fit"]
+    assert cli(*words).code == 0
+    assert len((tmp_path / "labels2.csv").read_text().splitlines()) == 9
+
+
+def test_after_a_fit_on_files_they_are_classified_with_what_was_told_of_them(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    told = {"fps": 30.0, "layout": None, "up": "-y", "units": None}
+    assert after_fitting("classifier", Path("h"), [Path("a b.csv"), Path("c.csv")], told) == [
+        "pcm3 classify h 'a b.csv' c.csv --fps 30.0 --up -y --out labels.csv"
+    ]

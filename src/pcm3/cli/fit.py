@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pcm3.cli.parse import add_task_settings, task_settings
 from pcm3.cli.places import check_folder
+from pcm3.cli.proposals import after_fitting, say_next
 from pcm3.cli.sources import add_device, add_source, recorded, say_what_was_given, sources
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     for line in expected["lines"]:
         print(line)
     print(f"written: {options.out}")
+    told = {name: options[name] for name in ("fps", "layout", "up", "units")}
+    say_next(after_fitting(options.what, options.out, options.source, told))
     return 0, {"written": str(options.out), "expected": {k: v for k, v in expected.items() if k != "lines"}}
 
 

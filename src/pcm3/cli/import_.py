@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pcm3.cli.places import check_new_store
+from pcm3.cli.proposals import after_import, say_next
 from pcm3.limits import MOST, MOST_PROCESSES, check_range, check_ranges
 
 
@@ -109,6 +110,7 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     else:
         print("skipped: nothing")
     print(f"{report.seconds:.1f} s, {report.clips_per_s:,.0f} recordings/s")
+    say_next(after_import(store, options.store))
     result = {
         "store": str(options.store),
         "clips": report.clips,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pcm3.cli.places import check_folder
 from pcm3.cli.pretrain_settings import add_pretrain_settings, asked_for
-from pcm3.errors import DataError, command
+from pcm3.cli.proposals import after_pretraining, say_next
 from pcm3.settings.presets import preset_file, preset_names
 from pcm3.settings.pretrain import PretrainSettings, from_dict
 
@@ -61,23 +61,9 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     if first_process():
         if store.recordings is not None:
             print("note: trained on the labelled actions of untrimmed recordings: on their times, not their classes")
-        for proposal in _proposed(store, options, settings.protocol):
-            print(f"next: {proposal}")
+        say_next(after_pretraining(store, options.store, options.run, settings.protocol, options.streams))
         sys.stdout.flush()
     return 0, results
-
-
-def _proposed(store: ClipStore, options: Any, protocol: str) -> list[str]:
-    """The command that tells what the encoder is worth; none where the store has no labels on both sides."""
-    from pcm3.tasks.setup import labelled_split
-
-    usual = next(iter(store.protocols), "all")
-    try:
-        labelled_split(store, usual if protocol == "auto" else protocol)
-    except DataError:
-        return []
-    words = ["pcm3", "evaluate", "linear-cached", "--model", options.run, "--store", options.store]
-    return [command(*words, *(["--protocol", protocol] if protocol not in ("auto", usual) else []))]
 
 
 def _silent(line: str) -> None:
