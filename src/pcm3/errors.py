@@ -36,10 +36,10 @@ def command(*words: object) -> str:
     return shlex.join(map(str, words))
 
 
-def not_one_of(what: str, got: str, known: Iterable[str]) -> str:
+def not_one_of(what: str, got: object, known: Iterable[str]) -> str:
     """What to say about a name that does not exist: those that do, and the nearest of them."""
     names = list(known)
-    near = get_close_matches(got.lower(), names, n=1, cutoff=0.5)
+    near = get_close_matches(str(got).lower(), names, n=1, cutoff=0.5)
     hint = f"; did you mean '{near[0]}'?" if near else ""
     return f"expected {what} ({', '.join(names)}), got '{got}'{hint}"
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from numbers import Integral, Real
+from os import PathLike
 from typing import Any
 
-from pcm3.errors import ConfigError
+from pcm3.errors import ConfigError, brief
 
 MOST = 10**9
 """No count is larger: more would overflow somewhere, hours later."""
@@ -42,6 +44,33 @@ def check_range(name: str, value: int | float | None, least: int, most: int) -> 
         return
     bounds = f"at least {least}" if -MOST < value < least else f"{least:,} to {most:,}"
     raise ConfigError(f"setting {name}: expected {bounds}, got {_short(value)}")
+
+
+def check_type(name: str, value: object, kinds: type | tuple[type, ...], expected: str) -> None:
+    """Raises ConfigError unless the value is of one of these types; true and false are no numbers."""
+    if not isinstance(value, kinds) or (isinstance(value, bool) and kinds is not bool):
+        raise ConfigError(f"{name}: expected {expected}, got {brief(value)}")
+
+
+def check_whole(name: str, value: object, least: int, most: int) -> None:
+    """Raises ConfigError unless the value is a whole number from `least` to `most`."""
+    check_type(f"setting {name}", value, Integral, "a whole number")
+    check_range(name, int(str(value)), least, most)
+
+
+def check_seed(value: object) -> None:
+    """Raises ConfigError unless the value is a seed."""
+    check_whole("seed", value, 0, SEEDS - 1)
+
+
+def check_real(name: str, value: object) -> None:
+    """Raises ConfigError unless the value is a number."""
+    check_type(f"setting {name}", value, Real, "a number")
+
+
+def check_path(name: str, value: object) -> None:
+    """Raises ConfigError unless the value names a file or folder."""
+    check_type(name, value, (str, PathLike), "a path")
 
 
 def check_ranges(values: Any, most: Mapping[str, int], least: int = 1) -> None:

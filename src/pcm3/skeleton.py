@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pcm3.errors import DataError, brief
+from pcm3.limits import check_path
 from pcm3.packaged import packaged
 
 StreamName = Literal["joint", "bone", "motion"]
@@ -85,6 +86,7 @@ def load_layout(name_or_file: str | Path) -> Layout:
     Raises:
         DataError: no such layout or file, or the file does not describe a skeleton; says which joint or field is wrong.
     """
+    check_path("layout", name_or_file)
     layouts = packaged("layouts", ".toml")
     if str(name_or_file) in layouts:
         return _of_the_package(str(name_or_file))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags
@@ -27,7 +28,8 @@ from pcm3.data.importer import store_recordings
 from pcm3.data.recording import Recording
 from pcm3.data.store import ClipStore
 from pcm3.device import choose_device
-from pcm3.errors import ConfigError, DataError
+from pcm3.errors import ConfigError, DataError, brief
+from pcm3.limits import check_real, check_seed, check_type
 from pcm3.settings.presets import settings_of_preset
 from pcm3.settings.pretrain import Device
 from pcm3.settings.tasks import LinearSettings
@@ -53,8 +55,9 @@ def as_clips(cases: Cases, joints: int) -> list[NDArray[np.float32]]:
     Raises:
         DataError: they have another number of joints, or are no clips.
     """
-    if not len(cases):
-        raise DataError("X: expected a list of clips, got none")
+    check_type("X", cases, (Sequence, np.ndarray, torch.Tensor), "a list of clips")
+    if isinstance(cases, str) or not len(cases):
+        raise DataError(f"X: expected a list of clips, got {brief(cases) if isinstance(cases, str) else 'none'}")
     return [_as_clip(place, case, joints) for place, case in enumerate(cases)]
 
 
@@ -137,6 +140,7 @@ class MotionEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             CheckpointError: there is no such model.
             ConfigError: there is no model, and no layout is told.
         """
+        check_type("X", X, (Sequence, np.ndarray, torch.Tensor), "a list of clips")
         self.model_ = self._pretrained(X) if self.model is None else load(self.model, device=self.device)
         seen = self.model_.given(self.clips(X[:PROBED]), Recorded(self.fps, self.layout, self.up)).store
         found = seen.preparation.get("up")
@@ -169,6 +173,10 @@ class MotionEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         if self.layout is None:
             raise ConfigError("layout: expected that of the skeletons, to pretrain on them (layout='kinect_v1' …)")
         layout = load_layout(self.layout)
+        for name in ("minutes", "steps"):
+            if getattr(self, name) is not None:
+                check_real(name, getattr(self, name))
+        check_seed(self.seed)
         clips = as_clips(X, len(layout.joints))
         recordings = [Recording(f"clip {place}", _with_body(clip)) for place, clip in enumerate(clips)]
         settings = replace(settings_of_preset(self.preset), protocol="all", seed=self.seed, device=self.device)
@@ -265,7 +273,7 @@ class MotionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """
         own = {name: getattr(self, name) for name in MotionEncoder().get_params()}
         self.encoder_ = MotionEncoder(**own).fit(X)
-        self.classes_, codes = np.unique(np.asarray(y), return_inverse=True)
+        self.classes_, codes = np.unique(_classes(y, len(X)), return_inverse=True)
         self.head_ = fit_classifier(
             self.encoder_.model_,
             self.encoder_.clips(X),
@@ -321,6 +329,23 @@ class MotionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def __sklearn_tags__(self) -> Tags:
         """X is no table, and may have gaps."""
         return _motion_tags(super().__sklearn_tags__())
+
+
+def _classes(y: ArrayLike, count: int) -> NDArray[Any]:
+    """The class of each of so many clips.
+
+    Raises:
+        DataError: there is not one for each.
+    """
+    classes = np.asarray(y)
+    if classes.ndim == 2 and classes.shape[1] == 1:
+        classes = classes[:, 0]
+    if classes.ndim != 1 or len(classes) != count:
+        got = f"{len(classes)}" if classes.ndim == 1 else brief(y)
+        raise DataError(f"y: expected a class for each of the {count} clips, got {got}")
+    if any(label is None or label != label for label in classes.tolist()):  # noqa: PLR0124 (NaN)
+        raise DataError("y: expected a class for each clip, got None or NaN for one: leave such clips out")
+    return classes
 
 
 def _motion_tags(tags: Tags) -> Tags:

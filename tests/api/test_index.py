@@ -167,7 +167,7 @@ def test_what_cannot_be_searched(model):
     with pytest.raises(ConfigError, match="setting window: expected seconds"):
         model.index([waving()], window=0.0)
     index = model.index([waving()])
-    with pytest.raises(ConfigError, match="expected 1 match at least"):
+    with pytest.raises(ConfigError, match="setting k: expected at least 1, got 0"):
         index.search(waving(), 0)
     with pytest.raises(DataError, match="query: expected one clip, got 2"):
         index.search([waving(), waving()])

@@ -12,6 +12,7 @@ from pcm3.api.model import Model
 from pcm3.device import choose_device
 from pcm3.encoders.files import is_model
 from pcm3.errors import CheckpointError
+from pcm3.limits import check_path, check_type
 from pcm3.settings.pretrain import Device
 
 __all__ = [
@@ -40,6 +41,7 @@ def load(path: str | Path, *, device: Device = "auto") -> Model:
     Raises:
         CheckpointError: there is none, it is damaged, or a newer pcm3 wrote it.
     """
+    check_path("model", path)
     return Model.read(download(str(path)) if is_hub_name(path) else Path(path), choose_device(device))
 
 
@@ -54,6 +56,9 @@ def load_head(folder: str | Path, *, model: Model | None = None, device: Device 
     Raises:
         CheckpointError: there is no head, it is damaged, or it was fitted on another model.
     """
+    check_path("head", folder)
+    if model is not None:
+        check_type("model", model, Model, "a model that pcm3.load gave")
     folder = Path(folder)
     check_head(folder)
     if model is None and not is_model(folder / MODEL):

@@ -30,9 +30,10 @@ from pcm3.clips import crops_of_a_test
 from pcm3.encoders.encoder import Encoder, StepState
 from pcm3.encoders.inputs import first_past
 from pcm3.encoders.spec import EncoderSpec
-from pcm3.errors import ConfigError
+from pcm3.errors import ConfigError, not_one_of
 from pcm3.files import write_atomically
 from pcm3.geometry import stream
+from pcm3.limits import check_path
 from pcm3.tasks.classifier import Classifier
 from pcm3.tasks.head_files import weights_checksum
 from pcm3.tasks.retrieval import NearestNeighbour
@@ -189,7 +190,7 @@ def description(model: FedModel, exported: Exportable) -> dict[str, Any]:
 
 def export(
     model: FedModel,
-    path: Path,
+    path: str | Path,
     *,
     head: Classifier | NearestNeighbour | None = None,
     to: ExportForm | None = None,
@@ -210,6 +211,12 @@ def export(
     Raises:
         ConfigError: the form is not known or cannot be, or what it needs is not installed.
     """
+    check_path("path", path)
+    path = Path(path)
+    if to is not None and to not in ENDINGS.values():
+        raise ConfigError(not_one_of("a form", to, ENDINGS.values()))
+    if not path.parent.is_dir():
+        raise ConfigError(f"{path}: expected a file in a folder that is there: make {path.parent} first")
     form = to or ENDINGS.get(path.suffix)
     if form is None:
         raise ConfigError(f"{path}: expected a file {' or '.join(ENDINGS)}, or --to onnx or torch")

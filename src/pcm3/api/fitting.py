@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from math import isnan
-from typing import Literal
+from typing import Literal, TypeVar, get_args
 
 import numpy as np
 import torch
@@ -19,8 +19,9 @@ from pcm3.api.heads import ClassifierHead, DetectorHead, PredictorHead
 from pcm3.clips import extract
 from pcm3.data.recording import UNKNOWN
 from pcm3.data.store import ClipStore
-from pcm3.errors import ConfigError, DataError, not_one_of
-from pcm3.limits import check_numbers
+from pcm3.errors import ConfigError, DataError, brief, not_one_of
+from pcm3.limits import check_seed, check_type
+from pcm3.settings.rules import check_fields
 from pcm3.settings.tasks import DetectionSettings, LinearSettings, PredictionSettings, RetrievalSettings
 from pcm3.tasks.classifier import LabelledClips
 from pcm3.tasks.detection.evaluate import LabelledRecordings, evaluate_detector, fit_detector
@@ -35,8 +36,11 @@ from pcm3.tasks.setup import classes_of
 ClassifierKind = Literal["linear", "nearest"]
 Labels = Sequence[str | int | float | None]
 """A class for each clip: its name, or its number; None, or NaN as tables have it: not known."""
+People = Sequence[int | str | None]
+"""Who moves in each clip: numbers or names; None: not known."""
 Names = tuple[str, ...]
 Places = NDArray[np.int64]
+Settings = TypeVar("Settings", LinearSettings, DetectionSettings, PredictionSettings)
 LONG_FOLDS = 3
 """The same of heads that take minutes to train."""
 
@@ -57,13 +61,13 @@ class Labelled:
         model: FedModel,
         clips: Clips,
         labels: Labels | None,
-        subjects: Sequence[int] | None,
+        subjects: People | None,
         recorded: Recorded,
         indices: NDArray[np.int64] | None,
     ) -> Labelled:
         """See `fit_classifier`."""
         store, classes = _labelled(model, clips, labels, recorded)
-        chosen = np.arange(len(store)) if indices is None else np.asarray(indices, np.int64)
+        chosen = _chosen(indices, len(store))
         chosen = chosen[store.label[chosen] != UNKNOWN]
         label = store.label[chosen].astype(np.int64)
         if len(chosen) == 0:
@@ -73,9 +77,7 @@ class Labelled:
             )
         if len(np.unique(label)) < 2:
             raise DataError(f"expected labelled clips of at least two classes, got {len(chosen)} of one")
-        if subjects is not None and len(subjects) != len(store):
-            raise DataError(f"subjects: expected one for each of the {len(store)} clips, got {len(subjects)}")
-        who = store.subject[chosen] if subjects is None else np.asarray(subjects)[chosen]
+        who = (store.subject if subjects is None else _people(subjects, len(store)))[chosen]
         bank = model.bank(store)
         some = LabelledClips(bank, chosen, label, classes)
         return cls(model, some, extract(model.encoder, bank, chosen), who)
@@ -84,7 +86,7 @@ class Labelled:
         self, kind: ClassifierKind, settings: LinearSettings, seed: int, places: Places | None = None
     ) -> ClassifierHead:
         """A head on all of the clips, or on those at some places."""
-        check_numbers({"seed": seed})
+        check_seed(seed)
         places = np.arange(len(self.clips.labels)) if places is None else places
         some, features = self.clips.take(places), self.features[torch.from_numpy(places).to(self.features.device)]
         encoder, crops = self.model.encoder, self.clips.bank.crops
@@ -132,9 +134,10 @@ def fit_classifier(
     Raises:
         DataError: fewer than two classes, or what `Model.embed` refuses.
     """
-    if kind not in ("linear", "nearest"):
-        raise ConfigError(not_one_of("a kind of classifier", kind, ("linear", "nearest")))
-    return Labelled.of(model, clips, labels, None, recorded, indices).fit(kind, settings or LinearSettings(), seed)
+    _check_kind(kind)
+    check_seed(seed)
+    how = _checked(settings, LinearSettings)
+    return Labelled.of(model, clips, labels, None, recorded, indices).fit(kind, how, seed)
 
 
 def expect(
@@ -142,7 +145,7 @@ def expect(
     clips: Clips,
     labels: Labels | None = None,
     *,
-    subjects: Sequence[int] | None = None,
+    subjects: People | None = None,
     kind: ClassifierKind = "linear",
     settings: LinearSettings | None = None,
     seed: int = 0,
@@ -163,8 +166,10 @@ def expect(
     Raises:
         DataError: as `fit_classifier`.
     """
-    labelled = Labelled.of(model, clips, labels, subjects, recorded, None)
-    return labelled.expected(kind, settings or LinearSettings(), seed)
+    _check_kind(kind)
+    check_seed(seed)
+    how = _checked(settings, LinearSettings)
+    return Labelled.of(model, clips, labels, subjects, recorded, None).expected(kind, how, seed)
 
 
 def fit_detector_on(
@@ -189,15 +194,15 @@ def fit_detector_on(
     Raises:
         DataError: there are no untrimmed recordings, or actions without a class.
     """
-    check_numbers({"seed": seed})
+    check_seed(seed)
+    chosen_settings = _checked(settings, DetectionSettings)
     given = model.given_recordings(store, AS_THE_MODEL)
     bank = RecordingBank.of(given.store, model.spec.stream, model.device)
     if (bank.label == BACKGROUND).all():
         raise DataError("expected recordings with labelled actions, got none: --labels TABLE.csv gives them, here of "
                         "files or in pcm3 import (file,label,start,stop)")  # fmt: skip
-    chosen = np.arange(len(bank.start)) if indices is None else np.asarray(indices, np.int64)
-    train = LabelledRecordings(bank, chosen, classes_of(given.store))
-    return DetectorHead(model, fit_detector(model.encoder, train, settings or DetectionSettings(), seed, use))
+    train = LabelledRecordings(bank, _chosen(indices, len(bank.start)), classes_of(given.store))
+    return DetectorHead(model, fit_detector(model.encoder, train, chosen_settings, seed, _use(use)))
 
 
 def fit_predictor_on(
@@ -224,11 +229,11 @@ def fit_predictor_on(
     Raises:
         DataError: all clips are too short, or lack joints.
     """
-    check_numbers({"seed": seed})
-    chosen, store = settings or PredictionSettings(), model.given(clips, recorded).store
+    check_seed(seed)
+    chosen, store = _checked(settings, PredictionSettings), model.given(clips, recorded).store
     bank = MotionBank.of(store, model.spec.stream, chosen.seed_frames, chosen.predicted_frames, model.device)
-    train = np.arange(len(store)) if indices is None else np.asarray(indices, np.int64)
-    return PredictorHead(model, fit_predictor(model.encoder, bank, train, chosen, seed, use))
+    train = _chosen(indices, len(store))
+    return PredictorHead(model, fit_predictor(model.encoder, bank, train, chosen, seed, _use(use)))
 
 
 def expect_detector(
@@ -244,7 +249,8 @@ def expect_detector(
     Raises:
         DataError: as `fit_detector_on`; or fewer than two recordings with actions.
     """
-    chosen, held = settings or DetectionSettings(), model.given_recordings(store, AS_THE_MODEL).store
+    check_seed(seed)
+    chosen, held = _checked(settings, DetectionSettings), model.given_recordings(store, AS_THE_MODEL).store
     bank, classes = RecordingBank.of(held, model.spec.stream, model.device), classes_of(held)
     with_actions = np.unique(held.recording)
     who = untrimmed(held).subject[with_actions]
@@ -271,7 +277,8 @@ def expect_predictor(
     Raises:
         DataError: as `fit_predictor_on`; or fewer than two clips that are long enough.
     """
-    chosen, store = settings or PredictionSettings(), model.given(clips, recorded).store
+    check_seed(seed)
+    chosen, store = _checked(settings, PredictionSettings), model.given(clips, recorded).store
     bank = MotionBank.of(store, model.spec.stream, chosen.seed_frames, chosen.predicted_frames, model.device)
     usable = bank.with_windows(np.arange(len(store)))
     who = store.subject[usable]
@@ -289,10 +296,64 @@ def _labelled(model: FedModel, clips: Clips, labels: Labels | None, recorded: Re
     store = model.given(clips, recorded).store
     if labels is None:
         return store, classes_of(store)
+    check_type("labels", labels, Collection, "a list of classes, one for each clip")
+    if isinstance(labels, str):
+        raise DataError(f"labels: expected a list of classes, got the word {brief(labels)}: a table goes into recorded")
     if len(store) != len(labels):
         raise DataError(f"labels: expected one for each of the {len(store)} clips, got {len(labels)}")
-    known = np.array([not (label is None or (isinstance(label, float) and isnan(label))) for label in labels])
+    known = np.array([not _is_unknown(label) for label in labels])
     classes, codes = np.unique([str(label) for label in np.array(labels, object)[known]], return_inverse=True)
     label = np.full(len(store), UNKNOWN, np.int32)
     label[known] = codes
     return replace(store, label=label), tuple(classes.tolist())
+
+
+def _chosen(indices: NDArray[np.int64] | None, count: int) -> Places:
+    """The clips or recordings to learn from, all of them where it is not said."""
+    if indices is None:
+        return np.arange(count)
+    chosen = np.asarray(indices)
+    if chosen.ndim != 1 or chosen.dtype.kind not in "iu" or ((chosen < 0) | (chosen >= count)).any():
+        raise DataError(f"indices: expected whole numbers of clips, 0 to {count - 1}, got {brief(indices)}")
+    return chosen.astype(np.int64)
+
+
+def _people(subjects: Sequence[int | str | None], count: int) -> Places:
+    """A number for each person of so many clips; those who are not known, None or −1, have none."""
+    check_type("subjects", subjects, Collection, "a list of people, one for each clip")
+    if len(subjects) != count:
+        raise DataError(f"subjects: expected one for each of the {count} clips, got {len(subjects)}")
+    names = [str(UNKNOWN if _is_unknown(who) else who) for who in subjects]
+    numbers = {name: number for number, name in enumerate(sorted(set(names) - {str(UNKNOWN)}))}
+    return np.array([numbers.get(name, UNKNOWN) for name in names], np.int64)
+
+
+def _is_unknown(value: object) -> bool:
+    """Whether a table's cell says nothing."""
+    return value is None or (isinstance(value, float) and isnan(value))
+
+
+def _checked(settings: Settings | None, kind: type[Settings]) -> Settings:
+    """The settings, or their defaults.
+
+    Raises:
+        ConfigError: they are of something else, or one of them makes no sense.
+    """
+    if settings is None:
+        return kind()
+    check_type("settings", settings, kind, f"{kind.__name__} of pcm3.settings.tasks")
+    check_fields(settings)
+    settings.check()
+    return settings
+
+
+def _check_kind(kind: object) -> None:
+    if kind not in get_args(ClassifierKind):
+        raise ConfigError(not_one_of("a kind of classifier", kind, get_args(ClassifierKind)))
+
+
+def _use(use: EncoderUse) -> EncoderUse:
+    """Whether the encoder is tuned."""
+    if use not in get_args(EncoderUse):
+        raise ConfigError(not_one_of("a use of the encoder", use, get_args(EncoderUse)))
+    return use

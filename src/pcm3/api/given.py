@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from numbers import Real
+from os import PathLike
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
@@ -27,6 +28,7 @@ from pcm3.data.source_units import check_metres
 from pcm3.data.store import STORE, ClipStore
 from pcm3.encoders.spec import EncoderSpec, format_of
 from pcm3.errors import ConfigError, DataError, brief
+from pcm3.limits import check_path, check_real, check_type
 from pcm3.skeleton import Layout, load_layout
 
 Clips: TypeAlias = "ArrayLike | Sequence[ArrayLike] | ClipStore | str | Path | Sequence[str] | Sequence[Path]"
@@ -51,7 +53,7 @@ class Recorded:
     is retargeted to the model's (`pcm3.retarget`)."""
     up: str | None = None
     """Which way is up, ``y``, ``-z`` …; None: found by how people stand."""
-    labels: str | None = None
+    labels: str | Path | None = None
     """Of files: a table with the columns ``file,label``, perhaps ``subject``, and ``start,stop`` in seconds."""
     pattern: str | None = None
     """Of files: how they are named, ``{subject}_{label}``."""
@@ -61,18 +63,30 @@ class Recorded:
     """Of files: a joint of whose place a pose estimator is less sure is absent."""
 
     def __post_init__(self) -> None:
-        """Raises ConfigError for a rate that no recording of people has."""
-        if self.fps is not None and not (isinstance(self.fps, Real) and LEAST_FPS <= self.fps <= MOST_FPS):
+        """Raises ConfigError for a rate that no recording of people has, and for what is no layout, direction …."""
+        if self.fps is not None and not (
+            isinstance(self.fps, Real) and not isinstance(self.fps, bool) and LEAST_FPS <= self.fps <= MOST_FPS
+        ):
             raise ConfigError(
                 f"setting fps: expected frames a second, {LEAST_FPS:g} to {MOST_FPS:g}, got {brief(self.fps)}"
             )
+        if self.layout is not None:
+            check_type("layout", self.layout, (str, PathLike, Layout), "a name, a file or a Layout")
+        if self.up is not None:
+            check_type("setting up", self.up, str, "x, y, z, -x, -y, -z or three numbers in a word")
+        if self.labels is not None:
+            check_path("labels", self.labels)
+        for name in ("pattern", "units"):
+            if getattr(self, name) is not None:
+                check_type(f"setting {name}", getattr(self, name), str, "a word")
+        check_real("min_score", self.min_score)
 
     @property
     def options(self) -> Options:
         """These, as a reader of files takes them."""
         return Options(
             chosen_layout(self.layout),
-            labels=self.labels,
+            labels=None if self.labels is None else str(self.labels),
             fps=self.fps,
             units=self.units,
             min_score=self.min_score,

@@ -20,6 +20,7 @@ from pcm3.data.store import STORE, ClipStore
 from pcm3.encoders.files import is_model
 from pcm3.errors import CheckpointError, ConfigError, DataError
 from pcm3.files import new_folder
+from pcm3.limits import check_path
 from pcm3.skeleton import Layout
 from pcm3.tasks.classifier import Classifier
 from pcm3.tasks.detection.evaluate import Detector
@@ -140,7 +141,7 @@ class ClassifierHead:
 
     def export(self, path: str | Path, *, to: ExportForm | None = None) -> dict[str, Any]:
         """Write the head with its model as one file for other programs, see `pcm3.api.export.export`."""
-        return export(self.model, Path(path), head=self.fitted, to=to)
+        return export(self.model, path, head=self.fitted, to=to)
 
     def save(self, folder: str | Path) -> None:
         """Write the head and its model into a folder, which `load_head` reads."""
@@ -359,6 +360,8 @@ def check_head(folder: Path) -> None:
 
 def check_place(folder: Path) -> None:
     """Raises ConfigError where a head may not be written: in the place of something else."""
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder}: expected a new folder or a head to replace, got a file")
     others = sorted({file.name for file in folder.iterdir()} - {MODEL, TENSORS, DESCRIPTION}) if folder.is_dir() else []
     if others:
         raise ConfigError(f"{folder}: expected a new folder or a head to replace, got a folder with {others[0]} in it")
@@ -366,6 +369,7 @@ def check_place(folder: Path) -> None:
 
 def _save(head: Head, folder: str | Path) -> None:
     """Whole or not at all: an earlier head stays until the new one, with its model, is written."""
+    check_path("folder", folder)
     check_place(Path(folder))
     with new_folder(Path(folder), overwrite=True) as partial:
         head.model.save(partial / MODEL)

@@ -24,6 +24,7 @@ from pcm3.data.store import ClipStore
 from pcm3.encoders.files import check_not_newer, tensors_checksum
 from pcm3.errors import CheckpointError, ConfigError, DataError, brief
 from pcm3.files import write_atomically, write_json
+from pcm3.limits import MOST, check_path, check_real, check_whole
 from pcm3.skeleton import Layout
 from pcm3.tasks.head_files import weights_checksum
 
@@ -92,6 +93,8 @@ class Index:
             DataError: as `Model.embed`.
             ConfigError: a window that is none.
         """
+        if window is not None:
+            check_real("window", window)
         if window is not None and not 0.05 <= window <= LONGEST:
             raise ConfigError(f"setting window: expected seconds, 0.05 to {LONGEST}, got {window:g}")
         given = (model.given if window is None else model.given_recordings)(source, recorded)
@@ -122,6 +125,7 @@ class Index:
         Raises:
             DataError: as `Model.embed`; or more than one clip.
         """
+        check_whole("k", k, 1, MOST)
         store = self.model.given(query, Recorded(fps, layout, up)).store
         if len(store) != 1:
             raise DataError(f"query: expected one clip, got {len(store)}")
@@ -130,8 +134,6 @@ class Index:
 
     def nearest(self, feature: Float[Tensor, "1 D"], k: int) -> list[Match]:
         """The stretches of the nearest features."""
-        if k < 1:
-            raise ConfigError(f"setting k: expected 1 match at least, got {k}")
         near = _products(self.rows, feature[0]).topk(min(len(self.rows), k * (SPARE if self.window else 1)))
         matches: list[Match] = []
         for row, cosine in zip(near.indices.tolist(), near.values.tolist(), strict=True):
@@ -145,7 +147,10 @@ class Index:
 
     def save(self, folder: str | Path) -> None:
         """Write the index into a folder; the model does not lie in it, only its checksum."""
+        check_path("folder", folder)
         folder = Path(folder)
+        if folder.exists() and not folder.is_dir():
+            raise ConfigError(f"{folder}: expected a folder to write the index into, got a file")
         folder.mkdir(parents=True, exist_ok=True)
         tensors = {"rows": self.rows.half().cpu(), "recording": torch.from_numpy(self.recording)}
         tensors |= {"start": torch.from_numpy(self.start), "stop": torch.from_numpy(self.stop)}

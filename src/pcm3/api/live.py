@@ -30,6 +30,7 @@ from pcm3.data.prepare import RuleName
 from pcm3.encoders.encoder import Encoder, StepState
 from pcm3.encoders.spec import EncoderSpec
 from pcm3.errors import ConfigError
+from pcm3.limits import MOST, check_real, check_whole
 from pcm3.skeleton import Layout, load_layout
 from pcm3.tasks.detection.evaluate import Detector
 from pcm3.tasks.detection.windows import BACKGROUND, RecordingBank
@@ -276,14 +277,15 @@ def _fps(spec: EncoderSpec, sender: Recorded) -> float:
 
 
 def _window_frames(seconds: float, fps: float) -> int:
+    check_real("window", seconds)
     if not 0 < seconds <= MOST_SECONDS:
         raise ConfigError(f"setting window: expected seconds, more than 0 and up to {MOST_SECONDS:g}, got {seconds:g}")
     return max(1, round(seconds * fps))
 
 
 def _hop(hop: int | None, fps: float) -> int:
-    if hop is not None and hop < 1:
-        raise ConfigError(f"setting hop: expected frames from one result to the next, 1 or more, got {hop}")
+    if hop is not None:
+        check_whole("hop", hop, 1, MOST)
     return hop or max(1, round(EVERY * fps))
 
 

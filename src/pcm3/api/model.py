@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from pcm3.api import fitting
 from pcm3.api.expectation import Expected
 from pcm3.api.export import ExportForm, export
-from pcm3.api.fitting import ClassifierKind, Labels
+from pcm3.api.fitting import ClassifierKind, Labels, People
 from pcm3.api.given import AS_THE_MODEL, Clips, GivenClips, Recorded, given_clips, given_recordings
 from pcm3.api.heads import ClassifierHead, DetectorHead, PredictorHead
 from pcm3.api.index import Index
@@ -25,9 +24,9 @@ from pcm3.data.store import ClipStore
 from pcm3.encoders.encoder import Encoder
 from pcm3.encoders.files import load_encoder, save_encoder
 from pcm3.encoders.spec import EncoderSpec
-from pcm3.errors import DataError
+from pcm3.errors import ConfigError, DataError
 from pcm3.geometry import stream
-from pcm3.limits import MOST, check_range
+from pcm3.limits import MOST, check_path, check_type, check_whole
 from pcm3.settings.tasks import DetectionSettings, LinearSettings, PredictionSettings
 from pcm3.skeleton import Layout
 from pcm3.tasks.head_files import EncoderUse
@@ -99,8 +98,8 @@ class Model:
             DataError: they are not clips, of another skeleton, not in metres, or somebody is missing from one.
             CheckpointError: a store that the model cannot be fed with.
         """
-        check_range("crops", crops, 1, 1000)
-        check_range("batch", batch, 1, MOST)
+        check_whole("crops", crops, 1, 1000)
+        check_whole("batch", batch, 1, MOST)
         given = self.given(clips, Recorded(fps, layout, up))
         bank = replace(self.bank(given.store), crops=crops)
         features = extract(self.encoder, bank, np.arange(len(given.store)), batch=batch).cpu().numpy()
@@ -184,7 +183,7 @@ class Model:
         clips: Clips,
         labels: Labels | None = None,
         *,
-        subjects: Sequence[int] | None = None,
+        subjects: People | None = None,
         kind: ClassifierKind = "linear",
         settings: LinearSettings | None = None,
         seed: int = 0,
@@ -228,11 +227,14 @@ class Model:
 
     def save(self, folder: str | Path) -> None:
         """Write the model as a folder of its own, which `pcm3.load` reads."""
+        check_path("folder", folder)
+        if Path(folder).exists() and not Path(folder).is_dir():
+            raise ConfigError(f"{folder}: expected a folder to write the model into, got a file")
         save_encoder(Path(folder), self.encoder, self.spec)
 
     def export(self, path: str | Path, *, to: ExportForm | None = None, step: bool = False) -> dict[str, Any]:
         """Write the model as one file for other programs, see `pcm3.api.export.export`."""
-        return export(self, Path(path), to=to, step=step)
+        return export(self, path, to=to, step=step)
 
     def given(self, clips: Clips, recorded: Recorded) -> GivenClips:
         """The clips, prepared as those that the model learned from.
@@ -240,6 +242,7 @@ class Model:
         Raises:
             DataError: as `embed`.
         """
+        check_type("recorded", recorded, Recorded, "a pcm3.api.Recorded")
         return given_clips(clips, self.spec, recorded).complete()
 
     def given_recordings(self, recordings: Clips, recorded: Recorded) -> GivenClips:
@@ -248,6 +251,7 @@ class Model:
         Raises:
             DataError: as `embed`.
         """
+        check_type("recorded", recorded, Recorded, "a pcm3.api.Recorded")
         return given_recordings(recordings, self.spec, recorded).complete()
 
     def bank(self, store: ClipStore) -> ClipBank:

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from numbers import Integral
 from typing import Any
 
 from pcm3.errors import ConfigError
+from pcm3.limits import check_real, check_type
 
 Rule = tuple[bool, str, str]
 """Whether it is kept, the dotted name of the setting (or of a group of them), what was expected."""
+
+
+def check_fields(settings: Any) -> None:
+    """Raises ConfigError for the first field of a dataclass that is to be a number and is none."""
+    for entry in fields(settings):
+        value = getattr(settings, entry.name)
+        if entry.type == "int":
+            check_type(f"setting {entry.name}", value, Integral, "a whole number")
+        elif entry.type == "float":
+            check_real(entry.name, value)
 
 
 def at_least_one(settings: object, *names: str, group: str = "") -> list[Rule]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
+from numbers import Real
 
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from pcm3.errors import DataError
+from pcm3.errors import DataError, brief
 from pcm3.geometry import present_joints
 
 PAUSE = 0.5
@@ -57,8 +59,8 @@ class Clock:
         Raises:
             DataError: the time is not after that of the frame before.
         """
-        if time is not None and not np.isfinite(time):
-            raise DataError(f"time: expected seconds, got {time:g}")
+        if time is not None and not (isinstance(time, Real) and isfinite(time)):
+            raise DataError(f"time: expected seconds, got {brief(time)}")
         place = self._place + 1 if time is None else (time - self._began) * self._fps
         if self._last is None or place - self._place > PAUSE * self._fps + 1:
             return self._begin(frame, time or 0.0)

@@ -1,0 +1,37 @@
+"""What is of a wrong kind is told in one line, in Python too."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pcm3.errors import ConfigError
+from pcm3.limits import check_path, check_real, check_seed, check_whole
+
+HELPER = Path(__file__).parents[1] / "helpers" / "wrong_types.py"
+
+
+def test_every_call_with_a_thing_of_a_wrong_kind_is_answered_in_one_line(tmp_path):
+    told = subprocess.run(
+        [sys.executable, str(HELPER), str(tmp_path)], check=True, capture_output=True, text=True
+    ).stdout.splitlines()
+    assert told == ["114 calls"]
+
+
+def test_numbers_of_numpy_are_numbers_and_true_is_none():
+    check_seed(np.int64(3))
+    check_whole("hop", np.uint8(3), 1, 5)
+    check_real("lr", np.float32(0.5))
+    check_path("model", Path("x"))
+    for value in (True, 3.0, "3", None, np.float64(3)):
+        with pytest.raises(ConfigError, match=r"^setting hop: expected a whole number, got "):
+            check_whole("hop", value, 1, 5)
+    for value in (True, "3", None):
+        with pytest.raises(ConfigError, match=r"^setting lr: expected a number, got "):
+            check_real("lr", value)
+    with pytest.raises(ConfigError, match=r"^model: expected a path, got None$"):
+        check_path("model", None)
+    with pytest.raises(ConfigError, match="setting seed: expected at least 0, got -1"):
+        check_seed(-1)
