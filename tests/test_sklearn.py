@@ -206,7 +206,7 @@ def test_what_does_not_fit_is_told_in_one_line(model_path, tmp_path):
         MotionEncoder(model_path).transform(CLIPS)
     with pytest.raises(CheckpointError, match="nothing is there"):
         MotionEncoder(tmp_path / "none").fit(CLIPS)
-    with pytest.raises(DataError, match="labels: expected one for each of the 12 clips, got 11"):
+    with pytest.raises(DataError, match="y: expected a class for each of the 12 clips, got 11"):
         MotionClassifier(model_path).fit(CLIPS, LABELS[1:])
     with pytest.raises(DataError, match="at least two classes"):
         MotionClassifier(model_path).fit(CLIPS, np.zeros(12))

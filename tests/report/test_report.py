@@ -15,7 +15,7 @@ from pcm3.encoders.files import load_encoder
 from pcm3.report import pictures
 from pcm3.report.page import Section, write_page
 from pcm3.report.results import write_evaluation
-from pcm3.report.tables import markdown_table, text_table
+from pcm3.report.tables import alike, markdown_table, text_table
 from pcm3.settings.tasks import LinearSettings, TaskSettings
 from pcm3.summary import mean_and_spread, mean_of, spread_of
 from pcm3.tasks.evaluate import evaluate
@@ -64,6 +64,21 @@ def test_a_text_table_has_aligned_columns_with_numbers_to_the_right():
         "walk       12,345    0.5",
         "jump high       7",
     ]
+
+
+def test_a_column_has_one_number_of_decimals():
+    rows = [
+        ["a", 91.666, 1, 0.00123, 1234.5, "0.50"],
+        ["b", 100.0, 0.0317, 1.0, 2.25, "11.25"],
+        ["c", None, 0.5, 0, 1.0, ""],
+    ]
+    assert [line.split() for line in text_table(list("nabcde"), rows).split("\n")[2:]] == [
+        ["a", "91.7", "1.000", "0.0012", "1,234.5", "0.50"],
+        ["b", "100.0", "0.032", "1.0000", "2.2", "11.25"],
+        ["c", "0.500", "0.0000", "1.0"],
+    ]
+    assert text_table(["x"], [["0.50"], ["11.25"]]).split("\n")[2:] == [" 0.50", "11.25"]
+    assert alike([float("nan"), 2.5, float("inf")]) == ["nan", "2.5", "inf"]
 
 
 def test_a_markdown_table_has_as_many_cells_in_every_line():

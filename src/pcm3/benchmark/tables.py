@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pcm3.report.tables import Cell, text_table
+from pcm3.report.tables import Cell, alike, text_table
 
 Row = dict[str, Any]
 SIDE_BY_SIDE = 8
@@ -71,6 +71,6 @@ def _columns(values: Sequence[Row], rows: Sequence[Row]) -> list[str]:
         lines: list[list[Cell]] = [
             [name, *(str(row[name]) for _, row in some)] for name in WHO if name != "hidden_size"
         ]
-        lines += [[name, *(value[name] for value, _ in some)] for name in some[0][0]]
+        lines += [[name, *alike([value[name] for value, _ in some])] for name in some[0][0]]
         tables.append(text_table(["hidden_size", *(str(row["hidden_size"]) for _, row in some)], lines))
     return tables

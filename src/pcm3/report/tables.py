@@ -1,18 +1,22 @@
-"""The same table for the terminal, as Markdown and as JSON."""
+"""The same table for the terminal, as Markdown and as JSON; the numbers of a column have the same decimals."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from typing import Any
+from math import floor, isfinite, log10
 
 Cell = str | float | int | None
+NUMBER = re.compile(r"-?[\d,]+(\.\d+)?|nan|-?inf|")
+MOST_DECIMALS = 4
 
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
     """Columns aligned with spaces, numbers to the right."""
-    cells = [list(header), *([_shown(cell) for cell in row] for row in rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
-    right = [any(isinstance(row[column], int | float) for row in rows) for column in range(len(header))]
+    cells = [list(header), *_shown(rows)]
+    columns = list(zip(*cells, strict=True))
+    widths = [max(map(len, column)) for column in columns]
+    right = [any(column[1:]) and all(map(NUMBER.fullmatch, column[1:])) for column in columns]
     lines = [
         "  ".join(
             cell.rjust(width) if to_right else cell.ljust(width)
@@ -26,13 +30,34 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
     """A Markdown table."""
     lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
-    lines += ["| " + " | ".join(_shown(cell) for cell in row) + " |" for row in rows]
+    lines += ["| " + " | ".join(row) + " |" for row in _shown(rows)]
     return "\n".join(lines)
 
 
-def _shown(cell: Any) -> str:
-    if cell is None:
-        return ""
-    if isinstance(cell, float):
-        return f"{cell:.4g}" if abs(cell) < 1000 else f"{cell:,.0f}"
-    return f"{cell:,}" if isinstance(cell, int) else str(cell)
+def alike(column: Sequence[Cell]) -> list[str]:
+    """The cells of a column as text: if one of its numbers has decimals, all have as many.
+
+    They are enough for four digits of the largest and two of the smallest, but no more than `MOST_DECIMALS`, and no
+    zeros at the end of all of them.
+    """
+    numbers = [cell for cell in column if isinstance(cell, int | float)]
+    if not any(isinstance(number, float) for number in numbers):
+        return [_text(cell) for cell in column]
+    sizes = [floor(log10(abs(number))) for number in numbers if number and isfinite(number)]
+    decimals = min(max(3 - max(sizes), 1 - min(sizes), 0), MOST_DECIMALS) if sizes else 0
+    texts = [f"{cell:,.{decimals}f}" if isinstance(cell, int | float) else cell or "" for cell in column]
+    while decimals and all(text.endswith("0") for text in texts if text.endswith(tuple("0123456789"))):
+        decimals -= 1
+        texts = [f"{cell:,.{decimals}f}" if isinstance(cell, int | float) else cell or "" for cell in column]
+    return texts
+
+
+def _text(cell: Cell) -> str:
+    if isinstance(cell, int) and not isinstance(cell, bool):
+        return f"{cell:,}"
+    return "" if cell is None else str(cell)
+
+
+def _shown(rows: Sequence[Sequence[Cell]]) -> list[list[str]]:
+    columns = [alike(column) for column in zip(*rows, strict=True)]
+    return [list(row) for row in zip(*columns, strict=True)]
