@@ -165,7 +165,7 @@ def test_each_seed_holds_out_another_training_subject_and_no_test_clip_is_on_a_s
     assert set(store.subject[np.concatenate(fold(trial, store))]) == {1, 4}
 
 
-def test_several_subjects_are_held_out_in_turn(store, tiny, tmp_path):
+def test_several_subjects_are_held_out_in_turn(store, tiny, tmp_path, monkeypatch):
     for seed, left in enumerate([[1, 2], [4, 1], [2, 4], [1, 2]]):
         trial = make_trial(store, tiny(), tiny(), seed, tmp_path, PRETRAINED, held_out=2)
         assert trial.settings.exclude_subjects == left
@@ -173,6 +173,10 @@ def test_several_subjects_are_held_out_in_turn(store, tiny, tmp_path):
         assert set(store.subject[held]) == set(left)
         assert sorted([*learned, *held]) == split(store, "xsub")[0].tolist()
         assert (module._blind(trial, store).label >= 0).sum() == len(learned) + len(held)
+    monkeypatch.setattr(module, "validation_subjects", lambda *_: list(range(10)))
+    assert [module._left(store, tiny(), seed, 5) for seed in range(2)] == [[0, 2, 4, 6, 8], [1, 3, 5, 7, 9]]
+    assert [module._left(store, tiny(), seed, 2) for seed in range(3)] == [[0, 5], [1, 6], [2, 7]]
+    monkeypatch.undo()
     with pytest.raises(ConfigError, match="fewer subjects to be held out than the 3"):
         make_trial(store, tiny(), tiny(), 0, tmp_path, PRETRAINED, held_out=3)
     assert fewest_clips(store, tiny(), 2) == 6

@@ -63,7 +63,7 @@ def make_trial(
     encoder: str,
     held_out: int = 1,
 ) -> Trial:
-    """The trial of these settings with a seed, which chooses the k subjects to validate on: those from number k · seed.
+    """The trial of these settings with a seed, which chooses the k subjects to validate on (`_left`).
 
     What is as `usual` is not told by the name of its folder.
 
@@ -78,7 +78,10 @@ def make_trial(
 
 
 def _left(store: ClipStore, settings: PretrainSettings, seed: int, held_out: int) -> list[int]:
-    """The subjects that a seed holds out; where k divides their number, each is once before one is a second time."""
+    """The subjects that a seed holds out: from all over the list, as children often have the low numbers.
+
+    Where k divides their number, each is held out once before one is a second time.
+    """
     if held_out == 0:
         return []
     subjects = validation_subjects(store, settings)
@@ -87,7 +90,9 @@ def _left(store: ClipStore, settings: PretrainSettings, seed: int, held_out: int
             f"{store.path}: expected fewer subjects to be held out than the {len(subjects)} of the training side, got "
             f"{held_out}"
         )
-    return [subjects[(seed * held_out + number) % len(subjects)] for number in range(held_out)]
+    apart = len(subjects) // held_out
+    order = [subject for first in range(apart) for subject in subjects[first::apart]]
+    return [order[(seed * held_out + number) % len(order)] for number in range(held_out)]
 
 
 def fewest_clips(store: ClipStore, settings: PretrainSettings, held_out: int) -> int:
