@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 from typing import NamedTuple
 
+import forks
 import numpy as np
 import pytest
 import type_checks
@@ -222,9 +223,18 @@ def cli(capsys):
     return call
 
 
+@pytest.fixture(scope="session", autouse=True)
+def quick_workers():
+    """Worker processes of a test are forked from one that has imported torch; those of commands in a process of their
+    own (test_terminal) are spawned."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("pcm3.parallel.get_context", lambda _: forks.context())
+        yield
+
+
 @pytest.fixture(scope="session")
 def two_processes():
-    """A map_fn over two processes, which import torch once for all tests."""
+    """A map_fn over two processes, for all tests."""
     from pcm3.parallel import worker_processes
 
     with worker_processes(2) as over:

@@ -6,7 +6,10 @@ import sys
 import threading
 from multiprocessing import connection
 
-PRELOADED = ["__main__", "pcm3.train.pretrain", "pcm3.report.pictures", "lightning.fabric", "toy"]
+PRELOADED = [
+    "__main__", "pcm3.train.pretrain", "pcm3.train.plan", "pcm3.cli.parse", "pcm3.cli.pretrain", "pcm3.encoders.gru",
+    "pcm3.report.pictures", "jsonargparse", "matplotlib.backends.backend_agg", "lightning.fabric", "toy",
+]  # fmt: skip
 
 
 def context():

@@ -275,7 +275,7 @@ def test_a_full_disk_stops_the_run_and_leaves_the_checkpoint(cli, run_path, stor
     # What is written to /dev/full never fits; a link leads the half-written file there.
     before = content(run_path)
     (run_path / f".{name}.partial").symlink_to("/dev/full")
-    found = cli("pretrain", store_path, "--run", run_path, *tiny_words(steps=30))
+    found = cli("pretrain", store_path, "--run", run_path, *tiny_words(steps=15))
     assert found.code == 1
     told = found.err.rstrip("\n").split("\n")[-1]
     assert NO_SPACE in told
@@ -285,7 +285,7 @@ def test_a_full_disk_stops_the_run_and_leaves_the_checkpoint(cli, run_path, stor
     assert after[name] == before[name]
     if name == "checkpoint.pt":
         assert after["model.safetensors"] == before["model.safetensors"]
-    again = cli("pretrain", store_path, "--run", run_path, *tiny_words(steps=30))
+    again = cli("pretrain", store_path, "--run", run_path, *tiny_words(steps=15))
     assert again.code == 0
 
 
