@@ -225,8 +225,8 @@ def cli(capsys):
 
 @pytest.fixture(scope="session", autouse=True)
 def quick_workers():
-    """Worker processes of a test are forked from one that has imported torch; those of commands in a process of their
-    own (test_terminal) are spawned."""
+    """Worker processes of a test are forked from one that has imported torch. They are spawned, as they are for users,
+    in test_parallel and where a command has a process of its own, as in test_importer."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("pcm3.parallel.get_context", lambda _: forks.context())
         yield

@@ -1,3 +1,4 @@
+import multiprocessing
 import os
 import time
 
@@ -5,6 +6,12 @@ import pytest
 
 from pcm3.errors import DataError
 from pcm3.parallel import AHEAD, cores, worker_processes
+
+
+@pytest.fixture(autouse=True)
+def spawned(monkeypatch):
+    """As they are for users."""
+    monkeypatch.setattr("pcm3.parallel.get_context", multiprocessing.get_context)
 
 
 def square(piece, shared):
