@@ -10,9 +10,12 @@ from types import SimpleNamespace
 
 import torch
 from forks import fork
+from torch import nn
 from toy import BEGINNING, toy_batch, toy_cmd, toy_method, toy_moco, toy_views
 
 from pcm3.clips import ClipBatch
+from pcm3.encoders.lengths import own_frames
+from pcm3.encoders.stgcn import StgcnBlock
 from pcm3.methods.views import TwoViews
 from pcm3.settings.pretrain import PretrainSettings
 from pcm3.train.distributed import make_fabric
@@ -128,6 +131,46 @@ def three_steps_of(name, fabric, clips, setup=lambda *both: both):
         return in_float64(views)
 
     return three_steps(fabric, [clips], setup=setup, views_of=views_of, method=method)
+
+
+NORMED = {
+    "rows": lambda: nn.BatchNorm1d(3),
+    "block": lambda: StgcnBlock((0, 0, 1), 3, 4, 2, residual=True, dropout=0.0),
+}
+"""Case → a module with BatchNorms."""
+
+
+def normed(case, clips, over_all=True):
+    """What a module makes of some of eight clips of different lengths, and what it learns from it.
+
+    As DDP would, the gradients of parameters are to be added up over the processes.
+    """
+    torch.manual_seed(3)
+    module = NORMED[case]().double().train()
+    if over_all:
+        normalise_over_processes(module)
+    generator = torch.Generator().manual_seed(4)
+    given = torch.randn(8, 3, 6, 3, generator=generator, dtype=torch.float64)
+    weight = torch.randn(8, 4, 3, 3, generator=generator, dtype=torch.float64)
+    own = own_frames(torch.tensor([6, 2, 1, 5, 3, 3, 4, 6]), 6)
+    rows = given[clips].requires_grad_()
+    if case == "rows":
+        told = module(rows.movedim(1, -1)[own[clips]].flatten(0, 1))
+        loss = (told * told.detach().sign().exp()).square().sum()
+    else:
+        told = module(rows, own[clips])
+        loss = (told * weight[clips]).sum()
+    loss.backward()
+    return {"told": told.detach(), "grad": rows.grad, "state": module.state_dict(),
+            "learned": {name: p.grad for name, p in module.named_parameters()}}  # fmt: skip
+
+
+def normed_by_two(folder):
+    """Every case of `NORMED`, as one of two processes, of three clips and of five."""
+    make_fabric(PretrainSettings(devices=2, device="cpu", precision="32"))
+    rank = int(os.environ["RANK"])
+    for case in NORMED:
+        torch.save(normed(case, [slice(0, 3), slice(3, 8)][rank]), folder / f"{case} {rank}.pt")
 
 
 def in_float64(views):

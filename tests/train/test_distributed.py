@@ -16,9 +16,12 @@ from in_processes import (
     ALONE,
     CASES,
     CLIPS,
+    NORMED,
     OTHERS,
     STEPS,
     finish,
+    normed,
+    normed_by_two,
     start,
     three_steps,
     three_steps_of,
@@ -34,7 +37,12 @@ from pcm3.report import pictures
 from pcm3.train import distributed as processes_of_a_run
 from pcm3.train.distributed import agree_with_launcher, told_of_lost_processes
 from pcm3.train.pretrain import pretrain
-from pcm3.train.sync_batch_norm import GlobalBatchNorm, normalise_over_processes
+from pcm3.train.sync_batch_norm import (
+    GlobalBatchNorm,
+    GlobalBatchNorm2d,
+    normalise_over_processes,
+    norms_with_statistics,
+)
 
 COMMAND = Path(sys.executable).with_name("pcm3")
 EXACT = {"rtol": 1e-11, "atol": 1e-12}  # float64, sums in another order
@@ -132,6 +140,28 @@ def test_batch_norm_of_one_process_is_torchs_to_the_bit():
     rows = torch.randn(7, 5, generator=torch.Generator().manual_seed(0))
     for training in (True, False):
         assert torch.equal(ours.train(training)(rows), theirs.train(training)(rows))
+
+
+def test_two_processes_of_different_numbers_of_frames_normalise_as_one_does(tmp_path):
+    assert finish(start(normed_by_two, tmp_path)) == [0, 0]
+    for case in NORMED:
+        alone = normed(case, slice(0, 8), over_all=False)
+        two = [torch.load(tmp_path / f"{case} {rank}.pt", weights_only=True) for rank in (0, 1)]
+        for part in ("told", "grad"):
+            torch.testing.assert_close(torch.cat([one[part] for one in two]), alone[part], **EXACT)
+        for name, gradient in alone["learned"].items():
+            torch.testing.assert_close(two[0]["learned"][name] + two[1]["learned"][name], gradient, **EXACT)
+        for one in two:
+            torch.testing.assert_close(one["state"], alone["state"], **EXACT)
+
+
+def test_batch_norms_of_graphs_that_have_seen_a_batch_are_found_too():
+    norms = nn.Sequential(nn.BatchNorm2d(2), nn.BatchNorm1d(2), nn.BatchNorm2d(2))
+    norms[0](torch.zeros(2, 2, 1, 1))
+    assert norms_with_statistics(norms) == [norms[0]]
+    normalise_over_processes(norms)
+    assert [type(norm) for norm in norms] == [GlobalBatchNorm2d, GlobalBatchNorm, GlobalBatchNorm2d]
+    assert norms_with_statistics(norms) == [norms[0]]
 
 
 # A process that is killed

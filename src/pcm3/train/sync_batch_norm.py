@@ -13,66 +13,86 @@ from torch import Tensor, nn
 class GlobalBatchNorm(nn.BatchNorm1d):
     """BatchNorm1d whose training statistics are those of the whole batch over all processes.
 
-    Every process must bring the same number of rows, in the same order of calls. Two collectives of 2C numbers a call:
-    one forward, one backward. Outside training, or alone, it is BatchNorm1d. torch's SyncBatchNorm runs on GPUs only,
-    and makes the host wait in every call.
+    Every process must make the same calls in the same order; how many rows each brings may differ, as where clips have
+    lengths. Two collectives of 2C + 1 numbers a call: one forward, one backward. Outside training, or alone, it is
+    BatchNorm1d. torch's SyncBatchNorm runs on GPUs only, and makes the host wait in every call.
     """
 
     def forward(self, input: Float[Tensor, "N C"]) -> Float[Tensor, "N C"]:
         """The rows, normalised over those of all processes."""
-        if not (self.training and dist.is_initialized() and dist.get_world_size() > 1):
+        return _normalised(self, input) if _is_shared(self) else super().forward(input)
+
+
+class GlobalBatchNorm2d(nn.BatchNorm2d):
+    """BatchNorm2d likewise: a row is what the C channels hold at a place."""
+
+    def forward(self, input: Float[Tensor, "N C H W"]) -> Float[Tensor, "N C H W"]:
+        """The channels, normalised over all places in those of all processes."""
+        if not _is_shared(self):
             return super().forward(input)
-        normed: Tensor
-        normed, mean, variance = _Normalise.apply(input, self.weight, self.bias, self.eps)  # type: ignore[no-untyped-call]
-        with torch.no_grad():
-            rows = len(input) * dist.get_world_size()
-            assert self.running_mean is not None
-            assert self.running_var is not None
-            assert self.num_batches_tracked is not None
-            assert self.momentum is not None
-            self.num_batches_tracked.add_(1)
-            self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
-            self.running_var.lerp_((variance * (rows / (rows - 1))).to(self.running_var.dtype), self.momentum)
-        return normed
+        last = input.movedim(1, -1)
+        return _normalised(self, last.flatten(0, -2)).view(last.shape).movedim(-1, 1)
+
+
+KINDS: dict[type[nn.Module], type[nn.Module]] = {nn.BatchNorm1d: GlobalBatchNorm, nn.BatchNorm2d: GlobalBatchNorm2d}
 
 
 def normalise_over_processes(module: nn.Module) -> None:
-    """Every BatchNorm1d in the module becomes a `GlobalBatchNorm`, with the same parameters and names."""
+    """Every BatchNorm in the module normalises over all processes, with the same parameters and names."""
     for part in module.modules():
-        if type(part) is nn.BatchNorm1d:
-            part.__class__ = GlobalBatchNorm  # it has no state of its own, so nothing has to be copied
+        if type(part) in KINDS:
+            part.__class__ = KINDS[type(part)]  # it has no state of its own, so nothing has to be copied
 
 
-def norms_with_statistics(module: nn.Module) -> list[nn.BatchNorm1d]:
+def norms_with_statistics(module: nn.Module) -> list[nn.BatchNorm1d | nn.BatchNorm2d]:
     """The BatchNorms of the module that have seen a batch: out of training they normalise by what they averaged."""
-    norms = (part for part in module.modules() if isinstance(part, nn.BatchNorm1d))
+    norms = (part for part in module.modules() if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d))
     return [norm for norm in norms if norm.num_batches_tracked]
 
 
+def _is_shared(norm: nn.Module) -> bool:
+    """Whether there are other processes to normalise with."""
+    return norm.training and dist.is_initialized() and dist.get_world_size() > 1
+
+
+def _normalised(norm: nn.BatchNorm1d | nn.BatchNorm2d, rows: Float[Tensor, "N C"]) -> Float[Tensor, "N C"]:
+    """The rows over those of all processes; the running statistics follow."""
+    normed: Tensor
+    normed, mean, variance, count = _Normalise.apply(rows, norm.weight, norm.bias, norm.eps)  # type: ignore[no-untyped-call]
+    with torch.no_grad():
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        assert norm.num_batches_tracked is not None
+        assert norm.momentum is not None
+        norm.num_batches_tracked.add_(1)
+        norm.running_mean.lerp_(mean.to(norm.running_mean.dtype), norm.momentum)
+        norm.running_var.lerp_((variance * (count / (count - 1))).to(norm.running_var.dtype), norm.momentum)
+    return normed
+
+
 class _Normalise(torch.autograd.Function):
-    """(x - mean) / sqrt(variance + eps) · weight + bias, and mean and variance, which get no gradient."""
+    """(x - mean) / sqrt(variance + eps) · weight + bias; mean, variance and number of rows, without gradient."""
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, ...]:
         # As torch does: statistics in float32 at least, the result in the type of the input.
         wide = rows.to(torch.promote_types(rows.dtype, weight.dtype))
         variance, mean = torch.var_mean(wide, dim=0, correction=0)
-        mean, variance = _over_processes(mean, variance)
+        mean, variance, count = _over_processes(mean, variance, len(rows))
         scale = (variance + eps).rsqrt()
-        ctx.save_for_backward(rows, weight, mean, scale)
-        ctx.mark_non_differentiable(mean, variance)
-        return torch.addcmul(bias, wide - mean, scale * weight).to(rows.dtype), mean, variance
+        ctx.save_for_backward(rows, weight, mean, scale, count)
+        ctx.mark_non_differentiable(mean, variance, count)
+        return torch.addcmul(bias, wide - mean, scale * weight).to(rows.dtype), mean, variance, count
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        rows, weight, mean, scale = ctx.saved_tensors
+        rows, weight, mean, scale, count = ctx.saved_tensors
         gradient = gradients[0].to(mean.dtype)
         normed = (rows.to(mean.dtype) - mean) * scale
         bias_gradient, weight_gradient = gradient.sum(dim=0), (gradient * normed).sum(dim=0)
         if not ctx.needs_input_grad[0]:
             return None, weight_gradient, bias_gradient, None
         # Through the statistics each row moves the rows of every process; those of the parameters DDP adds up.
-        count = len(rows) * dist.get_world_size()
         sums = torch.cat([bias_gradient, weight_gradient])
         dist.all_reduce(sums)
         mean_grad, mean_scaled_grad = (sums / count).chunk(2)
@@ -81,12 +101,16 @@ class _Normalise(torch.autograd.Function):
 
 
 def _over_processes(
-    mean: Float[Tensor, " C"], variance: Float[Tensor, " C"]
-) -> tuple[Float[Tensor, " C"], Float[Tensor, " C"]]:
-    """Mean and variance of the rows of all processes, from those of each; no difference of large squares."""
-    own = torch.cat([mean, variance])
+    mean: Float[Tensor, " C"], variance: Float[Tensor, " C"], rows: int
+) -> tuple[Float[Tensor, " C"], Float[Tensor, " C"], Float[Tensor, ""]]:
+    """Mean and variance of the rows of all processes, from those of each, and how many they are; no difference of
+    large squares.
+    """
+    own = torch.cat([mean, variance, mean.new_full((1,), rows)])
     all_own = [torch.empty_like(own) for _ in range(dist.get_world_size())]
     dist.all_gather(all_own, own)
-    means, variances = torch.stack(all_own).chunk(2, dim=1)
-    mean = means.mean(dim=0)
-    return mean, (variances + (means - mean).square()).mean(dim=0)
+    means, variances, counts = torch.stack(all_own).split([len(mean), len(mean), 1], dim=1)
+    count = counts.sum()
+    share = counts / count
+    mean = (share * means).sum(dim=0)
+    return mean, (share * (variances + (means - mean).square())).sum(dim=0), count
