@@ -12,7 +12,7 @@ from pcm3.data.audit.check import check_store
 from pcm3.data.importer import store_recordings
 from pcm3.data.prepare import Recipe, prepare
 from pcm3.data.recording import TEST, TRAIN, Changes, Interval, Recording
-from pcm3.data.retarget_store import retarget_store, retargeting_lines
+from pcm3.data.retarget_store import TURNED_TWICE, retarget_store, retargeting_lines
 from pcm3.data.store import BY_SPLIT, ClipStore
 from pcm3.data.store_schema import BEFORE_CLIPS, check_fields
 from pcm3.data.store_writer import write_store
@@ -66,9 +66,17 @@ def test_a_store_of_a_store_is_as_if_imported_so(tmp_path, rule):
     got, wanted = ClipStore.open(tmp_path / "s"), ClipStore.open(tmp_path / "wanted")
     # The released rule leans a little with the axes of the recording (docs/DATA.md).
     np.testing.assert_allclose(got.frames, wanted.frames, atol=1e-5 if rule == "upright" else 0.05)
+    assert got.report.get("notes", []) == ([TURNED_TWICE] if rule == "released" else [])
     assert got.preparation["retargeted"] == wanted.preparation["retargeted"]
     for name in ("label", "subject", "start", "length", "absent", "dropped", "cut", "filled"):
         np.testing.assert_array_equal(getattr(got, name), getattr(wanted, name))
+
+
+def test_what_is_not_equal_to_an_import_is_said(tmp_path, cli):
+    store_recordings(people(V1), tmp_path / "own", layout="kinect_v1", fps=30.0, classes=["a", "b"], rule="released")
+    found = cli("retarget", tmp_path / "own", tmp_path / "s", "--to", "kinect_v2", "--json")
+    assert (found.code, found.json["notes"], f"note: {TURNED_TWICE}" in found.out) == (0, [TURNED_TWICE], True)
+    assert TURNED_TWICE in cli("info", tmp_path / "s").out
 
 
 def test_names_splits_scores_and_intervals_stay(tmp_path):

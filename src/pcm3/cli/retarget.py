@@ -29,7 +29,7 @@ def add_arguments(parser: Any, words: list[str]) -> None:
 
 def run(options: Any) -> tuple[int, dict[str, Any]]:
     """Writes the store in the other layout, and prints where each joint comes from."""
-    from pcm3.data.retarget_store import retarget_store
+    from pcm3.data.retarget_store import notes_of, retarget_store
     from pcm3.data.store import ClipStore
 
     check_new_store(options.store, options.out, overwrite=options.overwrite)
@@ -38,11 +38,14 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     layout, bodies = _target(options.to)
     plan = retarget_store(store, options.out, layout, bodies=options.bodies or bodies, overwrite=options.overwrite)
     print(f"{options.out}: {len(store):,} clips, {plan.summary}")
+    notes = notes_of(store)
+    for note in notes:
+        print(f"note: {note}")
     for line in plan.lines:
         print(f"  {line}")
     if plan.unknown:
         print(f"not used, as their names are not known: {', '.join(plan.unknown)}")
-    return 0, {"store": str(options.out), "clips": len(store), "retargeted": plan.to_dict()}
+    return 0, {"store": str(options.out), "clips": len(store), "retargeted": plan.to_dict(), "notes": notes}
 
 
 def _target(word: str) -> tuple[Layout, int | None]:

@@ -20,6 +20,10 @@ from pcm3.data.store_writer import write_store
 from pcm3.retarget import Retargeting, plan_retarget
 from pcm3.skeleton import Layout
 
+TURNED_TWICE = (
+    "the rule released leans with the axes of the recordings, which this store has no more: its clips differ by "
+    "millimetres from those of pcm3 import --to, which turns them once"
+)
 UP = (0.0, 0.0, 1.0)
 """What is up in a normalised clip."""
 
@@ -60,8 +64,14 @@ def retarget_store(
         preparation=preparation,
         dtype=store.frames.dtype.name,
         overwrite=overwrite,
+        notes=notes_of(store),
     )
     return plan
+
+
+def notes_of(store: ClipStore) -> list[str]:
+    """What a user must know of a store that this one was retargeted to, in whole lines."""
+    return [TURNED_TWICE] if store.normalised and store.rule == "released" else []
 
 
 def retargeting_lines(store: ClipStore) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -247,10 +247,19 @@ def store_writer(
             writer.close()
 
 
-def write_store(path: str | Path, clips: Iterable[Recording], **description: Any) -> ClipStore:
-    """Stores the clips as they are and opens the store; the other arguments are those of `store_writer`."""
+def write_store(
+    path: str | Path, clips: Iterable[Recording], *, notes: Sequence[str] = (), **description: Any
+) -> ClipStore:
+    """Stores the clips as they are and opens the store; the other arguments are those of `store_writer`.
+
+    Args:
+        path: the folder to write.
+        clips: in the order of the store.
+        notes: what a user must know of it, for its report.
+        description: see `store_writer`.
+    """
     with store_writer(path, **description) as writer:
         for clip in clips:
             writer.add(clip)
-        writer.report = {"clips": len(writer), "left_out": []}
+        writer.report = {"clips": len(writer), "left_out": []} | ({"notes": [*notes]} if notes else {})
     return ClipStore.open(path)
