@@ -59,6 +59,13 @@ def test_what_would_be_pushed_can_be_looked_at_first(cli, hub, finished_path, tm
     assert found.code == 0, found.err
     assert (tmp_path / "folder" / "README.md").read_text().startswith("---\nlibrary_name: pcm3\n")
     assert not hub.exists()
+    words = ["push", finished_path, "org/walks", "--licence", "ours", "--out"]
+    assert cli(*words, tmp_path / "folder").code == 0
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "README.md").write_text("mine")
+    found = cli(*words, tmp_path / "own")
+    assert (found.code, "expected a new folder" in found.err) == (2, True), found.err
+    assert (tmp_path / "own" / "README.md").read_text() == "mine"
     assert pcm3.load(tmp_path / "folder").width == pcm3.load(finished_path).width
 
 

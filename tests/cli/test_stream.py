@@ -19,7 +19,7 @@ from pcm3.data.importer import store_recordings
 from pcm3.data.recording import Interval, Recording
 from pcm3.encoders.files import save_encoder
 from pcm3.encoders.spec import EncoderSpec
-from pcm3.errors import DataError
+from pcm3.errors import ConfigError, DataError
 from pcm3.settings.tasks import DetectionSettings, LinearSettings, PredictionSettings
 from pcm3.skeleton import load_layout
 
@@ -204,6 +204,23 @@ def test_websockets_are_answered_but_not_to_pages_from_elsewhere(heads):
         assert answer["label"] in ("a", "b")
     with pytest.raises(InvalidStatus):
         client.connect(f"ws://127.0.0.1:{port}", origin="https://elsewhere.example")
+
+
+@pytest.mark.parametrize(("on", "kind"), [(on_udp, socket.SOCK_DGRAM), (on_websocket, socket.SOCK_STREAM)])
+def test_a_port_that_is_taken_is_named(on, kind):
+    with socket.socket(socket.AF_INET, kind) as taken:
+        taken.bind(("127.0.0.1", 0))
+        if kind == socket.SOCK_STREAM:
+            taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigError, match=rf"^--(udp|websocket): port {port} of this machine is taken: choose"):
+            on(port, LineStream, print)
+
+
+def test_play_takes_no_store(cli, tmp_path):
+    store_recordings([Recording("a", walkers(0, 40))], tmp_path / "s", layout="kinect_v2", fps=30.0)
+    found = cli("play", tmp_path / "s")
+    assert (found.code, "expected files with recordings, got a store" in found.err) == (2, True), found.err
 
 
 def test_play_gives_the_frames_of_a_file_that_stream_takes(cli, monkeypatch, heads, tmp_path):

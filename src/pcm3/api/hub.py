@@ -22,6 +22,10 @@ def is_hub_name(path: str | Path) -> bool:
     return named and not place.exists() and not place.parent.exists()
 
 
+PUBLISHED = {WEIGHTS, DESCRIPTION, CARD}
+"""Names of the files of a model on the hub."""
+
+
 def download(name: str) -> Path:
     """The folder of a model on the hub; a copy that is there already is kept.
 

@@ -124,6 +124,6 @@ def _overview() -> str:
 def _fail(command: str, error: object, code: int) -> int:
     from pcm3.data.names import printable
 
-    text = printable(re.sub(r"\[Errno \d+\] ", "", " ".join(str(error).split())), LONGEST_MESSAGE)
+    text = printable(re.sub(r"\[Errno -?\d+\] ", "", " ".join(str(error).split())), LONGEST_MESSAGE)
     print(f"pcm3 {command}: {text}" if command in COMMANDS else f"pcm3: {text}", file=sys.stderr)
     return code

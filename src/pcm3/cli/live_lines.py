@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 LONGEST = 1 << 20
 """Bytes of a line at most: a hundred bodies of a hundred joints."""
-FORM = '{"joints": [[x, y, z], …]} or {"joints": {"hip_left": [x, y, z], …}}'
+FORM = '{"joints": [[x, y, z], ...]} or {"joints": {"hip_left": [x, y, z], ...}}'
 
 
 class LineStream:

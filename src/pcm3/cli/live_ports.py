@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from pcm3.cli.live_lines import LONGEST, LineStream
@@ -32,7 +34,8 @@ def on_udp(port: int, open_lines: Callable[[], LineStream], say: Callable[[str],
     """Answers datagrams, each of them a line, until it is stopped; every sender has a stream of its own."""
     senders: dict[Any, LineStream] = {}
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as own:
-        own.bind((HERE, port))
+        with _port_told("udp", port):
+            own.bind((HERE, port))
         say(f"listening on UDP {HERE}:{own.getsockname()[1]}")
         while True:
             line, sender = own.recvfrom(1 << 16)
@@ -44,6 +47,18 @@ def on_udp(port: int, open_lines: Callable[[], LineStream], say: Callable[[str],
                 own.sendto(lines.answer(line).encode(), sender)
             except ConnectionError:  # whoever asked has gone
                 continue
+
+
+@contextmanager
+def _port_told(option: str, port: int) -> Iterator[None]:
+    """An error of opening a port as one that names it."""
+    from pcm3.errors import ConfigError
+
+    try:
+        yield
+    except OSError as error:
+        why = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be opened ({error.strerror})"
+        raise ConfigError(f"--{option}: port {port} of this machine {why}: choose another (0: any free one)") from None
 
 
 def on_websocket(port: int, open_lines: Callable[[], LineStream], say: Callable[[str], None]) -> None:
@@ -70,6 +85,8 @@ def on_websocket(port: int, open_lines: Callable[[], LineStream], say: Callable[
         except ConnectionClosed:
             return
 
-    with serve(talk, HERE, port, max_size=LONGEST, origins=[None, re.compile(PAGES)]) as server:
+    with _port_told("websocket", port):
+        opened = serve(talk, HERE, port, max_size=LONGEST, origins=[None, re.compile(PAGES)])
+    with opened as server:
         say(f"listening on ws://{HERE}:{server.socket.getsockname()[1]}")
         server.serve_forever()

@@ -26,6 +26,7 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     """Prints the frames, each when its time has come."""
     from pcm3.data.recordings import chosen_layout, read_files
     from pcm3.data.source_index import Options
+    from pcm3.data.store import STORE
     from pcm3.errors import ConfigError, DataError
 
     if not 0 < options.speed < float("inf"):
@@ -33,6 +34,9 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     for path in options.source:
         if not path.exists():
             raise DataError(f"{path}: expected a file with a recording, but nothing is there")
+        if (path / STORE).is_file():
+            raise DataError(f"{path}: expected files with recordings, got a store, whose clips were cut, centred and "
+                            "turned: give the files that it was made of")  # fmt: skip
     files = read_files(options.source, Options(chosen_layout(options.layout), fps=options.fps, units=options.units))
     began, offset, count = time.perf_counter(), 0.0, 0
     for recording in files.recordings:

@@ -20,7 +20,7 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     """Publishes, or writes what would be."""
     import re
 
-    from pcm3.api.hub import upload, write_published
+    from pcm3.api.hub import PUBLISHED, upload, write_published
     from pcm3.cli.places import check_folder
     from pcm3.encoders.files import load_encoder
     from pcm3.errors import ConfigError
@@ -32,6 +32,9 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     card = model_card(options.name, spec, options.model, options.licence)
     if options.out is not None:
         check_folder("--out", options.out)
+        there = {file.name for file in options.out.iterdir()} if options.out.is_dir() else set()
+        if there and there != PUBLISHED:  # a page of the user's own would be lost
+            raise ConfigError(f"--out: expected a new folder, got {options.out} with {min(there)} in it")
         write_published(options.model, options.out, card)
         where = str(options.out)
     else:

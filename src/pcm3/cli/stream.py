@@ -45,6 +45,8 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
         elif options.websocket is not None:
             on_websocket(options.websocket, opened, _say)
         else:
+            if sys.stdin.isatty():
+                _say("reading frames from standard input, a line of JSON each (docs/LIVE.md); Ctrl-D ends it")
             lines, errors = on_stdin(opened, _Notes())
             return 0, {"lines": lines, "errors": errors}
     return 0, {}

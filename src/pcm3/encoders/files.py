@@ -147,7 +147,8 @@ def _no_model(folder: Path) -> str:
         own = folder / "model"
         where = f"its model is {own}" if is_model(own) else "give the model that it was fitted on"
         return f"expected a model, got a head: {where}"
-    words = command("pcm3", "pretrain", "STORE", "--run", folder)
+    is_free = (folder / "settings.json").is_file() or not any(folder.iterdir())
+    words = command("pcm3", "pretrain", "STORE", "--run", folder if is_free else "RUN")
     return f"expected a run folder with {WEIGHTS}, found none: pretrain first ({words})"
 
 
