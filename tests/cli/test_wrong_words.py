@@ -310,5 +310,5 @@ def test_after_a_fit_on_files_they_are_classified_with_what_was_told_of_them(tmp
     monkeypatch.chdir(tmp_path)
     told = {"fps": 30.0, "layout": None, "up": "-y", "units": None}
     assert after_fitting("classifier", Path("h"), [Path("a b.csv"), Path("c.csv")], told) == [
-        "pcm3 classify h 'a b.csv' c.csv --fps 30.0 --up -y --out labels.csv"
+        "pcm3 classify h 'a b.csv' c.csv --fps 30 --up -y --out labels.csv"
     ]

@@ -54,7 +54,8 @@ def after_fitting(kind: str, head: Path, source: list[Path], told: dict[str, obj
         source: a store, or files.
         told: what was said of files, by options.
     """
-    about = [word for name, value in told.items() if value is not None for word in (f"--{name}", value)]
+    known = {name: f"{value:g}" if isinstance(value, float) else value for name, value in told.items()}
+    about = [word for name, value in known.items() if value is not None for word in (f"--{name}", value)]
     out = {"classifier": "labels.csv", "detector": "actions.csv", "predictor": "poses.npz"}[kind]
     use = {"classifier": "classify", "detector": "detect", "predictor": "predict"}[kind]
     return [command("pcm3", use, head, *source, *about, "--out", free(out))]

@@ -1,6 +1,7 @@
 """SLEAP, DeepLabCut, movement and NWB files written by the tests with h5py; hostile ones; damage."""
 
 import io
+import json
 import pickle
 
 import numpy as np
@@ -72,6 +73,45 @@ def deeplabcut(root, pickled=None):
     table = root.create_dataset("df_with_missing/table", data=rows)
     table.attrs["values_block_0_kind"] = np.bytes_(pickled or pickle.dumps(columns, 0))
     return columns, cells
+
+
+def slp(root):
+    """Five frames of two tracks; the middle one corrected by hand, and a second video that is not read."""
+    nodes = [{"name": "unused"}, *({"name": name} for name in NODES)]
+    told = {"nodes": nodes, "skeletons": [{"nodes": [{"id": 1}, {"id": 2}, {"id": 3}]}]}
+    root.create_group("metadata").attrs["json"] = np.bytes_(json.dumps(told))
+    frames, instances, points, predicted = [], [], [], []
+    for number in range(5):
+        begin = len(instances)
+        for track in (0, 1):
+            by_hand = number == 2
+            for kind, into in ([(1, predicted), (0, points)]) if by_hand else [(1, predicted)]:
+                wrong = 7.0 if by_hand and kind == 1 else 0.0
+                rows = [(*(xy + wrong), True, True, *([0.8] if kind == 1 else [])) for xy in TRACKS[number, track]]
+                instances.append((kind, 4 + 3 * track, len(into), len(into) + 3))
+                into.extend(rows)
+        frames.append((0, 10 + number, begin, len(instances)))
+    frames.append((1, 900, 0, 1))
+    root["frames"] = np.array(frames, [("video", "u4"), ("frame_idx", "u8"), ("instance_id_start", "u8"),
+                                       ("instance_id_end", "u8")])  # fmt: skip
+    root["instances"] = np.array(instances, [("instance_type", "u1"), ("track", "i4"), ("point_id_start", "u8"),
+                                             ("point_id_end", "u8")])  # fmt: skip
+    point = [("x", "f8"), ("y", "f8"), ("visible", "?"), ("complete", "?")]
+    root["points"] = np.array(points, point)
+    root["pred_points"] = np.array(predicted, [*point, ("score", "f8")])
+
+
+def test_a_project_of_sleaps_is_read_with_what_was_corrected_by_hand(tmp_path):
+    data = file_of(slp)
+    file = hdf5_poses.parse("a.slp", data)
+    assert file.joints == NODES
+    np.testing.assert_allclose(file.frames[:, :, :, :2], TRACKS * [1, -1])
+    assert (file.scores[2] == 1).all()
+    assert (file.scores[[0, 1, 3, 4]] == 0.8).all()
+    (tmp_path / "a.slp").write_bytes(data)
+    assert recognise(tmp_path).kind == "hdf5"
+    with pytest.raises(DataError, match=r"a\.slp: expected the nodes of one skeleton"):
+        hdf5_poses.parse("a.slp", data.replace(b'"skeletons"', b'"skeletonz"'))
 
 
 @pytest.mark.parametrize("fill", [sleap, movement, nwb, deeplabcut])
@@ -147,7 +187,7 @@ def test_hostile_files_are_refused(tmp_path):
     ("fill", "message"),
     [
         (lambda root: None, "got an empty file"),
-        (lambda root: root.create_group("x"), "expected an analysis file of SLEAP, .* got x"),
+        (lambda root: root.create_group("x"), "expected a project or an analysis file of SLEAP, .* got x"),
         (lambda root: root.update({"tracks": np.zeros(3), "node_names": np.array([b"a"])}), "expected tracks"),
         (lambda root: root.update({"tracks": np.zeros(3), "node_names": np.zeros((2, 2))}), "expected a list of names"),
         (lambda root: root.attrs.update({"nwb_version": "2"}), r"expected a PoseEstimation \(ndx-pose\), found none"),
@@ -160,6 +200,6 @@ def test_what_is_wrong_is_told(fill, message):
         hdf5_poses.parse("a.h5", b"\x89HDF\r\n\x1a\n")
 
 
-@pytest.mark.parametrize("fill", [sleap, movement, nwb, deeplabcut])
+@pytest.mark.parametrize("fill", [sleap, movement, nwb, deeplabcut, slp])
 def test_damaged_files_are_data_errors_or_parse(fill):
     assert_read_or_told(lambda data: hdf5_poses.parse("a", data).frames, file_of(fill), 60, b"\0")

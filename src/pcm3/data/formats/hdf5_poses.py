@@ -1,4 +1,4 @@
-"""Poses in HDF5: SLEAP's analysis files, DeepLabCut's tables, movement's netCDF files, NWB files with ndx-pose."""
+"""Poses in HDF5: SLEAP's projects and analysis files, DeepLabCut's tables, movement's netCDF, NWB with ndx-pose."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pcm3.data.formats.columns import MOST_BODIES
 from pcm3.data.formats.deeplabcut import from_columns, upwards
 from pcm3.data.formats.hdf5 import array, inside, numbers, opened, words
 from pcm3.data.formats.motion_file import FileGroup, MotionFile
+from pcm3.data.formats.sleap_labels import is_labels, read_labels
 from pcm3.data.readers.safe_pickle import run
 from pcm3.data.source_index import Options
 from pcm3.errors import DataError
@@ -23,7 +24,7 @@ def read(group: FileGroup, options: Options) -> MotionFile:
     """The bodies in the file.
 
     Raises:
-        DataError: it is none of the four, damaged, or leads to other files; h5py is not installed.
+        DataError: it is none of the five, damaged, or leads to other files; h5py is not installed.
     """
     entry = group.entries[0]
     return parse(entry.name, entry.read())
@@ -40,6 +41,9 @@ def parse(name: str, data: bytes) -> MotionFile:
 
 
 def _of_root(name: str, root: Any) -> MotionFile:
+    if is_labels(root):
+        places, joints, scores = read_labels(name, root)
+        return _longest(_three(places), joints, scores, None)
     if inside(root, "tracks") is not None and inside(root, "node_names") is not None:
         return _sleap(name, root)
     if inside(root, "position") is not None and inside(root, "keypoints") is not None:
@@ -51,8 +55,8 @@ def _of_root(name: str, root: Any) -> MotionFile:
             return _deeplabcut(name, inside(root, f"{key}/table"))
     found = ", ".join(list(root)[:5])
     raise DataError(
-        f"{name}: expected an analysis file of SLEAP, a table of DeepLabCut, a file of movement or an NWB file with "
-        f"poses, got {found or 'an empty file'}"
+        f"{name}: expected a project or an analysis file of SLEAP, a table of DeepLabCut, a file of movement or an "
+        f"NWB file with poses, got {found or 'an empty file'}"
     )
 
 

@@ -33,7 +33,7 @@ FORMATS: dict[str, FileFormat] = {
     "trc": FileFormat("TRC files of markers", (".trc",), trc.looks_so, trc.read),
     "amc": FileFormat("AMC motions", (".amc",), amc.looks_so, amc.read, amc.with_skeletons),
     "hdf5": FileFormat(
-        "HDF5 files of poses", (".h5", ".hdf5", ".nc", ".nwb"), _begins(hdf5_poses.MAGIC), hdf5_poses.read
+        "HDF5 files of poses", (".h5", ".hdf5", ".nc", ".nwb", ".slp"), _begins(hdf5_poses.MAGIC), hdf5_poses.read
     ),
     "pose": FileFormat(".pose files", (".pose",), lambda name, head: True, pose_file.read),
     "fpha": FileFormat("hands of FPHA", ("skeleton.txt",), fpha.looks_so, fpha.read, pattern=fpha.PATTERN),
