@@ -81,12 +81,14 @@ SEEN = 0.1
 def _reference_joint(present: NDArray[np.bool_], layout: Layout) -> int:
     """The joint that a body is seen from: see `reference_path`."""
     count = present.sum(axis=0)
+    enough = SEEN * present.any(axis=1).sum()
     nearest = [layout.centre]
     for joint in nearest:  # grows while it is walked: breadth first through the tree
+        if count[joint] >= enough:
+            return joint
         around = dict.fromkeys((layout.parents[joint], *layout.neighbours(joint)))
         nearest += [near for near in around if near not in nearest]
-    enough = SEEN * present.any(axis=1).sum()
-    return next((joint for joint in nearest if count[joint] >= enough), int(count.argmax()))
+    return int(count.argmax())
 
 
 def path_of_first(
