@@ -162,6 +162,14 @@ def test_a_classifier_tells_the_classes_it_was_given(model_path, kind, labels):
         assert classifier.score(CLIPS, labels) == 1
 
 
+def test_up_is_found_in_fit_and_kept_for_clips_that_tell_another(model_path):
+    encoder = MotionEncoder(model_path).fit(CLIPS)
+    lying = [np.asarray(CLIPS[0])[..., [0, 2, 1]] * np.array([1, -1, 1], np.float32)]
+    kept = encoder.transform(lying)
+    np.testing.assert_array_equal(kept, encoder.model_.embed(lying, up=encoder.up_))
+    assert np.abs(kept - encoder.model_.embed(lying)).max() > 1e-3
+
+
 def test_more_than_ten_classes_keep_their_order(model_path):
     labels = np.arange(12)  # as words, 10 would come before 2
     classifier = MotionClassifier(model_path, kind="nearest").fit(CLIPS, labels)
