@@ -6,7 +6,9 @@ import torch
 from ntu_file_text import walkers
 
 import pcm3
+from pcm3.api.live import Windows
 from pcm3.data.importer import store_recordings
+from pcm3.data.live.clock import Tick
 from pcm3.data.recording import Interval, Recording
 from pcm3.encoders.files import save_encoder
 from pcm3.encoders.spec import EncoderSpec
@@ -286,3 +288,10 @@ def test_streams_of_one_head_do_not_know_each_other(head):
     alone = pushed(head.stream(up="y"), other)
     np.testing.assert_array_equal(shares_of([pair[1] for pair in mixed[29:]]), shares_of(alone[29:]))
     assert not torch.is_grad_enabled() or not head.model.encoder.training
+
+
+def test_no_window_goes_over_a_pause():
+    windows = Windows(3, 2, lambda clip, time: (time, clip[:, 0, 0, 0].tolist()))
+    frames = [np.full((1, 1, 3), number, np.float32) for number in range(9)]
+    told = [windows.read(Tick(float(number), frame, number in (0, 5))) for number, frame in enumerate(frames)]
+    assert [one for one in told if one is not None] == [(2.0, [0, 1, 2]), (4.0, [2, 3, 4]), (7.0, [5, 6, 7])]
