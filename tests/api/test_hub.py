@@ -1,5 +1,6 @@
 """Models on the hub, tried against a folder in its place: only data goes there, and only data comes back."""
 
+import json
 import shutil
 import sys
 
@@ -46,6 +47,7 @@ def test_what_is_pushed_is_loaded_again_and_holds_data_alone(cli, hub, finished_
     found = cli("push", finished_path, "org/walks", "--licence", "CC BY 4.0, of ours")
     assert (found.code, found.out) == (0, "https://hub/org/walks: the model and its page\n"), found.err
     assert {file.name for file in (hub / "org/walks").iterdir()} == {"model.safetensors", "model.json", "README.md"}
+    assert json.loads((hub / "org/walks" / "model.json").read_text())["run"] is None
     (hub / "org/walks" / "evil.pkl").write_bytes(b"")
     model, ours = pcm3.load("org/walks"), pcm3.load(finished_path)
     assert model.spec == ours.spec
