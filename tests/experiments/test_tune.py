@@ -492,7 +492,9 @@ def test_rows_are_compared_on_the_test_side_of_several_stores_and_none_is_chosen
     page = (out / "log.md").read_text()
     assert "# Rows compared on store, other" in page
     assert "nothing may be chosen by these figures" in page
-    assert "| store, linear | store, 1-NN | other, linear | other, 1-NN |" in page
+    assert "| score, all | store, linear | store, 1-NN | other, linear | other, 1-NN |" in page
+    both = found.json["candidates"]["shear: none"]
+    assert f"| shear: none | {both['difference']:+.1f} ± {both['difference_interval']:.1f} | " in page
     assert cli(*asked[:-2], "--seeds", 2, "--candidates", "nix").code == 2
     assert "--candidates" in cli("reproduce", "rows", "--store", store_path, "--out", out).err
     assert "one store" in cli("reproduce", "table8", "--store", store_path, other, "--out", out).err

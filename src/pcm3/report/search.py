@@ -98,21 +98,16 @@ def _sides(report: Mapping[str, Any]) -> str:
 
 def store_differences(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]] | None:
     """Head and rows of the last rung's differences to the base with intervals; None where there is nothing to tell."""
-    found = {
-        title: report["candidates"][title]["store_differences"]
-        for title in report["standing"]
-        if report["candidates"][title]["group"] and "store_differences" in report["candidates"][title]
-    }
-    if not found:
-        return None
-    heads = ["", *(f"{store}, {name}" for store in report["stores"] for name in ("linear", "1-NN"))]
-    return heads, [
-        [title, *(
-            _with_spread(of[store][metric]["mean"], of[store][metric]["interval"], "+")
-            for store in report["stores"] for metric in METRICS
-        )]
-        for title, of in found.items()
-    ]  # fmt: skip
+    heads = ["", "score, all", *(f"{store}, {name}" for store in report["stores"] for name in ("linear", "1-NN"))]
+    rows = []
+    for title in report["standing"]:
+        candidate = report["candidates"][title]
+        if candidate["group"] and "store_differences" in candidate:
+            of_stores = [candidate["store_differences"][store][of] for store in report["stores"] for of in METRICS]
+            pairs = [(candidate["difference"], candidate["difference_interval"])]
+            pairs += [(difference["mean"], difference["interval"]) for difference in of_stores]
+            rows.append([title, *(_with_spread(mean, interval, "+") for mean, interval in pairs)])
+    return (heads, rows) if rows else None
 
 
 def crops_table(report: Mapping[str, Any]) -> list[list[str]]:
