@@ -52,11 +52,11 @@ def made(base, store, out, candidates, **more):
     return Search(stores, base, found, **({"seeds": [1, 2], "factor": 2.0, "share": 0.5, "keep": 1, "out": out} | more))
 
 
-@pytest.fixture(scope="session")
-def tiny(tiny):
-    """As everywhere, but with one view to be compared: what a step computes is no matter here."""
-    quick = {"objective.positives": ["intra"], "objective.prediction_weight": 0.0, "prompts.kind": "none", "frames": 8}
-    return lambda changes=None, **more: tiny(quick | (changes or {}) | more)
+@pytest.fixture(scope="module")
+def quick(tiny):
+    """Makes tiny settings with one view to be compared: what a step computes is no matter here."""
+    one = {"objective.positives": ["intra"], "objective.prediction_weight": 0.0, "prompts.kind": "none", "frames": 8}
+    return lambda changes=None, **more: tiny(one | (changes or {}) | more)
 
 
 CANDIDATES = {
@@ -66,16 +66,16 @@ CANDIDATES = {
 
 
 @pytest.fixture
-def search(store, tiny, tmp_path):
-    return made(tiny(steps=3, checkpoint_steps=2), store, tmp_path / "out", CANDIDATES)
+def search(store, quick, tmp_path):
+    return made(quick(steps=3, checkpoint_steps=2), store, tmp_path / "out", CANDIDATES)
 
 
 @pytest.fixture(scope="module")
-def finished(store_path, tiny, tmp_path_factory):
+def finished(store_path, quick, tmp_path_factory):
     """The search when it was done, what it gave, and what it said; nobody may change its folder."""
     said = []
     done = made(
-        tiny(steps=3, checkpoint_steps=2),
+        quick(steps=3, checkpoint_steps=2),
         ClipStore.open(store_path),
         tmp_path_factory.mktemp("search") / "out",
         CANDIDATES,
@@ -148,11 +148,11 @@ def test_the_winner_s_settings_are_what_pretrain_takes(finished, store_path, cli
     assert [name for name in wanted if asked[name] != wanted[name] and name not in chosen] == []
 
 
-def test_each_seed_holds_out_another_training_subject_and_no_test_clip_is_on_a_side(store, tiny, tmp_path):
+def test_each_seed_holds_out_another_training_subject_and_no_test_clip_is_on_a_side(store, quick, tmp_path):
     train, test = split(store, "xsub")
-    assert validation_subjects(store, tiny()) == [1, 2, 4]
+    assert validation_subjects(store, quick()) == [1, 2, 4]
     for seed, subject in enumerate([1, 2, 4, 1, 2]):
-        trial = make_trial(store, tiny(), tiny(), seed, tmp_path, PRETRAINED)
+        trial = make_trial(store, quick(), quick(), seed, tmp_path, PRETRAINED)
         assert trial.settings.exclude_subjects == [subject]
         learned, held = fold(trial, store)
         np.testing.assert_array_equal(learned, training_clips(store, trial.settings))
@@ -160,31 +160,31 @@ def test_each_seed_holds_out_another_training_subject_and_no_test_clip_is_on_a_s
         assert sorted([*learned, *held]) == train.tolist()
         assert not set(test) & {*learned, *held}
     # What the user leaves out stays out.
-    trial = make_trial(store, tiny(exclude_subjects=[2]), tiny(), 1, tmp_path, PRETRAINED)
+    trial = make_trial(store, quick(exclude_subjects=[2]), quick(), 1, tmp_path, PRETRAINED)
     assert trial.settings.exclude_subjects == [2, 4]
     assert set(store.subject[np.concatenate(fold(trial, store))]) == {1, 4}
 
 
-def test_several_subjects_are_held_out_in_turn(store, tiny, tmp_path, monkeypatch):
+def test_several_subjects_are_held_out_in_turn(store, quick, tmp_path, monkeypatch):
     for seed, left in enumerate([[1, 2], [4, 1], [2, 4], [1, 2]]):
-        trial = make_trial(store, tiny(), tiny(), seed, tmp_path, PRETRAINED, held_out=2)
+        trial = make_trial(store, quick(), quick(), seed, tmp_path, PRETRAINED, held_out=2)
         assert trial.settings.exclude_subjects == left
         learned, held = fold(trial, store)
         assert set(store.subject[held]) == set(left)
         assert sorted([*learned, *held]) == split(store, "xsub")[0].tolist()
         assert (module._blind(trial, store).label >= 0).sum() == len(learned) + len(held)
     monkeypatch.setattr(module, "validation_subjects", lambda *_: list(range(10)))
-    assert [module._left(store, tiny(), seed, 5) for seed in range(2)] == [[0, 2, 4, 6, 8], [1, 3, 5, 7, 9]]
-    assert [module._left(store, tiny(), seed, 2) for seed in range(3)] == [[0, 5], [1, 6], [2, 7]]
+    assert [module._left(store, quick(), seed, 5) for seed in range(2)] == [[0, 2, 4, 6, 8], [1, 3, 5, 7, 9]]
+    assert [module._left(store, quick(), seed, 2) for seed in range(3)] == [[0, 5], [1, 6], [2, 7]]
     monkeypatch.undo()
     with pytest.raises(ConfigError, match="fewer subjects to be held out than the 3"):
-        make_trial(store, tiny(), tiny(), 0, tmp_path, PRETRAINED, held_out=3)
-    assert fewest_clips(store, tiny(), 2) == 6
-    assert fewest_clips(store, tiny(), 0) == 18
+        make_trial(store, quick(), quick(), 0, tmp_path, PRETRAINED, held_out=3)
+    assert fewest_clips(store, quick(), 2) == 6
+    assert fewest_clips(store, quick(), 0) == 18
 
 
-def test_where_nobody_is_held_out_the_test_side_tests(store, tiny, tmp_path):
-    trial = make_trial(store, tiny(), tiny(), 3, tmp_path, PRETRAINED, held_out=0)
+def test_where_nobody_is_held_out_the_test_side_tests(store, quick, tmp_path):
+    trial = make_trial(store, quick(), quick(), 3, tmp_path, PRETRAINED, held_out=0)
     assert trial.settings.exclude_subjects == []
     for found, wanted in zip(fold(trial, store), split(store, "xsub"), strict=True):
         np.testing.assert_array_equal(found, wanted)
@@ -203,10 +203,10 @@ def test_the_test_clips_and_their_labels_change_nothing(finished, recordings, wr
     assert again["standing"] == told["standing"]
 
 
-def test_labels_of_test_clips_are_out_of_sight(store, tiny, tmp_path):
+def test_labels_of_test_clips_are_out_of_sight(store, quick, tmp_path):
     label = store.label.copy()
     label[split(store, "xsub")[1]] = 50  # a class that no head may make room for
-    trial = make_trial(store, tiny(), tiny(), 0, tmp_path, RAW)
+    trial = make_trial(store, quick(), quick(), 0, tmp_path, RAW)
     seen = module._blind(trial, replace(store, label=label))
     assert seen.label.max() == 2
     assert (seen.label >= 0).sum() == len(split(store, "xsub")[0])
@@ -309,9 +309,9 @@ def test_the_best_go_on():
     assert best({}, 0.5, 1) == []
 
 
-def test_a_candidate_that_fails_falls_and_the_search_goes_on(store, tiny, tmp_path):
+def test_a_candidate_that_fails_falls_and_the_search_goes_on(store, quick, tmp_path):
     wild = {"optimiser": {"wild": {"optimiser.kind": "sgd", "optimiser.lr": 1e30}, "calm": {"optimiser.lr": 0.001}}}
-    search = made(tiny(steps=12), store, tmp_path / "out", wild, seeds=[1, 1], factor=1.0)
+    search = made(quick(steps=12), store, tmp_path / "out", wild, seeds=[1, 1], factor=1.0)
     said = []
     told = tune(search, said.append)
     assert "not finite" in told["candidates"]["optimiser: wild"]["failed"]
@@ -321,7 +321,7 @@ def test_a_candidate_that_fails_falls_and_the_search_goes_on(store, tiny, tmp_pa
     assert "| wild | optimiser.kind sgd" in (search.out / "log.md").read_text()
     # Where even the base fails there is nothing to be told apart.
     search = made(
-        tiny(steps=12, **{"optimiser.kind": "sgd", "optimiser.lr": 1e30}), store, tmp_path / "worse", {}, seeds=[1]
+        quick(steps=12, **{"optimiser.kind": "sgd", "optimiser.lr": 1e30}), store, tmp_path / "worse", {}, seeds=[1]
     )
     with pytest.raises(RunFailed, match="every candidate failed"):
         tune(search, quiet)
@@ -337,17 +337,17 @@ def test_a_full_disk_stops_the_search(search, monkeypatch):
     assert not list((search.out / "runs").rglob("evaluation.json"))
 
 
-def test_candidates_of_equal_settings_share_their_runs(store, tiny, tmp_path):
+def test_candidates_of_equal_settings_share_their_runs(store, quick, tmp_path):
     equal = {"a": {"one": {"views.shear": 0.5}}, "b": {"two": {"views.shear": 0.5}, "as the base": {}}}
-    search = made(tiny(steps=2), store, tmp_path / "out", equal, seeds=[1])
+    search = made(quick(steps=2), store, tmp_path / "out", equal, seeds=[1])
     told = tune(search, quiet)
     assert len(list((search.out / "runs").iterdir())) == 2
     assert essence(told)["a: one"] == essence(told)["b: two"]
     assert told["candidates"]["b: as the base"]["difference"] == 0.0
 
 
-def test_minutes_become_steps_that_fit_in_them(store, tiny, tmp_path):
-    base = replace(tiny(), steps=None, minutes=0.0005)
+def test_minutes_become_steps_that_fit_in_them(store, quick, tmp_path):
+    base = replace(quick(), steps=None, minutes=0.0005)
     search = made(base, store, tmp_path / "out", {"width": {"twice": {"encoder.hidden_size": 16}}}, seeds=[1, 1])
     told = tune(search, quiet)
     paces = [json.loads(file.read_text()) for file in (search.out / "runs").rglob("pace.json")]
@@ -358,9 +358,9 @@ def test_minutes_become_steps_that_fit_in_them(store, tiny, tmp_path):
     assert tune(search, quiet) == told, "measured once"
 
 
-def test_two_stores_are_searched_together(store, recordings, write_tiny, tiny, tmp_path):
+def test_two_stores_are_searched_together(store, recordings, write_tiny, quick, tmp_path):
     other = write_tiny(tmp_path / "other", [clip for clip in recordings if clip.label < 2], classes=("a", "b"))
-    search = made(tiny(steps=2, batch=4), {"one": store, "other": other}, tmp_path / "out", {}, seeds=[2])
+    search = made(quick(steps=2, batch=4), {"one": store, "other": other}, tmp_path / "out", {}, seeds=[2])
     told = tune(search, quiet)
     runs = told["candidates"][BASE]["runs"][0]
     assert [(run["store"], run["seed"]) for run in runs] == [("one", 0), ("one", 1), ("other", 0), ("other", 1)]
@@ -375,12 +375,12 @@ def refused(search, *words):
     assert not search.out.exists(), "nothing ran"
 
 
-def test_what_cannot_be_searched_is_told_before_anything_runs(search, store, recordings, write_tiny, tiny, tmp_path):
+def test_what_cannot_be_searched_is_told_before_anything_runs(search, store, recordings, write_tiny, quick, tmp_path):
     refused(replace(search, seeds=[]), "seeds", "at least 1")
     refused(replace(search, share=0.0), "share", "more than 0")
     refused(replace(search, factor=0.5), "factor", "at least 1")
-    refused(replace(search, base=tiny(steps=None)), "either steps or minutes")
-    big = made(tiny(), store, tmp_path / "out", {"batch": {"16": {"batch": 16}}})
+    refused(replace(search, base=quick(steps=None)), "either steps or minutes")
+    big = made(quick(), store, tmp_path / "out", {"batch": {"16": {"batch": 16}}})
     refused(big, "candidate 'batch: 16' on toy", "at most the 12 clips", "without subject 1", "got 16")
     nobody = write_tiny(tmp_path / "nobody", [replace(clip, subject=-1) for clip in recordings], protocols={})
     refused(replace(search, stores={"nobody": nobody}), "at least two subjects", "but there are 0")
@@ -425,11 +425,11 @@ BAD = {
 
 
 @pytest.mark.parametrize(("text", "words"), BAD.values(), ids=BAD)
-def test_a_bad_file_of_candidates_is_told(text, words, tiny, tmp_path):
+def test_a_bad_file_of_candidates_is_told(text, words, quick, tmp_path):
     file = tmp_path / "bad.yaml"
     file.write_text(text)
     with pytest.raises(ConfigError) as error:
-        read_search(file, with_changes(tiny(), read_candidates(file, "pcm3")[0], f"{file}: base"))
+        read_search(file, with_changes(quick(), read_candidates(file, "pcm3")[0], f"{file}: base"))
     assert all(word in str(error.value) for word in [str(file), *words]), error.value
 
 
