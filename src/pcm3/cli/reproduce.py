@@ -114,16 +114,11 @@ def _sizes(options: Any) -> dict[str, Any]:
 def _rows(options: Any) -> dict[str, Any]:
     """Compares the recipes of a file on the test side of every store, with the same seeds, and prints by how much."""
     from pcm3.cli.candidates import read_candidates, search_file, with_changes
-    from pcm3.cli.tune import make_search
+    from pcm3.cli.tune import make_search, run_search
     from pcm3.errors import ConfigError
-    from pcm3.experiments.tune import tune
-    from pcm3.parallel import worker_processes
-    from pcm3.report.search import standing_table
-    from pcm3.report.tables import text_table
     from pcm3.settings.methods import name_of_method
     from pcm3.settings.presets import settings_of_preset
     from pcm3.settings.pretrain import changed
-    from pcm3.tasks.evaluate import useful_processes
 
     if options.candidates is None:
         raise ConfigError(f"--candidates: expected a file of what is compared (docs/SEARCH.md) for {ROWS}, got none")
@@ -133,12 +128,7 @@ def _rows(options: Any) -> dict[str, Any]:
     base = changed(base, {"protocol": options.protocol} | _sizes(options))
     rung = {"seeds": [options.seeds], "factor": 1.0, "share": 1.0, "keep": 1}
     search = make_search(options.store, options.candidates, base, options.out, held_out=0, **rung)
-    with worker_processes(
-        options.workers or useful_processes(search.base.encoder.hidden_size, search.base.device)
-    ) as map_fn:
-        report = tune(search, lambda line: print(line, flush=True), map_fn)
-    print()
-    print(text_table(*standing_table(report)))
+    report = run_search(search, options.workers)
     print(f"written: {', '.join(str(options.out / name) for name in ('log.json', 'log.md', 'search.png'))}")
     return report
 

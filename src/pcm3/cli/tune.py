@@ -61,29 +61,36 @@ def add_arguments(parser: Any, words: list[str]) -> None:
 def run(options: Any) -> tuple[int, dict[str, Any]]:
     """Searches, and prints how the best stand."""
     from pcm3.errors import command
-    from pcm3.experiments.tune import check_progress, tune
+    from pcm3.experiments.tune import check_progress
     from pcm3.limits import MOST_PROCESSES, MOST_REPEATS, check_ranges
-    from pcm3.parallel import worker_processes
-    from pcm3.report.search import standing_table
-    from pcm3.report.tables import text_table
-    from pcm3.tasks.evaluate import useful_processes
 
     check_ranges(options, {"workers": MOST_PROCESSES, "held_out": MOST_REPEATS})
     check_progress(options.seeds, options.factor, options.share, options.keep)
     check_folder("--out", options.out, options.stores, exclusive=True)
     search = _search(options)
-    with worker_processes(
-        options.workers or useful_processes(search.base.encoder.hidden_size, search.base.device)
-    ) as map_fn:
-        report = tune(search, lambda line: print(line, flush=True), map_fn)
-    print()
-    print(text_table(*standing_table(report)))
+    report = run_search(search, options.workers)
     print(f"the best: {report['winner']}")
     files = ("log.json", "log.md", "search.png", "winner.yaml")
     print(f"written: {', '.join(str(search.out / name) for name in files)}")
     recipe = search.out / "winner.yaml"
     print(f"next: {command('pcm3', 'pretrain', options.stores[0], '--run', 'RUN', '--config', recipe)}")
     return 0, report
+
+
+def run_search(search: Search, workers: int | None) -> dict[str, Any]:
+    """Runs a search in so many processes, or in as many as keep the cores busy, and prints how its recipes stand."""
+    from pcm3.experiments.tune import tune
+    from pcm3.parallel import worker_processes
+    from pcm3.report.search import standing_table
+    from pcm3.report.tables import text_table
+    from pcm3.tasks.evaluate import useful_processes
+
+    base = search.base
+    with worker_processes(workers or useful_processes(base.encoder.hidden_size, base.device)) as map_fn:
+        report = tune(search, lambda line: print(line, flush=True), map_fn)
+    print()
+    print(text_table(*standing_table(report)))
+    return report
 
 
 def read_search(file: Path, base: PretrainSettings) -> list[Candidate]:
