@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from numbers import Integral, Real
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 from pcm3.errors import ConfigError, brief
@@ -71,6 +72,15 @@ def check_real(name: str, value: object) -> None:
 def check_path(name: str, value: object) -> None:
     """Raises ConfigError unless the value names a file or folder."""
     check_type(name, value, (str, PathLike), "a path")
+
+
+def folder_to_write(folder: str | PathLike[str], expected: str) -> Path:
+    """The folder that a user names for what is to be saved. Raises ConfigError for what is no path, or a file."""
+    check_path("folder", folder)
+    place = Path(folder)
+    if place.exists() and not place.is_dir():
+        raise ConfigError(f"{folder}: expected {expected}, got a file")
+    return place
 
 
 def check_ranges(values: Any, most: Mapping[str, int], least: int = 1) -> None:

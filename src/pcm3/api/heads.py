@@ -20,7 +20,7 @@ from pcm3.data.store import STORE, ClipStore
 from pcm3.encoders.files import is_model
 from pcm3.errors import CheckpointError, ConfigError, DataError
 from pcm3.files import new_folder
-from pcm3.limits import check_path
+from pcm3.limits import folder_to_write
 from pcm3.skeleton import Layout
 from pcm3.tasks.classifier import Classifier
 from pcm3.tasks.detection.evaluate import Detector
@@ -358,10 +358,9 @@ def check_head(folder: Path) -> None:
     raise CheckpointError(f"{folder}: expected a head, got {got}: {words}")
 
 
-def check_place(folder: Path) -> None:
+def check_place(folder: str | Path) -> None:
     """Raises ConfigError where a head may not be written: in the place of something else."""
-    if folder.exists() and not folder.is_dir():
-        raise ConfigError(f"{folder}: expected a new folder or a head to replace, got a file")
+    folder = folder_to_write(folder, "a new folder or a head to replace")
     others = sorted({file.name for file in folder.iterdir()} - {MODEL, TENSORS, DESCRIPTION}) if folder.is_dir() else []
     if others:
         raise ConfigError(f"{folder}: expected a new folder or a head to replace, got a folder with {others[0]} in it")
@@ -369,8 +368,7 @@ def check_place(folder: Path) -> None:
 
 def _save(head: Head, folder: str | Path) -> None:
     """Whole or not at all: an earlier head stays until the new one, with its model, is written."""
-    check_path("folder", folder)
-    check_place(Path(folder))
+    check_place(folder)
     with new_folder(Path(folder), overwrite=True) as partial:
         head.model.save(partial / MODEL)
         head.fitted.save(partial)

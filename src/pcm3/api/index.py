@@ -24,7 +24,7 @@ from pcm3.data.store import ClipStore
 from pcm3.encoders.files import check_not_newer, tensors_checksum
 from pcm3.errors import CheckpointError, ConfigError, DataError, brief
 from pcm3.files import write_atomically, write_json
-from pcm3.limits import MOST, check_path, check_real, check_whole
+from pcm3.limits import MOST, check_real, check_whole, folder_to_write
 from pcm3.skeleton import Layout
 from pcm3.tasks.head_files import weights_checksum
 
@@ -147,10 +147,7 @@ class Index:
 
     def save(self, folder: str | Path) -> None:
         """Write the index into a folder; the model does not lie in it, only its checksum."""
-        check_path("folder", folder)
-        folder = Path(folder)
-        if folder.exists() and not folder.is_dir():
-            raise ConfigError(f"{folder}: expected a folder to write the index into, got a file")
+        folder = folder_to_write(folder, "a folder to write the index into")
         folder.mkdir(parents=True, exist_ok=True)
         tensors = {"rows": self.rows.half().cpu(), "recording": torch.from_numpy(self.recording)}
         tensors |= {"start": torch.from_numpy(self.start), "stop": torch.from_numpy(self.stop)}

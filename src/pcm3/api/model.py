@@ -24,9 +24,9 @@ from pcm3.data.store import ClipStore
 from pcm3.encoders.encoder import Encoder
 from pcm3.encoders.files import load_encoder, save_encoder
 from pcm3.encoders.spec import EncoderSpec
-from pcm3.errors import ConfigError, DataError
+from pcm3.errors import DataError
 from pcm3.geometry import stream
-from pcm3.limits import MOST, check_path, check_type, check_whole
+from pcm3.limits import MOST, check_type, check_whole, folder_to_write
 from pcm3.settings.tasks import DetectionSettings, LinearSettings, PredictionSettings
 from pcm3.skeleton import Layout
 from pcm3.tasks.head_files import EncoderUse
@@ -227,10 +227,7 @@ class Model:
 
     def save(self, folder: str | Path) -> None:
         """Write the model as a folder of its own, which `pcm3.load` reads."""
-        check_path("folder", folder)
-        if Path(folder).exists() and not Path(folder).is_dir():
-            raise ConfigError(f"{folder}: expected a folder to write the model into, got a file")
-        save_encoder(Path(folder), self.encoder, self.spec)
+        save_encoder(folder_to_write(folder, "a folder to write the model into"), self.encoder, self.spec)
 
     def export(self, path: str | Path, *, to: ExportForm | None = None, step: bool = False) -> dict[str, Any]:
         """Write the model as one file for other programs, see `pcm3.api.export.export`."""
