@@ -46,6 +46,16 @@ def test_several_files_must_be_alike(tmp_path):
         read_recordings([])
 
 
+def test_files_keep_the_order_in_which_they_are_named(tmp_path):
+    for seed, name in enumerate("abc"):
+        np.save(tmp_path / f"{name}.npy", walkers(seed, 9, 1, 25))
+    named = [tmp_path / f"{name}.npy" for name in "cabc"]
+    read = read_recordings(named, layout="kinect_v2", fps=30.0)
+    assert [recording.id for recording in read] == ["c", "a", "b", "c.2"]
+    for file, recording in zip(named, read, strict=True):
+        np.testing.assert_allclose(recording.frames, np.load(file), atol=1e-6)
+
+
 def test_files_of_other_rates_are_resampled_whether_they_are_of_one_format_or_of_two(tmp_path):
     frames = walkers(1, 31)
     (tmp_path / "b.skeleton").write_text(skeleton_text(frames))

@@ -14,7 +14,7 @@ from pcm3.data.formats.table import FORMATS
 from pcm3.data.recognise import AUTO, Belief, recognise
 from pcm3.data.recording import Recording
 from pcm3.data.resample import resample
-from pcm3.data.source_index import Options, SourceIndex
+from pcm3.data.source_index import Options, SourceClip, SourceIndex
 from pcm3.errors import DataError
 from pcm3.skeleton import Layout, load_layout
 
@@ -41,7 +41,8 @@ def read_recordings(
     """The recordings in files, folders or zips, in metres, as they were recorded: nothing chosen, filled or turned.
 
     Args:
-        paths: one or several, of one skeleton; those of other rates are resampled to the first one's.
+        paths: one or several, of one skeleton; those of other rates are resampled to the first one's. What is read
+            keeps their order; what lies in one folder is sorted by name.
         kind: of all of them, as ``pcm3 import`` calls it; ``auto``: told by looking at each.
         layout: of files that do not tell their skeleton: a name, a TOML file, or a `Layout`.
         fps: frames a second of files that do not tell them.
@@ -102,8 +103,12 @@ def _together(sources: Sequence[Path], kind: str, options: Options) -> Recording
     listed = [list_entries(source) for source in sources]
     entries = [entry for found, _ in listed for entry in found]
     where = f"{sources[0]} and {len(sources) - 1:,} more"
-    index = index_entries(where, entries, [bad for _, unusable in listed for bad in unusable], options,
-                          form=FORMATS[kind])  # fmt: skip
+    unusable = [bad for _, refused in listed for bad in refused]
+    index = index_entries(where, list(dict.fromkeys(entries)), unusable, options, form=FORMATS[kind])
+    clips_of: dict[str, list[SourceClip]] = {}
+    for clip in index.clips:
+        clips_of.setdefault(clip.file, []).append(clip)
+    index = replace(index, clips=[clip for entry in entries for clip in clips_of.get(str(entry), ())])
     return _recordings(where, kind, index, options, [f"taken for {kind}: {len(index.clips):,} recordings"])
 
 
