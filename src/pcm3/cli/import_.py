@@ -25,6 +25,8 @@ class ImportOptions:
     """msr-action3d only: take all 567 clips instead of the published list's 557."""
     track: Literal["slot", "id"] = "slot"
     """ntu60 and ntu120: what makes a body the same from frame to frame, its place in the frame or its body id."""
+    fixed_root: bool = False
+    """h36m only: leave out where the root goes and turns, as published results on motion prediction do."""
     labels: str | None = None
     """Files of your own: a CSV table with the columns file,label[,subject,camera,start,stop], times in seconds.
     utkinect: which file of labels to take, original or modified. kinder-gator: which classes, named or merged."""

@@ -88,6 +88,7 @@ def import_recordings(
     layout: str | Path | Layout | None = None,
     all_files: bool = False,
     track: Literal["slot", "id"] = "slot",
+    fixed_root: bool = False,
     labels: str | None = None,
     pattern: str | None = None,
     units: str | None = None,
@@ -120,6 +121,7 @@ def import_recordings(
         all_files: take also files that the kind's usual list skips (msr-action3d).
         track: what makes a body the same from frame to frame: its ``slot`` in the file, as in the released scripts, or
             the ``id`` that the recorder gave it (ntu60, ntu120).
+        fixed_root: leave out where the root goes and turns, as published results on motion prediction do (h36m).
         labels: which of several files of labels to take (utkinect), or which classes (kinder-gator); for files of one's
             own, a table with the columns file, label and perhaps subject, start, stop.
         pattern: how files of one's own are named, ``{subject}_{label}``.
@@ -159,7 +161,7 @@ def import_recordings(
     wrong = mistaken(kind, Path(source))
     if wrong is not None:
         raise DataError(wrong)
-    options = Options(chosen, all_files, track, labels, fps, units, min_score, pattern)
+    options = Options(chosen, all_files, track, labels, fps, units, min_score, pattern, fixed_root)
     index = dataset.read(Path(source), options)
     there = len(index.clips) + len(index.unusable)
     if skip_list is not None:

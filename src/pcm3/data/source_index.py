@@ -39,6 +39,8 @@ class Options:
     """A joint of whose place the source is less sure is absent."""
     pattern: str | None = None
     """How files of one's own are named, ``{subject}_{label}``."""
+    fixed_root: bool = False
+    """Leave out where the root goes and turns (h36m)."""
 
 
 @dataclass(frozen=True)

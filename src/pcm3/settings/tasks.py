@@ -27,6 +27,9 @@ CACHED_TASKS = {"linear": "linear-cached", "occlusion": "occlusion-cached"}
 """Task → the same on features taken once, which a quick look takes instead."""
 
 
+ScoredWindows = Literal["centre", "h36m-8", "h36m-256"]
+
+
 @dataclass(frozen=True)
 class ClipSettings:
     """What the tasks that take the feature of a clip once (`linear-cached`, `retrieval`) see of it, training clips and
@@ -135,6 +138,9 @@ class PredictionSettings:
     """Gradients longer than this are cut to it."""
     test_every: int = 250
     """Steps from one look at the test clips to the next, from which the best is told."""
+    scored: ScoredWindows = "centre"
+    """Windows of the test clips that are scored: the centre of each, or those that results on Human3.6M are published
+    on, 8 or 256 of each action."""
 
     def check(self) -> None:
         """Raises ConfigError for a value that makes no sense, naming the setting and what it may be."""

@@ -114,8 +114,9 @@ class Evaluation:
     @property
     def shown(self) -> tuple[str, ...]:
         """The metrics in the table for people."""
-        shown = self.columns or TASKS[self.task].shown
-        return shown or tuple(name for name in self.rows[0].metrics if not name.startswith("best_"))
+        there = self.rows[0].metrics
+        shown = tuple(name for name in self.columns or TASKS[self.task].shown if name in there)
+        return shown or tuple(name for name in there if not name.startswith("best_"))
 
     @property
     def header(self) -> list[str]:

@@ -33,6 +33,8 @@ COLUMNS = {
     "mpjpe_160ms_mm": "160 ms",
     "mpjpe_320ms_mm": "320 ms",
     "mpjpe_400ms_mm": "400 ms",
+    "mpjpe_560ms_mm": "560 ms",
+    "mpjpe_1000ms_mm": "1000 ms",
     "best_mpjpe_mm": "best step on test mm",
 }
 """How a metric is headed in a table for people."""

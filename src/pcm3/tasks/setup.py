@@ -79,7 +79,8 @@ class Setup:
     def motions(self) -> MotionBank:
         """The store's windows of motion on the device."""
         chosen = self.settings.prediction
-        return MotionBank.of(self.store, self.spec.stream, chosen.seed_frames, chosen.predicted_frames, self.device)
+        sizes = chosen.seed_frames, chosen.predicted_frames
+        return MotionBank.of(self.store, self.spec.stream, *sizes, self.device, chosen.scored)
 
 
 def _setup_elsewhere(path: Path, *rest: Any) -> Setup:

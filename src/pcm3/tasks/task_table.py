@@ -168,7 +168,7 @@ def _constant_velocity(setup: Setup) -> TaskResult:
 RECOGNITION = ("top1", "best_top1")
 OCCLUSION = ("top1_spatial", "top1_temporal", "top1_clean", "delta")
 DETECTION = ("map_a_voc", "map_v_official", "map_a_official", "f1_official", "frame_accuracy", "best_map_a_voc")
-PREDICTION = ("mpjpe_mm", *(f"mpjpe_{horizon}ms_mm" for horizon in (80, 160, 320, 400)), "best_mpjpe_mm")
+PREDICTION = ("mpjpe_mm", *(f"mpjpe_{horizon}ms_mm" for horizon in (80, 160, 320, 400, 560, 1000)), "best_mpjpe_mm")
 """Metrics in the tables for people."""
 
 

@@ -117,3 +117,18 @@ def test_an_import_with_and_without_labels_of_frames(tmp_path):
     assert len(report.skipped) == 2
     with pytest.raises(DataError, match=r"expected labels of h36m \(frames, scenarios\), got 'x'"):
         import_recordings("h36m", tmp_path / "raw", tmp_path / "x", labels="x", progress=False)
+
+
+def test_with_a_fixed_root_the_way_and_the_rotation_of_the_root_change_nothing(tmp_path):
+    rows = some_rows()
+    elsewhere = rows.copy()
+    elsewhere[:, :6] = some_rows(seed=1)[:, :6]
+    frames = h36m.parse("a", text(rows), fixed_root=True)
+    assert not np.array_equal(h36m.parse("a", text(rows)), h36m.parse("a", text(elsewhere)))
+    np.testing.assert_array_equal(frames, h36m.parse("a", text(elsewhere), fixed_root=True))
+    rows[:, :6] = 0
+    np.testing.assert_allclose(frames[:, 0], slow_places(rows) / 1000, atol=1e-6)
+    (tmp_path / "raw" / "S5").mkdir(parents=True)
+    (tmp_path / "raw" / "S5" / "walking_1.txt").write_bytes(text(elsewhere))
+    import_recordings("h36m", tmp_path / "raw", tmp_path / "store", fixed_root=True, normalise=False, progress=False)
+    np.testing.assert_array_equal(ClipStore.open(tmp_path / "store").clip(0), frames)

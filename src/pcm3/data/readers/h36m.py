@@ -82,23 +82,24 @@ def index(source: Path, options: Options) -> SourceIndex:
             unusable.append((str(entry), "the labels of its frames are not there"))
         else:
             used = of_frames if wanted == "frames" else None
-            clips[name] = SourceClip(name, str(entry), partial(_read, entry, name, used))
-    notes = ["results on motion prediction are at 25 frames a second (--fps 25), without the root's way and rotation"]
+            clips[name] = SourceClip(name, str(entry), partial(_read, entry, name, used, options.fixed_root))
+    notes = ["published results on motion prediction: --fps 25 --fixed_root true, then prediction.scored=h36m-256"]
     classes = ACTIONS if wanted == "frames" else SCENARIOS
     return SourceIndex(list(clips.values()), unusable=unusable, classes=classes, notes=notes if clips else [])
 
 
-def _read(entry: Entry, name: str, labels: Entry | None) -> Recording:
+def _read(entry: Entry, name: str, labels: Entry | None, fixed_root: bool) -> Recording:
     subject, scenario, _ = name[1:].split("_")
-    frames = parse(entry.name, entry.read())
+    frames = parse(entry.name, entry.read(), fixed_root)
     recording = Recording(name, frames, subject=int(subject), present=np.ones(frames.shape[:3], np.bool_))
     if labels is None:
         return replace(recording, label=SCENARIOS.index(scenario))
     return replace(recording, intervals=parse_labels(labels.name, labels.read(), len(frames)))
 
 
-def parse(name: str, data: bytes) -> NDArray[np.float32]:
-    """The frames (T, 1, 32, 3) in metres, the first one at the origin.
+def parse(name: str, data: bytes, fixed_root: bool = False) -> NDArray[np.float32]:
+    """The frames (T, 1, 32, 3) in metres, the first one at the origin; with a fixed root, the root of all is there and
+    looks the same way.
 
     Raises:
         DataError: the content is not of that form; the error names the line.
@@ -106,7 +107,9 @@ def parse(name: str, data: bytes) -> NDArray[np.float32]:
     rows = number_rows(name, data, COLUMNS, b",")
     turns = from_rotation_vectors(-rows[:, 3:].reshape(len(rows), -1, 3))
     way = np.zeros((len(rows), 3))
-    for frame, step in enumerate(rows[:, :3]):
+    if fixed_root:
+        turns[:, 0] = np.eye(3)
+    for frame, step in enumerate(rows[:, :3] if not fixed_root else ()):
         before = turns[frame - 1, 0] if frame else np.eye(3)
         way[frame] = (way[frame - 1] if frame else 0) + before @ step
         turns[frame, 0] = before @ turns[frame, 0]

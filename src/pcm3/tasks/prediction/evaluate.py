@@ -23,8 +23,8 @@ from pcm3.tasks.head_files import EncoderUse, HeadFile, tuned_tensors, weights_c
 from pcm3.tasks.prediction.decoder import MotionDecoder
 from pcm3.tasks.prediction.windows import RATE, MotionBank, MotionWindows
 
-HORIZONS_MS = (80, 160, 320, 400)
-"""Times after the last seed frame at which the error is told."""
+HORIZONS_MS = (80, 160, 320, 400, 560, 1000)
+"""Times after the last seed frame at which the error is told, of those that are predicted."""
 AT_ONCE = 256
 """Windows encoded in one go where no gradient is kept."""
 AHEAD = 32768
@@ -81,7 +81,7 @@ class PredictionResult:
     """Millimetres, mean over joints, frames and clips: ``mpjpe_mm`` after the last step, ``mpjpe_80ms_mm`` … at each
     horizon, and ``best_mpjpe_mm``, chosen by looking at the test clips."""
     clips: Int[np.ndarray, " N"]
-    """The test clips that have a window: one window each."""
+    """The test clip of each window that is scored."""
     predicted: Float[np.ndarray, "N P J C"]
     """Poses of body 0 about its root, metres."""
     true: Float[np.ndarray, "N P J C"]
@@ -89,7 +89,7 @@ class PredictionResult:
     seen: Float[np.ndarray, "N J C"]
     """The last seed frame."""
     skipped: int
-    """Test clips without a window, most of them too short."""
+    """Test clips without a scored window, most of them too short."""
 
 
 def fit_predictor(
@@ -145,7 +145,7 @@ def fit_predictor(
 def score_predictor(
     encoder: ClipEncoder, predictor: Predictor, bank: MotionBank, test: Int[np.ndarray, " N"]
 ) -> PredictionResult:
-    """How far the predictor is from what happened in the centre windows of the test clips; nothing is chosen on them.
+    """How far the predictor is from what happened in the windows of the test clips; nothing is chosen on them.
 
     Raises:
         DataError: no test clip has a window, or other joints are there than the predictor knows.
@@ -293,17 +293,19 @@ def _distance(predicted: Float[Tensor, "*shape C"], true: Float[Tensor, "*shape 
 def score_predictions(
     predict: Callable[[MotionWindows], Float[Tensor, "B P J C"]], bank: MotionBank, test: Int[np.ndarray, " N"]
 ) -> PredictionResult:
-    """How the centre windows of the test clips are predicted.
+    """How the scored windows of the test clips are predicted.
 
     Raises:
-        DataError: no test clip has a window.
+        DataError: no test clip has a window, or Human3.6M's are asked for and are not there.
     """
     clips = bank.with_windows(test)
-    centre = bank.centre(torch.from_numpy(clips).to(bank.start.device))
+    scored = bank.scored(torch.from_numpy(clips).to(bank.start.device))
     parts = []
-    for windows in map(bank.take, centre.split(AT_ONCE)):
+    for windows in map(bank.take, scored.split(AT_ONCE)):
         poses = predict(windows)
         columns = (errors_mm(poses, windows.future), poses, windows.future, windows.past[:, -1])
         parts.append([column.cpu().numpy() for column in columns])
     errors, predicted, true, seen = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return PredictionResult(metrics_of(errors), clips, predicted, true, seen, skipped=len(test) - len(clips))
+    of = bank.clip[scored].cpu().numpy()
+    skipped = len(test) - len(np.unique(of))
+    return PredictionResult(metrics_of(errors * bank.counted), of, predicted, true, seen, skipped)

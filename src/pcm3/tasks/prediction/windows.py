@@ -14,12 +14,16 @@ from pcm3.clips import frames_on
 from pcm3.data.store import ClipStore
 from pcm3.errors import DataError
 from pcm3.geometry import present_joints, stream
+from pcm3.settings.tasks import ScoredWindows
 from pcm3.skeleton import StreamName
+from pcm3.tasks.prediction.h36m_windows import h36m_windows
 
 RATE = 25.0
 """Frames a second that clips are resampled to."""
 CHUNK = 65536
 """Frames looked at in one go, to see which joints are there."""
+PUBLISHED = {"h36m-8": 8, "h36m-256": 256}
+"""Windows of each action of Human3.6M that are scored."""
 ROUNDING = 1e-9
 """Frames by which a moment may miss a recorded frame and still be taken for it."""
 
@@ -67,10 +71,18 @@ class MotionBank:
     """The first of each clip's windows."""
     count: Int[Tensor, " N"]
     """The number of windows of each clip."""
+    scored_windows: ScoredWindows = "centre"
+    """Which of the windows of test clips are scored."""
 
     @classmethod
     def of(
-        cls, store: ClipStore, stream: StreamName, seed_frames: int, predicted_frames: int, device: torch.device
+        cls,
+        store: ClipStore,
+        stream: StreamName,
+        seed_frames: int,
+        predicted_frames: int,
+        device: torch.device,
+        scored_windows: ScoredWindows = "centre",
     ) -> MotionBank:
         """All windows of all clips.
 
@@ -87,9 +99,25 @@ class MotionBank:
             )
         clip, offset = _windows(store, np.asarray(present[:, used].all(axis=1)), seed_frames + predicted_frames)
         count = np.bincount(clip, minlength=len(store))
-        columns = (store.start, store.length, clip, offset, np.cumsum(count) - count, count)
-        on_device = [torch.from_numpy(column.astype(np.int64)).to(device) for column in columns]
-        return cls(store, stream, seed_frames, predicted_frames, joints, frames_on(store.frames, device), *on_device)
+
+        def on_device(column: NDArray[np.integer]) -> Tensor:
+            return torch.from_numpy(column.astype(np.int64)).to(device)
+
+        return cls(
+            store,
+            stream,
+            seed_frames,
+            predicted_frames,
+            joints,
+            frames_on(store.frames, device),
+            start=on_device(store.start),
+            length=on_device(store.length),
+            clip=on_device(clip),
+            offset=on_device(offset),
+            first=on_device(np.cumsum(count) - count),
+            count=on_device(count),
+            scored_windows=scored_windows,
+        )
 
     def with_windows(self, indices: Int[np.ndarray, " N"]) -> Int[np.ndarray, " K"]:
         """Those of the clips that have a window, in their order.
@@ -109,6 +137,33 @@ class MotionBank:
     def centre(self, indices: Int[Tensor, " B"]) -> Int[Tensor, " B"]:
         """The middle one of the windows of each clip: the one that every test sees."""
         return self.first[indices] + (self.count[indices] - 1) // 2
+
+    def scored(self, indices: Int[Tensor, " B"]) -> Int[Tensor, " W"]:
+        """The windows of these test clips that are scored, each a window of one of them.
+
+        Raises:
+            DataError: those of Human3.6M, and they are not there.
+        """
+        if self.scored_windows == "centre":
+            return self.centre(indices)
+        chosen = indices.cpu().numpy()
+        names = [str(self.store.ids[clip]) for clip in chosen]
+        frames = frames_at_rate(self.store.length[chosen], self.store.fps)
+        per_action = PUBLISHED[self.scored_windows]
+        place, offset = (torch.from_numpy(of) for of in h36m_windows(names, frames, per_action, self.seed_frames))
+        clip = indices[place.to(indices.device)]
+        # Clip and offset ascend over all windows, so that they can be looked up as one number.
+        span = int(self.offset.max()) + 1
+        known, wanted = self.clip * span + self.offset, clip * span + offset.to(clip.device)
+        found = torch.searchsorted(known, wanted).clamp(max=len(known) - 1)
+        if not torch.equal(known[found], wanted):
+            raise DataError(f"{self.store.path}: expected body 0 to be whole in the published windows, and it is not")
+        return found
+
+    @property
+    def counted(self) -> float:
+        """Joints that move over joints in a mean: published figures of Human3.6M count the root, whose error is 0."""
+        return 1.0 if self.scored_windows == "centre" else len(self.joints) / (len(self.joints) + 1)
 
     def random(self, indices: Int[Tensor, "*shape"], generator: torch.Generator) -> Int[Tensor, "*shape"]:
         """One of the windows of each clip, all as likely."""
@@ -169,6 +224,12 @@ def resample(
     return torch.lerp(taken[0], taken[1], weight)
 
 
+def frames_at_rate(length: Int[np.ndarray, " N"], fps: float) -> Int[np.ndarray, " N"]:
+    """Frames at `RATE` that clips of so many recorded frames have."""
+    at_rate: NDArray[np.int64] = np.floor((length - 1) * RATE / fps + ROUNDING).astype(np.int64) + 1
+    return at_rate
+
+
 def _present(store: ClipStore) -> Bool[np.ndarray, "F V"]:
     """True where body 0 has the joint."""
     present = np.empty((len(store.frames), store.frames.shape[2]), np.bool_)
@@ -188,8 +249,7 @@ def _windows(
 ) -> tuple[Int[np.ndarray, " W"], Int[np.ndarray, " W"]]:
     """Clip and offset of all stretches of `size` frames at 25 fps that touch only rows that are whole."""
     start, length = store.start.astype(np.int64), store.length.astype(np.int64)
-    at_rate = np.floor((length - 1) * RATE / store.fps + ROUNDING).astype(np.int64) + 1
-    possible = np.maximum(at_rate - size + 1, 0)
+    possible = np.maximum(frames_at_rate(length, store.fps) - size + 1, 0)
     clip = np.repeat(np.arange(len(store)), possible)
     offset = np.arange(len(clip)) - np.repeat(np.cumsum(possible) - possible, possible)
     begin = start[clip] + np.floor(offset * store.fps / RATE).astype(np.int64)
