@@ -57,6 +57,9 @@ class Recorded:
     """Of files: a table with the columns ``file,label``, perhaps ``subject``, and ``start,stop`` in seconds."""
     pattern: str | None = None
     """Of files: how they are named, ``{subject}_{label}``."""
+    columns: str | None = None
+    """Of tables: which columns tell what of their recordings, ``clip=take,label=action,subject=who``; None: found by
+    their names."""
     units: str | None = None
     """Of files: the unit of the coordinates, or the metres in one; None: found by the bodies' size."""
     min_score: float = MIN_SCORE
@@ -76,7 +79,7 @@ class Recorded:
             check_type("setting up", self.up, str, "x, y, z, -x, -y, -z or three numbers in a word")
         if self.labels is not None:
             check_path("labels", self.labels)
-        for name in ("pattern", "units"):
+        for name in ("pattern", "columns", "units"):
             if getattr(self, name) is not None:
                 check_type(f"setting {name}", getattr(self, name), str, "a word")
         check_real("min_score", self.min_score)
@@ -91,6 +94,7 @@ class Recorded:
             units=self.units,
             min_score=self.min_score,
             pattern=self.pattern,
+            columns=self.columns,
         )
 
 
@@ -146,7 +150,7 @@ def _given(clips: Clips, spec: EncoderSpec, recorded: Recorded, *, untrimmed: bo
         spec.check_compatible(format_of(store), str(store.path))
         if recorded.labels is not None or recorded.pattern is not None:
             raise ConfigError("setting labels or pattern: expected with files, got a store, which has its own")
-        unused = "what is told of files (fps, layout, up, units, min_score) is not looked at where a store is given"
+        unused = "what is told of files (fps, layout, up, units, …) is not looked at where a store is given"
         return GivenClips(store, single=False, lost=[], notes=[] if recorded == AS_THE_MODEL else [unused])
     files, single = _recordings(clips, spec, recorded)
     recordings = files.recordings

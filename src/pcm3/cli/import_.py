@@ -32,6 +32,9 @@ class ImportOptions:
     utkinect: which file of labels to take, original or modified. kinder-gator: which classes, named or merged."""
     pattern: str | None = None
     """Files of your own: how they are named, {subject}_{label}; {} stands for what does not matter, / for a folder."""
+    columns: str | None = None
+    """Tables of your own: the columns that tell recordings apart and what is done in them by whom,
+    clip=NAME,label=NAME,subject=NAME,camera=NAME; null to find them by their names, label= for none (YOUR_DATA.md)."""
     units: str | None = None
     """Files of your own: metres, centimetres, millimetres, inches, feet, or the metres in one unit; null to tell it by
     the size of the bodies."""

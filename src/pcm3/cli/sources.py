@@ -37,6 +37,9 @@ def add_recorded(parser: Any) -> None:
     parser.add_argument("--units", type=str | None, default=None,
                         help="of files: metres, centimetres, millimetres, inches, feet, or the metres in one unit; "
                              "null: found by the bodies' size")  # fmt: skip
+    parser.add_argument("--columns", type=str | None, default=None,
+                        help="of tables: the columns that tell their recordings apart and what is done in them, "
+                             "clip=NAME,label=NAME,subject=NAME; null: found by their names")  # fmt: skip
     parser.add_argument("--min_score", type=float, default=0.3,
                         help="of files: a joint of whose place the pose estimator is less sure is absent")  # fmt: skip
 
@@ -56,7 +59,7 @@ def recorded(options: Any) -> Recorded:
     """
     from pcm3.api.given import Recorded
 
-    told = ("fps", "layout", "up", "labels", "pattern", "units", "min_score")
+    told = ("fps", "layout", "up", "labels", "pattern", "columns", "units", "min_score")
     return Recorded(**{name: options[name] for name in told if name in options})
 
 

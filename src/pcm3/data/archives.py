@@ -45,15 +45,15 @@ class Entry:
         """The path as a user would look for it."""
         return str(self.container) if self.member is None else f"{self.container}/{printable(self.member, 300)}"
 
-    def read(self) -> bytes:
+    def read(self, most: int = SIZE_LIMIT) -> bytes:
         """What the file holds.
 
         Raises:
-            DataError: it cannot be read, or is larger than `SIZE_LIMIT` (also where a zip denies it).
+            DataError: it cannot be read, or is larger than so many bytes (also where a zip denies it).
         """
-        data = self.head(SIZE_LIMIT + 1)
-        if len(data) > SIZE_LIMIT:
-            raise DataError(f"{self.name}: expected a recording, got more than {SIZE_LIMIT // 2**20} MB")
+        data = self.head(most + 1)
+        if len(data) > most:
+            raise DataError(f"{self.name}: expected a recording, got more than {most // 2**20} MB")
         return data
 
     def head(self, size: int) -> bytes:

@@ -91,6 +91,7 @@ def import_recordings(
     fixed_root: bool = False,
     labels: str | None = None,
     pattern: str | None = None,
+    columns: str | None = None,
     units: str | None = None,
     min_score: float = MIN_SCORE,
     trim: bool = False,
@@ -125,6 +126,8 @@ def import_recordings(
         labels: which of several files of labels to take (utkinect), or which classes (kinder-gator); for files of one's
             own, a table with the columns file, label and perhaps subject, start, stop.
         pattern: how files of one's own are named, ``{subject}_{label}``.
+        columns: of tables of one's own: which columns tell what, ``clip=take,label=action,subject=who``; None: found by
+            their names.
         units: of files of one's own, where it shall not be told from the bodies' size.
         min_score: a joint of files of one's own of whose place the source is less sure is absent.
         trim: cut untrimmed recordings into their labelled actions, each prepared as a clip of its own.
@@ -161,7 +164,9 @@ def import_recordings(
     wrong = mistaken(kind, Path(source))
     if wrong is not None:
         raise DataError(wrong)
-    options = Options(chosen, all_files, track, labels, fps, units, min_score, pattern, fixed_root)
+    options = Options(
+        chosen, all_files, track, labels, fps, units, min_score, pattern, fixed_root=fixed_root, columns=columns
+    )
     index = dataset.read(Path(source), options)
     there = len(index.clips) + len(index.unusable)
     if skip_list is not None:

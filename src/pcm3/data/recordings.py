@@ -14,7 +14,7 @@ from pcm3.data.formats.table import FORMATS
 from pcm3.data.recognise import AUTO, Belief, recognise
 from pcm3.data.recording import Recording
 from pcm3.data.resample import resample
-from pcm3.data.source_index import Options, SourceClip, SourceIndex
+from pcm3.data.source_index import Options, SourceIndex
 from pcm3.errors import DataError
 from pcm3.skeleton import Layout, load_layout
 
@@ -104,11 +104,7 @@ def _together(sources: Sequence[Path], kind: str, options: Options) -> Recording
     entries = [entry for found, _ in listed for entry in found]
     where = f"{sources[0]} and {len(sources) - 1:,} more"
     unusable = [bad for _, refused in listed for bad in refused]
-    index = index_entries(where, list(dict.fromkeys(entries)), unusable, options, form=FORMATS[kind])
-    clips_of: dict[str, list[SourceClip]] = {}
-    for clip in index.clips:
-        clips_of.setdefault(clip.file, []).append(clip)
-    index = replace(index, clips=[clip for entry in entries for clip in clips_of.get(str(entry), ())])
+    index = index_entries(where, entries, unusable, options, form=FORMATS[kind], as_named=True)
     return _recordings(where, kind, index, options, [f"taken for {kind}: {len(index.clips):,} recordings"])
 
 

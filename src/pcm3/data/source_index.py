@@ -41,6 +41,8 @@ class Options:
     """How files of one's own are named, ``{subject}_{label}``."""
     fixed_root: bool = False
     """Leave out where the root goes and turns (h36m)."""
+    columns: str | None = None
+    """Which columns of tables of one's own tell what of their recordings, ``clip=take,label=action``."""
 
 
 @dataclass(frozen=True)

@@ -7,21 +7,20 @@ its name in one column. Beside x, y, z a joint may have a confidence (``_v``, ``
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pcm3.data.formats.motion_file import PIXELS, MotionFile
+from pcm3.data.archives import SIZE_LIMIT
+from pcm3.data.formats.motion_file import PIXELS, Column, MotionFile
 from pcm3.data.names import printable
 from pcm3.errors import DataError
 
-Column = NDArray[np.float64] | list[str]
-"""Numbers with NaN where a cell is empty; texts where a cell is none."""
-
 MOST_BODIES = 8
 MOST_CELLS = 50_000_000
+MOST_TABLE_BYTES = 4 * SIZE_LIMIT
+"""Of a table that holds many recordings."""
 SCORES = "v|vis|visibility|c|conf|confidence|score|likelihood|prob|presence|scores"
 TIMES = (
     "time",
@@ -61,11 +60,24 @@ def from_columns(name: str, table: Mapping[str, Column]) -> MotionFile:
     """
     if not any(len(values) for values in table.values()):
         raise DataError(f"{name}: expected rows below the names of the columns, got none")
-    known = {column.strip().lower(): column for column in table}
-    word = next((known[key] for key in JOINTS if key in known), None)
-    if word is not None and {"x", "y"} <= set(known):
-        return _long(name, table, known, word)
-    return _wide(name, table, known)
+    known = spelled(table)
+    word = joint_column(known)
+    return _wide(name, table, known) if word is None else _long(name, table, known, word)
+
+
+def spelled(names: Iterable[str]) -> dict[str, str]:
+    """The columns by their names in lower case."""
+    return {name.strip().lower(): name for name in names}
+
+
+def joint_column(known: Mapping[str, str]) -> str | None:
+    """The column with the names of the joints, in a table of a row a joint."""
+    return first_of(JOINTS, known) if {"x", "y"} <= set(known) else None
+
+
+def first_of(names: Iterable[str], known: Mapping[str, str]) -> str | None:
+    """The column that has the first of these names that any has."""
+    return next((known[name] for name in names if name in known), None)
 
 
 def _wide(name: str, table: Mapping[str, Column], known: Mapping[str, str]) -> MotionFile:
@@ -93,18 +105,17 @@ def _wide(name: str, table: Mapping[str, Column], known: Mapping[str, str]) -> M
 
 def _long(name: str, table: Mapping[str, Column], known: Mapping[str, str], word: str) -> MotionFile:
     """A row a joint: brought to a row a frame and person first."""
-    words = [_word(value) for value in table[word]]
+    words = [cell_word(value) for value in table[word]]
     joints = list(dict.fromkeys(words))
-    key = next((known[key] for key in (*FRAMES, *TIMES) if key in known), None)
+    key = first_of((*FRAMES, *TIMES), known)
     if key is None:
         raise DataError(f"{name}: expected a column frame or time beside the column {printable(word)}")
     if len(joints) > 1000:
         raise DataError(f"{name}: expected up to 1000 joints in the column {printable(word)}, got {len(joints)}")
     axes = [axis for axis in "xyz" if axis in known]
     values = np.stack([_numbers(name, table, known[axis]) for axis in axes], axis=1)
-    score = next((known[key] for key in SCORES.split("|") if key in known), None)
-    person = next((known[key] for key in PEOPLE if key in known), None)
-    people = [""] * len(words) if person is None else [_word(value) for value in table[person]]
+    score, person = first_of(SCORES.split("|"), known), first_of(PEOPLE, known)
+    people = [""] * len(words) if person is None else [cell_word(value) for value in table[person]]
     moments = _numbers(name, table, key)
     if np.isnan(moments).any():
         raise DataError(f"{name}: expected a number in each row of the column {printable(key)}")
@@ -176,8 +187,11 @@ def _is_number(value: str) -> bool:
         return False
 
 
-def _word(value: Any) -> str:
-    return value if isinstance(value, str) else f"{value:g}"
+def cell_word(value: str | float) -> str:
+    """A cell as a name: a text without blanks around it, a number as it is written, nothing where there is nothing."""
+    if isinstance(value, str):
+        return value.strip()
+    return "" if np.isnan(value) else f"{value:.15g}"
 
 
 def _scores(name: str, table: Mapping[str, Column], joints: Sequence[str]) -> NDArray[np.float64] | None:
@@ -201,7 +215,7 @@ def _slots(
     if person is None or moment is None:
         return np.stack([np.arange(rows), np.zeros(rows, np.int64)], axis=1), 1
     _, frame = np.unique(_numbers(name, table, moment), return_inverse=True)
-    words = [_word(value) for value in table[person]]
+    words = [cell_word(value) for value in table[person]]
     count = {who: words.count(who) for who in dict.fromkeys(words)} if len(set(words)) <= 100 else {}
     if not count:
         raise DataError(f"{name}: expected up to 100 people in the column {printable(person)}, got {len(set(words))}")

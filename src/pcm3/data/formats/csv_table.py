@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Container
 from io import StringIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pcm3.data.archives import Entry
 from pcm3.data.formats import deeplabcut
-from pcm3.data.formats.columns import MOST_CELLS, Column, from_columns
+from pcm3.data.formats.columns import MOST_CELLS, MOST_TABLE_BYTES, from_columns
 from pcm3.data.formats.mediapipe import as_mediapipe
-from pcm3.data.formats.motion_file import FileGroup, MotionFile
+from pcm3.data.formats.motion_file import Column, FileGroup, MotionFile
 from pcm3.data.names import printable
 from pcm3.data.readers.text_table import number_rows
 from pcm3.data.source_index import Options
 from pcm3.errors import DataError
 
 DIVIDERS = ",;\t"
+LONGEST_HEAD = 2**18
+"""Bytes of a table among which its first line is looked for."""
 BEFORE = 3
 """Numbers that may stand before the coordinates of a row without names: frame, time, person."""
 
@@ -27,7 +31,7 @@ def looks_so(name: str, head: bytes) -> bool:
     text = _text(head)
     lines = [line for line in (text or "").splitlines()[:-1] if line.strip()][:10]
     divider = _divider(lines[0]) if lines else None
-    counts = {len(line.split(divider)) for line in lines}
+    counts = {len(_fields(line, divider)) for line in lines}
     return len(lines) > 1 and len(counts) == 1 and counts.pop() >= 6
 
 
@@ -39,6 +43,29 @@ def read(group: FileGroup, options: Options) -> MotionFile:
     """
     entry = group.entries[0]
     return parse(entry.name, entry.read(), options)
+
+
+def names(entry: Entry) -> list[str]:
+    """The names of the table's columns; none where it has no names, or DeepLabCut's rows of them."""
+    try:
+        first = (_text(entry.head(LONGEST_HEAD)) or "").lstrip("\n\r").split("\n", 1)[0].strip()
+    except DataError:
+        return []
+    fields = _fields(first, _divider(first))
+    return [] if fields[0] == deeplabcut.FIRST_WORD or all(map(_is_number, fields)) else fields
+
+
+def columns(entry: Entry, texts: frozenset[str]) -> dict[str, Column]:
+    """The columns of the table by their names; some of them as texts.
+
+    Raises:
+        DataError: it is no table.
+    """
+    text = _text(entry.read(MOST_TABLE_BYTES))
+    if text is None:
+        raise DataError(f"{entry.name}: expected a table as text in UTF-8, got other bytes")
+    first = text.lstrip("\n\r").split("\n", 1)[0].strip()
+    return table(entry.name, text, _divider(first), texts)
 
 
 def parse(name: str, data: bytes, options: Options) -> MotionFile:
@@ -55,8 +82,8 @@ def parse(name: str, data: bytes, options: Options) -> MotionFile:
     return as_mediapipe(from_columns(name, table(name, text, divider)))
 
 
-def table(name: str, text: str, divider: str | None) -> dict[str, Column]:
-    """The columns of a table by their names.
+def table(name: str, text: str, divider: str | None, texts: Container[str] = ()) -> dict[str, Column]:
+    """The columns of a table by their names; some of them as texts.
 
     Raises:
         DataError: rows of several lengths, names that are there twice, or far too much.
@@ -81,7 +108,8 @@ def table(name: str, text: str, divider: str | None) -> dict[str, Column]:
             raise DataError(f"{name}: row {number}: expected {len(names)} fields, got {len(row)}")
     cells = zip(*(row[: len(names)] for row in rows[1:]), strict=True)
     columns = dict.fromkeys(names, np.empty(0)) | {
-        column: _column(list(values)) for column, values in zip(names, cells, strict=False)
+        column: list(values) if column in texts else _column(list(values))
+        for column, values in zip(names, cells, strict=False)
     }
     return {column: columns[column] for column in names}
 
@@ -131,6 +159,16 @@ def _divider(line: str) -> str | None:
     """What divides the fields of a line; None: blanks."""
     most = max(DIVIDERS, key=line.count)
     return most if most in line else None
+
+
+def _fields(line: str, divider: str | None) -> list[str]:
+    """The fields of a line, of which none is empty; those in quotes may hold what divides."""
+    if divider is None:
+        return line.split()
+    try:
+        return [field.strip() for field in next(csv.reader([line], delimiter=divider))]
+    except (csv.Error, StopIteration):
+        return line.split(divider)
 
 
 def _is_number(field: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from pcm3.data.archives import Entry, Skipped, list_entries
+from pcm3.data.formats.clip_columns import read_group, split_tables
 from pcm3.data.formats.joints import arranged, layout_of
-from pcm3.data.formats.labels import SPLIT, About, label
-from pcm3.data.formats.motion_file import FileFormat, FileGroup, MotionFile, folder_of
+from pcm3.data.formats.labels import SPLIT, label
+from pcm3.data.formats.motion_file import About, FileFormat, FileGroup, MotionFile, Span
 from pcm3.data.formats.scale import Scale, find_scale, in_metres
 from pcm3.data.names import check_name, printable
 from pcm3.data.recording import UNKNOWN, Interval, Recording, metres
@@ -43,6 +44,8 @@ class Source:
     subjects: dict[str, int]
     cameras: dict[str, int]
     classes: tuple[str, ...]
+    untrimmed: bool
+    """Whether any of them has labelled parts; those that have one label as a whole are one such part then."""
 
 
 def index(source: Path, options: Options, *, form: FileFormat) -> SourceIndex:
@@ -51,9 +54,15 @@ def index(source: Path, options: Options, *, form: FileFormat) -> SourceIndex:
 
 
 def index_entries(
-    where: str, entries: Sequence[Entry], unusable: list[Skipped], options: Options, *, form: FileFormat
+    where: str,
+    entries: Sequence[Entry],
+    unusable: list[Skipped],
+    options: Options,
+    *,
+    form: FileFormat,
+    as_named: bool = False,
 ) -> SourceIndex:
-    """The recordings of that format among some files.
+    """The recordings of that format among some files, by their names; those of a table in its order.
 
     Args:
         where: what errors call them.
@@ -61,6 +70,7 @@ def index_entries(
         unusable: what was found beside them and cannot be read, and why.
         options: what the user says of them.
         form: of the files; others among them are passed over.
+        as_named: in the order of the files, which may stand there twice, and not by name.
 
     Raises:
         DataError: skeleton, unit or rate cannot be told, and are asked for; or none of the files looked at can be read.
@@ -68,10 +78,18 @@ def index_entries(
     """
     if not 0 <= options.min_score <= 1:
         raise ConfigError(f"setting min_score: expected 0 to 1, got {options.min_score:g}")
-    named = _ids(sorted(form.group(entries, form.suffixes), key=lambda group: group.file))
-    if not named:
+    in_files = sorted(form.group(list(dict.fromkeys(entries)), form.suffixes), key=lambda group: group.file)
+    recordings, told = split_tables(form, in_files, options.columns)
+    if not recordings:
         return SourceIndex([], unusable=unusable)
-    ids, groups = sorted(named), [named[name] for name in sorted(named)]
+    named = _ids(recordings)
+    in_tables = len(recordings) > len(in_files)
+    ids = (
+        _by_file(named, entries if as_named else sorted(set(entries), key=str))
+        if as_named or in_tables
+        else sorted(named)
+    )
+    groups = [named[name] for name in ids]
     files = _probe(where, form, groups, options)
     usual = Counter(file.joints for file in files).most_common(1)[0][0]
     typical = next(file for file in files if file.joints == usual)
@@ -87,14 +105,15 @@ def index_entries(
         check_name("class names", name)
     subjects, told_subjects = _numbers("subjects", {about.subject for about in labelling.about})
     cameras, told_cameras = _numbers("cameras", {about.camera for about in labelling.about})
-    whole = Source(layout, scale, fps, options, subjects, cameras, tuple(classes))
+    untrimmed = any(about.spans for about in labelling.about)
+    whole = Source(layout, scale, fps, options, subjects, cameras, tuple(classes), untrimmed)
     clips = [
         SourceClip(name, group.file, partial(read, form, group, name, about, whole))
         for name, group, about in zip(ids, groups, labelling.about, strict=True)
     ]
     notes = [
         note
-        for note in (*layout_notes, scale.text, *fps_notes, *labelling.notes, *told_subjects, *told_cameras)
+        for note in (*layout_notes, scale.text, *fps_notes, *told, *labelling.notes, *told_subjects, *told_cameras)
         if note
     ]
     notes += dict.fromkeys(note for file in files for note in file.notes)
@@ -108,6 +127,7 @@ def index_entries(
         protocols=_protocols(labelling.about, subjects),
         notes=notes,
         missing=labelling.missing,
+        in_process=in_tables,
     )
 
 
@@ -117,7 +137,7 @@ def read(form: FileFormat, group: FileGroup, name: str, about: About, source: So
     Raises:
         DataError: the file cannot be read, or its skeleton is another one.
     """
-    file = arranged(group.name, form.read(group, source.options), source.layout)
+    file = arranged(group.name, read_group(form, group, source.options), source.layout)
     frames = in_metres(file.frames, source.scale)
     if file.scores is not None:
         frames = np.where((file.scores < source.options.min_score)[..., None], np.nan, frames)
@@ -125,7 +145,7 @@ def read(form: FileFormat, group: FileGroup, name: str, about: About, source: So
     recording = Recording(
         name,
         metres(group.name, frames),
-        source.classes.index(about.label) if about.label else UNKNOWN,
+        source.classes.index(about.label) if about.label and not source.untrimmed else UNKNOWN,
         source.subjects.get(about.subject, UNKNOWN),
         source.cameras.get(about.camera, UNKNOWN),
         splits={} if about.side == UNKNOWN else {SPLIT: about.side},
@@ -133,7 +153,7 @@ def read(form: FileFormat, group: FileGroup, name: str, about: About, source: So
         scores=file.scores,
     )
     rate = file.fps or source.fps
-    if about.spans:
+    if source.untrimmed:
         intervals, lost = _intervals(about, rate, len(frames), source.classes)
         recording = replace(recording, intervals=intervals, lost=lost)
     return resample(recording, source.fps / rate) if rate != source.fps else recording
@@ -144,7 +164,7 @@ def _probe(where: str, form: FileFormat, groups: Sequence[FileGroup], options: O
     files, first = [], None
     for place in np.unique(np.linspace(0, len(groups) - 1, PROBED).astype(int)):
         try:
-            files.append(form.read(groups[place], options))
+            files.append(read_group(form, groups[place], options))
         except DataError as error:
             first = first or error
     if files:
@@ -188,9 +208,19 @@ def _ids(groups: Sequence[FileGroup]) -> dict[str, FileGroup]:
     return ids
 
 
+def _by_file(named: Mapping[str, FileGroup], entries: Sequence[Entry]) -> list[str]:
+    """The recordings by their files, in this order, and by where they begin in a table."""
+    of_file: dict[Entry, list[str]] = {}
+    for name, group in named.items():
+        of_file.setdefault(group.entries[0], []).append(name)
+    for names in of_file.values():
+        names.sort(key=lambda name: named[name].begins)
+    return [name for entry in entries for name in of_file.get(entry, ())]
+
+
 def _name(group: FileGroup, folders: int) -> str:
     """The recording's name after the names of so many of its folders."""
-    above = folder_of(group.entries[0]).parts[-folders:] if folders else ()
+    above = group.folder.parts[-folders:] if folders else ()
     return printable("/".join((*above, group.name)), 150) or "recording"
 
 
@@ -224,11 +254,13 @@ def _intervals(
 ) -> tuple[tuple[Interval, ...], tuple[Skipped, ...]]:
     """The labelled parts that lie in the recording, by their start; and those that do not."""
     intervals, lost = [], []
-    for span in about.spans:
-        start, stop = round(span.start_s * fps), min(round(span.stop_s * fps), frames)
+    whole = [Span(0, frames, about.label, in_frames=True)] if about.label and not about.spans else []
+    for span in (*about.spans, *whole):
+        start, stop = (round(end if span.in_frames else end * fps) for end in (span.start, span.stop))
+        stop = min(stop, frames)
         if start < stop:
             intervals.append(Interval(start, stop, classes.index(span.label) if span.label else UNKNOWN))
         else:
-            where = f"{span.start_s:g} to {span.stop_s:g} s"
+            where = f"{span.start:g} to {span.stop:g} s"
             lost.append((where, f"no frame of the recording, which lasts {frames / fps:.3g} s"))
     return tuple(sorted(intervals, key=lambda interval: (interval.start, interval.stop))), tuple(lost)

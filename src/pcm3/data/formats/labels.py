@@ -6,11 +6,11 @@ import csv
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
 
-from pcm3.data.formats.motion_file import FileGroup, folder_of
+from pcm3.data.formats.motion_file import About, FileGroup, Span
 from pcm3.data.names import is_name, printable
 from pcm3.data.recording import TEST, TRAIN, UNKNOWN
 from pcm3.errors import ConfigError, DataError, not_one_of
@@ -25,26 +25,6 @@ LONGEST_TABLE = 5_000_000
 
 
 @dataclass(frozen=True)
-class Span:
-    """A labelled part of a recording."""
-
-    start_s: float
-    stop_s: float
-    label: str
-
-
-@dataclass
-class About:
-    """What is known of a recording beside its frames; empty where nothing is."""
-
-    label: str = ""
-    subject: str = ""
-    camera: str = ""
-    side: int = UNKNOWN
-    spans: list[Span] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
 class Labelling:
     """What is known of all recordings, and how."""
 
@@ -56,10 +36,11 @@ class Labelling:
 
 
 def label(groups: Sequence[FileGroup], table: str | None, pattern: str | None) -> Labelling:
-    """What table, pattern or, where there is neither, folders and names tell of the recordings.
+    """What a table of labels, else a pattern, else the recordings' own columns tell of them; without a table and a
+    pattern, folders and names tell what no column does.
 
     Args:
-        groups: the recordings.
+        groups: the recordings, with what their columns tell.
         table: a CSV file with the columns ``file,label``, perhaps ``subject``, ``camera``, and ``start``, ``stop`` in
             seconds.
         pattern: how the files are named, with ``{label}``, ``{subject}``, ``{camera}`` in it; ``{}`` stands for what
@@ -69,15 +50,14 @@ def label(groups: Sequence[FileGroup], table: str | None, pattern: str | None) -
         DataError: the table cannot be read, or names none of the files.
         ConfigError: the pattern fits none of the files.
     """
+    about = [About() if group.part is None else replace(group.part.about) for group in groups]
+    notes: list[str] = []
     if pattern is not None:
-        about, notes = _by_pattern(groups, pattern)
+        notes = _by_pattern(groups, pattern, about)
     elif table is None:
-        about, notes = _by_places(groups)
-    else:
-        about, notes = [About() for _ in groups], []
+        notes = _by_places(groups, about)
     if table is not None:
-        about, told = _by_table(groups, Path(table), about)
-        notes += told
+        notes += _by_table(groups, Path(table), about)
     return Labelling(about, notes, _missing(about))
 
 
@@ -85,7 +65,8 @@ def _missing(about: Sequence[About]) -> list[str]:
     notes: list[str] = []
     if len(about) > 1 and not any(entry.label or entry.spans for entry in about):
         notes.append(
-            "the clips have no labels: --labels TABLE.csv (file,label) or --pattern {subject}_{label} gives them"
+            "the clips have no labels: --labels TABLE.csv (file,label) or --pattern {subject}_{label} gives them, of "
+            "tables also --columns label=NAME"
         )
     if len(about) > 1 and not any(entry.subject for entry in about):
         notes.append(
@@ -95,21 +76,22 @@ def _missing(about: Sequence[About]) -> list[str]:
     return notes
 
 
-def _by_pattern(groups: Sequence[FileGroup], pattern: str) -> tuple[list[About], list[str]]:
+def _by_pattern(groups: Sequence[FileGroup], pattern: str, about: Sequence[About]) -> list[str]:
     expression, folders = _compiled(pattern), pattern.count("/")
-    about, fitting = [], 0
-    for group in groups:
-        above = folder_of(group.entries[0]).parts[-folders:] if folders else ()
+    fitting = 0
+    for group, entry in zip(groups, about, strict=True):
+        above = group.folder.parts[-folders:] if folders else ()
         match = expression.fullmatch("/".join((*above, group.name)))
         fitting += match is not None
-        told = {} if match is None else match.groupdict()
-        about.append(About(told.get("label", ""), told.get("subject", ""), told.get("camera", "")))
+        for field, word in ({} if match is None else match.groupdict()).items():
+            setattr(entry, field, word)
+            entry.spans = [] if field == "label" else entry.spans
     if fitting == 0:
         raise ConfigError(
             f"setting pattern: expected one that fits the files, '{pattern}' fits none of {len(groups)}, the first of "
             f"which is called '{printable(groups[0].name)}'"
         )
-    return about, [f"names like '{pattern}' tell of {fitting:,} of {len(groups):,} recordings"]
+    return [f"names like '{pattern}' tell of {fitting:,} of {len(groups):,} recordings"]
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:
@@ -126,7 +108,7 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(text)
 
 
-def _by_table(groups: Sequence[FileGroup], table: Path, about: list[About]) -> tuple[list[About], list[str]]:
+def _by_table(groups: Sequence[FileGroup], table: Path, about: Sequence[About]) -> list[str]:
     rows = _rows(table)
     found = _finder(groups)
     used, strangers = 0, []
@@ -139,9 +121,9 @@ def _by_table(groups: Sequence[FileGroup], table: Path, about: list[About]) -> t
         entry = about[place]
         entry.subject, entry.camera = row.get("subject", "") or entry.subject, row.get("camera", "") or entry.camera
         if row.get("start") or row.get("stop"):
-            entry.spans.append(_span(table, number, row))
-        else:
-            entry.label = row.get("label", "") or entry.label
+            entry.spans = [*_of_tables(entry), _span(table, number, row)]
+        elif row.get("label"):
+            entry.label, entry.spans = row["label"], _of_tables(entry)
     if used == 0:
         raise DataError(
             f"{table}: expected the names of the recordings in the column 'file', like '{printable(groups[0].name)}', "
@@ -150,7 +132,12 @@ def _by_table(groups: Sequence[FileGroup], table: Path, about: list[About]) -> t
     notes = [f"{table.name}: {used:,} rows for {len(groups):,} recordings"]
     if strangers:
         notes.append(f"{table.name}: {len(strangers):,} rows name no recording, as '{printable(strangers[0])}' does")
-    return about, notes
+    return notes
+
+
+def _of_tables(entry: About) -> list[Span]:
+    """Its labelled parts less those that columns told: a table of labels goes before these."""
+    return [span for span in entry.spans if not span.in_frames]
 
 
 def _rows(table: Path) -> list[tuple[int, dict[str, str]]]:
@@ -203,8 +190,7 @@ def _finder(groups: Sequence[FileGroup]) -> Callable[[str], int | None]:
     """What finds the recording that a table means: by the file's path, its name, or its name without the ending."""
     places: dict[str, list[int]] = {}
     for place, group in enumerate(groups):
-        entry = group.entries[0]
-        path = (*folder_of(entry).parts, entry.name)
+        path = (*group.folder.parts, group.own_name)
         names = {"/".join(path[start:]) for start in range(len(path))} | {group.name}
         names |= {"/".join((*path[start:-1], group.name)) for start in range(len(path) - 1)}
         for name in names:
@@ -217,10 +203,10 @@ def _finder(groups: Sequence[FileGroup]) -> Callable[[str], int | None]:
     return find
 
 
-def _by_places(groups: Sequence[FileGroup]) -> tuple[list[About], list[str]]:
-    """What folders and names tell by themselves."""
-    about, notes = [About() for _ in groups], []
-    folders = [list(folder_of(group.entries[0]).parts) for group in groups]
+def _by_places(groups: Sequence[FileGroup], about: Sequence[About]) -> list[str]:
+    """What folders and names tell by themselves, where it is not known from elsewhere."""
+    notes: list[str] = []
+    folders = [list(group.folder.parts) for group in groups]
     sides = [next((part for part in reversed(parts) if part.lower() in SIDES), None) for parts in folders]
     if len({SIDES[side.lower()] for side in sides if side is not None}) == 2:
         for entry, side in zip(about, sides, strict=True):
@@ -229,18 +215,28 @@ def _by_places(groups: Sequence[FileGroup]) -> tuple[list[About], list[str]]:
     names = [[part for part in parts if part.lower() not in SIDES] for parts in folders]
     shared = _shared(names)
     below = [tuple(parts[shared:]) for parts in names]
-    people = [_person(parts) or PERSON.search(group.name) for parts, group in zip(below, groups, strict=True)]
-    if sum(person is not None for person in people) > len(groups) / 2 and _differ(people):
-        for entry, person in zip(about, people, strict=True):
-            entry.subject = "" if person is None else person[1]
-        notes.append(f"people are told by names like '{next(p[0] for p in people if p is not None)}'")
+    if not any(entry.subject for entry in about):
+        notes += _people_by_places(groups, below, about)
+    if any(entry.label or entry.spans for entry in about):
+        return notes
     words = _label_words(groups, below)
     if words is not None:
         told, labels = words
         for entry, word in zip(about, labels, strict=True):
             entry.label = word
         notes.append(told)
-    return about, notes
+    return notes
+
+
+def _people_by_places(
+    groups: Sequence[FileGroup], below: Sequence[tuple[str, ...]], about: Sequence[About]
+) -> list[str]:
+    people = [_person(parts) or PERSON.search(group.name) for parts, group in zip(below, groups, strict=True)]
+    if sum(person is not None for person in people) <= len(groups) / 2 or not _differ(people):
+        return []
+    for entry, person in zip(about, people, strict=True):
+        entry.subject = "" if person is None else person[1]
+    return [f"people are told by names like '{next(p[0] for p in people if p is not None)}'"]
 
 
 def _person(parts: Sequence[str]) -> re.Match[str] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
@@ -11,7 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcm3.data.archives import Entry
+from pcm3.data.recording import UNKNOWN
 from pcm3.data.source_index import Options
+
+Column = NDArray[np.float64] | list[str]
+"""Of a table: numbers with NaN where a cell is empty; texts where a cell is none."""
 
 PIXELS = "pixels"
 """Unit of positions in a picture, in two dimensions: only their proportions count."""
@@ -40,17 +44,82 @@ class MotionFile:
 
 
 @dataclass(frozen=True)
+class Span:
+    """A labelled part of a recording."""
+
+    start: int | float
+    """Seconds, or frames of the file."""
+    stop: int | float
+    label: str
+    in_frames: bool = False
+    """Whether start and stop count frames of the file."""
+
+
+@dataclass
+class About:
+    """What is known of a recording beside its frames; empty where nothing is."""
+
+    label: str = ""
+    subject: str = ""
+    camera: str = ""
+    side: int = UNKNOWN
+    spans: list[Span] = field(default_factory=list)
+
+
+@dataclass(frozen=True, eq=False)
+class TablePart:
+    """The rows of a table that are one recording."""
+
+    table: str | None
+    """The table's name, where it holds other recordings, too."""
+    columns: Callable[[], Mapping[str, Column]]
+    """Reads the table."""
+    rows: NDArray[np.intp]
+    beside: frozenset[str]
+    """Columns that tell of the recording, and are not of its frames."""
+    about: About
+    """What they tell."""
+
+    def read(self) -> dict[str, Column]:
+        """Its rows of the table, without those columns."""
+        return {
+            name: [cells[row] for row in self.rows] if isinstance(cells, list) else cells[self.rows]
+            for name, cells in self.columns().items()
+            if name not in self.beside
+        }
+
+
+@dataclass(frozen=True)
 class FileGroup:
-    """The files of one recording; nearly always one."""
+    """The files of one recording, nearly always one; or a part of a table."""
 
     name: str
-    """The name of the recording: that of the file without its ending, or that of the folder."""
+    """The name of the recording: that of the file without its ending, that of the folder, or what the table says."""
     entries: tuple[Entry, ...]
+    part: TablePart | None = None
+    """Of a table with columns that tell of recordings."""
 
     @property
     def file(self) -> str:
         """Where it lies, as a report names it."""
-        return str(self.entries[0])
+        whole = self.part is None or self.part.table is None
+        return str(self.entries[0]) if whole else f"{self.entries[0]}:{self.name}"
+
+    @property
+    def folder(self) -> PurePosixPath:
+        """The folder in which it lies; the table that holds several is one."""
+        above = folder_of(self.entries[0])
+        return above if self.part is None or self.part.table is None else above / self.part.table
+
+    @property
+    def begins(self) -> int:
+        """Its first row in a table."""
+        return 0 if self.part is None else int(self.part.rows[0])
+
+    @property
+    def own_name(self) -> str:
+        """That of its file, with the ending, or its name in a table."""
+        return self.entries[0].name if self.part is None or self.part.table is None else self.name
 
 
 def one_each(entries: Sequence[Entry], suffixes: Sequence[str]) -> list[FileGroup]:
@@ -61,6 +130,16 @@ def one_each(entries: Sequence[Entry], suffixes: Sequence[str]) -> list[FileGrou
         if ending is not None:
             groups.append(FileGroup(entry.name[: -len(ending)] or PurePosixPath(entry.name).stem, (entry,)))
     return groups
+
+
+@dataclass(frozen=True)
+class TableFormat:
+    """How tables of a format are looked at before they are read as motion."""
+
+    names: Callable[[Entry], list[str]]
+    """The names of a table's columns; none where it has no names, or cannot be read."""
+    columns: Callable[[Entry, frozenset[str]], dict[str, Column]]
+    """The columns of a table; those that are named as texts, as they are written."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +158,8 @@ class FileFormat:
     """Which files make a recording."""
     pattern: str | None = None
     """How such files are named, where the format tells; a user's own pattern goes before it."""
+    table: TableFormat | None = None
+    """Of tables, whose columns may tell of several recordings."""
 
 
 def folder_of(entry: Entry) -> PurePosixPath:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from pcm3.data.archives import SIZE_LIMIT
-from pcm3.data.formats.columns import MOST_CELLS, Column, from_columns
+from pcm3.data.archives import SIZE_LIMIT, Entry
+from pcm3.data.formats.columns import MOST_CELLS, MOST_TABLE_BYTES, from_columns
 from pcm3.data.formats.mediapipe import as_mediapipe
-from pcm3.data.formats.motion_file import FileGroup, MotionFile
+from pcm3.data.formats.motion_file import Column, FileGroup, MotionFile
 from pcm3.data.formats.optional import library
 from pcm3.data.names import printable
 from pcm3.data.source_index import Options
@@ -26,6 +26,28 @@ def read(group: FileGroup, options: Options) -> MotionFile:
 
 def parse(name: str, data: bytes) -> MotionFile:
     """As `read`, of bytes."""
+    return as_mediapipe(from_columns(name, table(name, data)))
+
+
+def names(entry: Entry) -> list[str]:
+    """The names of the table's columns; none of what cannot be read."""
+    try:
+        return list(columns(entry, frozenset()))
+    except DataError:
+        return []
+
+
+def columns(entry: Entry, texts: frozenset[str]) -> dict[str, Column]:
+    """The columns of the table by their names; the file knows which are texts.
+
+    Raises:
+        DataError: it is no Parquet file; pyarrow is not installed.
+    """
+    return table(entry.name, entry.read(MOST_TABLE_BYTES))
+
+
+def table(name: str, data: bytes) -> dict[str, Column]:
+    """The columns of a table by their names, see `columns`."""
     arrow, parquet = library("pyarrow", "Parquet"), library("pyarrow.parquet", "Parquet")
     try:
         file = parquet.ParquetFile(arrow.BufferReader(data))
@@ -39,7 +61,7 @@ def parse(name: str, data: bytes) -> MotionFile:
         raise DataError(f"{name}: expected a Parquet file: {printable(str(error), 120)}") from error
     if len(columns) < len(table.column_names):
         raise DataError(f"{name}: expected names of columns that differ")
-    return as_mediapipe(from_columns(name, columns))
+    return columns
 
 
 def _column(column: object) -> Column:

@@ -20,7 +20,7 @@ from pcm3.data.formats import (
     pose_file,
     trc,
 )
-from pcm3.data.formats.motion_file import FileFormat
+from pcm3.data.formats.motion_file import FileFormat, TableFormat
 
 
 def _begins(*magic: bytes) -> Callable[[str, bytes], bool]:
@@ -38,13 +38,25 @@ FORMATS: dict[str, FileFormat] = {
     "pose": FileFormat(".pose files", (".pose",), lambda name, head: True, pose_file.read),
     "fpha": FileFormat("hands of FPHA", ("skeleton.txt",), fpha.looks_so, fpha.read, pattern=fpha.PATTERN),
     "npy": FileFormat("NumPy arrays (.npy)", (".npy",), _begins(npy.MAGIC), npy.read),
-    "parquet": FileFormat("Parquet tables", (".parquet", ".pq"), _begins(b"PAR1"), parquet.read),
+    "parquet": FileFormat(
+        "Parquet tables",
+        (".parquet", ".pq"),
+        _begins(b"PAR1"),
+        parquet.read,
+        table=TableFormat(parquet.names, parquet.columns),
+    ),
     "skeleton": FileFormat("Kinect .skeleton files", (".skeleton",), lambda name, head: True, kinect_text.read),
     "openpose": FileFormat(
         "frames of OpenPose", ("_keypoints.json",), openpose.looks_so, openpose.read, openpose.frames_of_folders
     ),
     "azure-kinect": FileFormat("JSON files of Azure Kinect", (".json",), azure_kinect.looks_so, azure_kinect.read),
     "landmarks": FileFormat("JSON files of landmarks", (".json",), landmarks.looks_so, landmarks.read),
-    "csv": FileFormat("tables", (".csv", ".tsv", ".txt"), csv_table.looks_so, csv_table.read),
+    "csv": FileFormat(
+        "tables",
+        (".csv", ".tsv", ".txt"),
+        csv_table.looks_so,
+        csv_table.read,
+        table=TableFormat(csv_table.names, csv_table.columns),
+    ),
 }
 """Kind of import → its format; the more certain first, for `pcm3.data.recognise` goes through them in this order."""
