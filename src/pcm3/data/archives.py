@@ -45,12 +45,13 @@ class Entry:
         """The path as a user would look for it."""
         return str(self.container) if self.member is None else f"{self.container}/{printable(self.member, 300)}"
 
-    def read(self, most: int = SIZE_LIMIT) -> bytes:
-        """What the file holds.
+    def read(self, most: int | None = None) -> bytes:
+        """What the file holds, `SIZE_LIMIT` bytes at most unless told otherwise.
 
         Raises:
-            DataError: it cannot be read, or is larger than so many bytes (also where a zip denies it).
+            DataError: it cannot be read, or is larger (also where a zip denies it).
         """
+        most = SIZE_LIMIT if most is None else most
         data = self.head(most + 1)
         if len(data) > most:
             raise DataError(f"{self.name}: expected a recording, got more than {most // 2**20} MB")
