@@ -7,13 +7,16 @@ export OMP_WAIT_POLICY ?= PASSIVE
 # Every process of a test would compile all modules anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-fast check format clean
+.PHONY: demo test test-soak test-fast check format clean
 
 demo: $(VENV)/installed
 	$(VENV)/bin/pcm3 demo --folder demo
 
 test: $(VENV)/installed-dev
-	$(VENV)/bin/pytest -n 2 --dist worksteal
+	$(VENV)/bin/pytest -n 2 --dist worksteal -m "not soak"
+
+test-soak: $(VENV)/installed-dev
+	$(VENV)/bin/pytest -n 2 --dist worksteal -m soak
 
 test-fast: $(VENV)/installed-dev
 	$(VENV)/bin/pytest -n 2 --dist worksteal -m "not slow"

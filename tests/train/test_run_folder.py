@@ -13,7 +13,7 @@ from pcm3.errors import CheckpointError, ConfigError
 from pcm3.files import write_atomically, write_json
 from pcm3.settings.pretrain import flat
 from pcm3.train.pretrain import pretrain
-from pcm3.train.run_folder import MAY_CHANGE, RunFolder, locked
+from pcm3.train.run_folder import MAY_CHANGE, RunFolder, commit_of, locked
 
 
 def one_line(text):
@@ -361,3 +361,23 @@ def test_a_run_whose_settings_have_words_of_before_is_told_todays(run_path, grou
     unsealed(run_path, lambda data: data["settings"][group].update({name: value}))
     with pytest.raises(CheckpointError, match=r"settings\.json: written by an earlier pcm3 .* is called .* now"):
         RunFolder(run_path).read_settings()
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="there is no git")
+def test_the_commit_is_that_of_the_file_or_none(tmp_path):
+    def git(*words):
+        name = ("-c", "user.name=a", "-c", "user.email=a@b")
+        return subprocess.run(["git", *name, *words], cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+
+    (tmp_path / "tracked.py").write_text("a = 1")
+    (tmp_path / "installed.py").write_text("b = 1")
+    git("init", "-q")
+    git("add", "tracked.py")
+    git("commit", "-qm", "first")
+    assert commit_of(tmp_path / "tracked.py") == git("rev-parse", "HEAD").strip()
+    assert commit_of(tmp_path / "installed.py") is None
+
+
+def test_where_there_is_no_git_there_is_no_commit(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert commit_of(tmp_path / "source.py") is None

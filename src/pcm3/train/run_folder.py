@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -179,18 +180,28 @@ def locked(folder: Path) -> Iterator[None]:
 
 def environment() -> dict[str, Any]:
     """What may matter to whoever repeats the run: versions, machine, command, commit."""
-    packages = ("pcm3", "torch", "numpy", "lightning")
     return {
         "python": platform.python_version(),
-        "packages": {package: version(package) for package in packages},
+        "packages": _packages(),
         "machine": platform.platform(),
         "command": sys.argv,
-        "commit": _commit(),
+        "commit": commit_of(Path(__file__)),
     }
 
 
-def _commit() -> str | None:
-    """The git commit of the source, where pcm3 runs from a checkout."""
-    where = Path(__file__).parent
-    asked = subprocess.run(["git", "rev-parse", "HEAD"], cwd=where, capture_output=True, text=True, check=False)
-    return asked.stdout.strip() if asked.returncode == 0 else None
+@cache
+def _packages() -> dict[str, str]:
+    return {package: version(package) for package in ("pcm3", "torch", "numpy", "lightning")}
+
+
+@cache
+def commit_of(source: Path) -> str | None:
+    """The git commit that a file is part of; None where it is in none, as in a virtual environment inside somebody's
+    repository, or where there is no git.
+    """
+    asked = ["git", "rev-parse", f"HEAD:./{source.name}", "HEAD"]
+    try:
+        told = subprocess.run(asked, cwd=source.parent, capture_output=True, text=True, check=False)
+    except OSError:
+        return None
+    return told.stdout.split()[-1] if told.returncode == 0 else None
