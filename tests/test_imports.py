@@ -152,7 +152,7 @@ def test_help_needs_no_torch(words):
 
 def heavy_after(code):
     """Which of the slow libraries are loaded after running the code in a fresh interpreter."""
-    slow = ["torch", "lightning", "numpy", "scipy", "sklearn", "matplotlib"]
+    slow = ["torch", "lightning_fabric", "numpy", "scipy", "sklearn", "matplotlib"]
     tail = f"import json, sys; print(json.dumps([name for name in {slow} if name in sys.modules]))"
     run = subprocess.run([sys.executable, "-c", f"{code}\n{tail}"], capture_output=True, text=True, check=True)
     return json.loads(run.stdout.splitlines()[-1])

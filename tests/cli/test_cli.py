@@ -52,7 +52,7 @@ def test_help_and_the_package_itself_import_nothing_heavy():
         "import sys; from pcm3.cli import main; import pcm3.skeleton, pcm3.errors, pcm3.settings.pretrain\n"
         "main(['--help'])\n"
         "main(['--version']); main(['pretrian'])\n"
-        "heavy = {'torch', 'numpy', 'scipy', 'lightning', 'matplotlib', 'sklearn', 'jsonargparse'}\n"
+        "heavy = {'torch', 'numpy', 'scipy', 'lightning_fabric', 'matplotlib', 'sklearn', 'jsonargparse'}\n"
         "sys.exit(' '.join(heavy & set(sys.modules)) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=False)

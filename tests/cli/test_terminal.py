@@ -52,7 +52,7 @@ def test_every_help_is_written_in_ascii(monkeypatch, command):
 
 COMMAND_AFTER_COMMAND = """
 import os, sys
-import lightning.fabric, matplotlib.figure, sklearn.metrics, torch  # which take a second each, so once for all
+import lightning_fabric, matplotlib.figure, sklearn.metrics, torch  # which take a second each, so once for all
 from pcm3.cli import main
 
 commands = [[]]

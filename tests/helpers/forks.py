@@ -8,7 +8,7 @@ from multiprocessing import connection
 
 PRELOADED = [
     "__main__", "pcm3.train.pretrain", "pcm3.train.plan", "pcm3.cli.parse", "pcm3.cli.pretrain", "pcm3.encoders.gru",
-    "pcm3.report.pictures", "jsonargparse", "matplotlib.backends.backend_agg", "lightning.fabric", "toy",
+    "pcm3.report.pictures", "jsonargparse", "matplotlib.backends.backend_agg", "lightning_fabric", "toy",
 ]  # fmt: skip
 
 

@@ -34,7 +34,7 @@ LONGEST = 300
 """Seconds for a test."""
 FORKS = multiprocessing.get_context("forkserver")
 """Processes that begin with what takes seconds to import."""
-IMPORTED = ["torch", "lightning.fabric", "sklearn", "scipy"]
+IMPORTED = ["torch", "lightning_fabric", "sklearn", "scipy"]
 
 
 @dataclass(frozen=True)

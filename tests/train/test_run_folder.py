@@ -131,7 +131,7 @@ def test_settings_are_read_as_they_were_asked_for_with_nothing_left_on_auto(fini
 
 def test_the_environment_tells_versions_and_command(finished_path):
     told = json.loads((finished_path / "environment.json").read_text())
-    assert set(told["packages"]) == {"pcm3", "torch", "numpy", "lightning"}
+    assert set(told["packages"]) == {"pcm3", "torch", "numpy", "lightning-fabric"}
     assert told["command"] == sys.argv
     assert told["python"].startswith(f"{sys.version_info.major}.{sys.version_info.minor}.")
 

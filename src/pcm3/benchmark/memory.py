@@ -56,7 +56,7 @@ def step_memory(make: Callable[[Clips], Step | PeerStep], device: torch.device) 
 
 
 def _measured(make: Callable[[Clips], Step | PeerStep], device: torch.device) -> StepMemory | None:
-    import lightning.fabric  # noqa: F401 (that it takes memory is counted to the libraries)
+    import lightning_fabric  # noqa: F401 (that it takes memory is counted to the libraries)
 
     clips = random_clips()
     torch.ones(64, 64, device=device) @ torch.ones(64, 64, device=device)

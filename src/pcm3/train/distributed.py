@@ -58,8 +58,8 @@ def make_fabric(settings: PretrainSettings) -> Any:
     """
     import logging
 
-    from lightning.fabric import Fabric
-    from lightning.fabric.strategies.ddp import DDPStrategy
+    from lightning_fabric import Fabric
+    from lightning_fabric.strategies.ddp import DDPStrategy
     from lightning_utilities.core import rank_zero
 
     agree_with_launcher(settings.devices, settings.nodes)

@@ -191,7 +191,7 @@ def environment() -> dict[str, Any]:
 
 @cache
 def _packages() -> dict[str, str]:
-    return {package: version(package) for package in ("pcm3", "torch", "numpy", "lightning")}
+    return {package: version(package) for package in ("pcm3", "torch", "numpy", "lightning-fabric")}
 
 
 @cache
