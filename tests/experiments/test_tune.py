@@ -346,6 +346,15 @@ def test_candidates_of_equal_settings_share_their_runs(store, quick, tmp_path):
     assert told["candidates"]["b: as the base"]["difference"] == 0.0
 
 
+def test_a_candidate_that_names_its_steps_runs_as_many(store, quick, tmp_path):
+    search = made(quick(steps=2), store, tmp_path / "out", {"as long": {"as twice": {"steps": 4}}}, seeds=[1, 1])
+    told = tune(search, quiet)["candidates"]
+    assert [[run["steps"] for [run] in told[title]["runs"]] for title in (BASE, "as long: as twice")] == [
+        [2, 4],
+        [4, 8],
+    ]
+
+
 def test_minutes_become_steps_that_fit_in_them(store, quick, tmp_path):
     base = replace(quick(), steps=None, minutes=0.0005)
     search = made(base, store, tmp_path / "out", {"width": {"twice": {"encoder.hidden_size": 16}}}, seeds=[1, 1])
@@ -382,6 +391,8 @@ def test_what_cannot_be_searched_is_told_before_anything_runs(search, store, rec
     refused(replace(search, base=quick(steps=None)), "either steps or minutes")
     big = made(quick(), store, tmp_path / "out", {"batch": {"16": {"batch": 16}}})
     refused(big, "candidate 'batch: 16' on toy", "at most the 12 clips", "without subject 1", "got 16")
+    long = made(quick(), store, tmp_path / "out", {"as": {"long": {"steps": None, "minutes": 1.0}}})
+    refused(long, "candidate 'as: long'", "expected steps", "got minutes")
     nobody = write_tiny(tmp_path / "nobody", [replace(clip, subject=-1) for clip in recordings], protocols={})
     refused(replace(search, stores={"nobody": nobody}), "at least two subjects", "but there are 0")
     unlabelled = write_tiny(tmp_path / "unlabelled", [replace(clip, label=-1) for clip in recordings], classes=())

@@ -68,7 +68,7 @@ class Search:
     stores: dict[str, ClipStore]
     """By the names that tables call them."""
     base: PretrainSettings
-    """Its steps or minutes are those of the first rung."""
+    """Its steps or minutes are those of the first rung, of every candidate that does not name its own."""
     candidates: list[Candidate]
     """Without the base."""
     seeds: list[int]
@@ -111,6 +111,9 @@ class Search:
     def _check_candidate(self, store: ClipStore, candidate: Candidate) -> None:
         settings = candidate.settings
         settings.check()
+        length = "steps" if self.base.minutes is None else "minutes"
+        if other := {"steps", "minutes"} - {length} & candidate.changes.keys():
+            raise ConfigError(f"expected {length}, as the first rung is told in, got {other.pop()}")
         for seed in range(max(self.seeds)):
             trial = _trial(self, store, candidate, seed, 1)
             clips = training_clips(store, trial.settings)
@@ -226,14 +229,12 @@ def _steps(search: Search, running: Sequence[Candidate], rung: int, map_fn: MapF
     asked = [(candidate, name) for candidate in running for name in search.stores]
     growth = search.factor**rung
     if search.base.minutes is None:
-        assert search.base.steps is not None
-        return {(candidate.title, name): round(search.base.steps * growth) for candidate, name in asked}
-    seconds = 60 * search.base.minutes * growth
+        return {(candidate.title, name): round((candidate.settings.steps or 0) * growth) for candidate, name in asked}
     trials = [_trial(search, search.stores[name], candidate, 0, PACE_STEPS) for candidate, name in asked]
     paces = {trial.folder: pace for trial, pace in each_folder_once(seconds_a_step, trials, None, map_fn)}
     steps = {}
     for (candidate, name), trial in zip(asked, trials, strict=True):
-        pace = paces[trial.folder]
+        pace, seconds = paces[trial.folder], 60 * (candidate.settings.minutes or 0) * growth
         # Where it fails so early, it will fail again as a trial, which tells so.
         steps[candidate.title, name] = PACE_STEPS if pace is None else max(int(seconds / pace), 1)
     return steps
