@@ -19,7 +19,7 @@ from pcm3.experiments import runs as all_runs
 from pcm3.experiments import trial as module
 from pcm3.experiments.trial import fewest_clips, fold, make_trial, validation_subjects
 from pcm3.experiments.tune import BASE, Candidate, Search, best, score, summary, tune
-from pcm3.report.search import crops_table
+from pcm3.report.search import crops_table, few_labels_table
 from pcm3.settings.presets import settings_of_preset
 from pcm3.settings.pretrain import flat
 from pcm3.tasks.evaluate import PRETRAINED, RAW, UNTRAINED
@@ -299,6 +299,34 @@ def test_scores_spreads_and_differences_are_as_by_hand():
     assert (told["seconds"], told["loss"]) == (25.0, 4.0)
     assert summary(runs[:1])["spread"] is None
     assert "difference" not in summary(runs)
+
+
+def test_few_labels_are_told_over_the_base_store_by_store():
+    def runs(*accuracies):
+        return [
+            {"store": store, "seed": seed, "top1_1pc_stratified": float(one), "top1_10pc_stratified": float(ten)}
+            for (store, seed), (one, ten) in zip([("a", 0), ("b", 0), ("a", 1), ("b", 1)], accuracies, strict=True)
+        ]
+
+    base = {"group": "", "runs": [runs((10, 40), (20, 50), (14, 42), (20, 52))]}
+    other = {"group": "g", "runs": [runs((11, 41), (20, 52), (17, 43), (20, 50))]}
+    report = {
+        "stores": {"a": {}, "b": {}},
+        "candidates": {"base": base, "g: o": other},
+        "standing": ["g: o", "base"],
+        "baselines": {"raw": {"runs": runs((10, 40), (20, 50), (14, 42), (20, 52))}},
+    }
+    half = 12.7062047364  # Student's t of one degree of freedom at 97.5 %
+    assert few_labels_table(report) == [
+        ["base", "a", "12.0", "", "41.0", ""],
+        ["base", "b", "20.0", "", "51.0", ""],
+        ["g: o", "a", "14.0", f"+2.0 ± {half:.1f}", "42.0", "+1.0 ± 0.0"],
+        ["g: o", "b", "20.0", "+0.0 ± 0.0", "51.0", f"+0.0 ± {2 * half:.1f}"],
+        ["raw", "a", "12.0", "+0.0 ± 0.0", "41.0", "+0.0 ± 0.0"],
+        ["raw", "b", "20.0", "+0.0 ± 0.0", "51.0", "+0.0 ± 0.0"],
+    ]
+    del other["runs"][0][0]["top1_1pc_stratified"]
+    assert few_labels_table(report) == [], "a search of before"
 
 
 def test_the_best_go_on():

@@ -96,6 +96,13 @@ def test_semi_supervised_figures_are_told_for_every_share_and_kind(finished_path
     assert "best_top1_20pc_global" in found.to_dict()
 
 
+def test_few_labels_on_frozen_features_are_told_alike(finished_path, store):
+    few = replace(QUICK, subset=SubsetSettings(shares=[0.2], kinds=["stratified"]))
+    found = evaluate("semi-frozen", [finished_path], store, "xsub", few, seeds=2, device="cpu")
+    assert found.header == ["", "20 % stratified"]
+    assert [row["name"] for row in found.to_dict()["rows"]][-2:] == ["untrained encoder", "raw coordinates"]
+
+
 def test_all_runs_what_the_store_can_serve_and_says_what_it_cannot(cli, finished_path, store_path, tmp_path):
     words = ["--model", finished_path, "--store", store_path, "--out", tmp_path / "out", *WORDS, "--json"]
     found = cli("evaluate", "all", *words)

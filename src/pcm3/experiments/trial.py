@@ -24,7 +24,7 @@ from pcm3.errors import CheckpointError, ConfigError, RunFailed
 from pcm3.experiments.runs import pretrain_in, run_name, with_threads
 from pcm3.files import write_json
 from pcm3.settings.pretrain import PretrainSettings
-from pcm3.settings.tasks import ClipSettings, TaskSettings
+from pcm3.settings.tasks import ClipSettings, SubsetSettings, TaskSettings
 from pcm3.tasks.evaluate import PRETRAINED, RAW, UNTRAINED, untrained
 from pcm3.tasks.setup import Setup
 from pcm3.tasks.task_table import TASKS
@@ -36,6 +36,8 @@ METRICS = {"linear": "linear-cached", "retrieval": "retrieval"}
 """Metric of a trial → the task whose top-1 it is."""
 CROPS = 8
 """Crops of each clip in a second measurement of every metric: the centre counts, these tell what a mean adds."""
+FEW_LABELS = SubsetSettings(shares=[0.01, 0.1], kinds=["stratified"])
+"""Labels that a third measurement knows: where all labels leave no room between recipes, few often do."""
 ANEW = "remove it, and run again to have it made anew"
 """What to do about a damaged file of a trial."""
 
@@ -144,7 +146,7 @@ def _training_side(trial: Trial, store: ClipStore) -> NDArray[np.int64]:
 
 def evaluated(trial: Trial, shared: None = None) -> dict[str, Any]:
     """What the trial came to: top-1 of linear evaluation and 1-NN on the centre of each clip, and (``_crops``) on the
-    mean over `CROPS` crops; and of the run seconds, clips/s and last loss.
+    mean over `CROPS` crops, and of logistic regression with `FEW_LABELS`; and of the run seconds, clips/s, last loss.
 
     Kept in the folder as ``evaluation.json``; the weights are not kept. A run whose loss was not finite has only
     ``failed``, the reason.
@@ -183,6 +185,8 @@ def _evaluate(trial: Trial) -> dict[str, Any]:
             for suffix, setup in (("", centre), ("_crops", crops))
             for metric, task in METRICS.items()
         }
+        few = replace(centre, settings=TaskSettings(subset=FEW_LABELS))
+        metrics |= TASKS["semi-frozen"].evaluate(encoder, few, settings.seed).metrics
     return about | metrics | run | {"training_clips": len(learned), "validation_clips": len(held)}
 
 

@@ -12,9 +12,10 @@ from matplotlib.lines import Line2D
 
 from pcm3.report.pictures import INK, OTHER, PALE, TRAINED, save_figure
 from pcm3.report.tables import markdown_table
-from pcm3.summary import mean_of, spread_of
+from pcm3.summary import interval_of, mean_of, spread_of
 
 METRICS = ("linear", "retrieval")
+FEW_LABELS = ("top1_1pc_stratified", "top1_10pc_stratified")
 HEADS = ("linear %", "1-NN %", "score %", "over the base", "s a run")
 
 
@@ -71,6 +72,14 @@ def search_page(report: Mapping[str, Any]) -> str:
             "that is over the centre alone, ± the standard deviation over all runs.",
             "", markdown_table(["", "linear %", "over the centre", "1-NN %", "over the centre"], crops),
         ]  # fmt: skip
+    if few := few_labels_table(report):
+        lines += [
+            "", "## With few labels", "",
+            "Of the same encoders, logistic regression on frozen features with a share of the training labels of each "
+            "class (task `semi-frozen`): mean over the seeds, and over the base with the same seed ± half of the 95 % "
+            "interval.",
+            "", markdown_table(["", "store", "1 % of labels", "over the base", "10 %", "over the base"], few),
+        ]  # fmt: skip
     return "\n".join(lines) + "\n"
 
 
@@ -125,6 +134,30 @@ def crops_table(report: Mapping[str, Any]) -> list[list[str]]:
                       _with_spread(mean_of(over), spread_of(over), "+")]  # fmt: skip
         rows.append(cells)
     return rows
+
+
+def few_labels_table(report: Mapping[str, Any]) -> list[list[str]]:
+    """Of each candidate of the last rung, and each baseline, a row for each store; none of an older search."""
+    (base,) = (title for title, candidate in report["candidates"].items() if not candidate["group"])
+    runs = {title: report["candidates"][title]["runs"][-1] for title in [base, *report["standing"]]}
+    runs |= {name: baseline["runs"] for name, baseline in report["baselines"].items()}
+    if not all(metric in run for of_title in runs.values() for run in of_title for metric in FEW_LABELS):
+        return []
+    return [
+        [title, store, *(cell for metric in FEW_LABELS for cell in _few_cells(title, store, metric, runs, base))]
+        for title in runs
+        for store in report["stores"]
+    ]
+
+
+def _few_cells(
+    title: str, store: str, metric: str, runs: Mapping[str, list[dict[str, Any]]], base: str
+) -> tuple[str, str]:
+    """The mean of a metric over a row's runs on a store, and over the base's."""
+    mine, others = ({run["seed"]: run[metric] for run in runs[of] if run["store"] == store} for of in (title, base))
+    over = [value - others[seed] for seed, value in mine.items() if seed in others]
+    told = "" if title == base else _with_spread(mean_of(over), interval_of(over), "+")
+    return f"{mean_of(list(mine.values())):.1f}", told
 
 
 def standing_table(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:

@@ -13,6 +13,7 @@ TASK_WORDS = {
     "linear": "a linear head on frozen features, training crops encoded anew each epoch",
     "linear-cached": "the same on features of the centre crop, taken once: seconds instead of minutes",
     "semi": "the whole network trained with a few per cent of the labels",
+    "semi-frozen": "the same on frozen features: logistic regression, the mean over draws of the labelled clips",
     "finetune": "the whole network trained with all labels; with a run from another store, transfer",
     "retrieval": "each test clip takes the label of its nearest training clip (1-NN, cosine)",
     "occlusion": "linear, with body parts or a block of frames hidden",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
 
-from pcm3.clips import ClipEncoder
+from pcm3.clips import ClipEncoder, extract
 from pcm3.data.protocol import split
 from pcm3.data.store import ClipStore
 from pcm3.encoders.spec import EncoderSpec
@@ -15,6 +15,7 @@ from pcm3.settings.tasks import TASK_WORDS, TaskSettings
 from pcm3.tasks.baselines import RawCoordinates
 from pcm3.tasks.classifier import Classifier, ClassifierResult
 from pcm3.tasks.detection.evaluate import DetectionResult, evaluate_detector
+from pcm3.tasks.few_labels import few_label_accuracy
 from pcm3.tasks.finetune import evaluate_finetuned, labelled_share
 from pcm3.tasks.head_files import EncoderUse
 from pcm3.tasks.heads import Head
@@ -128,6 +129,21 @@ def _semi(encoder: ClipEncoder, setup: Setup, seed: int) -> TaskResult:
     return TaskResult(dict(sorted(metrics.items(), key=lambda metric: metric[0].startswith("best"))), heads=heads)
 
 
+def _semi_frozen(encoder: ClipEncoder, setup: Setup, seed: int) -> TaskResult:
+    """Named as in `_semi`."""
+    train, test = setup.labelled(setup.cropped_clips)
+    features, tests = (extract(encoder, clips.bank, clips.indices).float().cpu().numpy() for clips in (train, test))
+    subset = setup.settings.subset
+    metrics = {
+        f"top1_{100 * share:g}pc_{kind}": few_label_accuracy(
+            features, train.labels, tests, test.labels, share, kind, seed
+        )
+        for kind in subset.kinds
+        for share in subset.shares
+    }
+    return TaskResult(metrics)
+
+
 def _occlusion(encoder: ClipEncoder, setup: Setup, seed: int, features: Features) -> TaskResult:
     chosen, (train, test) = setup.settings, setup.labelled(setup.clips)
     heads, result = evaluate_occlusion(encoder, train, test, chosen.occlusion, chosen.head, seed, features)
@@ -206,6 +222,7 @@ TASKS: dict[str, Task] = {
         partial(_linear, features="cached"), "labelled clips", ("test", "head"), RECOGNITION, long=False
     ),
     "semi": Task(_semi, "labelled clips", ("finetune", "subset")),
+    "semi-frozen": Task(_semi_frozen, "labelled clips", ("test", "subset"), long=False),
     "finetune": Task(_finetune, "labelled clips", ("finetune",), RECOGNITION),
     "retrieval": Task(_retrieval, "labelled clips", ("test", "retrieval"), seeded=False, long=False),
     "occlusion": _occlusion_task("fresh"),

@@ -1,0 +1,55 @@
+"""Few labels on frozen features."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from pcm3.errors import ConfigError
+from pcm3.tasks.few_labels import DRAWS, few_label_accuracy
+from pcm3.tasks.subsets import labelled_subset
+
+
+@pytest.fixture(scope="module")
+def features():
+    """60 training and 40 test features of 3 classes that overlap, in dimensions of very different size."""
+    rng = np.random.default_rng(3)
+    label = np.arange(100) % 3
+    centres = rng.normal(size=(3, 6))
+    of = (centres[label] + 0.8 * rng.normal(size=(100, 6))) * np.array([1, 1, 100, 0.01, 1, 1])
+    return of[:60], label[:60], of[60:], label[60:]
+
+
+def test_it_is_the_mean_over_draws_of_logistic_regression_on_standardised_features(features):
+    train, label, test, truth = features
+    mean, spread = train.mean(axis=0), train.std(axis=0)
+    right = []
+    for seed in range(2 * DRAWS, 3 * DRAWS):
+        known = labelled_subset(label, 0.2, "stratified", seed)
+        head = LogisticRegression(C=0.01).fit((train[known] - mean) / spread, label[known])
+        right += (head.predict((test - mean) / spread) == truth).tolist()
+    found = few_label_accuracy(train, label, test, truth, 0.2, "stratified", 2)
+    assert found == pytest.approx(100 * np.mean(right))
+    assert 40 < found < 100
+    assert few_label_accuracy(train, label, test, truth, 0.2, "stratified", 3) != found, "another seed, other clips"
+
+
+def test_labels_that_are_not_known_change_nothing(features):
+    train, label, test, truth = features
+    others = label.copy()
+    known = np.unique(np.concatenate([labelled_subset(label, 0.2, "global", draw) for draw in range(DRAWS)]))
+    unknown = np.setdiff1d(np.arange(60), known)
+    assert len(unknown)
+    others[unknown] = 0
+    args = test, truth, 0.2, "global", 0
+    assert few_label_accuracy(train, others, *args) == few_label_accuracy(train, label, *args)
+
+
+def test_where_one_clip_is_known_its_class_is_told_of_all(features):
+    train, label, test, truth = features
+    told = [np.mean(truth == label[labelled_subset(label, 0.01, "global", draw)[0]]) for draw in range(DRAWS)]
+    assert few_label_accuracy(train, label, test, truth, 0.01, "global", 0) == pytest.approx(100 * np.mean(told))
+
+
+def test_a_share_that_is_none_is_refused(features):
+    with pytest.raises(ConfigError, match="share"):
+        few_label_accuracy(*features, 1.5, "stratified", 0)
