@@ -456,7 +456,7 @@ BAD = {
         ["'a: b'", "views.jitter_joint_ratio", "between 0 and 1"],
     ),
     "base makes no sense": ("base: {mask.ratio: 1}", ["base", "mask.ratio"]),
-    "the search's own": ("candidates: {a: {b: {steps: 5}}}", ["'a: b'", "steps is the search's own"]),
+    "the search's own": ("candidates: {a: {b: {seed: 5}}}", ["'a: b'", "seed is the search's own"]),
     "group is a value": ("candidates: {pooling: mean}", ["'pooling'", "candidates", "'mean'"]),
     "changes are a value": ("candidates: {pooling: {mean: mean}}", ["'pooling: mean'", "dotted name", "'mean'"]),
     "twice": ("candidates: {a: {b: {batch: 8}, b: {batch: 9}}}", ["'b' stands twice"]),
@@ -513,11 +513,12 @@ def test_rows_are_compared_on_the_test_side_of_several_stores_and_none_is_chosen
     write_tiny(other, [replace(clip, frames=clip.frames * 1.1) for clip in recordings])
     words = dict(word[2:].split("=", 1) for word in tiny_words(steps=2) if "=null" not in word)
     base = {name: yaml.safe_load(value) for name, value in words.items() if name not in ("method", "protocol", "steps")}
-    file.write_text(yaml.safe_dump({"base": base, "candidates": {"shear": {"none": {"views.shear": 0.0}}}}))
+    file.write_text(yaml.safe_dump({"base": base, "candidates": {"shear": {"none": {"views.shear": 0.0, "steps": 3}}}}))
     asked = ["reproduce", "rows", "--store", store_path, other, "--candidates", file, "--out", out, "--steps", 2]
     found = cli(*asked, "--seeds", 2, "--workers", 1, "--json")
     assert found.code == 0, found.err
     assert found.json["winner"] is None
+    assert found.json["rungs"][0]["steps"] == [2, 3]
     assert not (out / "winner.yaml").exists()
     runs = found.json["candidates"]["shear: none"]["runs"][0]
     assert [(run["store"], run["seed"], run["held_out"]) for run in runs] == [

@@ -20,7 +20,7 @@ from pcm3.packaged import packaged
 from pcm3.settings.methods import name_of_method
 from pcm3.settings.pretrain import PretrainSettings, flat, from_dict
 
-SEARCHED = ("steps", "minutes", "epochs", "seed", "exclude_subjects", "protocol", "devices", "nodes")
+SEARCHED = ("epochs", "seed", "exclude_subjects", "protocol", "devices", "nodes")
 """Settings that are the search's own: no candidate may change them."""
 
 
