@@ -199,6 +199,12 @@ def test_unknown_people_and_classes_of_few_clips_are_said(walking):
     assert expected.people == 0
     assert "people are not told apart" in expected.warnings[0]
     assert expected.warnings[1] == "fewer than 5 clips: b"
+    assert (expected.unseen, str(expected)[:46]) == (0, "to expect on clips not seen (8 clips, 5 folds)")
+    apart = walking.expect(clips, ["a"] * 6 + ["b"] * 2, subjects=[0, 1, 2, 3, 0, 1, 4, 4], settings=LINEAR)
+    assert apart.unseen == 2
+    assert apart.warnings[-1].startswith(
+        "2 of 8 clips are of a class that nobody else shows: they are counted as wrong"
+    )
     assert walking.expect(clips, ["a", "b"] * 4, subjects=[0, 0, 1, 1, 2, 2, 3, 3], settings=LINEAR).people == 4
     with pytest.raises(DataError, match="two clips of a class at least"):
         walking.expect(clips[:2], ["a", "b"])

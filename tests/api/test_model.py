@@ -205,3 +205,18 @@ def test_what_is_told_of_a_store_that_knows_better_is_not_used_in_silence(model,
         ["what is told of files (fps, layout, up, units, …) is not looked at where a store is given"],
         [],
     )
+
+
+def test_what_is_known_of_files_is_told_at_once_or_one_by_one(model, tmp_path):
+    file = tmp_path / "all.csv"
+    names = [f"{joint}_{axis}" for joint in load_layout("kinect_v1").joints for axis in "xyz"]
+    rows = [(number, *walkers(number, 20, 1, 20).reshape(20, -1)[frame]) for frame in range(20) for number in (0, 1)]
+    np.savetxt(file, rows, delimiter=",", header=",".join(["note", *names]), comments="")
+    told = Recorded(fps=15.0, columns="clip=note", up="y")
+    features = model.embed(file, recorded=told)
+    assert len(features) == 2
+    np.testing.assert_allclose(model.embed(file, fps=15.0, recorded=Recorded(columns="clip=note", up="y")), features)
+    np.testing.assert_array_equal(model.embed(file, fps=15.0, recorded=replace(told, fps=99.0)), features)
+    labels = ["a", "b"]
+    head = model.fit_classifier(file, labels, kind="nearest", recorded=told)
+    assert head.predict(file, recorded=told).tolist() == labels

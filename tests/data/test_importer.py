@@ -1,4 +1,6 @@
+import inspect
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -13,11 +15,14 @@ from ntu_file_text import skeleton_text, walkers
 
 from pcm3.data import importer
 from pcm3.data.datasets import DATASETS, PublishedCounts, find_dataset
+from pcm3.data.formats.table import FORMATS
 from pcm3.data.importer import import_recordings
 from pcm3.data.info import describe, protocol_lines
 from pcm3.data.prepare import Recipe, prepare
 from pcm3.data.protocol import split
 from pcm3.data.readers import ntu
+from pcm3.data.recordings import read_files
+from pcm3.data.source_index import Options
 from pcm3.data.store import ClipStore
 from pcm3.errors import ConfigError, DataError
 from pcm3.files import PARTIAL
@@ -149,6 +154,21 @@ def test_settings_that_make_no_sense_are_config_errors(folder, tmp_path):
     for settings in ({"workers": 0}, {"max_frames": 0}, {"layout": "kinect_v1"}):
         with pytest.raises(ConfigError):
             run(folder, tmp_path / "s", **settings)
+
+
+def test_what_a_kind_has_no_use_for_is_not_dropped_in_silence(folder, tmp_path):
+    with pytest.raises(ConfigError, match=r"setting labels: expected it with utkinect, .*files of your own .*; ntu60"):
+        import_recordings("auto", folder, tmp_path / "store", labels="labels.csv")
+    with pytest.raises(ConfigError, match="setting units: expected it with files of your own"):
+        read_files(folder, Options(units="mm"))
+
+
+def test_the_table_of_kinds_tells_which_options_their_readers_look_at():
+    for kind in set(DATASETS) - set(FORMATS):
+        read = DATASETS[kind].read
+        source = inspect.getsource(sys.modules[getattr(read, "func", read).__module__])
+        looked_at = set(re.findall(r"options\.(\w+)", source)) - {"layout", "fps"}
+        assert set(DATASETS[kind].options) == looked_at, kind
 
 
 def test_kinds_are_known_and_near_misses_are_guessed():

@@ -42,6 +42,24 @@ class Expected:
     classes: tuple[str, ...]
     people: int
     """How many people are told apart; 0: they are not, so that the same one may be on both sides."""
+    unseen: int = 0
+    """Clips of a class that nobody shows whom the head of their fold learned from: they cannot be told right."""
+
+    def __str__(self) -> str:
+        """What to expect, in a sentence."""
+        count = len(self.label)
+        whom = f"people not seen ({self.people} people" if self.people else f"clips not seen ({count:,} clips"
+        low, high = self.interval
+        return (
+            f"to expect on {whom}, {len(self.accuracies)} folds): {self.accuracy:.1f} % of the clips, with so many "
+            f"clips likely {low:.0f} to {high:.0f} %; always telling the most frequent class: "
+            f"{self.most_frequent:.1f} %"
+        )
+
+    @property
+    def most_frequent(self) -> float:
+        """Per cent of all clips that always telling the most frequent class gets right."""
+        return 100 * float(np.bincount(self.label).max()) / len(self.label)
 
     @property
     def accuracy(self) -> float:
@@ -80,6 +98,12 @@ class Expected:
         few = [name for name, (count, _) in self.by_class.items() if count < FEW]
         if few:
             words.append(f"fewer than {FEW} clips: {', '.join(few[:8])}{' …' if len(few) > 8 else ''}")
+        if self.unseen:
+            whose = "nobody else shows" if self.people else "no other clip shows"
+            words.append(
+                f"{self.unseen:,} of {len(self.label):,} clips are of a class that {whose}: they are counted as wrong, "
+                f"whatever the head is worth (at most {100 - 100 * self.unseen / len(self.label):.1f} % can be right)"
+            )
         return words
 
 

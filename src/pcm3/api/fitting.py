@@ -99,13 +99,14 @@ class Labelled:
     def expected(self, kind: ClassifierKind, settings: LinearSettings, seed: int) -> Expected:
         """What such a head comes to on people that it did not see; where these are not known, on other clips."""
         predicted = np.full(len(self.clips.labels), UNKNOWN)
-        accuracies, people = [], people_of(self.subject)
+        accuracies, unseen, people = [], 0, people_of(self.subject)
         for train, test in folds_of(self.clips.labels, self.subject, FOLDS):
             head = self.fit(kind, settings, seed, train)
             shares = head.shares(self.features[torch.from_numpy(test).to(self.features.device)])
             predicted[test] = shares.argmax(dim=1).cpu().numpy()
             accuracies.append(100 * float(np.mean(predicted[test] == self.clips.labels[test])))
-        return Expected(tuple(accuracies), predicted, self.clips.labels, self.clips.classes, people)
+            unseen += int((~np.isin(self.clips.labels[test], self.clips.labels[train])).sum())
+        return Expected(tuple(accuracies), predicted, self.clips.labels, self.clips.classes, people, unseen)
 
 
 def fit_classifier(

@@ -101,6 +101,17 @@ class Recorded:
 AS_THE_MODEL = Recorded()
 
 
+def recorded_so(recorded: Recorded, fps: float | None, layout: str | Path | Layout | None, up: str | None) -> Recorded:
+    """What is known of recordings, and what was said beside it, which goes before."""
+    check_type("recorded", recorded, Recorded, "a pcm3.api.Recorded")
+    return replace(
+        recorded,
+        fps=recorded.fps if fps is None else fps,
+        layout=recorded.layout if layout is None else layout,
+        up=recorded.up if up is None else up,
+    )
+
+
 @dataclass(frozen=True, eq=False)
 class GivenClips:
     """What was given, prepared."""

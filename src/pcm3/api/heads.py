@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pcm3.api.contract import FedModel
 from pcm3.api.export import ExportForm, export
-from pcm3.api.given import Clips, Recorded
+from pcm3.api.given import AS_THE_MODEL, Clips, Recorded, recorded_so
 from pcm3.api.live import WINDOW, LiveLabel, Stream, stream_actions, stream_classes
 from pcm3.data.store import STORE, ClipStore
 from pcm3.encoders.files import is_model
@@ -68,6 +68,7 @@ class ClassifierHead:
         fps: float | None = None,
         layout: str | Path | Layout | None = None,
         up: str | None = None,
+        recorded: Recorded = AS_THE_MODEL,
     ) -> NDArray[np.float32]:
         """The share of each class: one row a clip (N, L), or (L,) of a single array.
 
@@ -76,11 +77,12 @@ class ClassifierHead:
             fps: frames a second.
             layout: of the skeletons.
             up: which way is up.
+            recorded: of files: all that is known of them.
 
         Raises:
             DataError: as `Model.embed`.
         """
-        given = self.model.given(clips, Recorded(fps, layout, up))
+        given = self.model.given(clips, recorded_so(recorded, fps, layout, up))
         features = self.fitted.features(self.model.encoder, self.model.bank(given.store), np.arange(len(given.store)))
         shares = self.shares(features).cpu().numpy()
         return shares[0] if given.single else shares
@@ -96,6 +98,7 @@ class ClassifierHead:
         fps: float | None = None,
         layout: str | Path | Layout | None = None,
         up: str | None = None,
+        recorded: Recorded = AS_THE_MODEL,
     ) -> NDArray[Any]:
         """The name of the likeliest class of each clip (N,); of a single array that name alone, as an array ().
 
@@ -104,11 +107,12 @@ class ClassifierHead:
             fps: see `predict_proba`.
             layout: see `predict_proba`.
             up: see `predict_proba`.
+            recorded: see `predict_proba`.
 
         Raises:
             DataError: as `Model.embed`.
         """
-        shares = self.predict_proba(clips, fps=fps, layout=layout, up=up)
+        shares = self.predict_proba(clips, fps=fps, layout=layout, up=up, recorded=recorded)
         return np.asarray(np.array(self.classes)[shares.argmax(axis=-1)])
 
     def stream(
@@ -167,6 +171,7 @@ class DetectorHead:
         fps: float | None = None,
         layout: str | Path | Layout | None = None,
         up: str | None = None,
+        recorded: Recorded = AS_THE_MODEL,
     ) -> NDArray[np.float64]:
         """For each frame of one recording, at the model's frames a second, the share of no action at all, and of each
         class (T, 1 + L), not smoothed.
@@ -176,11 +181,12 @@ class DetectorHead:
             fps: frames a second.
             layout: of the skeletons.
             up: which way is up.
+            recorded: of files: all that is known of them.
 
         Raises:
             DataError: as `Model.embed`; or more than one recording.
         """
-        given = self.model.given_recordings(recording, Recorded(fps, layout, up))
+        given = self.model.given_recordings(recording, recorded_so(recorded, fps, layout, up))
         bank = RecordingBank.of(given.store, self.model.spec.stream, self.model.device)
         if len(bank.start) != 1:
             raise DataError(f"recording: expected one recording, got {len(bank.start)}")
@@ -193,6 +199,7 @@ class DetectorHead:
         fps: float | None = None,
         layout: str | Path | Layout | None = None,
         up: str | None = None,
+        recorded: Recorded = AS_THE_MODEL,
     ) -> list[list[Action]]:
         """The actions in each recording, by their start.
 
@@ -201,11 +208,12 @@ class DetectorHead:
             fps: frames a second.
             layout: of the skeletons.
             up: which way is up.
+            recorded: of files: all that is known of them.
 
         Raises:
             DataError: as `Model.embed`.
         """
-        given = self.model.given_recordings(recordings, Recorded(fps, layout, up))
+        given = self.model.given_recordings(recordings, recorded_so(recorded, fps, layout, up))
         return [actions for _, actions in self.predict_named(given.store)]
 
     def predict_named(self, store: ClipStore) -> list[tuple[str, list[Action]]]:
@@ -270,6 +278,7 @@ class PredictorHead:
         fps: float | None = None,
         layout: str | Path | Layout | None = None,
         up: str | None = None,
+        recorded: Recorded = AS_THE_MODEL,
     ) -> NDArray[np.float32]:
         """The poses that follow each clip's last frame (N, P, V, 3), or (P, V, 3) of a single array.
 
@@ -281,11 +290,12 @@ class PredictorHead:
             fps: frames a second.
             layout: of the skeletons.
             up: which way is up.
+            recorded: of files: all that is known of them.
 
         Raises:
             DataError: as `Model.embed`; or a clip that is too short, or lacks joints at its end.
         """
-        given = self.model.given(clips, Recorded(fps, layout, up))
+        given = self.model.given(clips, recorded_so(recorded, fps, layout, up))
         _, poses, lost = self.predict_store(given.store)
         if lost:
             raise DataError(": ".join(lost[0]))

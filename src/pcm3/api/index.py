@@ -16,7 +16,7 @@ from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
 from pcm3.api.contract import FedModel
-from pcm3.api.given import AS_THE_MODEL, Clips, Recorded
+from pcm3.api.given import AS_THE_MODEL, Clips, Recorded, recorded_so
 from pcm3.checksums import read_checked_json, with_checksum
 from pcm3.clips import frozen
 from pcm3.data.names import is_name
@@ -112,6 +112,7 @@ class Index:
         fps: float | None = None,
         layout: str | Path | Layout | None = None,
         up: str | None = None,
+        recorded: Recorded = AS_THE_MODEL,
     ) -> list[Match]:
         """The stretches that are most like one motion, the likest first; of those that overlap the likest alone.
 
@@ -121,12 +122,13 @@ class Index:
             fps: frames a second.
             layout: of the skeletons.
             up: which way is up.
+            recorded: of files: all that is known of them.
 
         Raises:
             DataError: as `Model.embed`; or more than one clip.
         """
         check_whole("k", k, 1, MOST)
-        store = self.model.given(query, Recorded(fps, layout, up)).store
+        store = self.model.given(query, recorded_so(recorded, fps, layout, up)).store
         if len(store) != 1:
             raise DataError(f"query: expected one clip, got {len(store)}")
         whole = np.zeros(1, np.int64), np.zeros(1, np.int64), store.length.astype(np.int64)

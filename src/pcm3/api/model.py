@@ -15,7 +15,7 @@ from pcm3.api import fitting
 from pcm3.api.expectation import Expected
 from pcm3.api.export import ExportForm, export
 from pcm3.api.fitting import ClassifierKind, Labels, People
-from pcm3.api.given import AS_THE_MODEL, Clips, GivenClips, Recorded, given_clips, given_recordings
+from pcm3.api.given import AS_THE_MODEL, Clips, GivenClips, Recorded, given_clips, given_recordings, recorded_so
 from pcm3.api.heads import ClassifierHead, DetectorHead, PredictorHead
 from pcm3.api.index import Index
 from pcm3.api.live import WINDOW, LiveFeature, Stream, stream_features
@@ -37,7 +37,8 @@ class Model:
     """A pretrained encoder that knows what it is fed with; `pcm3.load` gives one.
 
     Wherever clips are asked for, they may be given in any form of `pcm3.api.given.Clips`. Arrays are in metres, joints
-    that are absent are NaN or zeros; `fps`, `layout` and `up` say of them what no array tells.
+    that are absent are NaN or zeros; `fps`, `layout` and `up` say of them what no array tells, `recorded` all that
+    is known of files.
     """
 
     encoder: Encoder
@@ -80,6 +81,7 @@ class Model:
         fps: float | None = None,
         layout: str | Path | Layout | None = None,
         up: str | None = None,
+        recorded: Recorded = AS_THE_MODEL,
         crops: int = 1,
         batch: int = 256,
     ) -> NDArray[np.float32]:
@@ -91,6 +93,7 @@ class Model:
             layout: of arrays: name, file or `Layout` of their skeletons; None: the model's.
             up: of arrays: which way is up; None: found by how people stand in all of the given clips, so that a clip's
                 feature may depend on those beside it.
+            recorded: of files: all that is known of them.
             crops: the feature is the mean over so many crops; 1: the central 95 % of the clip.
             batch: clips that are encoded at a time.
 
@@ -100,7 +103,7 @@ class Model:
         """
         check_whole("crops", crops, 1, 1000)
         check_whole("batch", batch, 1, MOST)
-        given = self.given(clips, Recorded(fps, layout, up))
+        given = self.given(clips, recorded_so(recorded, fps, layout, up))
         bank = replace(self.bank(given.store), crops=crops)
         features = extract(self.encoder, bank, np.arange(len(given.store)), batch=batch).cpu().numpy()
         return features[0] if given.single else features
@@ -112,6 +115,7 @@ class Model:
         fps: float | None = None,
         layout: str | Path | Layout | None = None,
         up: str | None = None,
+        recorded: Recorded = AS_THE_MODEL,
     ) -> NDArray[np.float32]:
         """The feature of each frame of one clip (T, `frame_width`), at the model's frames a second.
 
@@ -120,11 +124,12 @@ class Model:
             fps: see `embed`.
             layout: see `embed`.
             up: see `embed`.
+            recorded: of files: all that is known of them.
 
         Raises:
             DataError: as `embed`; or more than one clip.
         """
-        given = self.given(clip, Recorded(fps, layout, up))
+        given = self.given(clip, recorded_so(recorded, fps, layout, up))
         if len(given.store) != 1:
             raise DataError(f"clip: expected one clip to have features of frames of, got {len(given.store)}")
         return self.frame_features(given, 0)

@@ -71,7 +71,7 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     for line in expected["lines"]:
         print(line)
     print(f"written: {options.out}")
-    told = {name: options[name] for name in ("fps", "layout", "up", "units")}
+    told = {name: options[name] for name in ("fps", "layout", "up", "units", "columns")}
     say_next(after_fitting(options.what, options.out, options.source, told))
     return 0, {"written": str(options.out), "expected": {k: v for k, v in expected.items() if k != "lines"}}
 
@@ -97,29 +97,22 @@ def _classifier(model: Model, store: ClipStore, settings: TaskSettings, options:
 
 def _accuracy(expected: Expected) -> dict[str, Any]:
     """The figures of a classifier as lines and as JSON."""
-    import numpy as np
-
     from pcm3.report.tables import text_table
 
     rows: list[list[str | float]] = [[name, count, right] for name, (count, right) in expected.by_class.items()]
-    labelled = len(expected.label)
-    usual = 100 * float(np.bincount(expected.label).max()) / labelled
-    folds, (low, high) = len(expected.accuracies), expected.interval
-    whom = f"people not seen ({expected.people} people" if expected.people else f"clips not seen ({labelled:,} clips"
     lines = [
         text_table(["class", "labelled clips", "recognised %"], rows),
-        f"to expect on {whom}, {folds} folds): {expected.accuracy:.1f} % of the clips, with so many clips likely "
-        f"{low:.0f} to {high:.0f} %; always telling the most frequent class: {usual:.1f} %",
+        str(expected),
         *(f"warning: {warning}" for warning in expected.warnings),
     ]
     by_class = {name: {"clips": count, "accuracy": right} for name, (count, right) in expected.by_class.items()}
     return {
         "accuracy": expected.accuracy,
         "spread": expected.spread,
-        "interval": [low, high],
-        "most_frequent": usual,
+        "interval": list(expected.interval),
+        "most_frequent": expected.most_frequent,
         "people": expected.people,
-        "folds": folds,
+        "folds": len(expected.accuracies),
         "by_class": by_class,
         "warnings": expected.warnings,
         "lines": lines,

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from pcm3.data.archives import Skipped, walk
 from pcm3.data.changes import change_lines
-from pcm3.data.datasets import find_dataset
+from pcm3.data.datasets import check_options, find_dataset
 from pcm3.data.forms import mistaken
 from pcm3.data.gravity import given_up
 from pcm3.data.import_plan import (
@@ -167,6 +167,7 @@ def import_recordings(
     options = Options(
         chosen, all_files, track, labels, fps, units, min_score, pattern, fixed_root=fixed_root, columns=columns
     )
+    check_options(kind, options)
     index = dataset.read(Path(source), options)
     there = len(index.clips) + len(index.unusable)
     if skip_list is not None:

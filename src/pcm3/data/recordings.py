@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pcm3.data.archives import Skipped, list_entries
-from pcm3.data.datasets import find_dataset
+from pcm3.data.datasets import check_options, find_dataset
 from pcm3.data.formats.index import index_entries
 from pcm3.data.formats.table import FORMATS
 from pcm3.data.recognise import AUTO, Belief, recognise
@@ -100,6 +100,7 @@ def read_files(paths: Paths, options: Options = Options(), *, kind: str = AUTO) 
 
 def _together(sources: Sequence[Path], kind: str, options: Options) -> Recordings:
     """Paths of one format of users' own as one source: skeleton, unit and rate are those of most of them."""
+    check_options(kind, options)
     listed = [list_entries(source) for source in sources]
     entries = [entry for found, _ in listed for entry in found]
     where = f"{sources[0]} and {len(sources) - 1:,} more"
@@ -110,6 +111,7 @@ def _together(sources: Sequence[Path], kind: str, options: Options) -> Recording
 
 def _read(source: Path, belief: Belief, options: Options) -> Recordings:
     dataset = find_dataset(belief.kind)
+    check_options(belief.kind, options)
     index = dataset.read(source, replace(options, layout=None) if dataset.layout else options)
     return _recordings(str(source), belief.kind, index, options, [belief.why] if belief.why else [])
 

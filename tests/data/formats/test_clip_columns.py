@@ -44,8 +44,12 @@ def long(clips, columns):
 
 
 def read(path, text, **options):
+    return read_files(_written(path, text), Options(fps=30.0, **options))
+
+
+def _written(path, text):
     path.write_text(text)
-    return read_files(path, Options(fps=30.0, **options))
+    return path
 
 
 def labels_of(files):
@@ -74,6 +78,37 @@ def test_rows_of_recordings_may_stand_among_each_other(tmp_path):
     files = read(tmp_path / "all.csv", "\n".join([head, *mixed]))
     assert [clip.id for clip in files.recordings] == ["b", "10"]
     np.testing.assert_allclose(files.recordings[1].frames[:, 0], CLIPS[2][1], atol=1e-6)
+
+
+@pytest.mark.parametrize("form", [wide, long])
+def test_rows_may_stand_in_any_order_of_time(tmp_path, form):
+    told = [(("a", ["wave"] * 2 + [""] * 4), body(0)), (("b", "jog"), body(1))]
+    head, *rows = form(told, ["clip", "label"]).splitlines()
+    files = read(tmp_path / "all.csv", "\n".join([head, *rows[::-1]]))
+    assert [clip.id for clip in files.recordings] == ["b", "a"]
+    np.testing.assert_allclose(files.recordings[1].frames[:, 0], body(0), atol=1e-6)
+    assert [(span.start, span.stop) for span in files.recordings[1].intervals] == [(0, 2)]
+    alone = read(tmp_path / "one.csv", "\n".join([head, *rows[len(rows) // 2 - 1 :: -1]]).replace("clip", "note"))
+    np.testing.assert_allclose(alone.recordings[0].frames[:, 0], body(0), atol=1e-6)
+
+
+def test_times_that_are_rounded_may_be_equal_one_after_the_other(tmp_path):
+    text = wide([(("a", [0.0, 0.0, 0.01, 0.02, 0.02, 0.03]), body(0)), (("b", [0.0] * 2 + [0.01] * 4), body(1))],
+                ["clip", "time_s"], frame=False)  # fmt: skip
+    files = read_files(_written(tmp_path / "all.csv", text), Options(fps=100.0))
+    np.testing.assert_allclose(files.recordings[1].frames[:, 0], body(1), atol=1e-6)
+
+
+def test_columns_that_tell_nothing_yet_are_named(tmp_path):
+    told = [(("b", "anna", "wave"), body(0)), (("a", "bert", "jog"), body(1))]
+    files = read(tmp_path / "all.csv", wide(told, ["Take No", "who", "What is done"]), columns="clip=take no")
+    assert "recordings by the column 'Take No': 2 in 1 table (--columns clip=NAME)" in files.notes
+    assert (
+        "columns of which nothing is taken: 'who', 'What is done' (--columns label=NAME,subject=NAME says what they "
+        "tell)" in files.notes
+    )
+    files = read(tmp_path / "all.csv", wide(told, ["Take", "Who", "What"]), columns="label=what,subject=who")
+    assert "classes by the column 'What': 2" in files.notes
 
 
 def test_parquet_tells_the_same(tmp_path):
@@ -160,6 +195,12 @@ def test_tables_named_for_classes_or_people_hold_their_recordings(tmp_path):
          "row 2: expected a recording's name in the column 'clip'"),
         (wide([(("wave",), body(0)), (("jog",), body(1)), (("wave",), body(2))], ["label"]), None, DataError,
          "row 14: frame or time 0 is there twice in one recording: .* --columns clip=NAME"),
+        (wide([((1, "x"), body(0)), ((2, "y"), body(1))], ["nr", "what"]), None, DataError,
+         "row 8: frame or time 0 is there twice in one recording: .*, of 'nr', 'what'. .* --columns clip=NAME"),
+        (long([((1, "x"), body(0)), ((2, "y"), body(1))], ["nr", "what"]), None, DataError,
+         "row 122: frame or time 0 is there twice in one recording: .*, of 'nr', 'what'. .* --columns clip=NAME"),
+        (wide([(("a",), body(0)), (("a",), body(1))], ["person"]), None, DataError,
+         "row 8: frame or time 0 is there twice in one recording"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_told_in_a_line(tmp_path, text, columns, error, message):
@@ -170,7 +211,7 @@ def test_what_is_wrong_is_told_in_a_line(tmp_path, text, columns, error, message
 
 def test_columns_are_of_tables_alone(tmp_path):
     np.save(tmp_path / "a.npy", walkers(0, 6, 1, 20))
-    with pytest.raises(ConfigError, match=r"setting columns: expected it with tables \(csv, parquet\), got NumPy"):
+    with pytest.raises(ConfigError, match="setting columns: expected it with parquet, csv; npy has no use for it"):
         read_files(tmp_path / "a.npy", Options(load_layout("kinect_v1"), fps=30.0, columns="label=x"))
 
 

@@ -15,7 +15,18 @@ from functools import lru_cache, partial
 import numpy as np
 from numpy.typing import NDArray
 
-from pcm3.data.formats.columns import FRAMES, PEOPLE, TIMES, first_of, from_columns, joint_column, spelled
+from pcm3.data.formats.columns import (
+    FRAMES,
+    PEOPLE,
+    TIMES,
+    first_of,
+    from_columns,
+    joint_column,
+    repeated,
+    said_twice,
+    spelled,
+    tells_motion,
+)
 from pcm3.data.formats.mediapipe import as_mediapipe
 from pcm3.data.formats.motion_file import FileFormat, FileGroup, MotionFile, TableFormat, TablePart
 from pcm3.data.formats.told_columns import Codes, Table, Told, about_rows, codes, numbered
@@ -64,7 +75,7 @@ def given_roles(columns: str | None) -> dict[str, tuple[str, ...]]:
     given: dict[str, tuple[str, ...]] = {}
     for pair in columns.split(",") if columns is not None else ():
         role, sign, name = (part.strip() for part in pair.partition("="))
-        if not sign or role not in ROLES:
+        if not sign or role not in ROLES or "=" in name:
             raise ConfigError(
                 f"setting columns: expected {'=NAME, '.join(ROLES)}=NAME, with commas between them, got "
                 f"'{printable(pair.strip(), 60)}'"
@@ -100,37 +111,54 @@ def split_tables(
     """
     given = given_roles(columns)
     if form.table is None:
-        if given:
-            raise ConfigError(f"setting columns: expected it with tables (csv, parquet), got {form.name}")
         return list(groups), []
     # One table is held at a time: its recordings are read one after the other.
     held = TableFormat(form.table.names, lru_cache(maxsize=1)(form.table.columns))
     tables: dict[str, Table] = {}
-    names: set[str] = set()
+    names: dict[str, str] = {}  # as they are written, by their plain names
     for group in groups:
         there = {plain_name(name): name for name in reversed(form.table.names(group.entries[0]))}
-        names |= set(there)
+        names = dict(reversed(there.items())) | names
         wanted = {name: there[name] for some in _candidates(there, given).values() for name in some}
         if wanted:
             tables[group.file] = _table(group, held, list(there.values()), wanted)
-    for wrong in sorted({name for some in given.values() for name in some} - names):
-        near = get_close_matches(wrong, names, n=1, cutoff=0.5)
-        hint = f"; did you mean '{near[0]}'?" if near else ""
-        some = ", ".join(sorted(names - {""})[:6])
-        raise ConfigError(
-            f"setting columns: expected a column of the tables ({printable(some, 120)}, …), got "
-            f"'{printable(wrong, 40)}'{hint}"
-        )
-    if not tables:
-        return list(groups), []
-    roles, notes = _roles(list(tables.values()), given)
+    _check_given(given, names)
+    roles, notes = _roles(list(tables.values()), given, names)
     splits = {file: _split(table, roles, guessed="clip" not in given) for file, table in tables.items()}
     roles["subject"] = _subject(list(splits.values()), roles["subject"], given)
     found: list[FileGroup] = []
     for group in groups:
         split = splits.get(group.file)
         found += [group] if split is None else _parts(split, form.table, roles)
-    return found, notes + _notes(list(splits.values()), found, roles)
+    notes += _notes(list(splits.values()), found, roles, names)
+    return found, notes + _not_taken(roles, given, names)
+
+
+def _check_given(given: Mapping[str, tuple[str, ...]], names: Mapping[str, str]) -> None:
+    """Raises ConfigError where the user names a column that no table has."""
+    for wrong in sorted({name for some in given.values() for name in some} - set(names)):
+        near = get_close_matches(wrong, names, n=1, cutoff=0.5)
+        hint = f"; did you mean '{names[near[0]]}'?" if near else ""
+        others = sorted((name for name in names.values() if name.strip()), key=tells_motion)
+        some = ", ".join(others[:6]) + (", …" if len(others) > 6 else "")
+        raise ConfigError(
+            f"setting columns: expected a column of the tables ({printable(some, 120)}), got "
+            f"'{printable(wrong, 40)}'{hint}"
+        )
+
+
+def _not_taken(
+    roles: Mapping[str, tuple[str, ...]], given: Mapping[str, tuple[str, ...]], names: Mapping[str, str]
+) -> list[str]:
+    """The columns that may tell class or person, where none was found that does."""
+    missing = [role for role in ("clip", "label", "subject") if not roles[role] and role not in given]
+    taken = {name for some in roles.values() for name in some}
+    others = [name for plain, name in names.items() if plain not in taken and not tells_motion(name)]
+    if not {"label", "subject"} & set(missing) or not others:
+        return []
+    shown = ", ".join(f"'{printable(name, 30)}'" for name in others[:6]) + (", …" if len(others) > 6 else "")
+    asked = ",".join(f"{role}=NAME" for role in missing)
+    return [f"columns of which nothing is taken: {shown} (--columns {asked} says what they tell)"]
 
 
 def _candidates(there: Mapping[str, str], given: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
@@ -159,13 +187,14 @@ def _table(group: FileGroup, form: TableFormat, names: Sequence[str], wanted: di
         {plain: Told.of(table[name]) for plain, name in wanted.items()},
         place,
         None if isinstance(cells, list) else cells,
+        rounded=first_of(FRAMES, known) is None and person is None and joint is None,
         has_bodies=person is not None,
         is_long=joint is not None,
     )
 
 
 def _roles(
-    tables: Sequence[Table], given: Mapping[str, tuple[str, ...]]
+    tables: Sequence[Table], given: Mapping[str, tuple[str, ...]], names: Mapping[str, str]
 ) -> tuple[dict[str, tuple[str, ...]], list[str]]:
     """What → the columns that tell it in all tables, and what of them is not taken."""
     there = {name: name for table in tables for name in table.names}
@@ -179,7 +208,8 @@ def _roles(
         if not telling:
             name = roles["label"][0]
             only = f"'{printable(min(words[name]), 30)}' alone" if words[name] else "nothing"
-            notes.append(f"the column '{name}' holds {only} and is not taken for the class (--columns label={name})")
+            told = names[name]
+            notes.append(f"the column '{told}' holds {only} and is not taken for the class (--columns label={told})")
         roles["label"] = tuple(telling)
     return roles, notes
 
@@ -203,14 +233,10 @@ def _split(table: Table, roles: Mapping[str, tuple[str, ...]], *, guessed: bool)
     if subject is not None and _varies(clips(), table.told[subject]):
         keys = [subject, *keys]
     label = next((name for name in roles["label"] if name in table.told), None)
-    if _taken(table, clips()) and label is not None and _varies(clips(), table.told[label]):
+    if _taken(table, clips()) is not None and label is not None and _varies(clips(), table.told[label]):
         keys = [*keys, label]
-    if row := _taken(table, clips()):
-        moment = float(np.asarray(table.moment)[row])
-        raise DataError(
-            f"{entry.name}: row {row + 2}: frame or time {moment:g} is there twice in one recording: which columns "
-            "tell recordings apart? Name them with --columns clip=NAME (clip=ONE,clip=OTHER for two)"
-        )
+    if (again := _taken(table, clips())) is not None:
+        raise said_twice(entry.name, again, float(np.asarray(table.moment)[again]), table.columns())
     clip = clips()
     order = np.argsort(clip, kind="stable")
     return Split(table, tuple(keys), np.split(order, np.flatnonzero(np.diff(clip[order])) + 1))
@@ -227,13 +253,13 @@ def _varies(clip: Codes, told: Told) -> bool:
     return len(np.unique(both)) > len(np.unique(clip[there]))
 
 
-def _taken(table: Table, clip: Codes) -> int:
-    """The first row whose place in its recording is taken by one before; 0: none, or no column tells moments."""
+def _taken(table: Table, clip: Codes) -> int | None:
+    """The first row whose place in its recording is taken by one before; None too where no column tells moments."""
     if table.moment is None:
-        return 0
-    _, first = np.unique(codes([clip, table.place], len(clip)), return_index=True)
-    again = np.setdiff1d(np.arange(len(clip)), first)
-    return int(again[0]) if len(again) else 0
+        return None
+    order = np.argsort(clip, kind="stable")
+    again = repeated(codes([clip, table.place], len(clip))[order], rounded=table.rounded)
+    return None if again is None else int(order[again])
 
 
 def _subject(
@@ -270,12 +296,17 @@ def _parts(split: Split, form: TableFormat, roles: Mapping[str, tuple[str, ...]]
     return parts
 
 
-def _notes(splits: Sequence[Split], found: Sequence[FileGroup], roles: Mapping[str, tuple[str, ...]]) -> list[str]:
+def _notes(
+    splits: Sequence[Split],
+    found: Sequence[FileGroup],
+    roles: Mapping[str, tuple[str, ...]],
+    written: Mapping[str, str],
+) -> list[str]:
     """What was taken for what, a line each."""
     notes = []
     several = [split for split in splits if len(split.rows) > 1]
     if several:
-        names = list(dict.fromkeys(key for split in several for key in split.keys))
+        names = list(dict.fromkeys(written[key] for split in several for key in split.keys))
         keys = f"column{'s' * (len(names) > 1)} " + " and ".join(f"'{name}'" for name in names)
         tables = "1 table" if len(several) == 1 else f"{len(several):,} tables"
         count = sum(len(split.rows) for split in several)
@@ -286,7 +317,7 @@ def _notes(splits: Sequence[Split], found: Sequence[FileGroup], roles: Mapping[s
         classes = {
             label for about in labelled for label in (about.label, *(span.label for span in about.spans)) if label
         }
-        name, *others = roles["label"]
+        name, *others = (written[column] for column in roles["label"])
         some = "" if len(labelled) == len(found) else f", {len(labelled):,} of {len(found):,} recordings have one"
         notes.append(f"classes by the column '{name}': {len(classes):,}{some}{_or(others, 'label')}")
     changing = sum(bool(about.spans) for about in abouts)
@@ -298,7 +329,7 @@ def _notes(splits: Sequence[Split], found: Sequence[FileGroup], roles: Mapping[s
     for role, what in (("subject", "people"), ("camera", "cameras")):
         words = {getattr(about, role) for about in abouts} - {""}
         if words:
-            name, *others = roles[role]
+            name, *others = (written[column] for column in roles[role])
             notes.append(f"{what} by the column '{name}': {len(words):,}{_or(others, role)}")
     return notes
 

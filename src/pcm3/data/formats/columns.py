@@ -7,7 +7,9 @@ its name in one column. Beside x, y, z a joint may have a confidence (``_v``, ``
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,6 +82,46 @@ def first_of(names: Iterable[str], known: Mapping[str, str]) -> str | None:
     return next((known[name] for name in names if name in known), None)
 
 
+def tells_motion(column: str) -> bool:
+    """Whether a column is known for what frames hold: a coordinate, how sure it is, moments, bodies, joints."""
+    bare = column.strip()
+    known = bare.lower() in {*TIMES, *FRAMES, *PEOPLE, *JOINTS, *"xyz", *SCORES.split("|")}
+    return known or any(form.fullmatch(bare) for form in (*COORDINATES, *CONFIDENCES))
+
+
+def said_twice(name: str, row: int, moment: float, columns: Iterable[str]) -> DataError:
+    """That a moment is there twice: the table holds several recordings.
+
+    Args:
+        name: of the table.
+        row: of the second, from 0.
+        moment: frame or time.
+        columns: all of the table.
+    """
+    others = ", ".join(f"'{printable(column, 30)}'" for column in columns if not tells_motion(column))
+    return DataError(
+        f"{name}: row {row + 2}: frame or time {moment:g} is there twice in one recording: which columns tell "
+        f"recordings apart{f', of {printable(others, 150)}' if others else ''}? Name them with --columns clip=NAME "
+        "(clip=ONE,clip=OTHER for two)"
+    )
+
+
+def repeated(moment: NDArray[Any], *, rounded: bool) -> int | None:
+    """The first row whose moment one before has, too; those of rounded times may be equal one after the other."""
+    order = np.argsort(moment, kind="stable")
+    again = moment[order[1:]] == moment[order[:-1]]
+    if rounded:
+        again &= np.diff(order) > 1
+    return int(order[1:][again].min()) if again.any() else None
+
+
+def frames_of_rows(moments: Column | None, rows: int) -> NDArray[np.int64]:
+    """The frame of each row (R) of one body: the rows may stand in any order, where a column tells moments."""
+    if moments is None or isinstance(moments, list) or np.isnan(moments).any() or (np.diff(moments) >= 0).all():
+        return np.arange(rows)
+    return np.unique(moments, return_inverse=True)[1]
+
+
 def _wide(name: str, table: Mapping[str, Column], known: Mapping[str, str]) -> MotionFile:
     """A row a frame, or a row a person in a frame."""
     places: dict[str, dict[str, str]] = {}
@@ -105,8 +147,7 @@ def _wide(name: str, table: Mapping[str, Column], known: Mapping[str, str]) -> M
 
 def _long(name: str, table: Mapping[str, Column], known: Mapping[str, str], word: str) -> MotionFile:
     """A row a joint: brought to a row a frame and person first."""
-    words = [cell_word(value) for value in table[word]]
-    joints = list(dict.fromkeys(words))
+    joints, joint = numbered_words(table[word])
     key = first_of((*FRAMES, *TIMES), known)
     if key is None:
         raise DataError(f"{name}: expected a column frame or time beside the column {printable(word)}")
@@ -115,28 +156,28 @@ def _long(name: str, table: Mapping[str, Column], known: Mapping[str, str], word
     axes = [axis for axis in "xyz" if axis in known]
     values = np.stack([_numbers(name, table, known[axis]) for axis in axes], axis=1)
     score, person = first_of(SCORES.split("|"), known), first_of(PEOPLE, known)
-    people = [""] * len(words) if person is None else [cell_word(value) for value in table[person]]
     moments = _numbers(name, table, key)
     if np.isnan(moments).any():
         raise DataError(f"{name}: expected a number in each row of the column {printable(key)}")
-    keys = list(dict.fromkeys(zip(moments.tolist(), people, strict=True)))
-    row_of = {key: row for row, key in enumerate(keys)}
-    joint_of = {joint: number for number, joint in enumerate(joints)}
+    people, who = ([""], np.zeros(len(joint), np.int64)) if person is None else numbered_words(table[person])
+    times, frame = np.unique(moments, return_inverse=True)
+    keys, at = np.unique(frame * len(people) + who, return_inverse=True)
     if len(keys) * len(joints) > MOST_CELLS:
         raise DataError(
             f"{name}: expected each frame to have its joints, got {len(keys)} frames of {len(joints)} joints"
         )
-    at = np.array([row_of[key] for key in zip(moments.tolist(), people, strict=True)])
-    column = np.array([joint_of[joint] for joint in words])
+    again = repeated(at * len(joints) + joint, rounded=False)
+    if again is not None:
+        raise said_twice(name, again, moments[again], known.values())
     points = np.full((len(keys), len(joints), len(axes)), np.nan)
-    points[at, column] = values
+    points[at, joint] = values
     scores = None
     if score is not None:
         scores = np.full((len(keys), len(joints)), np.nan)
-        scores[at, column] = _numbers(name, table, score)
-    short: dict[str, Column] = {key: np.array([moment for moment, _ in keys])}
+        scores[at, joint] = _numbers(name, table, score)
+    short: dict[str, Column] = {key: times[keys // len(people)]}
     if person is not None:
-        short[person] = [who for _, who in keys]
+        short[person] = [people[number] for number in keys % len(people)]
     place, count = _slots(name, short, known, len(keys))
     return _motion(name, points, scores, joints, place, count, short, known)
 
@@ -194,6 +235,18 @@ def cell_word(value: str | float) -> str:
     return "" if np.isnan(value) else f"{value:.15g}"
 
 
+def numbered_words(cells: Column) -> tuple[list[str], NDArray[np.int64]]:
+    """The words of a column in the order in which they come first, and for each row which of them it is (R)."""
+    if isinstance(cells, list):
+        words = [cell.strip() for cell in cells]
+    else:
+        values, inverse = np.unique(cells, return_inverse=True)
+        words = [cell_word(value) for value in values]
+        words = [words[number] for number in inverse]
+    number = {word: place for place, word in enumerate(dict.fromkeys(words))}
+    return list(number), np.fromiter(map(number.__getitem__, words), np.int64, len(words))
+
+
 def _scores(name: str, table: Mapping[str, Column], joints: Sequence[str]) -> NDArray[np.float64] | None:
     """How sure the source was of each joint (R, V), where it tells that of all."""
     found: dict[str, str] = {}
@@ -210,17 +263,26 @@ def _slots(
     name: str, table: Mapping[str, Column], known: Mapping[str, str], rows: int
 ) -> tuple[NDArray[np.int64], int]:
     """The frame and the slot of each row (R, 2), and how many slots there are: one a person, the longest first."""
-    person = next((known[key] for key in PEOPLE if key in known and known[key] in table), None)
-    moment = next((known[key] for key in (*FRAMES, *TIMES) if key in known and known[key] in table), None)
+    there = {key: column for key, column in known.items() if column in table}
+    person, moment = first_of(PEOPLE, there), first_of((*FRAMES, *TIMES), there)
+    moments = None if moment is None else table[moment]
     if person is None or moment is None:
-        return np.stack([np.arange(rows), np.zeros(rows, np.int64)], axis=1), 1
+        if isinstance(moments, np.ndarray) and len(np.unique(moments)) > 1:
+            again = repeated(moments, rounded=first_of(FRAMES, there) is None)
+            if again is not None:
+                raise said_twice(name, again, moments[again], known.values())
+        return np.stack([frames_of_rows(moments, rows), np.zeros(rows, np.int64)], axis=1), 1
     _, frame = np.unique(_numbers(name, table, moment), return_inverse=True)
     words = [cell_word(value) for value in table[person]]
-    count = {who: words.count(who) for who in dict.fromkeys(words)} if len(set(words)) <= 100 else {}
-    if not count:
-        raise DataError(f"{name}: expected up to 100 people in the column {printable(person)}, got {len(set(words))}")
-    slot = {who: number for number, who in enumerate(sorted(count, key=lambda who: -count[who]))}
-    return np.stack([frame, np.array([slot[who] for who in words])], axis=1), len(slot)
+    longest = [who for who, _ in Counter(words).most_common()]
+    if len(longest) > 100:
+        raise DataError(f"{name}: expected up to 100 people in the column {printable(person)}, got {len(longest)}")
+    slot = {who: number for number, who in enumerate(longest)}
+    place = np.stack([frame, np.array([slot[who] for who in words])], axis=1)
+    again = repeated(place[:, 0] * len(longest) + place[:, 1], rounded=False)
+    if again is not None:
+        raise said_twice(name, again, _numbers(name, table, moment)[again], known.values())
+    return place, len(longest)
 
 
 def _rate(name: str, table: Mapping[str, Column], known: Mapping[str, str]) -> tuple[float | None, tuple[str, ...]]:

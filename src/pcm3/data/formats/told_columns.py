@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pcm3.data.formats.columns import cell_word
+from pcm3.data.formats.columns import frames_of_rows, numbered_words
 from pcm3.data.formats.motion_file import About, Column, FileGroup, Span
 from pcm3.data.names import check_name, printable
 from pcm3.errors import DataError
@@ -29,8 +29,7 @@ class Told:
     @classmethod
     def of(cls, cells: Column) -> Told:
         """The cells of a column."""
-        words, code = np.unique(np.array([cell_word(cell) for cell in cells], np.str_), return_inverse=True)
-        return cls(words.tolist(), code.astype(np.int64))
+        return cls(*numbered_words(cells))
 
     @property
     def there(self) -> NDArray[np.bool_]:
@@ -52,6 +51,8 @@ class Table:
     """(R) rows of one number are of one moment, body and joint."""
     moment: NDArray[np.float64] | None
     """(R) frame or time; None: no column tells it."""
+    rounded: bool
+    """Whether it is a time, and rows one after the other may have the same."""
     has_bodies: bool
     """Whether a column tells bodies apart."""
     is_long: bool
@@ -107,10 +108,10 @@ def about_rows(
 
 def _frames(table: Table, rows: NDArray[np.intp], *, bodies: bool) -> Codes:
     """The frame of each of the rows, as `from_columns` counts them."""
-    if table.moment is None or not (table.is_long or bodies) or np.isnan(table.moment[rows]).any():
-        return np.arange(len(rows))
-    frame = numbered(table.moment[rows])
-    return frame if bodies else codes([frame], len(rows))
+    moment = None if table.moment is None else table.moment[rows]
+    if moment is None or not (table.is_long or bodies):
+        return frames_of_rows(moment, len(rows))
+    return numbered(moment)
 
 
 def _spans(labels: Sequence[str]) -> list[Span]:
