@@ -88,6 +88,21 @@ def test_a_folder_of_files_some_of_them_labelled(cli, at_home):
     assert {row["class"] for row in rows} <= {"wave", "jog"}
 
 
+def test_one_table_with_all_recordings(cli, at_home):
+    names = [f"{joint}_{axis}" for joint in load_layout("kinect_v1").joints for axis in "xyz"]
+    with (at_home / "all.csv").open("w", newline="") as opened:
+        rows = csv.writer(opened)
+        rows.writerow(["trial", "exercise", "who", "time", *names])
+        for number in range(8):
+            about = [f"t{number:03}", ("wave", "jog", "")[number % 3], ("anna", "bert")[number // 4]]
+            poses = np.round(walkers(number, 30, 1, 20)[:, 0].reshape(30, -1), 4).tolist()
+            rows.writerows([*about, round(frame / 30, 3), *pose] for frame, pose in enumerate(poses))
+    printed = run_all(cli, "One table with all recordings")
+    assert "classes by the column 'exercise': 2, 6 of 8 recordings have one" in printed[0]
+    assert "30 frames a second by the column 'time'" in printed[0]
+    assert "people not seen (2 people, 2 folds)" in printed[2]
+
+
 def test_bvh_from_a_mocap_rig(cli, at_home):
     for number in range(6):
         folder = at_home / "takes" / ("wave", "jog")[number % 2]

@@ -20,7 +20,7 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from pcm3.api import Model, load
-from pcm3.api.fitting import ClassifierKind, fit_classifier
+from pcm3.api.fitting import ClassifierKind, fit_classifier, is_unknown
 from pcm3.api.given import Recorded
 from pcm3.api.heads import ClassifierHead, head_of
 from pcm3.data.import_plan import PROBED
@@ -343,7 +343,7 @@ def _classes(y: ArrayLike, count: int) -> NDArray[Any]:
     if classes.ndim != 1 or len(classes) != count:
         got = f"{len(classes)}" if classes.ndim == 1 else brief(y)
         raise DataError(f"y: expected a class for each of the {count} clips, got {got}")
-    if any(label is None or label != label for label in classes.tolist()):  # noqa: PLR0124 (NaN)
+    if any(map(is_unknown, classes.tolist())):
         raise DataError("y: expected a class for each clip, got None or NaN for one: leave such clips out")
     return classes
 

@@ -8,6 +8,7 @@ from ntu_file_text import walkers
 
 import pcm3
 from pcm3.api.expectation import Expected
+from pcm3.api.fitting import is_unknown
 from pcm3.data.recording import Interval, Recording
 from pcm3.data.store import ClipStore
 from pcm3.encoders.files import save_encoder
@@ -216,6 +217,11 @@ def test_clips_without_a_label_are_left_out(walking):
         head = walking.fit_classifier(clips, ["a", "b", nothing, "a", "b", nothing], kind="nearest")
         assert head.classes == ("a", "b")
         assert len(head.fitted.label) == 4
+
+
+def test_labels_that_say_nothing():
+    assert all(map(is_unknown, (None, np.nan, np.float32(np.nan), np.datetime64("NaT"))))
+    assert not any(map(is_unknown, ("None", "", 0, -1, "NA")))
 
 
 def test_what_cannot_be_fitted_is_told_in_one_line(walking):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from math import isnan
 from typing import Literal, TypeVar, get_args
 
 import numpy as np
@@ -302,7 +301,7 @@ def _labelled(model: FedModel, clips: Clips, labels: Labels | None, recorded: Re
         raise DataError(f"labels: expected a list of classes, got the word {brief(labels)}: a table goes into recorded")
     if len(store) != len(labels):
         raise DataError(f"labels: expected one for each of the {len(store)} clips, got {len(labels)}")
-    known = np.array([not _is_unknown(label) for label in labels])
+    known = np.array([not is_unknown(label) for label in labels])
     classes, codes = np.unique([str(label) for label in np.array(labels, object)[known]], return_inverse=True)
     label = np.full(len(store), UNKNOWN, np.int32)
     label[known] = codes
@@ -324,14 +323,14 @@ def _people(subjects: Sequence[int | str | None], count: int) -> Places:
     check_type("subjects", subjects, Collection, "a list of people, one for each clip")
     if len(subjects) != count:
         raise DataError(f"subjects: expected one for each of the {count} clips, got {len(subjects)}")
-    names = [str(UNKNOWN if _is_unknown(who) else who) for who in subjects]
+    names = [str(UNKNOWN if is_unknown(who) else who) for who in subjects]
     numbers = {name: number for number, name in enumerate(sorted(set(names) - {str(UNKNOWN)}))}
     return np.array([numbers.get(name, UNKNOWN) for name in names], np.int64)
 
 
-def _is_unknown(value: object) -> bool:
-    """Whether a table's cell says nothing."""
-    return value is None or (isinstance(value, float) and isnan(value))
+def is_unknown(value: object) -> bool:
+    """Whether a label says nothing: None, NaN, pandas' NA."""
+    return value is None or str(value) in ("nan", "NaT", "<NA>")
 
 
 def _checked(settings: Settings | None, kind: type[Settings]) -> Settings:

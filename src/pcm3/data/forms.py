@@ -14,13 +14,12 @@ from pathlib import Path
 from zipfile import ZipFile
 
 from pcm3.data.archives import ZIP_ERRORS, walk
+from pcm3.data.formats.motion_file import HEAD
 from pcm3.data.formats.table import FORMATS
 from pcm3.data.names import printable
 from pcm3.data.recording import NPY_ERRORS
 from pcm3.errors import DataError
 
-HEAD = 4096
-"""Bytes of a file that are looked at."""
 LOOKED_AT = 1000
 """Files of a folder that are looked at."""
 OWN = "docs/YOUR_DATA.md shows how to bring your own form, in ten lines"

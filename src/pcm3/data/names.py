@@ -19,6 +19,12 @@ NOT_IN_FILES = frozenset('/\\:*?"<>|')
 """Characters that some system does not allow in the name of a file."""
 
 
+NOTHING = frozenset(
+    ("", "nan", "NaN", "-nan", "-NaN", "NA", "N/A", "n/a", "#N/A", "#NA", "<NA>", "NaT", "NULL", "null", "None")
+)
+"""Words in a table's cell that say that nothing is there, as R, pandas, spreadsheets and databases write it."""
+
+
 def printable(text: str, longest: int = 80) -> str:
     """The text in one line of at most ``longest`` characters; what does not print is written as an escape."""
     cut = text[: longest + 1]
@@ -70,7 +76,8 @@ def check_name(what: str, value: Any) -> None:
     """Raises DataError if ``what``, which came with data, is no name."""
     if not is_name(value):
         got = f"'{printable(value, 40)}'" if isinstance(value, str) else f"a {type(value).__name__}"
-        raise DataError(f"expected {what} of 1 to {LONGEST} printable characters, got {got}")
+        where, _, what = what.rpartition(": ")
+        raise DataError(f"{where and where + ': '}expected {what} of 1 to {LONGEST} printable characters, got {got}")
 
 
 def check_protocols(protocols: Any) -> None:

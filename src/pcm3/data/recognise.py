@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from pcm3.data.archives import Entry, list_entries
+from pcm3.data.formats.motion_file import HEAD
 from pcm3.data.formats.table import FORMATS
-from pcm3.data.forms import HEAD, form_of
+from pcm3.data.forms import form_of
 from pcm3.errors import DataError
 
 AUTO = "auto"
@@ -62,6 +63,8 @@ def recognise(source: Path) -> Belief:
     if not entries:
         raise DataError(f"{source}: expected files of recordings, but there are none")
     count = _counts(entries)
+    if not count and (kind := _by_ending(source)) is not None:
+        return Belief(kind, f"taken for {kind} by its name")
     if not count:
         endings = Counter(Path(entry.name).suffix or entry.name for entry in entries)
         there = ", ".join(f"{number:,} {ending}" for ending, number in endings.most_common(4))
@@ -82,6 +85,12 @@ def _of_one_file(source: Path) -> Belief | None:
         return None
     kind = "npz" if "npz" in kinds and "CTR-GCN" not in form.name else kinds[0]
     return Belief(kind, f"taken for {kind}: it is {form.name}")
+
+
+def _by_ending(source: Path) -> str | None:
+    """The only format whose files end as a single file does, so that its reader says what is wrong with it."""
+    kinds = [kind for kind, form in FORMATS.items() if source.name.lower().endswith(form.suffixes)]
+    return kinds[0] if len(kinds) == 1 and source.is_file() and source.suffix.lower() != ".txt" else None
 
 
 def _counts(entries: Sequence[Entry]) -> Counter[str]:

@@ -129,7 +129,9 @@ def _recordings(where: str, kind: str, index: SourceIndex, options: Options, not
         try:
             recordings.append(clip.read())
         except DataError as error:
-            reason = str(error).removeprefix(f"{clip.id}: ").removeprefix(f"{clip.file}: ")
+            reason = str(error)
+            for name in (clip.id, clip.file, Path(clip.file).name):
+                reason = reason.removeprefix(f"{name}: ")
             lost.append((clip.file, reason))
     if not recordings:
         raise DataError(": ".join(lost[0]))

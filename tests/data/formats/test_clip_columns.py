@@ -209,6 +209,31 @@ def test_what_is_wrong_is_told_in_a_line(tmp_path, text, columns, error, message
     assert "\n" not in str(told.value)
 
 
+def test_names_are_kept_as_they_are_written(tmp_path):
+    told = [(('x, "y"', "007", "Müller; jogs"), body(0)), (("a\nb", "7", "NA"), body(1))]
+    text = wide([((f'"{clip.replace(chr(34), chr(34) * 2)}"', who, what), poses) for (clip, who, what), poses in told],
+                ["clip", "subject", "label"])  # fmt: skip
+    (tmp_path / "all.csv").write_bytes(text.encode("cp1252"))
+    files = read_files(tmp_path / "all.csv", Options(fps=30.0, columns="label=label"))
+    assert [clip.id for clip in files.recordings] == ['x, "y"', "a\\nb"]
+    assert (labels_of(files), [clip.subject for clip in files.recordings]) == (["Müller; jogs", ""], [1, 2])
+
+
+def test_a_table_that_cannot_be_read_costs_its_own_recordings(tmp_path):
+    for name, text in {
+        "a": wide(CLIPS, ["clip", "subject", "action"]),
+        "b": "clip,subject,action,frame,head_x,head_y,head_z\n",
+        "c": wide(CLIPS, ["clip", "subject", "action"]) + "1,2\n",
+    }.items():
+        (tmp_path / f"{name}.csv").write_text(text)
+    files = read_files(tmp_path, Options(fps=30.0))
+    assert len(files.recordings) == 3
+    reasons = ["expected rows below the names of the columns, got none", "row 23: expected 64 fields, got 2"]
+    assert [reason for _, reason in files.lost] == reasons
+    with pytest.raises(DataError, match=r"b.csv: expected rows below the names of the columns, got none"):
+        read_files(tmp_path / "b.csv", Options(fps=30.0))
+
+
 def test_columns_are_of_tables_alone(tmp_path):
     np.save(tmp_path / "a.npy", walkers(0, 6, 1, 20))
     with pytest.raises(ConfigError, match="setting columns: expected it with parquet, csv; npy has no use for it"):

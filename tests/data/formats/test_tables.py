@@ -7,7 +7,9 @@ import pytest
 from ntu_file_text import walkers
 from reading import assert_read_or_told
 
-from pcm3.data.formats import csv_table, parquet
+from pcm3.data.formats import arrow_columns, csv_table, parquet
+from pcm3.data.formats.columns import cell_word
+from pcm3.data.formats.table_text import table_text
 from pcm3.data.importer import import_recordings
 from pcm3.data.recordings import read_files
 from pcm3.data.source_index import Options
@@ -48,6 +50,67 @@ def test_camel_case_numbers_and_utf16():
     numbered = ",".join(f"{axis}{number}" for number in range(20) for axis in "xyz")
     text = "\n".join([numbered, *(",".join(f"{x:.6f}" for x in frame.ravel()) for frame in FRAMES)])
     assert parsed(text).joints == tuple(map(str, range(20)))
+
+
+def test_what_spreadsheets_and_statistics_programs_write_is_read():
+    european = wide(FRAMES, divider=";").replace(".", ",")
+    np.testing.assert_allclose(parsed(european).frames[:, 0], FRAMES, atol=1e-6)
+    head, first, *rest = wide(FRAMES).splitlines()
+    for word in ("NA", "NaN", "null", "", "#N/A"):
+        cells = first.split(",")
+        cells[4] = word
+        file = parsed("\n".join([head, ",".join(cells), *rest]))
+        np.testing.assert_array_equal(
+            np.isnan(file.frames).any(axis=(1, 3)), [[False, True, *[False] * 18], *[[False] * 20] * 5]
+        )
+    assert table_text("Müller".encode("cp1252")) == "Müller"
+    assert table_text("Müller".encode()[:2], whole=False) == "M"
+    assert table_text(b"a\0b") is None
+
+
+def test_large_tables_are_read_as_small_ones_are(monkeypatch):
+    pytest.importorskip("pyarrow")
+
+    def either_way(text):
+        told = []
+        for large in (0, 2**30):
+            monkeypatch.setattr(arrow_columns, "LARGE", large)
+            try:
+                table = csv_table.table("a.csv", text, {"id"})
+            except DataError as error:
+                told.append(str(error))
+            else:
+                told.append({name: [cell_word(cell) for cell in cells] for name, cells in table.items()})
+        assert told[0] == told[1]
+        return told[0]
+
+    head = "id,who,head_x,note,count\n"
+    text = '123456789012345678,"a, b",0.1,x,1\n123456789012345679,NA,,"two\nlines",2\n007,Müller,-1e-3, ,3\n'
+    told = either_way(head + text)
+    assert told["id"] == ["123456789012345678", "123456789012345679", "007"]
+    assert (told["who"], told["head_x"], told["note"]) == (
+        ["a, b", "", "Müller"],
+        ["0.1", "", "-0.001"],
+        ["x", "two\nlines", ""],
+    )
+    for more in ("1,2,3\n", "1,2,x,4,5\n", '"1,2,3,4,5\n', "1,2,3,4,5,\n", "\n1,2,1_0,4,5"):
+        either_way(head + text + more)
+    monkeypatch.setattr(arrow_columns, "LARGE", 0)
+    assert (
+        arrow_columns.columns_of_csv(head + text, ",", head.strip().split(","), ["7", "b", "1", "x", "1"], ())
+        is not None
+    )
+
+
+def test_whole_numbers_of_parquet_that_are_names_keep_their_digits():
+    arrow = pytest.importorskip("pyarrow")
+    from pyarrow.parquet import write_table
+
+    names = [123456789012345678, None, 123456789012345679]
+    held = io.BytesIO()
+    write_table(arrow.table({"id": names, "who": arrow.array(["a", "b", None]).dictionary_encode()}), held)
+    told = parquet.table("a.parquet", held.getvalue(), {"id", "who"})
+    assert told == {"id": ["123456789012345678", "", "123456789012345679"], "who": ["a", "b", ""]}
 
 
 def test_long_tables_become_wide():
@@ -134,7 +197,7 @@ def test_tables_without_names_need_a_layout():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "expected a table as text in UTF-8, got nothing"),
+        ("", "expected a table as text in UTF-8, UTF-16 or Windows-1252, got nothing"),
         ("a,b\n1,2\n", "expected columns like left_hip_x, left_hip_y, left_hip_z, or joint, x, y, z, got a, b"),
         ("a_x,a_y,a_z\n", "expected rows below the names of the columns, got none"),
         ("a_x,a_y,a_z\n1,2\n", "row 2: expected 3 fields, got 2"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache, partial
@@ -120,8 +121,12 @@ def split_tables(
         there = {plain_name(name): name for name in reversed(form.table.names(group.entries[0]))}
         names = dict(reversed(there.items())) | names
         wanted = {name: there[name] for some in _candidates(there, given).values() for name in some}
-        if wanted:
-            tables[group.file] = _table(group, held, list(there.values()), wanted)
+        if not wanted:
+            continue
+        with suppress(DataError):  # which is told when it is read
+            table = _table(group, held, list(there.values()), wanted)
+            if len(table.place):
+                tables[group.file] = table
     _check_given(given, names)
     roles, notes = _roles(list(tables.values()), given, names)
     splits = {file: _split(table, roles, guessed="clip" not in given) for file, table in tables.items()}

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from pcm3.data.archives import SIZE_LIMIT
 from pcm3.data.formats.motion_file import PIXELS, Column, MotionFile
-from pcm3.data.names import printable
+from pcm3.data.names import NOTHING, printable
 from pcm3.errors import DataError
 
 MOST_BODIES = 8
@@ -36,7 +36,18 @@ TIMES = (
     "timestamp_us",
     "time_us",
 )
-FRAMES = ("frame", "frames", "frame_id", "frame_number", "frame_idx", "fnum", "index", "framenumber", "")
+FRAMES = (
+    "frame",
+    "frames",
+    "frame_id",
+    "frame_number",
+    "frame_idx",
+    "fnum",
+    "index",
+    "framenumber",
+    "",
+    "__index_level_0__",
+)
 PEOPLE = ("person", "person_id", "body", "body_id", "individual", "individuals", "track_id", "skeleton", "skeleton_id")
 JOINTS = ("joint", "joint_name", "landmark", "landmark_name", "landmark_id", "bodypart", "keypoint", "marker", "node")
 COORDINATES = (
@@ -231,18 +242,19 @@ def _is_number(value: str) -> bool:
 def cell_word(value: str | float) -> str:
     """A cell as a name: a text without blanks around it, a number as it is written, nothing where there is nothing."""
     if isinstance(value, str):
-        return value.strip()
+        word = value.strip()
+        return "" if word in NOTHING else word
     return "" if np.isnan(value) else f"{value:.15g}"
 
 
 def numbered_words(cells: Column) -> tuple[list[str], NDArray[np.int64]]:
     """The words of a column in the order in which they come first, and for each row which of them it is (R)."""
     if isinstance(cells, list):
-        words = [cell.strip() for cell in cells]
+        word_of = {cell: cell_word(cell) for cell in dict.fromkeys(cells)}
+        words = [word_of[cell] for cell in cells]
     else:
         values, inverse = np.unique(cells, return_inverse=True)
-        words = [cell_word(value) for value in values]
-        words = [words[number] for number in inverse]
+        words = np.array([cell_word(value) for value in values], object)[inverse].tolist()
     number = {word: place for place, word in enumerate(dict.fromkeys(words))}
     return list(number), np.fromiter(map(number.__getitem__, words), np.int64, len(words))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Container
+from collections.abc import Container, Iterator
 from io import StringIO
 
 import numpy as np
@@ -11,15 +11,20 @@ from numpy.typing import NDArray
 
 from pcm3.data.archives import Entry
 from pcm3.data.formats import deeplabcut
+from pcm3.data.formats.arrow_columns import columns_of_csv
 from pcm3.data.formats.columns import MOST_CELLS, MOST_TABLE_BYTES, from_columns
 from pcm3.data.formats.mediapipe import as_mediapipe
-from pcm3.data.formats.motion_file import Column, FileGroup, MotionFile
-from pcm3.data.names import printable
+from pcm3.data.formats.motion_file import HEAD, Column, FileGroup, MotionFile
+from pcm3.data.formats.table_text import divider_of, table_text
+from pcm3.data.names import NOTHING, printable
 from pcm3.data.readers.text_table import number_rows
 from pcm3.data.source_index import Options
 from pcm3.errors import DataError
 
-DIVIDERS = ",;\t"
+FEWEST = 6
+"""Fields of a table of motion."""
+LOOKED_AT = 10
+"""Rows by which it is told."""
 LONGEST_HEAD = 2**18
 """Bytes of a table among which its first line is looked for."""
 BEFORE = 3
@@ -28,11 +33,10 @@ BEFORE = 3
 
 def looks_so(name: str, head: bytes) -> bool:
     """Whether the first lines are rows of equally many fields."""
-    text = _text(head)
-    lines = [line for line in (text or "").splitlines()[:-1] if line.strip()][:10]
-    divider = _divider(lines[0]) if lines else None
-    counts = {len(_fields(line, divider)) for line in lines}
-    return len(lines) > 1 and len(counts) == 1 and counts.pop() >= 6
+    text = table_text(head, whole=False)
+    rows = [] if text is None else [row for row in _rows(text, divider_of(text)) if row][: LOOKED_AT + 1]
+    counts = {len(row) for row in (rows[:-1] if len(head) >= HEAD else rows)[:LOOKED_AT]}
+    return len(rows) > 1 and len(counts) == 1 and counts.pop() >= FEWEST
 
 
 def read(group: FileGroup, options: Options) -> MotionFile:
@@ -48,11 +52,11 @@ def read(group: FileGroup, options: Options) -> MotionFile:
 def names(entry: Entry) -> list[str]:
     """The names of the table's columns; none where it has no names, or DeepLabCut's rows of them."""
     try:
-        first = (_text(entry.head(LONGEST_HEAD)) or "").lstrip("\n\r").split("\n", 1)[0].strip()
+        text = table_text(entry.head(LONGEST_HEAD), whole=False) or ""
     except DataError:
         return []
-    fields = _fields(first, _divider(first))
-    return [] if fields[0] == deeplabcut.FIRST_WORD or all(map(_is_number, fields)) else fields
+    fields = [field.strip() for field in next(_rows(text.lstrip(), divider_of(text)), [])]
+    return [] if not fields or fields[0] == deeplabcut.FIRST_WORD or all(map(_is_number, fields)) else fields
 
 
 def columns(entry: Entry, texts: frozenset[str]) -> dict[str, Column]:
@@ -61,69 +65,82 @@ def columns(entry: Entry, texts: frozenset[str]) -> dict[str, Column]:
     Raises:
         DataError: it is no table.
     """
-    text = _text(entry.read(MOST_TABLE_BYTES))
-    if text is None:
-        raise DataError(f"{entry.name}: expected a table as text in UTF-8, got other bytes")
-    first = text.lstrip("\n\r").split("\n", 1)[0].strip()
-    return table(entry.name, text, _divider(first), texts)
+    return table(entry.name, _text(entry.name, entry.read(MOST_TABLE_BYTES)), texts)
 
 
 def parse(name: str, data: bytes, options: Options) -> MotionFile:
     """As `read`, of bytes."""
-    text = _text(data)
-    if text is None or not text.strip():
-        raise DataError(f"{name}: expected a table as text in UTF-8, got {'nothing' if text == '' else 'other bytes'}")
-    first = text.lstrip("\n\r").split("\n", 1)[0].strip()
-    divider = _divider(first)
-    if all(_is_number(field) for field in first.split(divider)):
+    text = _text(name, data)
+    first, divider = text.strip().split("\n", 1)[0].split(divider_of(text)), divider_of(text)
+    if all(map(_is_number, first)):
         return _without_names(name, text.encode(), divider, options)
-    if first.split(divider)[0] == deeplabcut.FIRST_WORD and divider is not None:
+    if first[0] == deeplabcut.FIRST_WORD and divider is not None:
         return deeplabcut.from_csv(name, [line.split(divider) for line in text.splitlines() if line.strip()])
-    return as_mediapipe(from_columns(name, table(name, text, divider)))
+    return as_mediapipe(from_columns(name, table(name, text)))
 
 
-def table(name: str, text: str, divider: str | None, texts: Container[str] = ()) -> dict[str, Column]:
+def table(name: str, text: str, texts: Container[str] = ()) -> dict[str, Column]:
     """The columns of a table by their names; some of them as texts.
 
     Raises:
         DataError: rows of several lengths, names that are there twice, or far too much.
     """
-    if divider is None:
-        rows = [line.split() for line in text.splitlines() if line.strip()]
-    else:
-        try:
-            rows = [row for row in csv.reader(StringIO(text, newline=""), delimiter=divider, strict=True) if row]
-        except csv.Error as error:
-            raise DataError(f"{name}: expected a table as CSV: {printable(str(error))}") from error
-    names = [column.strip() for column in rows[0]]
-    while names and not names[-1]:  # a divider at the end of the line
+    divider = divider_of(text)
+    try:
+        names, first = _names(name, text[:LONGEST_HEAD], divider)
+        lines = text.count("\n")
+        if lines * len(names) > MOST_CELLS:
+            raise DataError(f"{name}: expected a table of a recording, got {lines:,} rows of {len(names):,} columns")
+        quick = None if divider is None else columns_of_csv(text, divider, names, first, texts)
+        if quick is not None:
+            return quick
+        rows = [row for row in _rows(text, divider, strict=True) if row][1:]
+    except csv.Error as error:
+        raise DataError(f"{name}: expected a table as CSV: {printable(str(error))}") from error
+    for number, row in enumerate(rows, 2):
+        if len(row) < len(names) or (len(row) > len(names) and any(cell.strip() for cell in row[len(names) :])):
+            raise DataError(f"{name}: row {number}: expected {len(names)} fields, got {len(row)}")
+    cells = zip(*(row[: len(names)] for row in rows), strict=True)
+    columns: dict[str, Column] = dict.fromkeys(names, np.empty(0))
+    for column, values in zip(names, cells, strict=False):
+        columns[column] = list(values) if column in texts else _column(list(values))
+    return columns
+
+
+def _names(name: str, head: str, divider: str | None) -> tuple[list[str], list[str]]:
+    """The names of the columns, and the fields of the row below them.
+
+    Raises:
+        DataError: names that are there twice.
+    """
+    rows = (row for row in _rows(head, divider) if row)
+    names, first = next(rows), next(rows, [])
+    while names and not names[-1].strip():  # a divider at the end of the line
         names.pop()
+    names = [column.strip() for column in names]
     if len(set(names)) < len(names):
         double = next(column for column in names if names.count(column) > 1)
         raise DataError(f"{name}: expected names of columns that differ, got '{printable(double, 40)}' twice")
-    if len(rows) * len(names) > MOST_CELLS:
-        raise DataError(f"{name}: expected a table of a recording, got {len(rows):,} rows of {len(names):,} columns")
-    for number, row in enumerate(rows, 1):
-        if len(row) < len(names) or any(cell.strip() for cell in row[len(names) :]):
-            raise DataError(f"{name}: row {number}: expected {len(names)} fields, got {len(row)}")
-    cells = zip(*(row[: len(names)] for row in rows[1:]), strict=True)
-    columns = dict.fromkeys(names, np.empty(0)) | {
-        column: list(values) if column in texts else _column(list(values))
-        for column, values in zip(names, cells, strict=False)
-    }
-    return {column: columns[column] for column in names}
+    return names, first
 
 
 def _column(values: list[str]) -> Column:
-    """Numbers where all cells are numbers or empty, else texts."""
+    """Numbers where all cells are numbers or say nothing, else texts; a comma is a point where no cell has a point."""
+    numbers = _numbers(values)
+    if numbers is None and any("," in value for value in values) and not any("." in value for value in values):
+        numbers = _numbers([value.replace(",", ".") for value in values])
+    return values if numbers is None else numbers
+
+
+def _numbers(values: list[str]) -> NDArray[np.float64] | None:
     try:
-        return np.array(values, np.float64)
+        return np.array(list(map(float, values)))
     except ValueError:
         pass
     try:
-        return np.array([float(value) if value.strip() else np.nan for value in values])
+        return np.array([np.nan if value.strip() in NOTHING else float(value) for value in values])
     except ValueError:
-        return values
+        return None
 
 
 def _without_names(name: str, data: bytes, divider: str | None, options: Options) -> MotionFile:
@@ -146,34 +163,24 @@ def _without_names(name: str, data: bytes, divider: str | None, options: Options
     return MotionFile(points, options.layout.joints)
 
 
-def _text(data: bytes) -> str | None:
-    """The bytes as text; None where they are none."""
-    for encoding, mark in (("utf-16", b"\xff\xfe"), ("utf-16", b"\xfe\xff"), ("utf-8-sig", b"")):
-        if data.startswith(mark):
-            text = data.decode(encoding, "replace")
-            return None if "\0" in text or text.count("\ufffd") > 2 + len(text) / 100 else text
-    return None
+def _text(name: str, data: bytes) -> str:
+    text = table_text(data)
+    if text is None or not text.strip():
+        got = "other bytes" if data else "nothing"
+        raise DataError(f"{name}: expected a table as text in UTF-8, UTF-16 or Windows-1252, got {got}")
+    return text
 
 
-def _divider(line: str) -> str | None:
-    """What divides the fields of a line; None: blanks."""
-    most = max(DIVIDERS, key=line.count)
-    return most if most in line else None
-
-
-def _fields(line: str, divider: str | None) -> list[str]:
-    """The fields of a line, of which none is empty; those in quotes may hold what divides."""
+def _rows(text: str, divider: str | None, *, strict: bool = False) -> Iterator[list[str]]:
+    """The fields of each row; those in quotes may hold what divides, and go over several lines."""
     if divider is None:
-        return line.split()
-    try:
-        return [field.strip() for field in next(csv.reader([line], delimiter=divider))]
-    except (csv.Error, StopIteration):
-        return line.split(divider)
+        return (line.split() for line in text.splitlines())
+    return csv.reader(StringIO(text, newline=""), delimiter=divider, strict=strict)
 
 
 def _is_number(field: str) -> bool:
     try:
-        float(field or "0")
+        float(field.strip() or "0")
     except ValueError:
         return False
     return True

@@ -232,7 +232,9 @@ def _numbers(what: str, words: set[str]) -> tuple[dict[str, int], list[str]]:
     """A number for each of the names: itself, or its place among them."""
     names = sorted(word for word in words if word)
     if all(word.isascii() and word.isdigit() and len(word) < 7 for word in names):
-        return {word: int(word) for word in names}, []
+        own = {word: int(word) for word in names}
+        if len(set(own.values())) == len(own):  # 7 and 007 are two
+            return own, []
     numbers = {word: number for number, word in enumerate(names, 1)}
     shown = ", ".join(f"{printable(word, 20)} = {number}" for word, number in list(numbers.items())[:4])
     return numbers, [f"{what} by number: {shown}" + (", …" if len(names) > 4 else "")]

@@ -10,7 +10,9 @@ from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
 
+from pcm3.data.formats.columns import cell_word
 from pcm3.data.formats.motion_file import About, FileGroup, Span
+from pcm3.data.formats.table_text import divider_of, table_text
 from pcm3.data.names import is_name, printable
 from pcm3.data.recording import TEST, TRAIN, UNKNOWN
 from pcm3.errors import ConfigError, DataError, not_one_of
@@ -145,34 +147,24 @@ def _rows(table: Path) -> list[tuple[int, dict[str, str]]]:
     try:
         with table.open("rb") as opened:
             data = opened.read(LONGEST_TABLE + 1)
-        text = data.decode("utf-8-sig")
-        lines = csv.DictReader(StringIO(text), strict=True, dialect=_dialect(text))
+        text = table_text(data) or ""
+        lines = csv.DictReader(StringIO(text), strict=True, delimiter=divider_of(text) or ",")
         names = [name.strip().lower() for name in lines.fieldnames or ()]
         lines.fieldnames = names
         rows = [
-            (lines.line_num, {name: (value or "").strip() for name, value in row.items() if name in TABLE_COLUMNS})
+            (lines.line_num, {name: cell_word(value or "") for name, value in row.items() if name in TABLE_COLUMNS})
             for row in lines
         ]
     except OSError as error:
         raise DataError(f"{table}: expected a table of labels, which cannot be read: {error.strerror}") from error
-    except (UnicodeDecodeError, csv.Error, AttributeError) as error:
-        raise DataError(f"{table}: expected a table of labels as CSV in UTF-8: {printable(str(error))}") from error
+    except (csv.Error, AttributeError) as error:
+        raise DataError(f"{table}: expected a table of labels as CSV: {printable(str(error))}") from error
     if len(data) > LONGEST_TABLE or "file" not in names or not {"label", "subject"} & set(names) or not rows:
         raise DataError(
             f"{table}: expected a table with the columns file,label[,subject,start,stop], got "
             f"{printable(','.join(names), 80) or 'nothing'}"
         )
     return rows
-
-
-def _dialect(text: str) -> type[csv.Dialect]:
-    """Commas, or what divides the first line."""
-    first = text.split("\n", 1)[0]
-
-    class Divided(csv.excel):
-        delimiter = max(",;\t", key=first.count)
-
-    return Divided
 
 
 def _span(table: Path, line: int, row: dict[str, str]) -> Span:

@@ -17,6 +17,8 @@ from pcm3.data.source_index import Options
 Column = NDArray[np.float64] | list[str]
 """Of a table: numbers with NaN where a cell is empty; texts where a cell is none."""
 
+HEAD = 4096
+"""Bytes of a file by which its format is told."""
 PIXELS = "pixels"
 """Unit of positions in a picture, in two dimensions: only their proportions count."""
 

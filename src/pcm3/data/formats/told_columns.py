@@ -89,7 +89,7 @@ def about_rows(
         setattr(about, role, min(said) if len(said) == 1 else "")
     labels = ["" if word == UNKNOWN_CLASS else word for word in words("label")]
     for label in sorted(set(labels) - {""}):
-        check_name("class names", label)
+        check_name(f"{file}: class names", label)
     frames = _frames(table, rows, bodies=bodies)
     by_frame: dict[int, str] = {}
     for frame, label in zip(frames.tolist(), labels, strict=True):
