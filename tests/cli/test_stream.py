@@ -2,10 +2,12 @@
 
 import io
 import json
+import re
 import socket
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from queue import Queue
 
 import numpy as np
@@ -140,6 +142,8 @@ def test_forms_of_a_frame():
         (["classifier", "--window", "-1"], "setting window: expected seconds"),
         (["detector", "--up", "left"], "setting up: expected x, y, z"),
         (["detector", "--udp", "70000"], "--udp: expected a port"),
+        (["detector", "--origin", "null"], "--origin: expected it with --websocket"),
+        (["detector", "--websocket", "0", "--origin", "lab.example"], "--origin: expected https://host"),
         (["detector", "--udp", "0", "--websocket", "0"], "expected one of --udp and --websocket"),
         (["detector", "--layout", "hand21"], "cannot be retargeted"),
     ],
@@ -163,11 +167,12 @@ def test_it_ends_when_whoever_sends_is_gone(heads):
     assert "error" in json.loads(out)
 
 
-def listening(on, heads):
-    """The port on which a thread answers."""
+def listening(on, heads, said=None):
+    """The port on which a thread answers; what it says after that goes into a list."""
     head, ports = pcm3.load_head(heads / "classifier"), Queue()
+    say = lambda text: ports.put(text) if "listening" in text or said is None else said.append(text)  # noqa: E731
     make = lambda: LineStream(lambda: head.stream(window=0.2, hop=1))  # noqa: E731
-    threading.Thread(target=on, args=(0, make, ports.put), daemon=True).start()
+    threading.Thread(target=on, args=(0, make, say), daemon=True).start()
     return int(ports.get(timeout=20).rsplit(":", 1)[1])
 
 
@@ -202,8 +207,31 @@ def test_websockets_are_answered_but_not_to_pages_from_elsewhere(heads):
             connection.send(line_of(frame[0]))
             answer = json.loads(connection.recv(timeout=20))
         assert answer["label"] in ("a", "b")
-    with pytest.raises(InvalidStatus):
-        client.connect(f"ws://127.0.0.1:{port}", origin="https://elsewhere.example")
+    foreign = (
+        "https://elsewhere.example",
+        "null",
+        "http://localhost.elsewhere.example",
+        "http://127.0.0.1@elsewhere.example",
+    )
+    for origin in foreign:
+        with pytest.raises(InvalidStatus, match="HTTP 403"), client.connect(f"ws://127.0.0.1:{port}", origin=origin):
+            pass
+    said = []
+    port = listening(lambda *given: on_websocket(*given, ["null"]), heads, said)
+    with client.connect(f"ws://127.0.0.1:{port}", origin="null"):
+        pass
+    for _ in range(2):
+        with pytest.raises(InvalidStatus), client.connect(f"ws://127.0.0.1:{port}", origin=foreign[0]):
+            pass
+    assert said == [f"refused a page of {foreign[0]} (--origin {foreign[0]} lets such pages in)"]
+
+
+def test_the_page_of_the_examples_says_what_is_in_the_answers(heads):
+    page = (Path(__file__).parents[2] / "examples" / "live_page.html").read_text(encoding="utf-8")
+    assert len(page.splitlines()) <= 45
+    lines = LineStream(lambda: pcm3.load_head(heads / "classifier").stream(window=0.2, hop=1))
+    answers = [json.loads(lines.answer(line_of(frame[0]))) for frame in walkers(5, 7, 1, 20)]
+    assert set(re.findall(r"answer\.(\w+)", page)) - {"error"} <= set(answers[-1])
 
 
 @pytest.mark.parametrize(("on", "kind"), [(on_udp, socket.SOCK_DGRAM), (on_websocket, socket.SOCK_STREAM)])

@@ -25,7 +25,7 @@ from pcm3.train.plan import encoder_spec
 
 LENGTH = 100
 """Frames of a clip, about as many as one of NTU RGB+D has."""
-EMBEDDED = 500
+EMBEDDED = 300
 """Clips embedded in a go."""
 BATCH = 256
 """Clips that the plain loop encodes at a time, as `Model.embed` does."""

@@ -38,7 +38,13 @@ def add_arguments(parser: Any, words: list[str]) -> None:
         "--out", type=Path, default=None, help="also write the result to this JSON file (all: into this folder)"
     )
     steps = parser.add_argument_group("pretrain, encode, embed")
-    steps.add_argument("--hidden_size", type=int, nargs="+", default=[128, 256, 1024], help="widths to time")
+    steps.add_argument(
+        "--hidden_size",
+        type=int,
+        nargs="+",
+        default=None,
+        help="widths to time (default: 128 256 1024; of embed 128 256, a minute on one core)",
+    )
     steps.add_argument(
         "--precision",
         type=Literal["32", "bf16"],
@@ -107,7 +113,7 @@ def _check(options: Any) -> None:
     check_range("seconds", options.seconds, 1, MOST_SECONDS)
     check_range("warm", options.warm, 0, MOST_REPEATS)
     # There is no store to choose a width from, as a 0 would ask elsewhere.
-    for width in options.hidden_size:
+    for width in options.hidden_size or ():
         check_range("hidden_size", width, 1, MOST)
     for workers in options.workers or []:
         check_range("workers", workers, 1, MOST_PROCESSES)
@@ -160,7 +166,7 @@ def _pretrain(options: Any, device: Any) -> Rows:
     preset = replace(_preset(options), micro_batches=options.micro_batches)
     if options.peer is not None and options.micro_batches > 1:
         raise ConfigError(f"setting micro_batches: expected 1 beside --peer, got {options.micro_batches}")
-    measured = entrants(preset, options.hidden_size, _precisions(options, device), options.peer)
+    measured = entrants(preset, _widths(options), _precisions(options, device), options.peer)
     with _Bar("pretrain", calls(measured, options.steps, options.warm, options.memory)) as bar:
         speeds = benchmark_pretrain(measured, options.steps, options.warm, device, options.memory, bar.on_progress)
     rows: Rows = [asdict(row) for row in speeds]
@@ -171,11 +177,15 @@ def _pretrain(options: Any, device: Any) -> Rows:
     return rows
 
 
+def _widths(options: Any) -> list[int]:
+    return options.hidden_size or [128, 256, 1024]
+
+
 def _encode(options: Any, device: Any) -> Rows:
     from pcm3.benchmark.encode import benchmark_encode
     from pcm3.benchmark.pretrain import entrants
 
-    timed = entrants(_preset(options), options.hidden_size, _precisions(options, device))
+    timed = entrants(_preset(options), _widths(options), _precisions(options, device))
     asked = [entrant.settings for entrant in timed]
     with _Bar("encode", len(asked) * (options.warm + options.steps)) as bar:
         speeds = benchmark_encode(asked, options.steps, options.warm, device, bar.on_progress)
@@ -204,7 +214,7 @@ def _embed(options: Any, device: Any) -> Rows:
     from pcm3.benchmark.at_work import benchmark_embed
     from pcm3.benchmark.pretrain import entrants
 
-    asked = [entrant.settings for entrant in entrants(_preset(options), options.hidden_size, ["32"])]
+    asked = [entrant.settings for entrant in entrants(_preset(options), options.hidden_size or [128, 256], ["32"])]
     asked = list({settings.encoder.hidden_size: settings for settings in asked}.values())
     with _Bar("embed", 3 * len(asked) * (options.warm + options.steps)) as bar:
         speeds = benchmark_embed(asked, options.steps, options.warm, device, bar.done)
@@ -222,8 +232,8 @@ def _search(options: Any, device: Any) -> Rows:
 def _live(options: Any, device: Any) -> Rows:
     from pcm3.benchmark.live import benchmark_live
 
-    with _Bar("live", 2 * len(options.hidden_size)) as bar:
-        speeds = benchmark_live(options.hidden_size, options.streams, options.seconds, device, bar.on_progress)
+    with _Bar("live", 2 * len(_widths(options))) as bar:
+        speeds = benchmark_live(_widths(options), options.streams, options.seconds, device, bar.on_progress)
     return [asdict(row) for row in speeds]
 
 

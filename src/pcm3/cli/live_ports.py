@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import errno
+import re
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from http import HTTPStatus
 from typing import Any
 
 from pcm3.cli.live_lines import LONGEST, LineStream
+from pcm3.data.names import printable
 
 HERE = "127.0.0.1"
 MOST_SENDERS = 64
 """Senders of datagrams that are remembered; of more, the one that was silent for longest is forgotten."""
-PAGES = r"https?://(localhost|127\.0\.0\.1)(:\d+)?|null"
-"""Pages whose scripts may connect: others in the user's browser have no business here."""
+PAGES = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
+"""Pages whose scripts may connect: others in the user's browser have no business here. A page in a file is of no origin
+("null"), and so is a frame that any page of the web puts into a sandbox."""
 
 
 def on_stdin(open_lines: Callable[[], LineStream], say_notes: Callable[[LineStream], None]) -> tuple[int, int]:
@@ -61,18 +65,25 @@ def _port_told(option: str, port: int) -> Iterator[None]:
         raise ConfigError(f"--{option}: port {port} of this machine {why}: choose another (0: any free one)") from None
 
 
-def on_websocket(port: int, open_lines: Callable[[], LineStream], say: Callable[[str], None]) -> None:
+def on_websocket(
+    port: int, open_lines: Callable[[], LineStream], say: Callable[[str], None], origins: Sequence[str] = ()
+) -> None:
     """Answers messages, each of them a line, until it is stopped; every connection has a stream of its own.
+
+    Args:
+        port: of this machine; 0: any free one.
+        open_lines: makes a stream.
+        say: tells whoever started it.
+        origins: pages that may connect beside those of this machine, as browsers name them.
 
     Raises:
         ConfigError: the library is not installed.
     """
-    import re
-
     from pcm3.errors import ConfigError
 
     try:
         from websockets.exceptions import ConnectionClosed
+        from websockets.http11 import Request, Response
         from websockets.sync.server import ServerConnection, serve
     except ImportError as error:
         raise ConfigError("setting websocket: needs the library websockets: pip install 'pcm3[live]'") from error
@@ -85,8 +96,21 @@ def on_websocket(port: int, open_lines: Callable[[], LineStream], say: Callable[
         except ConnectionClosed:
             return
 
+    told: set[str] = set()
+
+    def only_known(connection: ServerConnection, request: Request) -> Response | None:
+        for origin in request.headers.get_all("Origin"):  # programs send none
+            if origin not in origins and re.fullmatch(PAGES, origin) is None:
+                if origin not in told and len(told) < MOST_SENDERS:
+                    told.add(origin)
+                    say(f"refused a page of {printable(origin)} (--origin {printable(origin)} lets such pages in)")
+                return connection.respond(
+                    HTTPStatus.FORBIDDEN, "pages from elsewhere are refused: pcm3 stream --origin\n"
+                )
+        return None
+
     with _port_told("websocket", port):
-        opened = serve(talk, HERE, port, max_size=LONGEST, origins=[None, re.compile(PAGES)])
+        opened = serve(talk, HERE, port, max_size=LONGEST, process_request=only_known)
     with opened as server:
         say(f"listening on ws://{HERE}:{server.socket.getsockname()[1]}")
         server.serve_forever()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
 from pcm3.cli.live_lines import LineStream
 from pcm3.cli.sources import add_device
+from pcm3.data.names import printable
 
 
 def add_arguments(parser: Any, words: list[str]) -> None:
@@ -28,6 +30,10 @@ def add_arguments(parser: Any, words: list[str]) -> None:
                         help="listen for datagrams on this port of this machine (0: any free one)")  # fmt: skip
     parser.add_argument("--websocket", type=int | None, default=None,
                         help="listen for WebSockets on this port of this machine; needs pcm3[live]")  # fmt: skip
+    parser.add_argument("--origin", type=str, nargs="+", default=[],
+                        help="with --websocket: pages that may connect beside those of this machine, as "
+                             "https://lab.example; null: pages opened from files, and with them sandboxed "
+                             "frames of any page")  # fmt: skip
     add_device(parser)
 
 
@@ -43,7 +49,7 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
         if options.udp is not None:
             on_udp(options.udp, opened, _say)
         elif options.websocket is not None:
-            on_websocket(options.websocket, opened, _say)
+            on_websocket(options.websocket, opened, _say, options.origin)
         else:
             if sys.stdin.isatty():
                 _say("reading frames from standard input, a line of JSON each (docs/LIVE.md); Ctrl-D ends it")
@@ -75,6 +81,11 @@ def _check(options: Any) -> None:
             raise ConfigError(f"--{name}: expected a port, 0 to 65535, got {port}")
     if options.udp is not None and options.websocket is not None:
         raise ConfigError("expected one of --udp and --websocket, got both: run the command twice")
+    if options.origin and options.websocket is None:
+        raise ConfigError("--origin: expected it with --websocket, which alone is reached by pages")
+    for origin in options.origin:
+        if origin != "null" and re.fullmatch(r"https?://[^/\s]+", origin) is None:
+            raise ConfigError(f"--origin: expected https://host[:port] or null, got '{printable(origin)}'")
 
 
 class _Notes:
