@@ -262,7 +262,7 @@ def test_a_zip_bomb_costs_one_clip_and_little_memory(tmp_path, monkeypatch):
     write_zip(tmp_path / "n.zip", {"S001C001P001R001A001.skeleton": bomb, "S001C001P001R001A002.skeleton": GOOD})
     report = run(tmp_path / "n.zip", tmp_path / "s")
     assert (report.clips, report.skipped) == (
-        1, [("S001C001P001R001A001.skeleton", "expected a recording, got more than 1 MB")],
+        1, [("S001C001P001R001A001.skeleton", "expected a recording, got more than 1 MB: cut it into parts")],
     )  # fmt: skip
 
 

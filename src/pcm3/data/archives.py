@@ -54,7 +54,7 @@ class Entry:
         most = SIZE_LIMIT if most is None else most
         data = self.head(most + 1)
         if len(data) > most:
-            raise DataError(f"{self.name}: expected a recording, got more than {most // 2**20} MB")
+            raise DataError(f"{self.name}: expected a recording, got more than {most // 2**20} MB: cut it into parts")
         return data
 
     def head(self, size: int) -> bytes:

@@ -63,7 +63,7 @@ def recognise(source: Path) -> Belief:
     if not entries:
         raise DataError(f"{source}: expected files of recordings, but there are none")
     count = _counts(entries)
-    if not count and (kind := _by_ending(source)) is not None:
+    if not count and (kind := _by_ending(entries)) is not None:
         return Belief(kind, f"taken for {kind} by its name")
     if not count:
         endings = Counter(Path(entry.name).suffix or entry.name for entry in entries)
@@ -87,10 +87,11 @@ def _of_one_file(source: Path) -> Belief | None:
     return Belief(kind, f"taken for {kind}: it is {form.name}")
 
 
-def _by_ending(source: Path) -> str | None:
-    """The only format whose files end as a single file does, so that its reader says what is wrong with it."""
-    kinds = [kind for kind, form in FORMATS.items() if source.name.lower().endswith(form.suffixes)]
-    return kinds[0] if len(kinds) == 1 and source.is_file() and source.suffix.lower() != ".txt" else None
+def _by_ending(entries: Sequence[Entry]) -> str | None:
+    """The only format whose files end as all of these do, so that its reader says what is wrong with them."""
+    names = [entry.name.lower() for entry in entries]
+    kinds = [kind for kind, form in FORMATS.items() if all(name.endswith(form.suffixes) for name in names)]
+    return kinds[0] if len(kinds) == 1 and not any(name.endswith(".txt") for name in names) else None
 
 
 def _counts(entries: Sequence[Entry]) -> Counter[str]:

@@ -98,7 +98,7 @@ def test_trc_becomes_a_store_with_a_layout_of_some_of_its_markers(tmp_path):
     report = import_recordings("auto", tmp_path / "raw", tmp_path / "s", layout="kinect_v1", progress=False)
     store = ClipStore.open(tmp_path / "s")
     assert (store.layout.name, store.fps, report.clips) == ("kinect_v1", 60, 1)
-    with pytest.raises(DataError, match=r"25 are missing .*; the nearest is"):
+    with pytest.raises(DataError, match=r"25 are missing .*; the nearest to 'left_hand_tip' is '"):
         import_recordings("trc", tmp_path / "raw", tmp_path / "t", layout="kinect_v2", progress=False)
 
 

@@ -11,6 +11,7 @@ from pcm3.data.archives import Entry
 from pcm3.data.formats import npy
 from pcm3.data.formats.joints import canonical
 from pcm3.data.formats.motion_file import FileGroup
+from pcm3.data.formats.scale import given_scale
 from pcm3.data.importer import import_recordings
 from pcm3.data.protocol import split
 from pcm3.data.recording import UNKNOWN
@@ -72,6 +73,7 @@ def test_a_unit_that_nobody_knows_is_asked_for_and_taken(tmp_path):
     store, report = imported(tmp_path / "raw", tmp_path / "store", units=str(1 / 18))
     assert 0.5 < np.ptp(store.frames, axis=2).max() < 3
     assert any("as told" in note for note in report.notes)
+    assert (given_scale("mm"), given_scale("feet"), given_scale("0.5")) == (0.001, 0.3048, 0.5)
     with pytest.raises(ConfigError, match="setting units: expected metres"):
         imported(tmp_path / "raw", tmp_path / "other", units="yards")
 
@@ -151,6 +153,8 @@ def test_a_table_gives_labels_people_and_intervals(tmp_path):
         ("file,label\nzzz,b\n", "expected the names of the recordings in the column 'file', like 'a', got 'zzz'"),
         ("file,label,start,stop\na,b,3,1\n", "line 2: expected start and stop in seconds, start first, got 3,1"),
         ("file,label,start,stop\na,b,x,1\n", "line 2: expected start and stop"),
+        ("file,label\n", "expected rows below the names of the columns, got none"),
+        ("file,label\na,b\na.npy,b\na,c\n", "line 4: expected one label for 'a', got 'b' and 'c': columns start,stop"),
     ],
 )
 def test_a_table_that_is_wrong_is_told_in_a_line(tmp_path, text, message):

@@ -9,6 +9,7 @@ from reading import assert_read_or_told
 
 from pcm3.data.formats import arrow_columns, csv_table, parquet
 from pcm3.data.formats.columns import cell_word
+from pcm3.data.formats.joints import layout_of
 from pcm3.data.formats.table_text import table_text
 from pcm3.data.importer import import_recordings
 from pcm3.data.recordings import read_files
@@ -111,6 +112,13 @@ def test_whole_numbers_of_parquet_that_are_names_keep_their_digits():
     write_table(arrow.table({"id": names, "who": arrow.array(["a", "b", None]).dictionary_encode()}), held)
     told = parquet.table("a.parquet", held.getvalue(), {"id", "who"})
     assert told == {"id": ["123456789012345678", "", "123456789012345679"], "who": ["a", "b", ""]}
+
+
+def test_a_joint_by_another_name_is_told_with_the_nearest_one_and_the_likely_layout():
+    names = [joint.replace("left_elbow", "lft_elbw") for joint in KINECT.joints]
+    told = "which skeleton is it\\? expected the joints of layout 'kinect_v1', but 1 of 20 are missing \\(left_elbow\\)"
+    with pytest.raises(DataError, match=f"{told}; the nearest to 'left_elbow' is 'lft_elbw'; .* rename them, or give"):
+        layout_of("a.csv", parsed(wide(FRAMES, names)), None)
 
 
 def test_long_tables_become_wide():

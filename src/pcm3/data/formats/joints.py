@@ -17,6 +17,8 @@ from pcm3.skeleton import Layout, layout_names, load_layout
 
 SIDES = {"l": "left", "r": "right", "lft": "left", "rgt": "right"}
 SPELLINGS = {"center": "centre", "centre": "centre", "mid": "centre", "middle": "centre"}
+LIKELY = 0.6
+"""Of a layout's joints, the share from which on a file is taken to mean that layout with others."""
 
 
 def canonical(name: str) -> str:
@@ -56,9 +58,13 @@ def layout_of(where: str, file: MotionFile, given: Layout | None) -> tuple[Layou
             left = f"; {unused} others are not used" if unused else ""
             if unused <= len(layout.joints):
                 return layout, [f"the joints are those of layout {layout.name}, by their names{left} (--layout)"]
+    give = "give one with --layout, a name or a TOML file (docs/DATA.md)"
+    likest = max(map(load_layout, layout_names()), key=lambda layout: _share(file, layout))
+    if _share(file, likest) > LIKELY:
+        raise DataError(f"{where}: which skeleton is it? {_missing(file, likest)}: rename them, or {give}")
     raise DataError(
         f"{where}: which skeleton is it? Its {len(file.joints)} joints ({_some(file.joints)}) are not those of "
-        f"{', '.join(layout_names())}: give one with --layout, a name or a TOML file (docs/DATA.md)"
+        f"{', '.join(layout_names())}: {give}"
     )
 
 
@@ -82,15 +88,8 @@ def arranged(where: str, file: MotionFile, layout: Layout) -> MotionFile:
             )
         return replace(file, joints=layout.joints)
     places = _places(file, layout)
-    missing = [joint for joint, found in zip(layout.joints, places, strict=True) if not found]
-    if missing:
-        known = {canonical(name): name for name in file.joints}
-        near = get_close_matches(canonical(missing[0]), known, n=1, cutoff=0.4)
-        hint = f"; the nearest is '{printable(known[near[0]], 40)}'" if near else ""
-        raise DataError(
-            f"{where}: expected the joints of layout '{layout.name}', but {len(missing)} of {count} are missing "
-            f"({_some(missing)}){hint}; the file has {_some(file.joints)}"
-        )
+    if not all(places):
+        raise DataError(f"{where}: {_missing(file, layout)}")
     for joint, found in zip(layout.joints, places, strict=True):
         if len(found) > 1:
             names = " and ".join(f"'{printable(file.joints[place], 40)}'" for place in found[:2])
@@ -102,6 +101,24 @@ def arranged(where: str, file: MotionFile, layout: Layout) -> MotionFile:
         scores=None if file.scores is None else file.scores[:, :, order],
         joints=layout.joints,
         parents=None,
+    )
+
+
+def _share(file: MotionFile, layout: Layout) -> float:
+    """Of the joints of the layout, that which the file has."""
+    return sum(map(bool, _places(file, layout))) / len(layout.joints)
+
+
+def _missing(file: MotionFile, layout: Layout) -> str:
+    """Which joints of the layout the file has not, and what they may be called there."""
+    missing = [joint for joint, found in zip(layout.joints, _places(file, layout), strict=True) if not found]
+    known = {canonical(name): name for name in file.joints}
+    close = ((joint, get_close_matches(canonical(joint), known, n=1, cutoff=0.6)) for joint in missing)
+    near = next(((joint, known[names[0]]) for joint, names in close if names), None)
+    hint = f"; the nearest to '{near[0]}' is '{printable(near[1], 40)}'" if near else ""
+    return (
+        f"expected the joints of layout '{layout.name}', but {len(missing)} of {len(layout.joints)} are missing "
+        f"({_some(missing)}){hint}; the file has {_some(file.joints)}"
     )
 
 

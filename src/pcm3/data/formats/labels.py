@@ -113,7 +113,7 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 def _by_table(groups: Sequence[FileGroup], table: Path, about: Sequence[About]) -> list[str]:
     rows = _rows(table)
     found = _finder(groups)
-    used, strangers = 0, []
+    used, strangers, told = 0, [], dict[int, str]()
     for number, row in rows:
         place = found(row["file"])
         if place is None:
@@ -125,6 +125,11 @@ def _by_table(groups: Sequence[FileGroup], table: Path, about: Sequence[About]) 
         if row.get("start") or row.get("stop"):
             entry.spans = [*_of_tables(entry), _span(table, number, row)]
         elif row.get("label"):
+            if told.setdefault(place, row["label"]) != row["label"]:
+                raise DataError(
+                    f"{table}: line {number}: expected one label for '{printable(row['file'])}', got "
+                    f"'{printable(told[place], 30)}' and '{printable(row['label'], 30)}': columns start,stop tell parts"
+                )
             entry.label, entry.spans = row["label"], _of_tables(entry)
     if used == 0:
         raise DataError(
@@ -159,7 +164,9 @@ def _rows(table: Path) -> list[tuple[int, dict[str, str]]]:
         raise DataError(f"{table}: expected a table of labels, which cannot be read: {error.strerror}") from error
     except (csv.Error, AttributeError) as error:
         raise DataError(f"{table}: expected a table of labels as CSV: {printable(str(error))}") from error
-    if len(data) > LONGEST_TABLE or "file" not in names or not {"label", "subject"} & set(names) or not rows:
+    if not rows and names:
+        raise DataError(f"{table}: expected rows below the names of the columns, got none")
+    if len(data) > LONGEST_TABLE or "file" not in names or not {"label", "subject"} & set(names):
         raise DataError(
             f"{table}: expected a table with the columns file,label[,subject,start,stop], got "
             f"{printable(','.join(names), 80) or 'nothing'}"

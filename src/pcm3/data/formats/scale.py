@@ -16,6 +16,7 @@ from pcm3.errors import ConfigError, DataError
 from pcm3.skeleton import Layout
 
 Frames = NDArray[np.floating[Any]]
+SHORT = {"m": "metres", "cm": "centimetres", "mm": "millimetres", "in": "inches", "ft": "feet"}
 
 
 @dataclass(frozen=True)
@@ -34,15 +35,16 @@ def given_scale(word: str) -> float:
     Raises:
         ConfigError: it is neither.
     """
-    if word in UNITS:
-        return UNITS[word]
+    if (unit := SHORT.get(word, word)) in UNITS:
+        return UNITS[unit]
     try:
         factor = float(word)
         if not 0 < factor < 1e6:
             raise ValueError
     except ValueError:
         raise ConfigError(
-            f"setting units: expected {', '.join(UNITS)}, or the metres in one unit (0.0254), got '{word}'"
+            f"setting units: expected {', '.join(UNITS)} (m, cm, mm, in, ft), or the metres in one unit (0.0254), got "
+            f"'{word}'"
         ) from None
     return factor
 
