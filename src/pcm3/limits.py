@@ -72,6 +72,8 @@ def check_real(name: str, value: object) -> None:
 def check_path(name: str, value: object) -> None:
     """Raises ConfigError unless the value names a file or folder."""
     check_type(name, value, (str, PathLike), "a path")
+    if value == "":  # `Path` takes it for the folder that the program runs in
+        raise ConfigError(f"{name}: expected a path, got an empty word")
 
 
 def folder_to_write(folder: str | PathLike[str], expected: str) -> Path:

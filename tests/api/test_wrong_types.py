@@ -17,7 +17,7 @@ def test_every_call_with_a_thing_of_a_wrong_kind_is_answered_in_one_line(tmp_pat
     told = subprocess.run(
         [sys.executable, str(HELPER), str(tmp_path)], check=True, capture_output=True, text=True
     ).stdout.splitlines()
-    assert told == ["114 calls"]
+    assert told == ["115 calls"]
 
 
 def test_numbers_of_numpy_are_numbers_and_true_is_none():
@@ -33,5 +33,7 @@ def test_numbers_of_numpy_are_numbers_and_true_is_none():
             check_real("lr", value)
     with pytest.raises(ConfigError, match=r"^model: expected a path, got None$"):
         check_path("model", None)
+    with pytest.raises(ConfigError, match=r"^model: expected a path, got an empty word$"):
+        check_path("model", "")  # not the folder that the program runs in
     with pytest.raises(ConfigError, match="setting seed: expected at least 0, got -1"):
         check_seed(-1)

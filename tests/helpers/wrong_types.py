@@ -46,7 +46,8 @@ def calls(folder):
         "pcm3.load": [lambda value=value: pcm3.load(value) for value in (None, 3, "")],
         "pcm3.load_head": [lambda: pcm3.load_head(None), lambda: pcm3.load_head(folder, model="simulated")],
         "device": [lambda: pcm3.load("simulated", device=3)],
-        "embed": [lambda value=value: MODEL.embed(value) for value in (None, 3, [], {"a": CLIPS[0]}, [None], "")],
+        "embed": [lambda value=value: MODEL.embed(value)
+                  for value in (None, 3, [], {"a": CLIPS[0]}, [None], "", ["a.bvh", ""])],
         "save": [lambda: MODEL.save(None), lambda: MODEL.save(file), lambda: MODEL.export(None),
                  lambda: MODEL.export(folder / "no" / "m.onnx"), lambda: MODEL.export(folder / "m.onnx", to="exe")],
         "head.save": [lambda: fit(kind="nearest").save(None), lambda: fit(kind="nearest").save(file)],

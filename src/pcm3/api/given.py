@@ -197,8 +197,9 @@ def _check_coordinates(frames: Sequence[NDArray[np.floating]], spec: EncoderSpec
 def _store(clips: Clips) -> ClipStore | None:
     if isinstance(clips, ClipStore):
         return clips
-    if isinstance(clips, str | Path) and (Path(clips) / STORE).is_file():
-        return ClipStore.open(clips)
+    if isinstance(clips, str | Path):
+        check_path("clips", clips)
+        return ClipStore.open(clips) if (Path(clips) / STORE).is_file() else None
     return None
 
 
@@ -217,11 +218,12 @@ def _recordings(clips: Clips, spec: EncoderSpec, recorded: Recorded) -> tuple[Re
 
 def _file_names(clips: Clips) -> list[Path] | None:
     """The files that were named; None: arrays were given."""
-    if isinstance(clips, str | Path):
-        return [Path(clips)]
-    if isinstance(clips, Sequence) and len(clips) and all(isinstance(clip, str | Path) for clip in clips):
-        return [Path(cast("str | Path", clip)) for clip in clips]
-    return None
+    given = [clips] if isinstance(clips, str | Path) else clips
+    if not (isinstance(given, Sequence) and len(given) and all(isinstance(clip, str | Path) for clip in given)):
+        return None
+    for name in given:
+        check_path("clips", name)
+    return [Path(cast("str | Path", name)) for name in given]
 
 
 def _arrays(clips: Clips) -> tuple[list[tuple[str, NDArray[np.floating]]], bool]:
