@@ -73,6 +73,9 @@ def test_a_letter_is_one_length_in_a_call_and_another_in_the_next():
     assert refuses(pairs, torch.ones(2, 3), torch.ones(2, 4))
     assert refuses(pairs, torch.ones(2, 3), torch.ones(3, 2))
     assert refuses(pairs, torch.ones(2, 3), torch.ones(2, 3), turned=True), "what is returned"
+
+
+def test_what_is_in_a_tensor_and_the_letters_of_a_call_inside_of_one_are_its_own():
     assert refuses(pairs, torch.ones(2, 3).long(), torch.ones(2, 3).long())
     assert outer(torch.ones(2, 3)).shape == (2, 2), "a call inside of one has letters of its own"
     assert first([torch.ones(2, 3)]).shape == (3,)
@@ -99,6 +102,17 @@ def test_of_many_calls_the_first_are_checked_and_then_one_in_some():
     checks = is_checked(FIRST + 3 * ONE_IN)
     assert checks[:FIRST] == [True] * FIRST
     assert sum(checks[FIRST:]) == 3
+
+    def made(answer):
+        @checked
+        def inside() -> int:
+            return answer
+
+        return inside
+
+    for _ in range(FIRST):
+        assert refuses(made("3"))
+    assert made("3")() == "3"
 
 
 def test_pcm3_is_checked():
