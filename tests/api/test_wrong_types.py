@@ -1,11 +1,10 @@
 """What is of a wrong kind is told in one line, in Python too."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from forks import said_by
 
 from pcm3.errors import ConfigError
 from pcm3.limits import check_path, check_real, check_seed, check_whole
@@ -14,10 +13,7 @@ HELPER = Path(__file__).parents[1] / "helpers" / "wrong_types.py"
 
 
 def test_every_call_with_a_thing_of_a_wrong_kind_is_answered_in_one_line(tmp_path):
-    told = subprocess.run(
-        [sys.executable, str(HELPER), str(tmp_path)], check=True, capture_output=True, text=True
-    ).stdout.splitlines()
-    assert told == ["115 calls"]
+    assert said_by(HELPER, tmp_path / "told", tmp_path) == ["115 calls"]
 
 
 def test_numbers_of_numpy_are_numbers_and_true_is_none():

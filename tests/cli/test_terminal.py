@@ -82,7 +82,7 @@ def test_commands_go_the_whole_way_in_a_locale_without_utf8(store_path, tiny_wor
     good, others = [], []
     for errors, run in runs.items():
         good += [
-            (errors, "pretrain", store_path, "--run", run, *tiny_words(), "--json"),
+            (errors, "pretrain", store_path, "--run", run, *tiny_words(steps=2), "--json"),
             (errors, "evaluate", "retrieval", "--model", run, "--store", store_path, "--json"),
         ]
         others += [

@@ -2,8 +2,10 @@
 
 import multiprocessing
 import os
+import runpy
 import sys
 import threading
+from contextlib import redirect_stderr, redirect_stdout
 from multiprocessing import connection
 
 PRELOADED = [
@@ -24,6 +26,21 @@ def fork(target, *words):
     process = context().Process(target=_beside_its_parent, args=(target, words))
     process.start()
     return process
+
+
+def said_by(script, told, *words):
+    """The lines that a script prints, where annotations are not checked; `told`: the file that they are kept in."""
+    process = fork(_run, str(script), str(told), *map(str, words))
+    process.join()
+    said = told.read_text(encoding="utf-8")
+    assert process.exitcode == 0, said
+    return said.splitlines()
+
+
+def _run(script, told, *words):
+    sys.argv = [script, *words]
+    with open(told, "w", encoding="utf-8") as out, redirect_stdout(out), redirect_stderr(out):  # noqa: PTH123
+        runpy.run_path(script, run_name="__main__")
 
 
 def _beside_its_parent(target, words):
