@@ -13,7 +13,7 @@ from pcm3.settings.encoder import EncoderSettings
 from pcm3.settings.methods import METHODS
 from pcm3.settings.optimiser import OptimiserSettings
 from pcm3.settings.pcm3 import MaskSettings, MixSettings, ObjectiveSettings, PromptSettings
-from pcm3.settings.presets import preset_file, preset_names
+from pcm3.settings.presets import preset_file, preset_names, settings_of_preset
 from pcm3.settings.pretrain import PretrainSettings, changed, flat, from_dict, to_dict
 from pcm3.settings.views import ViewSettings
 
@@ -36,8 +36,17 @@ def with_value(name, value):
 
 
 def test_there_are_the_presets_that_the_help_names():
-    pcm3 = {"paper", "released", "released-bone-motion", "small", "live"}
+    pcm3 = {"paper", "released", "released-bone-motion", "small", "pcm3-small", "live"}
     assert set(preset_names()) == pcm3 | {"moco", "moco-small", "cmd", "cmd-small"}
+
+
+def test_the_small_preset_of_all_parts_is_small_with_these_parts():
+    small, whole = flat(settings_of_preset("small")), flat(settings_of_preset("pcm3-small"))
+    assert {name: (small[name], whole[name]) for name in small if small[name] != whole[name]} == {
+        "objective.positives": (["intra", "inter"], ["intra", "inter", "mask", "predict"]),
+        "objective.prediction_weight": (0.0, 1.0),
+        "prompts.kind": ("none", "domain"),
+    }
 
 
 @PRESETS
