@@ -21,6 +21,7 @@ COMMANDS = {
     "simulate": "write simulated Kinect recordings: clips as raw files or a store, or untrimmed sessions",
     "import": "read a data set's raw recordings into a store",
     "retarget": "a store in another layout: joints found by their names, others approximated",
+    "merge": "several stores as one, to pretrain on all of their clips",
     "info": "what a store holds: counts, classes, protocols",
     "show": "draw clips: a moving skeleton, two side by side, or a contact sheet, as GIF, MP4 or PNG",
     "check": "whether a store is sound: checksums, copies across a split (leaks), odd clips and bodies",

@@ -84,6 +84,7 @@ BEFORE_CLIPS: dict[str, Schema] = {
         "trim?": BOOLEAN,
         "rate?": Value("a number", _is_number),
         "up?": Value("a direction of three numbers", lambda value: value is None or _is_direction(value)),
+        "merged?": {TEXT: DIGEST},
         "retargeted?": {"from": NAME, "to": NAME, "joints": {TEXT: TEXT}, "unused?": [TEXT]},
     },
 }
