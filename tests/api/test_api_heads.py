@@ -7,7 +7,7 @@ import pytest
 from ntu_file_text import walkers
 
 import pcm3
-from pcm3.api.expectation import Expected
+from pcm3.api.expectation import Expected, ExpectedScores
 from pcm3.api.fitting import is_unknown
 from pcm3.data.recording import Interval, Recording
 from pcm3.data.store import ClipStore
@@ -217,6 +217,22 @@ def test_clips_without_a_label_are_left_out(walking):
         head = walking.fit_classifier(clips, ["a", "b", nothing, "a", "b", nothing], kind="nearest")
         assert head.classes == ("a", "b")
         assert len(head.fitted.label) == 4
+
+
+def test_what_is_no_better_than_nothing_is_said():
+    label = np.array([0, 0, 1, 1])
+    assert (
+        "no better than always telling the most frequent class"
+        in Expected((), label[::-1], label, ("a", "b"), 4).warnings[-1]
+    )
+    for mean, worse in ((70.0, True), (60.0, False)):
+        errors = ExpectedScores({"mpjpe_mm": (mean, 1.0)}, {"mpjpe_mm": ("standing still", 65.0)}, 3, 4)
+        shares = ExpectedScores({"frame_accuracy": (mean, 1.0)}, {"frame_accuracy": ("no action at all", 65.0)}, 3, 4)
+        assert [bool(scores.warnings) for scores in (errors, shares)] == [worse, not worse]
+        told = (
+            "it does no better than standing still (mpjpe_mm: 65.0, it 70.0): it needs more to learn from, or another"
+        )
+        assert errors.warnings == [f"{told} model"] * worse
 
 
 def test_labels_that_say_nothing():

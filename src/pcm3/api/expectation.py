@@ -20,6 +20,8 @@ FOLDS = 5
 """Parts that labelled clips are cut into, where there are so many people."""
 FEW = 5
 """Clips of a class below which a word is said about it."""
+IN_MM = "_mm"
+"""How the names of metrics end that are errors: less is better."""
 NORMAL = 1.96
 """Standard deviations within which 95 % of a normal distribution lie."""
 SAME_PEOPLE = (
@@ -98,6 +100,8 @@ class Expected:
         few = [name for name, (count, _) in self.by_class.items() if count < FEW]
         if few:
             words.append(f"fewer than {FEW} clips: {', '.join(few[:8])}{' …' if len(few) > 8 else ''}")
+        if self.accuracy <= self.most_frequent:
+            words.append("it does no better than always telling the most frequent class")
         if self.unseen:
             whose = "nobody else shows" if self.people else "no other clip shows"
             words.append(
@@ -122,7 +126,15 @@ class ExpectedScores:
     @property
     def warnings(self) -> list[str]:
         """What a user must know of these figures."""
-        return [] if self.people else [SAME_PEOPLE]
+        words = [] if self.people else [SAME_PEOPLE]
+        worse = [
+            f"{what} ({name}: {value:.1f}, it {self.metrics[name][0]:.1f})"
+            for name, (what, value) in self.beside.items()
+            if (self.metrics[name][0] - value) * (1 if name.endswith(IN_MM) else -1) >= 0
+        ]
+        if worse:
+            words.append(f"it does no better than {worse[0]}: it needs more to learn from, or another model")
+        return words
 
 
 def mean_over_folds(

@@ -72,7 +72,8 @@ class Labelled:
         if len(chosen) == 0:
             raise DataError(
                 f"expected clips with labels, got {len(store)} without any: of files, --labels TABLE.csv (file,label,"
-                "subject) or --pattern '{subject}_{label}' tells them; a store has those of its import"
+                "subject) or --pattern '{subject}_{label}' tells them, of tables also --columns label=NAME; a store "
+                "has those of its import"
             )
         if len(np.unique(label)) < 2:
             raise DataError(f"expected labelled clips of at least two classes, got {len(chosen)} of one")

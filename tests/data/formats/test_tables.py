@@ -94,6 +94,7 @@ def test_large_tables_are_read_as_small_ones_are(monkeypatch):
         ["0.1", "", "-0.001"],
         ["x", "two\nlines", ""],
     )
+    assert either_way(head + ",,,,\n" + text)["head_x"] == ["", *told["head_x"]]
     for more in ("1,2,3\n", "1,2,x,4,5\n", '"1,2,3,4,5\n', "1,2,3,4,5,\n", "\n1,2,1_0,4,5"):
         either_way(head + text + more)
     monkeypatch.setattr(arrow_columns, "LARGE", 0)

@@ -33,7 +33,7 @@ def columns_of_csv(
         text: the file's.
         divider: of the fields.
         names: of the columns, which stand in the first line.
-        first: the fields of the row below: columns that hold a number there must hold numbers.
+        first: the fields of the row below: columns that hold a number or nothing there must hold numbers.
         texts: columns that are texts in any case.
     """
     head, _, rows = text.lstrip().partition("\n")
@@ -44,7 +44,7 @@ def columns_of_csv(
     except DataError:
         return None
     kinds = {
-        name: arrow.string() if name in texts or not _is_number(cell) else arrow.float64()
+        name: arrow.string() if name in texts or not _may_be_number(cell.strip()) else arrow.float64()
         for name, cell in zip(names, first, strict=True)
     }
     try:
@@ -59,11 +59,12 @@ def columns_of_csv(
     return columns_of(table, {name for name, kind in kinds.items() if kind == arrow.string()})
 
 
-def _is_number(cell: str) -> bool:
+def _may_be_number(cell: str) -> bool:
     try:
-        return bool(np.isfinite(float(cell)))
+        float(cell)
     except ValueError:
-        return False
+        return cell in NOTHING
+    return True
 
 
 def _words(column: Any) -> Column:
