@@ -44,6 +44,14 @@ def test_labels_that_are_not_known_change_nothing(features):
     assert few_label_accuracy(train, others, *args) == few_label_accuracy(train, label, *args)
 
 
+def test_one_clip_of_many_classes_is_no_matter_to_speak_of():
+    rng = np.random.default_rng(0)
+    label = np.tile(np.arange(30), 2)
+    centres = rng.normal(size=(30, 40))
+    of = centres[label] + 0.05 * rng.normal(size=(60, 40))
+    assert few_label_accuracy(of, label, of, label, 0.1, "stratified", 0) > 95  # a warning would be an error
+
+
 def test_where_one_clip_is_known_its_class_is_told_of_all(features):
     train, label, test, truth = features
     told = [np.mean(truth == label[labelled_subset(label, 0.01, "global", draw)[0]]) for draw in range(DRAWS)]

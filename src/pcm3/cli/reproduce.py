@@ -13,6 +13,7 @@ SIZES = {"encoder.hidden_size": int, "epochs": int, "steps": int, "minutes": flo
 """Settings of the preset that the command line may replace, by their types."""
 MODEL = "simulated-model"
 ROWS = "rows"
+PAGE = "page"
 
 
 def add_arguments(parser: Any, words: list[str]) -> None:
@@ -24,9 +25,10 @@ def add_arguments(parser: Any, words: list[str]) -> None:
     parser.add_argument(
         "table",
         type=str,
-        help=f"{titles}; {ROWS}: recipes of a file beside each other, on several stores (docs/SEARCH.md); {MODEL}: "
-        "the model that comes with pcm3, from simulated people",
+        help=f"{titles}; {ROWS}: recipes of a file beside each other, on several stores (docs/SEARCH.md); {PAGE}: "
+        f"logs of {ROWS} as one page, BENCHMARK.md; {MODEL}: the model that comes with pcm3, from simulated people",
     )
+    parser.add_argument("--logs", type=Path, nargs="+", default=[], help=f"{PAGE}: folders that {ROWS} wrote")
     parser.add_argument("--store", type=Path, nargs="+", default=[],
                         help=f"pretrains, and serves the tasks of clips; all but {MODEL} need one, {ROWS} takes "
                              "several")  # fmt: skip
@@ -61,8 +63,10 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
 
     if options.table == MODEL:
         return 0, _simulated_model(options)
+    if options.table == PAGE:
+        return 0, _page(options)
     if options.table not in (*TABLES, ROWS):
-        raise ConfigError(not_one_of("a table", options.table, [*TABLES, ROWS, MODEL]))
+        raise ConfigError(not_one_of("a table", options.table, [*TABLES, ROWS, PAGE, MODEL]))
     if not options.store:
         raise ConfigError("--store: expected a store that pcm3 import wrote, got none")
     check_ranges(options, {"seeds": MOST_REPEATS, "workers": MOST_PROCESSES})
@@ -131,6 +135,30 @@ def _rows(options: Any) -> dict[str, Any]:
     report = run_search(search, options.workers)
     print(f"written: {', '.join(str(options.out / name) for name in ('log.json', 'log.md', 'search.png'))}")
     return report
+
+
+def _page(options: Any) -> dict[str, Any]:
+    """Writes the page of several logs, and its picture."""
+    from pcm3.checksums import read_checked_json
+    from pcm3.errors import ConfigError, DataError
+    from pcm3.report.benchmark_page import benchmark_page, draw_over_base, first_comment, is_log_of_rows
+
+    if not options.logs:
+        raise ConfigError(f"--logs: expected folders that pcm3 reproduce {ROWS} wrote, got none")
+    check_folder("--out", options.out)
+    logs = {}
+    for folder in options.logs:
+        log = read_checked_json(folder / "log.json")
+        if not is_log_of_rows(log):
+            raise DataError(f"{folder}: expected a log of pcm3 reproduce {ROWS}, got another")
+        logs[folder.resolve().name] = log
+    page, picture = options.out / "BENCHMARK.md", options.out / "benchmark.png"
+    options.out.mkdir(parents=True, exist_ok=True)
+    chosen = {folder.resolve().name: first_comment(folder / "rows.yaml") for folder in options.logs}
+    draw_over_base(logs, picture)
+    page.write_text(benchmark_page(logs, chosen, picture.name), encoding="utf-8")
+    print(f"written: {page}, {picture}")
+    return {"page": str(page), "picture": str(picture), "logs": list(logs)}
 
 
 def _simulated_model(options: Any) -> dict[str, Any]:

@@ -6,6 +6,8 @@ are. Logistic regression, as linear probing with few labels is done elsewhere (e
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 from jaxtyping import Float, Int
 from sklearn.linear_model import LogisticRegression
@@ -52,6 +54,8 @@ def _predicted(
     """The class of each test clip; where only one class is known, that one."""
     if (label == label[0]).all():
         return np.full(len(test), label[0])
-    regression = LogisticRegression(C=PENALTY, max_iter=ITERATIONS).fit(known, label)
+    with warnings.catch_warnings():  # that there are nearly as many classes as clips: that is the task
+        warnings.filterwarnings("ignore", message="The number of unique classes is greater than 50%")
+        regression = LogisticRegression(C=PENALTY, max_iter=ITERATIONS).fit(known, label)
     predicted: Int[np.ndarray, " Q"] = regression.predict(test)
     return predicted

@@ -1,0 +1,184 @@
+"""Logs of `pcm3 reproduce rows` as one page with a picture: what each row comes to on each store, and over its base."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from pcm3.report.pictures import INK, TRAINED, save_figure
+from pcm3.report.tables import markdown_table
+from pcm3.summary import interval_of, mean_and_spread, mean_of
+
+METRICS = {
+    "linear": "linear %",
+    "retrieval": "1-NN %",
+    "top1_1pc_stratified": "1 % of labels",
+    "top1_10pc_stratified": "10 % of labels",
+}
+"""Metric of a run → its column; one that a run lacks has an empty cell."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """By how much a row is over its base, in points: mean over the seeds, half of the 95 % interval of the mean."""
+
+    mean: float
+    half: float | None
+
+    def __str__(self) -> str:
+        return f"{self.mean:+.1f}" + ("" if self.half is None else f" ± {self.half:.1f}")
+
+
+def benchmark_page(logs: Mapping[str, Mapping[str, Any]], chosen: Mapping[str, str], picture: str) -> str:
+    """The page, as Markdown.
+
+    Args:
+        logs: name → what ``log.json`` of `pcm3 reproduce rows` holds.
+        chosen: name → what the file of rows says of itself in its first comment: what was chosen on what.
+        picture: the file name of the picture beside the page.
+    """
+    lines = [
+        "# Benchmark",
+        "",
+        "Written by `pcm3 reproduce page`, from logs of `pcm3 reproduce rows`, never by hand. Every row was pretrained "
+        "without labels on the training side of a store and evaluated on its test side; nothing was chosen by these "
+        "figures. Top-1 %: a linear head and 1-NN on frozen features, and logistic regression with few labels "
+        "(`semi-frozen`). Mean ± standard deviation over the seeds; over the base: mean of the differences to the base "
+        "with the same seed ± half of its 95 % interval (Student's t).",
+        "",
+        f"![By how much each row is over its base]({picture})",
+    ]
+    for name, log in logs.items():
+        rung, there, called = log["rungs"][-1], _metrics(log), _store_names(log)
+        low, high = rung["steps"]
+        steps = f"{low:,}" if low == high else f"{low:,} to {high:,}"
+        lines += [
+            "", f"## {name}", "",
+            *([chosen[name], ""] if chosen.get(name) else []),
+            f"{_method(log)}, {steps} steps, {rung['seeds']} seed{'s' * (rung['seeds'] > 1)}.", "",
+            markdown_table(["", "store", *(METRICS[metric] for metric in there), "s a run"], _absolute(log)), "",
+            "Over the base:", "",
+            markdown_table(["", "store", *(METRICS[metric] for metric in there)], [
+                [title, called[store], *(str(of.get(metric, "")) for metric in there)]
+                for (title, store), of in over_base(log).items()
+            ]),
+        ]  # fmt: skip
+    return "\n".join(lines) + "\n"
+
+
+def is_log_of_rows(log: Any) -> bool:
+    """Whether a ``log.json`` is of `pcm3 reproduce rows`, and whole; a search, which held people out, is not."""
+    try:
+        if log["held_out"] != 0:
+            return False
+        benchmark_page({"": log}, {}, "")
+    except (LookupError, TypeError, ValueError, AttributeError, ZeroDivisionError):
+        return False
+    return True
+
+
+def first_comment(rows: Path) -> str:
+    """What a file of rows says of itself before its first setting; nothing where there is no such file."""
+    if not rows.is_file():
+        return ""
+    lines = rows.read_text(encoding="utf-8").splitlines()
+    said = [line.lstrip("# ") for line in lines[: next((at for at, line in enumerate(lines) if line[:1] != "#"), None)]]
+    return " ".join(said)
+
+
+def over_base(log: Mapping[str, Any]) -> dict[tuple[str, str], dict[str, Difference]]:
+    """(row, store) → metric → its difference to the base, over the seeds that both have."""
+    base, runs = _base(log), _runs(log)
+    found: dict[tuple[str, str], dict[str, Difference]] = {}
+    for title, of_title in runs.items():
+        if title == base or title in log["baselines"]:
+            continue
+        for store in log["stores"]:
+            mine, others = (
+                {run["seed"]: run for run in some if run["store"] == store} for some in (of_title, runs[base])
+            )
+            pairs = [(run, others[seed]) for seed, run in mine.items() if seed in others]
+            found[title, store] = {
+                metric: Difference(mean_of(gains), interval_of(gains))
+                for metric in METRICS
+                if (gains := [run[metric] - other[metric] for run, other in pairs if metric in run and metric in other])
+            }
+    return found
+
+
+def draw_over_base(logs: Mapping[str, Mapping[str, Any]], picture: Path) -> None:
+    """A panel a metric: every row's difference to its base on every store, with its interval."""
+    rows = [
+        (f"{title}, {_store_names(log)[store]} ({name})", of)
+        for name, log in logs.items()
+        for (title, store), of in over_base(log).items()
+    ]
+    figure = Figure(figsize=(10, 1.2 + 0.3 * max(len(rows), 3)), layout="constrained")
+    panels = figure.subplots(1, len(METRICS), sharex=True, sharey=True)
+    for axes, (metric, head) in zip(panels, METRICS.items(), strict=True):
+        axes.axvline(0, color=INK, lw=0.8)
+        for at, (_, of) in enumerate(rows):
+            if metric in of:
+                axes.errorbar(of[metric].mean, at, xerr=of[metric].half, fmt="o", ms=5, color=TRAINED, capsize=2)
+        axes.set_title(head, fontsize=9)
+        axes.set_xlabel("points over the base", fontsize=8)
+        axes.spines[["top", "right", "left"]].set_visible(False)
+        axes.tick_params(axis="y", length=0)
+        axes.margins(x=0.15)
+    panels[0].set_yticks(range(len(rows)), [label for label, _ in rows], fontsize=7.5)
+    panels[0].set_ylim(len(rows) - 0.5, -0.5)
+    save_figure(figure, picture)
+
+
+def _absolute(log: Mapping[str, Any]) -> list[list[str]]:
+    """What every row and baseline came to on every store."""
+    return [
+        [title, _store_names(log)[store], *(_over_seeds(runs, metric) for metric in _metrics(log)), _seconds(runs)]
+        for title, of_title in _runs(log).items()
+        for store in log["stores"]
+        if (runs := [run for run in of_title if run["store"] == store])
+    ]
+
+
+def _over_seeds(runs: Sequence[Mapping[str, Any]], metric: str) -> str:
+    values = [run[metric] for run in runs if metric in run]
+    return mean_and_spread(values) if values else ""
+
+
+def _seconds(runs: Sequence[Mapping[str, Any]]) -> str:
+    values = [run["seconds"] for run in runs if "seconds" in run]
+    return f"{mean_of(values):.0f}" if values else ""
+
+
+def _metrics(log: Mapping[str, Any]) -> list[str]:
+    """Those that any run of the log has."""
+    return [metric for metric in METRICS if any(metric in run for runs in _runs(log).values() for run in runs)]
+
+
+def _store_names(log: Mapping[str, Any]) -> dict[str, str]:
+    """What each store is called: its data set, where no other store is of the same."""
+    kinds = [about["kind"] for about in log["stores"].values()]
+    return {name: about["kind"] if kinds.count(about["kind"]) == 1 else name for name, about in log["stores"].items()}
+
+
+def _base(log: Mapping[str, Any]) -> str:
+    (base,) = (title for title, candidate in log["candidates"].items() if not candidate["group"])
+    return str(base)
+
+
+def _runs(log: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """Row or baseline → its runs that did not fail, the base first."""
+    runs: dict[str, list[dict[str, Any]]] = {_base(log): [], **{title: [] for title in log["standing"]}}
+    for title in runs:
+        runs[title] = log["candidates"][title]["runs"][-1]
+    runs |= {name: baseline["runs"] for name, baseline in log["baselines"].items()}
+    return {title: [run for run in of_title if "failed" not in run] for title, of_title in runs.items()}
+
+
+def _method(log: Mapping[str, Any]) -> str:
+    encoder = log["base"]["encoder"]
+    return f"method {log['base']['method']}, encoder {encoder['kind']} of width {encoder['hidden_size']}"
