@@ -96,6 +96,22 @@ def test_the_table_has_every_kind_that_the_settings_have():
     assert set(OPTIMISERS) == set(KINDS)
 
 
+# Gradients that are too long
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_long_gradient_is_scaled_to_the_largest_length_and_a_short_one_is_left(kind):
+    gradients = gradients_of(4)
+    length = [sum(part.double().square().sum() for part in step).sqrt().item() for step in gradients]
+    largest = sorted(length)[1]  # two are longer
+    scaled = [[part * min(largest / own, 1.0) for part in step] for step, own in zip(gradients, length, strict=True)]
+    ours, plain = Weights(), Weights()
+    with_it, without = (OptimiserSettings(kind, lr=0.1, max_grad_norm=most) for most in (largest, 0.0))
+    got = walked(ours, build_optimiser(ours, with_it), gradients)
+    expected = walked(plain, build_optimiser(plain, without), scaled)
+    torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-6)
+
+
 # What is true of all of them
 
 

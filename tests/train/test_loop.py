@@ -97,7 +97,12 @@ def test_the_constant_schedule_is_constant():
     assert {schedule.at(step) for step in range(20)} == {0.3}
 
 
-@given(st.sampled_from(["step", "cosine", "constant"]), st.integers(1, 40), st.integers(41, 90))
+def test_the_exponential_schedule_is_multiplied_after_every_so_many_steps():
+    schedule = Schedule("exponential", 0.4, (1,), steps_per_epoch=2, total_steps=9, decay=0.5, decay_steps=3)
+    assert [schedule.at(step) for step in range(9)] == [0.4] * 3 + [0.2] * 3 + [0.1] * 3
+
+
+@given(st.sampled_from(["step", "cosine", "constant", "exponential"]), st.integers(1, 40), st.integers(41, 90))
 def test_the_rate_rises_in_a_straight_line_up_to_the_rate_and_no_step_has_more(kind, warmup, total):
     schedule = Schedule(kind, 0.6, (9,), steps_per_epoch=10, total_steps=total, warmup_steps=warmup)
     rates = np.array([schedule.at(step) for step in range(total)])
@@ -118,7 +123,7 @@ def test_after_the_warm_up_the_step_schedule_counts_the_epochs_of_the_run():
     assert [warm.at(step) for step in range(4, 30)] == [cold.at(step) for step in range(4, 30)]
 
 
-@pytest.mark.parametrize("kind", ["step", "cosine", "constant"])
+@pytest.mark.parametrize("kind", ["step", "cosine", "constant", "exponential"])
 @pytest.mark.parametrize("warmup", [5, 9])
 def test_a_run_may_be_over_before_its_warm_up(kind, warmup):
     schedule = Schedule(kind, 1.0, (9,), steps_per_epoch=1, total_steps=5, warmup_steps=warmup)

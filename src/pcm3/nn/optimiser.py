@@ -11,8 +11,16 @@ from pcm3.settings.optimiser import OptimiserSettings
 
 
 def build_optimiser(module: nn.Module, settings: OptimiserSettings) -> torch.optim.Optimizer:
-    """The optimiser over everything in the module that learns."""
-    return OPTIMISERS[settings.kind]([weight for weight in module.parameters() if weight.requires_grad], settings)
+    """The optimiser over everything in the module that learns; gradients that are too long are scaled before a step."""
+    learning: list[Tensor] = [weight for weight in module.parameters() if weight.requires_grad]
+    optimiser = OPTIMISERS[settings.kind](learning, settings)
+    if settings.max_grad_norm:
+        optimiser.register_step_pre_hook(lambda *_: _shorten(learning, settings.max_grad_norm))
+    return optimiser
+
+
+def _shorten(learning: list[Tensor], length: float) -> None:
+    nn.utils.clip_grad_norm_(learning, length)
 
 
 def _sgd(learning: list[Tensor], chosen: OptimiserSettings) -> torch.optim.Optimizer:

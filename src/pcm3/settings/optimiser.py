@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from pcm3.settings.rules import Rule, epochs, not_negative, positive
+from pcm3.settings.rules import Rule, at_least_one, epochs, not_negative, positive
 
 
 @dataclass
@@ -20,10 +20,17 @@ class OptimiserSettings:
     """Momentum of SGD, beta 1 of Adam: at least 0 and less than 1."""
     weight_decay: float = 1e-4
     """Weight decay, at least 0: added to the gradient, as torch's SGD and Adam do; in adamw apart from it."""
-    schedule: Literal["step", "cosine", "constant"] = "step"
-    """The learning rate over time: a tenth after each of drop_epochs, a half cosine to 0 over the run, or constant."""
+    max_grad_norm: float = 0.0
+    """Largest length of the gradient of all weights together, to which longer ones are scaled; 0: any length."""
+    schedule: Literal["step", "exponential", "cosine", "constant"] = "step"
+    """The learning rate over time: a tenth after each of drop_epochs, decay times as much after each decay_steps, a
+    half cosine to 0 over the run, or constant."""
     drop_epochs: list[int] = field(default_factory=lambda: [350])
     """Epochs after which the step schedule divides the learning rate by ten, each at least 1."""
+    decay: float = 0.95
+    """What the exponential schedule multiplies the learning rate by, more than 0 and at most 1."""
+    decay_steps: int = 1000
+    """Steps between two multiplications of the exponential schedule, at least 1."""
     warmup_steps: int = 0
     """Steps over which the learning rate rises from 0 before its schedule begins, at least 0."""
 
@@ -31,7 +38,9 @@ class OptimiserSettings:
         """What the values must keep to."""
         return [
             *positive(self, "lr", group="optimiser."),
-            *not_negative(self, "weight_decay", "warmup_steps", group="optimiser."),
+            *not_negative(self, "weight_decay", "max_grad_norm", "warmup_steps", group="optimiser."),
+            (0 < self.decay <= 1, "optimiser.decay", "more than 0 and at most 1"),
+            *at_least_one(self, "decay_steps", group="optimiser."),
             (0 <= self.momentum < 1, "optimiser.momentum", "at least 0 and less than 1"),
             epochs(self.drop_epochs, "optimiser.drop_epochs"),
         ]

@@ -62,8 +62,9 @@ class RunPlan:
         order = BatchOrder(len(self.clips), settings.batch, settings.seed)
         steps = settings.steps or settings.epochs * order.steps_per_epoch
         schedule = Schedule(
-            chosen.schedule, chosen.lr, tuple(chosen.drop_epochs), order.steps_per_epoch, steps, chosen.warmup_steps
-        )
+            chosen.schedule, chosen.lr, tuple(chosen.drop_epochs), order.steps_per_epoch, steps, chosen.warmup_steps,
+            chosen.decay, chosen.decay_steps,
+        )  # fmt: skip
         return LoopPlan(order, schedule, steps, settings.seed, settings.micro_batches, settings.checkpoint_steps)
 
     @property

@@ -18,6 +18,8 @@ class Schedule:
     total_steps: int
     warmup_steps: int = 0
     """The first of them has lr / warmup_steps, the last lr."""
+    decay: float = 0.95
+    decay_steps: int = 1000
 
     def at(self, step: int) -> float:
         """The rate at `step` (0-based)."""
@@ -38,6 +40,7 @@ def _cosine_factor(schedule: Schedule, step: int) -> float:
 
 SCHEDULES: dict[str, Callable[[Schedule, int], float]] = {
     "step": _step_factor,
+    "exponential": lambda schedule, step: schedule.decay ** (step // schedule.decay_steps),
     "cosine": _cosine_factor,
     "constant": lambda schedule, step: 1.0,
 }
