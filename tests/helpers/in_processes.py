@@ -6,17 +6,18 @@ The steps are in float64, from views that are given and not drawn, so that they 
 import os
 import socket
 from contextlib import nullcontext
+from functools import partial
 from types import SimpleNamespace
 
 import torch
 from forks import fork
 from torch import nn
-from toy import BEGINNING, toy_batch, toy_cmd, toy_method, toy_moco, toy_views
+from toy import BEGINNING, toy_batch, toy_cmd, toy_method, toy_moco, toy_pandc, toy_views
 
 from pcm3.clips import ClipBatch
 from pcm3.encoders.lengths import own_frames
 from pcm3.encoders.stgcn import StgcnBlock
-from pcm3.methods.views import TwoViews
+from pcm3.methods.views import OneView, TwoViews
 from pcm3.settings.pretrain import PretrainSettings
 from pcm3.train.distributed import make_fabric
 from pcm3.train.loop import Learner, MicroBatch, train_step
@@ -71,8 +72,8 @@ def some_of(views, clips):
     """The views of these clips alone, the partners counted among them."""
     if isinstance(views, dict):
         return {name: some_of(of, clips) for name, of in views.items()}
-    if isinstance(views, TwoViews):
-        return TwoViews(*(view[clips] for view in views))
+    if isinstance(views, OneView | TwoViews):
+        return type(views)(*(view[clips] for view in views))
     place = torch.full((CLIPS,), -1)
     place[clips] = torch.arange(len(clips))
     mixed = views.mixed
@@ -117,13 +118,17 @@ def clips_numbered(index):
 
 CASES = {"whole": (1, True), "in micro-batches": (2, True), "each its own": (1, False)}
 """Case of PCM³ → (micro-batches of each process, BatchNorm over all processes)."""
-OTHERS = {"moco": toy_moco, "cmd": toy_cmd}
+OTHERS = {
+    "moco": partial(toy_moco, queue=20),
+    "cmd": partial(toy_cmd, queue=20),
+    "pandc": partial(toy_pandc, frames=4),  # more would grow, and their rounding with them, at the rate of these steps
+}
 """Method → a small one; in these the clips of a batch meet in BatchNorm and queue alone."""
 
 
 def three_steps_of(name, fabric, clips, setup=lambda *both: both):
     """Three steps of another method, with BatchNorm over all processes."""
-    method = OTHERS[name](queue=20)
+    method = OTHERS[name]()
 
     def views_of(number):
         torch.set_float32_matmul_precision("highest")
@@ -176,7 +181,7 @@ def normed_by_two(folder):
 def in_float64(views):
     if isinstance(views, dict):
         return {name: in_float64(of) for name, of in views.items()}
-    return TwoViews(*(view.double() for view in views))
+    return type(views)(*(view.double() for view in views))
 
 
 def three_steps_of_two(folder):

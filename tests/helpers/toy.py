@@ -6,12 +6,14 @@ from pcm3.clips import ClipBatch
 from pcm3.encoders.encoder import Encoder
 from pcm3.methods.cmd import CMD, STREAMS
 from pcm3.methods.moco import MoCo, MomentumBranch
+from pcm3.methods.pandc import PandC
 from pcm3.methods.pcm3 import PCM3
 from pcm3.methods.pcm3_views import ViewMaker
 from pcm3.methods.protocol import Progress
 from pcm3.methods.views import CropMaker
 from pcm3.settings.cmd import DistillationSettings
 from pcm3.settings.moco import MomentumSettings
+from pcm3.settings.pandc import whole_clips
 from pcm3.settings.pcm3 import PCM3Settings
 from pcm3.settings.views import ViewSettings
 from pcm3.skeleton import load_layout
@@ -100,3 +102,11 @@ def toy_cmd(direction="causal", export="online", queue=11, **distillation):
         for seed, name in enumerate(STREAMS)
     }
     return CMD(branches, DistillationSettings(**{"neighbours": 4} | distillation), toy_crops())
+
+
+def toy_pandc(decoder="fixed_state", direction="bidirectional", name="joint", frames=FRAMES, layers=2):
+    """A small P&C."""
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        maker = CropMaker(KINECT2, frames, whole_clips())
+        return PandC(toy_encoder(direction=direction, layers=layers), decoder, maker, name)

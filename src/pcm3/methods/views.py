@@ -18,6 +18,12 @@ from pcm3.settings.views import ViewSettings
 from pcm3.skeleton import Layout
 
 
+class OneView(NamedTuple):
+    """One augmented crop of each of B clips."""
+
+    clips: Float[Tensor, "B T M V C"]
+
+
 class TwoViews(NamedTuple):
     """Two augmented crops of each of B clips."""
 
@@ -68,6 +74,12 @@ class CropMaker:
             crops, chosen.spatial, chosen.shear, chosen.jitter_joint_ratio, chosen.jitter_prob, generator
         )
         return in_plane(distorted, flat)
+
+    def one_view(self, batch: ClipBatch, generator: torch.Generator) -> Float[Tensor, "B T M V C"]:
+        """One view of each clip; distorted where shear or jitter is on, so not by default in methods that have none."""
+        crops, chosen = self.crops(batch, 1, generator), self.settings
+        distorted = chosen.spatial == "both" or chosen.shear or chosen.jitter_prob
+        return self.distort(crops, generator, batch.flat) if distorted else crops
 
     def two_views(self, batch: ClipBatch, generator: torch.Generator) -> TwoViews:
         """Two views of each clip, each cropped and distorted by itself; positions, whatever stream comes of them."""

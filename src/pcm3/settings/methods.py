@@ -10,6 +10,7 @@ from pcm3.errors import ConfigError, not_one_of
 from pcm3.settings.cmd import CMDSettings
 from pcm3.settings.method import MethodSettings
 from pcm3.settings.moco import MoCoSettings
+from pcm3.settings.pandc import PandCSettings
 from pcm3.settings.pcm3 import PCM3Settings
 
 
@@ -32,6 +33,7 @@ METHODS = {
     "pcm3": Method(PCM3Settings, "pcm3.methods.pcm3", preset="small"),
     "moco": Method(MoCoSettings, "pcm3.methods.moco", preset="moco-small"),
     "cmd": Method(CMDSettings, "pcm3.methods.cmd", preset="cmd-small"),
+    "pandc": Method(PandCSettings, "pcm3.methods.pandc", preset="pandc-small"),
 }
 """By name: as ``method:`` has it in presets, configurations and run folders."""
 USUAL = "pcm3"
