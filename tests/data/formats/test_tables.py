@@ -167,7 +167,7 @@ def test_two_dimensions_are_a_picture_with_y_upwards(tmp_path):
     (tmp_path / "a.csv").write_text(wide(pixels, axes="xy"))
     files = read_files(tmp_path / "a.csv", Options(fps=30.0))
     assert np.ptp(files.recordings[0].frames[:, 0], axis=1).max() == pytest.approx(1.7, rel=0.1)
-    assert any("positions in a picture" in note for note in files.notes)
+    assert any("positions in a picture: " in note and "y upwards" in note for note in files.notes)
 
 
 def test_joints_below_the_threshold_are_absent(tmp_path):
@@ -182,15 +182,20 @@ def test_joints_below_the_threshold_are_absent(tmp_path):
     assert ClipStore.open(tmp_path / "s").absent.tolist() == [0]
 
 
-def test_mediapipes_columns_are_known(tmp_path):
+@pytest.mark.parametrize("sure", ["v", "visibility", "score_"])
+def test_mediapipes_columns_are_known(tmp_path, sure):
     body = walkers(1, 6, 1, 33).astype(np.float64)[:, 0]
     body -= body[:, [23, 24]].mean(axis=1, keepdims=True)
-    rows = np.concatenate([body, np.full((6, 33, 1), 0.99)], axis=-1).reshape(6, -1)
-    head = ",".join(f"{axis}{number}" for number in range(33) for axis in "xyzv")
+    scores = np.full((6, 33, 1), 0.99)
+    scores[2, 3] = 0.1
+    rows = np.concatenate([body, scores], axis=-1).reshape(6, -1)
+    head = ",".join(f"{axis}{number}" for number in range(33) for axis in ("x", "y", "z", sure))
     (tmp_path / "a.csv").write_text("\n".join([head, *(",".join(f"{x:.6f}" for x in row) for row in rows)]))
     files = read_files(tmp_path / "a.csv", Options(fps=30.0))
     assert files.layout.name == "mediapipe33"
-    np.testing.assert_allclose(files.recordings[0].frames[:, 0], body, atol=1e-5)
+    (recording,) = files.recordings
+    assert np.argwhere(~recording.present).tolist() == [[2, 0, 3]]
+    np.testing.assert_allclose(recording.frames[:, 0][recording.present[:, 0]], body[scores[..., 0] > 0.5], atol=1e-5)
     assert any("taken for those of MediaPipe" in note for note in files.notes)
 
 

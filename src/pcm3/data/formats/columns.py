@@ -57,7 +57,7 @@ COORDINATES = (
 )
 CONFIDENCES = (
     re.compile(rf"(?P<joint>.+?)[ _.:/-]+(?:{SCORES})", re.IGNORECASE),
-    re.compile(r"[vc][ _.-]*(?P<joint>\d+)", re.IGNORECASE),
+    re.compile(rf"(?:{SCORES})[ _.-]*(?P<joint>\d+)", re.IGNORECASE),
 )
 
 

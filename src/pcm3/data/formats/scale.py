@@ -67,7 +67,8 @@ def find_scale(where: str, files: Sequence[MotionFile], layout: Layout, given: s
     unit = next((file.unit for file in files if file.unit is not None), None)
     size = _median([body_size(file.frames) for file in files])
     if unit == PIXELS:
-        return Scale(None, f"positions in a picture: each recording is scaled until its bodies are {TALL} m, y upwards")
+        turned = "" if any(np.nan_to_num(file.frames[..., 2]).any() for file in files) else ", y upwards"
+        return Scale(None, f"positions in a picture: each recording is scaled until its bodies are {TALL} m{turned}")
     if unit is not None:
         return Scale(UNITS[unit], None if unit == "metres" else f"the files are in {unit}; the store is in metres")
     if np.isnan(size):
