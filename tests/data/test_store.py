@@ -318,7 +318,9 @@ def test_each_damage_is_one_clear_error(stored, harm, message):
 def test_missing_folders_and_files_are_told_apart(tmp_path, stored):
     with pytest.raises(DataError, match="there is no such folder"):
         ClipStore.open(tmp_path / "nowhere")
-    with pytest.raises(DataError, match="there is no such folder"):
+    with pytest.raises(
+        DataError, match=r"expected a store, got a file: `pcm3 import auto .*frames.npy STORE` makes one"
+    ):
         ClipStore.open(stored / "frames.npy")
 
 

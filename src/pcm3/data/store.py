@@ -286,12 +286,18 @@ def _fields(columns: dict[str, Any], protocols: dict[str, Any]) -> dict[str, Any
 
 def _description(path: Path) -> dict[str, Any]:
     """What store.json says, when it is one that this version reads."""
+    if path.is_file():
+        raise DataError(
+            f"{path}: expected a store, got a file: `pcm3 import auto {path} STORE` makes one of recordings"
+        )
     if not path.is_dir():
         raise DataError(f"{path}: expected a store (a folder that `pcm3 import` wrote), but there is no such folder")
     try:
         description = json.loads((path / STORE).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise DataError(f"{path}: not a store: it has no {STORE}; `pcm3 import` makes one") from error
+        raise DataError(
+            f"{path}: not a store: it has no {STORE}; `pcm3 import auto {path} STORE` makes one of recordings"
+        ) from error
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: the store is damaged ({STORE}: {error}); import it again") from error
     if not isinstance(description, dict):
