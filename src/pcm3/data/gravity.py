@@ -88,7 +88,8 @@ def find_up(recordings: Iterable[Recording], layout: Layout) -> Up:
     name, axis = max(AXES.items(), key=lambda entry: float(np.dot(entry[1], common)))
     lean = float(np.median(_degrees(every @ common)))
     off = float(_degrees(np.dot(axis, common)))
-    seen = f"found in {len(directions)} recordings, whose bodies stand within {lean:.0f} degrees of it in the median"
+    found = f"{len(directions)} recording{'s' * (len(directions) > 1)}"
+    seen = f"found in {found}, whose bodies stand within {lean:.0f} degrees of it in the median"
     others = int((means @ common < np.cos(np.radians(ALIKE))).sum())
     if others:
         seen += f"; in {others} they lie, or another way is up"

@@ -53,7 +53,7 @@ def with_unseen():
     ("name", "label", "text"),
     [
         ("unseen_class", with_unseen(), "6 of 60 test clips are of 1 class without training clips (4): recognition "
-         "cannot be right there, and in 90.0 % at most"),
+         "cannot be right there, so its accuracy is at most 90.0 %"),
         ("untested_class", np.roll(with_unseen(), 1), "1 class without test clips (4): figures say nothing of them"),
         ("one_class", np.zeros(120, int), "all labelled clips are of one class (0), so an accuracy of 100 % says "
          "nothing"),

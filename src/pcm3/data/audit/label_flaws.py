@@ -116,7 +116,7 @@ def _unseen(store: ClipStore, labelled: LabelledSplit) -> str | None:
     most = 100 * (1 - wrong / tested)
     return (
         f"{wrong:,} of {tested:,} test clips are of {_classes(len(unseen))} without training clips "
-        f"({_named(store, unseen)}): recognition cannot be right there, and in {most:.1f} % at most"
+        f"({_named(store, unseen)}): recognition cannot be right there, so its accuracy is at most {most:.1f} %"
     )
 
 
