@@ -52,6 +52,22 @@ def test_one_clip_of_many_classes_is_no_matter_to_speak_of():
     assert few_label_accuracy(of, label, of, label, 0.1, "stratified", 0) > 95  # a warning would be an error
 
 
+def test_of_fewer_clips_than_coordinates_it_is_the_same_head():
+    rng = np.random.default_rng(1)
+    label = np.arange(200) % 4
+    of = 0.3 * rng.normal(size=(4, 300))[label] + rng.normal(size=(200, 300))
+    train, test = of[:100], of[100:]
+    scaled = (train - train.mean(axis=0)) / train.std(axis=0), (test - train.mean(axis=0)) / train.std(axis=0)
+    right = []
+    for seed in range(DRAWS):
+        known = labelled_subset(label[:100], 0.2, "stratified", seed)
+        head = LogisticRegression(C=0.01, max_iter=300, tol=1e-8).fit(scaled[0][known], label[:100][known])
+        right += (head.predict(scaled[1]) == label[100:]).tolist()
+    found = few_label_accuracy(train, label[:100], test, label[100:], 0.2, "stratified", 0)
+    assert found == pytest.approx(100 * np.mean(right), abs=0.5)  # of 500, two that lie between classes
+    assert 30 < found < 100
+
+
 def test_where_one_clip_is_known_its_class_is_told_of_all(features):
     train, label, test, truth = features
     told = [np.mean(truth == label[labelled_subset(label, 0.01, "global", draw)[0]]) for draw in range(DRAWS)]

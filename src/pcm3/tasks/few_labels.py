@@ -54,6 +54,10 @@ def _predicted(
     """The class of each test clip; where only one class is known, that one."""
     if (label == label[0]).all():
         return np.full(len(test), label[0])
+    if known.shape[0] < known.shape[1]:
+        # The weights are a sum of the K rows, so the same head is found among K coordinates, where it is quick.
+        axes, _ = np.linalg.qr(known.T)
+        known, test = known @ axes, test @ axes
     with warnings.catch_warnings():  # that there are nearly as many classes as clips: that is the task
         warnings.filterwarnings("ignore", message="The number of unique classes is greater than 50%")
         regression = LogisticRegression(C=PENALTY, max_iter=ITERATIONS).fit(known, label)
