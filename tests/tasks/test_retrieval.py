@@ -1,4 +1,5 @@
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,7 +14,9 @@ from pcm3.clips import ClipBank, extract
 from pcm3.errors import ConfigError
 from pcm3.settings.tasks import RetrievalSettings
 from pcm3.tasks import nearest as nearest_module
+from pcm3.tasks import retrieval as retrieval_module
 from pcm3.tasks import scores as scores_module
+from pcm3.tasks.compression import fit_autoencoder
 from pcm3.tasks.nearest import nearest
 from pcm3.tasks.retrieval import find_neighbours, precision_at
 from pcm3.tasks.scores import full_float32, keys_of
@@ -242,6 +245,21 @@ def test_retrieval_tells_precision_as_far_as_there_are_clips(store):
     assert found.metrics["precision_5"] == pytest.approx(100 * np.mean(right))
     assert found.metrics["precision_18"] == pytest.approx(100 / 3), "all of them: a third has each class"
     assert found.logits.size == 0
+
+
+def test_retrieval_tells_the_accuracy_on_compressed_features_where_that_is_asked_for(store, monkeypatch):
+    quick = partial(fit_autoencoder, epochs=3)
+    monkeypatch.setattr(retrieval_module, "fit_autoencoder", quick)
+    bank = ClipBank.of(store, "joint", 16, torch.device("cpu"))
+    found = retrieval(toy_encoder(), bank, TRAIN, TEST, RetrievalSettings(precision_at=[], compressed=4))
+    queries, gallery = (extract(toy_encoder(), bank, side) for side in (TEST, TRAIN))
+    compress = quick(gallery, 4).compress
+    with torch.no_grad():
+        row = slow_nearest(*(F.normalize(compress(of), dim=1) for of in (queries, gallery)), 1)[0][:, 0]
+    right = store.label[TRAIN][row] == store.label[TEST]
+    assert found.metrics == {"top1": found.top1, "top1_compressed": pytest.approx(100 * right.mean())}
+    with pytest.raises(ConfigError, match=r"compressed: expected at least 1, or 0 for none"):
+        RetrievalSettings(compressed=-1).check()
 
 
 def test_the_defaults_are_exact_and_tell_of_five_and_ten():

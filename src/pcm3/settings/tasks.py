@@ -225,12 +225,16 @@ class RetrievalSettings:
     """Told for each k: which share of the k nearest has the query's label."""
     how: Literal["exact", "ann"] = "exact"
     """Compare with every clip, or look up an approximate index (faiss, the extra ``ann``), for millions of clips."""
+    compressed: int = 0
+    """Also told: the accuracy on features that an autoencoder, fitted on the training clips, has compressed to so many
+    values (P&C has 256), at least 1; 0: not told."""
 
     def check(self) -> None:
         """Raises ConfigError for a value that makes no sense."""
         rules = [
             (all(k >= 1 for k in self.precision_at), "precision_at", "numbers of neighbours, 1 or more"),
             (self.how in ("exact", "ann"), "how", "exact or ann"),
+            (self.compressed >= 0, "compressed", "at least 1, or 0 for none"),
         ]
         _require("retrieval", self, rules)
 

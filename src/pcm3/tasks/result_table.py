@@ -18,6 +18,7 @@ COLUMNS = {
     "top1_joint": "joint %",
     "top1_bone": "bone %",
     "top1_motion": "motion %",
+    "top1_compressed": "compressed %",
     "top1_clean": "clean %",
     "top1_spatial": "spatial %",
     "top1_temporal": "temporal %",

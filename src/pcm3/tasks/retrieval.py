@@ -16,6 +16,7 @@ from pcm3.clips import ClipBank, ClipEncoder, extract, frozen
 from pcm3.errors import ConfigError
 from pcm3.settings.tasks import RetrievalSettings
 from pcm3.tasks.classifier import ClassifierResult, LabelledClips
+from pcm3.tasks.compression import fit_autoencoder
 from pcm3.tasks.head_files import HeadFile, weights_checksum
 from pcm3.tasks.nearest import Neighbours, nearest, ranked
 
@@ -98,7 +99,17 @@ def score_retrieval(encoder: ClipEncoder, head: NearestNeighbour, test: Labelled
     near = head.label[rows].cpu().numpy()
     metrics = {"top1": precision_at(1, near, test.labels)}
     metrics |= {f"precision_{k}": precision_at(k, near, test.labels) for k in wanted}
+    if head.settings.compressed:
+        metrics["top1_compressed"] = compressed_top1(head, queries, test)
     return ClassifierResult(metrics, near[:, 0])
+
+
+def compressed_top1(head: NearestNeighbour, queries: Float[Tensor, "N D"], test: LabelledClips) -> float:
+    """The accuracy, per cent, where features are compared by what an autoencoder of the gallery makes of them (P&C)."""
+    compress = fit_autoencoder(head.gallery.float(), head.settings.compressed).compress
+    with torch.no_grad():
+        rows = find_neighbours(compress(queries.float()), compress(head.gallery.float()), 1, head.settings.how).row
+    return precision_at(1, head.label[rows].cpu().numpy(), test.labels)
 
 
 def precision_at(k: int, near: Int[np.ndarray, "Q K"], label: Int[np.ndarray, " Q"]) -> float:
