@@ -5,6 +5,7 @@ import torch
 from pcm3.clips import ClipBatch
 from pcm3.encoders.encoder import Encoder
 from pcm3.methods.cmd import CMD, STREAMS
+from pcm3.methods.halp import HaLP
 from pcm3.methods.moco import MoCo, MomentumBranch
 from pcm3.methods.pandc import PandC
 from pcm3.methods.pcm3 import PCM3
@@ -12,6 +13,7 @@ from pcm3.methods.pcm3_views import ViewMaker
 from pcm3.methods.protocol import Progress
 from pcm3.methods.views import CropMaker
 from pcm3.settings.cmd import DistillationSettings
+from pcm3.settings.halp import HallucinationSettings
 from pcm3.settings.moco import MomentumSettings
 from pcm3.settings.pandc import whole_clips
 from pcm3.settings.pcm3 import PCM3Settings
@@ -102,6 +104,15 @@ def toy_cmd(direction="causal", export="online", queue=11, **distillation):
         for seed, name in enumerate(STREAMS)
     }
     return CMD(branches, DistillationSettings(**{"neighbours": 4} | distillation), toy_crops())
+
+
+def toy_halp(direction="causal", name="joint", layers=2, queue=11, export="online", **hallucination):
+    """A small HaLP."""
+    small = {"prototypes": 4, "newest": 8, "positives": 6, "every": 2, "begin": 0.5}
+    branch = lagged(
+        toy_encoder(direction=direction, layers=layers), 0, {"queue": queue, "export": export, "temperature": 0.3}
+    )
+    return HaLP(branch, HallucinationSettings(**small | hallucination), toy_crops(), name)
 
 
 def toy_pandc(decoder="fixed_state", direction="bidirectional", name="joint", frames=FRAMES, layers=2):

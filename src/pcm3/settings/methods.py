@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from pcm3.errors import ConfigError, not_one_of
 from pcm3.settings.cmd import CMDSettings
+from pcm3.settings.halp import HaLPSettings
 from pcm3.settings.method import MethodSettings
 from pcm3.settings.moco import MoCoSettings
 from pcm3.settings.pandc import PandCSettings
@@ -33,6 +34,7 @@ METHODS = {
     "pcm3": Method(PCM3Settings, "pcm3.methods.pcm3", preset="small"),
     "moco": Method(MoCoSettings, "pcm3.methods.moco", preset="moco-small"),
     "cmd": Method(CMDSettings, "pcm3.methods.cmd", preset="cmd-small"),
+    "halp": Method(HaLPSettings, "pcm3.methods.halp", preset="halp-small"),
     "pandc": Method(PandCSettings, "pcm3.methods.pandc", preset="pandc-small"),
 }
 """By name: as ``method:`` has it in presets, configurations and run folders."""
