@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int, Shaped
 
+from pcm3.data.as_recording import as_recording
 from pcm3.data.protocol import split
 from pcm3.data.recording import TEST, TRAIN, UNKNOWN, Changes, Recording
 from pcm3.data.store import BY_SPLIT, CHANGES, ClipStore
@@ -97,16 +99,17 @@ def _clips(
         label_of = [classes.index(one) for one in store.classes]
         numbers = {column: _moved(getattr(store, column), first) for column, first in begin.items()}
         for index in range(len(store)):
-            yield Recording(
-                f"{name}/{store.ids[index]}",
-                _with_room(store.clip(index), bodies),
-                label=UNKNOWN if store.label[index] < 0 else label_of[store.label[index]],
+            clip = as_recording(store, index)
+            yield replace(
+                clip,
+                id=f"{name}/{clip.id}",
+                frames=_with_room(clip.frames, bodies),
+                label=UNKNOWN if clip.label < 0 else label_of[clip.label],
                 subject=int(numbers["subject"][index]),
                 camera=int(numbers["camera"][index]),
                 setup=int(numbers["setup"][index]),
                 splits={} if side[index] == UNKNOWN else {protocol: int(side[index])},
-                confidence=int(store.confidence[index]),
-                scores=_scores(store, index, bodies),
+                scores=None if clip.scores is None else _with_room(clip.scores, bodies, np.nan),
                 changes=Changes(*(int(getattr(store, column)[index]) for column in CHANGES)),
             )
         begin = {column: max(first, int(numbers[column].max()) + 1) for column, first in begin.items()}
@@ -117,16 +120,10 @@ def _moved(numbers: Int[np.ndarray, " N"], first: int) -> Int[np.ndarray, " N"]:
     return np.where(numbers == UNKNOWN, UNKNOWN, numbers + first)
 
 
-def _scores(store: ClipStore, index: int, bodies: int) -> Float[np.ndarray, "T B V"] | None:
-    """How sure the source was of the joints of a clip; NaN where it did not tell."""
-    if store.scores is None:
-        return None
-    start = int(store.start[index])
-    told = np.array(store.scores[start : start + int(store.length[index])])
-    return np.pad(told, ((0, 0), (0, bodies - told.shape[1]), (0, 0)), constant_values=np.nan)
-
-
-def _with_room(frames: Float[np.ndarray, "T M V C"], bodies: int) -> Float[np.ndarray, "T B V C"]:
-    """The frames with as many bodies; those that are not there are zeros."""
-    missing = bodies - frames.shape[1]
-    return np.pad(frames, ((0, 0), (0, missing), (0, 0), (0, 0))) if missing else frames
+def _with_room(
+    of_bodies: Shaped[np.ndarray, "T M ..."], bodies: int, absent: float = 0
+) -> Shaped[np.ndarray, "T B ..."]:
+    """Frames or scores with as many bodies; those that are not there are `absent`."""
+    missing = bodies - of_bodies.shape[1]
+    room = [(0, 0), (0, missing), *[(0, 0)] * (of_bodies.ndim - 2)]
+    return np.pad(of_bodies, room, constant_values=absent) if missing else of_bodies

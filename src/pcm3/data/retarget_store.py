@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pcm3.data.as_recording import as_recording
 from pcm3.data.audit.body_pose import presence
 from pcm3.data.bodies import Bodies
 from pcm3.data.picture import FLAT
 from pcm3.data.prepare import RULES, Recipe, retargeted
-from pcm3.data.recording import UNKNOWN, Changes, Interval, Recording
+from pcm3.data.recording import Changes, Interval, Recording
 from pcm3.data.store import ClipStore
 from pcm3.data.store_writer import write_store
 from pcm3.retarget import Retargeting, plan_retarget
@@ -106,24 +107,12 @@ def _recordings(store: ClipStore, plan: Retargeting, room: int) -> Iterator[Reco
 
 def _as_recorded(store: ClipStore, index: int) -> Recording:
     """A clip of the store as a reader would give it, with which joints are there."""
-    frames = store.clip(index)
-    present = presence(frames, store.layout, centred=store.normalised)
+    recording = as_recording(store, index)
+    present = presence(recording.frames, store.layout, centred=store.normalised)
     origin = store.preparation.get("origin")
     if origin is not None and not store.normalised:
         present[..., int(origin)] |= present.any(axis=2)
-    start = int(store.start[index])
-    return Recording(
-        str(store.ids[index]),
-        frames,
-        label=int(store.label[index]),
-        subject=int(store.subject[index]),
-        camera=int(store.camera[index]),
-        setup=int(store.setup[index]),
-        splits={name: int(side[index]) for name, side in store.splits.items() if side[index] != UNKNOWN},
-        confidence=int(store.confidence[index]),
-        present=present,
-        scores=None if store.scores is None else np.array(store.scores[start : start + len(frames)]),
-    )
+    return replace(recording, present=present)
 
 
 def _normalised(store: ClipStore, bodies: Bodies, layout: Layout, untrimmed: bool) -> NDArray[np.floating[Any]]:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 
+from pcm3.report.paired import Difference, base_of, difference, on_store, runs_of
 from pcm3.report.pictures import INK, TRAINED, save_figure
 from pcm3.report.tables import markdown_table
-from pcm3.summary import interval_of, mean_and_spread, mean_of
+from pcm3.summary import mean_and_spread, mean_of
 
 METRICS = {
     "linear": "linear %",
@@ -20,17 +20,6 @@ METRICS = {
     "top1_10pc_stratified": "10 % of labels",
 }
 """Metric of a run → its column; one that a run lacks has an empty cell."""
-
-
-@dataclass(frozen=True)
-class Difference:
-    """By how much a row is over its base, in points: mean over the seeds, half of the 95 % interval of the mean."""
-
-    mean: float
-    half: float | None
-
-    def __str__(self) -> str:
-        return f"{self.mean:+.1f}" + ("" if self.half is None else f" ± {self.half:.1f}")
 
 
 def benchmark_page(logs: Mapping[str, Mapping[str, Any]], chosen: Mapping[str, str], picture: str) -> str:
@@ -92,22 +81,17 @@ def first_comment(rows: Path) -> str:
 
 def over_base(log: Mapping[str, Any]) -> dict[tuple[str, str], dict[str, Difference]]:
     """(row, store) → metric → its difference to the base, over the seeds that both have."""
-    base, runs = _base(log), _runs(log)
-    found: dict[tuple[str, str], dict[str, Difference]] = {}
-    for title, of_title in runs.items():
-        if title == base or title in log["baselines"]:
-            continue
-        for store in log["stores"]:
-            mine, others = (
-                {run["seed"]: run for run in some if run["store"] == store} for some in (of_title, runs[base])
-            )
-            pairs = [(run, others[seed]) for seed, run in mine.items() if seed in others]
-            found[title, store] = {
-                metric: Difference(mean_of(gains), interval_of(gains))
-                for metric in METRICS
-                if (gains := [run[metric] - other[metric] for run, other in pairs if metric in run and metric in other])
-            }
-    return found
+    base, runs = base_of(log), runs_of(log)
+    return {
+        (title, store): {
+            metric: over
+            for metric in METRICS
+            if (over := difference(on_store(of_title, store), on_store(runs[base], store), metric)) is not None
+        }
+        for title, of_title in runs.items()
+        if title != base and title not in log["baselines"]
+        for store in log["stores"]
+    }
 
 
 def draw_over_base(logs: Mapping[str, Mapping[str, Any]], picture: Path) -> None:
@@ -138,9 +122,9 @@ def _absolute(log: Mapping[str, Any]) -> list[list[str]]:
     """What every row and baseline came to on every store."""
     return [
         [title, _store_names(log)[store], *(_over_seeds(runs, metric) for metric in _metrics(log)), _seconds(runs)]
-        for title, of_title in _runs(log).items()
+        for title, of_title in runs_of(log).items()
         for store in log["stores"]
-        if (runs := [run for run in of_title if run["store"] == store])
+        if (runs := [run for run in on_store(of_title, store) if "failed" not in run])
     ]
 
 
@@ -156,27 +140,13 @@ def _seconds(runs: Sequence[Mapping[str, Any]]) -> str:
 
 def _metrics(log: Mapping[str, Any]) -> list[str]:
     """Those that any run of the log has."""
-    return [metric for metric in METRICS if any(metric in run for runs in _runs(log).values() for run in runs)]
+    return [metric for metric in METRICS if any(metric in run for runs in runs_of(log).values() for run in runs)]
 
 
 def _store_names(log: Mapping[str, Any]) -> dict[str, str]:
     """What each store is called: its data set, where no other store is of the same."""
     kinds = [about["kind"] for about in log["stores"].values()]
     return {name: about["kind"] if kinds.count(about["kind"]) == 1 else name for name, about in log["stores"].items()}
-
-
-def _base(log: Mapping[str, Any]) -> str:
-    (base,) = (title for title, candidate in log["candidates"].items() if not candidate["group"])
-    return str(base)
-
-
-def _runs(log: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
-    """Row or baseline → its runs that did not fail, the base first."""
-    runs: dict[str, list[dict[str, Any]]] = {_base(log): [], **{title: [] for title in log["standing"]}}
-    for title in runs:
-        runs[title] = log["candidates"][title]["runs"][-1]
-    runs |= {name: baseline["runs"] for name, baseline in log["baselines"].items()}
-    return {title: [run for run in of_title if "failed" not in run] for title, of_title in runs.items()}
 
 
 def _method(log: Mapping[str, Any]) -> str:

@@ -10,9 +10,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from pcm3.report.paired import base_of, difference, on_store, runs_of
 from pcm3.report.pictures import INK, OTHER, PALE, TRAINED, save_figure
 from pcm3.report.tables import markdown_table
-from pcm3.summary import interval_of, mean_of, spread_of
+from pcm3.summary import mean_of, spread_of
 
 METRICS = ("linear", "retrieval")
 FEW_LABELS = ("top1_1pc_stratified", "top1_10pc_stratified")
@@ -138,26 +139,19 @@ def crops_table(report: Mapping[str, Any]) -> list[list[str]]:
 
 def few_labels_table(report: Mapping[str, Any]) -> list[list[str]]:
     """Of each candidate of the last rung, and each baseline, a row for each store; none of an older search."""
-    (base,) = (title for title, candidate in report["candidates"].items() if not candidate["group"])
-    runs = {title: report["candidates"][title]["runs"][-1] for title in [base, *report["standing"]]}
-    runs |= {name: baseline["runs"] for name, baseline in report["baselines"].items()}
+    base, runs = base_of(report), runs_of(report)
     if not all(metric in run for of_title in runs.values() for run in of_title for metric in FEW_LABELS):
         return []
-    return [
-        [title, store, *(cell for metric in FEW_LABELS for cell in _few_cells(title, store, metric, runs, base))]
-        for title in runs
-        for store in report["stores"]
-    ]
-
-
-def _few_cells(
-    title: str, store: str, metric: str, runs: Mapping[str, list[dict[str, Any]]], base: str
-) -> tuple[str, str]:
-    """The mean of a metric over a row's runs on a store, and over the base's."""
-    mine, others = ({run["seed"]: run[metric] for run in runs[of] if run["store"] == store} for of in (title, base))
-    over = [value - others[seed] for seed, value in mine.items() if seed in others]
-    told = "" if title == base else _with_spread(mean_of(over), interval_of(over), "+")
-    return f"{mean_of(list(mine.values())):.1f}", told
+    rows = []
+    for title, of_title in runs.items():
+        for store in report["stores"]:
+            mine, others = on_store(of_title, store), on_store(runs[base], store)
+            cells = [title, store]
+            for metric in FEW_LABELS:
+                over = None if title == base else difference(mine, others, metric)
+                cells += [f"{mean_of([run[metric] for run in mine]):.1f}", "" if over is None else str(over)]
+            rows.append(cells)
+    return rows
 
 
 def standing_table(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
