@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import torch
 from forks import fork
 from torch import nn
-from toy import BEGINNING, toy_batch, toy_cmd, toy_halp, toy_method, toy_moco, toy_pandc, toy_views
+from toy import BEGINNING, toy_batch, toy_cmd, toy_halp, toy_method, toy_moco, toy_pc, toy_views
 
 from pcm3.clips import ClipBatch
 from pcm3.encoders.lengths import own_frames
@@ -122,7 +122,7 @@ OTHERS = {
     "moco": partial(toy_moco, queue=20),
     "cmd": partial(toy_cmd, queue=20),
     "halp": partial(toy_halp, queue=20),  # its positives, which come later, are of each process's own draws
-    "pandc": partial(toy_pandc, frames=4),  # more would grow, and their rounding with them, at the rate of these steps
+    "pc": partial(toy_pc, frames=4),  # more would grow, and their rounding with them, at the rate of these steps
 }
 """Method → a small one; in these the clips of a batch meet in BatchNorm and queue alone."""
 

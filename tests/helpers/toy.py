@@ -7,7 +7,7 @@ from pcm3.encoders.encoder import Encoder
 from pcm3.methods.cmd import CMD, STREAMS
 from pcm3.methods.halp import HaLP
 from pcm3.methods.moco import MoCo, MomentumBranch
-from pcm3.methods.pandc import PandC
+from pcm3.methods.pc import PandC
 from pcm3.methods.pcm3 import PCM3
 from pcm3.methods.pcm3_views import ViewMaker
 from pcm3.methods.protocol import Progress
@@ -15,7 +15,7 @@ from pcm3.methods.views import CropMaker
 from pcm3.settings.cmd import DistillationSettings
 from pcm3.settings.halp import HallucinationSettings
 from pcm3.settings.moco import MomentumSettings
-from pcm3.settings.pandc import whole_clips
+from pcm3.settings.pc import whole_clips
 from pcm3.settings.pcm3 import PCM3Settings
 from pcm3.settings.views import ViewSettings
 from pcm3.skeleton import load_layout
@@ -115,7 +115,7 @@ def toy_halp(direction="causal", name="joint", layers=2, queue=11, export="onlin
     return HaLP(branch, HallucinationSettings(**small | hallucination), toy_crops(), name)
 
 
-def toy_pandc(decoder="fixed_state", direction="bidirectional", name="joint", frames=FRAMES, layers=2):
+def toy_pc(decoder="fixed_state", direction="bidirectional", name="joint", frames=FRAMES, layers=2):
     """A small P&C."""
     with torch.random.fork_rng():
         torch.manual_seed(1)

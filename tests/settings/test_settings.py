@@ -44,8 +44,8 @@ def test_there_are_the_presets_that_the_help_names():
         "cmd-small",
         "halp",
         "halp-small",
-        "pandc",
-        "pandc-small",
+        "pc",
+        "pc-small",
     }
 
 

@@ -36,7 +36,7 @@ SETTINGS = [
     {"method": "moco"},
     {"method": "cmd", "micro_batches": 2},
     {"method": "halp"},
-    {"method": "pandc", "optimiser.max_grad_norm": 1.0},
+    {"method": "pc", "optimiser.max_grad_norm": 1.0},
     {"views.yaw": 30.0, "views.bone_scale": 0.2, "views.flip_prob": 0.5, "views.jitter_prob": 0.2,
      "encoder.input_features": ["joint", "bone", "motion", "motion4"], "encoder.pooling": "mean_max",
      "objective.negatives": "batch", "objective.projector_norm": True, "objective.prediction_error": "normalised"},

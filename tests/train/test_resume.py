@@ -26,7 +26,7 @@ def short(tiny):
     """Four checkpoints in eight steps, in which the queue goes round twice, where the method has one."""
 
     def make(changes=None, **more):
-        queue = {} if changes and changes.get("method") == "pandc" else {"objective.queue": 32}
+        queue = {} if changes and changes.get("method") == "pc" else {"objective.queue": 32}
         return tiny({"checkpoint_steps": CHECKPOINT_STEPS} | queue | (changes or {}), **more)
 
     return make
@@ -55,7 +55,7 @@ def test_a_run_stopped_after_some_steps_and_gone_on_with_is_the_run_not_stopped(
         assert parts.metrics == whole.metrics
 
 
-@pytest.mark.parametrize("method", ["moco", "cmd", "halp", "pandc"])
+@pytest.mark.parametrize("method", ["moco", "cmd", "halp", "pc"])
 def test_a_run_of_every_method_that_crashed_is_the_run_that_did_not(store, short, trace, tmp_path, monkeypatch, method):
     settings, step, done = short({"method": method}, steps=5), loop.train_step, []
     pretrain(store, tmp_path / "whole", settings, progress=False)

@@ -11,7 +11,7 @@ from pcm3.settings.cmd import CMDSettings
 from pcm3.settings.halp import HaLPSettings
 from pcm3.settings.method import MethodSettings
 from pcm3.settings.moco import MoCoSettings
-from pcm3.settings.pandc import PandCSettings
+from pcm3.settings.pc import PandCSettings
 from pcm3.settings.pcm3 import PCM3Settings
 
 
@@ -35,7 +35,7 @@ METHODS = {
     "moco": Method(MoCoSettings, "pcm3.methods.moco", preset="moco-small"),
     "cmd": Method(CMDSettings, "pcm3.methods.cmd", preset="cmd-small"),
     "halp": Method(HaLPSettings, "pcm3.methods.halp", preset="halp-small"),
-    "pandc": Method(PandCSettings, "pcm3.methods.pandc", preset="pandc-small"),
+    "pc": Method(PandCSettings, "pcm3.methods.pc", preset="pc-small"),
 }
 """By name: as ``method:`` has it in presets, configurations and run folders."""
 USUAL = "pcm3"

@@ -1,4 +1,4 @@
-"""Settings of P&C (`pcm3.methods.pandc`); the defaults are the published ones."""
+"""Settings of P&C (`pcm3.methods.pc`); the defaults are the published ones."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class PandCSettings:
                 (
                     run.frames > 1,
                     "frames",
-                    "at least 2 for the method pandc, as a frame is predicted from the one before",
+                    "at least 2 for the method pc, as a frame is predicted from the one before",
                 ),
                 *self.views.rules(),
             ]

@@ -20,7 +20,7 @@ from pcm3.methods.protocol import EncoderMaker, Exported, Progress, StepOutput
 from pcm3.methods.views import CropMaker, OneView
 from pcm3.nn.optimiser import build_optimiser
 from pcm3.settings.optimiser import OptimiserSettings
-from pcm3.settings.pandc import PandCSettings, WeakDecoder
+from pcm3.settings.pc import PandCSettings, WeakDecoder
 from pcm3.settings.pretrain import PretrainSettings
 from pcm3.skeleton import Layout, StreamName
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import reference
 import torch
-from toy import BEGINNING, KINECT2, toy_batch, toy_pandc
+from toy import BEGINNING, KINECT2, toy_batch, toy_pc
 
 from pcm3.augment.crop import crop_resize
 from pcm3.augment.spatial import spatial_view
@@ -12,7 +12,7 @@ from pcm3.geometry import stream
 from pcm3.methods.protocol import Method
 from pcm3.methods.views import OneView
 from pcm3.settings.optimiser import OptimiserSettings
-from pcm3.settings.pandc import whole_clips
+from pcm3.settings.pc import whole_clips
 
 DECODERS = ["fixed_state", "fixed_weights"]
 
@@ -48,7 +48,7 @@ def slow_loss(weights, views, hidden_size, direction, decoder):
 @pytest.mark.parametrize("direction", ["causal", "bidirectional"])
 @pytest.mark.parametrize("decoder", DECODERS)
 def test_loss_and_gradients_are_those_of_the_slow_reference(decoder, direction):
-    method = toy_pandc(decoder, direction, frames=5, layers=1).double().train()
+    method = toy_pc(decoder, direction, frames=5, layers=1).double().train()
     views = views_of(method)
     weights = {name: tensor.double().numpy() for name, tensor in method.state_dict().items()}
     output = method(views, BEGINNING, torch.Generator())
@@ -72,7 +72,7 @@ def test_loss_and_gradients_are_those_of_the_slow_reference(decoder, direction):
     ("decoder", "learning"), [("fixed_state", {"encoder", "decoder"}), ("fixed_weights", {"encoder"})]
 )
 def test_all_of_the_encoder_learns_and_of_the_decoder_what_is_not_fixed(decoder, learning):
-    method = toy_pandc(decoder).double().train()
+    method = toy_pc(decoder).double().train()
     method(views_of(method), BEGINNING, torch.Generator()).losses["all"].backward()
     reached = {name for name, weight in method.named_parameters() if weight.grad is not None}
     assert reached == {name for name, _ in method.named_parameters() if name.partition(".")[0] in learning}
@@ -83,7 +83,7 @@ def test_all_of_the_encoder_learns_and_of_the_decoder_what_is_not_fixed(decoder,
 
 @pytest.mark.parametrize("decoder", DECODERS)
 def test_the_decoder_is_told_nothing_of_the_poses_but_the_given_one(decoder):
-    decode = toy_pandc(decoder).decoder
+    decode = toy_pc(decoder).decoder
     feature, poses = torch.randn(2, 12), torch.randn(2, 7, 150)
     other = torch.cat([poses[:, : decode.given], torch.randn(2, 7 - decode.given, 150)], dim=1)
     assert torch.equal(decode(feature, poses), decode(feature, other))
@@ -92,7 +92,7 @@ def test_the_decoder_is_told_nothing_of_the_poses_but_the_given_one(decoder):
 
 @pytest.mark.parametrize("decoder", DECODERS)
 def test_the_decoder_and_the_loss_are_in_float32_where_the_encoder_is_not(decoder):
-    method, views = toy_pandc(decoder).train(), OneView(torch.randn(2, 16, 2, 25, 3).bfloat16())
+    method, views = toy_pc(decoder).train(), OneView(torch.randn(2, 16, 2, 25, 3).bfloat16())
     with torch.autocast("cpu", dtype=torch.bfloat16):
         loss = method(views, BEGINNING, torch.Generator()).losses["all"]
     assert loss.dtype == torch.float32
@@ -102,20 +102,20 @@ def test_the_decoder_and_the_loss_are_in_float32_where_the_encoder_is_not(decode
 @pytest.mark.parametrize("name", ["joint", "bone", "motion"])
 def test_a_view_is_the_whole_clip(name):
     batch, generator = toy_batch()
-    views = toy_pandc(name=name).views(batch, generator)
+    views = toy_pc(name=name).views(batch, generator)
     whole = crop_resize(batch.frames, batch.start, batch.length, 16)
     assert torch.equal(views.clips, stream(whole, name, KINECT2))
 
 
 def test_a_view_is_sheared_where_that_is_asked_for():
     (batch, ours), (_, theirs) = toy_batch(), toy_batch()
-    maker = replace(toy_pandc().maker, settings=replace(whole_clips(), shear=0.5))
+    maker = replace(toy_pc().maker, settings=replace(whole_clips(), shear=0.5))
     crops = maker.crops(batch, 1, theirs)
     assert torch.equal(maker.one_view(batch, ours), spatial_view(crops, "either", 0.5, 0.6, 0.0, theirs))
 
 
 def test_the_run_s_encoder_is_the_one_that_learned():
-    method = toy_pandc(name="motion")
+    method = toy_pc(name="motion")
     assert isinstance(method, Method)
     ((encoder, name),) = method.encoders().values()
     assert encoder is method.encoder
