@@ -49,6 +49,7 @@ TINY = {
     "objective.embedding": 8,
     "objective.queue": 64,
     "objective.decoder_hidden": 8,
+    "objective.head_hidden": 8,
     "distillation.neighbours": 16,
     "optimiser.schedule": "constant",
 }

@@ -12,12 +12,12 @@ from types import SimpleNamespace
 import torch
 from forks import fork
 from torch import nn
-from toy import BEGINNING, toy_batch, toy_cmd, toy_halp, toy_method, toy_moco, toy_pc, toy_views
+from toy import BEGINNING, toy_batch, toy_cmd, toy_halp, toy_method, toy_moco, toy_ms2l, toy_pc, toy_views
 
 from pcm3.clips import ClipBatch
 from pcm3.encoders.lengths import own_frames
 from pcm3.encoders.stgcn import StgcnBlock
-from pcm3.methods.views import OneView, TwoViews
+from pcm3.methods.pcm3_views import Views
 from pcm3.settings.pretrain import PretrainSettings
 from pcm3.train.distributed import make_fabric
 from pcm3.train.loop import Learner, MicroBatch, train_step
@@ -72,7 +72,7 @@ def some_of(views, clips):
     """The views of these clips alone, the partners counted among them."""
     if isinstance(views, dict):
         return {name: some_of(of, clips) for name, of in views.items()}
-    if isinstance(views, OneView | TwoViews):
+    if not isinstance(views, Views):
         return type(views)(*(view[clips] for view in views))
     place = torch.full((CLIPS,), -1)
     place[clips] = torch.arange(len(clips))
@@ -118,17 +118,20 @@ def clips_numbered(index):
 
 CASES = {"whole": (1, True), "in micro-batches": (2, True), "each its own": (1, False)}
 """Case of PCM³ → (micro-batches of each process, BatchNorm over all processes)."""
+APART = {"ms2l"}
+"""Methods that tell the clips of a micro-batch from each other, so that each process has its own."""
 OTHERS = {
     "moco": partial(toy_moco, queue=20),
     "cmd": partial(toy_cmd, queue=20),
     "halp": partial(toy_halp, queue=20),  # its positives, which come later, are of each process's own draws
+    "ms2l": toy_ms2l,
     "pc": partial(toy_pc, frames=4),  # more would grow, and their rounding with them, at the rate of these steps
 }
-"""Method → a small one; in these the clips of a batch meet in BatchNorm and queue alone."""
+"""Method → a small one; in these the clips of a batch meet in BatchNorm and queue alone, but for those of `APART`."""
 
 
-def three_steps_of(name, fabric, clips, setup=lambda *both: both):
-    """Three steps of another method, with BatchNorm over all processes."""
+def three_steps_of(name, fabric, micro_batches, setup=lambda *both: both):
+    """Three steps of another method, with BatchNorm over all processes where that makes them one."""
     method = OTHERS[name]()
 
     def views_of(number):
@@ -136,7 +139,7 @@ def three_steps_of(name, fabric, clips, setup=lambda *both: both):
         views = type(method).views(method, *toy_batch(CLIPS, seed=number))
         return in_float64(views)
 
-    return three_steps(fabric, [clips], setup=setup, views_of=views_of, method=method)
+    return three_steps(fabric, micro_batches, name not in APART, setup=setup, views_of=views_of, method=method)
 
 
 NORMED = {
@@ -182,7 +185,7 @@ def normed_by_two(folder):
 def in_float64(views):
     if isinstance(views, dict):
         return {name: in_float64(of) for name, of in views.items()}
-    return type(views)(*(view.double() for view in views))
+    return type(views)(*(of.double() if of.is_floating_point() else of for of in views))
 
 
 def three_steps_of_two(folder):
@@ -194,5 +197,5 @@ def three_steps_of_two(folder):
         found = three_steps(fabric, chunks, over_all, fabric.setup)
         torch.save(found, folder / f"{case} {fabric.global_rank}.pt")
     for name in OTHERS:
-        found = three_steps_of(name, fabric, mine.tolist(), fabric.setup)
+        found = three_steps_of(name, fabric, [mine.tolist()], fabric.setup)
         torch.save(found, folder / f"{name} {fabric.global_rank}.pt")

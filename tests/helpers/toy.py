@@ -7,6 +7,7 @@ from pcm3.encoders.encoder import Encoder
 from pcm3.methods.cmd import CMD, STREAMS
 from pcm3.methods.halp import HaLP
 from pcm3.methods.moco import MoCo, MomentumBranch
+from pcm3.methods.ms2l import MS2L
 from pcm3.methods.pc import PandC
 from pcm3.methods.pcm3 import PCM3
 from pcm3.methods.pcm3_views import ViewMaker
@@ -15,9 +16,9 @@ from pcm3.methods.views import CropMaker
 from pcm3.settings.cmd import DistillationSettings
 from pcm3.settings.halp import HallucinationSettings
 from pcm3.settings.moco import MomentumSettings
-from pcm3.settings.pc import whole_clips
+from pcm3.settings.ms2l import ThreeTaskSettings
 from pcm3.settings.pcm3 import PCM3Settings
-from pcm3.settings.views import ViewSettings
+from pcm3.settings.views import ViewSettings, whole_clips
 from pcm3.skeleton import load_layout
 
 KINECT2, KINECT1 = load_layout("kinect_v2"), load_layout("kinect_v1")
@@ -121,3 +122,12 @@ def toy_pc(decoder="fixed_state", direction="bidirectional", name="joint", frame
         torch.manual_seed(1)
         maker = CropMaker(KINECT2, frames, whole_clips())
         return PandC(toy_encoder(direction=direction, layers=layers), decoder, maker, name)
+
+
+def toy_ms2l(name="joint", frames=FRAMES, layers=2, direction="bidirectional", pooling="mean"):
+    """A small MS²L."""
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        encoder = toy_encoder(direction=direction, layers=layers, pooling=pooling)
+        settings = ThreeTaskSettings(head_hidden=7, embedding=5)
+        return MS2L(encoder, settings, CropMaker(KINECT2, frames, whole_clips()), name)

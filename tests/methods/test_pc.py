@@ -12,7 +12,7 @@ from pcm3.geometry import stream
 from pcm3.methods.protocol import Method
 from pcm3.methods.views import OneView
 from pcm3.settings.optimiser import OptimiserSettings
-from pcm3.settings.pc import whole_clips
+from pcm3.settings.views import whole_clips
 
 DECODERS = ["fixed_state", "fixed_weights"]
 

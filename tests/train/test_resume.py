@@ -14,6 +14,7 @@ from forks import fork
 from in_processes import finish
 
 from pcm3.cli import main
+from pcm3.settings.methods import METHODS, USUAL
 from pcm3.train import loop
 from pcm3.train.pretrain import pretrain
 
@@ -26,7 +27,8 @@ def short(tiny):
     """Four checkpoints in eight steps, in which the queue goes round twice, where the method has one."""
 
     def make(changes=None, **more):
-        queue = {} if changes and changes.get("method") == "pc" else {"objective.queue": 32}
+        method = METHODS[(changes or {}).get("method", USUAL)]
+        queue = {"objective.queue": 32} if "objective.queue" in method.names() else {}
         return tiny({"checkpoint_steps": CHECKPOINT_STEPS} | queue | (changes or {}), **more)
 
     return make
@@ -55,7 +57,7 @@ def test_a_run_stopped_after_some_steps_and_gone_on_with_is_the_run_not_stopped(
         assert parts.metrics == whole.metrics
 
 
-@pytest.mark.parametrize("method", ["moco", "cmd", "halp", "pc"])
+@pytest.mark.parametrize("method", ["moco", "cmd", "halp", "ms2l", "pc"])
 def test_a_run_of_every_method_that_crashed_is_the_run_that_did_not(store, short, trace, tmp_path, monkeypatch, method):
     settings, step, done = short({"method": method}, steps=5), loop.train_step, []
     pretrain(store, tmp_path / "whole", settings, progress=False)

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pcm3.nn.gru_cpu import applies_to, cells_of, gru_layer
+from pcm3.nn.whole_gru import whole_gru
 from pcm3.settings.pcm3 import DecoderKind
 
 
@@ -67,9 +67,4 @@ class Decoder(nn.Module):
     def _recur(self, entered: Float[Tensor, "B T H"]) -> Float[Tensor, "B T H"]:
         if self.kind == "frame":
             return F.relu(entered)
-        if not applies_to(entered):
-            decoded: Tensor = self.gru(entered)[0]
-            return decoded
-        for layer in range(self.gru.num_layers):
-            entered = gru_layer(entered, cells_of(self.gru, layer))
-        return entered
+        return whole_gru(self.gru, entered)

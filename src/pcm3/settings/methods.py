@@ -11,6 +11,7 @@ from pcm3.settings.cmd import CMDSettings
 from pcm3.settings.halp import HaLPSettings
 from pcm3.settings.method import MethodSettings
 from pcm3.settings.moco import MoCoSettings
+from pcm3.settings.ms2l import MS2LSettings
 from pcm3.settings.pc import PandCSettings
 from pcm3.settings.pcm3 import PCM3Settings
 
@@ -35,6 +36,7 @@ METHODS = {
     "moco": Method(MoCoSettings, "pcm3.methods.moco", preset="moco-small"),
     "cmd": Method(CMDSettings, "pcm3.methods.cmd", preset="cmd-small"),
     "halp": Method(HaLPSettings, "pcm3.methods.halp", preset="halp-small"),
+    "ms2l": Method(MS2LSettings, "pcm3.methods.ms2l", preset="ms2l-small"),
     "pc": Method(PandCSettings, "pcm3.methods.pc", preset="pc-small"),
 }
 """By name: as ``method:`` has it in presets, configurations and run folders."""

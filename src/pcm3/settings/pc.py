@@ -6,14 +6,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pcm3.settings.method import Run
-from pcm3.settings.views import ViewSettings
+from pcm3.settings.views import ViewSettings, whole_clips
 
 WeakDecoder = Literal["fixed_state", "fixed_weights"]
-
-
-def whole_clips() -> ViewSettings:
-    """Views that are the clips as they are."""
-    return ViewSettings(crop=(1.0, 1.0), shear=0.0, jitter_prob=0.0)
 
 
 @dataclass

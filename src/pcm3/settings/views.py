@@ -47,3 +47,8 @@ class ViewSettings:
             (0 <= self.yaw <= 180, "views.yaw", "degrees, between 0 and 180"),
             (0 <= self.bone_scale < 1, "views.bone_scale", "at least 0 and less than 1"),
         ]
+
+
+def whole_clips() -> ViewSettings:
+    """Views that are the clips as they are."""
+    return ViewSettings(crop=(1.0, 1.0), shear=0.0, jitter_prob=0.0)
