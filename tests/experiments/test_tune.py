@@ -17,8 +17,9 @@ from pcm3.data.store import ClipStore
 from pcm3.errors import ConfigError, RunFailed
 from pcm3.experiments import runs as all_runs
 from pcm3.experiments import trial as module
+from pcm3.experiments.search import BASE, Candidate, Search
 from pcm3.experiments.trial import fewest_clips, fold, make_trial, validation_subjects
-from pcm3.experiments.tune import BASE, Candidate, Search, best, score, summary, tune
+from pcm3.experiments.tune import best, score, summary, tune
 from pcm3.report.search import crops_table, few_labels_table
 from pcm3.settings.presets import settings_of_preset
 from pcm3.settings.pretrain import flat
@@ -479,7 +480,7 @@ def test_a_bad_file_of_candidates_is_told(text, words, quick, tmp_path):
     file = tmp_path / "bad.yaml"
     file.write_text(text)
     with pytest.raises(ConfigError) as error:
-        read_search(file, with_changes(quick(), read_candidates(file, "pcm3")[0], f"{file}: base"))
+        read_search(file, with_changes(quick(), read_candidates(file, "pcm3")[0], f"{file}: base"), quick())
     assert all(word in str(error.value) for word in [str(file), *words]), error.value
 
 
@@ -558,7 +559,7 @@ def test_rows_are_compared_on_the_test_side_of_several_stores_and_none_is_chosen
 def test_the_lists_of_the_package_are_whole(name):
     file = search_file(name)
     base = with_changes(settings_of_preset("small"), read_candidates(file, "pcm3")[0], name)
-    assert len(read_search(file, base)) >= 3
+    assert len(read_search(file, base, settings_of_preset("small"))) >= 3
 
 
 def test_a_search_in_use_is_left_alone(search):

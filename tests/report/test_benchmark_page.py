@@ -5,7 +5,14 @@ import math
 
 import pytest
 
-from pcm3.report.benchmark_page import benchmark_page, first_comment, is_log_of_rows, over_base
+from pcm3.report.benchmark_page import (
+    benchmark_page,
+    draw_over_base,
+    first_comment,
+    is_log_of_rows,
+    over_base,
+    over_untrained,
+)
 
 
 def run(store, seed, linear, **more):
@@ -35,6 +42,25 @@ def test_differences_are_paired_and_have_the_interval_of_their_mean(log):
     assert of.mean == 2.0
     assert of.half == pytest.approx(12.7062047364 * math.sqrt(2) / math.sqrt(2))  # t(1) times sd over the root of 2
     assert str(found["g: row", "t"]["retrieval"]) == "+0.0", "of one pair there is no interval"
+
+
+def test_what_a_row_has_learned_is_told_over_its_own_encoder_untrained(log):
+    assert over_untrained(log) == {}
+    log["candidates"]["g: row"]["untrained"] = "untrained, g: row"
+    log["baselines"]["untrained, g: row"] = {"runs": [run("s", 1, 45.0), run("s", 0, 44.0), run("t", 0, 30.0)]}
+    found = over_untrained(log)
+    assert found["g: row", "s"]["linear"].mean == pytest.approx((51.0 - 44.0 + 55.0 - 45.0) / 2)
+    assert str(found["g: row", "t"]["linear"]) == "-10.0"
+    assert (
+        "| g: row | utd-mhad | +8.5 ± 19.1 |"
+        in benchmark_page({"one": log}, {}, "x.png").partition("untrained: what")[2]
+    )
+
+
+def test_a_log_of_nothing_but_its_base_is_drawn(log, tmp_path):
+    log["standing"] = ["base"]
+    draw_over_base({"one": log}, tmp_path / "x.png")
+    assert (tmp_path / "x.png").stat().st_size > 1000
 
 
 def test_the_page_tells_rows_baselines_and_what_was_chosen_on_what(log):

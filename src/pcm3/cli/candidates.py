@@ -1,7 +1,8 @@
 """Files of candidates for ``pcm3 tune``: read whole and seen to make sense before anything runs.
 
 ``base`` holds settings that every run has otherwise than the preset, ``candidates`` question → name → what is changed,
-by dotted name as on the command line.
+by dotted name as on the command line. A candidate that names a ``preset`` begins with that one in the preset's place,
+so that methods stand beside each other.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pcm3.cli.parse import parse_with, parser_of
-from pcm3.cli.pretrain_settings import add_pretrain_settings, check_names
+from pcm3.cli.pretrain_settings import add_pretrain_settings, check_names, method_of_preset
 from pcm3.cli.settings_file import read_settings_file
 from pcm3.errors import ConfigError, not_one_of
 from pcm3.packaged import packaged
@@ -22,6 +23,8 @@ from pcm3.settings.pretrain import PretrainSettings, flat, from_dict
 
 SEARCHED = ("epochs", "seed", "exclude_subjects", "protocol", "devices", "nodes")
 """Settings that are the search's own: no candidate may change them."""
+PRESET = "preset"
+"""Of a candidate: what it begins with, where that is not what the base does."""
 
 
 def search_names() -> list[str]:
@@ -95,8 +98,15 @@ def _parser(method: str) -> Any:
 
 
 def _settings(data: Any, where: str, method: str, *, of_candidate: bool) -> dict[str, Any]:
-    """What is changed, by dotted names that exist."""
-    changes = _mapping(data, where, "settings by dotted name, as {encoder.pooling: mean, optimiser.lr: 0.001}")
+    """What is changed, by dotted names that exist; of a candidate also its preset, whose method's names they are."""
+    changes = dict(_mapping(data, where, "settings by dotted name, as {encoder.pooling: mean, optimiser.lr: 0.001}"))
+    begins: dict[str, Any] = {}
+    if of_candidate and PRESET in changes:
+        begins[PRESET] = str(changes.pop(PRESET))
+        try:
+            method = method_of_preset(begins[PRESET])
+        except ConfigError as error:
+            raise ConfigError(f"{where}: {error}") from None
     known = flat(from_dict({"method": method}))
     check_names(changes, method, f"{where}: ")
     for name, value in changes.items():
@@ -105,12 +115,13 @@ def _settings(data: Any, where: str, method: str, *, of_candidate: bool) -> dict
             expected = f"its settings by dotted name, as {name}.{_first(known, name)}" if name in groups else ""
             raise ConfigError(f"{where}: {'expected ' + expected if expected else _unknown(str(name), known)}")
         if name == "method":
-            raise ConfigError(f"{where}: expected settings of the method {method}; --preset chooses the method")
+            instead = "preset: NAME" if of_candidate else "--preset"
+            raise ConfigError(f"{where}: expected settings of the method {method}; {instead} chooses the method")
         if of_candidate and name in SEARCHED:
             raise ConfigError(f"{where}: expected settings of the recipe; {name} is the search's own")
         if not _is_plain(value):
             raise ConfigError(f"{where}: setting {name}: expected a value, got {value!r}")
-    return changes
+    return begins | changes
 
 
 def _unknown(name: str, known: Mapping[str, Any]) -> str:

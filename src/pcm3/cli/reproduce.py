@@ -34,6 +34,12 @@ def add_arguments(parser: Any, words: list[str]) -> None:
                              "several")  # fmt: skip
     parser.add_argument("--candidates", type=str | None, default=None,
                         help=f"{ROWS}: a YAML file, a base and what is compared with it")  # fmt: skip
+    parser.add_argument("--learn", type=Path | None, default=None,
+                        help=f"{ROWS}: a store that pretrains each row, once for all stores, on which it is then "
+                             "tested; null: each store pretrains its own")  # fmt: skip
+    parser.add_argument("--tasks", type=list[str], default=[],
+                        help=f"{ROWS}: tasks of pcm3 evaluate beside recognition, as [occlusion-cached, "
+                             "prediction-frozen]; detection is tested on stores of untrimmed recordings")  # fmt: skip
     parser.add_argument("--out", type=Path, required=True, help="folder for the table and its runs; goes on there")
     parser.add_argument("--protocol", type=str, default="auto", help="the split; 'auto' is the store's first")
     parser.add_argument("--untrimmed", type=Path, default=None, help="untrimmed recordings, for detection")
@@ -119,10 +125,11 @@ def _rows(options: Any) -> dict[str, Any]:
     """Compares the recipes of a file on the test side of every store, with the same seeds, and prints by how much."""
     from pcm3.cli.candidates import read_candidates, search_file, with_changes
     from pcm3.cli.tune import make_search, run_search
-    from pcm3.errors import ConfigError
+    from pcm3.errors import ConfigError, not_one_of
     from pcm3.settings.methods import name_of_method
     from pcm3.settings.presets import settings_of_preset
     from pcm3.settings.pretrain import changed
+    from pcm3.tasks.task_table import TASKS
 
     if options.candidates is None:
         raise ConfigError(f"--candidates: expected a file of what is compared (docs/SEARCH.md) for {ROWS}, got none")
@@ -131,7 +138,14 @@ def _rows(options: Any) -> dict[str, Any]:
     base = with_changes(preset, read_candidates(file, name_of_method(preset.method))[0], f"{file}: base")
     base = changed(base, {"protocol": options.protocol} | _sizes(options))
     rung = {"seeds": [options.seeds], "factor": 1.0, "share": 1.0, "keep": 1}
-    search = make_search(options.store, options.candidates, base, options.out, held_out=0, **rung)
+    tasks = tuple(dict.fromkeys(options.tasks))
+    for task in tasks:
+        if task not in TASKS:
+            raise ConfigError(f"--tasks: {not_one_of('a task', task, TASKS)}")
+    search = make_search(
+        options.store, options.candidates, base, preset, options.out, held_out=0, learned=options.learn, tasks=tasks,
+        **rung,
+    )  # fmt: skip
     report = run_search(search, options.workers)
     print(f"written: {', '.join(str(options.out / name) for name in ('log.json', 'log.md', 'search.png'))}")
     return report

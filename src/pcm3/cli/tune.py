@@ -5,19 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pcm3.cli.candidates import read_candidates, search_file, search_names, with_changes
+from pcm3.cli.candidates import PRESET, SEARCHED, read_candidates, search_file, search_names, with_changes
 from pcm3.cli.places import check_folder
+from pcm3.cli.pretrain_settings import check_names
 from pcm3.settings.methods import name_of_method
+from pcm3.settings.presets import settings_of_preset
 from pcm3.settings.pretrain import PretrainSettings, flat, from_dict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pcm3.data.store import ClipStore
-    from pcm3.experiments.tune import Candidate, Search
+    from pcm3.experiments.search import Candidate, Search
 
 STEPS = 60
 """Of a run in the first rung, where neither steps nor minutes are given."""
+SEARCHED_BY = (*SEARCHED, "steps", "minutes")
+"""What a candidate that begins with another preset has as the base, always."""
 OWN = ("stores", "candidates", "out", "preset", "seeds", "factor", "share", "keep", "held_out", "workers", "json")
 
 
@@ -25,7 +29,7 @@ def add_arguments(parser: Any, words: list[str]) -> None:
     """Adds the command's arguments; the preset's values and the base's of the candidates become the defaults."""
     from pcm3.cli.parse import value_among
     from pcm3.cli.pretrain_settings import add_pretrain_settings, check_words
-    from pcm3.settings.presets import preset_names, settings_of_preset
+    from pcm3.settings.presets import preset_names
 
     parser.usage = "pcm3 tune STORE … --out DIR [--candidates FILE] [--preset NAME] [--seeds LIST] [--SETTING VALUE …]"
     parser.add_argument(
@@ -61,7 +65,7 @@ def add_arguments(parser: Any, words: list[str]) -> None:
 def run(options: Any) -> tuple[int, dict[str, Any]]:
     """Searches, and prints how the best stand."""
     from pcm3.errors import command
-    from pcm3.experiments.tune import check_progress
+    from pcm3.experiments.search import check_progress
     from pcm3.limits import MOST_PROCESSES, MOST_REPEATS, check_ranges
 
     check_ranges(options, {"workers": MOST_PROCESSES, "held_out": MOST_REPEATS})
@@ -93,39 +97,57 @@ def run_search(search: Search, workers: int | None) -> dict[str, Any]:
     return report
 
 
-def read_search(file: Path, base: PretrainSettings) -> list[Candidate]:
-    """The candidates of a file, each a change of the base.
+def read_search(file: Path, base: PretrainSettings, preset: PretrainSettings) -> list[Candidate]:
+    """The candidates of a file, each a change of the base, or of another preset changed as the base is.
+
+    Args:
+        file: of candidates.
+        base: with what the file and the command line change.
+        preset: what the base began with.
 
     Raises:
         ConfigError: the file cannot be read, or a candidate makes no sense; says which.
     """
-    from pcm3.experiments.tune import Candidate
+    from pcm3.experiments.search import Candidate
 
-    candidates = []
-    for group, of_group in read_candidates(file, name_of_method(base.method))[1].items():
+    of_base, candidates = read_candidates(file, name_of_method(base.method))
+    before, now = flat(preset), flat(base)
+    told = {name for name in now if name in of_base or name in SEARCHED_BY or now[name] != before[name]}
+    made = []
+    for group, of_group in candidates.items():
         for name, changes in of_group.items():
-            settings = with_changes(base, changes, f"{file}: candidate '{group}: {name}'")
+            where = f"{file}: candidate '{group}: {name}'"
+            begins, begins_with = base, changes.pop(PRESET, None)
+            if begins_with is not None:
+                begins = settings_of_preset(begins_with)
+                shared = {of: value for of, value in now.items() if of in told}
+                check_names(shared, name_of_method(begins.method), f"{file}: base, as {where} has it too: ")
+                begins = with_changes(begins, shared, where)
+            settings = with_changes(begins, changes, where)
             values = flat(settings)
-            candidates.append(Candidate(group, name, {of: values[of] for of in changes}, settings))
-    return candidates
+            made.append(Candidate(group, name, {of: values[of] for of in changes}, settings, begins, begins_with))
+    return made
 
 
 def _search(options: Any) -> Search:
     """The search that the options ask for."""
     base = from_dict({name: value for name, value in options.as_dict().items() if name not in OWN})
     rungs = {"seeds": options.seeds, "factor": options.factor, "share": options.share, "keep": options.keep}
-    return make_search(options.stores, options.candidates, base, options.out, options.held_out, **rungs)
+    preset = settings_of_preset(options.preset)
+    return make_search(options.stores, options.candidates, base, preset, options.out, options.held_out, **rungs)
 
 
 def make_search(
     paths: Sequence[Path],
     candidates: str,
     base: PretrainSettings,
+    preset: PretrainSettings,
     out: Path,
     held_out: int,
-    **rungs: Any,
+    learned: Path | None = None,
+    **more: Any,
 ) -> Search:
-    """The search on these stores; rungs are `Search`'s fields of these names.
+    """The search on these stores, whose base began with a preset; further fields of `Search` by their names.
 
     Raises:
         ConfigError: a store is given twice, or the candidates make no sense.
@@ -135,7 +157,7 @@ def make_search(
     from pcm3.data.store import ClipStore
     from pcm3.data.verified import check_unchanged
     from pcm3.errors import ConfigError
-    from pcm3.experiments.tune import Search
+    from pcm3.experiments.search import Search
 
     base.check()
     if base.steps is None and base.minutes is None:
@@ -150,14 +172,16 @@ def make_search(
         stores[str(path) if name in stores else name] = store
     for doubt in (doubt for store in stores.values() for doubt in check_unchanged(store)):
         print(f"note: {doubt}")
+    pretraining = None if learned is None else ClipStore.open(learned)
+    sizing = stores if pretraining is None else {"": pretraining}
     read = [
-        replace(candidate, settings=_sized(candidate.settings, stores, held_out)[0])
-        for candidate in read_search(search_file(candidates), base)
+        replace(candidate, settings=_sized(candidate.settings, sizing, held_out)[0])
+        for candidate in read_search(search_file(candidates), base, preset)
     ]
-    base, why = _sized(base, stores, held_out)
+    base, why = _sized(base, sizing, held_out)
     for reason in why:
         print(reason, flush=True)
-    return Search(stores=stores, base=base, candidates=read, out=out, held_out=held_out, **rungs)
+    return Search(stores=stores, base=base, candidates=read, out=out, held_out=held_out, learned=pretraining, **more)
 
 
 def _sized(

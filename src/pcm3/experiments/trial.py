@@ -2,11 +2,13 @@
 
 Where no subject is held out, it is evaluated on the test side: so it compares what was chosen before.
 
-A folder a trial, named by its settings: a trial that was stopped goes on there, one that was evaluated is read.
+A folder a trial, named by its settings: a trial that was stopped goes on there, one that was evaluated is read. A run
+may be evaluated on several stores, none of which it need have been pretrained on.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcm3.checksums import read_checked_json, with_checksum
+from pcm3.clips import ClipEncoder
 from pcm3.data.protocol import hold_out, split
 from pcm3.data.recording import UNKNOWN
 from pcm3.data.store import ClipStore
@@ -34,6 +37,8 @@ from pcm3.train.run_folder import RunFolder
 
 METRICS = {"linear": "linear-cached", "retrieval": "retrieval"}
 """Metric of a trial → the task whose top-1 it is."""
+RECOGNITION = "recognition"
+"""What every trial is evaluated on, where `TASKS` has names of further tasks."""
 CROPS = 8
 """Crops of each clip in a second measurement of every metric: the centre counts, these tell what a mean adds."""
 FEW_LABELS = SubsetSettings(shares=[0.01, 0.1], kinds=["stratified"])
@@ -49,11 +54,16 @@ class Trial:
     encoder: str
     """`PRETRAINED`, or one of the baselines `UNTRAINED` and `RAW`."""
     store: Path
+    """Pretrains."""
+    tested: tuple[Path, ...]
+    """Stores that it is evaluated on; where subjects are held out, only the one that pretrains."""
     folder: Path
     settings: PretrainSettings
     """Nothing left on "auto"; the last `held_out` of `exclude_subjects` are those to validate on."""
     held_out: int = 1
     """Training subjects that are validated on; none: the clips of the test side are."""
+    tasks: tuple[str, ...] = ()
+    """Of `TASKS`, beside recognition."""
 
 
 def make_trial(
@@ -64,10 +74,12 @@ def make_trial(
     out: Path,
     encoder: str,
     held_out: int = 1,
+    tested: tuple[Path, ...] = (),
+    tasks: tuple[str, ...] = (),
 ) -> Trial:
     """The trial of these settings with a seed, which chooses the k subjects to validate on (`_left`).
 
-    What is as `usual` is not told by the name of its folder.
+    What is as `usual` is not told by the name of its folder. It is tested on the store that pretrains, or on others.
 
     Raises:
         ConfigError: the training side has no subject but these.
@@ -76,7 +88,7 @@ def make_trial(
     settings, usual = (_filled_in(which, store, seed, left) for which in (settings, usual))
     name = run_name(settings, usual, store)
     place = out / "runs" if encoder == PRETRAINED else out / "baselines" / encoder.replace(" ", "-")
-    return Trial(encoder, store.path, place / name, settings, held_out)
+    return Trial(encoder, store.path, tested or (store.path,), place / name, settings, held_out, tasks)
 
 
 def _left(store: ClipStore, settings: PretrainSettings, seed: int, held_out: int) -> list[int]:
@@ -133,9 +145,17 @@ def fold(trial: Trial, store: ClipStore) -> tuple[NDArray[np.int64], NDArray[np.
     test side.
     """
     settings = trial.settings
+    if store.path != trial.store:
+        return split(store, _protocol(trial, store))
     if trial.held_out == 0:
         return training_clips(store, settings), split(store, settings.protocol)[1]
     return hold_out(store, _training_side(trial, store), settings.exclude_subjects[-trial.held_out :])
+
+
+def _protocol(trial: Trial, store: ClipStore) -> str:
+    """The one that the run goes by; of a store that has none of the name, the first."""
+    named = trial.settings.protocol
+    return named if store.path == trial.store or named in store.protocols else next(iter(store.protocols), named)
 
 
 def _training_side(trial: Trial, store: ClipStore) -> NDArray[np.int64]:
@@ -144,24 +164,44 @@ def _training_side(trial: Trial, store: ClipStore) -> NDArray[np.int64]:
     return training_clips(store, replace(trial.settings, exclude_subjects=kept_out))
 
 
-def evaluated(trial: Trial, shared: None = None) -> dict[str, Any]:
-    """What the trial came to: top-1 of linear evaluation and 1-NN on the centre of each clip, and (``_crops``) on the
-    mean over `CROPS` crops, and of logistic regression with `FEW_LABELS`; and of the run seconds, clips/s, last loss.
+def evaluated(trial: Trial, shared: None = None) -> list[dict[str, Any]]:
+    """What the trial came to on each store that it is tested on.
 
-    Kept in the folder as ``evaluation.json``; the weights are not kept. A run whose loss was not finite has only
+    Top-1 of linear evaluation and 1-NN on the centre of each clip, and (``_crops``) on the mean over `CROPS` crops, and
+    of logistic regression with `FEW_LABELS`; of further tasks the metrics that are shown, after the task's name; and of
+    the run seconds, clips/s, last loss.
+
+    Kept in the folder as ``evaluation*.json``; the weights are not kept. A run whose loss was not finite has only
     ``failed``, the reason.
     """
-    file = trial.folder / "evaluation.json"
-    if not file.is_file():
-        evaluation = _evaluate(trial)
-        trial.folder.mkdir(parents=True, exist_ok=True)
-        write_json(file, with_checksum(evaluation))
+    found = []
+    for path in trial.tested:
+        store, result = ClipStore.open(path), dict[str, Any]()
+        for task in served(store, trial.tasks):
+            file = trial.folder / _file_name(trial, store, task)
+            if not file.is_file():
+                evaluation = _evaluate(trial, store, task)
+                trial.folder.mkdir(parents=True, exist_ok=True)
+                write_json(file, with_checksum(evaluation))
+            result = read_checked_json(file, CheckpointError, ANEW) | result
+        found.append(result)
     _drop_weights(trial.folder)
-    return read_checked_json(file, CheckpointError, ANEW)
+    return found
 
 
-def _evaluate(trial: Trial) -> dict[str, Any]:
-    store, settings = ClipStore.open(trial.store), trial.settings
+def served(store: ClipStore, tasks: Sequence[str]) -> list[str]:
+    """Recognition and those of the tasks that a store serves: of recordings, one that has untrimmed ones."""
+    return [RECOGNITION, *(task for task in tasks if store.recordings is not None or not TASKS[task].of_recordings)]
+
+
+def _file_name(trial: Trial, store: ClipStore, task: str) -> str:
+    """Where an evaluation lies in the trial's folder."""
+    words = ["evaluation"] + [store.checksum[:8]] * (store.path != trial.store) + [task] * (task != RECOGNITION)
+    return "-".join(words) + ".json"
+
+
+def _evaluate(trial: Trial, store: ClipStore, task: str) -> dict[str, Any]:
+    settings = trial.settings
     left = settings.exclude_subjects[len(settings.exclude_subjects) - trial.held_out :]
     about = {"seed": settings.seed, "held_out": left, "run": trial.folder.name}
     run: dict[str, Any] = {}
@@ -172,22 +212,41 @@ def _evaluate(trial: Trial) -> dict[str, Any]:
             if isinstance(error.__cause__, OSError):  # a full disk is no fault of the settings
                 raise
             return about | {"failed": str(error)}
-    learned, held = (clips[store.label[clips] >= 0] for clips in fold(trial, store))
+    learned, held = fold(trial, store)
+    recordings = task != RECOGNITION and TASKS[task].of_recordings
+    if recordings:
+        learned, held = TASKS[task].splits(store, _protocol(trial, store))
+    elif task == RECOGNITION or TASKS[task].by_label:
+        learned, held = (clips[store.label[clips] >= 0] for clips in (learned, held))
     device = choose_device(settings.device)
     spec = spec_for(store, settings)
-    centre = Setup(_blind(trial, store), spec, learned, held, TaskSettings(), device)
-    crops = replace(centre, settings=TaskSettings(test=ClipSettings(CROPS)))
+    setup = Setup(_blind(trial, store), spec, learned, held, TaskSettings(), device)
     allow_fast_matmul(device)
     with threads(evaluation_threads(settings.encoder.hidden_size, device)):
-        encoder = _encoder(trial, centre)
-        metrics = {
-            metric + suffix: TASKS[task].evaluate(encoder, setup, settings.seed).metrics["top1"]
-            for suffix, setup in (("", centre), ("_crops", crops))
-            for metric, task in METRICS.items()
-        }
-        few = replace(centre, settings=TaskSettings(subset=FEW_LABELS))
-        metrics |= TASKS["semi-frozen"].evaluate(encoder, few, settings.seed).metrics
+        encoder = _encoder(trial, setup, task)
+        metrics = (
+            _recognised(encoder, setup, settings.seed)
+            if task == RECOGNITION
+            else _of_task(task, encoder, setup, settings.seed)
+        )
     return about | metrics | run | {"training_clips": len(learned), "validation_clips": len(held)}
+
+
+def _recognised(encoder: ClipEncoder, centre: Setup, seed: int) -> dict[str, float]:
+    """What every trial is evaluated on."""
+    crops = replace(centre, settings=TaskSettings(test=ClipSettings(CROPS)))
+    few = replace(centre, settings=TaskSettings(subset=FEW_LABELS))
+    return {
+        metric + suffix: TASKS[task].evaluate(encoder, setup, seed).metrics["top1"]
+        for suffix, setup in (("", centre), ("_crops", crops))
+        for metric, task in METRICS.items()
+    } | TASKS["semi-frozen"].evaluate(encoder, few, seed).metrics
+
+
+def _of_task(task: str, encoder: ClipEncoder, setup: Setup, seed: int) -> dict[str, float]:
+    """The metrics of a task that are shown, after its name."""
+    metrics = TASKS[task].evaluate(encoder, setup, seed).metrics
+    return {f"{task}_{name}": metrics[name] for name in TASKS[task].shown or metrics if name in metrics}
 
 
 def _pretrained(trial: Trial) -> dict[str, Any]:
@@ -198,12 +257,13 @@ def _pretrained(trial: Trial) -> dict[str, Any]:
     return {name: result[name] for name in ("steps", "epochs", "seconds", "clips_per_s", "loss")}
 
 
-def _encoder(trial: Trial, setup: Setup) -> Any:
+def _encoder(trial: Trial, setup: Setup, task: str) -> ClipEncoder:
     """The encoder to be evaluated, on the setup's device."""
     if trial.encoder == RAW:
-        return TASKS["retrieval"].raw(setup)
+        return TASKS["retrieval" if task == RECOGNITION else task].raw(setup)
     if trial.encoder == UNTRAINED:
-        return untrained(setup, trial.settings.seed)
+        of_recordings = task != RECOGNITION and TASKS[task].of_recordings
+        return untrained(setup, trial.settings.seed, of_recordings)
     return load_encoder(trial.folder)[0].to(setup.device)
 
 

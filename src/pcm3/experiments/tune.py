@@ -11,143 +11,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
 
-from pcm3.data.store import ClipStore
-from pcm3.device import choose_device
-from pcm3.errors import ConfigError, RunFailed
+from pcm3.errors import RunFailed
 from pcm3.experiments.runs import each_folder_once, log_slow_precision
-from pcm3.experiments.trial import CROPS, METRICS, Trial, evaluated, fold, make_trial, seconds_a_step
+from pcm3.experiments.search import BASE, Candidate, Search, baselines_of, trial_of, untrained_beside
+from pcm3.experiments.trial import CROPS, METRICS, Trial, evaluated, seconds_a_step
 from pcm3.files import write_atomically, write_json
-from pcm3.limits import MOST, MOST_REPEATS, check_range
-from pcm3.methods.build import build_method
 from pcm3.parallel import MapFunction, serial_map
 from pcm3.report.search import differences, search_page
-from pcm3.settings.pretrain import PretrainSettings, flat, to_dict
+from pcm3.settings.methods import name_of_method
+from pcm3.settings.pretrain import flat, to_dict
 from pcm3.summary import interval_of, mean_of, spread_of
-from pcm3.tasks.evaluate import PRETRAINED, RAW, UNTRAINED
-from pcm3.train.footprint import check_memory
+from pcm3.tasks.task_table import TASKS
 from pcm3.train.pace import PACE_STEPS
-from pcm3.train.plan import encoder_spec, training_clips
 from pcm3.train.run_folder import locked
 
-BASE = "base"
-"""The candidate without changes: in every rung, what the others are compared with."""
-MOST_RUNGS = 20
-"""More would have a thousandfold of steps many times over."""
 TrialResult = dict[str, Any]
 """Of one trial: `trial.evaluated`, and the name of its store."""
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A recipe to be tried."""
-
-    group: str
-    """The question that it answers."""
-    name: str
-    changes: dict[str, Any]
-    """What of the base it changes, by dotted name."""
-    settings: PretrainSettings
-
-    @property
-    def title(self) -> str:
-        """Tells it from all others."""
-        return f"{self.group}: {self.name}" if self.group else self.name
-
-
-@dataclass(frozen=True)
-class Search:
-    """What is searched, and how far."""
-
-    stores: dict[str, ClipStore]
-    """By the names that tables call them."""
-    base: PretrainSettings
-    """Its steps or minutes are those of the first rung, of every candidate that does not name its own."""
-    candidates: list[Candidate]
-    """Without the base."""
-    seeds: list[int]
-    """Seeds, each with a held-out subject of its own, of each rung: as many rungs as numbers."""
-    factor: float
-    """Steps (or minutes) of a rung over those of the one before."""
-    share: float
-    """The best of a rung that go on."""
-    keep: int
-    """At least so many go on."""
-    out: Path
-    held_out: int = 1
-    """Training subjects that each seed validates on; none: rows are compared on the test side, and none is chosen."""
-
-    @property
-    def all(self) -> list[Candidate]:
-        """The base and the candidates."""
-        return [Candidate("", BASE, {}, self.base), *self.candidates]
-
-    def check(self) -> None:
-        """Raises ConfigError, before anything runs, for what would stop the search later."""
-        check_progress(self.seeds, self.factor, self.share, self.keep)
-        titles = [candidate.title for candidate in self.all]
-        rules = [
-            (bool(self.stores), "stores", "at least one"),
-            (len(set(titles)) == len(titles), "candidates", "names that differ"),
-        ]
-        for fine, name, expected in rules:
-            if not fine:
-                raise ConfigError(f"setting {name}: expected {expected}, got {getattr(self, name)}")
-        if (self.base.steps is None) == (self.base.minutes is None):
-            raise ConfigError("expected either steps or minutes of a run in the first rung")
-        for name, store in self.stores.items():
-            for candidate in self.all:
-                try:
-                    self._check_candidate(store, candidate)
-                except ConfigError as error:
-                    raise ConfigError(f"candidate '{candidate.title}' on {name}: {error}") from None
-
-    def _check_candidate(self, store: ClipStore, candidate: Candidate) -> None:
-        settings = candidate.settings
-        settings.check()
-        length = "steps" if self.base.minutes is None else "minutes"
-        if other := {"steps", "minutes"} - {length} & candidate.changes.keys():
-            raise ConfigError(f"expected {length}, as the first rung is told in, got {other.pop()}")
-        for seed in range(max(self.seeds)):
-            trial = _trial(self, store, candidate, seed, 1)
-            clips = training_clips(store, trial.settings)
-            if len(clips) < settings.batch:
-                rest = f"that are left without {_left(trial)}" if self.held_out else "of the training side"
-                raise ConfigError(
-                    f"setting batch: expected at most the {len(clips)} clips {rest}, got {settings.batch}"
-                )
-            if any((store.label[clips] >= 0).sum() == 0 for clips in fold(trial, store)):
-                sides = f"with and without {_left(trial)}" if self.held_out else "on both sides of the protocol"
-                raise ConfigError(f"expected labelled clips {sides}, but there are none")
-        spec = encoder_spec(store.layout, store.frames.shape[1], settings)
-        check_memory(spec, settings, choose_device(settings.device))
-        build_method(spec.build, store.layout, settings)
-
-
-def _left(trial: Trial) -> str:
-    """Whom a trial holds out, in words."""
-    subjects = trial.settings.exclude_subjects[-trial.held_out :]
-    return f"subject{'s' * (len(subjects) > 1)} {', '.join(map(str, subjects))}"
-
-
-def check_progress(seeds: Sequence[int], factor: float, share: float, keep: int) -> None:
-    """Raises ConfigError for rungs that make no sense: `Search`'s fields of these names."""
-    if not seeds or len(seeds) > MOST_RUNGS:
-        raise ConfigError(
-            f"setting seeds: expected numbers of seeds for at least 1 and at most {MOST_RUNGS} rungs, got {seeds}"
-        )
-    for number in seeds:
-        check_range("seeds", number, 1, MOST_REPEATS)
-    check_range("factor", factor, 1, 1000)
-    if not 0 < share <= 1:
-        raise ConfigError(f"setting share: expected more than 0 and at most 1, got {share}")
-    check_range("keep", keep, 1, MOST)
 
 
 def tune(search: Search, log: Callable[[str], object], map_fn: MapFunction = serial_map) -> dict[str, Any]:
@@ -166,17 +52,14 @@ def tune(search: Search, log: Callable[[str], object], map_fn: MapFunction = ser
     log(f"{len(search.candidates)} candidates and the base, {len(search.seeds)} rungs, the first of {length} a run")
     log_slow_precision([candidate.settings for candidate in search.all], log)
     with locked(search.out):
-        baselines = {
-            name: _run(search, {name: _baselines(search, name)}, "baselines,", log, map_fn)[name]
-            for name in (UNTRAINED, RAW)
-        }
+        baselines = _run(search, baselines_of(search), "baselines,", log, map_fn)
         running, rungs = search.all, list[dict[str, list[TrialResult]]]()
         for rung, seeds in enumerate(search.seeds):
             steps = _steps(search, running, rung, map_fn)
             trials = {
                 candidate.title: [
-                    _trial(search, store, candidate, seed, steps[candidate.title, name])
-                    for name, store in search.stores.items()
+                    trial_of(search, store, candidate, seed, steps[candidate.title, name])
+                    for name, store in search.pretraining.items()
                     for seed in range(seeds)
                 ]
                 for candidate in running
@@ -207,30 +90,13 @@ def _score(run: TrialResult) -> float:
     return sum(float(run[figure]) for figure in METRICS) / len(METRICS)
 
 
-def _trial(search: Search, store: ClipStore, candidate: Candidate, seed: int, steps: int) -> Trial:
-    """A run of a candidate in a rung; equal settings have one place, whichever candidate asks for them."""
-    settings = replace(candidate.settings, steps=steps, minutes=None)
-    usual = replace(search.base, steps=None, minutes=None)
-    return make_trial(store, settings, usual, search.base.seed + seed, search.out, PRETRAINED, search.held_out)
-
-
-def _baselines(search: Search, encoder: str) -> list[Trial]:
-    """A baseline on every subject that the search holds out."""
-    settings = replace(search.base, steps=None, minutes=None)
-    return [
-        make_trial(store, settings, settings, search.base.seed + seed, search.out, encoder, search.held_out)
-        for store in search.stores.values()
-        for seed in range(max(search.seeds))
-    ]
-
-
 def _steps(search: Search, running: Sequence[Candidate], rung: int, map_fn: MapFunction) -> dict[tuple[str, str], int]:
     """The steps of the candidates (title, store) in a rung: as given, or as many as go into the minutes."""
-    asked = [(candidate, name) for candidate in running for name in search.stores]
+    asked = [(candidate, name) for candidate in running for name in search.pretraining]
     growth = search.factor**rung
     if search.base.minutes is None:
         return {(candidate.title, name): round((candidate.settings.steps or 0) * growth) for candidate, name in asked}
-    trials = [_trial(search, search.stores[name], candidate, 0, PACE_STEPS) for candidate, name in asked]
+    trials = [trial_of(search, search.pretraining[name], candidate, 0, PACE_STEPS) for candidate, name in asked]
     paces = {trial.folder: pace for trial, pace in each_folder_once(seconds_a_step, trials, None, map_fn)}
     steps = {}
     for (candidate, name), trial in zip(asked, trials, strict=True):
@@ -244,38 +110,53 @@ def _run(
     search: Search, trials: Mapping[str, list[Trial]], where: str, log: Callable[[str], object], map_fn: MapFunction
 ) -> dict[str, list[TrialResult]]:
     """The results of the trials of each candidate, or baseline."""
-    names = {store.path: name for name, store in search.stores.items()}
+    names = {store.path: name for name, store in (search.stores | search.pretraining).items()}
     titles: dict[Path, str] = {}
     for title, of_title in trials.items():
         for trial in of_title:  # titles may have trials in common
             titles.setdefault(trial.folder, f"{title}, {names[trial.store]}, seed {trial.settings.seed}")
-    results: dict[Path, TrialResult] = {}
+    results: dict[Path, list[TrialResult]] = {}
     all_trials = [trial for of_title in trials.values() for trial in of_title]
-    for trial, result in each_folder_once(evaluated, all_trials, None, map_fn):
-        results[trial.folder] = {"store": names[trial.store]} | result
-        log(f"{where} {len(results)}/{len(titles)} {titles[trial.folder]}: {_words(result)}")
-    return {title: [results[trial.folder] for trial in of_title] for title, of_title in trials.items()}
+    for trial, found in each_folder_once(evaluated, all_trials, None, map_fn):
+        results[trial.folder] = [
+            {"store": names[path]} | result for path, result in zip(trial.tested, found, strict=True)
+        ]
+        for result in results[trial.folder]:
+            on = f" on {result['store']}" if search.learned else ""
+            log(f"{where} {len(results)}/{len(titles)} {titles[trial.folder]}{on}: {_words(result)}")
+    return {
+        title: [result for trial in of_title for result in results[trial.folder]] for title, of_title in trials.items()
+    }
 
 
 def _words(result: TrialResult) -> str:
     if "failed" in result:
         return f"failed, {result['failed'].partition(':')[0]}"
-    seconds = f", {result['seconds']:.0f} s" if "seconds" in result else ""
-    return f"linear {result['linear']:.1f} %, 1-NN {result['retrieval']:.1f} %{seconds}"
+    words = [f"linear {result['linear']:.1f} %, 1-NN {result['retrieval']:.1f} %"]
+    words += [
+        f"{name} {result[name]:.1f}"
+        for task in TASKS
+        for name in (f"{task}_{metric}" for metric in TASKS[task].shown[:1])
+        if name in result
+    ]
+    return ", ".join([*words, f"{result['seconds']:.0f} s"] if "seconds" in result else words)
 
 
 def _report(
     search: Search, rungs: Sequence[dict[str, list[TrialResult]]], baselines: dict[str, list[TrialResult]]
 ) -> dict[str, Any]:
     """The log so far."""
-    before = flat(search.base)
     candidates: dict[str, Any] = {}
     for candidate in search.all:
+        before = flat(candidate.begins or search.base)
         reached = [rung for rung, runs in enumerate(rungs) if candidate.title in runs]
         runs = rungs[reached[-1]]
         candidates[candidate.title] = {
             "group": candidate.group,
             "name": candidate.name,
+            "preset": candidate.preset,
+            "method": name_of_method(candidate.settings.method),
+            "untrained": untrained_beside(search, candidate),
             "changes": {name: [before[name], value] for name, value in candidate.changes.items()},
             "rung": len(reached),
             **summary(runs[candidate.title], runs[BASE]),
@@ -288,6 +169,7 @@ def _report(
             name: {"path": str(store.path), "kind": store.kind, "checksum": store.checksum}
             for name, store in search.stores.items()
         },
+        "learned": next(iter(search.pretraining)) if search.learned else None,
         "rungs": [_rung(search, number, runs) for number, runs in enumerate(rungs)],
         "finished": len(rungs) == len(search.seeds),
         "share": search.share,

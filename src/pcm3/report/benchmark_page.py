@@ -18,6 +18,13 @@ METRICS = {
     "retrieval": "1-NN %",
     "top1_1pc_stratified": "1 % of labels",
     "top1_10pc_stratified": "10 % of labels",
+    **{
+        f"{task}_top1_{what}": f"{what} occlusion %"
+        for task in ("occlusion", "occlusion-cached")
+        for what in ("spatial", "temporal")
+    },
+    **{f"{task}_map_a_voc": "detection mAP_a %" for task in ("detection", "detection-frozen")},
+    **{f"{task}_mpjpe_mm": "prediction mm, less is better" for task in ("prediction", "prediction-frozen")},
 }
 """Metric of a run → its column; one that a run lacks has an empty cell."""
 
@@ -45,6 +52,10 @@ def benchmark_page(logs: Mapping[str, Mapping[str, Any]], chosen: Mapping[str, s
         rung, there, called = log["rungs"][-1], _metrics(log), _store_names(log)
         low, high = rung["steps"]
         steps = f"{low:,}" if low == high else f"{low:,} to {high:,}"
+        if rung.get("minutes"):
+            steps += f" (as many as go into {rung['minutes']:g} minutes)"
+        if log.get("learned"):
+            steps += f", all learned from {log['learned']}"
         lines += [
             "", f"## {name}", "",
             *([chosen[name], ""] if chosen.get(name) else []),
@@ -56,6 +67,14 @@ def benchmark_page(logs: Mapping[str, Mapping[str, Any]], chosen: Mapping[str, s
                 for (title, store), of in over_base(log).items()
             ]),
         ]  # fmt: skip
+        if learned := over_untrained(log):
+            lines += [
+                "", "Over its own encoder untrained: what each has learned.", "",
+                markdown_table(["", "store", *(METRICS[metric] for metric in there)], [
+                    [title, called[store], *(str(of.get(metric, "")) for metric in there)]
+                    for (title, store), of in learned.items()
+                ]),
+            ]  # fmt: skip
     return "\n".join(lines) + "\n"
 
 
@@ -81,15 +100,27 @@ def first_comment(rows: Path) -> str:
 
 def over_base(log: Mapping[str, Any]) -> dict[tuple[str, str], dict[str, Difference]]:
     """(row, store) → metric → its difference to the base, over the seeds that both have."""
-    base, runs = base_of(log), runs_of(log)
+    base = base_of(log)
+    return _over(log, {title: base for title in runs_of(log) if title != base and title not in log["baselines"]})
+
+
+def over_untrained(log: Mapping[str, Any]) -> dict[tuple[str, str], dict[str, Difference]]:
+    """(row, store) → metric → its difference to its encoder with fresh weights; nothing of a log that names none."""
+    titles = [title for title in runs_of(log) if title not in log["baselines"]]
+    beside = {title: log["candidates"][title].get("untrained") for title in titles}
+    return _over(log, {title: untrained for title, untrained in beside.items() if untrained is not None})
+
+
+def _over(log: Mapping[str, Any], beside: Mapping[str, str]) -> dict[tuple[str, str], dict[str, Difference]]:
+    """Rows, each over the row or baseline that it stands beside."""
+    runs = runs_of(log)
     return {
         (title, store): {
             metric: over
             for metric in METRICS
-            if (over := difference(on_store(of_title, store), on_store(runs[base], store), metric)) is not None
+            if (over := difference(on_store(runs[title], store), on_store(runs[other], store), metric)) is not None
         }
-        for title, of_title in runs.items()
-        if title != base and title not in log["baselines"]
+        for title, other in beside.items()
         for store in log["stores"]
     }
 
@@ -101,20 +132,21 @@ def draw_over_base(logs: Mapping[str, Mapping[str, Any]], picture: Path) -> None
         for name, log in logs.items()
         for (title, store), of in over_base(log).items()
     ]
-    figure = Figure(figsize=(10, 1.2 + 0.3 * max(len(rows), 3)), layout="constrained")
-    panels = figure.subplots(1, len(METRICS), sharex=True, sharey=True)
-    for axes, (metric, head) in zip(panels, METRICS.items(), strict=True):
+    there = [metric for metric in METRICS if any(metric in _metrics(log) for log in logs.values())]
+    figure = Figure(figsize=(max(10, 3 + 1.8 * len(there)), 1.2 + 0.3 * max(len(rows), 3)), layout="constrained")
+    (panels,) = figure.subplots(1, len(there), sharex=True, sharey=True, squeeze=False)
+    for axes, metric in zip(panels, there, strict=True):
         axes.axvline(0, color=INK, lw=0.8)
         for at, (_, of) in enumerate(rows):
             if metric in of:
                 axes.errorbar(of[metric].mean, at, xerr=of[metric].half, fmt="o", ms=5, color=TRAINED, capsize=2)
-        axes.set_title(head, fontsize=9)
+        axes.set_title(METRICS[metric], fontsize=9)
         axes.set_xlabel("points over the base", fontsize=8)
         axes.spines[["top", "right", "left"]].set_visible(False)
         axes.tick_params(axis="y", length=0)
         axes.margins(x=0.15)
     panels[0].set_yticks(range(len(rows)), [label for label, _ in rows], fontsize=7.5)
-    panels[0].set_ylim(len(rows) - 0.5, -0.5)
+    panels[0].set_ylim(max(len(rows), 1) - 0.5, -0.5)
     save_figure(figure, picture)
 
 

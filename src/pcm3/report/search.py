@@ -55,7 +55,7 @@ def search_page(report: Mapping[str, Any]) -> str:
     (base,) = groups.pop("")
     for group, titles in groups.items():
         rows = [
-            [candidate["name"] or group, _changes(candidate["changes"]), str(candidate["rung"]), *_cells(candidate)]
+            [candidate["name"] or group, _changes(candidate), str(candidate["rung"]), *_cells(candidate)]
             for candidate in (report["candidates"][title] for title in titles)
         ]
         lines += ["", f"## {group}", "", markdown_table(["", "changed", "rung", *HEADS], rows)]
@@ -192,8 +192,10 @@ def _with_spread(value: float | None, spread: float | None, sign: str = "") -> s
     return f"{value:{sign}.1f}" + ("" if spread is None else f" ± {spread:.1f}")
 
 
-def _changes(changes: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {_plain(now)} ({_plain(before)})" for name, (before, now) in changes.items())
+def _changes(candidate: Mapping[str, Any]) -> str:
+    words = [f"preset {candidate['preset']}"] if candidate.get("preset") else []
+    changes = candidate["changes"].items()
+    return ", ".join(words + [f"{name} {_plain(now)} ({_plain(before)})" for name, (before, now) in changes])
 
 
 def _plain(value: Any) -> str:
