@@ -50,6 +50,7 @@ TINY = {
     "objective.queue": 64,
     "objective.decoder_hidden": 8,
     "objective.head_hidden": 8,
+    "objective.discriminator_hidden": 8,
     "distillation.neighbours": 16,
     "optimiser.schedule": "constant",
 }

@@ -12,12 +12,24 @@ from types import SimpleNamespace
 import torch
 from forks import fork
 from torch import nn
-from toy import BEGINNING, toy_batch, toy_cmd, toy_halp, toy_method, toy_moco, toy_ms2l, toy_pc, toy_views
+from toy import (
+    BEGINNING,
+    toy_batch,
+    toy_cmd,
+    toy_halp,
+    toy_longt_gan,
+    toy_method,
+    toy_moco,
+    toy_ms2l,
+    toy_pc,
+    toy_views,
+)
 
 from pcm3.clips import ClipBatch
 from pcm3.encoders.lengths import own_frames
 from pcm3.encoders.stgcn import StgcnBlock
 from pcm3.methods.pcm3_views import Views
+from pcm3.settings.optimiser import OptimiserSettings
 from pcm3.settings.pretrain import PretrainSettings
 from pcm3.train.distributed import make_fabric
 from pcm3.train.loop import Learner, MicroBatch, train_step
@@ -98,9 +110,9 @@ def three_steps(fabric, micro_batches, over_all=True, setup=lambda *both: both, 
     method = (method or toy_method(queue=20)).double().train()
     if over_all:
         normalise_over_processes(method)
-    optimiser = torch.optim.SGD(method.parameters(), 0.1, momentum=0.9)
-    module, wrapped_optimiser = setup(method, optimiser)
-    learner = Learner(method, module, {"all": wrapped_optimiser})
+    optimisers = method.optimisers(OptimiserSettings(lr=0.1, weight_decay=0.0))
+    module, *wrapped_optimisers = setup(method, *optimisers.values())
+    learner = Learner(method, module, dict(zip(optimisers, wrapped_optimisers, strict=True)))
     found = {"gradients": [], "terms": []}
     for number in range(STEPS):
         views, generator = views_of(number), torch.Generator()
@@ -124,6 +136,7 @@ OTHERS = {
     "moco": partial(toy_moco, queue=20),
     "cmd": partial(toy_cmd, queue=20),
     "halp": partial(toy_halp, queue=20),  # its positives, which come later, are of each process's own draws
+    "longt-gan": toy_longt_gan,
     "ms2l": toy_ms2l,
     "pc": partial(toy_pc, frames=4),  # more would grow, and their rounding with them, at the rate of these steps
 }

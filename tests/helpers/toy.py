@@ -6,6 +6,7 @@ from pcm3.clips import ClipBatch
 from pcm3.encoders.encoder import Encoder
 from pcm3.methods.cmd import CMD, STREAMS
 from pcm3.methods.halp import HaLP
+from pcm3.methods.longt_gan import LongTGAN
 from pcm3.methods.moco import MoCo, MomentumBranch
 from pcm3.methods.ms2l import MS2L
 from pcm3.methods.pc import PandC
@@ -15,6 +16,7 @@ from pcm3.methods.protocol import Progress
 from pcm3.methods.views import CropMaker
 from pcm3.settings.cmd import DistillationSettings
 from pcm3.settings.halp import HallucinationSettings
+from pcm3.settings.longt_gan import InpaintingSettings
 from pcm3.settings.moco import MomentumSettings
 from pcm3.settings.ms2l import ThreeTaskSettings
 from pcm3.settings.pcm3 import PCM3Settings
@@ -131,3 +133,12 @@ def toy_ms2l(name="joint", frames=FRAMES, layers=2, direction="bidirectional", p
         encoder = toy_encoder(direction=direction, layers=layers, pooling=pooling)
         settings = ThreeTaskSettings(head_hidden=7, embedding=5)
         return MS2L(encoder, settings, CropMaker(KINECT2, frames, whole_clips()), name)
+
+
+def toy_longt_gan(name="joint", frames=FRAMES, layers=2, direction="bidirectional", **objective):
+    """A small LongT GAN."""
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        settings = InpaintingSettings(**{"decoder_hidden": 7, "discriminator_hidden": 4} | objective)
+        maker = CropMaker(KINECT2, frames, whole_clips())
+        return LongTGAN(toy_encoder(direction=direction, layers=layers), settings, maker, name)

@@ -44,6 +44,8 @@ def test_there_are_the_presets_that_the_help_names():
         "cmd-small",
         "halp",
         "halp-small",
+        "longt-gan",
+        "longt-gan-small",
         "ms2l",
         "ms2l-small",
         "pc",
