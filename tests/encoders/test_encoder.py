@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 from torch import nn
 from toy import KINECT1, KINECT2, toy_encoder
 
+from pcm3.encoders import gru
 from pcm3.encoders.encoder import Encoder
 from pcm3.encoders.flatten import flatten, unflatten
 from pcm3.encoders.gru import DualGRULayer
+from pcm3.errors import ConfigError
 from pcm3.geometry import motion, stream
 from pcm3.nn.prompt import Prompt
 
@@ -56,6 +58,25 @@ def test_a_causal_layer_is_two_grus_stepped_frame_by_frame():
         np.concatenate([reference.gru(clip, weights_of(half)) for half in layer.halves], axis=-1) for clip in x.numpy()
     ]
     np.testing.assert_allclose(layer(x).detach(), np.array(expected), rtol=0, atol=1e-6)
+
+
+@DIRECTIONS
+def test_values_between_layers_are_left_out_in_training_alone(direction, monkeypatch):
+    encoder = Encoder(1, 5, hidden_size=4, layers=3, direction=direction, dropout=0.25)
+    x, seen, layer = torch.ones(64, 9, 8), [], encoder.layers[1]
+    layer.halves[0].register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    monkeypatch.setattr(gru, "applies_to", lambda _: False)
+    layer.train()(x)
+    assert seen[0].unique().tolist() == pytest.approx([0.0, 1 / 0.75])
+    assert (seen[0] == 0).float().mean().item() == pytest.approx(0.25, abs=0.03)
+    layer.eval()(x)
+    assert torch.equal(seen[-1], x)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.0])
+def test_a_dropout_that_is_no_share_is_refused(share):
+    with pytest.raises(ConfigError, match="dropout from 0 to below 1 for kind gru"):
+        Encoder(1, 5, hidden_size=4, dropout=share)
 
 
 def test_a_bidirectional_layer_runs_one_half_backward():

@@ -82,6 +82,12 @@ def test_the_step_schedule_divides_by_ten_after_each_drop_epoch():
     assert [schedule.at(step) for step in range(30)] == pytest.approx(expected, rel=1e-12)
 
 
+def test_the_step_schedule_drops_by_what_is_asked_for():
+    schedule = Schedule("step", 0.2, (2, 5), steps_per_epoch=3, total_steps=30, drop=0.5)
+    expected = [0.2] * 6 + [0.1] * 9 + [0.05] * 15
+    assert [schedule.at(step) for step in range(30)] == pytest.approx(expected, rel=1e-12)
+
+
 def test_the_cosine_schedule_goes_from_the_rate_to_zero_and_stays_there():
     schedule = Schedule("cosine", 0.4, (), steps_per_epoch=3, total_steps=100)
     assert schedule.at(0) == 0.4

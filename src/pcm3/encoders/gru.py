@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from pcm3.encoders.lengths import reversed_in_place
 from pcm3.encoders.network import Network, NetworkSize
+from pcm3.errors import ConfigError
 from pcm3.nn.gru_cpu import Cell, applies_to, cells_of, gru_layer, gru_step
 
 
 def build(size: NetworkSize) -> Network:
-    """Layers of H units a half; matrices are Xavier uniform, as in the released code."""
+    """Layers of H units a half; matrices are Xavier uniform, as in the released code.
+
+    Raises:
+        ConfigError: dropout is no share.
+    """
+    if not 0 <= size.dropout < 1:
+        raise ConfigError(f"expected a dropout from 0 to below 1 for kind gru, got {size.dropout}")
     backward, width = size.direction == "bidirectional", 2 * size.hidden_size
     layers = [
-        DualGRULayer(size.in_features if layer == 0 else width, size.hidden_size, backward)
+        DualGRULayer(width, size.hidden_size, backward, size.dropout)
+        if layer
+        else DualGRULayer(size.in_features, size.hidden_size, backward)
         for layer in range(size.layers)
     ]
     for layer in layers:
@@ -26,11 +36,14 @@ def build(size: NetworkSize) -> Network:
 
 
 class DualGRULayer(nn.Module):
-    """One layer: two GRUs over the same inputs, outputs side by side, (B, T, I) → (B, T, 2H)."""
+    """One layer: two GRUs over the same inputs, outputs side by side, (B, T, I) → (B, T, 2H).
 
-    def __init__(self, inputs: int, hidden_size: int, backward: bool) -> None:
+    In training a share of the inputs is left out (`dropout`).
+    """
+
+    def __init__(self, inputs: int, hidden_size: int, backward: bool, dropout: float = 0.0) -> None:
         super().__init__()
-        self.backward, self.hidden_size = backward, hidden_size
+        self.dropout, self.backward, self.hidden_size = dropout, backward, hidden_size
         # In the backward case the two are one bidirectional GRU of torch's, which fuses them in one call.
         self.halves = nn.ModuleList(
             [nn.GRU(inputs, hidden_size, batch_first=True, bidirectional=True)]
@@ -42,6 +55,8 @@ class DualGRULayer(nn.Module):
         self, features: Float[Tensor, "B T I"], lengths: Int[Tensor, " B"] | None = None
     ) -> Float[Tensor, "B T W"]:
         """Outputs of every frame; a half that runs backward begins at a clip's last own frame."""
+        if self.dropout and self.training:
+            features = F.dropout(features, self.dropout)
         if self.backward and lengths is not None:
             return self._padded(features, lengths)
         if applies_to(features):

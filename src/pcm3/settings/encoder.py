@@ -29,7 +29,7 @@ class KindRow(NamedTuple):
 
 
 KINDS: dict[EncoderKind, KindRow] = {
-    "gru": KindRow("pcm3.encoders.gru", directions=("causal", "bidirectional")),
+    "gru": KindRow("pcm3.encoders.gru", directions=("causal", "bidirectional"), own_settings=("dropout",)),
     "transformer": KindRow("pcm3.encoders.transformer", size_multiple=2),
     "graph": KindRow("pcm3.encoders.graph", on_joints=True, size_multiple=2),
     "stgcn": KindRow("pcm3.encoders.stgcn", on_joints=True, size_multiple=2, own_settings=("channels", "dropout")),
@@ -64,8 +64,8 @@ class EncoderSettings:
     """Channels of the first blocks of an stgcn, at least 1 (64 in the paper, 16 in most later work); 0: H / 2, so that
     three stages double up to 2H."""
     dropout: float = 0.0
-    """Share of the values that training leaves out after every block of an stgcn but the first, from 0 to below 1 (0.5
-    in the paper)."""
+    """Share of the values that training leaves out between the layers of a gru, or after every block of an stgcn but
+    the first (0.5 in its paper); from 0 to below 1."""
 
     def rules(self) -> list[Rule]:
         """What the values must keep to."""

@@ -23,10 +23,12 @@ class OptimiserSettings:
     max_grad_norm: float = 0.0
     """Largest length of the gradient of all weights together, to which longer ones are scaled; 0: any length."""
     schedule: Literal["step", "exponential", "cosine", "constant"] = "step"
-    """The learning rate over time: a tenth after each of drop_epochs, decay times as much after each decay_steps, a
-    half cosine to 0 over the run, or constant."""
+    """The learning rate over time: drop times as much after each of drop_epochs, decay times as much after each
+    decay_steps, a half cosine to 0 over the run, or constant."""
     drop_epochs: list[int] = field(default_factory=lambda: [350])
-    """Epochs after which the step schedule divides the learning rate by ten, each at least 1."""
+    """Epochs after which the step schedule lowers the learning rate, each at least 1."""
+    drop: float = 0.1
+    """What the step schedule multiplies the learning rate by, more than 0 and at most 1."""
     decay: float = 0.95
     """What the exponential schedule multiplies the learning rate by, more than 0 and at most 1."""
     decay_steps: int = 1000
@@ -39,7 +41,7 @@ class OptimiserSettings:
         return [
             *positive(self, "lr", group="optimiser."),
             *not_negative(self, "weight_decay", "max_grad_norm", "warmup_steps", group="optimiser."),
-            (0 < self.decay <= 1, "optimiser.decay", "more than 0 and at most 1"),
+            *((0 < getattr(self, of) <= 1, f"optimiser.{of}", "more than 0 and at most 1") for of in ("drop", "decay")),
             *at_least_one(self, "decay_steps", group="optimiser."),
             (0 <= self.momentum < 1, "optimiser.momentum", "at least 0 and less than 1"),
             epochs(self.drop_epochs, "optimiser.drop_epochs"),

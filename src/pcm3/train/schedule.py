@@ -20,6 +20,7 @@ class Schedule:
     """The first of them has lr / warmup_steps, the last lr."""
     decay: float = 0.95
     decay_steps: int = 1000
+    drop: float = 0.1
 
     def at(self, step: int) -> float:
         """The rate at `step` (0-based)."""
@@ -30,7 +31,7 @@ class Schedule:
 
 def _step_factor(schedule: Schedule, step: int) -> float:
     epoch = step // schedule.steps_per_epoch
-    return float(0.1 ** sum(epoch >= drop for drop in schedule.drop_epochs))
+    return float(schedule.drop ** sum(epoch >= drop for drop in schedule.drop_epochs))
 
 
 def _cosine_factor(schedule: Schedule, step: int) -> float:
