@@ -54,6 +54,8 @@ TINY = {
     "distillation.neighbours": 16,
     "optimiser.schedule": "constant",
 }
+NEEDED = {"hico": {"encoder.kind": "hico", "encoder.direction": "bidirectional", "encoder.pooling": "max"}}
+"""Method → what its runs cannot do without."""
 
 
 def tiny_recordings():
@@ -144,6 +146,7 @@ def tiny():
         from pcm3.settings.pretrain import PretrainSettings, changed, flat
 
         wanted = (changes or {}) | more
+        wanted = NEEDED.get(wanted.get("method", USUAL), {}) | wanted
         usual = PretrainSettings(method=METHODS[wanted.get("method", USUAL)].settings())
         return changed(usual, {name: value for name, value in TINY.items() if name in flat(usual)} | wanted)
 

@@ -103,6 +103,7 @@ OTHERS = [
     {"kind": "transformer", "pooling": "attention"},
     {"kind": "graph", "pooling": "mean_max", "normalise_features": True},
     {"kind": "stgcn", "channels": 3, "dropout": 0.5, "input_features": ("joint", "motion")},
+    {"kind": "hico", "pooling": "max", "sequence": "lstm", "frames": 12},
     {"input_features": ("bone", "motion"), "pooling": "max", "direction": "causal", "gaps": True},
     {"kind": "graph", "input_features": ("joint", "bone", "motion"), "pooling": "last"},
 ]
@@ -126,7 +127,8 @@ def test_an_encoder_of_any_kind_gives_the_features_that_it_gave_before_it_was_wr
 
 def test_the_spec_of_settings_has_them_all():
     settings = EncoderSettings(kind="stgcn", hidden_size=6, layers=2, direction="bidirectional", pooling="max",
-                               input_features=["bone"], normalise_features=True, channels=5, dropout=0.25)  # fmt: skip
+                               input_features=["bone"], normalise_features=True, channels=5, dropout=0.25,
+                               sequence="lstm")  # fmt: skip
     spec = EncoderSpec.of(settings, ClipFormat(LAYOUT, 2, 25.0, False, "upright"), "motion", 32)
     assert {name: getattr(spec, name) for name in vars(settings)} == vars(settings) | {"input_features": ("bone",)}
     assert (spec.stream, spec.frames, spec.clip_format) == ("motion", 32, ClipFormat(LAYOUT, 2, 25.0, False, "upright"))
@@ -331,7 +333,7 @@ def test_safetensors_of_another_maker_are_refused(tmp_path, told):
         ({"input_features": ["joint", "motion"]}, "has shape"),
         ({"hidden_size": -1}, "damaged"), ({"hidden_size": "wide"}, "damaged"), ({"layers": 2.5}, "damaged"),
         ({"bodies": 0}, "damaged"), ({"layout": None}, "damaged"), ({"fps": -1.0}, "fps is"),
-        ({"dropout": 2.0, "kind": "stgcn"}, "dropout"),
+        ({"dropout": 2.0, "kind": "stgcn"}, "dropout"), ({"sequence": "rnn"}, "damaged"),
     ],
     ids=str,
 )  # fmt: skip

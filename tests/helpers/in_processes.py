@@ -17,6 +17,7 @@ from toy import (
     toy_batch,
     toy_cmd,
     toy_halp,
+    toy_hico,
     toy_longt_gan,
     toy_method,
     toy_moco,
@@ -136,6 +137,7 @@ OTHERS = {
     "moco": partial(toy_moco, queue=20),
     "cmd": partial(toy_cmd, queue=20),
     "halp": partial(toy_halp, queue=20),  # its positives, which come later, are of each process's own draws
+    "hico": partial(toy_hico, queue=20),
     "longt-gan": toy_longt_gan,
     "ms2l": toy_ms2l,
     "pc": partial(toy_pc, frames=4),  # more would grow, and their rounding with them, at the rate of these steps

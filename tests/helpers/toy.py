@@ -6,6 +6,7 @@ from pcm3.clips import ClipBatch
 from pcm3.encoders.encoder import Encoder
 from pcm3.methods.cmd import CMD, STREAMS
 from pcm3.methods.halp import HaLP
+from pcm3.methods.hico import HiCo, HierarchicalNetwork
 from pcm3.methods.longt_gan import LongTGAN
 from pcm3.methods.moco import MoCo, MomentumBranch
 from pcm3.methods.ms2l import MS2L
@@ -16,6 +17,7 @@ from pcm3.methods.protocol import Progress
 from pcm3.methods.views import CropMaker
 from pcm3.settings.cmd import DistillationSettings
 from pcm3.settings.halp import HallucinationSettings
+from pcm3.settings.hico import HiCoSettings, HierarchySettings
 from pcm3.settings.longt_gan import InpaintingSettings
 from pcm3.settings.moco import MomentumSettings
 from pcm3.settings.ms2l import ThreeTaskSettings
@@ -116,6 +118,21 @@ def toy_halp(direction="causal", name="joint", layers=2, queue=11, export="onlin
         toy_encoder(direction=direction, layers=layers), 0, {"queue": queue, "export": export, "temperature": 0.3}
     )
     return HaLP(branch, HallucinationSettings(**small | hallucination), toy_crops(), name)
+
+
+def toy_hico(name="joint", fixed_negatives=False, layers=1, **objective):
+    """A small HiCo whose key network has lagged behind."""
+    small = MomentumSettings(**{"embedding": 5, "queue": 11, "temperature": 0.3} | objective)
+    settings = HiCoSettings(objective=small, hierarchy=HierarchySettings(fixed_negatives))
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        encoder = Encoder(
+            2, 25, hidden_size=2, layers=layers, direction="bidirectional", pooling="max", kind="hico", frames=FRAMES
+        )
+        method = HiCo(HierarchicalNetwork(encoder, small), settings, toy_crops(), name)
+        for parameter in method.key_network.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape))
+    return method
 
 
 def toy_pc(decoder="fixed_state", direction="bidirectional", name="joint", frames=FRAMES, layers=2):

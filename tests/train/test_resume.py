@@ -57,7 +57,7 @@ def test_a_run_stopped_after_some_steps_and_gone_on_with_is_the_run_not_stopped(
         assert parts.metrics == whole.metrics
 
 
-@pytest.mark.parametrize("method", ["moco", "cmd", "halp", "longt-gan", "ms2l", "pc"])
+@pytest.mark.parametrize("method", [name for name in METHODS if name != USUAL])
 def test_a_run_of_every_method_that_crashed_is_the_run_that_did_not(store, short, trace, tmp_path, monkeypatch, method):
     settings, step, done = short({"method": method}, steps=5), loop.train_step, []
     pretrain(store, tmp_path / "whole", settings, progress=False)

@@ -15,7 +15,7 @@ from pcm3.encoders.network import NetworkSize, build_network
 from pcm3.encoders.readout import Readout
 from pcm3.errors import ConfigError
 from pcm3.nn.prompt import Prompt
-from pcm3.settings.encoder import Direction, EncoderKind, Pooling
+from pcm3.settings.encoder import Direction, EncoderKind, Pooling, SequenceKind
 from pcm3.skeleton import InputFeature
 
 
@@ -56,12 +56,14 @@ class Encoder(nn.Module):
         gaps: bool = False,
         channels: int = 0,
         dropout: float = 0.0,
+        frames: int = 64,
+        sequence: SequenceKind = "gru",
     ) -> None:
         """An encoder with fresh weights; what the sizes and choices mean stands in `pcm3.settings.encoder`.
 
         `parents`: of every joint (V,), where bones are input features or the kind works on joints; the root is its own.
         `gaps`: single joints are absent from some frames of the clips, as zeros: bones and motions that lead to or from
-        there are 0.
+        there are 0. `frames`: of the clips that it will be trained on, where the kind sees whole movements of joints.
 
         Raises:
             ConfigError: the kind cannot be of this size or direction.
@@ -73,7 +75,7 @@ class Encoder(nn.Module):
         self.input_features, self.parents, self.gaps = tuple(input_features), tuple(parents or ()), gaps
         size = NetworkSize(
             bodies, joints, coordinates, len(self.input_features), hidden_size, layers, direction, self.parents,
-            channels, dropout,
+            channels, dropout, frames, sequence,
         )  # fmt: skip
         self.in_features = size.in_features
         network = build_network(kind, size)

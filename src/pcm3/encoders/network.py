@@ -12,7 +12,7 @@ from importlib import import_module
 from torch import nn
 
 from pcm3.errors import ConfigError
-from pcm3.settings.encoder import KINDS, Direction, EncoderKind
+from pcm3.settings.encoder import KINDS, Direction, EncoderKind, SequenceKind
 
 
 @dataclass(frozen=True)
@@ -25,13 +25,16 @@ class NetworkSize:
     features: int
     """Input features that stand side by side."""
     hidden_size: int
-    """H; a frame's feature has 2H values."""
+    """H; a frame's feature has 2H values, or a multiple of it."""
     layers: int
     direction: Direction
     parents: tuple[int, ...] = ()
     """Of every joint (V), where the kind works on joints; the root is its own."""
     channels: int = 0
     dropout: float = 0.0
+    frames: int = 64
+    """T of the clips that it will be trained on; it takes any other."""
+    sequence: SequenceKind = "gru"
 
     @property
     def joint_values(self) -> int:

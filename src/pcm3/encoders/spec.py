@@ -11,7 +11,7 @@ from pcm3.data.picture import FLAT
 from pcm3.data.store import ClipStore
 from pcm3.encoders.encoder import Encoder
 from pcm3.errors import CheckpointError, command
-from pcm3.settings.encoder import Direction, EncoderKind, EncoderSettings, Pooling
+from pcm3.settings.encoder import Direction, EncoderKind, EncoderSettings, Pooling, SequenceKind
 from pcm3.skeleton import InputFeature, Layout, StreamName
 
 RETARGET = command("pcm3", "retarget", "STORE", "OUT", "--to", "MODEL")
@@ -81,6 +81,7 @@ class EncoderSpec:
     normalise_features: bool = False
     channels: int = 0
     dropout: float = 0.0
+    sequence: SequenceKind = "gru"
     fps: float = 0.0
     """Frames a second of the clips; 0: not known."""
     normalised: bool | None = None
@@ -96,7 +97,8 @@ class EncoderSpec:
         for name in ("bodies", "hidden_size", "layers", "frames"):
             if type(getattr(self, name)) is not int or getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)!r}")
-        names = {"direction": Direction, "pooling": Pooling, "stream": StreamName, "kind": EncoderKind}
+        names = {"direction": Direction, "pooling": Pooling, "stream": StreamName, "kind": EncoderKind,
+                 "sequence": SequenceKind}  # fmt: skip
         for name, known in names.items():
             if getattr(self, name) not in get_args(known):
                 raise ValueError(f"{name} is {getattr(self, name)!r}")
@@ -158,6 +160,8 @@ class EncoderSpec:
                 gaps=self.gaps,
                 channels=self.channels,
                 dropout=self.dropout,
+                frames=self.frames,
+                sequence=self.sequence,
             )
 
     def check_compatible(self, clips: ClipFormat, where: str) -> None:

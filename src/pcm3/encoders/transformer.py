@@ -73,17 +73,31 @@ class AttentionBlock(nn.Module):
         self, features: Float[Tensor, "B T W"], own: Bool[Tensor, "B T"] | None = None
     ) -> Float[Tensor, "B T W"]:
         """Features, each knowing the frames that are its clip's own."""
-        # Queries, keys and values, each (B, heads, T, W / heads).
-        query, key, value = self.project(self.norm(features)).unflatten(-1, (3, self.heads, -1)).unbind(2)
-        # Written out: on a CPU, at a clip's lengths, torch's fused attention takes five times as long.
-        query, key, value = (part.transpose(1, 2) for part in (query, key, value))
-        scores = query @ key.transpose(2, 3) * query.shape[-1] ** -0.5
-        if own is not None:
-            scores = scores.masked_fill(~own[:, None, None], -torch.inf)
-        attended = (scores.softmax(dim=-1) @ value).transpose(1, 2).flatten(2)
+        attended = attend(self.project(self.norm(features)), self.heads, own)
         features = features + self.gather(attended)
         added: Tensor = features + self.mlp(features)
         return added
+
+
+def attend(
+    projected: Float[Tensor, "B T QKV"],
+    heads: int,
+    own: Bool[Tensor, "B T"] | None,
+    dropout: nn.Module | None = None,
+) -> Float[Tensor, "B T W"]:
+    """What each frame takes from those that are its clip's own; queries, keys and values stand side by side."""
+    # Each (B, heads, T, W / heads).
+    query, key, value = projected.unflatten(-1, (3, heads, -1)).unbind(2)
+    # Written out: on a CPU, at a clip's lengths, torch's fused attention takes five times as long.
+    query, key, value = (part.transpose(1, 2) for part in (query, key, value))
+    scores = query @ key.transpose(2, 3) * query.shape[-1] ** -0.5
+    if own is not None:
+        scores = scores.masked_fill(~own[:, None, None], -torch.inf)
+    weights = scores.softmax(dim=-1)
+    if dropout is not None:
+        weights = dropout(weights)
+    attended: Tensor = (weights @ value).transpose(1, 2).flatten(2)
+    return attended
 
 
 def positions(frames: int, like: Float[Tensor, " W"]) -> Float[Tensor, "{frames} W"]:

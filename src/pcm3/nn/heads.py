@@ -14,13 +14,15 @@ from pcm3.settings.pcm3 import DecoderKind
 class Projector(nn.Module):
     """Features (B, D) → embeddings of unit length (B, E): Linear, ReLU, Linear (MoCo v2).
 
-    With `norm` there is a BatchNorm before the ReLU (SimCLR, MoCo v3).
+    With `norm` there is a BatchNorm before the ReLU (SimCLR, MoCo v3). In the middle it is as wide as the features, or
+    as `hidden_size` says.
     """
 
-    def __init__(self, width: int, embedding: int, norm: bool = False) -> None:
+    def __init__(self, width: int, embedding: int, norm: bool = False, hidden_size: int | None = None) -> None:
         super().__init__()
-        between: list[nn.Module] = [nn.BatchNorm1d(width)] if norm else []
-        self.layers = nn.Sequential(nn.Linear(width, width), *between, nn.ReLU(), nn.Linear(width, embedding))
+        middle = hidden_size or width
+        between: list[nn.Module] = [nn.BatchNorm1d(middle)] if norm else []
+        self.layers = nn.Sequential(nn.Linear(width, middle), *between, nn.ReLU(), nn.Linear(middle, embedding))
         # As released: only the last layer; the other keeps PyTorch's default.
         nn.init.xavier_uniform_(self.layers[-1].weight)  # type: ignore[arg-type]
 

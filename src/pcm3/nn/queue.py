@@ -9,22 +9,26 @@ from torch import Tensor, nn
 
 
 class KeyQueue(nn.Module):
-    """The last K keys, first in, first out; takes batches of any size. Random unit vectors at first."""
+    """The last K keys, first in, first out; takes batches of any size. Random unit vectors at first.
+
+    With `fixed` there are so many more rows, which stay random.
+    """
 
     keys: Float[Tensor, "K E"]
     """Unit length, in no order that matters."""
     next: Int[Tensor, ""]
     """The row that is overwritten next."""
 
-    def __init__(self, size: int, embedding: int) -> None:
+    def __init__(self, size: int, embedding: int, fixed: int = 0) -> None:
         super().__init__()
-        self.register_buffer("keys", F.normalize(torch.randn(size, embedding), dim=-1))
+        self.size = size
+        self.register_buffer("keys", F.normalize(torch.randn(size + fixed, embedding), dim=-1))
         self.register_buffer("next", torch.zeros((), dtype=torch.int64))
 
     @torch.no_grad()
     def push(self, keys: Float[Tensor, "B E"]) -> None:
         """The oldest keys make room for these; where B > K, only the last K stay."""
-        size = len(self.keys)
+        size = self.size
         skipped = max(len(keys) - size, 0)
         rows = (self.next + skipped + torch.arange(len(keys) - skipped, device=keys.device)) % size
         self.keys[rows] = keys[skipped:].to(self.keys.dtype)

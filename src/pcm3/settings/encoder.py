@@ -8,8 +8,9 @@ from typing import Literal, NamedTuple
 from pcm3.settings.rules import Rule
 from pcm3.skeleton import InputFeature
 
-EncoderKind = Literal["gru", "transformer", "graph", "stgcn"]
+EncoderKind = Literal["gru", "transformer", "graph", "stgcn", "hico"]
 Direction = Literal["causal", "bidirectional"]
+SequenceKind = Literal["gru", "lstm", "transformer"]
 Pooling = Literal["last", "mean", "max", "mean_max", "max_min", "mean_max_min", "attention"]
 
 
@@ -33,6 +34,7 @@ KINDS: dict[EncoderKind, KindRow] = {
     "transformer": KindRow("pcm3.encoders.transformer", size_multiple=2),
     "graph": KindRow("pcm3.encoders.graph", on_joints=True, size_multiple=2),
     "stgcn": KindRow("pcm3.encoders.stgcn", on_joints=True, size_multiple=2, own_settings=("channels", "dropout")),
+    "hico": KindRow("pcm3.encoders.hico", size_multiple=2, own_settings=("dropout", "sequence")),
 }
 """The one table of kinds."""
 
@@ -42,11 +44,12 @@ class EncoderSettings:
     """The network that makes features of clips."""
 
     kind: EncoderKind = "gru"
-    """The encoder's layers: recurrent; attention over the frames; graph convolutions over joints and frames; or
-    ST-GCN, which are these as published (Yan et al. 2018), with a feature for every fourth frame."""
+    """The encoder's layers: recurrent; attention over the frames; graph convolutions over joints and frames; ST-GCN,
+    which are these as published (Yan et al. 2018), with a feature for every fourth frame; or HiCo's (Dong et al. 2023),
+    over frames and over joints at four granularities each."""
     hidden_size: int = 1024
-    """H, width of each half of the encoder: a frame's feature has 2H values. At least 1, even for all kinds but gru;
-    0: chosen from the number of clips. The ST-GCN of the paper has 128."""
+    """H, width of each half of the encoder: a frame's feature has 2H values, of a hico 2H at each of 8 granularities.
+    At least 1, even for all kinds but gru; 0: chosen from the number of clips. The ST-GCN of the paper has 128."""
     layers: int = 3
     """Number of layers, at least 1; of an stgcn the stages, of which 3 are the paper's 10 blocks."""
     direction: Direction = "causal"
@@ -64,8 +67,10 @@ class EncoderSettings:
     """Channels of the first blocks of an stgcn, at least 1 (64 in the paper, 16 in most later work); 0: H / 2, so that
     three stages double up to 2H."""
     dropout: float = 0.0
-    """Share of the values that training leaves out between the layers of a gru, or after every block of an stgcn but
-    the first (0.5 in its paper); from 0 to below 1."""
+    """Share of the values that training leaves out between the layers of a gru, after every block of an stgcn but the
+    first (0.5 in its paper), or in the Transformer layers of a hico (0.1 in its code); from 0 to below 1."""
+    sequence: SequenceKind = "gru"
+    """What the sequences of a hico go through: gru or lstm, both with one half backward, or transformer."""
 
     def rules(self) -> list[Rule]:
         """What the values must keep to."""
@@ -91,7 +96,11 @@ class EncoderSettings:
             (self.channels >= 0, "encoder.channels", "at least 1, or 0 to have it chosen"),
             (0 <= self.dropout < 1, "encoder.dropout", "at least 0 and less than 1"),
             *(
-                (name in row.own_settings or not getattr(self, name), f"encoder.{name}", f"0 for kind {self.kind}")
-                for name in ("channels", "dropout")
+                (
+                    name in row.own_settings or getattr(self, name) == default,
+                    f"encoder.{name}",
+                    f"{default} for kind {self.kind}",
+                )
+                for name, default in (("channels", 0), ("dropout", 0), ("sequence", "gru"))
             ),
         ]
