@@ -8,9 +8,10 @@ import pytest
 
 from pcm3.data.recording import Interval, Recording
 from pcm3.experiments import reproduce as module
-from pcm3.experiments.paper_tables import TABLES
-from pcm3.experiments.reproduce import Plan, reproduce, run_folder, with_all_parts
-from pcm3.settings.pretrain import PretrainSettings, changed
+from pcm3.experiments.paper_tables import OURS, TABLES, Variant
+from pcm3.experiments.reproduce import SIZES, Plan, begins_with, reproduce, run_folder, sized, with_all_parts
+from pcm3.settings.presets import preset_names, settings_of_preset
+from pcm3.settings.pretrain import PretrainSettings, changed, flat
 from pcm3.settings.tasks import (
     TASK_WORDS,
     ClipSettings,
@@ -57,6 +58,8 @@ def test_every_table_is_whole(name):
     assert not table.aligned or len(table.columns) == len(table.heads)
     for variant in table.variants.values():
         changed(PretrainSettings(), variant.changes).check()
+        if variant.preset is not None:
+            assert {variant.preset, f"{variant.preset}-small"} <= set(preset_names())
 
 
 def test_the_paper_s_figures_are_the_paper_s():
@@ -94,17 +97,44 @@ def test_a_table_is_run_written_and_never_taken_for_the_paper_s(plan, untrimmed,
     assert reproduce("table7", plan, again.append)["rows"] == told["rows"]
     assert [word for word in again if word.startswith("evaluate")] == []
     before = set((plan.out / "runs").iterdir())
-    reproduce("table3", plan, again.append)
+    reproduce("table3", replace(plan, rows=("PCM³",)), again.append)
     assert set((plan.out / "runs").iterdir()) == before
 
 
 @pytest.mark.slow
 def test_three_streams_are_a_row_of_table_1_also_in_several_processes(plan, two_processes):
+    plan = replace(plan, rows=("CMD", "PCM³", "3s-CMD", "3s-PCM³"))
     told = reproduce("table1", plan, lambda what: None, two_processes)
-    assert list(told["rows"]) == ["PCM³", "3s-PCM³"]
-    assert len(told["rows"]["3s-PCM³"]["linear %"]["values"]) == plan.seeds
-    runs = {path.name.split("-")[0] for path in (plan.out / "runs").iterdir()}
-    assert runs == {"pcm3", "stream=bone", "stream=motion"}, "the joint runs are those of the row PCM³"
+    assert list(told["rows"]) == list(plan.rows)
+    for row in ("3s-CMD", "3s-PCM³"):
+        assert len(told["rows"][row]["linear %"]["values"]) == plan.seeds
+    runs = sorted(path.name.split("-")[0] for path in (plan.out / "runs").iterdir())
+    assert runs == ["cmd", "cmd", "pcm3", "pcm3", "stream=bone", "stream=bone", "stream=motion", "stream=motion"], (
+        "the joint runs are those of the row PCM³, and CMD's three encoders come from one run"
+    )
+
+
+def test_other_methods_stand_beside_ours_at_the_same_size(plan):
+    plan = replace(plan, seeds=1, rows=("HaLP", "PCM³"))
+    told = reproduce("table3", plan, lambda what: None)
+    assert list(told["rows"]) == ["HaLP", "PCM³"]
+    assert all(np.isfinite(cells["1-NN %"]["mean"]) for cells in told["rows"].values())
+    assert len(told["baselines"]["untrained encoder"]["1-NN %"]["values"]) == 1, "that of PCM³, once"
+    (run,) = (plan.out / "runs").glob("halp-*")
+    made = json.loads((run / "settings.json").read_text())["settings"]
+    assert (made["method"], made["encoder"]["hidden_size"], made["batch"], made["steps"]) == ("halp", 8, 8, 2)
+
+
+def test_the_published_size_is_a_method_s_own_unless_another_is_asked_for(plan):
+    variant = Variant(preset="ms2l")
+    own = begins_with(variant, sized(replace(plan, scaled=False), lambda what: None))
+    assert own == replace(settings_of_preset("ms2l"), seed=plan.settings.seed, device=plan.settings.device)
+    asked = begins_with(variant, replace(plan, scaled=False, sizes={"encoder.hidden_size": 24, "steps": 5}))
+    assert (asked.encoder.hidden_size, asked.steps, asked.batch) == (24, 5, own.batch)
+    small = begins_with(variant, sized(plan, lambda what: None))
+    ours, theirs = flat(small), flat(settings_of_preset("ms2l-small"))
+    assert {name for name in ours if ours[name] != theirs[name]} <= {*SIZES, "seed", "device"}
+    assert [ours[name] for name in SIZES] == [flat(plan.settings)[name] for name in SIZES]
 
 
 def test_precisions_stand_beside_each_other_and_no_paper(plan):
@@ -123,17 +153,18 @@ def test_what_the_stores_do_not_serve_is_said(plan):
 
 
 def test_runs_of_equal_settings_have_one_place(plan):
-    ours = run_folder({}, plan, 0)
-    assert run_folder({"mask.ratio": plan.settings.method.mask.ratio}, plan, 0) == ours
-    assert run_folder(TABLES["table10"].variants["parts, 60 %"].changes, plan, 0) == ours
+    ours = run_folder(OURS, plan, 0)
+    assert run_folder(Variant({"mask.ratio": plan.settings.method.mask.ratio}), plan, 0) == ours
+    assert run_folder(TABLES["table10"].variants["parts, 60 %"], plan, 0) == ours
     plan = replace(plan, settings=PretrainSettings())
-    without_prompts = run_folder(TABLES["table9"].variants["none"].changes, plan, 0)
-    assert run_folder(TABLES["table8"].variants["all, distillation"].changes, plan, 0) == without_prompts
-    assert len({run_folder(one.changes, plan, 0) for one in TABLES["table8"].variants.values()}) == 6
+    without_prompts = run_folder(TABLES["table9"].variants["none"], plan, 0)
+    assert run_folder(TABLES["table8"].variants["all, distillation"], plan, 0) == without_prompts
+    assert len({run_folder(one, plan, 0) for one in TABLES["table8"].variants.values()}) == 6
 
 
 def test_only_what_a_task_goes_by_makes_it_judge_again(plan):
     """Settings of other tasks, and settings that later versions bring, leave evaluations as they are."""
+    plan = replace(plan, rows=("PCM³",))
     reproduce("table3", plan, [].append)
     said = []
     reproduce("table3", replace(plan, tasks=replace(QUICK, head=LinearSettings(epochs=3))), said.append)
@@ -174,11 +205,15 @@ def test_the_command_prints_the_table(cli, store_path, tmp_path):
         8,
     ]
     words += ["--workers", 1]
-    found = cli("reproduce", "table3", *words, "--json")
+    found = cli("reproduce", "table3", *words, "--rows", "[pcm3]", "--json")
     assert found.code == 0, found.err
     assert "# table3: Retrieval" in found.out
     assert set(json.loads(found.out.splitlines()[-1])["rows"]) == {"PCM³"}
     assert cli("reproduce", "table11", *words).code == 2
+    none = cli("reproduce", "table3", *words, "--rows", "[PCM4]")
+    assert none.code == 2
+    assert "--rows: expected a row that is run (LongT GAN, " in none.err
+    assert "PCM³), got 'PCM4'" in none.err
     found = cli("reproduce", "table5", *words, "--untrimmed", store_path)
     assert found.code == 2
     assert "expected a store of untrimmed recordings, got one of trimmed clips" in found.err
@@ -190,7 +225,7 @@ def test_a_table_by_minutes_says_so_and_shows_sizes_that_were_chosen(plan, monke
     )  # two steps a minute
     asked = changed(plan.settings, {"encoder.hidden_size": 0, "batch": 0, "steps": None, "epochs": 0, "minutes": 1.0})
     said = []
-    told = reproduce("table3", replace(plan, settings=asked, seeds=1), said.append)
+    told = reproduce("table3", replace(plan, settings=asked, seeds=1, rows=("PCM³",)), said.append)
     about = told["conditions"]
     assert (about["hidden_size"], about["batch"]) == (128, 9)
     assert (about["steps"], about["epochs"], about["minutes_a_run"]) == (None, None, 1.0)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pcm3.cli.parse import add_task_settings, task_settings
 from pcm3.cli.places import check_folder
 from pcm3.limits import MOST_PROCESSES, MOST_REPEATS, check_ranges
+
+if TYPE_CHECKING:
+    from pcm3.experiments.paper_tables import PaperTable
 
 SIZES = {"encoder.hidden_size": int, "epochs": int, "steps": int, "minutes": float, "batch": int}
 """Settings of the preset that the command line may replace, by their types."""
@@ -42,6 +46,8 @@ def add_arguments(parser: Any, words: list[str]) -> None:
                              "prediction-frozen]; detection is tested on stores of untrimmed recordings")  # fmt: skip
     parser.add_argument("--out", type=Path, required=True, help="folder for the table and its runs; goes on there")
     parser.add_argument("--protocol", type=str, default="auto", help="the split; 'auto' is the store's first")
+    parser.add_argument("--rows", type=list[str], default=[],
+                        help="rows of the table that are run, as [CMD, PCM3]; none named: all")  # fmt: skip
     parser.add_argument("--untrimmed", type=Path, default=None, help="untrimmed recordings, for detection")
     parser.add_argument("--seeds", type=int, default=3, help="runs of each row")
     parser.add_argument("--preset", type=str, default="small", help=", ".join(preset_names()))
@@ -101,6 +107,9 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
         seeds=options.seeds,
         cached=options.cached,
         out=options.out,
+        scaled=settings_of_preset(options.preset).encoder.hidden_size == 0,
+        sizes=_sizes(options),
+        rows=_chosen_rows(options.rows, TABLES[options.table]),
     )
     plan = sized(plan, print)
     with worker_processes(
@@ -111,6 +120,20 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     print((options.out / f"{options.table}.md").read_text(encoding="utf-8"), end="")
     print(f"written: {', '.join(written['written'])}")
     return 0, written
+
+
+def _chosen_rows(asked: list[str], table: PaperTable) -> tuple[str, ...]:
+    """The rows of a table that are asked for; a small figure may be written as a large one (PCM3)."""
+    from pcm3.errors import ConfigError, not_one_of
+
+    plain = {unicodedata.normalize("NFKC", row).casefold(): row for row in table.variants}
+    rows = []
+    for name in asked:
+        row = plain.get(unicodedata.normalize("NFKC", name).casefold())
+        if row is None:
+            raise ConfigError(f"--rows: {not_one_of('a row that is run', name, list(table.variants))}")
+        rows.append(row)
+    return tuple(rows)
 
 
 def _sizes(options: Any) -> dict[str, Any]:

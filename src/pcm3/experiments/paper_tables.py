@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 Figures = tuple[float | None, ...]
@@ -20,11 +20,15 @@ class Column:
 
 @dataclass(frozen=True)
 class Variant:
-    """A row that we run: the method with some settings changed, by dotted name."""
+    """A row that we run: PCM³, or another method, with some settings changed, by dotted name."""
 
     changes: dict[str, Any] = field(default_factory=dict)
     streams: bool = False
     """Joint, bone and motion, each a run of its own, whose logits are summed."""
+    preset: str | None = None
+    """Another method's, at its published size; the one for little data has its name with ``-small``."""
+    at_once: bool = False
+    """A run of the method trains all three streams."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,8 @@ RECOGNITION = Column("linear %", "linear", "top1")
 DETECTION = Column("detection mAP_a (VOC) %", "detection", "map_a_voc")
 PREDICTION = Column("motion prediction mm", "prediction", "mpjpe_mm")
 OURS = Variant()
+LONGT_GAN, MS2L, MOCO = Variant(preset="longt-gan"), Variant(preset="ms2l"), Variant(preset="moco")
+CMD, HALP = Variant(preset="cmd", at_once=True), Variant(preset="halp")
 ALONE: dict[str, Any] = {"prompts.kind": "none", "objective.distillation_weight": 0.0}
 """What the plain methods of Table 7 have in common: no prompts, no distillation, no views of the other task."""
 
@@ -89,7 +95,10 @@ TABLES: dict[str, PaperTable] = {
             "3s-PCM³": (87.4, 93.1, 80.0, 81.2, 58.2),
         },
         (RECOGNITION,),
-        {"PCM³": OURS, "3s-PCM³": Variant(streams=True)},
+        {
+            "LongT GAN": LONGT_GAN, "MS²L": MS2L, "CMD": CMD, "HaLP": HALP, "PCM³": OURS,
+            "3s-CMD": replace(CMD, streams=True), "3s-PCM³": Variant(streams=True),
+        },
     ),
     "table2": PaperTable(
         "Semi-supervised recognition on NTU 60, top-1 %",
@@ -104,7 +113,7 @@ TABLES: dict[str, PaperTable] = {
             Column("10 % (global) %", "semi", "top1_10pc_global"),
             Column("10 % (stratified) %", "semi", "top1_10pc_stratified"),
         ),
-        {"PCM³": OURS},
+        {"LongT GAN": LONGT_GAN, "MS²L": MS2L, "CMD": CMD, "PCM³": OURS},
     ),
     "table3": PaperTable(
         "Retrieval, 1-NN, top-1 %",
@@ -114,13 +123,14 @@ TABLES: dict[str, PaperTable] = {
             "CMD": (70.6, 85.4, 58.3, 60.9), "HaLP": (65.8, 83.6, 55.8, 59.0), "PCM³": (73.7, 88.8, 63.1, 66.8),
         },
         (Column("1-NN %", "retrieval", "top1"),),
-        {"PCM³": OURS},
+        {"LongT GAN": LONGT_GAN, "CMD": CMD, "HaLP": HALP, "PCM³": OURS},
     ),
     "table4": PaperTable(
         "Recognition under occlusion on NTU 60, top-1 %",
         ("spatial xsub", "spatial xview", "temporal xsub", "temporal xview"),
         {
-            "MoCo-GRU": (64.8, 72.6, 68.8, 74.8), "ISC": (62.8, 70.6, 68.9, 76.8), "PCM³": (80.8, 87.0, 77.6, 86.1),
+            "MoCo-GRU": (64.8, 72.6, 68.8, 74.8), "ISC": (62.8, 70.6, 68.9, 76.8), "CRRL": (56.8, 61.4, 61.0, 66.2),
+            "AimCLR": (54.9, 58.5, 54.1, 58.6), "CMD": (67.1, 72.7, 72.7, 79.5), "PCM³": (80.8, 87.0, 77.6, 86.1),
         },
         (
             Column("spatial %", "occlusion", "top1_spatial"),
@@ -129,7 +139,7 @@ TABLES: dict[str, PaperTable] = {
             Column("temporal, head trained on it %", "occlusion", "trained_top1_temporal"),
             Column("clean %", "occlusion", "top1_clean"),
         ),
-        {"PCM³": OURS},
+        {"MoCo-GRU": MOCO, "CMD": CMD, "PCM³": OURS},
     ),
     "table5": PaperTable(
         "Detection on PKU-MMD I xsub at overlap 0.5, %",
@@ -139,7 +149,7 @@ TABLES: dict[str, PaperTable] = {
             "CMD": (59.4, 59.2), "PCM³": (61.8, 61.3),
         },
         (DETECTION, Column("mAP_v (official) %", "detection", "map_v_official")),
-        {"PCM³": OURS},
+        {"MS²L": MS2L, "CMD": CMD, "PCM³": OURS},
         aligned=True,
     ),
     "table6": PaperTable(
@@ -147,7 +157,7 @@ TABLES: dict[str, PaperTable] = {
         ("MPJPE",),
         {"Random": (108.5,), "CRRL": (104.9,), "ISC": (144.2,), "CMD": (145.0,), "PCM³": (101.7,)},
         (PREDICTION,),
-        {"PCM³": OURS},
+        {"CMD": CMD, "PCM³": OURS},
         aligned=True,
     ),
     "table7": PaperTable(

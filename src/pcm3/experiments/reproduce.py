@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +26,12 @@ from pcm3.parallel import MapFunction, serial_map
 from pcm3.report.pictures import loss_curves, table_bars
 from pcm3.report.tables import markdown_table
 from pcm3.settings.pcm3 import pcm3_of
-from pcm3.settings.pretrain import PretrainSettings, changed
+from pcm3.settings.presets import settings_of_preset
+from pcm3.settings.pretrain import PretrainSettings, changed, flat
 from pcm3.settings.tasks import CACHED_TASKS, TaskSettings
 from pcm3.summary import mean_and_spread
-from pcm3.tasks.evaluate import RAW, evaluate
-from pcm3.tasks.streams import evaluate_streams
+from pcm3.tasks.evaluate import evaluate
+from pcm3.tasks.streams import evaluate_streams, stream_runs
 from pcm3.tasks.task_table import TASKS
 from pcm3.train.plan import MINUTES, in_words, training_clips, with_sizes
 from pcm3.train.pretrain import PretrainResult
@@ -48,12 +49,22 @@ class Plan:
     """Serves detection."""
     untrimmed_protocol: str
     settings: PretrainSettings
-    """Of every run, but for what a variant changes and the seed."""
+    """Of every run of PCM³, but for what a variant changes and the seed."""
     tasks: TaskSettings
     seeds: int
     cached: bool
     """Take the cached variants of linear and occlusion."""
     out: Path
+    scaled: bool = True
+    """Other methods begin with their presets for little data, not with those of their published size."""
+    sizes: dict[str, Any] = field(default_factory=dict)
+    """Of `SIZES`, what other methods have otherwise than their presets."""
+    rows: tuple[str, ...] = ()
+    """The table's rows that are run; none: all."""
+
+
+SIZES = ("encoder.hidden_size", "batch", "steps", "epochs", "minutes")
+"""Settings by which a run is large or small."""
 
 
 def reproduce(name: str, plan: Plan, log: Callable[[str], object], map_fn: MapFunction = serial_map) -> dict[str, Any]:
@@ -66,18 +77,21 @@ def reproduce(name: str, plan: Plan, log: Callable[[str], object], map_fn: MapFu
     if table.all_parts:
         plan = replace(plan, settings=with_all_parts(plan.settings))
     served = [column for column in table.columns if _store_of(column, plan) is not None]
-    runs = {row: _runs(variant, plan) for row, variant in table.variants.items()}
+    variants = {row: variant for row, variant in table.variants.items() if not plan.rows or row in plan.rows}
+    runs = {row: _runs(variant, plan) for row, variant in variants.items()}
     log_slow_precision(
         [run.settings for of_row in runs.values() for of_stream in of_row.values() for run in of_stream], log
     )
     trained = _pretrain(runs, plan, log, map_fn)
     rows: dict[str, dict[str, Any]] = {}
     baselines: dict[str, dict[str, Any]] = {}
+    usual = [row for row, variant in variants.items() if variant.preset is None] or list(variants)
     for row, of_row in runs.items():
         rows[row] = {}
         for column in served:
-            missing = 0 if baselines.get(RAW, {}).get(column.head) else plan.seeds
-            evaluation = _evaluated(of_row, column, plan, missing, log, map_fn)
+            # Once, beside PCM³; the untrained encoder of another method is another.
+            missing = plan.seeds if row == usual[0] else 0
+            evaluation = _evaluated(of_row, variants[row], column, plan, missing, log, map_fn)
             rows[row][column.head] = _cell(evaluation["rows"][0], column)
             for other in evaluation["rows"][1:]:
                 baselines.setdefault(other["name"], {}).setdefault(column.head, _cell(other, column))
@@ -87,6 +101,11 @@ def reproduce(name: str, plan: Plan, log: Callable[[str], object], map_fn: MapFu
         "rows": rows,
         "baselines": baselines,
         "published": {"heads": table.heads, **{row: list(figures) for row, figures in table.published.items()}},
+        "presets": {
+            row: variant.preset + ("-small" if plan.scaled else "")
+            for row, variant in variants.items()
+            if variant.preset
+        },
         "conditions": _conditions(plan, sum(result.seconds for result in trained.values()) / 3600),
         "pretraining": {
             row: {
@@ -120,7 +139,9 @@ def sized(plan: Plan, log: Callable[[str], object]) -> Plan:
         log(reason)
     if settings.epochs == 0 and settings.steps is None:
         settings = replace(settings, minutes=settings.minutes or MINUTES)
-    return replace(plan, settings=settings)
+    values = flat(settings)
+    sizes = {name: values[name] for name in SIZES} if plan.scaled else plan.sizes
+    return replace(plan, settings=settings, sizes=sizes)
 
 
 PREDICTION_WEIGHT = 1.0
@@ -142,23 +163,35 @@ Runs = dict[str, list[Run]]
 """Stream → its run of each seed."""
 
 
-def run_folder(changes: dict[str, Any], plan: Plan, seed: int) -> Path:
+def begins_with(variant: Variant, plan: Plan) -> PretrainSettings:
+    """What a variant changes: the plan's settings, or the preset of another method at the plan's size."""
+    if variant.preset is None:
+        return plan.settings
+    preset = settings_of_preset(variant.preset + ("-small" if plan.scaled else ""))
+    return changed(preset, {"seed": plan.settings.seed, "device": plan.settings.device} | plan.sizes)
+
+
+def run_folder(variant: Variant, plan: Plan, seed: int) -> Path:
     """Where a variant's run lies: one place for equal settings, whichever table asks for them."""
-    settings = replace(changed(plan.settings, changes), seed=seed)
-    return plan.out / "runs" / run_name(settings, plan.settings, plan.store)
+    begins = begins_with(variant, plan)
+    settings = replace(changed(begins, variant.changes), seed=seed)
+    return plan.out / "runs" / run_name(settings, begins, plan.store)
 
 
 def _runs(variant: Variant, plan: Plan) -> Runs:
     """The runs of a variant."""
     runs: Runs = {}
-    for name in STREAMS if variant.streams else [plan.settings.stream]:
-        changes = variant.changes | ({} if name == plan.settings.stream else {"stream": name})
-        settings = replace(changed(plan.settings, changes), protocol=plan.protocol)
+    own = begins_with(variant, plan).stream
+    for name in STREAMS if variant.streams and not variant.at_once else [own]:
+        of_stream = variant if name == own else replace(variant, changes=variant.changes | {"stream": name})
+        settings = replace(changed(begins_with(variant, plan), of_stream.changes), protocol=plan.protocol)
         clips = len(training_clips(plan.store, settings))
         if settings.batch > clips:  # a variant's batch is that of a larger data set
             settings = with_sizes(replace(settings, batch=0), clips)[0]
         settings = with_threads(settings)
-        runs[name] = [Run(run_folder(changes, plan, seed), replace(settings, seed=seed)) for seed in range(plan.seeds)]
+        runs[name] = [
+            Run(run_folder(of_stream, plan, seed), replace(settings, seed=seed)) for seed in range(plan.seeds)
+        ]
     return runs
 
 
@@ -185,7 +218,13 @@ def _store_of(column: Column, plan: Plan) -> ClipStore | None:
 
 
 def _evaluated(
-    runs: Runs, column: Column, plan: Plan, baselines: int, log: Callable[[str], object], map_fn: MapFunction
+    runs: Runs,
+    variant: Variant,
+    column: Column,
+    plan: Plan,
+    baselines: int,
+    log: Callable[[str], object],
+    map_fn: MapFunction,
 ) -> dict[str, Any]:
     """The evaluation of a variant's runs on a column's task, with one head for each run; kept beside the first run."""
     task = CACHED_TASKS.get(column.task, column.task) if plan.cached else column.task
@@ -196,14 +235,16 @@ def _evaluated(
     # Of what is not the protocol's, as in `run_name`, and only of this task's settings.
     not_default = plan.tasks.non_default_settings(TASKS[task].groups)
     asked = [task, [str(folder) for folder in folders], store.checksum, protocol, not_default, baselines]
+    asked += ["streams"] * (variant.streams and variant.at_once)  # of the same runs as one stream alone
     digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:12]
     kept = folders[0] / "results" / f"{task}-{file_name(protocol)}-{digest}.json"
     if kept.is_file():
         return read_checked_json(kept, CheckpointError, "remove it, and run again to have it made anew")
     log(f"evaluate {task} on {store.kind} {protocol}")
     named: dict[str, Any] = {"settings": plan.tasks, "seeds": 1, "baselines": baselines, "map_fn": map_fn}
-    if len(runs) > 1:
-        by_stream = {name: [run.folder for run in of_stream] for name, of_stream in runs.items()}
+    if variant.streams:
+        each = {name: [run.folder for run in of_stream] for name, of_stream in runs.items()}
+        by_stream = stream_runs(folders, of_runs=True) if variant.at_once else each
         evaluation = evaluate_streams(task, by_stream, store, protocol, **named).to_dict()
     else:
         evaluation = evaluate(task, folders, store, protocol, **named).to_dict()
@@ -267,6 +308,13 @@ def _markdown(name: str, table: PaperTable, served: Sequence[Column], result: di
             for row, cells in [*result["rows"].items(), *result["baselines"].items()]
         ]),
     ]  # fmt: skip
+    if result["presets"]:
+        presets = ", ".join(f"{row} {preset}" for row, preset in result["presets"].items())
+        lines += [
+            "",
+            f"Other systems, each with the encoder, views and schedule of its preset ({presets}); width, batch and length "
+            "are ours where the presets are those for little data (-small).",
+        ]
     if about["not_the_protocols"]:
         lines += ["", f"Not the protocols' settings: {', '.join(about['not_the_protocols'])}."]
     if table.aligned:
