@@ -312,8 +312,8 @@ def _markdown(name: str, table: PaperTable, served: Sequence[Column], result: di
         presets = ", ".join(f"{row} {preset}" for row, preset in result["presets"].items())
         lines += [
             "",
-            f"Other systems, each with the encoder, views and schedule of its preset ({presets}); width, batch and length "
-            "are ours where the presets are those for little data (-small).",
+            f"Other systems, each with the encoder, views and schedule of its preset ({presets}); width, batch and "
+            "length are ours where the presets are those for little data (-small).",
         ]
     if about["not_the_protocols"]:
         lines += ["", f"Not the protocols' settings: {', '.join(about['not_the_protocols'])}."]
