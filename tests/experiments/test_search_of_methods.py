@@ -14,9 +14,12 @@ from pcm3.data.store import ClipStore
 from pcm3.errors import ConfigError
 from pcm3.settings.presets import settings_of_preset
 from pcm3.settings.pretrain import flat
-from pcm3.settings.tasks import DetectionSettings, LinearSettings, TaskSettings
 from pcm3.tasks.evaluate import RAW, UNTRAINED
 
+QUICK = (
+    "--head.epochs=2", "--head.drop_epochs=[1]", "--detection.epochs=1", "--detection.windows=2",
+    "--detection.test_every=1", "--detection.frames=8", "--detection.drop_epochs=[]",
+)  # fmt: skip
 SHARED = {"frames": 8, "batch": 6, "epochs": 1, "encoder.hidden_size": 8}
 SMALL_MOCO = {"preset": "moco-small", "objective.queue": 12, "objective.embedding": 8}
 
@@ -163,13 +166,7 @@ def untrimmed(recordings, write_tiny, tmp_path):
     return write_tiny(tmp_path / "untrimmed", made, protocols={"xsub": {"by": "subject", "train": [1, 2, 4]}}).path
 
 
-def test_further_tasks_are_evaluated_on_the_stores_that_serve_them(
-    cli, store_path, untrimmed, written, tmp_path, monkeypatch
-):
-    chosen = TaskSettings(
-        head=LinearSettings(epochs=2), detection=DetectionSettings(epochs=1, windows=2, test_every=1, frames=8)
-    )
-    monkeypatch.setattr("pcm3.experiments.trial.TaskSettings", lambda **given: replace(chosen, **given))
+def test_further_tasks_are_evaluated_on_the_stores_that_serve_them(cli, store_path, untrimmed, written, tmp_path):
     file, out = written({}), tmp_path / "out"
     asked = [
         "reproduce",
@@ -188,7 +185,7 @@ def test_further_tasks_are_evaluated_on_the_stores_that_serve_them(
     ]
     stores = ["--store", store_path, untrimmed, "--learn", store_path]
     assert cli(*asked, *stores).code == 0
-    found = cli(*asked, *stores, "--tasks", "[occlusion-cached,detection-frozen]")
+    found = cli(*asked, *stores, "--tasks", "[occlusion-cached,detection-frozen]", *QUICK)
     assert found.code == 0, found.err
     for runs in (*found.json["baselines"].values(), found.json["candidates"]["base"]["runs"][0]):
         for run in runs["runs"] if isinstance(runs, dict) else runs:
@@ -197,6 +194,10 @@ def test_further_tasks_are_evaluated_on_the_stores_that_serve_them(
     assert cli("reproduce", "page", "--logs", out, "--out", tmp_path / "page").code == 0
     heads = (tmp_path / "page" / "BENCHMARK.md").read_text()
     assert "| spatial occlusion % | temporal occlusion % | detection mAP_a % |" in heads
+    page = (out / "log.md").read_text()
+    assert "## detection-frozen" in page
+    assert "| base | untrimmed | " in page.partition("## detection-frozen")[2]
+    assert "Not the protocols' settings: head.epochs 2 (100), " in page
     lacking = cli(*asked, "--store", store_path, "--tasks", "[detection-frozen]")
     assert "detection-frozen: expected a store with untrimmed recordings among those tested on, got none" in lacking.err
     assert "'dance'" in cli(*asked, *stores, "--tasks", "[dance]").err

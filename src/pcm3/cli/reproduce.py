@@ -167,6 +167,7 @@ def _rows(options: Any) -> dict[str, Any]:
             raise ConfigError(f"--tasks: {not_one_of('a task', task, TASKS)}")
     search = make_search(
         options.store, options.candidates, base, preset, options.out, held_out=0, learned=options.learn, tasks=tasks,
+        task_settings=task_settings(options),
         **rung,
     )  # fmt: skip
     report = run_search(search, options.workers)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from pcm3.experiments.trial import Trial, fold, make_trial, served
 from pcm3.limits import MOST, MOST_REPEATS, check_range
 from pcm3.methods.build import build_method
 from pcm3.settings.pretrain import PretrainSettings, flat
+from pcm3.settings.tasks import TaskSettings
 from pcm3.tasks.evaluate import PRETRAINED, RAW, UNTRAINED
 from pcm3.train.footprint import check_memory
 from pcm3.train.plan import encoder_spec, training_clips
@@ -76,6 +77,8 @@ class Search:
     """Pretrains every row, which is then evaluated on all stores; None: on each store a run of its own."""
     tasks: tuple[str, ...] = ()
     """Of `TASKS`, what is evaluated beside recognition, on each store that serves it."""
+    task_settings: TaskSettings = field(default_factory=TaskSettings)
+    """Of these tasks."""
 
     @property
     def all(self) -> list[Candidate]:
@@ -185,9 +188,8 @@ def trial_of(search: Search, store: ClipStore, candidate: Candidate, seed: int, 
     usual = replace(candidate.begins or search.base, steps=None, minutes=None)
     tested = tuple(other.path for other in (search.stores.values() if search.learned else [store]))
     seed += search.base.seed
-    return make_trial(
-        store, settings, usual, seed, search.out, PRETRAINED, search.held_out, tested=tested, tasks=search.tasks
-    )
+    trial = make_trial(store, settings, usual, seed, search.out, PRETRAINED, search.held_out, tested)
+    return replace(trial, tasks=search.tasks, task_settings=search.task_settings)
 
 
 def baselines_of(search: Search) -> dict[str, list[Trial]]:
@@ -198,14 +200,21 @@ def baselines_of(search: Search) -> dict[str, list[Trial]]:
         for candidate in search.all
         if (name := untrained_beside(search, candidate)) not in asked
     }
-    return {name: [
-        make_trial(
-            store, plain, plain, search.base.seed + seed, search.out, encoder, search.held_out, tasks=search.tasks
+    return {name: _baseline(search, encoder, settings) for name, (encoder, settings) in asked.items()}
+
+
+def _baseline(search: Search, encoder: str, settings: PretrainSettings) -> list[Trial]:
+    """Of every store and seed."""
+    plain = replace(settings, steps=None, minutes=None)
+    return [
+        replace(
+            make_trial(store, plain, plain, search.base.seed + seed, search.out, encoder, search.held_out),
+            tasks=search.tasks,
+            task_settings=search.task_settings,
         )
-        for plain in [replace(settings, steps=None, minutes=None)]
         for store in search.stores.values()
         for seed in range(max(search.seeds))
-    ] for name, (encoder, settings) in asked.items()}  # fmt: skip
+    ]
 
 
 def untrained_beside(search: Search, candidate: Candidate) -> str:

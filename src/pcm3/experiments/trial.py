@@ -8,8 +8,10 @@ may be evaluated on several stores, none of which it need have been pretrained o
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +66,8 @@ class Trial:
     """Training subjects that are validated on; none: the clips of the test side are."""
     tasks: tuple[str, ...] = ()
     """Of `TASKS`, beside recognition."""
+    task_settings: TaskSettings = field(default_factory=TaskSettings)
+    """Of these tasks; recognition has its own."""
 
 
 def make_trial(
@@ -75,7 +79,6 @@ def make_trial(
     encoder: str,
     held_out: int = 1,
     tested: tuple[Path, ...] = (),
-    tasks: tuple[str, ...] = (),
 ) -> Trial:
     """The trial of these settings with a seed, which chooses the k subjects to validate on (`_left`).
 
@@ -88,7 +91,14 @@ def make_trial(
     settings, usual = (_filled_in(which, store, seed, left) for which in (settings, usual))
     name = run_name(settings, usual, store)
     place = out / "runs" if encoder == PRETRAINED else out / "baselines" / encoder.replace(" ", "-")
-    return Trial(encoder, store.path, tested or (store.path,), place / name, settings, held_out, tasks)
+    return Trial(
+        encoder,
+        store.path,
+        tested or (store.path,),
+        place / name,
+        settings,
+        held_out,
+    )
 
 
 def _left(store: ClipStore, settings: PretrainSettings, seed: int, held_out: int) -> list[int]:
@@ -196,7 +206,11 @@ def served(store: ClipStore, tasks: Sequence[str]) -> list[str]:
 
 def _file_name(trial: Trial, store: ClipStore, task: str) -> str:
     """Where an evaluation lies in the trial's folder."""
-    words = ["evaluation"] + [store.checksum[:8]] * (store.path != trial.store) + [task] * (task != RECOGNITION)
+    words = ["evaluation"] + [store.checksum[:8]] * (store.path != trial.store)
+    if task != RECOGNITION:
+        words.append(task)
+        if others := trial.task_settings.non_default_settings(TASKS[task].groups):
+            words.append(hashlib.sha256(json.dumps(others, sort_keys=True).encode()).hexdigest()[:8])
     return "-".join(words) + ".json"
 
 
@@ -220,7 +234,8 @@ def _evaluate(trial: Trial, store: ClipStore, task: str) -> dict[str, Any]:
         learned, held = (clips[store.label[clips] >= 0] for clips in (learned, held))
     device = choose_device(settings.device)
     spec = spec_for(store, settings)
-    setup = Setup(_blind(trial, store), spec, learned, held, TaskSettings(), device)
+    chosen = TaskSettings() if task == RECOGNITION else trial.task_settings
+    setup = Setup(_blind(trial, store), spec, learned, held, chosen, device)
     allow_fast_matmul(device)
     with threads(evaluation_threads(settings.encoder.hidden_size, device)):
         encoder = _encoder(trial, setup, task)

@@ -175,6 +175,10 @@ def _report(
         "share": search.share,
         "keep": search.keep,
         "held_out": search.held_out,
+        "tasks": list(search.tasks),
+        "not_the_protocols": search.task_settings.non_default_settings(
+            dict.fromkeys(group for task in search.tasks for group in TASKS[task].groups)
+        ),
         "crops": CROPS,
         "base": to_dict(search.base),
         "baselines": {name: summary(runs) | {"runs": runs} for name, runs in baselines.items()},

@@ -52,6 +52,7 @@ def benchmark_page(logs: Mapping[str, Mapping[str, Any]], chosen: Mapping[str, s
         rung, there, called = log["rungs"][-1], _metrics(log), _store_names(log)
         low, high = rung["steps"]
         steps = f"{low:,}" if low == high else f"{low:,} to {high:,}"
+        otherwise = log.get("not_the_protocols", [])
         if rung.get("minutes"):
             steps += f" (as many as go into {rung['minutes']:g} minutes)"
         if log.get("learned"):
@@ -60,6 +61,7 @@ def benchmark_page(logs: Mapping[str, Mapping[str, Any]], chosen: Mapping[str, s
             "", f"## {name}", "",
             *([chosen[name], ""] if chosen.get(name) else []),
             f"{_method(log)}, {steps} steps, {rung['seeds']} seed{'s' * (rung['seeds'] > 1)}.", "",
+            *([f"Tasks otherwise than their protocols: {', '.join(otherwise)}.", ""] if otherwise else []),
             markdown_table(["", "store", *(METRICS[metric] for metric in there), "s a run"], _absolute(log)), "",
             "Over the base:", "",
             markdown_table(["", "store", *(METRICS[metric] for metric in there)], [

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from pcm3.report.paired import base_of, difference, on_store, runs_of
 from pcm3.report.pictures import INK, OTHER, PALE, TRAINED, save_figure
 from pcm3.report.tables import markdown_table
-from pcm3.summary import mean_of, spread_of
+from pcm3.summary import mean_and_spread, mean_of, spread_of
 
 METRICS = ("linear", "retrieval")
 FEW_LABELS = ("top1_1pc_stratified", "top1_10pc_stratified")
@@ -81,7 +81,26 @@ def search_page(report: Mapping[str, Any]) -> str:
             "interval.",
             "", markdown_table(["", "store", "1 % of labels", "over the base", "10 %", "over the base"], few),
         ]  # fmt: skip
+    for task in report.get("tasks", []):
+        lines += ["", f"## {task}", "", markdown_table(*task_table(report, task))]
+    if report.get("not_the_protocols"):
+        lines += ["", f"Not the protocols' settings: {', '.join(report['not_the_protocols'])}."]
     return "\n".join(lines) + "\n"
+
+
+def task_table(report: Mapping[str, Any], task: str) -> tuple[list[str], list[list[str]]]:
+    """Head and rows of a further task: mean ± sd of every metric, of each candidate and baseline on each store."""
+    runs = runs_of(report)
+    there = list(dict.fromkeys(
+        name for of_title in runs.values() for run in of_title for name in run if name.startswith(f"{task}_")
+    ))  # fmt: skip
+    rows = []
+    for title, of_title in runs.items():
+        for store in report["stores"]:
+            mine = [run for run in on_store(of_title, store) if there and there[0] in run]
+            if mine:
+                rows.append([title, store, *(mean_and_spread([run[name] for run in mine]) for name in there)])
+    return ["", "store", *(name.removeprefix(f"{task}_") for name in there)], rows
 
 
 def _what(report: Mapping[str, Any]) -> str:
