@@ -52,6 +52,9 @@ TINY = {
     "objective.head_hidden": 8,
     "objective.discriminator_hidden": 8,
     "distillation.neighbours": 16,
+    "second.hidden_size": 8,
+    "second.layers": 1,
+    "second.channels": 4,
     "optimiser.schedule": "constant",
 }
 NEEDED = {"hico": {"encoder.kind": "hico", "encoder.direction": "bidirectional", "encoder.pooling": "max"}}

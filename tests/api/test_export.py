@@ -31,6 +31,7 @@ KINDS = {
     },
     "graph": {"kind": "graph", "pooling": "attention", "stream": "motion"},
     "stgcn": {"kind": "stgcn", "pooling": "max_min", "gaps": True},
+    "agcn": {"kind": "agcn", "pooling": "mean", "gaps": True},
     "hico": {"kind": "hico", "pooling": "max"},
 }  # fmt: skip
 LABELS = ["bow", "wave", "bow", "wave", "sit"]
@@ -67,7 +68,7 @@ def told_by(session):
     return json.loads(session.get_modelmeta().custom_metadata_map[KEY])
 
 
-@pytest.mark.parametrize("kind", ["gru-causal", "transformer", "stgcn", "hico"])
+@pytest.mark.parametrize("kind", ["gru-causal", "transformer", "stgcn", "agcn", "hico"])
 def test_onnxruntime_gives_the_features_of_any_number_of_clips_of_any_length(tmp_path, kind):
     model = model_of(tmp_path / "model", **KINDS[kind])
     before = model.embed(people())

@@ -18,6 +18,7 @@ from toy import (
     toy_cmd,
     toy_halp,
     toy_hico,
+    toy_isc,
     toy_longt_gan,
     toy_method,
     toy_moco,
@@ -138,6 +139,7 @@ OTHERS = {
     "cmd": partial(toy_cmd, queue=20),
     "halp": partial(toy_halp, queue=20),  # its positives, which come later, are of each process's own draws
     "hico": partial(toy_hico, queue=20),
+    "isc": partial(toy_isc, queue=20),
     "longt-gan": toy_longt_gan,
     "ms2l": toy_ms2l,
     "pc": partial(toy_pc, frames=4),  # more would grow, and their rounding with them, at the rate of these steps

@@ -7,6 +7,7 @@ from pcm3.encoders.encoder import Encoder
 from pcm3.methods.cmd import CMD, STREAMS
 from pcm3.methods.halp import HaLP
 from pcm3.methods.hico import HiCo, HierarchicalNetwork
+from pcm3.methods.isc import ISC
 from pcm3.methods.longt_gan import LongTGAN
 from pcm3.methods.moco import MoCo, MomentumBranch
 from pcm3.methods.ms2l import MS2L
@@ -16,6 +17,7 @@ from pcm3.methods.pcm3_views import ViewMaker
 from pcm3.methods.protocol import Progress
 from pcm3.methods.views import CropMaker
 from pcm3.settings.cmd import DistillationSettings
+from pcm3.settings.encoder import EncoderSettings
 from pcm3.settings.halp import HallucinationSettings
 from pcm3.settings.hico import HiCoSettings, HierarchySettings
 from pcm3.settings.longt_gan import InpaintingSettings
@@ -133,6 +135,18 @@ def toy_hico(name="joint", fixed_negatives=False, layers=1, **objective):
         for parameter in method.key_network.parameters():
             parameter.add_(0.1 * torch.randn(parameter.shape))
     return method
+
+
+def toy_isc(direction="causal", name="joint", **settings):
+    """A small ISC of a GRU and an A-GCN."""
+    second = EncoderSettings("agcn", 4, 1, "bidirectional", "mean", channels=4)
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        graph = Encoder(2, 25, 3, 4, 1, "bidirectional", "mean", kind="agcn", parents=KINECT2.parents, channels=4)
+    branches = [
+        lagged(encoder, seed, settings) for seed, encoder in enumerate((toy_encoder(direction=direction), graph))
+    ]
+    return ISC(*branches, second, toy_crops(), name)
 
 
 def toy_pc(decoder="fixed_state", direction="bidirectional", name="joint", frames=FRAMES, layers=2):

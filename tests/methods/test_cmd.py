@@ -109,6 +109,6 @@ def test_the_run_s_model_is_of_joints_and_the_others_lie_beside_it(export, netwo
     method = toy_cmd(export=export)
     assert isinstance(method, Method)
     assert list(method.encoders()) == ["joint", "motion", "bone"]
-    for name, (encoder, fed) in method.encoders().items():
+    for name, (encoder, fed, _) in method.encoders().items():
         assert fed == name
         assert encoder is getattr(method.branch(name), network)

@@ -192,6 +192,6 @@ def test_prototypes_are_those_of_the_newest_keys_now_and_then():
 def test_the_run_s_encoder_is_the_one_that_is_asked_for(export, network):
     method = toy_halp(name="bone", export=export)
     assert isinstance(method, Method)
-    ((encoder, name),) = method.encoders().values()
+    ((encoder, name, _),) = method.encoders().values()
     assert encoder is getattr(method.branch, network)
     assert name == "bone"

@@ -142,7 +142,7 @@ def test_views_are_two_of_each_clip_as_its_stream(name):
 def test_the_run_s_encoder_is_the_one_that_is_asked_for(export, network):
     method = toy_hico(name="bone", export=export)
     assert isinstance(method, Method)
-    ((encoder, name),) = method.encoders().values()
+    ((encoder, name, _),) = method.encoders().values()
     assert encoder is getattr(method, network).encoder
     assert name == "bone"
 

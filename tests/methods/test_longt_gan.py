@@ -177,6 +177,6 @@ def test_a_view_is_the_whole_clip(name):
 def test_the_run_s_encoder_is_the_one_that_learned():
     method = toy_longt_gan(name="motion")
     assert isinstance(method, Method)
-    ((encoder, name),) = method.encoders().values()
+    ((encoder, name, _),) = method.encoders().values()
     assert encoder is method.encoder
     assert name == "motion"

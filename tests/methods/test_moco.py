@@ -79,6 +79,6 @@ def test_views_are_two_crops_sheared_or_jittered_and_then_the_stream(name):
 def test_the_run_s_encoder_is_the_one_that_is_asked_for(export, network):
     method = toy_moco(name="bone", export=export)
     assert isinstance(method, Method)
-    ((encoder, name),) = method.encoders().values()
+    ((encoder, name, _),) = method.encoders().values()
     assert encoder is getattr(method.branch, network)
     assert name == "bone"

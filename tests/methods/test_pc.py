@@ -117,6 +117,6 @@ def test_a_view_is_sheared_where_that_is_asked_for():
 def test_the_run_s_encoder_is_the_one_that_learned():
     method = toy_pc(name="motion")
     assert isinstance(method, Method)
-    ((encoder, name),) = method.encoders().values()
+    ((encoder, name, _),) = method.encoders().values()
     assert encoder is method.encoder
     assert name == "motion"

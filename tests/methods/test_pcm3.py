@@ -686,7 +686,7 @@ def test_what_is_predicted_is_the_clip_whatever_is_fed_to_the_encoder(features):
     assert torch.equal(seen[1], method.encoder.build_inputs(filled))
 
 
-@pytest.mark.parametrize("kind", ["transformer", "graph", "stgcn"])
+@pytest.mark.parametrize("kind", ["transformer", "graph", "stgcn", "agcn"])
 def test_the_gradients_of_the_terms_add_up_in_every_kind(kind):
     # A BatchNorm over several views at once would make the terms depend on which others there are.
     views = toy_views()

@@ -37,6 +37,7 @@ SETTINGS = [
     {"method": "cmd", "micro_batches": 2},
     {"method": "halp"},
     {"method": "hico", "objective.projector_norm": True},
+    {"method": "isc"},
     {"method": "longt-gan", "micro_batches": 2, "optimiser.max_grad_norm": 1.0, "optimiser.kind": "adam"},
     {"method": "ms2l", "micro_batches": 2},
     {"method": "pc", "optimiser.max_grad_norm": 1.0},

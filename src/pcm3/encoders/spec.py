@@ -115,9 +115,12 @@ class EncoderSpec:
     @classmethod
     def of(cls, encoder: EncoderSettings, clips: ClipFormat, stream: StreamName, frames: int) -> EncoderSpec:
         """The encoder of these settings, for clips of that format."""
-        chosen = vars(encoder) | {"input_features": tuple(encoder.input_features)}
-        spec = cls(layout=clips.layout, bodies=clips.bodies, stream=stream, frames=frames, **chosen)
+        spec = cls(layout=clips.layout, bodies=clips.bodies, stream=stream, frames=frames, **_fields_of(encoder))
         return spec.fed_with(clips)
+
+    def with_encoder(self, encoder: EncoderSettings) -> EncoderSpec:
+        """Another encoder for the same clips."""
+        return replace(self, **_fields_of(encoder))
 
     def fed_with(self, clips: ClipFormat) -> EncoderSpec:
         """The same encoder for clips that mean this; layout and bodies stay."""
@@ -137,12 +140,14 @@ class EncoderSpec:
         """Of the clips that it learned from."""
         return ClipFormat(self.layout, self.bodies, self.fps, self.normalised, self.rule)
 
-    def build(self, seed: int = 0) -> Encoder:
-        """The encoder with fresh weights, which follow from the seed.
+    def build(self, seed: int = 0, encoder: EncoderSettings | None = None) -> Encoder:
+        """The encoder, or one of other settings for the same clips, with fresh weights, which follow from the seed.
 
         Raises:
             ConfigError: its kind cannot be of this size or direction.
         """
+        if encoder is not None:
+            return self.with_encoder(encoder).build(seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return Encoder(
@@ -224,3 +229,8 @@ class EncoderSpec:
                 f"again with --rule {self.rule}, or pretrain on this store"
             )
         return ""
+
+
+def _fields_of(encoder: EncoderSettings) -> dict[str, Any]:
+    """Those of a spec that the settings tell."""
+    return vars(encoder) | {"input_features": tuple(encoder.input_features)}

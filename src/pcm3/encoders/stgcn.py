@@ -6,7 +6,7 @@ and the code that made the published weights differ, it is the code.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -39,7 +39,12 @@ def build(size: NetworkSize) -> Network:
         )
     width = 2 * size.hidden_size
     channels = size.channels or max(1, width // 2 ** (size.layers - 1))
-    layers = SpatialTemporalGraph(size.parents, size.joint_values, channels, width, size.layers, size.dropout)
+
+    def block(inputs: int, outputs: int, stride: int, first: bool) -> StgcnBlock:
+        dropout = 0.0 if first else size.dropout
+        return StgcnBlock(size.parents, inputs, outputs, stride, residual=not first, dropout=dropout)
+
+    layers = SpatialTemporalGraph(block, size.joint_values, channels, width, size.layers)
     norm = SharedNorm(size.bodies, size.in_features // size.bodies)
     for module in (layers, norm):
         initialise(module)
@@ -68,24 +73,27 @@ class SpatialTemporalGraph(nn.Module):
     """
 
     def __init__(
-        self, parents: Sequence[int], joint_values: int, channels: int, width: int, stages: int, dropout: float
+        self,
+        make_block: Callable[[int, int, int, bool], nn.Module],
+        joint_values: int,
+        channels: int,
+        width: int,
+        stages: int,
     ) -> None:
+        """`make_block`: (inputs, outputs, temporal stride, whether it is the first) → a block."""
         super().__init__()
         self.time_stride = 2 ** (stages - 1)
-        blocks: list[StgcnBlock] = []
+        blocks: list[nn.Module] = []
+        self.strides: list[int] = []
         inputs = joint_values
         for stage in range(stages):
             for number in range(4 if stage == 0 else 3):
                 last = stage == stages - 1 and number == (3 if stage == 0 else 2)
                 outputs = width if last else channels * 2**stage
-                stride = 2 if stage > 0 and number == 0 else 1
-                first = stage == number == 0
-                blocks.append(
-                    StgcnBlock(parents, inputs, outputs, stride, residual=not first, dropout=0.0 if first else dropout)
-                )
+                self.strides.append(2 if stage > 0 and number == 0 else 1)
+                blocks.append(make_block(inputs, outputs, self.strides[-1], not blocks))
                 inputs = outputs
         self.blocks = nn.ModuleList(blocks)
-        self.strides = [block.stride for block in blocks]
 
     def forward(
         self, inputs: Float[Tensor, "B T V M K"], lengths: Int[Tensor, " B"] | None = None
@@ -122,21 +130,21 @@ class StgcnBlock(nn.Module):
         self, features: Float[Tensor, "N C T V"], own: Bool[Tensor, "N T"] | None = None
     ) -> Float[Tensor, "N C2 S V"]:
         """The next features; frames that are not a clip's own count as beyond its ends, as zeros."""
-        among_joints = F.relu(_normed(self.spatial_norm, self.spatial(features), own))
+        among_joints = F.relu(normed_over(self.spatial_norm, self.spatial(features), own))
         if own is not None:
             among_joints = among_joints * own[:, None, :, None]
             own = own[:, :: self.stride]
-        over_frames: Tensor = self.dropout(_normed(self.temporal_norm, self.temporal(among_joints), own))
+        over_frames: Tensor = self.dropout(normed_over(self.temporal_norm, self.temporal(among_joints), own))
         if not self.residual:
             return F.relu(over_frames)
         beside = features
         if len(self.beside):
             convolution, norm = self.beside
-            beside = _normed(norm, convolution(features), own)
+            beside = normed_over(norm, convolution(features), own)
         return F.relu(over_frames + beside)
 
 
-def _normed(
+def normed_over(
     norm: nn.Module, features: Float[Tensor, "N C T V"], own: Bool[Tensor, "N T"] | None
 ) -> Float[Tensor, "N C T V"]:
     """The features by a BatchNorm2d; in training by the statistics of the clips' own frames, as `normalised`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from pcm3.clips import ClipBatch
 from pcm3.encoders.encoder import Encoder
+from pcm3.settings.encoder import EncoderSettings
 from pcm3.settings.optimiser import OptimiserSettings
 from pcm3.skeleton import StreamName
 
@@ -45,6 +46,8 @@ class Exported(NamedTuple):
     encoder: Encoder
     stream: StreamName
     """What it was fed with."""
+    settings: EncoderSettings | None = None
+    """Of an encoder that is another one than the run's settings ask for."""
 
 
 @runtime_checkable
@@ -90,5 +93,12 @@ class Method(Protocol[V]):
 
 AnyMethod = Method[Any]
 """A method, whatever its views are."""
-EncoderMaker = Callable[[int], Encoder]
-"""Seed → the encoder of a run, with fresh weights that follow from it."""
+
+
+@runtime_checkable
+class EncoderMaker(Protocol):
+    """Makes the encoders of a run, for its clips."""
+
+    def __call__(self, seed: int, encoder: EncoderSettings | None = None) -> Encoder:
+        """The one that the run's settings ask for, or one of these, with fresh weights that follow from the seed."""
+        ...

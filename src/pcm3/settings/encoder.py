@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 from pcm3.settings.rules import Rule
 from pcm3.skeleton import InputFeature
 
-EncoderKind = Literal["gru", "transformer", "graph", "stgcn", "hico"]
+EncoderKind = Literal["gru", "transformer", "graph", "stgcn", "agcn", "hico"]
 Direction = Literal["causal", "bidirectional"]
 SequenceKind = Literal["gru", "lstm", "transformer"]
 Pooling = Literal["last", "mean", "max", "mean_max", "max_min", "mean_max_min", "attention"]
@@ -34,6 +34,7 @@ KINDS: dict[EncoderKind, KindRow] = {
     "transformer": KindRow("pcm3.encoders.transformer", size_multiple=2),
     "graph": KindRow("pcm3.encoders.graph", on_joints=True, size_multiple=2),
     "stgcn": KindRow("pcm3.encoders.stgcn", on_joints=True, size_multiple=2, own_settings=("channels", "dropout")),
+    "agcn": KindRow("pcm3.encoders.agcn", on_joints=True, size_multiple=2, own_settings=("channels",)),
     "hico": KindRow("pcm3.encoders.hico", size_multiple=2, own_settings=("dropout", "sequence")),
 }
 """The one table of kinds."""
@@ -45,13 +46,14 @@ class EncoderSettings:
 
     kind: EncoderKind = "gru"
     """The encoder's layers: recurrent; attention over the frames; graph convolutions over joints and frames; ST-GCN,
-    which are these as published (Yan et al. 2018), with a feature for every fourth frame; or HiCo's (Dong et al. 2023),
-    over frames and over joints at four granularities each."""
+    which are these as published (Yan et al. 2018), with a feature for every fourth frame; A-GCN (Shi et al. 2019),
+    whose joints also look at others that are like them; or HiCo's (Dong et al. 2023), over frames and over joints at
+    four granularities each."""
     hidden_size: int = 1024
     """H, width of each half of the encoder: a frame's feature has 2H values, of a hico 2H at each of 8 granularities.
-    At least 1, even for all kinds but gru; 0: chosen from the number of clips. The ST-GCN of the paper has 128."""
+    At least 1, even for all kinds but gru; 0: chosen from the number of clips. Published ST-GCNs and A-GCNs: 128."""
     layers: int = 3
-    """Number of layers, at least 1; of an stgcn the stages, of which 3 are the paper's 10 blocks."""
+    """Number of layers, at least 1; of an stgcn or agcn the stages, of which 3 are the paper's 10 blocks."""
     direction: Direction = "causal"
     """Both halves forward (as the released code computes), or one forward and one backward (as the paper says).
     Only the gru can be causal: the other kinds' frames know later ones."""
@@ -64,41 +66,41 @@ class EncoderSettings:
     normalise_features: bool = False
     """Normalise clip features: to length 1, then to mean 0 and mean square 1 over the training clips."""
     channels: int = 0
-    """Channels of the first blocks of an stgcn, at least 1 (64 in the paper, 16 in most later work); 0: H / 2, so that
-    three stages double up to 2H."""
+    """Channels of the first blocks of an stgcn or agcn, at least 1 (64 in the papers, 16 in most later work); 0: H / 2,
+    so that three stages double up to 2H."""
     dropout: float = 0.0
     """Share of the values that training leaves out between the layers of a gru, after every block of an stgcn but the
     first (0.5 in its paper), or in the Transformer layers of a hico (0.1 in its code); from 0 to below 1."""
     sequence: SequenceKind = "gru"
     """What the sequences of a hico go through: gru or lstm, both with one half backward, or transformer."""
 
-    def rules(self) -> list[Rule]:
-        """What the values must keep to."""
+    def rules(self, group: str = "encoder.") -> list[Rule]:
+        """What the values must keep to; `group` is where they stand among the settings of the run."""
         row = KINDS[self.kind]
         return [
-            (self.hidden_size >= 0, "encoder.hidden_size", "at least 1, or 0 to have it chosen"),
-            (self.layers >= 1, "encoder.layers", "at least 1"),
+            (self.hidden_size >= 0, f"{group}hidden_size", "at least 1, or 0 to have it chosen"),
+            (self.layers >= 1, f"{group}layers", "at least 1"),
             (
                 0 < len(self.input_features) == len(set(self.input_features)),
-                "encoder.input_features",
+                f"{group}input_features",
                 "one or more of joint, bone and motion, without repeats",
             ),
             (
                 self.direction in row.directions,
-                "encoder.direction",
+                f"{group}direction",
                 f"{' or '.join(row.directions)} for kind {self.kind}, whose frames know later ones",
             ),
             (
                 self.hidden_size % row.size_multiple == 0,
-                "encoder.hidden_size",
+                f"{group}hidden_size",
                 f"a multiple of {row.size_multiple} for kind {self.kind}, which shares a feature out among channels",
             ),
-            (self.channels >= 0, "encoder.channels", "at least 1, or 0 to have it chosen"),
-            (0 <= self.dropout < 1, "encoder.dropout", "at least 0 and less than 1"),
+            (self.channels >= 0, f"{group}channels", "at least 1, or 0 to have it chosen"),
+            (0 <= self.dropout < 1, f"{group}dropout", "at least 0 and less than 1"),
             *(
                 (
                     name in row.own_settings or getattr(self, name) == default,
-                    f"encoder.{name}",
+                    f"{group}{name}",
                     f"{default} for kind {self.kind}",
                 )
                 for name, default in (("channels", 0), ("dropout", 0), ("sequence", "gru"))

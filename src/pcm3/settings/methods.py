@@ -10,6 +10,7 @@ from pcm3.errors import ConfigError, not_one_of
 from pcm3.settings.cmd import CMDSettings
 from pcm3.settings.halp import HaLPSettings
 from pcm3.settings.hico import HiCoSettings
+from pcm3.settings.isc import ISCSettings
 from pcm3.settings.longt_gan import LongTGANSettings
 from pcm3.settings.method import MethodSettings
 from pcm3.settings.moco import MoCoSettings
@@ -39,6 +40,7 @@ METHODS = {
     "cmd": Method(CMDSettings, "pcm3.methods.cmd", preset="cmd-small"),
     "halp": Method(HaLPSettings, "pcm3.methods.halp", preset="halp-small"),
     "hico": Method(HiCoSettings, "pcm3.methods.hico", preset="hico-small"),
+    "isc": Method(ISCSettings, "pcm3.methods.isc", preset="isc-small"),
     "longt-gan": Method(LongTGANSettings, "pcm3.methods.longt_gan", preset="longt-gan-small"),
     "ms2l": Method(MS2LSettings, "pcm3.methods.ms2l", preset="ms2l-small"),
     "pc": Method(PandCSettings, "pcm3.methods.pc", preset="pc-small"),

@@ -116,8 +116,10 @@ class Session:
     def export(self, step: int, finished: bool) -> None:
         """Write the encoders that the method leaves behind: the first into the run's folder, others beneath it."""
         for number, (name, exported) in enumerate(self.method.encoders().items()):
-            encoder, stream = exported
+            encoder, stream, settings = exported
             spec = replace(self.plan.spec.after(step, finished), stream=stream)
+            if settings is not None:
+                spec = spec.with_encoder(settings)
             if spec.normalise_features:
                 encoder = deepcopy(encoder)  # the run goes on with one that was never fitted: resuming is exact
                 fit_readout(encoder, clips_to_fit(replace(self._clips, stream=stream), self.plan.clips))
