@@ -29,7 +29,7 @@ def info_nce(
     Returns:
         The mean over the batch, for each pair.
     """
-    positive, negative = _accurate(positive) / temperature, _accurate(negative) / temperature
+    positive, negative = accurate(positive) / temperature, accurate(negative) / temperature
     everything = torch.logaddexp(positive, negative.logsumexp(dim=-1))
     return (everything - positive).mean(dim=-1)
 
@@ -53,8 +53,8 @@ def relational_distillation(
     Returns:
         The mean over the batch, for each pair.
     """
-    log_student = F.log_softmax(_accurate(student) / student_temperature, dim=-1)
-    log_teacher = F.log_softmax(_accurate(teacher.detach()) / teacher_temperature, dim=-1)
+    log_student = F.log_softmax(accurate(student) / student_temperature, dim=-1)
+    log_teacher = F.log_softmax(accurate(teacher.detach()) / teacher_temperature, dim=-1)
     return (log_teacher.exp() * (log_teacher - log_student)).sum(dim=-1).mean(dim=-1)
 
 
@@ -78,18 +78,18 @@ def masked_prediction(
     Returns:
         0 where nothing was masked.
     """
-    difference = (_accurate(predicted) - _accurate(source)) * masked.unsqueeze(-1)
+    difference = (accurate(predicted) - accurate(source)) * masked.unsqueeze(-1)
     joints = masked.sum().clamp(min=1)
     if error == "distance":
         # The square root has no finite gradient at 0, where visible joints are.
         squared = difference.square().sum(dim=-1)
         return torch.where(masked, squared.clamp(min=1e-12).sqrt(), 0).sum() / joints
     if error == "normalised":
-        variance = _accurate(source).var(dim=(0, 1), correction=0)
+        variance = accurate(source).var(dim=(0, 1), correction=0)
         difference = difference / (variance + FLOOR**2 * variance.mean() + 1e-12).sqrt()
     return difference.square().sum() / (joints * source.shape[-1])
 
 
-def _accurate(values: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+def accurate(values: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """The values in float32, or in float64 if they are."""
     return values.to(torch.promote_types(values.dtype, torch.float32))

@@ -16,6 +16,7 @@ from toy import (
     BEGINNING,
     toy_batch,
     toy_cmd,
+    toy_crrl,
     toy_halp,
     toy_hico,
     toy_isc,
@@ -137,6 +138,7 @@ APART = {"ms2l"}
 OTHERS = {
     "moco": partial(toy_moco, queue=20),
     "cmd": partial(toy_cmd, queue=20),
+    "crrl": partial(toy_crrl, queue=20, frames=8),
     "halp": partial(toy_halp, queue=20),  # its positives, which come later, are of each process's own draws
     "hico": partial(toy_hico, queue=20),
     "isc": partial(toy_isc, queue=20),

@@ -5,6 +5,7 @@ import torch
 from pcm3.clips import ClipBatch
 from pcm3.encoders.encoder import Encoder
 from pcm3.methods.cmd import CMD, STREAMS
+from pcm3.methods.crrl import CRRL
 from pcm3.methods.halp import HaLP
 from pcm3.methods.hico import HiCo, HierarchicalNetwork
 from pcm3.methods.isc import ISC
@@ -17,6 +18,7 @@ from pcm3.methods.pcm3_views import ViewMaker
 from pcm3.methods.protocol import Progress
 from pcm3.methods.views import CropMaker
 from pcm3.settings.cmd import DistillationSettings
+from pcm3.settings.crrl import MotionContrastSettings
 from pcm3.settings.encoder import EncoderSettings
 from pcm3.settings.halp import HallucinationSettings
 from pcm3.settings.hico import HiCoSettings, HierarchySettings
@@ -173,3 +175,12 @@ def toy_longt_gan(name="joint", frames=FRAMES, layers=2, direction="bidirectiona
         settings = InpaintingSettings(**{"decoder_hidden": 7, "discriminator_hidden": 4} | objective)
         maker = CropMaker(KINECT2, frames, whole_clips())
         return LongTGAN(toy_encoder(direction=direction, layers=layers), settings, maker, name)
+
+
+def toy_crrl(frames=FRAMES, layers=2, direction="bidirectional", queue=11, **objective):
+    """A small CRRL."""
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        settings = MotionContrastSettings(**{"embedding": 5, "queue": queue, "decoder_dropout": 0.0} | objective)
+        encoders = [toy_encoder(direction=direction, layers=layers, pooling="mean", seed=seed) for seed in (0, 1)]
+        return CRRL(*encoders, settings, CropMaker(KINECT2, frames, whole_clips()))

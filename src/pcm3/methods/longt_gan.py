@@ -18,6 +18,7 @@ from pcm3.clips import ClipBatch
 from pcm3.encoders.encoder import Encoder
 from pcm3.encoders.flatten import flatten
 from pcm3.geometry import stream
+from pcm3.losses import accurate
 from pcm3.methods.protocol import EncoderMaker, Exported, Progress, StepOutput
 from pcm3.methods.views import CropMaker
 from pcm3.nn.optimiser import build_optimiser
@@ -94,9 +95,8 @@ class LongTGAN(nn.Module):
         rebuilt = self.decoder(code, poses.shape[1])
         true, made = self.discriminator(torch.cat([poses.to(rebuilt.dtype), rebuilt])).chunk(2)
         with torch.autocast(poses.device.type, enabled=False):
-            exact = torch.promote_types(rebuilt.dtype, torch.float32)
-            true, made = true.to(exact), made.to(exact)
-            inpainting = (rebuilt.to(exact) - poses.to(exact)).square().sum(dim=-1).mean()
+            true, made = accurate(true), accurate(made)
+            inpainting = (accurate(rebuilt) - accurate(poses)).square().sum(dim=-1).mean()
             deception = F.softplus(-made).mean()
             discrimination = F.softplus(-true).mean() + F.softplus(made).mean()
             losses = {

@@ -17,6 +17,7 @@ from pcm3.clips import ClipBatch
 from pcm3.encoders.encoder import Encoder
 from pcm3.encoders.flatten import flatten
 from pcm3.geometry import stream
+from pcm3.losses import accurate
 from pcm3.methods.protocol import EncoderMaker, Exported, Progress, StepOutput
 from pcm3.methods.views import CropMaker
 from pcm3.nn.optimiser import build_optimiser
@@ -99,11 +100,10 @@ class MS2L(nn.Module):
         order = self.find_order(shuffled)
         embeddings = [self.embed(feature) for feature in (plain, masked, shuffled)]
         with torch.autocast(clips.device.type, enabled=False):
-            exact = [of.to(torch.promote_types(of.dtype, torch.float32)) for of in (predicted, order, *embeddings)]
             terms = {
-                "prediction": F.mse_loss(exact[0], flatten(clips).to(exact[0].dtype)),
-                "jigsaw": F.cross_entropy(exact[1], views.order),
-                "contrast": to_their_mean(exact[2:], self.settings.temperature),
+                "prediction": F.mse_loss(accurate(predicted), accurate(flatten(clips))),
+                "jigsaw": F.cross_entropy(accurate(order), views.order),
+                "contrast": to_their_mean([accurate(of) for of in embeddings], self.settings.temperature),
             }
             loss = torch.stack([*terms.values()]).sum()
         return StepOutput({"all": loss}, {name: term.detach() for name, term in terms.items()}, {})
