@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pcm3.losses import FLOOR, info_nce, masked_prediction, relational_distillation
 
 TEMPERATURE, STUDENT, TEACHER = 0.07, 0.1, 0.05
-ERRORS = pytest.mark.parametrize("error", ["squared", "distance", "normalised"])
+ERRORS = pytest.mark.parametrize("error", ["squared", "distance", "normalised", "segment", "motion"])
 
 
 def embeddings(generator, *shape):
@@ -251,3 +251,58 @@ def test_the_gradient_of_the_standardised_error_is_the_difference_over_the_varia
     unit = unit + FLOOR**2 * unit.mean()
     expected = 2 * (predicted.detach() - source) / unit * hidden.unsqueeze(-1) / (3 * hidden.sum())
     torch.testing.assert_close(predicted.grad, expected, rtol=1e-6, atol=1e-12)
+
+
+def in_segments_slowly(predicted, source, hidden):
+    """One joint of one segment at a time, in NumPy."""
+    frames, variance = source.shape[1], np.zeros(source.shape[:4])
+    for clip, frame, body, joint in np.ndindex(variance.shape):
+        mine = [other for other in range(frames) if other * 8 // frames == frame * 8 // frames]
+        values = source[clip, mine, body, joint]
+        variance[clip, frame, body, joint] = ((values - values.mean(axis=0)) ** 2).mean()
+    unit = variance + FLOOR**2 * variance.mean()
+    places = [tuple(place) for place in np.argwhere(hidden)]
+    wrong = [((predicted[place] - source[place]) ** 2).mean() / unit[place] for place in places]
+    return float(np.mean(wrong)) if wrong else 0.0
+
+
+@pytest.mark.parametrize("frames", [13, 16, 20])
+@pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
+def test_the_error_within_segments_measures_each_joint_by_its_deviation_there(frames, share):
+    predicted, source, hidden = clips(13, share, (2, frames, 2, 3, 3))
+    ours = masked_prediction(predicted, source, hidden, "segment")
+    theirs = in_segments_slowly(predicted.numpy(), source.numpy(), hidden.numpy())
+    assert ours.item() == pytest.approx(theirs, rel=1e-9, abs=1e-12)
+
+
+def test_within_segments_a_small_motion_counts_as_much_as_a_large_one():
+    _, source, _ = clips(14, shape=(1, 32, 1, 2, 3))
+    hidden = torch.ones(1, 32, 1, 2, dtype=torch.bool)
+    source[..., 0, :] = 0.5 * source[..., 1, :]
+    means = source.unflatten(1, (8, 4)).mean(dim=2, keepdim=True).expand(1, 8, 4, 1, 2, 3).flatten(1, 2)
+    of_each = [
+        masked_prediction(torch.where(torch.arange(2).view(2, 1) == joint, means, source), source, hidden, "segment")
+        for joint in range(2)
+    ]
+    assert of_each[0].item() == pytest.approx(of_each[1].item(), rel=0.05)
+    assert sum(of_each).item() == pytest.approx(1, rel=0.05), "who predicts the mean of each segment misses by 1"
+
+
+@pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
+def test_the_error_of_motion_adds_the_change_from_frame_to_frame(share):
+    predicted, source, hidden = clips(15, share, (2, 5, 1, 3, 3))
+    filled = torch.where(hidden.unsqueeze(-1), predicted, source).numpy()
+    truth, masked = source.numpy(), hidden.numpy()
+    change, made = truth[:, 1:] - truth[:, :-1], filled[:, 1:] - filled[:, :-1]
+    variance = change.var(axis=(0, 1))
+    unit = variance + FLOOR**2 * variance.mean()
+    places = [tuple(place) for place in np.argwhere(masked[:, 1:] | masked[:, :-1])]
+    wrong = [((made[place] - change[place]) ** 2 / unit[place[2:]]).mean() for place in places]
+    expected = standardised_slowly(predicted.numpy(), truth, masked) + (float(np.mean(wrong)) if wrong else 0.0)
+    assert masked_prediction(predicted, source, hidden, "motion").item() == pytest.approx(expected, rel=1e-9, abs=1e-12)
+
+
+def test_the_error_of_motion_of_a_single_frame_is_the_standardised_one():
+    predicted, source, hidden = clips(16, shape=(4, 1, 1, 3, 3))
+    both = [masked_prediction(predicted, source, hidden, error) for error in ("motion", "normalised")]
+    assert torch.equal(*both)

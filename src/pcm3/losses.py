@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from pcm3.augment.segments import SEGMENTS, segment_of_frame
 from pcm3.settings.pcm3 import PredictionError
 
 FLOOR = 0.1
@@ -73,21 +74,48 @@ def masked_prediction(
         error: `squared`: mean square over the masked coordinates (as released, m²); `distance`: mean
             distance over the masked joints (eq. 4 as printed, m); `normalised`: mean square over the masked
             coordinates, each measured by its deviation among the clips and frames of `source`, so that the loss is
-            about 1 for who predicts the mean, whatever the stream's unit.
+            about 1 for who predicts the mean, whatever the stream's unit; `segment`: each by its joint's deviation
+            within its segment of the clip (as MAE normalises each patch, §4.1), so that small motions count as much
+            as large ones; `motion`: as `normalised`, and as much again for the coordinates' change from frame to
+            frame, where one of both frames is masked.
 
     Returns:
         0 where nothing was masked.
     """
-    difference = (accurate(predicted) - accurate(source)) * masked.unsqueeze(-1)
+    predicted, source = accurate(predicted), accurate(source)
+    difference = (predicted - source) * masked.unsqueeze(-1)
     joints = masked.sum().clamp(min=1)
     if error == "distance":
         # The square root has no finite gradient at 0, where visible joints are.
         squared = difference.square().sum(dim=-1)
         return torch.where(masked, squared.clamp(min=1e-12).sqrt(), 0).sum() / joints
-    if error == "normalised":
-        variance = accurate(source).var(dim=(0, 1), correction=0)
-        difference = difference / (variance + FLOOR**2 * variance.mean() + 1e-12).sqrt()
-    return difference.square().sum() / (joints * source.shape[-1])
+    if error == "segment":
+        difference = difference / _deviation(_variance_in_segments(source))
+    elif error != "squared":
+        difference = difference / _deviation(source.var(dim=(0, 1), correction=0))
+    loss = difference.square().sum() / (joints * source.shape[-1])
+    if error == "motion" and source.shape[1] > 1:
+        seen = torch.where(masked.unsqueeze(-1), predicted, source)
+        change, wrong = source.diff(dim=1), (seen - source).diff(dim=1)
+        changes = (masked[:, 1:] | masked[:, :-1]).sum().clamp(min=1)
+        wrong = wrong / _deviation(change.var(dim=(0, 1), correction=0))
+        loss = loss + wrong.square().sum() / (changes * source.shape[-1])
+    return loss
+
+
+def _deviation(variance: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Of coordinates of these variances, some of which hardly move."""
+    return (variance + FLOOR**2 * variance.mean() + 1e-12).sqrt()
+
+
+def _variance_in_segments(clips: Float[Tensor, "B T M V C"]) -> Float[Tensor, "B T M V 1"]:
+    """Of each joint's coordinates about their mean in the segment; for each frame that of its segment."""
+    segment = segment_of_frame(clips.shape[1], clips.device)
+    share = F.one_hot(segment, SEGMENTS).to(clips.dtype)
+    share = share / share.sum(dim=0).clamp(min=1)
+    mean = torch.einsum("ts,btmvc->bsmvc", share, clips)[:, segment]
+    variance = torch.einsum("ts,btmvc->bsmv", share, (clips - mean).square()) / clips.shape[-1]
+    return variance[:, segment].unsqueeze(-1)
 
 
 def accurate(values: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:

@@ -1,10 +1,11 @@
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from pcm3.augment.mask import draw_mask
+from pcm3.augment.mask import SHARPNESS, draw_mask, motion_of_units
 from pcm3.skeleton import load_layout
 
 KINECT2, KINECT1 = load_layout("kinect_v2"), load_layout("kinect_v1")
@@ -101,3 +102,63 @@ def test_masks_have_the_shape_of_the_clips(bodies):
 def test_a_mask_follows_from_the_generator():
     assert torch.equal(drawn(seed=1), drawn(seed=1))
     assert not torch.equal(drawn(seed=1), drawn(seed=2))
+
+
+# Masks that prefer what moves
+
+
+def with_motion(motion, ratio=0.6, seed=0, kind="topology"):
+    """Masks of clips in whose every segment the parts move as told: (B, 8, 2) frames, one body."""
+    shape = (len(motion), 8, 1, len(KINECT2.joints))
+    generator = torch.Generator().manual_seed(seed)
+    return draw_mask(shape, KINECT2.parts, kind, ratio, True, "all", generator, motion)
+
+
+def test_of_parts_that_move_unequally_the_first_is_drawn_as_often_as_a_softmax_has_it():
+    moved = torch.tensor([0.2, 0.6, 1.0, 1.4, 1.8])
+    masked = masked_parts(with_motion(moved.expand(400, 8, 5), ratio=0.2), KINECT2)[:, :, 0]
+    assert (masked.sum(dim=-1) == 1).all()
+    expected = torch.softmax(SHARPNESS * moved.double(), dim=0) * 400 * 8
+    assert stats.chisquare(masked.sum(dim=(0, 1)).numpy(), expected.numpy()).pvalue > 0.01
+
+
+@pytest.mark.parametrize("ratio", [0.2, 0.4, 0.6, 0.8])
+def test_as_many_parts_are_masked_whatever_moves(ratio):
+    moved = torch.rand((20, 8, 5), generator=torch.Generator().manual_seed(1)) * 20
+    masked = masked_parts(with_motion(moved, ratio=ratio), KINECT2)
+    assert (masked.sum(dim=-1) == round(5 * ratio)).all()
+
+
+def test_where_all_move_alike_all_are_masked_alike_often():
+    masked = masked_parts(with_motion(torch.ones(500, 8, 5)), KINECT2)[:, :, 0]
+    assert stats.chisquare(masked.sum(dim=(0, 1)).numpy()).pvalue > 0.01
+
+
+@pytest.mark.parametrize("kind", ["topology", "random"])
+@pytest.mark.parametrize("frames", [1, 8, 13, 32])
+def test_the_motion_of_a_part_is_its_joints_mean_way_from_frame_to_frame(kind, frames):
+    clips = torch.randn((2, frames, 2, 25, 3), generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    clips[:, :, 1] *= 0.1  # the second body moves less, and counts for nothing
+    found = motion_of_units(clips, KINECT2.parts, kind)
+    units = KINECT2.parts if kind == "topology" else [(joint,) for joint in range(25)]
+    for clip in range(2):
+        for segment in range(8):
+            mine = [frame for frame in range(frames) if frame * 8 // frames == segment]
+            ways = [
+                np.mean([
+                    max(
+                        float((clips[clip, after, body, joint] - clips[clip, before, body, joint]).norm())
+                        for body in range(2)
+                    )
+                    for before, after in [(min(f, frames - 2), min(f, frames - 2) + 1) for f in mine]
+                    for joint in part
+                ]) if mine and frames > 1 else 0.0
+                for part in units
+            ]  # fmt: skip
+            expected = np.array(ways) / np.mean(ways) if np.mean(ways) else np.ones(len(units))
+            np.testing.assert_allclose(found[clip, segment].numpy(), expected, rtol=1e-9)
+
+
+def test_where_nothing_moves_all_parts_are_alike():
+    still = torch.zeros(2, 16, 1, 25, 3)
+    assert torch.equal(motion_of_units(still, KINECT2.parts, "topology"), torch.ones(2, 8, 5))

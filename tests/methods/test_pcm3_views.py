@@ -223,6 +223,21 @@ def test_views_are_drawn_in_one_order_and_what_is_off_draws_nothing(values):
     assert torch.equal(ours.get_state(), theirs.get_state())
 
 
+def test_masks_prefer_what_moves_where_they_are_asked_to():
+    frames, start, length = store()
+    moving = list(KINECT2.parts[2])
+    frames[:, :, [joint for joint in range(25) if joint not in moving]] = 0.0  # all but one part stand still
+    settings = {"mask__per_clip": True, "mask__ratio": 0.2, "shear": 0.0, "jitter_prob": 0.0}
+    shares = {}
+    for choice in ("uniform", "motion"):
+        views = maker(KINECT2, **(settings | {"mask__choice": choice}))(
+            batch_of(frames, start, length), torch.Generator().manual_seed(3)
+        )
+        shares[choice] = views.masked[..., 0, moving[0]].float().mean().item()
+    assert shares["uniform"] == pytest.approx(0.2, abs=0.15)
+    assert shares["motion"] > 0.85
+
+
 def posed(**values):
     """Query, key and source (3, B, V, 3) of clips that never move, from the first body, not sheared or jittered."""
     pose = torch.randn((1, 1, 25, 3), generator=torch.Generator().manual_seed(1))

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from pcm3.augment.mix import part_of_joint
+from pcm3.augment.segments import SEGMENTS, segment_of_frame
 from pcm3.settings.pcm3 import MaskedBodies, MaskKind
 
-SEGMENTS = 8
-"""A clip is masked in eight stretches, as equal in length as its frames allow, each with its own choice."""
+SHARPNESS = 1 / 0.75
+"""How strongly motion decides what is masked: the reciprocal of MAMP's temperature."""
 
 
 def draw_mask(
@@ -21,6 +22,7 @@ def draw_mask(
     per_clip: bool,
     bodies: MaskedBodies,
     generator: torch.Generator,
+    motion: Float[Tensor, "B S U"] | None = None,
 ) -> Bool[Tensor, "B T M V"]:
     """Where joints are masked, True where masked: whole body parts (`topology`) or single joints (`random`).
 
@@ -32,16 +34,41 @@ def draw_mask(
         per_clip: draw for each clip, instead of once a batch (as released).
         bodies: mask joints of the `first` body only (as released), or the same joints of `all`.
         generator: source of randomness; its device is the result's.
+        motion: how much each part (or joint) moves in each segment, over the mean of the segment (`motion_of_units`):
+            those that move are masked more often, those that move alike, alike often; None: all alike. Only with
+            masks for each clip.
     """
     size, frames, count, joints = shape
     device = generator.device
     units = len(parts) if kind == "topology" else joints
     draw = torch.rand((size if per_clip else 1, SEGMENTS, units), generator=generator, device=device)
+    if motion is not None:
+        # The greatest of logits with Gumbel noise are drawn without replacement, as often as a softmax has them.
+        draw = -(SHARPNESS * motion - (-draw.clamp(1e-12, 1 - 1e-7).log()).log())
     masked = draw.argsort(dim=-1).argsort(dim=-1) < round(ratio * units)
     if kind == "topology":
         masked = masked[:, :, part_of_joint(parts, joints, device)]
-    segment = torch.arange(frames, device=device) * SEGMENTS // frames
-    masked = masked[:, segment, None, :].expand(size, frames, count, joints)
+    masked = masked[:, segment_of_frame(frames, device), None, :].expand(size, frames, count, joints)
     if bodies == "first":
         masked = masked & (torch.arange(count, device=device) == 0)[:, None]
     return masked
+
+
+def motion_of_units(
+    clips: Float[Tensor, "B T M V C"], parts: tuple[tuple[int, ...], ...], kind: MaskKind
+) -> Float[Tensor, "B S U"]:
+    """How far each part (`topology`) or joint (`random`) goes in each segment, over the mean of its segment.
+
+    Of the body that moves most; 1 everywhere where nothing moves. A segment's motion is the mean way from each of
+    its frames to the next (MAMP §3.2 takes the same of its patches).
+    """
+    ways = (clips[:, 1:] - clips[:, :-1]).norm(dim=-1).amax(dim=2)
+    ways = torch.cat([ways, ways[:, -1:]], dim=1)
+    segment = torch.nn.functional.one_hot(segment_of_frame(clips.shape[1], clips.device), SEGMENTS).to(ways.dtype)
+    moved = torch.einsum("ts,btv->bsv", segment / segment.sum(dim=0).clamp(min=1), ways)
+    if kind == "topology":
+        of_part = part_of_joint(parts, clips.shape[3], clips.device)
+        share = torch.nn.functional.one_hot(of_part, len(parts)).to(ways.dtype)
+        moved = moved @ (share / share.sum(dim=0))
+    mean = moved.mean(dim=-1, keepdim=True)
+    return torch.where(mean > 0, moved / mean.clamp(min=1e-12), torch.ones_like(moved))

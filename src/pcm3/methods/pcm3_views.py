@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from pcm3.augment.mask import draw_mask
+from pcm3.augment.mask import draw_mask, motion_of_units
 from pcm3.augment.mix import Mixed, mix
 from pcm3.augment.spatial import in_plane, shear
 from pcm3.clips import ClipBatch
@@ -81,7 +81,10 @@ class ViewMaker:
         if source is not None:
             size, frames, bodies, joints, _ = source.shape
             shape = (size, frames, bodies, joints)
-            masked = draw_mask(shape, parts, chosen.kind, chosen.ratio, chosen.per_clip, chosen.bodies, generator)
+            motion = motion_of_units(source, parts, chosen.kind) if chosen.choice == "motion" else None
+            masked = draw_mask(
+                shape, parts, chosen.kind, chosen.ratio, chosen.per_clip, chosen.bodies, generator, motion
+            )
         if query is not None and "inter" in contrasted(self.settings):
             mixed = mix(query, parts, self.settings.mix.per_clip, generator)
         return Views(query, mixed, crops.get("key"), source, masked)

@@ -11,6 +11,7 @@ from pcm3.settings.rules import Rule, at_least_one, not_negative, positive
 from pcm3.settings.views import ViewSettings
 
 MaskKind = Literal["topology", "random"]
+MaskChoice = Literal["uniform", "motion"]
 MaskedBodies = Literal["first", "all"]
 PromptKind = Literal["none", "domain", "both"]
 DomainPlace = Literal["before_norm", "after_norm"]
@@ -19,7 +20,7 @@ PromptUnit = Literal["absolute", "spread"]
 Positive = Literal["intra", "inter", "mask", "predict"]
 Negatives = Literal["queue", "batch"]
 Export = Literal["online", "ema"]
-PredictionError = Literal["squared", "distance", "normalised"]
+PredictionError = Literal["squared", "distance", "normalised", "segment", "motion"]
 PredictedView = Literal["filled", "whole"]
 PredictionBase = Literal["zero", "line"]
 DecoderKind = Literal["gru", "frame"]
@@ -39,6 +40,8 @@ class MaskSettings:
 
     kind: MaskKind = "topology"
     """Mask whole body parts, or single joints (Table 10)."""
+    choice: MaskChoice = "uniform"
+    """Mask all parts (or joints) alike often, or rather those that move in the segment (MAMP, ICCV 2023)."""
     ratio: float = 0.6
     """Share of the parts (or joints) that are masked in each of the eight segments; more than 0.1, less than 0.9."""
     per_clip: bool = False
@@ -102,7 +105,8 @@ class ObjectiveSettings:
     """Weight of masked prediction, at least 0; 0 leaves it out."""
     prediction_error: PredictionError = "squared"
     """Mean square over masked coordinates (released), mean distance over masked joints (paper), or mean square of
-    coordinates that are normalised over the batch."""
+    coordinates that are normalised over the batch, or each over its own segment of the clip (as MAE normalises each
+    patch), or over the batch together with their change from frame to frame."""
     prediction_base: PredictionBase = "zero"
     """What the decoder's output is added to: nothing (released), or a straight line from where a masked joint was last
     visible to where it is next."""
@@ -143,6 +147,11 @@ class PCM3Settings:
                 "mask.ratio",
                 "more than 0.1 and less than 0.9, so that of five parts some are masked and some are not",
             ),
+            (
+                self.mask.choice == "uniform" or self.mask.per_clip,
+                "mask.choice",
+                "uniform where one mask is drawn for a batch: clips do not move alike (or mask.per_clip true)",
+            ),
         ]
 
     def _of_objective(self, run: Run) -> list[Rule]:
@@ -173,6 +182,11 @@ class PCM3Settings:
                 "has two keys of its own)",
             ),
             (len(set(objective.positives)) == len(objective.positives), "objective.positives", "no repeats"),
+            (
+                objective.prediction_error != "segment" or run.frames >= 16,
+                "objective.prediction_error",
+                "segment only with at least 16 frames, two in each of the eight segments",
+            ),
             (
                 objective.prediction_weight > 0 or bool(contrasts),
                 "objective",
