@@ -19,7 +19,7 @@ ROWS = [
     {"files", "checksums", "parallel", "summary"},
     {"skeleton"},
     {"settings"},
-    {"geometry"},
+    {"geometry", "segments"},
     {"joint_names"},
     {"retarget", "hierarchy"},
     {"body_centre"},

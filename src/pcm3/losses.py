@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from pcm3.augment.segments import SEGMENTS, segment_of_frame
+from pcm3.segments import SEGMENTS, segment_of_frame
 from pcm3.settings.pcm3 import PredictionError
 
 FLOOR = 0.1

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from pcm3.augment.mix import part_of_joint
-from pcm3.augment.segments import SEGMENTS, segment_of_frame
+from pcm3.segments import SEGMENTS, segment_of_frame
 from pcm3.settings.pcm3 import MaskedBodies, MaskKind
 
 SHARPNESS = 1 / 0.75
