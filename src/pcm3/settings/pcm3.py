@@ -40,14 +40,14 @@ class MaskSettings:
 
     kind: MaskKind = "topology"
     """Mask whole body parts, or single joints (Table 10)."""
-    choice: MaskChoice = "uniform"
-    """Mask all parts (or joints) alike often, or rather those that move in the segment (MAMP, ICCV 2023)."""
     ratio: float = 0.6
     """Share of the parts (or joints) that are masked in each of the eight segments; more than 0.1, less than 0.9."""
     per_clip: bool = False
     """Draw a mask for each clip instead of one a batch."""
     bodies: MaskedBodies = "first"
     """Mask joints of the first body only (released) or of all."""
+    choice: MaskChoice = "uniform"
+    """Mask all parts (or joints) alike often, or rather those that move in the segment (MAMP, ICCV 2023)."""
 
 
 @dataclass
