@@ -223,6 +223,21 @@ def test_a_run_that_came_to_no_checkpoint_does_not_keep_the_folder_from_the_righ
     trace(tmp_path / "run").assert_equals(trace(finished_path))
 
 
+@pytest.mark.parametrize(
+    ("method", "name"),
+    [
+        ("ms2l", "head_hidden"),
+        ("longt-gan", "discriminator_hidden"),  # so large that its size overflows
+        ("longt-gan", "decoder_hidden"),
+        ("crrl", "queue"),
+    ],
+)
+def test_a_size_that_another_method_has_is_named_where_it_does_not_fit(tiny, method, name):
+    settings = tiny({"method": method, f"objective.{name}": 10**9})
+    with pytest.raises(ConfigError, match=f"setting objective.{name}: .* GiB of memory"):
+        check_memory(encoder_spec(load_layout("kinect_v2"), 2, settings), settings, torch.device("cpu"))
+
+
 @pytest.mark.parametrize("network", ["gru", "transformer", "graph"])
 @pytest.mark.parametrize("kind", ["sgd", "adamw"])
 @pytest.mark.parametrize("method", ["pcm3", "moco", "cmd"])

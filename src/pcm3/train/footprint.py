@@ -17,11 +17,15 @@ GIB = 2**30
 STATES = {"sgd": 1, "adam": 2, "adamw": 2}
 """Numbers that an optimiser keeps of each weight."""
 SIZES = ("encoder.hidden_size", "encoder.layers", "batch", "frames", "objective.queue", "objective.embedding",
-         "objective.decoder_hidden")  # fmt: skip
+         "objective.decoder_hidden", "objective.head_hidden", "objective.discriminator_hidden")  # fmt: skip
 """Settings that the memory follows from."""
 MODEST = {"encoder.hidden_size": 64, "encoder.layers": 1, "batch": 8, "frames": 16, "objective.queue": 64,
-          "objective.embedding": 64, "objective.decoder_hidden": 64}  # fmt: skip
+          "objective.embedding": 64, "objective.decoder_hidden": 64, "objective.head_hidden": 64,
+          "objective.discriminator_hidden": 64}  # fmt: skip
 """A value of each that is not to blame."""
+
+UNCOUNTABLE = 2**63
+"""Bytes from which on torch does not count the size of a tensor."""
 
 
 def check_memory(spec: EncoderSpec, settings: PretrainSettings, device: torch.device) -> None:
@@ -67,7 +71,10 @@ class _Numbers(NamedTuple):
 
 
 def _bytes(spec: EncoderSpec, settings: PretrainSettings, size: dict[str, int]) -> int:
-    held, trained, encoders = _numbers(spec, changed(settings, size))
+    try:
+        held, trained, encoders = _numbers(spec, changed(settings, size))
+    except RuntimeError:  # torch's, of a tensor whose size overflows its counting
+        return UNCOUNTABLE
     moving = trained * (1 + STATES[settings.optimiser.kind])  # gradients, and what the optimiser keeps
     part, layers = size["batch"] // settings.pieces, size["encoder.layers"]
     views = 2 * part * size["frames"] * spec.bodies * spec.joints * 3
