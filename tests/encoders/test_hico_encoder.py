@@ -189,8 +189,12 @@ def test_own_frames_are_resampled_as_torch_does_it_at_half_pixel_centres(lengths
     for clip, length, one in zip(clips, lengths, found, strict=True):
         by_torch = F.interpolate(clip[:length].T[None], size=frames, mode="linear", align_corners=False)[0].T
         torch.testing.assert_close(one, by_torch, rtol=0, atol=1e-6)
-    whole = resampled(clips, None, clips.shape[1])
-    assert torch.equal(whole, clips)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_as_many_frames_as_there_are_stay_what_they_are(dtype):
+    clips = random(2, 299, 3).to(dtype)  # a number that bfloat16 does not have
+    assert torch.equal(resampled(clips, None, 299), clips)
 
 
 def test_an_lstm_of_two_halves_is_torch_s_bidirectional_one():

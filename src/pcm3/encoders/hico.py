@@ -172,13 +172,15 @@ def spread(
 
 def resampled(inputs: Float[Tensor, "B T I"], lengths: Int[Tensor, " B"] | None, frames: int) -> Float[Tensor, "B F I"]:
     """The own frames of each clip as so many, linearly, at half-pixel centres."""
-    own = torch.full_like(inputs[:, 0, 0], inputs.shape[1]) if lengths is None else lengths.to(inputs.dtype)
-    centre = torch.arange(frames, device=inputs.device, dtype=inputs.dtype) + 0.5
+    exact = torch.promote_types(inputs.dtype, torch.float32)
+    own = torch.full_like(inputs[:, 0, 0], inputs.shape[1], dtype=exact) if lengths is None else lengths.to(exact)
+    centre = torch.arange(frames, device=inputs.device, dtype=exact) + 0.5
     place = (centre * own.unsqueeze(1) / frames - 0.5).clamp(min=0).minimum(own.unsqueeze(1) - 1)
     before = place.long()
     after = (before + 1).minimum(own.long().unsqueeze(1) - 1)
     clip = torch.arange(inputs.shape[0], device=inputs.device).unsqueeze(1)
-    return torch.lerp(inputs[clip, before], inputs[clip, after], (place - before).unsqueeze(-1))
+    share = (place - before).unsqueeze(-1).to(inputs.dtype)
+    return torch.lerp(inputs[clip, before], inputs[clip, after], share)
 
 
 class DualLSTMLayer(nn.Module):
