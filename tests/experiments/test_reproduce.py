@@ -170,7 +170,7 @@ def test_only_what_a_task_goes_by_makes_it_judge_again(plan):
     reproduce("table3", replace(plan, tasks=replace(QUICK, head=LinearSettings(epochs=3))), said.append)
     assert not any(line.startswith("evaluate") for line in said)
     reproduce("table3", replace(plan, tasks=replace(QUICK, test=ClipSettings(crops=2))), said.append)
-    assert sum(line.startswith("evaluate retrieval") for line in said) == 1
+    assert sum(line.startswith("evaluate PCM³: retrieval") for line in said) == 1
 
 
 def test_an_interrupted_table_goes_on(plan, monkeypatch):
@@ -249,4 +249,10 @@ def test_what_a_preset_leaves_out_of_the_method_is_put_in_before_it_is_taken_apa
     )
     assert full.method.objective.prediction_weight == 1.0
     assert with_all_parts(PretrainSettings()) == PretrainSettings(), "what has everything stays as it is"
-    assert {name for name, table in TABLES.items() if table.all_parts} == {"table7", "table8", "table9", "table10"}
+    assert {name: table.all_parts for name, table in TABLES.items()} == {
+        **{f"table{number}": "domain" for number in range(1, 7)},
+        **{f"table{number}": "both" for number in range(7, 11)},
+        "recipe": None,
+        "precision": None,
+    }
+    assert with_all_parts(settings_of_preset("small"), "domain") == settings_of_preset("pcm3-small")

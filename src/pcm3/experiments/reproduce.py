@@ -10,8 +10,9 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pcm3.checksums import read_checked_json, with_checksum
 from pcm3.data.names import file_name
@@ -74,8 +75,11 @@ def reproduce(name: str, plan: Plan, log: Callable[[str], object], map_fn: MapFu
         ``rows`` (row → column → mean, sd, values, paper), ``baselines``, ``conditions``, ``written``.
     """
     plan, table = sized(plan, log), TABLES[name]
-    if table.all_parts:
-        plan = replace(plan, settings=with_all_parts(plan.settings))
+    if table.all_parts is not None:
+        whole = with_all_parts(plan.settings, table.all_parts)
+        if whole != plan.settings:
+            log("the preset leaves parts of PCM³ out: all views, the prediction and prompts are put in")
+        plan = replace(plan, settings=whole)
     served = [column for column in table.columns if _store_of(column, plan) is not None]
     variants = {row: variant for row, variant in table.variants.items() if not plan.rows or row in plan.rows}
     runs = {row: _runs(variant, plan) for row, variant in variants.items()}
@@ -91,7 +95,8 @@ def reproduce(name: str, plan: Plan, log: Callable[[str], object], map_fn: MapFu
         for column in served:
             # Once, beside PCM³; the untrained encoder of another method is another.
             missing = plan.seeds if row == usual[0] else 0
-            evaluation = _evaluated(of_row, variants[row], column, plan, missing, log, map_fn)
+            titled = partial(_log_of_row, row, log)
+            evaluation = _evaluated(of_row, variants[row], column, plan, missing, titled, map_fn)
             rows[row][column.head] = _cell(evaluation["rows"][0], column)
             for other in evaluation["rows"][1:]:
                 baselines.setdefault(other["name"], {}).setdefault(column.head, _cell(other, column))
@@ -128,6 +133,10 @@ def reproduce(name: str, plan: Plan, log: Callable[[str], object], map_fn: MapFu
     return result | {"written": [str(data), str(text), str(picture), str(losses)]}
 
 
+def _log_of_row(row: str, log: Callable[[str], object], what: str) -> None:
+    log(f"evaluate {row}: {what}")
+
+
 def sized(plan: Plan, log: Callable[[str], object]) -> Plan:
     """The plan with one width, batch and length for all its runs: none that a run would choose without the others.
 
@@ -148,14 +157,14 @@ PREDICTION_WEIGHT = 1.0
 """Of the prediction where a preset leaves it out: beside a normalised error of about 1, as one contrastive term."""
 
 
-def with_all_parts(settings: PretrainSettings) -> PretrainSettings:
-    """The settings with every part of PCM³ that the preset leaves out: views, prediction, prompts."""
+def with_all_parts(settings: PretrainSettings, kind: Literal["domain", "both"] = "both") -> PretrainSettings:
+    """The settings with every part of PCM³ that the preset leaves out: views, prediction, prompts of this kind."""
     objective, prompts = pcm3_of(settings.method).objective, pcm3_of(settings.method).prompts
     changes: dict[str, Any] = {"objective.positives": list(POSITIVES)}
     if not objective.prediction_weight:
         changes["objective.prediction_weight"] = PREDICTION_WEIGHT
     if prompts.kind == "none":
-        changes["prompts.kind"] = "both"
+        changes["prompts.kind"] = kind
     return changed(settings, changes)
 
 
@@ -240,7 +249,7 @@ def _evaluated(
     kept = folders[0] / "results" / f"{task}-{file_name(protocol)}-{digest}.json"
     if kept.is_file():
         return read_checked_json(kept, CheckpointError, "remove it, and run again to have it made anew")
-    log(f"evaluate {task} on {store.kind} {protocol}")
+    log(f"{task} on {store.kind} {protocol}")
     named: dict[str, Any] = {"settings": plan.tasks, "seeds": 1, "baselines": baselines, "map_fn": map_fn}
     if variant.streams:
         each = {name: [run.folder for run in of_stream] for name, of_stream in runs.items()}
@@ -313,7 +322,7 @@ def _markdown(name: str, table: PaperTable, served: Sequence[Column], result: di
         lines += [
             "",
             f"Other systems, each with the encoder, views and schedule of its preset ({presets}); width, batch and "
-            "length are ours where the presets are those for little data (-small).",
+            "length are ours where the presets are those for little data (-small). The untrained encoder is PCM³'s.",
         ]
     if about["not_the_protocols"]:
         lines += ["", f"Not the protocols' settings: {', '.join(about['not_the_protocols'])}."]
