@@ -226,15 +226,18 @@ def test_a_run_that_came_to_no_checkpoint_does_not_keep_the_folder_from_the_righ
 @pytest.mark.parametrize(
     ("method", "name"),
     [
-        ("ms2l", "head_hidden"),
-        ("longt-gan", "discriminator_hidden"),  # so large that its size overflows
-        ("longt-gan", "decoder_hidden"),
-        ("crrl", "queue"),
+        ("ms2l", "objective.head_hidden"),
+        ("longt-gan", "objective.discriminator_hidden"),  # so large that its size overflows
+        ("longt-gan", "objective.decoder_hidden"),
+        ("crrl", "objective.queue"),
+        ("hico", "objective.queue"),
+        ("isc", "second.hidden_size"),
+        ("isc", "second.channels"),
     ],
 )
 def test_a_size_that_another_method_has_is_named_where_it_does_not_fit(tiny, method, name):
-    settings = tiny({"method": method, f"objective.{name}": 10**9})
-    with pytest.raises(ConfigError, match=f"setting objective.{name}: .* GiB of memory"):
+    settings = tiny({"method": method, name: 10**9})
+    with pytest.raises(ConfigError, match=f"setting {name}: .* GiB of memory"):
         check_memory(encoder_spec(load_layout("kinect_v2"), 2, settings), settings, torch.device("cpu"))
 
 

@@ -17,11 +17,12 @@ GIB = 2**30
 STATES = {"sgd": 1, "adam": 2, "adamw": 2}
 """Numbers that an optimiser keeps of each weight."""
 SIZES = ("encoder.hidden_size", "encoder.layers", "batch", "frames", "objective.queue", "objective.embedding",
-         "objective.decoder_hidden", "objective.head_hidden", "objective.discriminator_hidden")  # fmt: skip
+         "objective.decoder_hidden", "objective.head_hidden", "objective.discriminator_hidden", "second.hidden_size",
+         "second.channels")  # fmt: skip
 """Settings that the memory follows from."""
 MODEST = {"encoder.hidden_size": 64, "encoder.layers": 1, "batch": 8, "frames": 16, "objective.queue": 64,
           "objective.embedding": 64, "objective.decoder_hidden": 64, "objective.head_hidden": 64,
-          "objective.discriminator_hidden": 64}  # fmt: skip
+          "objective.discriminator_hidden": 64, "second.hidden_size": 64, "second.channels": 64}  # fmt: skip
 """A value of each that is not to blame."""
 
 UNCOUNTABLE = 2**63
