@@ -10,6 +10,7 @@ import numpy as np
 from pcm3.data.names import file_name
 from pcm3.data.store import ClipStore
 from pcm3.files import write_atomically, write_json
+from pcm3.report.harmed import harmed_picture
 from pcm3.report.motion import motion_strips, moving_clips
 from pcm3.report.occluded import occluded_picture
 from pcm3.report.pictures import confusion_matrix
@@ -93,10 +94,19 @@ def _occluded(evaluation: Evaluation, store: ClipStore, folder: Path, stem: str)
     return [picture]
 
 
+def _harmed(evaluation: Evaluation, store: ClipStore, folder: Path, stem: str) -> list[Path]:
+    """A test clip, and all that was done to it."""
+    picture, setup = folder / f"{stem}-clips.png", evaluation.setup
+    shown = [int(setup.test[len(setup.test) // 2])]
+    harmed_picture(store, shown, setup.spec.frames, picture, setup.settings.robustness)
+    return [picture]
+
+
 PICTURES: dict[Picture, Callable[[Evaluation, ClipStore, Path, str], list[Path]]] = {
     "confusion": _confusion,
     "timelines": _timelines,
     "motion": _motion,
     "occlusion": _occluded,
+    "harmed": _harmed,
 }
 """What draws each kind of picture."""

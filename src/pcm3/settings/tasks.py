@@ -18,6 +18,7 @@ TASK_WORDS = {
     "retrieval": "each test clip takes the label of its nearest training clip (1-NN, cosine)",
     "occlusion": "linear, with body parts or a block of frames hidden",
     "occlusion-cached": "the same on features taken once",
+    "robustness": "linear-cached and 1-NN of clean clips, tested with joints lost, noise, or few frames",
     "detection": "which actions untrimmed recordings hold, and when; the whole network trained",
     "detection-frozen": "the same, a linear head on frozen features",
     "prediction": "the next 400 ms of motion; the encoder trained with the decoder",
@@ -218,6 +219,31 @@ class OcclusionSettings:
 
 
 @dataclass(frozen=True)
+class RobustnessSettings:
+    """How test clips are made worse; each of these is a test of its own."""
+
+    joints: list[float] = field(default_factory=lambda: [0.1, 0.3])
+    """Shares of the joints that are absent from the whole clip."""
+    flicker: list[float] = field(default_factory=lambda: [0.1, 0.3])
+    """Shares of all joints and frames that are absent, each by itself."""
+    noise: list[float] = field(default_factory=lambda: [0.01, 0.03])
+    """Metres: deviations of the noise that is added to each coordinate of each frame."""
+    every: list[int] = field(default_factory=lambda: [2, 4])
+    """Of so many of the encoder's frames one is kept, and those between are on a straight line."""
+
+    def check(self) -> None:
+        """Raises ConfigError for a value that makes no sense."""
+        shares = [*self.joints, *self.flicker]
+        rules: list[Rule] = [
+            (all(0 < share < 1 for share in shares), "joints", "shares, joints and flicker alike, between 0 and 1"),
+            (all(0 < metres <= 1 for metres in self.noise), "noise", "metres, more than 0 and at most 1"),
+            (all(2 <= frames <= 100 for frames in self.every), "every", "whole numbers from 2 to 100"),
+            (bool(shares or self.noise or self.every), "joints", "something to be done to the clips"),
+        ]
+        _require("robustness", self, rules)
+
+
+@dataclass(frozen=True)
 class RetrievalSettings:
     """How neighbours are looked for and what is told of them."""
 
@@ -248,6 +274,7 @@ class TaskSettings:
     finetune: FinetuneSettings = field(default_factory=FinetuneSettings)
     subset: SubsetSettings = field(default_factory=SubsetSettings)
     occlusion: OcclusionSettings = field(default_factory=OcclusionSettings)
+    robustness: RobustnessSettings = field(default_factory=RobustnessSettings)
     retrieval: RetrievalSettings = field(default_factory=RetrievalSettings)
     detection: DetectionSettings = field(default_factory=DetectionSettings)
     prediction: PredictionSettings = field(default_factory=PredictionSettings)

@@ -22,6 +22,7 @@ COLUMNS = {
     "top1_clean": "clean %",
     "top1_spatial": "spatial %",
     "top1_temporal": "temporal %",
+    "top1_harmed": "mean of what follows %",
     "delta": "Δ %",
     "map_a_voc": "mAP_a VOC %",
     "map_a_official": "mAP_a official %",
@@ -39,6 +40,13 @@ COLUMNS = {
     "best_mpjpe_mm": "best step on test mm",
 }
 """How a metric is headed in a table for people."""
+HARMED = {
+    r"joints_([\d.]+)pc": "{} % of joints lost",
+    r"flicker_([\d.]+)pc": "{} % flickers",
+    r"noise_([\d.]+)cm": "noise of {} cm",
+    r"every_(\d+)": "one frame of {}",
+}
+"""The same for what is done to clips in the task `robustness`."""
 
 
 @dataclass
@@ -82,6 +90,9 @@ def header(names: Sequence[str]) -> list[str]:
 
 def _head(name: str) -> str:
     """`COLUMNS`, and the metrics that have a number in their name."""
+    for harmed, head in HARMED.items():
+        if strength := re.fullmatch(rf"top1_{harmed}", name):
+            return head.format(strength[1])
     subset = re.fullmatch(r"top1_([\d.]+)pc_(\w+)", name)
     if subset:
         return f"{subset[1]} % {subset[2]}"

@@ -11,7 +11,7 @@ from pcm3.clips import ClipEncoder, extract
 from pcm3.data.protocol import split
 from pcm3.data.store import ClipStore
 from pcm3.encoders.spec import EncoderSpec
-from pcm3.settings.tasks import TASK_WORDS, TaskSettings
+from pcm3.settings.tasks import TASK_WORDS, RobustnessSettings, TaskSettings
 from pcm3.tasks.baselines import RawCoordinates
 from pcm3.tasks.classifier import Classifier, ClassifierResult
 from pcm3.tasks.detection.evaluate import DetectionResult, evaluate_detector
@@ -23,6 +23,7 @@ from pcm3.tasks.linear import Features, evaluate_linear
 from pcm3.tasks.occlusion import NAMES, OcclusionResult, evaluate_occlusion
 from pcm3.tasks.prediction.evaluate import PredictionResult, constant_velocity, evaluate_predictor, zero_velocity
 from pcm3.tasks.retrieval import fit_retrieval, score_retrieval
+from pcm3.tasks.robustness import RobustnessResult, evaluate_robustness, harms_of
 from pcm3.tasks.setup import Indices, Setup, labelled_split, recording_split
 
 About = Literal["labelled clips", "clips", "recordings"]
@@ -32,8 +33,8 @@ SPLITS: dict[About, Callable[[ClipStore, str], tuple[Indices, Indices]]] = {
     "recordings": recording_split,
 }
 """What trains and what tests under a protocol of a store, by what a task is about."""
-Details = ClassifierResult | OcclusionResult | DetectionResult | PredictionResult
-Picture = Literal["confusion", "timelines", "motion", "occlusion"]
+Details = ClassifierResult | OcclusionResult | RobustnessResult | DetectionResult | PredictionResult
+Picture = Literal["confusion", "timelines", "motion", "occlusion", "harmed"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,6 +152,12 @@ def _occlusion(encoder: ClipEncoder, setup: Setup, seed: int, features: Features
     return TaskResult(result.metrics, result, {**named, "nearest": heads.nearest})
 
 
+def _robustness(encoder: ClipEncoder, setup: Setup, seed: int) -> TaskResult:
+    chosen, (train, test) = setup.settings, setup.labelled(setup.clips)
+    head, result = evaluate_robustness(encoder, train, test, chosen.robustness, chosen.head, seed)
+    return TaskResult(result.metrics, result, {"": head})
+
+
 def _detection(encoder: ClipEncoder, setup: Setup, seed: int, use: EncoderUse) -> TaskResult:
     chosen = setup.settings.detection
     detector, result = evaluate_detector(encoder, *setup.labelled_recordings(), chosen, seed, use)
@@ -183,6 +190,7 @@ def _constant_velocity(setup: Setup) -> TaskResult:
 
 RECOGNITION = ("top1", "best_top1")
 OCCLUSION = ("top1_spatial", "top1_temporal", "top1_clean", "delta")
+ROBUSTNESS = ("top1_clean", "top1_harmed", *(f"top1_{harm.name}" for harm in harms_of(RobustnessSettings())))
 DETECTION = ("map_a_voc", "map_v_official", "map_a_official", "f1_official", "frame_accuracy", "best_map_a_voc")
 PREDICTION = ("mpjpe_mm", *(f"mpjpe_{horizon}ms_mm" for horizon in (80, 160, 320, 400, 560, 1000)), "best_mpjpe_mm")
 """Metrics in the tables for people."""
@@ -227,6 +235,7 @@ TASKS: dict[str, Task] = {
     "retrieval": Task(_retrieval, "labelled clips", ("test", "retrieval"), seeded=False, long=False),
     "occlusion": _occlusion_task("fresh"),
     "occlusion-cached": _occlusion_task("cached"),
+    "robustness": Task(_robustness, "labelled clips", ("robustness", "head"), ROBUSTNESS, long=False, picture="harmed"),
     "detection": _detection_task("tuned"),
     "detection-frozen": _detection_task("frozen"),
     "prediction": _prediction_task("tuned"),
