@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from pcm3.segments import SEGMENTS, segment_of_frame
+from pcm3.segments import mean_in_segments, segment_of_frame
 from pcm3.settings.pcm3 import PredictionError
 
 FLOOR = 0.1
@@ -111,8 +111,7 @@ def _deviation(variance: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 def _variance_in_segments(clips: Float[Tensor, "B T M V C"]) -> Float[Tensor, "B T M V 1"]:
     """Of each joint's coordinates about their mean in the segment; for each frame that of its segment."""
     segment = segment_of_frame(clips.shape[1], clips.device)
-    share = F.one_hot(segment, SEGMENTS).to(clips.dtype)
-    share = share / share.sum(dim=0).clamp(min=1)
+    share = mean_in_segments(clips.shape[1], clips.device, clips.dtype)
     mean = torch.einsum("ts,btmvc->bsmvc", share, clips)[:, segment]
     variance = torch.einsum("ts,btmvc->bsmv", share, (clips - mean).square()) / clips.shape[-1]
     return variance[:, segment].unsqueeze(-1)

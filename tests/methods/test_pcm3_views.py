@@ -238,6 +238,23 @@ def test_masks_prefer_what_moves_where_they_are_asked_to():
     assert shares["motion"] > 0.85
 
 
+@pytest.mark.parametrize("values", [{"noise": 0.1}, {"flicker": 0.5}, {"noise": 0.1, "flicker": 0.5}], ids=str)
+def test_a_worse_sensor_spares_what_is_to_be_predicted_and_draws_after_all_else(values):
+    frames, start, length = store()
+    plain, worse = (
+        maker(KINECT2, **settings)(batch_of(frames, start, length), torch.Generator().manual_seed(3))
+        for settings in ({}, values)
+    )
+    for name in ("query", "key"):
+        before, after = getattr(plain, name), getattr(worse, name)
+        changed = (before != after).any(dim=-1)
+        assert changed.any(), name
+        if "noise" not in values:
+            assert not after[changed].any()
+    assert plain.source.shape == worse.source.shape
+    assert (worse.source != 0).all() or "flicker" not in values
+
+
 def posed(**values):
     """Query, key and source (3, B, V, 3) of clips that never move, from the first body, not sheared or jittered."""
     pose = torch.randn((1, 1, 25, 3), generator=torch.Generator().manual_seed(1))
@@ -327,6 +344,8 @@ def test_what_is_not_used_draws_nothing():
         ("jitter_prob", (0.0, 0.5, 1.0), (-0.1, 1.1, float("nan"))),
         ("yaw", (0.0, 30.0, 180.0), (-1.0, 181.0, float("nan"))),
         ("bone_scale", (0.0, 0.2, 0.99), (-0.1, 1.0, float("nan"))),
+        ("noise", (0.0, 0.02, 1.0), (-0.1, 1.1, float("nan"))),
+        ("flicker", (0.0, 0.3, 1.0), (-0.1, 1.1, float("nan"))),
         ("flip_prob", (0.0, 0.5, 1.0), (-0.1, 1.1, float("nan"))),
     ],
 )

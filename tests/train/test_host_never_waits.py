@@ -43,6 +43,7 @@ SETTINGS = [
     {"method": "ms2l", "micro_batches": 2},
     {"method": "pc", "optimiser.max_grad_norm": 1.0},
     {"views.yaw": 30.0, "views.bone_scale": 0.2, "views.flip_prob": 0.5, "views.jitter_prob": 0.2,
+     "views.noise": 0.02, "views.flicker": 0.1, "mask.choice": "motion", "mask.per_clip": True,
      "encoder.input_features": ["joint", "bone", "motion", "motion4"], "encoder.pooling": "mean_max",
      "objective.negatives": "batch", "objective.projector_norm": True, "objective.prediction_error": "normalised"},
 ]  # fmt: skip

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from pcm3.augment.mix import part_of_joint
-from pcm3.segments import SEGMENTS, segment_of_frame
+from pcm3.segments import SEGMENTS, mean_in_segments, segment_of_frame
 from pcm3.settings.pcm3 import MaskedBodies, MaskKind
 
 SHARPNESS = 1 / 0.75
@@ -64,11 +64,11 @@ def motion_of_units(
     """
     ways = (clips[:, 1:] - clips[:, :-1]).norm(dim=-1).amax(dim=2)
     ways = torch.cat([ways, ways[:, -1:]], dim=1)
-    segment = torch.nn.functional.one_hot(segment_of_frame(clips.shape[1], clips.device), SEGMENTS).to(ways.dtype)
-    moved = torch.einsum("ts,btv->bsv", segment / segment.sum(dim=0).clamp(min=1), ways)
+    share = mean_in_segments(clips.shape[1], clips.device, ways.dtype)
+    moved = torch.einsum("ts,btv->bsv", share, ways)
     if kind == "topology":
-        of_part = part_of_joint(parts, clips.shape[3], clips.device)
-        share = torch.nn.functional.one_hot(of_part, len(parts)).to(ways.dtype)
-        moved = moved @ (share / share.sum(dim=0))
+        of_part = part_of_joint(parts, clips.shape[3], clips.device)[:, None]
+        inside = of_part == torch.arange(len(parts), device=clips.device)
+        moved = moved @ (inside / inside.sum(dim=0).to(ways.dtype))
     mean = moved.mean(dim=-1, keepdim=True)
     return torch.where(mean > 0, moved / mean.clamp(min=1e-12), torch.ones_like(moved))

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pcm3.augment.body_shape import mirror, scale_bones
+from pcm3.augment.sensor import add_noise, lose_joints
 from pcm3.augment.spatial import rotate_yaw
 from pcm3.skeleton import Layout
 
@@ -42,3 +43,7 @@ generator) → crops; in the order in which they are made. What is off draws not
 
 OUT_OF_PLANE = {"yaw"}
 """Those that show a body from another side, which nobody can do with poses in a picture: they are left out there."""
+
+SENSOR: dict[str, Callable[[Crops, float, torch.Generator], Crops]] = {"noise": add_noise, "flicker": lose_joints}
+"""What a worse sensor does to views that are distorted, after all else: (crops, how much at most, generator) → crops.
+What is to be rebuilt is spared: of PCM³ the view that is masked."""

@@ -147,12 +147,11 @@ def _sizes(options: Any) -> dict[str, Any]:
 def _rows(options: Any) -> dict[str, Any]:
     """Compares the recipes of a file on the test side of every store, with the same seeds, and prints by how much."""
     from pcm3.cli.candidates import read_candidates, search_file, with_changes
-    from pcm3.cli.tune import make_search, run_search
-    from pcm3.errors import ConfigError, not_one_of
+    from pcm3.cli.tune import known_tasks, make_search, run_search
+    from pcm3.errors import ConfigError
     from pcm3.settings.methods import name_of_method
     from pcm3.settings.presets import settings_of_preset
     from pcm3.settings.pretrain import changed
-    from pcm3.tasks.task_table import TASKS
 
     if options.candidates is None:
         raise ConfigError(f"--candidates: expected a file of what is compared (docs/SEARCH.md) for {ROWS}, got none")
@@ -161,12 +160,9 @@ def _rows(options: Any) -> dict[str, Any]:
     base = with_changes(preset, read_candidates(file, name_of_method(preset.method))[0], f"{file}: base")
     base = changed(base, {"protocol": options.protocol} | _sizes(options))
     rung = {"seeds": [options.seeds], "factor": 1.0, "share": 1.0, "keep": 1}
-    tasks = tuple(dict.fromkeys(options.tasks))
-    for task in tasks:
-        if task not in TASKS:
-            raise ConfigError(f"--tasks: {not_one_of('a task', task, TASKS)}")
     search = make_search(
-        options.store, options.candidates, base, preset, options.out, held_out=0, learned=options.learn, tasks=tasks,
+        options.store, options.candidates, base, preset, options.out, held_out=0, learned=options.learn,
+        tasks=known_tasks(options.tasks),
         task_settings=task_settings(options),
         **rung,
     )  # fmt: skip

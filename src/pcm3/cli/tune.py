@@ -22,7 +22,20 @@ STEPS = 60
 """Of a run in the first rung, where neither steps nor minutes are given."""
 SEARCHED_BY = (*SEARCHED, "steps", "minutes")
 """What a candidate that begins with another preset has as the base, always."""
-OWN = ("stores", "candidates", "out", "preset", "seeds", "factor", "share", "keep", "held_out", "workers", "json")
+OWN = (
+    "stores",
+    "candidates",
+    "out",
+    "preset",
+    "seeds",
+    "factor",
+    "share",
+    "keep",
+    "held_out",
+    "tasks",
+    "workers",
+    "json",
+)
 
 
 def add_arguments(parser: Any, words: list[str]) -> None:
@@ -48,6 +61,8 @@ def add_arguments(parser: Any, words: list[str]) -> None:
     parser.add_argument("--share", type=float, default=0.5, help="the best of a rung that go on")
     parser.add_argument("--keep", type=int, default=3, help="at least so many go on, and the base")
     parser.add_argument("--held_out", type=int, default=1, help="training subjects that each seed holds out")
+    parser.add_argument("--tasks", type=list[str], default=[],
+                        help="tasks of pcm3 evaluate that every run is evaluated on, too; none counts")  # fmt: skip
     parser.add_argument("--workers", type=int | None, default=None,
                         help="runs at a time, each in a process; null: what keeps the cores busy")  # fmt: skip
     base = settings_of_preset(value_among(words, "--preset") or "small")
@@ -134,7 +149,25 @@ def _search(options: Any) -> Search:
     base = from_dict({name: value for name, value in options.as_dict().items() if name not in OWN})
     rungs = {"seeds": options.seeds, "factor": options.factor, "share": options.share, "keep": options.keep}
     preset = settings_of_preset(options.preset)
-    return make_search(options.stores, options.candidates, base, preset, options.out, options.held_out, **rungs)
+    tasks = known_tasks(options.tasks)
+    return make_search(
+        options.stores, options.candidates, base, preset, options.out, options.held_out, tasks=tasks, **rungs
+    )
+
+
+def known_tasks(names: Sequence[str]) -> tuple[str, ...]:
+    """Each once.
+
+    Raises:
+        ConfigError: there is no task of a name.
+    """
+    from pcm3.errors import ConfigError, not_one_of
+    from pcm3.tasks.task_table import TASKS
+
+    for name in names:
+        if name not in TASKS:
+            raise ConfigError(f"--tasks: {not_one_of('a task', name, TASKS)}")
+    return tuple(dict.fromkeys(names))
 
 
 def make_search(

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pcm3.augment.crop import crop_resize, random_crops
 from pcm3.augment.spatial import in_plane, spatial_view
-from pcm3.augment.table import AUGMENTATIONS, OUT_OF_PLANE
+from pcm3.augment.table import AUGMENTATIONS, OUT_OF_PLANE, SENSOR
 from pcm3.clips import ClipBatch
 from pcm3.errors import ConfigError
 from pcm3.settings.views import ViewSettings
@@ -68,17 +68,22 @@ class CropMaker:
     def distort(
         self, crops: Float[Tensor, "N T M V C"], generator: torch.Generator, flat: int | None
     ) -> Float[Tensor, "N T M V C"]:
-        """The crops under shear or joint jitter, or both, in the plane where they have one (`ClipBatch.flat`)."""
+        """The crops under shear or joint jitter, or both, by a worse sensor, in the plane where they have one
+        (`ClipBatch.flat`).
+        """
         chosen = self.settings
         distorted = spatial_view(
             crops, chosen.spatial, chosen.shear, chosen.jitter_joint_ratio, chosen.jitter_prob, generator
         )
+        for name, harm in SENSOR.items():
+            if amount := getattr(chosen, name):
+                distorted = harm(distorted, amount, generator)
         return in_plane(distorted, flat)
 
     def one_view(self, batch: ClipBatch, generator: torch.Generator) -> Float[Tensor, "B T M V C"]:
         """One view of each clip; distorted where shear or jitter is on, so not by default in methods that have none."""
         crops, chosen = self.crops(batch, 1, generator), self.settings
-        distorted = chosen.spatial == "both" or chosen.shear or chosen.jitter_prob
+        distorted = chosen.spatial == "both" or chosen.shear or chosen.jitter_prob or chosen.noise or chosen.flicker
         return self.distort(crops, generator, batch.flat) if distorted else crops
 
     def two_views(self, batch: ClipBatch, generator: torch.Generator) -> TwoViews:

@@ -34,11 +34,15 @@ class ViewSettings:
     and less than 1."""
     flip_prob: float = 0.0
     """Probability that a clip is mirrored, left and right exchanged, in all its views alike; 0 to 1."""
+    noise: float = 0.0
+    """Metres: each distorted view has normal noise on its coordinates, of a deviation U[0, noise]; 0 to 1."""
+    flicker: float = 0.0
+    """In each distorted view a share U[0, flicker] of all joints and frames is absent, each by itself; 0 to 1."""
 
     def rules(self) -> list[Rule]:
         """What the values must keep to."""
         low, high = self.crop
-        shares = ("jitter_joint_ratio", "jitter_prob", "flip_prob")
+        shares = ("jitter_joint_ratio", "jitter_prob", "flip_prob", "flicker")
         return [
             (0 < low <= high <= 1, "views.crop", "two shares, 0 < smallest <= largest <= 1"),
             (self.min_frames >= 1, "views.min_frames", "at least 1"),
@@ -46,6 +50,7 @@ class ViewSettings:
             *((0 <= getattr(self, name) <= 1, f"views.{name}", "between 0 and 1") for name in shares),
             (0 <= self.yaw <= 180, "views.yaw", "degrees, between 0 and 180"),
             (0 <= self.bone_scale < 1, "views.bone_scale", "at least 0 and less than 1"),
+            (0 <= self.noise <= 1, "views.noise", "metres, between 0 and 1"),
         ]
 
 
