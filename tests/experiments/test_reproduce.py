@@ -125,6 +125,31 @@ def test_other_methods_stand_beside_ours_at_the_same_size(plan):
     assert (made["method"], made["encoder"]["hidden_size"], made["batch"], made["steps"]) == ("halp", 8, 8, 2)
 
 
+def test_whose_the_untrained_encoder_is_is_told_where_pcm3_is_not_run(plan):
+    plan = replace(plan, seeds=1, rows=("HaLP",))
+    reproduce("table3", plan, lambda what: None)
+    text = (plan.out / "table3.md").read_text(encoding="utf-8")
+    assert "The untrained encoder is HaLP's." in text
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (("table1", "--learn", "s"), "learn"),
+        (("table1", "--tasks", "[robustness]"), "tasks"),
+        (("table1", "--candidates", "methods"), "candidates"),
+        (("rows", "--rows", "[PCM3]"), "rows"),
+        (("rows", "--untrimmed", "s"), "untrimmed"),
+        (("rows", "--logs", "s"), "logs"),
+        (("page", "--candidates", "methods"), "candidates"),
+    ],
+)
+def test_what_a_table_has_no_use_for_is_refused(words, name, cli, tmp_path):
+    found = cli("reproduce", *words, "--store", tmp_path / "s", "--out", tmp_path / "out")
+    assert (found.code, len(found.err.splitlines())) == (2, 1)
+    assert f"--{name}: expected for" in found.err
+
+
 def test_the_published_size_is_a_method_s_own_unless_another_is_asked_for(plan):
     variant = Variant(preset="ms2l")
     own = begins_with(variant, sized(replace(plan, scaled=False), lambda what: None))

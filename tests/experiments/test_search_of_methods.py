@@ -122,15 +122,17 @@ def test_methods_stand_beside_each_other_each_over_its_own_untrained_encoder(cli
 
 
 def test_what_was_learned_on_one_store_is_tested_on_others(cli, store_path, other, written, tmp_path):
+    (tmp_path / "both").mkdir()
     both = merge_stores(
-        {path.name: ClipStore.open(path) for path in (store_path, other)}, tmp_path / "both", "xsub"
+        {path.name: ClipStore.open(path) for path in (store_path, other)}, tmp_path / "both" / "store", "xsub"
     ).path
     file, out = written({"shear": {"views.shear": 0.0}}), tmp_path / "out"
     asked = ["reproduce", "rows", "--candidates", file, "--steps", 2, "--seeds", 2, "--workers", 1, "--json"]
     found = cli(*asked, "--store", store_path, other, "--learn", both, "--out", out)
     assert found.code == 0, found.err
     assert len(list((out / "runs").iterdir())) == 4, "a run is learned once, and tested on every store"
-    assert found.json["learned"] == "both"
+    assert found.json["learned"] == str(both), "another store that is tested has its name"
+    assert f"Learned from the training side of {both}" in (out / "log.md").read_text(encoding="utf-8")
     runs = found.json["candidates"]["methods: shear"]["runs"][0]
     assert sorted((run["store"], run["seed"]) for run in runs) == [(n, s) for n in ("other", "store") for s in (0, 1)]
     assert all((run["training_clips"], run["validation_clips"]) == (18, 6) for run in runs)
@@ -139,6 +141,7 @@ def test_what_was_learned_on_one_store_is_tested_on_others(cli, store_path, othe
     of = [
         [run["linear"] for one in told.json["candidates"].values() for run in one["runs"][0]] for told in (alone, usual)
     ]
+    assert (alone.json["learned"], usual.json["learned"]) == ("other", None)
     assert of[0] == of[1], "learned from the store that is tested is what it always was"
 
 

@@ -75,6 +75,12 @@ def test_the_page_tells_rows_baselines_and_what_was_chosen_on_what(log):
     assert "labels" not in page.partition("## one")[2], "no column of what no run has"
 
 
+def test_how_rows_stand_on_clips_that_are_made_worse_is_told(log):
+    for of in log["candidates"].values():
+        of["runs"] = [[one | {"robustness_top1_harmed": 30.0} for one in runs] for runs in of["runs"]]
+    assert "clips made worse %" in benchmark_page({"one": log}, {}, "x.png")
+
+
 def test_two_stores_of_one_data_set_keep_their_names(log):
     log["stores"]["t"]["kind"] = "utd-mhad"
     assert "| base | s | 51.0 ± 1.4 |" in benchmark_page({"one": log}, {}, "x.png")
@@ -99,6 +105,9 @@ def test_the_command_writes_page_and_picture(cli, log, tmp_path):
     assert (tmp_path / "docs" / "benchmark.png").read_bytes()[:4] == b"\x89PNG"
     assert found.json["logs"] == ["a"]
     assert "--logs: expected folders" in cli("reproduce", "page", "--out", tmp_path / "docs").err
+    twice = cli("reproduce", "page", "--logs", tmp_path / "a", tmp_path / "a", "--out", tmp_path / "docs")
+    assert (twice.code, len(twice.err.splitlines())) == (2, 1)
+    assert "got two 'a'" in twice.err
     for told, words in (
         ({**log, "held_out": 1}, "expected a log of pcm3 reproduce rows"),
         ([1], "expected an object"),

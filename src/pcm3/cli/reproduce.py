@@ -18,6 +18,8 @@ SIZES = {"encoder.hidden_size": int, "epochs": int, "steps": int, "minutes": flo
 MODEL = "simulated-model"
 ROWS = "rows"
 PAGE = "page"
+USED_BY = {"logs": PAGE, "candidates": ROWS, "learn": ROWS, "tasks": ROWS, "rows": "tables", "untrimmed": "tables"}
+"""Option → what alone goes by it."""
 
 
 def add_arguments(parser: Any, words: list[str]) -> None:
@@ -73,6 +75,7 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     from pcm3.settings.pretrain import changed
     from pcm3.tasks.evaluate import useful_processes
 
+    _check_used(options)
     if options.table == MODEL:
         return 0, _simulated_model(options)
     if options.table == PAGE:
@@ -120,6 +123,16 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     print((options.out / f"{options.table}.md").read_text(encoding="utf-8"), end="")
     print(f"written: {', '.join(written['written'])}")
     return 0, written
+
+
+def _check_used(options: Any) -> None:
+    """Raises ConfigError for an option that would be ignored."""
+    from pcm3.errors import ConfigError
+
+    kind = options.table if options.table in (ROWS, PAGE, MODEL) else "tables"
+    for name, of in USED_BY.items():
+        if options[name] not in (None, []) and kind != of:
+            raise ConfigError(f"--{name}: expected for {of} alone, got it for {options.table}; leave it out")
 
 
 def _chosen_rows(asked: list[str], table: PaperTable) -> tuple[str, ...]:
@@ -180,12 +193,14 @@ def _page(options: Any) -> dict[str, Any]:
     if not options.logs:
         raise ConfigError(f"--logs: expected folders that pcm3 reproduce {ROWS} wrote, got none")
     check_folder("--out", options.out)
-    logs = {}
+    logs: dict[str, Any] = {}
     for folder in options.logs:
+        if (name := folder.resolve().name) in logs:
+            raise ConfigError(f"--logs: expected folders of different names, which head their tables, got two '{name}'")
         log = read_checked_json(folder / "log.json")
         if not is_log_of_rows(log):
             raise DataError(f"{folder}: expected a log of pcm3 reproduce {ROWS}, got another")
-        logs[folder.resolve().name] = log
+        logs[name] = log
     page, picture = options.out / "BENCHMARK.md", options.out / "benchmark.png"
     options.out.mkdir(parents=True, exist_ok=True)
     chosen = {folder.resolve().name: first_comment(folder / "rows.yaml") for folder in options.logs}

@@ -105,6 +105,7 @@ def reproduce(name: str, plan: Plan, log: Callable[[str], object], map_fn: MapFu
         "title": table.title,
         "rows": rows,
         "baselines": baselines,
+        "untrained_of": usual[0],
         "published": {"heads": table.heads, **{row: list(figures) for row, figures in table.published.items()}},
         "presets": {
             row: variant.preset + ("-small" if plan.scaled else "")
@@ -322,7 +323,8 @@ def _markdown(name: str, table: PaperTable, served: Sequence[Column], result: di
         lines += [
             "",
             f"Other systems, each with the encoder, views and schedule of its preset ({presets}); width, batch and "
-            "length are ours where the presets are those for little data (-small). The untrained encoder is PCM³'s.",
+            "length are ours where the presets are those for little data (-small). The untrained encoder is "
+            f"{result['untrained_of']}'s.",
         ]
     if about["not_the_protocols"]:
         lines += ["", f"Not the protocols' settings: {', '.join(about['not_the_protocols'])}."]

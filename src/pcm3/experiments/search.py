@@ -113,8 +113,12 @@ class Search:
 
     @property
     def pretraining(self) -> dict[str, ClipStore]:
-        """The stores that pretrain, by name."""
-        return self.stores if self.learned is None else {self.learned.path.name: self.learned}
+        """The stores that pretrain, by name; a name that another store has already is not given twice."""
+        if self.learned is None:
+            return self.stores
+        place, name = self.learned.path.resolve(), self.learned.path.resolve().name
+        taken = name in self.stores and self.stores[name].path.resolve() != place
+        return {str(self.learned.path) if taken else name: self.learned}
 
     def _check_tested(self, name: str, store: ClipStore, learned: ClipStore) -> None:
         if learned.layout.joints != store.layout.joints:

@@ -110,7 +110,7 @@ def _run(
     search: Search, trials: Mapping[str, list[Trial]], where: str, log: Callable[[str], object], map_fn: MapFunction
 ) -> dict[str, list[TrialResult]]:
     """The results of the trials of each candidate, or baseline."""
-    names = {store.path: name for name, store in (search.stores | search.pretraining).items()}
+    names = {store.path: name for of in (search.stores, search.pretraining) for name, store in of.items()}
     titles: dict[Path, str] = {}
     for title, of_title in trials.items():
         for trial in of_title:  # titles may have trials in common

@@ -23,6 +23,7 @@ METRICS = {
         for task in ("occlusion", "occlusion-cached")
         for what in ("spatial", "temporal")
     },
+    "robustness_top1_harmed": "clips made worse %",
     **{f"{task}_map_a_voc": "detection mAP_a %" for task in ("detection", "detection-frozen")},
     **{f"{task}_mpjpe_mm": "prediction mm, less is better" for task in ("prediction", "prediction-frozen")},
 }

@@ -116,7 +116,10 @@ def _sides(report: Mapping[str, Any]) -> str:
     """Who was learned from, and who tested."""
     count = _held_out(report)
     if count == 0:
-        return "Learned from the training side, evaluated on the test side: nothing may be chosen by these figures."
+        of = f" of {report['learned']}" if report.get("learned") else ""
+        return (
+            f"Learned from the training side{of}, evaluated on the test side: nothing may be chosen by these figures."
+        )
     one = count == 1
     return (
         f"Learned from the clips of the training subjects but {'one' if one else count}, evaluated on "
