@@ -32,7 +32,8 @@ KINDS = {
     "graph": {"kind": "graph", "pooling": "attention", "stream": "motion"},
     "stgcn": {"kind": "stgcn", "pooling": "max_min", "gaps": True},
     "agcn": {"kind": "agcn", "pooling": "mean", "gaps": True},
-    "hico": {"kind": "hico", "pooling": "max"},
+    "hico": {"kind": "hico", "pooling": "max", "sequence": "transformer"},
+    "hico-gru": {"kind": "hico", "pooling": "max"},
 }  # fmt: skip
 LABELS = ["bow", "wave", "bow", "wave", "sit"]
 
@@ -68,7 +69,9 @@ def told_by(session):
     return json.loads(session.get_modelmeta().custom_metadata_map[KEY])
 
 
-@pytest.mark.parametrize("kind", ["gru-causal", "transformer", "stgcn", "agcn", "hico"])
+@pytest.mark.parametrize(
+    "kind", ["gru-causal", "transformer", "stgcn", "agcn", "hico", pytest.param("hico-gru", marks=pytest.mark.soak)]
+)
 def test_onnxruntime_gives_the_features_of_any_number_of_clips_of_any_length(tmp_path, kind):
     model = model_of(tmp_path / "model", **KINDS[kind])
     before = model.embed(people())

@@ -290,6 +290,7 @@ def swap_clips(path):
     [
         (lambda path: edit(path, format=4), "written by a newer pcm3: format 4, this one reads up to 3; update pcm3"),
         (lambda path: (path / "store.json").unlink(), "not a store: it has no store.json"),
+        (lambda path: (path / "store.json").rename(path / "model.json"), "expected a store, got a model"),
         (lambda path: (path / "store.json").write_text("{"), "the store is damaged"),
         (lambda path: (path / "store.json").write_text("[]"), "the store is damaged"),
         (lambda path: (path / "store.json").write_text("{}"), "the store is damaged"),

@@ -12,6 +12,7 @@ from pcm3.data.merge import merge_stores
 from pcm3.data.recording import Interval, Recording
 from pcm3.data.store import ClipStore
 from pcm3.errors import ConfigError
+from pcm3.experiments import trial as trial_module
 from pcm3.settings.presets import settings_of_preset
 from pcm3.settings.pretrain import flat
 from pcm3.tasks.evaluate import RAW, UNTRAINED
@@ -20,6 +21,7 @@ QUICK = (
     "--head.epochs=2", "--head.drop_epochs=[1]", "--detection.epochs=1", "--detection.windows=2",
     "--detection.test_every=1", "--detection.frames=8", "--detection.drop_epochs=[]",
 )  # fmt: skip
+HEAD = ("--head.epochs=2", "--head.drop_epochs=[1]")
 SHARED = {"frames": 8, "batch": 6, "epochs": 1, "encoder.hidden_size": 8}
 SMALL_MOCO = {"preset": "moco-small", "objective.queue": 12, "objective.embedding": 8}
 
@@ -204,3 +206,19 @@ def test_further_tasks_are_evaluated_on_the_stores_that_serve_them(cli, store_pa
     lacking = cli(*asked, "--store", store_path, "--tasks", "[detection-frozen]")
     assert "detection-frozen: expected a store with untrimmed recordings among those tested on, got none" in lacking.err
     assert "'dance'" in cli(*asked, *stores, "--tasks", "[dance]").err
+
+
+def test_a_run_is_made_once_for_all_that_is_evaluated_and_leaves_no_weights(
+    cli, store_path, other, written, tmp_path, monkeypatch
+):
+    plain, made = trial_module.pretrain_in, []
+    monkeypatch.setattr(trial_module, "pretrain_in", lambda *given: made.append(given) or plain(*given))
+    isc = {"preset": "isc-small", "objective.queue": 12, "second.hidden_size": 4, "second.channels": 4}
+    file, out = written({"ISC": isc}, SHARED | {"encoder.input_features": ["joint"]}), tmp_path / "out"
+    asked = ["reproduce", "rows", "--candidates", file, "--steps", 2, "--seeds", 1, "--workers", 1, "--out", out]
+    found = cli(*asked, "--store", store_path, other, "--learn", store_path, "--tasks", "[robustness]", *HEAD, "--json")
+    assert found.code == 0, found.err
+    assert len(made) == 2, "the base and ISC, once each for two stores and two evaluations"
+    assert [path.name for path in (out / "runs").rglob("*.safetensors")] == []
+    for runs in (of["runs"][0] for of in found.json["candidates"].values()):
+        assert all("robustness_top1_harmed" in run and run["training_clips"] == 18 for run in runs)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pcm3.data.recording import Interval, Recording
-from pcm3.errors import DataError
+from pcm3.errors import CheckpointError, DataError
 from pcm3.settings.tasks import (
     TASK_WORDS,
     DetectionSettings,
@@ -19,6 +19,7 @@ from pcm3.settings.tasks import (
 )
 from pcm3.tasks.evaluate import PRETRAINED, RAW, UNTRAINED, evaluate, work
 from pcm3.tasks.task_table import TASKS
+from pcm3.train.pretrain import pretrain
 
 pytestmark = pytest.mark.usefixtures("size_is_no_matter")
 
@@ -191,3 +192,9 @@ def test_a_label_that_no_class_has_stops_what_is_about_labels(
         found = cli("evaluate", task, "--model", finished_path, "--store", path, "--out", tmp_path / "out")
         assert found.code == 2
         assert f"expected labels 0 to 2, of its classes, got others in 1 clip (clip03: {label})" in found.err
+
+
+def test_runs_of_two_methods_have_no_mean(finished_path, store, tiny, tmp_path):
+    pretrain(store, tmp_path / "moco", tiny({"method": "moco"}, steps=1), progress=False)
+    with pytest.raises(CheckpointError, match=r"expected a run of the method pcm3 .* got one of moco: evaluate them"):
+        evaluate("retrieval", [finished_path, tmp_path / "moco"], store, "xsub", seeds=1, device="cpu")

@@ -197,6 +197,8 @@ def _page(options: Any) -> dict[str, Any]:
     for folder in options.logs:
         if (name := folder.resolve().name) in logs:
             raise ConfigError(f"--logs: expected folders of different names, which head their tables, got two '{name}'")
+        if not (folder / "log.json").is_file():
+            raise DataError(f"{folder}: expected a folder that pcm3 reproduce {ROWS} wrote, but it holds no log.json")
         log = read_checked_json(folder / "log.json")
         if not is_log_of_rows(log):
             raise DataError(f"{folder}: expected a log of pcm3 reproduce {ROWS}, got another")

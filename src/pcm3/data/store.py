@@ -295,6 +295,10 @@ def _description(path: Path) -> dict[str, Any]:
     try:
         description = json.loads((path / STORE).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
+        if (path / "model.json").is_file():  # of a model or a run
+            raise DataError(
+                f"{path}: expected a store, got a model: `pcm3 evaluate TASK --model {path} --store STORE` takes it"
+            ) from error
         raise DataError(
             f"{path}: not a store: it has no {STORE}; `pcm3 import auto {path} STORE` makes one of recordings"
         ) from error

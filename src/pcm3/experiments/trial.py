@@ -184,18 +184,24 @@ def evaluated(trial: Trial, shared: None = None) -> list[dict[str, Any]]:
     Kept in the folder as ``evaluation*.json``; the weights are not kept. A run whose loss was not finite has only
     ``failed``, the reason.
     """
-    found = []
-    for path in trial.tested:
-        store, result = ClipStore.open(path), dict[str, Any]()
-        for task in served(store, trial.tasks):
-            file = trial.folder / _file_name(trial, store, task)
-            if not file.is_file():
-                evaluation = _evaluate(trial, store, task)
-                trial.folder.mkdir(parents=True, exist_ok=True)
-                write_json(file, with_checksum(evaluation))
-            result = read_checked_json(file, CheckpointError, ANEW) | result
-        found.append(result)
+    stores = [ClipStore.open(path) for path in trial.tested]
+    asked = [
+        (store, task, trial.folder / _file_name(trial, store, task))
+        for store in stores
+        for task in served(store, trial.tasks)
+    ]
+    missing = [of for of in asked if not of[-1].is_file()]
+    run = _pretrained_or_failed(trial) if missing and trial.encoder == PRETRAINED else {}
+    for store, task, file in missing:
+        evaluation = _about(trial) | run | ({} if "failed" in run else _evaluate(trial, store, task))
+        trial.folder.mkdir(parents=True, exist_ok=True)
+        write_json(file, with_checksum(evaluation))
     _drop_weights(trial.folder)
+    found = []
+    for tested in stores:
+        files = [file for store, _, file in asked if store is tested]
+        read = [read_checked_json(file, CheckpointError, ANEW) for file in files]
+        found.append({name: value for of in reversed(read) for name, value in of.items()})  # recognition's count
     return found
 
 
@@ -214,18 +220,16 @@ def _file_name(trial: Trial, store: ClipStore, task: str) -> str:
     return "-".join(words) + ".json"
 
 
-def _evaluate(trial: Trial, store: ClipStore, task: str) -> dict[str, Any]:
+def _about(trial: Trial) -> dict[str, Any]:
+    """What tells its results from those of other trials."""
     settings = trial.settings
     left = settings.exclude_subjects[len(settings.exclude_subjects) - trial.held_out :]
-    about = {"seed": settings.seed, "held_out": left, "run": trial.folder.name}
-    run: dict[str, Any] = {}
-    if trial.encoder == PRETRAINED:
-        try:
-            run = _pretrained(trial)
-        except RunFailed as error:
-            if isinstance(error.__cause__, OSError):  # a full disk is no fault of the settings
-                raise
-            return about | {"failed": str(error)}
+    return {"seed": settings.seed, "held_out": left, "run": trial.folder.name}
+
+
+def _evaluate(trial: Trial, store: ClipStore, task: str) -> dict[str, Any]:
+    """The metrics of recognition or of a further task on a store, and of how many clips they are."""
+    settings = trial.settings
     learned, held = fold(trial, store)
     recordings = task != RECOGNITION and TASKS[task].of_recordings
     if recordings:
@@ -244,7 +248,7 @@ def _evaluate(trial: Trial, store: ClipStore, task: str) -> dict[str, Any]:
             if task == RECOGNITION
             else _of_task(task, encoder, setup, settings.seed)
         )
-    return about | metrics | run | {"training_clips": len(learned), "validation_clips": len(held)}
+    return metrics | {"training_clips": len(learned), "validation_clips": len(held)}
 
 
 def _recognised(encoder: ClipEncoder, centre: Setup, seed: int) -> dict[str, float]:
@@ -262,6 +266,16 @@ def _of_task(task: str, encoder: ClipEncoder, setup: Setup, seed: int) -> dict[s
     """The metrics of a task that are shown, after its name."""
     metrics = TASKS[task].evaluate(encoder, setup, seed).metrics
     return {f"{task}_{name}": metrics[name] for name in TASKS[task].shown or metrics if name in metrics}
+
+
+def _pretrained_or_failed(trial: Trial) -> dict[str, Any]:
+    """What the run came to; only the reason, as ``failed``, of one whose loss was not finite."""
+    try:
+        return _pretrained(trial)
+    except RunFailed as error:
+        if isinstance(error.__cause__, OSError):  # a full disk is no fault of the settings
+            raise
+        return {"failed": str(error)}
 
 
 def _pretrained(trial: Trial) -> dict[str, Any]:
@@ -313,5 +327,5 @@ def seconds_a_step(trial: Trial, shared: None = None) -> float | None:
 def _drop_weights(folder: Path) -> None:
     """Removes what an evaluated run does not need any more, the most of it."""
     run = RunFolder(folder)
-    for file in (run.checkpoint, run.encoder):
+    for file in (run.checkpoint, run.encoder, *folder.glob(f"*/{run.encoder.name}")):  # of all encoders of the method
         file.unlink(missing_ok=True)

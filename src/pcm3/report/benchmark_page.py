@@ -144,7 +144,7 @@ def draw_over_base(logs: Mapping[str, Mapping[str, Any]], picture: Path) -> None
             if metric in of:
                 axes.errorbar(of[metric].mean, at, xerr=of[metric].half, fmt="o", ms=5, color=TRAINED, capsize=2)
         axes.set_title(METRICS[metric], fontsize=9)
-        axes.set_xlabel("points over the base", fontsize=8)
+        axes.set_xlabel("mm over the base" if metric.endswith("_mm") else "points over the base", fontsize=8)
         axes.spines[["top", "right", "left"]].set_visible(False)
         axes.tick_params(axis="y", length=0)
         axes.margins(x=0.15)

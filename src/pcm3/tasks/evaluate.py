@@ -301,9 +301,17 @@ def work(task: str, models: int, seeds: int) -> int:
 
 
 def _check_compatible(models: Sequence[Path], specs: Sequence[EncoderSpec], store: ClipStore) -> None:
-    """Raises CheckpointError unless all encoders can be fed with the store's clips, and in the same way."""
+    """Raises CheckpointError unless all encoders are of one recipe, so that their mean makes sense, and can be fed with
+    the store's clips.
+    """
     for path, spec in zip(models, specs, strict=True):
         spec.check_compatible(format_of(store), str(path))
+        methods = [of.provenance.method for of in (specs[0], spec)]
+        if methods[0] != methods[1]:
+            raise CheckpointError(
+                f"{path}: expected a run of the method {methods[0]} as {models[0]}, as their mean is told, got one of "
+                f"{methods[1]}: evaluate them one by one, or side by side by pcm3 reproduce rows"
+            )
         if (spec.stream, spec.frames) != (specs[0].stream, specs[0].frames):
             raise CheckpointError(
                 f"{path}: expected stream {specs[0].stream} and {specs[0].frames} frames as {models[0]}, got "
