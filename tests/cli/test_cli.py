@@ -98,7 +98,7 @@ NEW = "{new}"
 MISTAKES = {
     "pretrain: no store": (["pretrain", NONE, "--run", NEW], ["expected a store"]),
     "pretrain: store is a file": (["pretrain", FILE, "--run", NEW], ["expected a store"]),
-    "pretrain: store is a run": (["pretrain", RUN, "--run", NEW], ["not a store", "pcm3 import"]),
+    "pretrain: store is a run": (["pretrain", RUN, "--run", NEW], ["expected a store, got a model", "--model"]),
     "pretrain: nothing": (["pretrain"], ["required", "store", "run"]),
     "pretrain: no --run": (["pretrain", STORE], ["required", "run", "--help"]),
     "pretrain: preset": (["pretrain", STORE, "--run", NEW, "--preset", "smal"], ["smal", "small", "released"]),
