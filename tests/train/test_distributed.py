@@ -216,7 +216,7 @@ def test_a_run_of_two_that_loses_one_and_goes_on_has_the_bits_of_one_that_did_no
     trace(tmp_path / "killed").assert_equals(trace(tmp_path / "whole"))
 
 
-UNLIKE = {"cmd", "isc", "longt-gan"}
+UNLIKE = {"isc", "longt-gan"}
 """Methods with several encoders, or optimisers; the rest go through the same by soaking."""
 
 
