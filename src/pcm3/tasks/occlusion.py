@@ -185,12 +185,23 @@ def occluded_features(
     The joints are occluded, then the stream is taken: a bone to a joint that is not seen is one to the origin, and
     where a block of frames begins and ends there is a jump in the motion.
     """
+    return changed_features(encoder, bank, indices, lambda clips, part: occluded_clips(clips, mask[part]), generator)
+
+
+def changed_features(
+    encoder: ClipEncoder,
+    bank: ClipBank,
+    indices: Int[np.ndarray, " N"],
+    change: Callable[[Float[Tensor, "B T M V C"], Int[Tensor, " B"]], Float[Tensor, "B T M V C"]],
+    generator: torch.Generator | None = None,
+) -> Float[Tensor, "N D"]:
+    """As `clips.extract`, of crops whose joints are changed, by (clips, their numbers), before the stream is taken."""
     chosen = torch.from_numpy(indices).to(bank.device)
     joints, features = replace(bank, stream="joint"), []
     with frozen(encoder):
         for part in chosen.split(BATCH):
             clips = joints.centre(part) if generator is None else joints.random(part, generator)
-            seen = stream(occluded_clips(clips, mask[part]), bank.stream, bank.store.layout, bank.store.has_gaps)
+            seen = stream(change(clips, part), bank.stream, bank.store.layout, bank.store.has_gaps)
             features.append(encoder.embed(seen).float())
     return torch.cat(features)
 
@@ -229,7 +240,7 @@ def occlusion_masks(
     if kind == "none":
         return masks
     for mask, name in zip(masks, names, strict=True):
-        draw = _draw_of(f"{kind} occlusion of {name}")
+        draw = draw_of(f"{kind} occlusion of {name}")
         share = draw.uniform(*settings.share)
         if kind == "spatial":
             for part in draw.permutation(len(parts))[: round(share * len(parts))]:
@@ -241,6 +252,6 @@ def occlusion_masks(
     return masks
 
 
-def _draw_of(name: str) -> np.random.Generator:
+def draw_of(name: str) -> np.random.Generator:
     """What is random about something of that name, and about nothing else."""
     return np.random.default_rng(int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little"))

@@ -6,9 +6,8 @@ stream and seed sees the same clips. The head has seen clean ones.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -16,15 +15,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from pcm3.clips import ClipBank, ClipEncoder, extract, frozen
-from pcm3.geometry import stream
+from pcm3.clips import ClipBank, ClipEncoder, extract
 from pcm3.settings.tasks import LinearSettings, RobustnessSettings
 from pcm3.tasks.classifier import Classifier, LabelledClips, accuracy
-from pcm3.tasks.linear import fit_linear
+from pcm3.tasks.linear import fit_on_features
+from pcm3.tasks.occlusion import changed_features, draw_of
 from pcm3.tasks.retrieval import find_neighbours
 
 Harm = Literal["joints", "flicker", "noise", "every"]
-BATCH = 256
 
 
 @dataclass(frozen=True)
@@ -76,8 +74,8 @@ def evaluate_robustness(
     Metrics: ``top1_clean``, ``top1_harmed`` (the mean over all harms), ``delta`` (clean less that), ``top1_`` and the
     name of each harm; the same of 1-nearest neighbour among the clean training clips, as ``nearest_top1_clean`` ….
     """
-    linear = fit_linear(encoder, train, head, seed, "cached")
     gallery = extract(encoder, train.bank, train.indices)
+    linear = fit_on_features(lambda _: gallery, encoder, train, head, seed)
     metrics, nearest = dict[str, float](), dict[str, float]()
     for harm in (None, *harms_of(settings)):
         features = harmed_features(encoder, test.bank, test.indices, harm)
@@ -99,15 +97,12 @@ def harmed_features(
     encoder: ClipEncoder, bank: ClipBank, indices: Int[np.ndarray, " N"], harm: Harmed | None
 ) -> Float[Tensor, "N D"]:
     """Of the centre crop of each clip, with what is done to it before the stream is taken."""
-    joints, features = replace(bank, stream="joint"), []
-    with frozen(encoder):
-        for part in torch.from_numpy(indices).to(bank.device).split(BATCH):
-            clips = joints.centre(part)
-            if harm is not None:
-                clips = harmed_clips(clips, harm, [str(bank.store.ids[clip]) for clip in part.tolist()])
-            seen = stream(clips, bank.stream, bank.store.layout, bank.store.has_gaps)
-            features.append(encoder.embed(seen).float())
-    return torch.cat(features)
+    names = bank.store.ids
+
+    def change(clips: Float[Tensor, "B T M V C"], part: Int[Tensor, " B"]) -> Float[Tensor, "B T M V C"]:
+        return clips if harm is None else harmed_clips(clips, harm, [str(names[clip]) for clip in part.tolist()])
+
+    return changed_features(encoder, bank, indices, change)
 
 
 def harmed_clips(clips: Float[Tensor, "B T M V C"], harm: Harmed, names: Sequence[str]) -> Float[Tensor, "B T M V C"]:
@@ -125,8 +120,7 @@ def harmed_clips(clips: Float[Tensor, "B T M V C"], harm: Harmed, names: Sequenc
 def _drawn(harm: Harmed, shape: torch.Size, name: str) -> np.ndarray:
     """What is added to a clip of this shape (T, M, V, C), or, True, what is absent from it."""
     frames, bodies, joints, axes = shape
-    seed = hashlib.sha256(f"{harm.name} of {name}".encode()).digest()[:8]
-    draw = np.random.default_rng(int.from_bytes(seed, "little"))
+    draw = draw_of(f"{harm.name} of {name}")
     if harm.kind == "noise":
         return draw.normal(0.0, harm.strength, (frames, bodies, joints, axes)).astype(np.float32)
     if harm.kind == "flicker":
