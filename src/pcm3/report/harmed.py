@@ -6,14 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
-from pcm3.augment.crop import centre_crops, crop_resize
-from pcm3.clips import TEST_CROP
 from pcm3.data.store import ClipStore
 from pcm3.render.movie import in_palette, save_png
 from pcm3.render.scene import Scene, make_scene
 from pcm3.render.sheet import strips
+from pcm3.report.occluded import crop_of_test
 from pcm3.settings.tasks import RobustnessSettings
 from pcm3.tasks.robustness import harmed_clips, harms_of
 
@@ -28,10 +25,7 @@ def harmed_picture(
 
 def _scenes(store: ClipStore, clip: int, frames: int, settings: RobustnessSettings) -> list[Scene]:
     """Of one clip; what is absent is not drawn."""
-    whole, title = torch.from_numpy(store.clip(clip)), str(store.ids[clip])
-    start, length = centre_crops(torch.tensor([len(whole)]), TEST_CROP)
-    crop = crop_resize(whole, start, length, frames)
-    fps = frames * store.fps / float(length)
+    (crop, fps), title = crop_of_test(store, clip, frames), str(store.ids[clip])
     scenes = []
     for harm in (None, *harms_of(settings)):
         seen = crop if harm is None else harmed_clips(crop, harm, [title])

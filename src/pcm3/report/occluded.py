@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from pcm3.augment.crop import centre_crops, crop_resize
 from pcm3.clips import TEST_CROP
@@ -29,14 +31,18 @@ def occluded_picture(
     save_png(in_palette(strips(scenes, moments=moments)), picture)
 
 
+def crop_of_test(store: ClipStore, clip: int, frames: int) -> tuple[Float[Tensor, "1 T M V C"], float]:
+    """What a test sees of a clip, in so many frames, and how many of them are a second."""
+    whole = torch.from_numpy(store.clip(clip))
+    start, length = centre_crops(torch.tensor([len(whole)]), TEST_CROP)
+    return crop_resize(whole, start, length, frames), frames * store.fps / float(length)
+
+
 def _scenes(store: ClipStore, clip: int, settings: OcclusionSettings) -> list[Scene]:
     """The three scenes of one clip: of the clean one, with joints that are not drawn where they are hidden."""
-    frames = torch.from_numpy(store.clip(clip))
-    start, length = centre_crops(torch.tensor([len(frames)]), TEST_CROP)
-    crop = crop_resize(frames, start, length, SIZE)[0].numpy()
-    fps = SIZE * store.fps / float(length)
+    crop, fps = crop_of_test(store, clip, SIZE)
     title, normalised = str(store.ids[clip]), store.normalised
-    clean = make_scene(crop, store.layout, fps=fps, normalised=normalised, title=title)
+    clean = make_scene(crop[0].numpy(), store.layout, fps=fps, normalised=normalised, title=title)
     scenes = []
     for kind in KINDS:
         hidden = occlusion_masks([title], store.layout, kind, SIZE, settings)[0]
