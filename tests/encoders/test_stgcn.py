@@ -187,6 +187,21 @@ def test_an_empty_body_counts_in_full():
     torch.testing.assert_close(one, both)
 
 
+@pytest.mark.parametrize(("kind", "features"), [("stgcn", ("joint",)), ("agcn", ("joint", "motion"))])
+def test_the_features_of_joints_have_those_of_frames_as_their_means(kind, features):
+    encoder = Encoder(2, 7, 3, 4, 2, "bidirectional", "mean", kind=kind, parents=TREE, input_features=features).double()
+    clips = random(2, 9, 2, 7, 3)
+    of_joints = encoder.joint_frames(clips)
+    assert of_joints.shape == (2, 5, 2, 7, 8)
+    torch.testing.assert_close(of_joints.mean(dim=(2, 3)), encoder.frames(clips), rtol=0, atol=1e-12)
+    assert of_joints.std(dim=(2, 3)).min() > 0
+
+
+def test_a_kind_without_features_of_joints_says_so():
+    with pytest.raises(ConfigError, match="expected a kind of encoder that has features of every joint, got gru"):
+        Encoder(2, 7, hidden_size=4, layers=1).joint_frames(random(1, 4, 2, 7, 3).float())
+
+
 @settings(max_examples=15, deadline=None)
 @given(st.integers(1, 40), st.integers(0, 1000))
 def test_any_number_of_frames_has_a_feature_for_every_fourth(frames, seed):

@@ -15,7 +15,7 @@ from pcm3.encoders.network import NetworkSize, build_network
 from pcm3.encoders.readout import Readout
 from pcm3.errors import ConfigError
 from pcm3.nn.prompt import Prompt
-from pcm3.settings.encoder import Direction, EncoderKind, Pooling, SequenceKind
+from pcm3.settings.encoder import KINDS, Direction, EncoderKind, Pooling, SequenceKind
 from pcm3.skeleton import InputFeature
 
 
@@ -134,6 +134,18 @@ class Encoder(nn.Module):
         if lengths is None:
             return self.encode_views(self.build_inputs(clips))[0]
         return self.encode_views(self.build_inputs(hold_last(clips, lengths)), lengths=[lengths])[0]
+
+    def joint_frames(self, clips: Float[Tensor, "B T M V C"]) -> Float[Tensor, "B S M V W"]:
+        """The feature of every joint of every body, whose means over these `frames` gives; of clips without padding.
+
+        Raises:
+            ConfigError: the encoder's kind has no features of joints (`settings.encoder.KINDS`).
+        """
+        if not KINDS[self.kind].joint_features:
+            raise ConfigError(f"expected a kind of encoder that has features of every joint, got {self.kind}")
+        (adapter,) = self.layers
+        features: Tensor = adapter.of_joints(self._normed(self.build_inputs(clips), None))  # type: ignore[operator]
+        return features
 
     def every_frame(self, features: Float[Tensor, "B S W"], frames: int) -> Float[Tensor, "B T W"]:
         """Features of so many frames where a time stride has left some out: each stands for the frames it spans.

@@ -22,6 +22,14 @@ class PerJointAdapter(nn.Module):
         self, inputs: Float[Tensor, "B T I"], lengths: Int[Tensor, " B"] | None = None
     ) -> Float[Tensor, "B S W"]:
         """The flat inputs, as (B, T, V, M, values of a joint), through the layers."""
-        each = [unflatten(part, self.bodies, self.joints) for part in inputs.chunk(self.features, dim=-1)]
-        features: Tensor = self.layers(torch.cat(each, dim=-1).transpose(2, 3), lengths)
+        features: Tensor = self.layers(self._by_joints(inputs), lengths)
         return features
+
+    def of_joints(self, inputs: Float[Tensor, "B T I"]) -> Float[Tensor, "B S M V W"]:
+        """Features of every joint, from layers that have them."""
+        features: Tensor = self.layers.of_joints(self._by_joints(inputs))  # type: ignore[operator]
+        return features
+
+    def _by_joints(self, inputs: Float[Tensor, "B T I"]) -> Float[Tensor, "B T V M K"]:
+        each = [unflatten(part, self.bodies, self.joints) for part in inputs.chunk(self.features, dim=-1)]
+        return torch.cat(each, dim=-1).transpose(2, 3)

@@ -100,13 +100,25 @@ class SpatialTemporalGraph(nn.Module):
     ) -> Float[Tensor, "B S W"]:
         """Features of every `time_stride`-th frame."""
         bodies = inputs.shape[3]
+        of_bodies: Tensor = self._through_blocks(inputs, lengths).mean(dim=3).unflatten(0, (-1, bodies))
+        return of_bodies.mean(dim=1).transpose(1, 2)
+
+    def of_joints(self, inputs: Float[Tensor, "B T V M K"]) -> Float[Tensor, "B S M V W"]:
+        """Features of every joint of every body, of which `forward` gives the means; all frames are the clips' own."""
+        bodies = inputs.shape[3]
+        of_bodies: Tensor = self._through_blocks(inputs, None).unflatten(0, (-1, bodies))
+        return of_bodies.permute(0, 3, 1, 4, 2)
+
+    def _through_blocks(
+        self, inputs: Float[Tensor, "B T V M K"], lengths: Int[Tensor, " B"] | None
+    ) -> Float[Tensor, "BM W S V"]:
+        bodies = inputs.shape[3]
         features = inputs.permute(0, 3, 4, 1, 2).flatten(0, 1)
         each = None if lengths is None else lengths.repeat_interleave(bodies)
         for block, stride in zip(self.blocks, self.strides, strict=True):
             features = block(features, None if each is None else own_frames(each, features.shape[2]))
             each = None if each is None else strided(each, stride)
-        of_bodies: Tensor = features.mean(dim=3).unflatten(0, (-1, bodies))
-        return of_bodies.mean(dim=1).transpose(1, 2)
+        return features
 
 
 class StgcnBlock(nn.Module):

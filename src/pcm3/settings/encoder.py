@@ -25,6 +25,8 @@ class KindRow(NamedTuple):
     """It needs to know which joint hangs from which."""
     size_multiple: int = 1
     """What hidden_size must be a multiple of."""
+    joint_features: bool = False
+    """A frame's feature is the mean of its joints' and bodies', which it gives, too (`Encoder.joint_frames`)."""
     own_settings: tuple[str, ...] = ()
     """Settings that no other kind has."""
 
@@ -33,8 +35,16 @@ KINDS: dict[EncoderKind, KindRow] = {
     "gru": KindRow("pcm3.encoders.gru", directions=("causal", "bidirectional"), own_settings=("dropout",)),
     "transformer": KindRow("pcm3.encoders.transformer", size_multiple=2),
     "graph": KindRow("pcm3.encoders.graph", on_joints=True, size_multiple=2),
-    "stgcn": KindRow("pcm3.encoders.stgcn", on_joints=True, size_multiple=2, own_settings=("channels", "dropout")),
-    "agcn": KindRow("pcm3.encoders.agcn", on_joints=True, size_multiple=2, own_settings=("channels",)),
+    "stgcn": KindRow(
+        "pcm3.encoders.stgcn",
+        on_joints=True,
+        size_multiple=2,
+        joint_features=True,
+        own_settings=("channels", "dropout"),
+    ),
+    "agcn": KindRow(
+        "pcm3.encoders.agcn", on_joints=True, size_multiple=2, joint_features=True, own_settings=("channels",)
+    ),
     "hico": KindRow("pcm3.encoders.hico", size_multiple=2, own_settings=("dropout", "sequence")),
 }
 """The one table of kinds."""
