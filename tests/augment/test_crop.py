@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from pcm3.augment.crop import centre_crops, crop_resize, random_crops, spread_crops
+from pcm3.augment.crop import centre_crops, crop_resize, pad_crop, random_crops, spread_crops
 
 
 def frames_of(count, seed=0, shape=(2, 4, 3)):
@@ -174,3 +174,17 @@ def test_between_a_frame_with_a_joint_and_one_without_it_is_as_in_the_nearer():
     size = crop[:, 0, 2].norm(dim=-1)
     assert ((size == 0) | (size > 1)).all()
     assert 5 <= (size == 0).sum() <= 9
+
+
+@pytest.mark.parametrize(("frames", "part"), [(13, 6), (12, 1), (5, 6)])
+def test_a_padded_crop_is_a_stretch_of_the_clip_between_its_mirrored_ends(frames, part):
+    clips = torch.randn((60, frames, 1, 2, 3), generator=torch.Generator().manual_seed(0))
+    after = pad_crop(clips, part, torch.Generator().manual_seed(1)).numpy()
+    pad, starts = frames // part, set()
+    for before, now in zip(clips.numpy(), after, strict=True):
+        ends = [before[:pad][::-1], before, before[frames - pad :][::-1]]
+        padded = np.concatenate(ends)
+        found = [start for start in range(2 * pad + 1) if np.array_equal(padded[start : start + frames], now)]
+        assert found
+        starts |= set(found)
+    assert len(starts) > min(2 * pad, 10)

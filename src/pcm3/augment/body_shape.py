@@ -29,7 +29,7 @@ def scale_bones(
         generator: source of randomness.
     """
     size, joints, corner = len(clips), clips.shape[3], 3 * layout.centre
-    first_of_pair = torch.minimum(_other_side(layout, clips.device), torch.arange(joints, device=clips.device))
+    first_of_pair = torch.minimum(other_side(layout, clips.device), torch.arange(joints, device=clips.device))
     longer = uniform((size, joints), amount, clips, generator)[:, first_of_pair]
     # How far each joint goes, not where to, so that nothing is rounded where nothing changes; (B, T, M, 3V), as rows
     # of three numbers are slow.
@@ -47,7 +47,7 @@ def mirror(clips: Float[Tensor, "B T M V C"], layout: Layout, chosen: Bool[Tenso
 
     In a normalised clip x goes from the left to the right shoulder, so who is mirrored still faces along y.
     """
-    mirrored = clips[..., _other_side(layout, clips.device), :]
+    mirrored = clips[..., other_side(layout, clips.device), :]
     mirrored[..., 0].neg_()
     return torch.where(chosen[:, None, None, None, None], mirrored, clips)
 
@@ -56,8 +56,8 @@ def mirror(clips: Float[Tensor, "B T M V C"], layout: Layout, chosen: Bool[Tenso
 
 
 @lru_cache(maxsize=32)
-def _other_side(layout: Layout, device: torch.device) -> Int[Tensor, " V"]:
-    """For each joint the one that mirrors it."""
+def other_side(layout: Layout, device: torch.device) -> Int[Tensor, " V"]:
+    """For each joint the one that mirrors it; not to be written to."""
     with torch.inference_mode(False):  # what is made there cannot be used in training later
         return torch.tensor(layout.mirrored, device=device)
 

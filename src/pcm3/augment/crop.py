@@ -1,4 +1,4 @@
-"""Temporal crop-resize: a stretch of each clip, resampled to a fixed number of frames (PCM³ §3.1, §4.2)."""
+"""Temporal crop-resize: a stretch of each clip, resampled to a fixed number of frames (PCM³ §3.1, §4.2); pad-crop."""
 
 from __future__ import annotations
 
@@ -105,3 +105,21 @@ def crop_resize(
         absent = (taken == 0).all(dim=-1, keepdim=True)
         weight = torch.where(absent[0] ^ absent[1], (weight >= 0.5).float(), weight)
     return torch.lerp(taken[0], taken[1], weight)
+
+
+def pad_crop(clips: Float[Tensor, "B T M V C"], part: int, generator: torch.Generator) -> Float[Tensor, "B T M V C"]:
+    """T frames of each clip, from a random place in it once it is longer by T // part mirrored frames at either end.
+
+    The frame at the end is there twice (CrosSCLR's temporal crop).
+
+    Args:
+        clips: of any number of frames.
+        part: at least 1; CrosSCLR's 6.
+        generator: source of randomness.
+    """
+    size, frames = clips.shape[:2]
+    longest = frames // part
+    shift = torch.randint(-longest, longest + 1, (size, 1), generator=generator, device=clips.device)
+    place = torch.arange(frames, device=clips.device) + shift
+    place = torch.where(place < 0, -1 - place, torch.where(place >= frames, 2 * frames - 1 - place, place))
+    return clips[torch.arange(size, device=clips.device)[:, None], place]

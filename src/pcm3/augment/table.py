@@ -9,12 +9,18 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pcm3.augment.body_shape import mirror, scale_bones
+from pcm3.augment.crop import pad_crop
 from pcm3.augment.sensor import add_noise, lose_joints
 from pcm3.augment.spatial import rotate_yaw
 from pcm3.skeleton import Layout
 
 Crops = Float[Tensor, "N T M V C"]
 """Of B clips so many crops each: first one of all clips, then a second of all."""
+
+
+def _pad_crop(crops: Crops, part: float, layout: Layout, per_clip: int, generator: torch.Generator) -> Crops:
+    """Each crop is moved in time by itself."""
+    return pad_crop(crops, int(part), generator)
 
 
 def _flip(crops: Crops, share: float, layout: Layout, per_clip: int, generator: torch.Generator) -> Crops:
@@ -34,6 +40,7 @@ def _rotate_yaw(crops: Crops, degrees: float, layout: Layout, per_clip: int, gen
 
 
 AUGMENTATIONS: dict[str, Callable[[Crops, float, Layout, int, torch.Generator], Crops]] = {
+    "pad_crop": _pad_crop,
     "flip_prob": _flip,
     "bone_scale": _scale_bones,
     "yaw": _rotate_yaw,

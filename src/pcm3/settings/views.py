@@ -38,6 +38,9 @@ class ViewSettings:
     """Metres: each distorted view has normal noise on its coordinates, of a deviation U[0, noise]; 0 to 1."""
     flicker: float = 0.0
     """In each distorted view a share U[0, flicker] of all joints and frames is absent, each by itself; 0 to 1."""
+    pad_crop: int = 0
+    """A crop, once resampled, is made longer at both ends by a pad_crop-th of its frames, mirrored, and moved within
+    that at random; the larger, the less. At least 0, where 0 is not at all."""
 
     def rules(self) -> list[Rule]:
         """What the values must keep to."""
@@ -46,6 +49,7 @@ class ViewSettings:
         return [
             (0 < low <= high <= 1, "views.crop", "two shares, 0 < smallest <= largest <= 1"),
             (self.min_frames >= 1, "views.min_frames", "at least 1"),
+            (self.pad_crop >= 0, "views.pad_crop", "not negative"),
             (self.shear >= 0, "views.shear", "not negative"),
             *((0 <= getattr(self, name) <= 1, f"views.{name}", "between 0 and 1") for name in shares),
             (0 <= self.yaw <= 180, "views.yaw", "degrees, between 0 and 180"),
