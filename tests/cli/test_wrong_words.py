@@ -268,6 +268,11 @@ def test_the_size_that_is_to_blame_is_named(tiny, monkeypatch):
             check_memory(encoder_spec(load_layout("kinect_v2"), 2, settings), settings, torch.device("cpu"))
 
 
+def test_words_too_many_are_named_with_where_to_look(cli):
+    told = "got too many words: run store another (pcm3 evaluate --help tells what goes where)"
+    assert_one_line(cli("evaluate", "retrieval", "run", "store", "another"), told)
+
+
 def test_commands_to_be_copied_survive_a_shell():
     words = ["pcm3", "info", "my store/ü $HOME"]
     assert command(*words) == "pcm3 info 'my store/ü $HOME'"

@@ -185,6 +185,7 @@ def test_runs_of_equal_settings_have_one_place(plan):
     without_prompts = run_folder(TABLES["table9"].variants["none"], plan, 0)
     assert run_folder(TABLES["table8"].variants["all, distillation"], plan, 0) == without_prompts
     assert len({run_folder(one, plan, 0) for one in TABLES["table8"].variants.values()}) == 6
+    assert run_folder(OURS, replace(plan, protocol="all"), 0) != ours, "learned from other clips"
 
 
 def test_only_what_a_task_goes_by_makes_it_judge_again(plan):

@@ -37,7 +37,9 @@ def in_one_line(text: str, hints: dict[str, Any], help_command: str) -> str:
     text = re.sub(r'^Parser key "([\w.]+)": ', r"setting \1: ", text)
     if text.startswith("the following arguments are required"):
         text += f" ({help_command} lists them)"
-    return text
+    # Options that do not exist were refused before: what is left over are words that no argument takes.
+    told = rf"got too many words: \1 ({help_command} tells what goes where)"
+    return re.sub("^unrecognized arguments: (.*)$", told, text)
 
 
 def in_words(hint: Any) -> str:

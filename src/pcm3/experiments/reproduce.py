@@ -183,7 +183,7 @@ def begins_with(variant: Variant, plan: Plan) -> PretrainSettings:
 
 def run_folder(variant: Variant, plan: Plan, seed: int) -> Path:
     """Where a variant's run lies: one place for equal settings, whichever table asks for them."""
-    begins = begins_with(variant, plan)
+    begins = replace(begins_with(variant, plan), protocol=plan.protocol)
     settings = replace(changed(begins, variant.changes), seed=seed)
     return plan.out / "runs" / run_name(settings, begins, plan.store)
 
