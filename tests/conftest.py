@@ -57,7 +57,11 @@ TINY = {
     "second.channels": 4,
     "optimiser.schedule": "constant",
 }
-NEEDED = {"hico": {"encoder.kind": "hico", "encoder.direction": "bidirectional", "encoder.pooling": "max"}}
+ON_JOINTS = {"encoder.kind": "stgcn", "encoder.direction": "bidirectional", "encoder.pooling": "mean"}
+NEEDED = {
+    "hico": {"encoder.kind": "hico", "encoder.direction": "bidirectional", "encoder.pooling": "max"},
+    "skelemixclr": ON_JOINTS,
+}
 """Method → what its runs cannot do without."""
 
 

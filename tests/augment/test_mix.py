@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from pcm3.augment.mix import mix, part_of_joint
+from pcm3.augment.mix import mix, part_of_joint, paste
 from pcm3.skeleton import load_layout
 
 KINECT2, KINECT1 = load_layout("kinect_v2"), load_layout("kinect_v1")
@@ -192,3 +192,27 @@ def test_every_joint_knows_its_part(layout):
     assert [[j for j, n in enumerate(numbers.tolist()) if n == i] for i in range(5)] == [
         sorted(part) for part in layout.parts
     ]
+
+
+@pytest.mark.parametrize("per_clip", [False, True])
+def test_what_is_pasted_is_a_cutmix_s_region_of_the_partner(per_clip):
+    clips, seen = numbered(6, frames=32), set()
+    for seed in range(40):
+        made = paste(clips, KINECT2.parts, per_clip, torch.Generator().manual_seed(seed))
+        region = made.region[:, :, None, :, None].expand_as(clips)
+        assert torch.equal(made.clips, torch.where(region, clips[made.partner], clips))
+        shift = (made.partner - torch.arange(6)) % 6
+        assert 1 <= shift[0] <= 4
+        assert (shift == shift[0]).all()
+        assert per_clip or (made.region == made.region[0]).all()
+        for of_clip in made.region.numpy():
+            frames, joints = of_clip.any(axis=1), of_clip.any(axis=0)
+            assert (of_clip == np.outer(frames, joints)).all()
+            parts = [all(joints[list(part)]) for part in KINECT2.parts]
+            assert joints.sum() == sum(len(part) for part, there in zip(KINECT2.parts, parts, strict=True) if there)
+            place = np.flatnonzero(frames)
+            assert place[0] % 2 == len(place) % 2 == 0, "sixteenths"
+            assert len(place) == place[-1] - place[0] + 1
+            seen.add((sum(parts), len(place) // 2))
+    assert {parts for parts, _ in seen} == {2, 3}
+    assert {stretch for _, stretch in seen} == {7, 8, 9, 10, 11}

@@ -25,6 +25,7 @@ from toy import (
     toy_moco,
     toy_ms2l,
     toy_pc,
+    toy_skelemixclr,
     toy_views,
 )
 
@@ -87,10 +88,13 @@ def some_of(views, clips):
     """The views of these clips alone, the partners counted among them."""
     if isinstance(views, dict):
         return {name: some_of(of, clips) for name, of in views.items()}
-    if not isinstance(views, Views):
-        return type(views)(*(view[clips] for view in views))
     place = torch.full((CLIPS,), -1)
     place[clips] = torch.arange(len(clips))
+    if not isinstance(views, Views):
+        some = {name: view[clips] for name, view in views._asdict().items()}
+        if "partner" in some:
+            some["partner"] = place[some["partner"]]
+        return type(views)(**some)
     mixed = views.mixed
     partner = place[mixed.partner[clips]]
     assert (partner >= 0).all(), "the partner is elsewhere"
@@ -144,6 +148,7 @@ OTHERS = {
     "isc": partial(toy_isc, queue=20),
     "longt-gan": toy_longt_gan,
     "ms2l": toy_ms2l,
+    "skelemixclr": partial(toy_skelemixclr, queue=20),
     "pc": partial(toy_pc, frames=4),  # more would grow, and their rounding with them, at the rate of these steps
 }
 """Method → a small one; in these the clips of a batch meet in BatchNorm and queue alone, but for those of `APART`."""
@@ -156,6 +161,8 @@ def three_steps_of(name, fabric, micro_batches, setup=lambda *both: both):
     def views_of(number):
         torch.set_float32_matmul_precision("highest")
         views = type(method).views(method, *toy_batch(CLIPS, seed=number))
+        if "partner" in getattr(views, "_fields", ()):
+            views = views._replace(partner=(torch.arange(CLIPS) ^ 2)[:, None].expand_as(views.partner))
         return in_float64(views)
 
     return three_steps(fabric, micro_batches, name not in APART, setup=setup, views_of=views_of, method=method)

@@ -155,6 +155,14 @@ class Numbers:
         outer = np.maximum(inner, 0) @ self.of[f"{network}.layers.2.weight"].T + self.of[f"{network}.layers.2.bias"]
         return unit(outer)
 
+    def project_normed(self, network, features):
+        """With a BatchNorm before the ReLU, in training."""
+        inner = features @ self.of[f"{network}.layers.0.weight"].T + self.of[f"{network}.layers.0.bias"]
+        inner = batch_norm(inner, self.of[f"{network}.layers.1.weight"], self.of[f"{network}.layers.1.bias"], 0)
+        return unit(
+            np.maximum(inner, 0) @ self.of[f"{network}.layers.3.weight"].T + self.of[f"{network}.layers.3.bias"]
+        )
+
     def decode(self, features):
         """Frame features, prompted (B, T, 2H) → flat predictions (B, T, I)."""
         x = features @ self.of["decoder.enter.weight"].T + self.of["decoder.enter.bias"]

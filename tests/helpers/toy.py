@@ -16,6 +16,7 @@ from pcm3.methods.pc import PandC
 from pcm3.methods.pcm3 import PCM3
 from pcm3.methods.pcm3_views import ViewMaker
 from pcm3.methods.protocol import Progress
+from pcm3.methods.skelemixclr import SkeleMixCLR
 from pcm3.methods.views import CropMaker
 from pcm3.settings.cmd import DistillationSettings
 from pcm3.settings.crrl import MotionContrastSettings
@@ -26,6 +27,7 @@ from pcm3.settings.longt_gan import InpaintingSettings
 from pcm3.settings.moco import MomentumSettings
 from pcm3.settings.ms2l import ThreeTaskSettings
 from pcm3.settings.pcm3 import PCM3Settings
+from pcm3.settings.skelemixclr import PasteSettings
 from pcm3.settings.views import ViewSettings, whole_clips
 from pcm3.skeleton import load_layout
 
@@ -139,15 +141,25 @@ def toy_hico(name="joint", fixed_negatives=False, layers=1, **objective):
     return method
 
 
+def toy_graph(kind="stgcn", seed=2, layers=1, hidden_size=4, **changes):
+    """A small encoder on a graph of joints."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        chosen = {"kind": kind, "parents": KINECT2.parents, "channels": 4} | changes
+        return Encoder(2, 25, 3, hidden_size, layers, "bidirectional", "mean", **chosen)
+
+
+def toy_skelemixclr(name="joint", layers=1, count=1, per_clip=False, **settings):
+    """A small SkeleMixCLR."""
+    branch = lagged(toy_graph(layers=layers), 0, settings)
+    return SkeleMixCLR(branch, PasteSettings(count, per_clip), toy_crops(), name)
+
+
 def toy_isc(direction="causal", name="joint", **settings):
     """A small ISC of a GRU and an A-GCN."""
     second = EncoderSettings("agcn", 4, 1, "bidirectional", "mean", channels=4)
-    with torch.random.fork_rng():
-        torch.manual_seed(2)
-        graph = Encoder(2, 25, 3, 4, 1, "bidirectional", "mean", kind="agcn", parents=KINECT2.parents, channels=4)
-    branches = [
-        lagged(encoder, seed, settings) for seed, encoder in enumerate((toy_encoder(direction=direction), graph))
-    ]
+    encoders = toy_encoder(direction=direction), toy_graph("agcn")
+    branches = [lagged(encoder, seed, settings) for seed, encoder in enumerate(encoders)]
     return ISC(*branches, second, toy_crops(), name)
 
 

@@ -38,6 +38,7 @@ SETTINGS = [
     {"method": "halp"},
     {"method": "hico", "objective.projector_norm": True},
     {"method": "isc"},
+    {"method": "skelemixclr", "paste.count": 2},
     {"method": "crrl", "encoder.layers": 2, "encoder.dropout": 0.2, "encoder.pooling": "mean"},
     {"method": "longt-gan", "micro_batches": 2, "optimiser.max_grad_norm": 1.0, "optimiser.kind": "adam"},
     {"method": "ms2l", "micro_batches": 2},

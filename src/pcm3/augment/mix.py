@@ -1,4 +1,4 @@
-"""CutMix, ResizeMix and Mixup of two clips: the transformations between clips (PCM³ §3.1, eq. 2)."""
+"""CutMix, ResizeMix and Mixup of two clips: the transformations between clips (PCM³ §3.1, eq. 2); CutMix alone."""
 
 from __future__ import annotations
 
@@ -28,6 +28,41 @@ class Mixed(NamedTuple):
     """λ, the share that comes from the partner."""
 
 
+class Pasted(NamedTuple):
+    """Clips into which a region of others was pasted."""
+
+    clips: Float[Tensor, "B T M V C"]
+    partner: Int[Tensor, " B"]
+    """Index in the batch of the clip that it comes from."""
+    region: Bool[Tensor, "B T V"]
+    """True where it was pasted, in all bodies."""
+
+
+def paste(
+    clips: Float[Tensor, "B T M V C"],
+    parts: tuple[tuple[int, ...], ...],
+    per_clip: bool,
+    generator: torch.Generator,
+) -> Pasted:
+    """Each clip with a stretch of some body parts replaced by a partner's: `mix`'s CutMix (SkeleMixCLR §3.3).
+
+    Args:
+        clips: of any number of frames.
+        parts: joints of each body part.
+        per_clip: draw the region for each clip, instead of once a batch (as released).
+        generator: source of randomness.
+    """
+    size, frames, _, joints, _ = clips.shape
+
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(shape, generator=generator, device=clips.device)
+
+    partner = _partner(uniform, size, clips.device)
+    region, _ = _region(uniform, size if per_clip else 1, frames, joints, parts, clips.device)
+    region = region.expand(size, -1, -1)
+    return Pasted(torch.where(region[:, :, None, :, None], clips[partner], clips), partner, region)
+
+
 def mix(
     clips: Float[Tensor, "B T M V C"],
     parts: tuple[tuple[int, ...], ...],
@@ -52,8 +87,7 @@ def mix(
     def uniform(*shape: int) -> Tensor:
         return torch.rand(shape, generator=generator, device=device)
 
-    roll = 1 + (uniform(1) * max(size - 2, 1)).long()
-    partner = (torch.arange(size, device=device) + roll) % size
+    partner = _partner(uniform, size, device)
     method = uniform(draws, 1, 1)
     cut, interpolate = method > 0.5, method <= 0.25
 
@@ -63,6 +97,13 @@ def mix(
     pasted = clips[partner[:, None], at.expand(size, frames)]
     mixed = torch.lerp(clips, pasted, weight[:, :, None, :, None].expand_as(clips))
     return Mixed(mixed, partner, weight.mean(dim=(1, 2)).expand(size))
+
+
+def _partner(uniform: Callable[..., Tensor], size: int, device: torch.device) -> Int[Tensor, " B"]:
+    """The batch rolled by n, 1 ≤ n ≤ B - 2."""
+    roll = 1 + (uniform(1) * max(size - 2, 1)).long()
+    partner: Tensor = (torch.arange(size, device=device) + roll) % size
+    return partner
 
 
 def _region(

@@ -18,6 +18,7 @@ from pcm3.settings.moco import MoCoSettings
 from pcm3.settings.ms2l import MS2LSettings
 from pcm3.settings.pc import PandCSettings
 from pcm3.settings.pcm3 import PCM3Settings
+from pcm3.settings.skelemixclr import SkeleMixCLRSettings
 
 
 class Method(NamedTuple):
@@ -46,6 +47,7 @@ METHODS = {
     "longt-gan": Method(LongTGANSettings, "pcm3.methods.longt_gan", preset="longt-gan-small"),
     "ms2l": Method(MS2LSettings, "pcm3.methods.ms2l", preset="ms2l-small"),
     "pc": Method(PandCSettings, "pcm3.methods.pc", preset="pc-small"),
+    "skelemixclr": Method(SkeleMixCLRSettings, "pcm3.methods.skelemixclr", preset="skelemixclr-small"),
 }
 """By name: as ``method:`` has it in presets, configurations and run folders."""
 USUAL = "pcm3"
