@@ -93,11 +93,12 @@ TABLES: dict[str, PaperTable] = {
             "CMD": (79.8, 86.9, 70.3, 71.5, 43.0), "HaLP": (79.7, 86.8, 71.1, 72.2, 43.5),
             "H-Transformer": (69.3, 72.8, None, None, None), "GL-Transformer": (76.3, 83.8, 66.0, 68.7, None),
             "PCM³": (83.9, 90.4, 76.5, 77.5, 51.5), "3s-CMD": (84.1, 90.9, 74.7, 76.1, 52.6),
-            "3s-PCM³": (87.4, 93.1, 80.0, 81.2, 58.2),
+            "3s-SkeleMixCLR": (82.7, 87.1, 70.5, 70.7, 57.1), "3s-PCM³": (87.4, 93.1, 80.0, 81.2, 58.2),
         },
         (RECOGNITION,),
         {
             "LongT GAN": LONGT_GAN, "MS²L": MS2L, "CRRL": CRRL, "ISC": ISC, "CMD": CMD, "HaLP": HALP, "PCM³": OURS,
+            "3s-SkeleMixCLR": Variant(preset="skelemixclr", streams=True),
             "3s-CMD": replace(CMD, streams=True), "3s-PCM³": Variant(streams=True),
         },
         all_parts="domain",
