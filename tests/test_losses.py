@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pcm3.losses import FLOOR, info_nce, masked_prediction, relational_distillation
+from pcm3.losses import FLOOR, info_nce, info_nce_with_neighbours, masked_prediction, relational_distillation
 
 TEMPERATURE, STUDENT, TEACHER = 0.07, 0.1, 0.05
 ERRORS = pytest.mark.parametrize("error", ["squared", "distance", "normalised", "segment", "motion"])
@@ -34,6 +34,23 @@ def clips(seed, hidden_share=0.4, shape=(3, 8, 2, 5, 3)):
     source = torch.randn(shape, generator=generator, dtype=torch.float64)
     hidden = torch.rand(shape[:-1], generator=generator) < hidden_share
     return predicted, source, hidden
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10_000), st.integers(1, 6), st.integers(1, 20), st.floats(0, 1))
+def test_contrast_with_neighbours_is_the_mean_over_all_positives_of_each_query(seed, batch, keys, share):
+    query, key, queue = drawn(seed, 1, batch, keys)
+    also = torch.rand((batch, keys), generator=torch.Generator().manual_seed(seed)) < share
+    positive, relations = (query * key).sum(dim=-1)[0], query[0] @ queue.T
+    expected = []
+    for own, others, chosen in zip(positive.tolist(), relations.tolist(), also.tolist(), strict=True):
+        total = math.exp(own / 0.3) + sum(math.exp(other / 0.3) for other in others)
+        found = [own, *(other for other, is_one in zip(others, chosen, strict=True) if is_one)]
+        expected.append(np.mean([math.log(total) - value / 0.3 for value in found]))
+    loss = info_nce_with_neighbours(positive, relations, also, 0.3)
+    assert loss.item() == pytest.approx(np.mean(expected), rel=1e-9)
+    alone = info_nce_with_neighbours(positive, relations, torch.zeros_like(also), 0.3)
+    torch.testing.assert_close(alone, info_nce(positive[None], relations[None], 0.3)[0])
 
 
 @settings(max_examples=30, deadline=None)

@@ -1,4 +1,4 @@
-"""The three losses of PCM³, in float32 at least, whatever precision the networks run in.
+"""The three losses of PCM³, and contrast with neighbours, in float32 at least, whatever precision the networks run in.
 
 P is the number of positive pairs (eq. 5), B the batch, K the keys in the queue. Embeddings have unit length.
 """
@@ -33,6 +33,25 @@ def info_nce(
     positive, negative = accurate(positive) / temperature, accurate(negative) / temperature
     everything = torch.logaddexp(positive, negative.logsumexp(dim=-1))
     return (everything - positive).mean(dim=-1)
+
+
+def info_nce_with_neighbours(
+    positive: Float[Tensor, " B"], relations: Float[Tensor, "B K"], also: Bool[Tensor, "B K"], temperature: float
+) -> Float[Tensor, ""]:
+    """InfoNCE where some of the other keys are positives, too: the mean over all positives of a query, then over B.
+
+    With no further positives it is `info_nce`.
+
+    Args:
+        positive: query · its key.
+        relations: query · each other key, positive or negative.
+        also: which of them are positives.
+        temperature: τ.
+    """
+    positive, relations = accurate(positive) / temperature, accurate(relations) / temperature
+    everything = torch.logaddexp(positive, relations.logsumexp(dim=-1))
+    found = positive + relations.masked_fill(~also, 0).sum(dim=-1)
+    return (everything - found / (1 + also.sum(dim=-1))).mean()
 
 
 def relational_distillation(

@@ -4,7 +4,8 @@ import torch
 
 from pcm3.clips import ClipBatch
 from pcm3.encoders.encoder import Encoder
-from pcm3.methods.cmd import CMD, STREAMS
+from pcm3.methods.cmd import CMD
+from pcm3.methods.crossclr import CrosSCLR
 from pcm3.methods.crrl import CRRL
 from pcm3.methods.halp import HaLP
 from pcm3.methods.hico import HiCo, HierarchicalNetwork
@@ -17,6 +18,7 @@ from pcm3.methods.pcm3 import PCM3
 from pcm3.methods.pcm3_views import ViewMaker
 from pcm3.methods.protocol import Progress
 from pcm3.methods.skelemixclr import SkeleMixCLR
+from pcm3.methods.streams import STREAMS, StreamBranches
 from pcm3.methods.views import CropMaker
 from pcm3.settings.cmd import DistillationSettings
 from pcm3.settings.crrl import MotionContrastSettings
@@ -26,6 +28,7 @@ from pcm3.settings.hico import HiCoSettings, HierarchySettings
 from pcm3.settings.longt_gan import InpaintingSettings
 from pcm3.settings.moco import MomentumSettings
 from pcm3.settings.ms2l import ThreeTaskSettings
+from pcm3.settings.neighbours import NeighbourSettings
 from pcm3.settings.pcm3 import PCM3Settings
 from pcm3.settings.skelemixclr import PasteSettings
 from pcm3.settings.views import ViewSettings, whole_clips
@@ -107,14 +110,26 @@ def toy_moco(direction="causal", name="joint", **settings):
     return MoCo(lagged(toy_encoder(direction=direction), 0, settings), toy_crops(), name)
 
 
+def toy_branches(direction, **settings):
+    """Small branches of the three streams."""
+    return StreamBranches(
+        {
+            str(name): lagged(toy_encoder(direction=direction, layers=1, seed=seed), seed, settings)
+            for seed, name in enumerate(STREAMS)
+        }
+    )
+
+
 def toy_cmd(direction="causal", export="online", queue=11, **distillation):
     """A small CMD."""
-    settings = {"momentum": 0.7, "export": export, "queue": queue}
-    branches = {
-        name: lagged(toy_encoder(direction=direction, layers=1, seed=seed), seed, settings)
-        for seed, name in enumerate(STREAMS)
-    }
+    branches = toy_branches(direction, momentum=0.7, export=export, queue=queue)
     return CMD(branches, DistillationSettings(**{"neighbours": 4} | distillation), toy_crops())
+
+
+def toy_crossclr(direction="causal", export="online", queue=11, context=True, **neighbours):
+    """A small CrosSCLR, in which neighbours count from half of the schedule on."""
+    branches = toy_branches(direction, momentum=0.7, export=export, queue=queue, temperature=0.3)
+    return CrosSCLR(branches, NeighbourSettings(**neighbours), context, toy_crops())
 
 
 def toy_halp(direction="causal", name="joint", layers=2, queue=11, export="online", **hallucination):

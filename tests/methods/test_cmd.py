@@ -5,8 +5,8 @@ import torch
 from toy import BEGINNING, KINECT2, toy_batch, toy_cmd
 
 from pcm3.geometry import stream
-from pcm3.methods.cmd import STREAMS
 from pcm3.methods.protocol import Method
+from pcm3.methods.streams import STREAMS
 from pcm3.methods.views import TwoViews
 
 PAIRS = [(teacher, student) for teacher in STREAMS for student in STREAMS if teacher != student]
@@ -25,7 +25,7 @@ def slow_terms(method, views, direction, count, student_temperature, teacher_tem
     """Every term, one clip after the other in float64."""
     z, keys, queue = {}, {}, {}
     for name in STREAMS:
-        branch = method.branch(name)
+        branch = method.branches.of(name)
         numbers = reference.Numbers(branch.state_dict(), branch.encoder.hidden_size, direction, 2, 25)
         query, key = (reference.flat_inputs(view.double().numpy()) for view in views[name])
         z[name] = numbers.project("projector", numbers.pool(numbers.encode("encoder", query)))
@@ -66,9 +66,9 @@ def test_every_term_and_the_loss_are_those_of_the_slow_reference(direction, coun
 def test_a_distillation_term_reaches_the_student_s_query_network_alone(teacher, student):
     method = toy_cmd().train()
     views = views_of(method)
-    query = {name: method.branch(name).embed_queries(views[name].query) for name in STREAMS}
-    key = {name: method.branch(name).embed_queries(views[name].key) for name in STREAMS}  # these have a gradient
-    relations = [{name: method.branch(name).relations(of[name]) for name in STREAMS} for of in (query, key)]
+    query = {name: method.branches.of(name).embed_queries(views[name].query) for name in STREAMS}
+    key = {name: method.branches.of(name).embed_queries(views[name].key) for name in STREAMS}  # these have a gradient
+    relations = [{name: method.branches.of(name).relations(of[name]) for name in STREAMS} for of in (query, key)]
     method.distil(*relations)[f"{teacher}-{student}"].backward()
     reached = {name for name, parameter in method.named_parameters() if parameter.grad is not None}
     assert {name.split(".")[1] for name in reached} == {student}
@@ -88,9 +88,9 @@ def test_a_row_of_the_queues_is_one_clip_in_all_streams():
     for size in (4, 4, 5):  # past the end of eleven rows
         state = method(views_of(method, size), BEGINNING, torch.Generator()).state
         method.after_step(state, BEGINNING)
-    assert {int(method.branch(name).queue.next) for name in STREAMS} == {13 - 11}
+    assert {int(method.branches.of(name).queue.next) for name in STREAMS} == {13 - 11}
     for name in STREAMS:
-        queue = method.branch(name).queue.keys
+        queue = method.branches.of(name).queue.keys
         torch.testing.assert_close(queue[(torch.arange(5) + 8) % 11], state[f"keys/{name}"])
 
 
@@ -111,4 +111,4 @@ def test_the_run_s_model_is_of_joints_and_the_others_lie_beside_it(export, netwo
     assert list(method.encoders()) == ["joint", "motion", "bone"]
     for name, (encoder, fed, _) in method.encoders().items():
         assert fed == name
-        assert encoder is getattr(method.branch(name), network)
+        assert encoder is getattr(method.branches.of(name), network)

@@ -35,6 +35,7 @@ SETTINGS = [
      "optimiser.kind": "sgd"},
     {"method": "moco"},
     {"method": "cmd", "micro_batches": 2},
+    {"method": "crossclr"},
     {"method": "halp"},
     {"method": "hico", "objective.projector_norm": True},
     {"method": "isc"},

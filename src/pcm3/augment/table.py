@@ -18,7 +18,7 @@ Crops = Float[Tensor, "N T M V C"]
 """Of B clips so many crops each: first one of all clips, then a second of all."""
 
 
-def _pad_crop(crops: Crops, part: float, layout: Layout, per_clip: int, generator: torch.Generator) -> Crops:
+def _pad_crop(crops: Crops, part: int | float, layout: Layout, per_clip: int, generator: torch.Generator) -> Crops:
     """Each crop is moved in time by itself."""
     return pad_crop(crops, int(part), generator)
 

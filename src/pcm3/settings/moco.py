@@ -36,6 +36,11 @@ class MomentumSettings:
         ]
 
 
+def long_queue() -> MomentumSettings:
+    """The objective with the queue of CrosSCLR and its followers."""
+    return MomentumSettings(queue=32768)
+
+
 @dataclass
 class MoCoSettings:
     """The method MoCo."""

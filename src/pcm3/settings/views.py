@@ -61,3 +61,8 @@ class ViewSettings:
 def whole_clips() -> ViewSettings:
     """Views that are the clips as they are."""
     return ViewSettings(crop=(1.0, 1.0), shear=0.0, jitter_prob=0.0)
+
+
+def padded_views() -> ViewSettings:
+    """Views of CrosSCLR and its followers: whole clips, padded and cropped, all sheared by up to a half."""
+    return ViewSettings(crop=(1.0, 1.0), shear=0.5, jitter_prob=0.0, pad_crop=6)
