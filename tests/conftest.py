@@ -60,6 +60,7 @@ TINY = {
 ON_JOINTS = {"encoder.kind": "stgcn", "encoder.direction": "bidirectional", "encoder.pooling": "mean"}
 NEEDED = {
     "hico": {"encoder.kind": "hico", "encoder.direction": "bidirectional", "encoder.pooling": "max"},
+    "mamp": {"encoder.kind": "vit", "encoder.direction": "bidirectional", "objective.decoder_layers": 1},
     "skelemixclr": ON_JOINTS,
 }
 """Method → what its runs cannot do without."""

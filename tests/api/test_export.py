@@ -32,6 +32,7 @@ KINDS = {
     "graph": {"kind": "graph", "pooling": "attention", "stream": "motion"},
     "stgcn": {"kind": "stgcn", "pooling": "max_min", "gaps": True},
     "agcn": {"kind": "agcn", "pooling": "mean", "gaps": True},
+    "vit": {"kind": "vit", "pooling": "mean"},
     "hico": {"kind": "hico", "pooling": "max", "sequence": "transformer"},
     "hico-gru": {"kind": "hico", "pooling": "max"},
 }  # fmt: skip
@@ -73,7 +74,7 @@ def told_by(session):
     "kind",
     [
         "gru-causal", "transformer", "stgcn", "agcn",
-        *(pytest.param(kind, marks=pytest.mark.soak) for kind in ("hico", "hico-gru")),
+        *(pytest.param(kind, marks=pytest.mark.soak) for kind in ("hico", "hico-gru", "vit")),
     ],
 )  # fmt: skip
 def test_onnxruntime_gives_the_features_of_any_number_of_clips_of_any_length(tmp_path, kind):

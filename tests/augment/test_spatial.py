@@ -6,7 +6,7 @@ import torch
 from scipy import stats
 
 from pcm3.augment import spatial
-from pcm3.augment.spatial import joint_jitter, rotate_yaw, shear, spatial_view
+from pcm3.augment.spatial import joint_jitter, rotate_all_axes, rotate_yaw, shear, spatial_view
 
 
 def clips(size, seed=0, joints=25, frames=4):
@@ -229,3 +229,30 @@ def test_turns_follow_from_the_generator():
     first, again, other = (rotate_yaw(before, 30.0, generator(seed)) for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
+
+
+@pytest.mark.parametrize("degrees", [17.0, 180.0])
+def test_each_clip_is_turned_about_x_then_y_then_z_by_its_own_angles(degrees):
+    before = torch.eye(3, dtype=torch.float64).expand(400, 1, 1, 3, 3)
+    after = rotate_all_axes(before, degrees, generator(3))
+    x, y, z = (2 * torch.rand(400, 3, generator=generator(3), dtype=torch.float64) - 1).T.numpy() * math.radians(
+        degrees
+    )
+    for number, found in enumerate(after[:, 0, 0].numpy()):
+        about_x = [
+            [1, 0, 0],
+            [0, math.cos(x[number]), -math.sin(x[number])],
+            [0, math.sin(x[number]), math.cos(x[number])],
+        ]
+        about_y = [
+            [math.cos(y[number]), 0, math.sin(y[number])],
+            [0, 1, 0],
+            [-math.sin(y[number]), 0, math.cos(y[number])],
+        ]
+        about_z = [
+            [math.cos(z[number]), -math.sin(z[number]), 0],
+            [math.sin(z[number]), math.cos(z[number]), 0],
+            [0, 0, 1],
+        ]
+        expected = np.array(about_z) @ np.array(about_y) @ np.array(about_x)
+        np.testing.assert_allclose(found.T, expected, rtol=0, atol=1e-12)  # the joints lie on the axes

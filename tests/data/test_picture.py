@@ -149,13 +149,13 @@ def test_every_view_stays_in_the_plane_and_nobody_is_seen_from_another_side(tmp_
     batch = bank.batch(torch.arange(4))
     flat = 1 if normalise else 2
     assert batch.flat == flat
-    every = ViewSettings(yaw=180.0, bone_scale=0.2, flip_prob=0.5, min_frames=4, spatial="both")
+    every = ViewSettings(yaw=180.0, tilt=180.0, bone_scale=0.2, flip_prob=0.5, min_frames=4, spatial="both")
     views = CropMaker(COCO, 8, every).two_views(batch, torch.Generator().manual_seed(0))
     for view in views:
         assert not view[..., flat].any()
         assert view[..., 0].any()
     still = ViewSettings(yaw=0.0, min_frames=4)
-    turned = ViewSettings(yaw=180.0, min_frames=4)
+    turned = ViewSettings(yaw=180.0, tilt=90.0, min_frames=4)
     one, other = (
         CropMaker(COCO, 8, view).crops(batch, 1, torch.Generator().manual_seed(1)) for view in (still, turned)
     )

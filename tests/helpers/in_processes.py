@@ -22,6 +22,7 @@ from toy import (
     toy_hico,
     toy_isc,
     toy_longt_gan,
+    toy_mamp,
     toy_method,
     toy_moco,
     toy_ms2l,
@@ -149,6 +150,7 @@ OTHERS = {
     "hico": partial(toy_hico, queue=20),
     "isc": partial(toy_isc, queue=20),
     "longt-gan": toy_longt_gan,
+    "mamp": toy_mamp,
     "ms2l": toy_ms2l,
     "skelemixclr": partial(toy_skelemixclr, queue=20),
     "pc": partial(toy_pc, frames=4),  # more would grow, and their rounding with them, at the rate of these steps

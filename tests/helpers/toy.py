@@ -11,6 +11,7 @@ from pcm3.methods.halp import HaLP
 from pcm3.methods.hico import HiCo, HierarchicalNetwork
 from pcm3.methods.isc import ISC
 from pcm3.methods.longt_gan import LongTGAN
+from pcm3.methods.mamp import MAMP
 from pcm3.methods.moco import MoCo, MomentumBranch
 from pcm3.methods.ms2l import MS2L
 from pcm3.methods.pc import PandC
@@ -26,6 +27,7 @@ from pcm3.settings.encoder import EncoderSettings
 from pcm3.settings.halp import HallucinationSettings
 from pcm3.settings.hico import HiCoSettings, HierarchySettings
 from pcm3.settings.longt_gan import InpaintingSettings
+from pcm3.settings.mamp import MaskedMotionSettings
 from pcm3.settings.moco import MomentumSettings
 from pcm3.settings.ms2l import ThreeTaskSettings
 from pcm3.settings.neighbours import NeighbourSettings
@@ -193,6 +195,17 @@ def toy_ms2l(name="joint", frames=FRAMES, layers=2, direction="bidirectional", p
         encoder = toy_encoder(direction=direction, layers=layers, pooling=pooling)
         settings = ThreeTaskSettings(head_hidden=7, embedding=5)
         return MS2L(encoder, settings, CropMaker(KINECT2, frames, whole_clips()), name)
+
+
+def toy_mamp(name="joint", frames=FRAMES, layers=2, **objective):
+    """A small MAMP."""
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        encoder = Encoder(
+            2, 25, hidden_size=2, layers=layers, direction="bidirectional", pooling="mean", kind="vit", frames=frames
+        )
+        settings = MaskedMotionSettings(**{"decoder_hidden": 5, "decoder_layers": 1} | objective)
+        return MAMP(encoder, settings, CropMaker(KINECT2, frames, whole_clips()), name)
 
 
 def toy_longt_gan(name="joint", frames=FRAMES, layers=2, direction="bidirectional", **objective):

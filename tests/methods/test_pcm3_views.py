@@ -343,6 +343,7 @@ def test_what_is_not_used_draws_nothing():
     [
         ("jitter_prob", (0.0, 0.5, 1.0), (-0.1, 1.1, float("nan"))),
         ("yaw", (0.0, 30.0, 180.0), (-1.0, 181.0, float("nan"))),
+        ("tilt", (0.0, 30.0, 180.0), (-1.0, 181.0, float("nan"))),
         ("bone_scale", (0.0, 0.2, 0.99), (-0.1, 1.0, float("nan"))),
         ("noise", (0.0, 0.02, 1.0), (-0.1, 1.1, float("nan"))),
         ("flicker", (0.0, 0.3, 1.0), (-0.1, 1.1, float("nan"))),

@@ -52,7 +52,7 @@ def walked(module, optimiser, gradients):
 # What each does, written out
 
 
-def adamw_by_hand(weights, gradients, lr, momentum, decay):
+def adamw_by_hand(weights, gradients, lr, momentum, decay, beta2):
     """Number by number."""
     found = []
     for number, weight in enumerate(weights):
@@ -61,20 +61,23 @@ def adamw_by_hand(weights, gradients, lr, momentum, decay):
         for t, step in enumerate(gradients, start=1):
             g = step[number].double().numpy()
             w = w - lr * (decay if w.ndim > 1 else 0.0) * w
-            m, v = momentum * m + (1 - momentum) * g, 0.999 * v + 0.001 * g * g
-            w = w - lr * (m / (1 - momentum**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+            m, v = momentum * m + (1 - momentum) * g, beta2 * v + (1 - beta2) * g * g
+            w = w - lr * (m / (1 - momentum**t)) / (np.sqrt(v / (1 - beta2**t)) + 1e-8)
         found.append(w)
     return found
 
 
 @pytest.mark.parametrize(("kind", "by_hand"), [("adamw", adamw_by_hand)])
 @settings(deadline=None, max_examples=20)
-@given(lr=st.floats(1e-3, 2), momentum=st.floats(0, 0.99), decay=st.floats(0, 0.5), seed=st.integers(0, 1000))
-def test_the_steps_are_those_written_out_in_float64(kind, by_hand, lr, momentum, decay, seed):
+@given(
+    lr=st.floats(1e-3, 2), momentum=st.floats(0, 0.99), decay=st.floats(0, 0.5), seed=st.integers(0, 1000),
+    beta2=st.sampled_from([0.999, 0.95]),
+)  # fmt: skip
+def test_the_steps_are_those_written_out_in_float64(kind, by_hand, lr, momentum, decay, seed, beta2):
     module = Weights(seed=seed, dtype=torch.float64)
     gradients = gradients_of(6, seed=seed + 1, dtype=torch.float64)
-    expected = by_hand(module.values(), gradients, lr, momentum, decay)
-    chosen = OptimiserSettings(kind, lr=lr, momentum=momentum, weight_decay=decay)
+    expected = by_hand(module.values(), gradients, lr, momentum, decay, beta2)
+    chosen = OptimiserSettings(kind, lr=lr, momentum=momentum, weight_decay=decay, beta2=beta2)
     for got, want in zip(walked(module, build_optimiser(module, chosen), gradients), expected, strict=True):
         np.testing.assert_allclose(got.numpy(), want, rtol=1e-9, atol=1e-10)
 

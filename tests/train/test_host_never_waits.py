@@ -42,6 +42,7 @@ SETTINGS = [
     {"method": "skelemixclr", "paste.count": 2},
     {"method": "crrl", "encoder.layers": 2, "encoder.dropout": 0.2, "encoder.pooling": "mean"},
     {"method": "longt-gan", "micro_batches": 2, "optimiser.max_grad_norm": 1.0, "optimiser.kind": "adam"},
+    {"method": "mamp", "views.tilt": 15.0, "optimiser.kind": "adamw"},
     {"method": "ms2l", "micro_batches": 2},
     {"method": "pc", "optimiser.max_grad_norm": 1.0},
     {"views.yaw": 30.0, "views.bone_scale": 0.2, "views.flip_prob": 0.5, "views.jitter_prob": 0.2,

@@ -98,6 +98,12 @@ def test_the_cosine_schedule_goes_from_the_rate_to_zero_and_stays_there():
     assert rates == sorted(rates, reverse=True)
 
 
+@given(st.floats(0, 1), st.integers(0, 120))
+def test_the_cosine_schedule_can_end_at_a_share_of_the_rate(share, step):
+    ends, zero = (Schedule("cosine", 0.4, (), 3, total_steps=100, cosine_end=end) for end in (share, 0.0))
+    assert ends.at(step) == pytest.approx(0.4 * share + (1 - share) * zero.at(step), abs=1e-15)
+
+
 def test_the_constant_schedule_is_constant():
     schedule = Schedule("constant", 0.3, (1,), steps_per_epoch=2, total_steps=9)
     assert {schedule.at(step) for step in range(20)} == {0.3}

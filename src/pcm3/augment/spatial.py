@@ -65,6 +65,27 @@ def rotate_yaw(
     return torch.stack([cosine * x - sine * y, sine * x + cosine * y, z], dim=-1)
 
 
+def rotate_all_axes(
+    clips: Float[Tensor, "B T M V C"], degrees: float, generator: torch.Generator
+) -> Float[Tensor, "B T M V C"]:
+    """The clips, each turned about x, then y, then z, through the origin, by its own three angles U[-degrees, degrees].
+
+    Args:
+        clips: of three coordinates.
+        degrees: largest angle.
+        generator: source of randomness.
+    """
+    angles = uniform((len(clips), 3), math.radians(degrees), clips, generator)
+    matrix = torch.eye(3, dtype=clips.dtype, device=clips.device)
+    for axis, (cosine, sine) in enumerate(zip(angles.cos().T, angles.sin().T, strict=True)):
+        one, other = (axis + 1) % 3, (axis + 2) % 3
+        turn = torch.eye(3, dtype=clips.dtype, device=clips.device).repeat(len(clips), 1, 1)
+        turn[:, one, one] = turn[:, other, other] = cosine
+        turn[:, one, other], turn[:, other, one] = -sine, sine
+        matrix = turn @ matrix
+    return _apply(matrix, clips)
+
+
 def in_plane(clips: Float[Tensor, "B T M V C"], flat: int | None) -> Float[Tensor, "B T M V C"]:
     """The clips with 0 as the coordinate `flat`, which poses in a picture do not have; None: as they are."""
     return clips if flat is None else clips.index_fill(-1, torch.tensor([flat], device=clips.device), 0.0)

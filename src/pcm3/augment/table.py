@@ -11,7 +11,7 @@ from torch import Tensor
 from pcm3.augment.body_shape import mirror, scale_bones
 from pcm3.augment.crop import pad_crop
 from pcm3.augment.sensor import add_noise, lose_joints
-from pcm3.augment.spatial import rotate_yaw
+from pcm3.augment.spatial import rotate_all_axes, rotate_yaw
 from pcm3.skeleton import Layout
 
 Crops = Float[Tensor, "N T M V C"]
@@ -39,16 +39,22 @@ def _rotate_yaw(crops: Crops, degrees: float, layout: Layout, per_clip: int, gen
     return rotate_yaw(crops, degrees, generator)
 
 
+def _rotate_all_axes(crops: Crops, degrees: float, layout: Layout, per_clip: int, generator: torch.Generator) -> Crops:
+    """Each crop has angles of its own."""
+    return rotate_all_axes(crops, degrees, generator)
+
+
 AUGMENTATIONS: dict[str, Callable[[Crops, float, Layout, int, torch.Generator], Crops]] = {
     "pad_crop": _pad_crop,
     "flip_prob": _flip,
     "bone_scale": _scale_bones,
     "yaw": _rotate_yaw,
+    "tilt": _rotate_all_axes,
 }
 """By the field of `ViewSettings` that says how much, 0 for none: (crops, how much, layout, crops of each clip,
 generator) → crops; in the order in which they are made. What is off draws nothing."""
 
-OUT_OF_PLANE = {"yaw"}
+OUT_OF_PLANE = {"yaw", "tilt"}
 """Those that show a body from another side, which nobody can do with poses in a picture: they are left out there."""
 
 SENSOR: dict[str, Callable[[Crops, float, torch.Generator], Crops]] = {"noise": add_noise, "flicker": lose_joints}

@@ -22,14 +22,15 @@ class PerJointAdapter(nn.Module):
         self, inputs: Float[Tensor, "B T I"], lengths: Int[Tensor, " B"] | None = None
     ) -> Float[Tensor, "B S W"]:
         """The flat inputs, as (B, T, V, M, values of a joint), through the layers."""
-        features: Tensor = self.layers(self._by_joints(inputs), lengths)
+        features: Tensor = self.layers(self.by_joint(inputs), lengths)
         return features
 
     def of_joints(self, inputs: Float[Tensor, "B T I"]) -> Float[Tensor, "B S M V W"]:
         """Features of every joint, from layers that have them."""
-        features: Tensor = self.layers.of_joints(self._by_joints(inputs))  # type: ignore[operator]
+        features: Tensor = self.layers.of_joints(self.by_joint(inputs))  # type: ignore[operator]
         return features
 
-    def _by_joints(self, inputs: Float[Tensor, "B T I"]) -> Float[Tensor, "B T V M K"]:
+    def by_joint(self, inputs: Float[Tensor, "B T I"]) -> Float[Tensor, "B T V M K"]:
+        """The flat inputs as the K values of each joint of each body."""
         each = [unflatten(part, self.bodies, self.joints) for part in inputs.chunk(self.features, dim=-1)]
         return torch.cat(each, dim=-1).transpose(2, 3)

@@ -28,7 +28,7 @@ def _sgd(learning: list[Tensor], chosen: OptimiserSettings) -> torch.optim.Optim
 
 
 def _adam(learning: list[Tensor], chosen: OptimiserSettings) -> torch.optim.Optimizer:
-    betas = (chosen.momentum, 0.999)
+    betas = (chosen.momentum, chosen.beta2)
     return torch.optim.Adam(learning, chosen.lr, betas=betas, weight_decay=chosen.weight_decay, fused=True)
 
 
@@ -38,7 +38,7 @@ def _adamw(learning: list[Tensor], chosen: OptimiserSettings) -> torch.optim.Opt
         {"params": [weight for weight in learning if weight.dim() > 1], "weight_decay": chosen.weight_decay},
         {"params": [weight for weight in learning if weight.dim() <= 1], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, chosen.lr, betas=(chosen.momentum, 0.999), fused=True)
+    return torch.optim.AdamW(groups, chosen.lr, betas=(chosen.momentum, chosen.beta2), fused=True)
 
 
 OPTIMISERS: dict[str, Callable[[list[Tensor], OptimiserSettings], torch.optim.Optimizer]] = {

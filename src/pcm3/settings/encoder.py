@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 from pcm3.settings.rules import Rule
 from pcm3.skeleton import InputFeature
 
-EncoderKind = Literal["gru", "transformer", "graph", "stgcn", "agcn", "hico"]
+EncoderKind = Literal["gru", "transformer", "graph", "stgcn", "agcn", "hico", "vit"]
 Direction = Literal["causal", "bidirectional"]
 SequenceKind = Literal["gru", "lstm", "transformer"]
 Pooling = Literal["last", "mean", "max", "mean_max", "max_min", "mean_max_min", "attention"]
@@ -46,6 +46,7 @@ KINDS: dict[EncoderKind, KindRow] = {
         "pcm3.encoders.agcn", on_joints=True, size_multiple=2, joint_features=True, own_settings=("channels",)
     ),
     "hico": KindRow("pcm3.encoders.hico", size_multiple=2, own_settings=("dropout", "sequence")),
+    "vit": KindRow("pcm3.encoders.vit", size_multiple=2),
 }
 """The one table of kinds."""
 
@@ -57,11 +58,12 @@ class EncoderSettings:
     kind: EncoderKind = "gru"
     """The encoder's layers: recurrent; attention over the frames; graph convolutions over joints and frames; ST-GCN,
     which are these as published (Yan et al. 2018), with a feature for every fourth frame; A-GCN (Shi et al. 2019),
-    whose joints also look at others that are like them; or HiCo's (Dong et al. 2023), over frames and over joints at
-    four granularities each."""
+    whose joints also look at others that are like them; HiCo's (Dong et al. 2023), over frames and over joints at
+    four granularities each; or MAMP's ViT (Mao et al. 2023), attention among all joints over four frames each."""
     hidden_size: int = 1024
     """H, width of each half of the encoder: a frame's feature has 2H values, of a hico 2H at each of 8 granularities.
-    At least 1, even for all kinds but gru; 0: chosen from the number of clips. Published ST-GCNs and A-GCNs: 128."""
+    At least 1, even for all kinds but gru; 0: chosen from the number of clips. Published ST-GCNs, A-GCNs and ViTs:
+    128."""
     layers: int = 3
     """Number of layers, at least 1; of an stgcn or agcn the stages, of which 3 are the paper's 10 blocks."""
     direction: Direction = "causal"

@@ -14,6 +14,7 @@ from pcm3.settings.halp import HaLPSettings
 from pcm3.settings.hico import HiCoSettings
 from pcm3.settings.isc import ISCSettings
 from pcm3.settings.longt_gan import LongTGANSettings
+from pcm3.settings.mamp import MAMPSettings
 from pcm3.settings.method import MethodSettings
 from pcm3.settings.moco import MoCoSettings
 from pcm3.settings.ms2l import MS2LSettings
@@ -47,6 +48,7 @@ METHODS = {
     "hico": Method(HiCoSettings, "pcm3.methods.hico", preset="hico-small"),
     "isc": Method(ISCSettings, "pcm3.methods.isc", preset="isc-small"),
     "longt-gan": Method(LongTGANSettings, "pcm3.methods.longt_gan", preset="longt-gan-small"),
+    "mamp": Method(MAMPSettings, "pcm3.methods.mamp", preset="mamp-small"),
     "ms2l": Method(MS2LSettings, "pcm3.methods.ms2l", preset="ms2l-small"),
     "pc": Method(PandCSettings, "pcm3.methods.pc", preset="pc-small"),
     "skelemixclr": Method(SkeleMixCLRSettings, "pcm3.methods.skelemixclr", preset="skelemixclr-small"),

@@ -29,6 +29,8 @@ class ViewSettings:
     both, all views have both."""
     yaw: float = 0.0
     """Each view is rotated about the vertical by U[-yaw, yaw] degrees, 0 to 180."""
+    tilt: float = 0.0
+    """Each view is rotated about the three axes, one after the other, by U[-tilt, tilt] degrees each, 0 to 180."""
     bone_scale: float = 0.0
     """Each bone of each view is scaled in length by U[1 - bone_scale, 1 + bone_scale], as people differ; at least 0
     and less than 1."""
@@ -53,6 +55,7 @@ class ViewSettings:
             (self.shear >= 0, "views.shear", "not negative"),
             *((0 <= getattr(self, name) <= 1, f"views.{name}", "between 0 and 1") for name in shares),
             (0 <= self.yaw <= 180, "views.yaw", "degrees, between 0 and 180"),
+            (0 <= self.tilt <= 180, "views.tilt", "degrees, between 0 and 180"),
             (0 <= self.bone_scale < 1, "views.bone_scale", "at least 0 and less than 1"),
             (0 <= self.noise <= 1, "views.noise", "metres, between 0 and 1"),
         ]

@@ -63,7 +63,7 @@ class RunPlan:
         steps = settings.steps or settings.epochs * order.steps_per_epoch
         schedule = Schedule(
             chosen.schedule, chosen.lr, tuple(chosen.drop_epochs), order.steps_per_epoch, steps, chosen.warmup_steps,
-            chosen.decay, chosen.decay_steps, chosen.drop,
+            chosen.decay, chosen.decay_steps, chosen.drop, chosen.cosine_end,
         )  # fmt: skip
         return LoopPlan(order, schedule, steps, settings.seed, settings.micro_batches, settings.checkpoint_steps)
 

@@ -21,6 +21,7 @@ class Schedule:
     decay: float = 0.95
     decay_steps: int = 1000
     drop: float = 0.1
+    cosine_end: float = 0.0
 
     def at(self, step: int) -> float:
         """The rate at `step` (0-based)."""
@@ -36,7 +37,8 @@ def _step_factor(schedule: Schedule, step: int) -> float:
 
 def _cosine_factor(schedule: Schedule, step: int) -> float:
     done, steps = step - schedule.warmup_steps, schedule.total_steps - schedule.warmup_steps
-    return 0.5 * (1 + math.cos(math.pi * min(done / steps, 1))) if steps > 0 else 0.0
+    left = 0.5 * (1 + math.cos(math.pi * min(done / steps, 1))) if steps > 0 else 0.0
+    return schedule.cosine_end + (1 - schedule.cosine_end) * left
 
 
 SCHEDULES: dict[str, Callable[[Schedule, int], float]] = {
