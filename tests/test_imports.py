@@ -36,7 +36,7 @@ ROWS = [
     {"api", "sklearn"},
     {"report"},
     {"benchmark", "experiments"},
-    {"cli", "__main__", "__init__"},
+    {"cli", "web", "__main__", "__init__"},
 ]
 """A file imports from its own row and from those above it."""
 SIBLINGS = {"data", "augment", "nn", "losses"}

@@ -35,6 +35,7 @@ COMMANDS = {
     "predict": "the next 400 ms of a motion",
     "search": "which clips are most like a motion, or where in long recordings it occurs",
     "compare": "how alike two motions are: aligned in time, joint by joint, with a picture of where they part",
+    "explore": "a page in the browser: a map of all clips, moving skeletons, neighbours, labels by a few clicks",
     "stream": "frames in as they come, as lines of JSON, labels out, a line each",
     "play": "a recording as such lines, at the pace at which it was recorded",
     "export": "a model or a classifier as one file for other programs: ONNX, or torch.export's",

@@ -1,0 +1,52 @@
+"""``pcm3 explore MODEL STORE``: a page on which clips are looked at and labelled (docs/EXPLORE.md)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pcm3.cli.places import check_folder
+from pcm3.cli.sources import add_device
+
+
+def add_arguments(parser: Any, words: list[str]) -> None:
+    """Adds the command's arguments."""
+    parser.add_argument("model", type=Path, help="run, model folder or checkpoint (the authors' too)")
+    parser.add_argument("store", type=Path, help="whose clips are shown; it is only read")
+    parser.add_argument("--folder", type=Path | None, default=None,
+                        help="where labels and maps are kept; null: STORE.explore, beside the store")  # fmt: skip
+    parser.add_argument("--port", type=int, default=0, help="of this machine; 0: any free one")
+    parser.add_argument("--host", type=str, default="127.0.0.1",
+                        help="address to listen on; the default is reached by this machine alone")  # fmt: skip
+    parser.add_argument("--browser", type=bool, default=False, help="open the page in the browser")
+    add_device(parser)
+
+
+def run(options: Any) -> tuple[int, dict[str, Any]]:
+    """Serves the page until it is stopped."""
+    from pcm3 import api
+    from pcm3.data.store import ClipStore
+    from pcm3.errors import ConfigError
+    from pcm3.web.explorer import Explorer
+    from pcm3.web.kept import folder_beside
+    from pcm3.web.serve import is_here, serve
+
+    if not 0 <= options.port <= 65_535:
+        raise ConfigError(f"--port: expected a port, 0 to 65535, got {options.port}")
+    folder = options.folder or folder_beside(options.store)
+    check_folder("--folder", folder)
+    store = ClipStore.open(options.store)
+    explorer = Explorer.open(api.load(options.model, device=options.device), store, folder)
+    if not is_here(options.host):
+        print("note: other machines reach the page, too; whoever has the address may look and label")
+
+    def ready(address: str) -> None:
+        print(f"{options.store}: {len(store):,} clips; labels: {explorer.labels.file}\n{address}", flush=True)
+        print("Ctrl-C ends it", flush=True)
+        if options.browser:
+            import webbrowser
+
+            webbrowser.open(address)
+
+    serve(explorer, options.host, options.port, ready)
+    return 0, {"labels": str(explorer.labels.file), "labelled": len(explorer.labels.given())}

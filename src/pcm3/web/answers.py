@@ -1,0 +1,28 @@
+"""Binary answers: arrays as they lie in memory, in whole or in part (range requests)."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+from numpy.typing import NDArray
+from starlette.requests import Request
+from starlette.responses import Response
+
+BINARY = "application/octet-stream"
+
+
+def array_answer(request: Request, array: NDArray[np.float32] | NDArray[np.int32]) -> Response:
+    """The array's bytes, little-endian in C order, or those that the request names; its shape as ``X-Shape``."""
+    data = array.astype(array.dtype.newbyteorder("<")).tobytes()
+    headers = {"X-Shape": ",".join(map(str, array.shape)), "Accept-Ranges": "bytes"}
+    asked = re.fullmatch(r"bytes=(\d{1,15})?-(\d{1,15})?", request.headers.get("range", ""), re.ASCII)
+    if asked is None or not (asked[1] or asked[2]):  # none, or one that may be left aside (RFC 9110, 14.2)
+        return Response(data, media_type=BINARY, headers=headers)
+    size = len(data)
+    start = int(asked[1]) if asked[1] else max(size - int(asked[2]), 0)
+    stop = min(int(asked[2]) + 1, size) if asked[1] and asked[2] else size
+    if start >= stop:
+        return Response(status_code=416, headers={"Content-Range": f"bytes */{size}"})
+    headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
+    return Response(data[start:stop], 206, media_type=BINARY, headers=headers)

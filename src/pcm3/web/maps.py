@@ -1,0 +1,91 @@
+"""Maps: features of clips as points in a plane, so that clips that the model finds alike lie near each other."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+from jaxtyping import Float, Int
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
+
+MOST_TSNE = 5_000
+"""Clips that t-SNE places; of more, as many are drawn, and the others lie among their nearest of these."""
+NEAREST = 3
+"""Placed clips among which another one lies."""
+KEPT = 50
+"""Principal components that t-SNE sees."""
+BLOCK = 2_000
+"""Rows whose distances are taken at a time."""
+
+
+def pca_map(features: Float[np.ndarray, "N D"]) -> Float[np.ndarray, "N 2"]:
+    """The first two principal components, scaled to a spread of 1 together."""
+    return _scaled(_components(features, 2))
+
+
+def tsne_map(features: Float[np.ndarray, "N D"], seed: int = 0) -> Float[np.ndarray, "N 2"]:
+    """t-SNE of the first 50 principal components, scaled likewise.
+
+    Args:
+        features: of the clips.
+        seed: which clips are drawn where there are more than `MOST_TSNE`, and where t-SNE begins.
+    """
+    reduced = _components(features, KEPT)
+    count = len(reduced)
+    if count < 4:
+        return pca_map(features)
+    drawn = np.arange(count)
+    if count > MOST_TSNE:
+        drawn = np.sort(np.random.default_rng(seed).choice(count, MOST_TSNE, replace=False))
+    perplexity = min(30.0, (len(drawn) - 1) / 3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of clips that are all the same
+        placed = TSNE(perplexity=perplexity, init=_begin(reduced[drawn], seed), random_state=seed).fit_transform(
+            reduced[drawn]
+        )
+    if count == len(drawn):
+        return _scaled(placed)
+    return _scaled(_among(reduced, reduced[drawn], placed))
+
+
+def _begin(reduced: Float[np.ndarray, "G K"], seed: int) -> Float[np.ndarray, "G 2"]:
+    """Where t-SNE begins: a small PCA map in which no two clips lie at one place, which its tree of places would not
+    survive (scikit-learn's own start is not a number where all clips are the same, and the process dies).
+    """
+    noise = np.random.default_rng(seed).normal(size=(len(reduced), 2))
+    return np.asarray(1e-4 * (_scaled(reduced[:, :2]) + 1e-2 * noise), np.float32)
+
+
+def nearest_rows(rows: Float[np.ndarray, "Q D"], among: Float[np.ndarray, "G D"], k: int) -> Int[np.ndarray, "Q k"]:
+    """Of each row the k nearest of others by Euclidean distance, in no order."""
+    squares = (among**2).sum(axis=1)
+    found = []
+    for block in np.array_split(rows, max(1, -(-len(rows) // BLOCK))):
+        found.append(np.argpartition(squares - 2 * block @ among.T, k - 1, axis=1)[:, :k])
+    return np.concatenate(found)
+
+
+def _among(
+    rows: Float[np.ndarray, "N K"], drawn: Float[np.ndarray, "G K"], placed: Float[np.ndarray, "G 2"]
+) -> Float[np.ndarray, "N 2"]:
+    """Places of rows: the mean of those of their nearest; a drawn one is the nearest of itself alone."""
+    near = nearest_rows(rows, drawn, NEAREST)
+    far = np.stack([np.linalg.norm(rows - drawn[near[:, place]], axis=1) for place in range(NEAREST)], axis=1)
+    weight = 1 / np.maximum(far, 1e-6)
+    return np.asarray((placed[near] * (weight / weight.sum(axis=1, keepdims=True))[..., None]).sum(axis=1))
+
+
+def _components(features: Float[np.ndarray, "N D"], most: int) -> Float[np.ndarray, "N K"]:
+    """Principal components; at least two columns, zeros where there is no more to tell."""
+    count = min(most, *features.shape)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of clips that are all the same: no variance to explain
+        found = PCA(count, svd_solver="randomized", random_state=0).fit_transform(features.astype(np.float32))
+    return np.pad(found, ((0, 0), (0, max(0, 2 - count))))
+
+
+def _scaled(places: Float[np.ndarray, "N 2"]) -> Float[np.ndarray, "N 2"]:
+    centred = places - places.mean(axis=0)
+    spread = float(np.sqrt((centred**2).sum(axis=1).mean()))
+    return np.asarray(centred / (spread if spread > 0 else 1.0), np.float32)

@@ -1,0 +1,160 @@
+"""The addresses below which the page finds what it shows. GET changes nothing; labels alone are POSTed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any, TypeVar
+
+import numpy as np
+from fastapi import FastAPI, HTTPException, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from pydantic import BaseModel, Field, StrictInt, StrictStr
+
+from pcm3 import __version__
+from pcm3.data.names import printable
+from pcm3.errors import ConfigError
+from pcm3.web.answers import array_answer
+from pcm3.web.explorer import Explorer
+from pcm3.web.page import page_files
+from pcm3.web.skeletons import skeleton
+
+Found = TypeVar("Found")
+MOST_NEIGHBOURS = 100
+MAPS = ("pca", "tsne")
+
+
+class Labelling(BaseModel):
+    """Clips, by their numbers, that are to have a label; null takes it away."""
+
+    clips: list[Annotated[StrictInt, Field(ge=0)]] = Field(min_length=1)
+    label: StrictStr | None
+
+
+def explorer_app(explorer: Explorer) -> FastAPI:
+    """The app that answers for one explorer; who may ask is not its matter (`guard`)."""
+    app = FastAPI(title="pcm3 explore", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
+    _add_arrays(app, explorer)
+    _add_words(app, explorer)
+    _add_labels(app, explorer)
+
+    @app.get("/{path:path}")
+    def page(request: Request) -> Response:
+        found = page_files().get(request.url.path)
+        if found is None:
+            raise HTTPException(404, "there is nothing here")
+        return Response(found[0], media_type=found[1])
+
+    @app.exception_handler(RequestValidationError)
+    def not_understood(request: Request, error: RequestValidationError) -> Response:
+        first = error.errors()[0]  # what came is not told back: JSON has no words for all of it
+        where = ".".join(map(str, first["loc"]))
+        return JSONResponse({"detail": f"{printable(where)}: {printable(first['msg'])}"}, 422)
+
+    @app.exception_handler(OSError)
+    def cannot_write(request: Request, error: OSError) -> Response:
+        return JSONResponse({"detail": f"not written: {error.strerror or error}"}, 409)
+
+    return app
+
+
+def _add_arrays(app: FastAPI, explorer: Explorer) -> None:
+    store = explorer.store
+
+    @app.get("/api/columns")
+    def columns(request: Request) -> Response:
+        return array_answer(request, np.stack(list(explorer.columns.values())))
+
+    @app.get("/api/map/{name}")
+    def one_map(request: Request, name: str) -> Response:
+        if name not in MAPS:
+            raise HTTPException(404, f"expected a map: {', '.join(MAPS)}")
+        return array_answer(request, _there(explorer.arrays.get(name)))
+
+    @app.get("/api/guesses")
+    def guesses(request: Request) -> Response:
+        found = _there(explorer.guesses)
+        return array_answer(request, np.stack([found.label.astype(np.float32), found.margin]))
+
+    @app.get("/api/clips/{index}/skeleton")
+    def frames(request: Request, index: int) -> Response:
+        return array_answer(request, skeleton(store, _checked(explorer, index)))
+
+
+def _add_words(app: FastAPI, explorer: Explorer) -> None:
+    store = explorer.store
+
+    @app.get("/api/about")
+    def about() -> dict[str, Any]:
+        layout = store.layout
+        return {
+            "version": __version__,
+            "store": store.path.resolve().name,
+            "model": repr(explorer.model),
+            "clips": len(store),
+            "bodies": store.frames.shape[1],
+            "fps": store.fps,
+            "classes": store.classes,
+            "columns": list(explorer.columns),
+            "joints": layout.joints,
+            "bones": [[child, parent] for child, parent in enumerate(layout.parents) if child != parent],
+            "parts": layout.parts,
+        }
+
+    @app.get("/api/ids")
+    def ids() -> Response:
+        return PlainTextResponse("\n".join(store.ids.tolist()))
+
+    @app.get("/api/status")
+    def status() -> dict[str, Any]:
+        correct = explorer.guesses and explorer.guesses.correct
+        return asdict(explorer.progress) | {"maps": [name for name in MAPS if name in explorer.arrays],
+                                            "guesses": explorer.guesses is not None, "correct": correct}  # fmt: skip
+
+    @app.get("/api/clips/{index}/neighbours")
+    def neighbours(index: int, k: Annotated[int, Query(ge=1, le=MOST_NEIGHBOURS)] = 12) -> dict[str, Any]:
+        _checked(explorer, index)
+        _there(explorer.arrays.get("features"))
+        near, far = explorer.neighbours(index, k)
+        return {"clips": near.tolist(), "distances": [round(float(one), 6) for one in far]}
+
+
+def _add_labels(app: FastAPI, explorer: Explorer) -> None:
+    store = explorer.store
+
+    @app.get("/api/labels")
+    def labels() -> dict[str, Any]:
+        given = explorer.labels.given()
+        names = sorted(set(given.values()))
+        number = {name: place for place, name in enumerate(names)}
+        labelled = [(clip, number[given[name]]) for clip, name in enumerate(store.ids.tolist()) if name in given]
+        return {"names": names, "clips": [clip for clip, _ in labelled], "labels": [label for _, label in labelled]}
+
+    @app.get("/api/labels.csv")
+    def table() -> Response:
+        file = explorer.labels.file
+        text = file.read_text(encoding="utf-8") if file.exists() else "file,label\n"
+        return Response(text, media_type="text/csv; charset=utf-8",
+                        headers={"Content-Disposition": f'attachment; filename="{file.name}"'})  # fmt: skip
+
+    @app.post("/api/labels")
+    def give(labelling: Labelling) -> dict[str, Any]:
+        names = [str(store.ids[_checked(explorer, clip)]) for clip in labelling.clips]
+        try:
+            return {"labelled": explorer.labels.give(names, labelling.label)}
+        except ConfigError as error:
+            raise HTTPException(422, str(error)) from None
+
+
+def _checked(explorer: Explorer, index: int) -> int:
+    """The number of a clip. Raises HTTPException where there is none."""
+    if not 0 <= index < len(explorer.store):
+        raise HTTPException(404, f"expected a clip, 0 to {len(explorer.store) - 1}")
+    return index
+
+
+def _there(found: Found | None) -> Found:
+    """What was found. Raises HTTPException where it is still being computed."""
+    if found is None:
+        raise HTTPException(409, "not computed yet: /api/status tells how far it is")
+    return found

@@ -1,0 +1,86 @@
+"""The explorer's server: a port of this machine, one token, until it is stopped."""
+
+from __future__ import annotations
+
+import errno
+import secrets
+import socket
+from collections.abc import Callable
+from ipaddress import ip_address
+
+from pcm3.errors import ConfigError
+from pcm3.web.explorer import Explorer
+
+HERE = "127.0.0.1"
+NAMES = (HERE, "localhost", "[::1]")
+"""What this machine calls itself."""
+
+
+def serve(explorer: Explorer, host: str, port: int, ready: Callable[[str], None]) -> None:
+    """Answers requests until the process is interrupted.
+
+    Args:
+        explorer: its work in the background begins here.
+        host: where to listen; `HERE`: only this machine reaches it.
+        port: 0: any free one.
+        ready: is called with the page's address when the page can be opened.
+
+    Raises:
+        ConfigError: the libraries are not installed, or nothing can listen there.
+    """
+    try:
+        import uvicorn
+
+        from pcm3.web.guard import Guard
+        from pcm3.web.routes import explorer_app
+    except ImportError as error:
+        raise ConfigError(f"needs the library {error.name}: pip install 'pcm3[web]'") from None
+    with _listening(host, port) as own:
+        port = own.getsockname()[1]
+        token = secrets.token_urlsafe(24)
+        app = Guard(explorer_app(explorer), token, allowed_hosts(host, port))
+        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, server_header=False))
+        explorer.begin()
+        # What stands behind a # is not sent to any server, and is in no log.
+        ready(f"http://{'localhost' if is_everywhere(host) else _in_address(host)}:{port}/#token={token}")
+        try:
+            server.run(sockets=[own])
+        finally:
+            explorer.stop()
+
+
+def allowed_hosts(host: str, port: int) -> frozenset[str]:
+    """The hosts that requests may name; none where the machine is reached under names that nobody here knows."""
+    if is_everywhere(host):
+        return frozenset()
+    return frozenset(f"{name}:{port}" for name in (*NAMES, _in_address(host)))
+
+
+def is_everywhere(host: str) -> bool:
+    """Whether it stands for all addresses of this machine."""
+    try:
+        return ip_address(host).is_unspecified
+    except ValueError:
+        return False
+
+
+def is_here(host: str) -> bool:
+    """Whether other machines cannot reach it."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _in_address(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    try:
+        own = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        why = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be opened ({error.strerror or error})"
+        raise ConfigError(f"--port: port {port} of {host} {why}: choose another (0: any free one)") from None
+    own.set_inheritable(True)
+    return own

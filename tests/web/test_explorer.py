@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+
+import pcm3
+from pcm3.errors import CheckpointError, ConfigError
+from pcm3.render.scene import make_scene
+from pcm3.web.explorer import Explorer
+from pcm3.web.kept import folder_beside
+from pcm3.web.skeletons import skeleton
+
+
+def test_features_are_those_of_embed_and_neighbours_those_of_all_cosines(computed):
+    features = computed.model.embed(computed.store)
+    np.testing.assert_array_equal(computed.features, features)
+    rows = features / np.linalg.norm(features, axis=1, keepdims=True)
+    near, far = computed.neighbours(5, 4)
+    wanted = [clip for clip in np.argsort(1 - rows @ rows[5], kind="stable") if clip != 5][:4]
+    assert near.tolist() == wanted
+    np.testing.assert_allclose(far, 1 - rows[near] @ rows[5], atol=1e-6)
+    assert computed.neighbours(0, 100)[0].tolist().count(0) == 0
+
+
+def test_another_visit_finds_the_maps_that_are_kept(explorer, store, finished_path, monkeypatch):
+    explorer.work()
+    before = explorer.arrays
+    explorer.stop()
+    again = Explorer.open(pcm3.load(finished_path, device="cpu"), store, explorer.labels.file.parent)
+    monkeypatch.setattr("pcm3.web.explorer.extract", None)
+    again.work()
+    assert again.progress.stage == "done"
+    for name, array in again.arrays.items():
+        np.testing.assert_allclose(array, before[name], rtol=1e-3, atol=1e-3)
+    again.kept.file.write_bytes(again.kept.file.read_bytes()[:200])
+    assert again.kept.read(len(store)) == {}
+    again.stop()
+
+
+def test_an_error_in_the_background_is_told(explorer, monkeypatch, capsys):
+    monkeypatch.setattr("pcm3.web.explorer.pca_map", lambda features: 1 / 0)
+    explorer.work()
+    assert (explorer.progress.stage, explorer.progress.error) == ("failed", "division by zero")
+    assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+def test_two_explorers_do_not_write_the_same_labels(explorer, store, finished_path):
+    with pytest.raises(ConfigError, match="another explorer"):
+        Explorer.open(explorer.model, store, explorer.labels.file.parent)
+
+
+def test_a_store_that_the_model_cannot_be_fed_with_is_refused(write_tiny, finished_path, tmp_path):
+    other = write_tiny(tmp_path / "other", normalised=False)
+    with pytest.raises(CheckpointError):
+        Explorer.open(pcm3.load(finished_path, device="cpu"), other, tmp_path / "kept")
+
+
+def test_columns_say_what_is_known_of_each_clip(explorer):
+    columns = explorer.columns
+    np.testing.assert_array_equal(columns["subject"], explorer.store.subject)
+    assert set(columns["side xsub"][np.isin(explorer.store.subject, [1, 2, 4])]) == {0}
+    assert set(columns["side xsub"][explorer.store.subject == 3]) == {1}
+
+
+def test_a_skeleton_is_the_scene_that_show_draws(store):
+    scene = make_scene(store.clip(2), store.layout, fps=store.fps, normalised=store.normalised)
+    got = skeleton(store, 2)
+    np.testing.assert_allclose(got[scene.present], scene.points[scene.present], atol=1e-6)
+    assert np.isnan(got[~scene.present]).all()
+
+
+def test_what_is_kept_lies_beside_the_store(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert folder_beside(tmp_path / "a.b") == (tmp_path / "a.b.explore").resolve()
+    assert folder_beside(tmp_path.__class__(".")) == tmp_path.resolve().with_name(f"{tmp_path.resolve().name}.explore")
