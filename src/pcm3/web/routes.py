@@ -98,7 +98,8 @@ def _add_words(app: FastAPI, explorer: Explorer) -> None:
             "columns": list(explorer.columns),
             "joints": layout.joints,
             "bones": [[child, parent] for child, parent in enumerate(layout.parents) if child != parent],
-            "parts": layout.parts,
+            "left": [left for left, _ in layout.mirror],
+            "right": [right for _, right in layout.mirror],
         }
 
     @app.get("/api/ids")

@@ -1,0 +1,84 @@
+/** What the server answers. The token stands behind the # of the address, and is in no request line. */
+
+export interface About {
+  version: string;
+  store: string;
+  model: string;
+  clips: number;
+  bodies: number;
+  fps: number;
+  classes: string[];
+  columns: string[];
+  joints: string[];
+  bones: [number, number][];
+  left: number[];
+  right: number[];
+}
+
+export interface Status {
+  stage: string;
+  done: number;
+  error: string;
+  maps: string[];
+  guesses: boolean;
+  correct: number | null;
+}
+
+export interface Neighbours {
+  clips: number[];
+  distances: number[];
+}
+
+export interface Labels {
+  names: string[];
+  clips: number[];
+  labels: number[];
+}
+
+const token = new URLSearchParams(location.hash.slice(1)).get("token") ?? "";
+
+/** An answer of the server; an Error with its words where it refuses. */
+async function ask(path: string, init: RequestInit = {}): Promise<Response> {
+  const headers = { Authorization: `Bearer ${token}`, ...init.headers };
+  const answer = await fetch(`api/${path}`, { ...init, headers });
+  if (answer.ok) return answer;
+  const words: unknown = await answer.json().catch(() => ({}));
+  const detail = typeof words === "object" && words !== null && "detail" in words ? String(words.detail) : answer.statusText;
+  throw new Error(detail);
+}
+
+const json = async <T>(path: string): Promise<T> => (await ask(path)).json() as Promise<T>;
+
+export const about = (): Promise<About> => json("about");
+export const status = (): Promise<Status> => json("status");
+export const labels = (): Promise<Labels> => json("labels");
+export const neighbours = (clip: number, k: number): Promise<Neighbours> => json(`clips/${clip}/neighbours?k=${k}`);
+export const ids = async (): Promise<string[]> => (await (await ask("ids")).text()).split("\n");
+export const labelTable = async (): Promise<Blob> => (await ask("labels.csv")).blob();
+
+/** (columns, clips) */
+export async function columns(): Promise<Int32Array> {
+  return new Int32Array(await (await ask("columns")).arrayBuffer());
+}
+
+/** (clips, 2): x, y of each. */
+export async function map(name: string): Promise<Float32Array> {
+  return new Float32Array(await (await ask(`map/${name}`)).arrayBuffer());
+}
+
+/** (2, clips): the classes, then by how much each is ahead. */
+export async function guesses(): Promise<Float32Array> {
+  return new Float32Array(await (await ask("guesses")).arrayBuffer());
+}
+
+/** (frames, bodies, joints, 3): metres, z up; joints that are absent are not numbers. */
+export async function skeleton(clip: number): Promise<Float32Array> {
+  return new Float32Array(await (await ask(`clips/${clip}/skeleton`)).arrayBuffer());
+}
+
+/** Gives clips a label, or with null takes it away; they are on the disk when this comes back. */
+export async function give(clips: number[], label: string | null): Promise<number> {
+  const body = JSON.stringify({ clips, label });
+  const answer = await ask("labels", { method: "POST", body, headers: { "Content-Type": "application/json" } });
+  return ((await answer.json()) as { labelled: number }).labelled;
+}

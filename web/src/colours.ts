@@ -1,0 +1,122 @@
+/** What colours and shapes mean. Eight colours that all kinds of eyes tell apart (Okabe and Ito 2008), then other shapes. */
+
+import type { State } from "./state";
+
+export const SHAPES = 4;
+export const UNKNOWN = "–";
+const ON_DARK = ["#e69f00", "#56b4e9", "#1fb78a", "#f0e442", "#4b8fe0", "#ec6f2d", "#cc79a7", "#c9c9c9"];
+const ON_LIGHT = ["#d18f00", "#2e96d3", "#00805f", "#b3a100", "#0062a8", "#c94f00", "#b1558b", "#6b6b6b"];
+/** Little to much, read alike by all eyes (the ends of cividis). */
+const RAMP = ["#1b3a6b", "#4d5d77", "#7d7c78", "#b3a05a", "#f2d943"];
+export const NOTHING = "#7f8790";
+
+export interface Group {
+  name: string;
+  colour: string;
+  /** 0 disc, 1 square, 2 triangle, 3 diamond. */
+  shape: number;
+  count: number;
+}
+
+export interface Colouring {
+  title: string;
+  groups: Group[];
+  /** Of each clip its group. */
+  of: Int32Array;
+}
+
+export const isDark = (): boolean => document.documentElement.dataset.theme === "dark";
+
+export function colourings(state: State): string[] {
+  const known = [...state.columns.keys()].filter((name) => name !== "length" && state.column(name).some((value) => value >= 0));
+  const names = known.map((name) => (name === "label" ? "class" : name));
+  if (state.guessed?.some((value) => value >= 0)) names.push("classifier against label", "what the classifier says", "confidence");
+  names.push("labels given here", "length");
+  return names;
+}
+
+export function colouring(state: State, name: string): Colouring {
+  const clips = state.about.clips;
+  switch (name) {
+    case "class":
+      return byNumber("class", state.column("label"), (value) => state.storeClass(value));
+    case "what the classifier says":
+      return byNumber(name, state.guessed ?? new Int32Array(clips).fill(-1), (value) => state.storeClass(value));
+    case "classifier against label":
+      return againstLabel(state);
+    case "confidence":
+      return inSteps(name, state.margin ?? new Float32Array(clips), ["doubtful", "", "", "", "sure"]);
+    case "length":
+      return inSteps(name, Float32Array.from(state.column("length")), ["short", "", "", "", "long"]);
+    case "labels given here":
+      return byWord(name, Array.from({ length: clips }, (_, clip) => state.labels.get(clip) ?? UNKNOWN));
+    default:
+      if (name.startsWith("side ")) return byNumber(name, state.column(name), (value) => (value ? "test" : "training"));
+      return byNumber(name, state.column(name), (value) => `${name} ${value}`);
+  }
+}
+
+function looks(place: number): { colour: string; shape: number } {
+  const palette = isDark() ? ON_DARK : ON_LIGHT;
+  const count = palette.length;
+  return { colour: palette[place % count] ?? NOTHING, shape: Math.floor(place / count) % SHAPES };
+}
+
+function grouped(title: string, names: string[], of: Int32Array): Colouring {
+  let place = 0;
+  const groups = names.map((name) => ({
+    name,
+    count: 0,
+    ...(name === UNKNOWN ? { colour: NOTHING, shape: 0 } : looks(place++)),
+  }));
+  for (const group of of) {
+    const found = groups[group];
+    if (found) found.count += 1;
+  }
+  return { title, groups, of };
+}
+
+function byNumber(title: string, values: Int32Array, naming: (value: number) => string): Colouring {
+  const distinct = [...new Set(values)].sort((a, b) => a - b);
+  const known = distinct.filter((value) => value >= 0);
+  const order = new Map(known.map((value, place) => [value, place]));
+  const names = known.map(naming);
+  if (known.length < distinct.length) names.push(UNKNOWN);
+  return grouped(title, names, values.map((value) => order.get(value) ?? known.length));
+}
+
+function byWord(title: string, words: string[]): Colouring {
+  const known = [...new Set(words)].filter((word) => word !== UNKNOWN).sort();
+  const order = new Map([...known, UNKNOWN].map((word, place) => [word, place]));
+  return grouped(title, [...known, UNKNOWN], Int32Array.from(words, (word) => order.get(word) ?? 0));
+}
+
+function againstLabel(state: State): Colouring {
+  const label = state.column("label");
+  const says = state.guessed ?? label;
+  const of = label.map((value, clip) => (value < 0 || (says[clip] ?? -1) < 0 ? 2 : value === says[clip] ? 0 : 1));
+  const found = grouped("classifier against label", ["agree", "differ", UNKNOWN], of);
+  const [agree, differ] = found.groups;
+  if (agree && differ) {
+    agree.colour = isDark() ? "#4b8fe0" : "#2e96d3";
+    differ.colour = isDark() ? "#ffb000" : "#c94f00";
+    differ.shape = 3;
+  }
+  if (found.groups[2]?.count === 0) found.groups.pop();
+  return found;
+}
+
+/** Five parts with equally many clips each. */
+function inSteps(title: string, values: Float32Array, words: string[]): Colouring {
+  const sorted = [...values].sort((a, b) => a - b);
+  const edges = [1, 2, 3, 4].map((step) => sorted[Math.floor((step * sorted.length) / 5)] ?? 0);
+  const of = Int32Array.from(values, (value) => edges.filter((edge) => value >= edge).length);
+  const bounds = [sorted[0] ?? 0, ...edges, sorted.at(-1) ?? 0].map((value) => Number(value.toPrecision(3)));
+  const names = words.map((word, step) => `${bounds[step]} – ${bounds[step + 1]} ${word}`.trim());
+  const found = grouped(title, names, of);
+  found.groups.forEach((group, step) => {
+    group.colour = RAMP[step] ?? NOTHING;
+    group.shape = 0;
+  });
+  return found;
+}

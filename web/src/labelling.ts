@@ -1,0 +1,106 @@
+/** Labels for what is chosen, by a key or a click; each is on the disk of the server when the page says so. */
+
+import * as api from "./api";
+import { byId, make } from "./dom";
+import type { State } from "./state";
+
+const KEYS = "1234567890";
+const MOST_UNDO = 50;
+
+export class Labelling {
+  names: string[];
+  private readonly done: [number, string | null][][] = [];
+
+  constructor(private readonly state: State) {
+    this.names = [...state.about.classes];
+    state.on(["chosen", "focus", "labels"], () => this.show());
+    const form = byId<HTMLFormElement>("new");
+    form.onsubmit = (event) => {
+      event.preventDefault();
+      const field = byId<HTMLInputElement>("name");
+      this.add(field.value.trim());
+      field.value = "";
+    };
+    byId("clear").onclick = () => void this.give(null);
+    byId("undo").onclick = () => void this.undo();
+    byId("csv").onclick = () => void this.download();
+  }
+
+  /** Reads what was given before. */
+  async load(): Promise<void> {
+    const found = await api.labels();
+    this.state.labels = new Map(found.clips.map((clip, place) => [clip, found.names[found.labels[place] ?? -1] ?? ""]));
+    this.names = [...new Set([...this.names, ...found.names])];
+    this.state.tell("labels", "colours");
+  }
+
+  /** Gives the label of a key; false where no label has it. */
+  key(key: string): boolean {
+    const name = this.names[KEYS.indexOf(key)];
+    if (!KEYS.includes(key) || name === undefined) return false;
+    void this.give(name);
+    return true;
+  }
+
+  async give(label: string | null): Promise<void> {
+    const clips = this.state.marked;
+    if (clips.length === 0) return;
+    this.done.push(clips.map((clip) => [clip, this.state.labels.get(clip) ?? null]));
+    this.done.splice(0, this.done.length - MOST_UNDO);
+    await this.send(clips, label);
+  }
+
+  async undo(): Promise<void> {
+    const before = this.done.pop();
+    for (const label of new Set(before?.map(([, old]) => old))) {
+      const clips = (before ?? []).filter(([, old]) => old === label).map(([clip]) => clip);
+      await this.send(clips, label);
+    }
+  }
+
+  private async send(clips: number[], label: string | null): Promise<void> {
+    try {
+      await api.give(clips, label);
+    } catch (error) {
+      byId("chosen").textContent = `not saved: ${error instanceof Error ? error.message : String(error)}`;
+      byId("chosen").classList.add("wrong");
+      return;
+    }
+    for (const clip of clips) {
+      if (label === null) this.state.labels.delete(clip);
+      else this.state.labels.set(clip, label);
+    }
+    this.state.tell("labels", "colours");
+  }
+
+  private add(name: string): void {
+    if (name === "") return;
+    if (!this.names.includes(name)) this.names.push(name);
+    if (this.state.marked.length > 0) void this.give(name);
+    this.show();
+  }
+
+  private async download(): Promise<void> {
+    const address = URL.createObjectURL(await api.labelTable());
+    make("a", { href: address, download: "labels.csv" }).click();
+    URL.revokeObjectURL(address);
+  }
+
+  private show(): void {
+    const { state } = this;
+    const counts = new Map<string, number>();
+    for (const label of state.labels.values()) counts.set(label, (counts.get(label) ?? 0) + 1);
+    byId("labelled").textContent = state.labels.size > 0 ? `${state.labels.size.toLocaleString("en")} clips, saved` : "";
+    const marked = state.marked;
+    const what = marked.length === 1 ? (state.ids[marked[0] ?? 0] ?? "") : `${marked.length.toLocaleString("en")} clips`;
+    const words = byId("chosen");
+    words.classList.remove("wrong");
+    words.textContent = marked.length > 0 ? `${what}: press a key, or click a label` : "Choose clips with the lasso (hold Shift and draw), or click one.";
+    byId("names").replaceChildren(...this.names.map((name, place) => {
+      const key = make("kbd", { textContent: KEYS[place] ?? "" });
+      const count = make("small", { textContent: counts.has(name) ? String(counts.get(name)) : "" });
+      const button = make("button", { type: "button", disabled: marked.length === 0, onclick: () => void this.give(name) }, key, make("span", { textContent: name }), count);
+      return make("li", {}, button);
+    }));
+  }
+}

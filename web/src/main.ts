@@ -1,0 +1,209 @@
+/** Starts the page: asks the server for what there is, and for what it is still computing until that is there. */
+
+import * as api from "./api";
+import { colourings } from "./colours";
+import { byId, fill, make } from "./dom";
+import { Labelling } from "./labelling";
+import { Legend } from "./legend";
+import { MapView } from "./mapview";
+import { NeighbourList } from "./neighbours";
+import { Players } from "./players";
+import { State } from "./state";
+import "./style.css";
+
+const AGAIN = 600; // milliseconds between two looks at what is computed
+
+const MAPS: Record<string, string> = { pca: "PCA", tsne: "t-SNE" };
+const KEYS: [string, string][] = [
+  ["wheel, drag", "zoom and move the map; two fingers on a screen"],
+  ["point at a clip", "it moves on the right"],
+  ["click", "keeps it there, and shows its neighbours"],
+  ["Shift + drag", "chooses clips with a lasso (with Alt: more of them)"],
+  ["1 … 9, 0", "gives what is chosen the label of that key"],
+  ["Backspace", "takes its label away"],
+  ["u", "undoes the last label"],
+  ["Space", "plays, pauses"],
+  [", and .", "one frame back, one frame on"],
+  ["l", "lasso with the mouse alone, on and off"],
+  ["f", "shows the whole map"],
+  ["/", "finds clips by their names"],
+  ["Esc", "chooses nothing; then closes all players"],
+];
+
+function applyTheme(theme: string): void {
+  document.documentElement.dataset.theme = theme;
+}
+
+async function readState(): Promise<State> {
+  const [about, ids, values] = await Promise.all([api.about(), api.ids(), api.columns()]);
+  const columns = new Map(about.columns.map((name, place) => [name, values.subarray(place * about.clips, (place + 1) * about.clips)]));
+  return new State(about, ids, columns);
+}
+
+class Page {
+  readonly map: MapView;
+  readonly players: Players;
+  readonly labelling: Labelling;
+  private readonly legend: Legend;
+
+  constructor(readonly state: State) {
+    byId("store").textContent = state.about.store;
+    byId("model").textContent = state.about.model.replace(/^Model\((.*)\)$/, "$1");
+    state.colouring = colourings(state)[0] ?? "";
+    this.map = new MapView(byId("map"), state);
+    this.players = new Players(state);
+    this.labelling = new Labelling(state);
+    this.legend = new Legend(state);
+    new NeighbourList(state);
+    state.on(["maps"], () => this.map.showMap());
+    state.on(["colours"], () => this.recolour());
+    state.on(["filter", "chosen", "pinned", "hovered", "focus"], () => this.map.remark());
+    state.on(["hovered"], () => this.tip());
+    this.controls();
+    this.recolour();
+  }
+
+  recolour(): void {
+    fill(byId("colour"), colourings(this.state), this.state.colouring);
+    this.state.colouring = byId<HTMLSelectElement>("colour").value;
+    this.map.recolour();
+    this.legend.show(this.map.colouring);
+  }
+
+  /** Looks at what the server has computed until it is done. */
+  async follow(): Promise<void> {
+    const { state } = this;
+    state.status = await api.status();
+    const { stage, done, error, maps, guesses } = state.status;
+    const words: Record<string, string> = {
+      features: `encoding: ${done.toLocaleString("en")} of ${state.about.clips.toLocaleString("en")} clips`,
+      map: "making the map", classifier: "asking a classifier", "t-SNE": "t-SNE is coming", done: this.summary(),
+      failed: `failed: ${error}`,
+    };
+    byId("progress").textContent = words[stage] ?? stage;
+    byId("progress").classList.toggle("wrong", stage === "failed");
+    for (const name of maps) if (!state.maps.has(name)) await this.addMap(name);
+    if (guesses && state.guessed === null) {
+      const found = await api.guesses();
+      state.guessed = Int32Array.from(found.subarray(0, state.about.clips));
+      state.margin = found.subarray(state.about.clips);
+      state.tell("colours");
+    }
+    document.documentElement.dataset.stage = stage;
+    if (stage !== "done" && stage !== "failed") setTimeout(() => void this.follow(), AGAIN);
+  }
+
+  private summary(): string {
+    const { correct } = this.state.status;
+    return correct === null ? "" : `a linear classifier tells ${correct.toFixed(1)} % right`;
+  }
+
+  private async addMap(name: string): Promise<void> {
+    const { state } = this;
+    state.maps.set(name, await api.map(name));
+    const first = state.which === "";
+    if (first) state.which = name;
+    fill(byId("which"), [...state.maps.keys()], state.which, MAPS);
+    if (first) state.tell("maps");
+    document.documentElement.dataset.maps = [...state.maps.keys()].join(" ");
+  }
+
+  private tip(): void {
+    const { hovered } = this.state;
+    const tip = byId("tip");
+    tip.hidden = hovered === null || !this.state.maps.size;
+    if (hovered === null) return;
+    const box = byId("map").getBoundingClientRect();
+    const [x, y] = this.map.onScreen(hovered);
+    tip.replaceChildren(make("b", { textContent: this.state.className(hovered) || "no class" }), make("span", { textContent: this.state.ids[hovered] ?? "" }));
+    tip.style.left = `${Math.min(Math.max(x - box.left, 60), box.width - 60)}px`;
+    tip.style.top = `${Math.max(y - box.top - 14, 40)}px`;
+  }
+
+  private controls(): void {
+    const { state } = this;
+    let byMouse = false;
+    document.addEventListener("pointerdown", () => (byMouse = true), { capture: true });
+    document.addEventListener("keydown", () => (byMouse = false), { capture: true });
+    document.addEventListener("change", (event) => {
+      if (byMouse) (event.target as HTMLElement).blur(); // so that the next key is a label's, and not the menu's
+    });
+    if (innerWidth < 760) byId<HTMLDetailsElement>("legend").open = false;
+    byId("controls").onsubmit = (event) => event.preventDefault();
+    byId<HTMLSelectElement>("which").onchange = (event) => {
+      state.which = (event.target as HTMLSelectElement).value;
+      state.tell("maps");
+    };
+    byId<HTMLSelectElement>("colour").onchange = (event) => {
+      state.colouring = (event.target as HTMLSelectElement).value;
+      this.recolour();
+    };
+    byId<HTMLInputElement>("search").onkeydown = (event) => {
+      const found = state.visible.indexOf(1);
+      if (event.key === "Enter" && found >= 0) state.pin(found);
+    };
+    byId("mode").onclick = () => this.lasso();
+    byId("fit").onclick = () => this.map.fit();
+    byId("theme").onclick = () => {
+      applyTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark");
+      this.recolour();
+      this.players.stage.figure.recolour();
+      this.players.refresh();
+    };
+    byId("keys").querySelector("tbody")?.replaceChildren(...KEYS.map(([key, what]) => make("tr", {}, make("th", { textContent: key }), make("td", { textContent: what }))));
+    byId("help").onclick = () => byId<HTMLDialogElement>("keys").showModal();
+    document.addEventListener("keydown", (event) => this.key(event));
+  }
+
+  private lasso(): void {
+    this.map.lassoing = !this.map.lassoing;
+    byId("mode").ariaPressed = String(this.map.lassoing);
+  }
+
+  private key(event: KeyboardEvent): void {
+    const target = event.target as HTMLElement;
+    if (event.ctrlKey || event.metaKey || event.altKey || target.matches("input[type=search], #name, select") || byId<HTMLDialogElement>("keys").open) {
+      if (event.key === "Escape") target.blur();
+      return;
+    }
+    const actions: Record<string, () => void> = {
+      " ": () => this.players.play(!this.players.playing),
+      ",": () => this.players.step(-1),
+      ".": () => this.players.step(1),
+      l: () => this.lasso(),
+      f: () => this.map.fit(),
+      u: () => void this.labelling.undo(),
+      "/": () => byId("search").focus(),
+      "?": () => byId("help").click(),
+      Backspace: () => void this.labelling.give(null),
+      Delete: () => void this.labelling.give(null),
+      Escape: () => this.escape(),
+    };
+    const action = actions[event.key];
+    if (event.key === " " && target.matches("button, summary, input")) return; // that is pressed by it
+    if (action !== undefined) action();
+    else if (!this.labelling.key(event.key)) return;
+    event.preventDefault();
+  }
+
+  private escape(): void {
+    if (this.state.chosen.size > 0) this.state.choose([]);
+    else for (const clip of this.state.pinned) this.state.unpin(clip);
+  }
+}
+
+async function start(): Promise<void> {
+  applyTheme(matchMedia("(prefers-color-scheme: light)").matches ? "light" : "dark");
+  try {
+    const page = new Page(await readState());
+    await page.labelling.load();
+    await page.follow();
+    Object.assign(window, { explorer: page });
+    document.documentElement.dataset.ready = "yes";
+  } catch (error) {
+    byId("progress").textContent = error instanceof Error ? error.message : String(error);
+    byId("progress").classList.add("wrong");
+  }
+}
+
+void start();

@@ -1,0 +1,48 @@
+/** The clips that the model finds most like the one that was clicked last. */
+
+import * as api from "./api";
+import { byId, make } from "./dom";
+import type { State } from "./state";
+
+const SHOWN = 12;
+
+export class NeighbourList {
+  private readonly list = byId("near").querySelector("ol") as HTMLOListElement;
+
+  constructor(private readonly state: State) {
+    state.on(["focus"], () => void this.show());
+    state.on(["labels"], () => void this.show());
+    void this.show();
+  }
+
+  private async show(): Promise<void> {
+    const { state } = this;
+    const clip = state.focus;
+    byId("near").hidden = clip === null;
+    byId("of").textContent = clip === null ? "" : `of ${state.ids[clip]}`;
+    const found = clip === null ? { clips: [], distances: [] } : await api.neighbours(clip, SHOWN).catch(() => ({ clips: [], distances: [] }));
+    if (clip !== state.focus) return;
+    state.near = found.clips;
+    this.list.replaceChildren(...found.clips.map((near, place) => this.line(near, found.distances[place] ?? 0, clip)));
+    state.tell("hovered");
+  }
+
+  private line(near: number, far: number, clip: number | null): HTMLElement {
+    const { state } = this;
+    const same = clip !== null && state.className(near) === state.className(clip) && state.className(near) !== "";
+    const name = make("span", { textContent: state.className(near) || "no class" });
+    const button = make(
+      "button",
+      { type: "button", className: same ? "same" : "other", title: state.ids[near] ?? "" },
+      make("output", { textContent: far.toFixed(3) }),
+      name,
+      make("small", { textContent: state.ids[near] ?? "" }),
+    );
+    button.onpointerenter = () => state.hover(near);
+    button.onpointerleave = () => state.hover(null);
+    button.onfocus = () => state.hover(near);
+    button.onblur = () => state.hover(null);
+    button.onclick = () => state.pin(near);
+    return make("li", {}, button);
+  }
+}

@@ -1,0 +1,193 @@
+/** Up to nine clips side by side on one clock, and the one under the pointer. */
+
+import * as api from "./api";
+import { byId, fill, make } from "./dom";
+import { extentOf, Stage, type Extent } from "./stage";
+import type { State } from "./state";
+
+const SPEEDS = ["0.1×", "0.25×", "0.5×", "1×", "2×", "4×"];
+const [PLAY, PAUSE] = ["M3 1.5v9L10 6z", "M3 2h2.2v8H3zM6.8 2H9v8H6.8z"];
+const KEPT = 200; // clips that are remembered
+
+interface Loaded {
+  frames: Float32Array;
+  count: number;
+  extent: Extent;
+}
+
+interface Player {
+  clip: number;
+  root: HTMLElement;
+  canvas: HTMLCanvasElement;
+  words: HTMLElement;
+}
+
+export class Players {
+  readonly stage: Stage;
+  playing = !matchMedia("(prefers-reduced-motion: reduce)").matches;
+  private seconds = 0;
+  private speed = 1;
+  private before = 0;
+  private stale = true;
+  private shown: Player[] = [];
+  private readonly loaded = new Map<number, Loaded>();
+  private readonly asked = new Set<number>();
+  private readonly grid = byId("grid");
+  private readonly time = byId<HTMLInputElement>("time");
+
+  constructor(private readonly state: State) {
+    this.stage = new Stage(state.about);
+    state.on(["pinned", "hovered", "focus", "labels"], () => this.arrange());
+    this.listen();
+    this.arrange();
+    requestAnimationFrame((now) => this.tick(now));
+  }
+
+  refresh(): void {
+    this.stale = true;
+  }
+
+  step(frames: number): void {
+    this.play(false);
+    const fps = this.state.about.fps;
+    this.seconds = (Math.round(this.seconds * fps) + frames) / fps;
+    if (this.seconds < 0) this.seconds = Math.max(0, this.longest - 1 / fps);
+    this.stale = true;
+  }
+
+  play(on: boolean): void {
+    this.playing = on;
+    byId("play").querySelector("path")?.setAttribute("d", on ? PAUSE : PLAY);
+  }
+
+  /** Seconds of the longest clip that is shown. */
+  private get longest(): number {
+    const counts = this.shown.map(({ clip }) => this.loaded.get(clip)?.count ?? 1);
+    return Math.max(1, ...counts) / this.state.about.fps;
+  }
+
+  private frameOf(count: number): number {
+    return Math.floor(this.seconds * this.state.about.fps + 1e-6) % count;
+  }
+
+  private tick(now: number): void {
+    const passed = Math.min(0.1, (now - this.before) / 1000);
+    this.before = now;
+    if (this.playing && this.shown.length > 0) {
+      this.seconds = (this.seconds + passed * this.speed) % this.longest;
+      this.stale = true;
+    }
+    if (this.stale) {
+      this.stale = false;
+      for (const player of this.shown) this.draw(player);
+      this.time.value = String(Math.min(1, this.seconds / this.longest));
+    }
+    requestAnimationFrame((next) => this.tick(next));
+  }
+
+  private draw({ clip, canvas, words }: Player): void {
+    const held = this.loaded.get(clip);
+    if (held === undefined) return;
+    const frame = this.frameOf(held.count);
+    this.stage.draw(canvas, held.frames, frame, held.extent);
+    words.textContent = `${frame + 1}/${held.count}`;
+  }
+
+  /** The player under the pointer first, if it is not pinned, then those that are pinned. */
+  private arrange(): void {
+    const { hovered, pinned, focus } = this.state;
+    const wanted = hovered !== null && !pinned.includes(hovered) ? [hovered, ...pinned].slice(0, 9) : pinned;
+    const kept = new Map(this.shown.map((player) => [player.clip, player]));
+    this.shown = wanted.map((clip) => kept.get(clip) ?? this.makePlayer(clip));
+    for (const { clip, root } of this.shown) {
+      const isPinned = pinned.includes(clip);
+      root.classList.toggle("focus", clip === focus);
+      root.classList.toggle("preview", !isPinned);
+      root.querySelector("figcaption")?.replaceChildren(...this.caption(clip, isPinned));
+    }
+    this.grid.replaceChildren(...this.shown.map(({ root }) => root));
+    this.grid.dataset.count = String(this.shown.length);
+    if (this.shown.length === 0) {
+      this.grid.append(make("p", { className: "hint", textContent: "Point at a clip on the map to see it move; click to keep it here." }));
+    }
+    this.shown.forEach(({ clip }) => void this.load(clip));
+    this.stale = true;
+  }
+
+  private caption(clip: number, isPinned: boolean): Node[] {
+    const name = make("b", { textContent: this.state.className(clip) || "no class" });
+    const id = make("small", { textContent: this.state.ids[clip] ?? "", title: this.state.ids[clip] ?? "" });
+    const close = make("button", { type: "button", textContent: "×", ariaLabel: "Close", onclick: () => this.state.unpin(clip) });
+    return isPinned ? [name, id, close] : [name, id];
+  }
+
+  private makePlayer(clip: number): Player {
+    const canvas = make("canvas", { ariaLabel: `Moving skeleton of clip ${this.state.ids[clip] ?? clip}`, role: "img" });
+    const words = make("output");
+    const root = make("figure", {}, canvas, words, make("figcaption"));
+    const player = { clip, root, canvas, words };
+    let held = false;
+    canvas.addEventListener("pointerdown", (event) => {
+      held = true;
+      canvas.setPointerCapture(event.pointerId);
+      if (this.state.pinned.includes(clip) && this.state.focus !== clip) this.state.pin(clip);
+    });
+    canvas.addEventListener("pointerup", () => (held = false));
+    canvas.addEventListener("pointermove", (event) => {
+      if (held) this.stage.orbit(event.movementX, event.movementY);
+      canvas.title = held ? "" : this.jointUnder(player, event);
+      this.stale = true;
+    });
+    canvas.addEventListener("wheel", (event) => {
+      event.preventDefault();
+      this.stage.zoom(Math.exp(Math.sign(event.deltaY) * 0.1));
+      this.stale = true;
+    }, { passive: false });
+    return player;
+  }
+
+  private jointUnder({ clip, canvas }: Player, event: PointerEvent): string {
+    const held = this.loaded.get(clip);
+    if (held === undefined) return "";
+    const { clientWidth: width, clientHeight: height } = canvas;
+    const at: [number, number] = [event.offsetX / width, event.offsetY / height];
+    return this.stage.jointAt(held.frames, this.frameOf(held.count), held.extent, width / height, at) ?? "";
+  }
+
+  private async load(clip: number): Promise<void> {
+    if (this.loaded.has(clip) || this.asked.has(clip)) return;
+    this.asked.add(clip);
+    try {
+      const frames = await api.skeleton(clip);
+      const count = frames.length / (3 * this.state.about.bodies * this.state.about.joints.length);
+      this.loaded.set(clip, { frames, count, extent: extentOf(frames) });
+      for (const old of this.loaded.keys()) {
+        if (this.loaded.size <= KEPT) break;
+        if (!this.shown.some((player) => player.clip === old)) this.loaded.delete(old);
+      }
+      this.stale = true;
+    } finally {
+      this.asked.delete(clip);
+    }
+  }
+
+  private listen(): void {
+    fill(byId("speed"), SPEEDS, "1×");
+    this.play(this.playing);
+    byId("play").onclick = () => this.play(!this.playing);
+    byId("back").onclick = () => this.step(-1);
+    byId("forward").onclick = () => this.step(1);
+    byId<HTMLSelectElement>("speed").onchange = (event) => (this.speed = Number.parseFloat((event.target as HTMLSelectElement).value));
+    this.time.oninput = () => {
+      this.play(false);
+      this.seconds = Number(this.time.value) * Math.max(0, this.longest - 1 / this.state.about.fps);
+      this.stale = true;
+    };
+    for (const name of ["trails", "floor"] as const) {
+      byId<HTMLInputElement>(name).onchange = (event) => {
+        this.stage[name] = (event.target as HTMLInputElement).checked;
+        this.stale = true;
+      };
+    }
+  }
+}

@@ -1,0 +1,97 @@
+/** Draws any number of players with one graphics context: each is drawn in turn and copied into its own canvas. */
+
+import { PerspectiveCamera, Vector3, WebGLRenderer } from "three";
+import type { About } from "./api";
+import { Figure } from "./figure";
+
+export class Stage {
+  readonly figure: Figure;
+  trails = true;
+  floor = true;
+  /** Where all cameras stand: around (0: in front), above the horizon, how near. */
+  private turn = 0.45;
+  private lift = 0.2;
+  private near = 1;
+  private readonly renderer = new WebGLRenderer({ antialias: true, alpha: true, preserveDrawingBuffer: true });
+  private readonly camera = new PerspectiveCamera(30, 1, 0.05, 100);
+  private readonly point = new Vector3();
+
+  constructor(private readonly about: About) {
+    this.figure = new Figure(about);
+    this.camera.up.set(0, 0, 1);
+  }
+
+  /** Draws a frame of a clip into a canvas. */
+  draw(canvas: HTMLCanvasElement, clip: Float32Array, frame: number, extent: Extent): void {
+    const ratio = Math.min(devicePixelRatio, 2);
+    const [width, height] = [Math.round(canvas.clientWidth * ratio), Math.round(canvas.clientHeight * ratio)];
+    const context = canvas.getContext("2d");
+    if (context === null || width === 0 || height === 0) return;
+    if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
+    const whole = this.renderer.domElement;
+    if (whole.width !== width || whole.height !== height) this.renderer.setSize(width, height, false);
+    this.look(extent, width / height);
+    this.figure.pose(clip, frame, this.trails, this.floor);
+    this.renderer.render(this.figure.scene, this.camera);
+    context.clearRect(0, 0, width, height);
+    context.drawImage(whole, 0, 0);
+  }
+
+  /** The joint nearest to a place (0 to 1, from the left and from the top) of what `draw` showed; null: none near. */
+  jointAt(clip: Float32Array, frame: number, extent: Extent, aspect: number, [x, y]: [number, number]): string | null {
+    this.look(extent, aspect);
+    let [best, least] = [-1, 0.05];
+    const count = this.about.bodies * this.about.joints.length;
+    for (let place = 0; place < count; place += 1) {
+      const start = 3 * (frame * count + place);
+      this.point.set(clip[start] ?? Number.NaN, clip[start + 1] ?? 0, clip[start + 2] ?? 0).project(this.camera);
+      const far = Math.hypot((this.point.x + 1) / 2 - x, (1 - this.point.y) / 2 - y);
+      if (far < least) [best, least] = [place % this.about.joints.length, far];
+    }
+    return this.about.joints[best] ?? null;
+  }
+
+  orbit(right: number, down: number): void {
+    this.turn += right * 0.01;
+    this.lift = Math.min(1.5, Math.max(-0.2, this.lift + down * 0.01));
+  }
+
+  zoom(by: number): void {
+    this.near = Math.min(5, Math.max(0.3, this.near * by));
+  }
+
+  private look({ middle, radius }: Extent, aspect: number): void {
+    const far = (radius / Math.sin((this.camera.fov * Math.PI) / 360) / Math.min(1, aspect)) * this.near;
+    const flat = Math.cos(this.lift) * far;
+    // As render/scene.py sees it: people look along y, so that in front of them is where y is more.
+    const [x, y, z] = [middle[0], middle[1], middle[2] + 0.1 * radius]; // above the head there are words
+    this.camera.position.set(x - Math.sin(this.turn) * flat, y + Math.cos(this.turn) * flat, z + Math.sin(this.lift) * far);
+    this.camera.lookAt(x, y, z);
+    this.camera.aspect = aspect;
+    this.camera.updateProjectionMatrix();
+    this.camera.updateMatrixWorld();
+  }
+}
+
+/** What a camera must see of a clip. */
+export interface Extent {
+  middle: [number, number, number];
+  radius: number;
+}
+
+/** The middle of all joints, and how far most of them get from it. */
+export function extentOf(clip: Float32Array): Extent {
+  const axes = [0, 1, 2].map((axis) => {
+    const values: number[] = [];
+    const step = 3 * Math.max(1, Math.floor(clip.length / 30_000));
+    for (let place = axis; place < clip.length; place += step) {
+      const value = clip[place] ?? Number.NaN;
+      if (!Number.isNaN(value)) values.push(value);
+    }
+    values.sort((a, b) => a - b);
+    return [values[Math.floor(values.length * 0.005)] ?? 0, values[Math.floor(values.length * 0.995)] ?? 1] as const;
+  });
+  const middle = axes.map(([low, high]) => (low + high) / 2) as [number, number, number];
+  const radius = Math.hypot(...axes.map(([low, high]) => (high - low) / 2)) * 1.02 + 0.05;
+  return { middle, radius };
+}

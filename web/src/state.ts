@@ -1,0 +1,92 @@
+/** What is shown: all clips, and which of them are chosen, pinned, looked at. Everything else listens. */
+
+import type { About, Status } from "./api";
+
+export type Change = "maps" | "colours" | "filter" | "chosen" | "pinned" | "hovered" | "focus" | "labels" | "status";
+
+export const MOST_PINNED = 9;
+
+export class State {
+  status: Status = { stage: "", done: 0, error: "", maps: [], guesses: false, correct: null };
+  /** Maps by name, (clips, 2). */
+  maps = new Map<string, Float32Array>();
+  which = "";
+  colouring = "";
+  /** What the classifier says of each clip, and by how much. */
+  guessed: Int32Array | null = null;
+  margin: Float32Array | null = null;
+  /** Clips that filters leave. */
+  visible: Uint8Array;
+  chosen = new Set<number>();
+  pinned: number[] = [];
+  hovered: number | null = null;
+  /** Whose neighbours are shown. */
+  focus: number | null = null;
+  near: number[] = [];
+  /** Labels that are given on this page, clip → name. */
+  labels = new Map<number, string>();
+  private readonly listeners: [ReadonlySet<Change>, () => void][] = [];
+
+  constructor(
+    readonly about: About,
+    readonly ids: string[],
+    readonly columns: ReadonlyMap<string, Int32Array>,
+  ) {
+    this.visible = new Uint8Array(about.clips).fill(1);
+  }
+
+  on(changes: Change[], listener: () => void): void {
+    this.listeners.push([new Set(changes), listener]);
+  }
+
+  tell(...changes: Change[]): void {
+    for (const [wanted, listener] of this.listeners) {
+      if (changes.some((change) => wanted.has(change))) listener();
+    }
+  }
+
+  column(name: string): Int32Array {
+    const found = this.columns.get(name);
+    if (found === undefined) throw new Error(`no column ${name}`);
+    return found;
+  }
+
+  /** The class of a clip in words: the label given here, else that of the store. */
+  className(clip: number): string {
+    return this.labels.get(clip) ?? this.storeClass(this.column("label")[clip] ?? -1);
+  }
+
+  storeClass(label: number): string {
+    return label < 0 ? "" : (this.about.classes[label] ?? `class ${label}`);
+  }
+
+  hover(clip: number | null): void {
+    if (clip === this.hovered) return;
+    this.hovered = clip;
+    this.tell("hovered");
+  }
+
+  /** Shows a clip beside the others; the oldest goes where there are too many. */
+  pin(clip: number): void {
+    if (!this.pinned.includes(clip)) this.pinned = [...this.pinned, clip].slice(-MOST_PINNED);
+    this.focus = clip;
+    this.tell("pinned", "focus");
+  }
+
+  unpin(clip: number): void {
+    this.pinned = this.pinned.filter((one) => one !== clip);
+    if (this.focus === clip) this.focus = this.pinned.at(-1) ?? null;
+    this.tell("pinned", "focus");
+  }
+
+  choose(clips: Iterable<number>): void {
+    this.chosen = new Set(clips);
+    this.tell("chosen");
+  }
+
+  /** What labels are given to: the chosen clips, else the one whose neighbours are shown. */
+  get marked(): number[] {
+    if (this.chosen.size > 0) return [...this.chosen];
+    return this.focus === null ? [] : [this.focus];
+  }
+}
