@@ -1,4 +1,4 @@
-"""The three losses of PCM³, and contrast with neighbours, in float32 at least, whatever precision the networks run in.
+"""The three losses of PCM³, contrast with neighbours, and Barlow Twins', in float32 at least, whatever networks run in.
 
 P is the number of positive pairs (eq. 5), B the batch, K the keys in the queue. Embeddings have unit length.
 """
@@ -52,6 +52,23 @@ def info_nce_with_neighbours(
     everything = torch.logaddexp(positive, relations.logsumexp(dim=-1))
     found = positive + relations.masked_fill(~also, 0).sum(dim=-1)
     return (everything - found / (1 + also.sum(dim=-1))).mean()
+
+
+def barlow_twins(one: Float[Tensor, "B E"], other: Float[Tensor, "B E"], redundancy_weight: float) -> Float[Tensor, ""]:
+    """How far the correlations between two views' embeddings, over the batch, are from 1 for each value and 0 for two.
+
+    Zbontar et al., Barlow Twins (ICML 2021), eq. 1. All E x E correlations are never there at once: the sum of their
+    squares is that of the products of the B x B similarities of either view.
+
+    Args:
+        one: embeddings of any length.
+        other: of the same clips.
+        redundancy_weight: of the squared correlations of two different values.
+    """
+    one, other = (F.batch_norm(accurate(view), None, None, training=True) for view in (one, other))
+    own = (one * other).mean(dim=0)
+    every = ((one @ one.T) * (other @ other.T)).sum() / one.shape[0] ** 2
+    return (own - 1).square().sum() + redundancy_weight * (every - own.square().sum())
 
 
 def relational_distillation(

@@ -71,17 +71,19 @@ def normed(norm, x, axis):
     return scaled * weight.reshape(shape) + bias.reshape(shape)
 
 
-def through(block, x, parents):
-    """(N, T, V, C) → (N, T', V, C')."""
+def through(block, x, parents, there=None):
+    """(N, T, V, C) → (N, T', V, C'); of joints that are not there, nothing is."""
     weight = block.spatial.weights.weight.detach().numpy()[..., 0, 0]
     bias, importance = block.spatial.weights.bias.detach().numpy(), block.spatial.importance.detach().numpy()
     outputs = len(weight) // 3
-    found = subsets(parents)
+    found, there = subsets(parents), there or [*range(len(parents))]
     among = np.zeros((*x.shape[:3], outputs))
     for (source, target), subset in found.items():
+        if source not in there or target not in there:
+            continue
         share = importance[subset, source, target] / sum(pair[1] == target for pair in found)
         own = slice(subset * outputs, (subset + 1) * outputs)
-        among[:, :, target] += share * (x[:, :, source] @ weight[own].T + bias[own])
+        among[:, :, there.index(target)] += share * (x[:, :, there.index(source)] @ weight[own].T + bias[own])
     among = np.maximum(normed(block.spatial_norm, among, 3), 0)
     kernel = block.temporal.weight.detach().numpy()[..., 0]
     kept = range(0, x.shape[1], block.stride)
@@ -195,6 +197,25 @@ def test_the_features_of_joints_have_those_of_frames_as_their_means(kind, featur
     assert of_joints.shape == (2, 5, 2, 7, 8)
     torch.testing.assert_close(of_joints.mean(dim=(2, 3)), encoder.frames(clips), rtol=0, atol=1e-12)
     assert of_joints.std(dim=(2, 3)).min() > 0
+
+
+def test_where_joints_are_missing_the_rest_is_the_graph():
+    encoder, clips, joints = stgcn(), random(2, 9, 2, 7, 3), torch.tensor([0, 1, 3, 4, 6])
+    expected = clips.permute(0, 2, 1, 3, 4).flatten(0, 1).numpy().reshape(4, 9, 21)
+    expected = normed(encoder.norm.norm, expected, 2).reshape(4, 9, 7, 3)[:, :, joints]
+    for block in encoder.layers[0].layers.blocks:
+        expected = through(block, expected, TREE, joints.tolist())
+    expected = expected.mean(2).reshape(2, 2, *expected.shape[1:2], -1).mean(1)
+    found = encoder.frames_of_joints(clips, joints).detach()
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9 * abs(expected).max())
+    everything = encoder.frames_of_joints(clips, torch.arange(7))
+    torch.testing.assert_close(everything, encoder.frames(clips), rtol=0, atol=1e-12)
+
+
+def test_a_kind_that_needs_all_joints_says_so():
+    encoder = Encoder(2, 7, 3, 4, 1, "bidirectional", "mean", kind="agcn", parents=TREE)
+    with pytest.raises(ConfigError, match="expected a kind of encoder that can do with some joints, got agcn"):
+        encoder.frames_of_joints(random(1, 4, 2, 7, 3).float(), torch.arange(3))
 
 
 def test_a_kind_without_features_of_joints_says_so():

@@ -27,6 +27,7 @@ from toy import (
     toy_moco,
     toy_ms2l,
     toy_pc,
+    toy_pstl,
     toy_skelemixclr,
     toy_views,
 )
@@ -139,7 +140,7 @@ def clips_numbered(index):
 
 CASES = {"whole": (1, True), "in micro-batches": (2, True), "each its own": (1, False)}
 """Case of PCM³ → (micro-batches of each process, BatchNorm over all processes)."""
-APART = {"ms2l"}
+APART = {"ms2l", "pstl"}
 """Methods that tell the clips of a micro-batch from each other, so that each process has its own."""
 OTHERS = {
     "moco": partial(toy_moco, queue=20),
@@ -152,6 +153,7 @@ OTHERS = {
     "longt-gan": toy_longt_gan,
     "mamp": toy_mamp,
     "ms2l": toy_ms2l,
+    "pstl": toy_pstl,
     "skelemixclr": partial(toy_skelemixclr, queue=20),
     "pc": partial(toy_pc, frames=4),  # more would grow, and their rounding with them, at the rate of these steps
 }

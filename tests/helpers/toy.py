@@ -18,6 +18,7 @@ from pcm3.methods.pc import PandC
 from pcm3.methods.pcm3 import PCM3
 from pcm3.methods.pcm3_views import ViewMaker
 from pcm3.methods.protocol import Progress
+from pcm3.methods.pstl import PSTL
 from pcm3.methods.skelemixclr import SkeleMixCLR
 from pcm3.methods.streams import STREAMS, StreamBranches
 from pcm3.methods.views import CropMaker
@@ -32,6 +33,7 @@ from pcm3.settings.moco import MomentumSettings
 from pcm3.settings.ms2l import ThreeTaskSettings
 from pcm3.settings.neighbours import NeighbourSettings
 from pcm3.settings.pcm3 import PCM3Settings
+from pcm3.settings.pstl import PartialSettings, PSTLSettings, TwinSettings
 from pcm3.settings.skelemixclr import PasteSettings
 from pcm3.settings.views import ViewSettings, whole_clips
 from pcm3.skeleton import load_layout
@@ -170,6 +172,14 @@ def toy_skelemixclr(name="joint", layers=1, count=1, per_clip=False, **settings)
     """A small SkeleMixCLR."""
     branch = lagged(toy_graph(layers=layers), 0, settings)
     return SkeleMixCLR(branch, PasteSettings(count, per_clip), toy_crops(), name)
+
+
+def toy_pstl(name="joint", layers=1):
+    """A small PSTL."""
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        settings = PSTLSettings(objective=TwinSettings(6, 0.1), partial=PartialSettings(frames=3))
+        return PSTL(toy_graph(layers=layers), settings, toy_crops(), name)
 
 
 def toy_isc(direction="causal", name="joint", **settings):

@@ -40,6 +40,7 @@ SETTINGS = [
     {"method": "hico", "objective.projector_norm": True},
     {"method": "isc"},
     {"method": "skelemixclr", "paste.count": 2},
+    {"method": "pstl"},
     {"method": "crrl", "encoder.layers": 2, "encoder.dropout": 0.2, "encoder.pooling": "mean"},
     {"method": "longt-gan", "micro_batches": 2, "optimiser.max_grad_norm": 1.0, "optimiser.kind": "adam"},
     {"method": "mamp", "views.tilt": 15.0, "optimiser.kind": "adamw"},
@@ -101,7 +102,7 @@ def step_of(store, settings, spec, device):
     if device.type == "meta":
         for module in method.modules():
             for owned in (module._parameters, module._buffers):
-                for name, tensor in owned.items():
+                for name, tensor in ((name, tensor) for name, tensor in owned.items() if tensor is not None):
                     moved = torch.empty_like(tensor, device=device)
                     learns = tensor.requires_grad
                     owned[name] = torch.nn.Parameter(moved, learns) if owned is module._parameters else moved

@@ -147,6 +147,21 @@ class Encoder(nn.Module):
         features: Tensor = adapter.of_joints(self._normed(self.build_inputs(clips), None))  # type: ignore[operator]
         return features
 
+    def frames_of_joints(self, clips: Float[Tensor, "B T M V C"], joints: Int[Tensor, " J"]) -> Float[Tensor, "B S W"]:
+        """Frame features of bodies that have these joints alone, of clips without padding.
+
+        The inputs are made and normalised before the others go.
+
+        Raises:
+            ConfigError: the encoder's kind needs all joints (`settings.encoder.KINDS`).
+        """
+        if not KINDS[self.kind].some_joints:
+            raise ConfigError(f"expected a kind of encoder that can do with some joints, got {self.kind}")
+        (adapter,) = self.layers
+        inputs = self._normed(self.build_inputs(clips), None)
+        features: Tensor = adapter.some_joints(inputs, joints)  # type: ignore[operator]
+        return features
+
     def every_frame(self, features: Float[Tensor, "B S W"], frames: int) -> Float[Tensor, "B T W"]:
         """Features of so many frames where a time stride has left some out: each stands for the frames it spans.
 

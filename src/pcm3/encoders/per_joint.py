@@ -30,6 +30,11 @@ class PerJointAdapter(nn.Module):
         features: Tensor = self.layers.of_joints(self.by_joint(inputs))  # type: ignore[operator]
         return features
 
+    def some_joints(self, inputs: Float[Tensor, "B T I"], joints: Int[Tensor, " J"]) -> Float[Tensor, "B S W"]:
+        """Features of frames, from layers that can do with some joints."""
+        features: Tensor = self.layers.some_joints(self.by_joint(inputs), joints)  # type: ignore[operator]
+        return features
+
     def by_joint(self, inputs: Float[Tensor, "B T I"]) -> Float[Tensor, "B T V M K"]:
         """The flat inputs as the K values of each joint of each body."""
         each = [unflatten(part, self.bodies, self.joints) for part in inputs.chunk(self.features, dim=-1)]

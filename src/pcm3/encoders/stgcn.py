@@ -109,6 +109,17 @@ class SpatialTemporalGraph(nn.Module):
         of_bodies: Tensor = self._through_blocks(inputs, None).unflatten(0, (-1, bodies))
         return of_bodies.permute(0, 3, 1, 4, 2)
 
+    def some_joints(self, inputs: Float[Tensor, "B T V M K"], joints: Int[Tensor, " J"]) -> Float[Tensor, "B S W"]:
+        """Features of frames of bodies that have these joints alone: others, and edges to them, are not there.
+
+        Of blocks that take joints; all frames are the clips' own.
+        """
+        bodies, features = inputs.shape[3], inputs[:, :, joints].permute(0, 3, 4, 1, 2).flatten(0, 1)
+        for block in self.blocks:
+            features = block(features, joints=joints)
+        of_bodies: Tensor = features.mean(dim=3).unflatten(0, (-1, bodies))
+        return of_bodies.mean(dim=1).transpose(1, 2)
+
     def _through_blocks(
         self, inputs: Float[Tensor, "B T V M K"], lengths: Int[Tensor, " B"] | None
     ) -> Float[Tensor, "BM W S V"]:
@@ -139,10 +150,16 @@ class StgcnBlock(nn.Module):
             self.beside = nn.Sequential(nn.Conv2d(inputs, outputs, 1, (stride, 1)), nn.BatchNorm2d(outputs))
 
     def forward(
-        self, features: Float[Tensor, "N C T V"], own: Bool[Tensor, "N T"] | None = None
+        self,
+        features: Float[Tensor, "N C T V"],
+        own: Bool[Tensor, "N T"] | None = None,
+        joints: Int[Tensor, " V"] | None = None,
     ) -> Float[Tensor, "N C2 S V"]:
-        """The next features; frames that are not a clip's own count as beyond its ends, as zeros."""
-        among_joints = F.relu(normed_over(self.spatial_norm, self.spatial(features), own))
+        """The next features; frames that are not a clip's own count as beyond its ends, as zeros.
+
+        `joints`: which these are, where they are not all.
+        """
+        among_joints = F.relu(normed_over(self.spatial_norm, self.spatial(features, joints), own))
         if own is not None:
             among_joints = among_joints * own[:, None, :, None]
             own = own[:, :: self.stride]
@@ -183,10 +200,14 @@ class SpatialConvolution(nn.Module):
         self.importance = nn.Parameter(torch.ones(SUBSETS, len(parents), len(parents)))
         self.weights = nn.Conv2d(inputs, SUBSETS * outputs, 1)
 
-    def forward(self, features: Float[Tensor, "N C T V"]) -> Float[Tensor, "N C2 T V"]:
-        """A joint's neighbours, weighted."""
+    def forward(
+        self, features: Float[Tensor, "N C T V"], joints: Int[Tensor, " V"] | None = None
+    ) -> Float[Tensor, "N C2 T V"]:
+        """A joint's neighbours, weighted; where some are missing, those that are there, with the same weights."""
         each = self.weights(features).unflatten(1, (SUBSETS, -1))
         mixing = (self.adjacency * self.importance).to(each.dtype)
+        if joints is not None:
+            mixing = mixing[:, joints[:, None], joints]
         output: Tensor = torch.einsum("nkctv,kvw->nctw", each, mixing)
         return output
 

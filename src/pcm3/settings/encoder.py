@@ -27,6 +27,8 @@ class KindRow(NamedTuple):
     """What hidden_size must be a multiple of."""
     joint_features: bool = False
     """A frame's feature is the mean of its joints' and bodies', which it gives, too (`Encoder.joint_frames`)."""
+    some_joints: bool = False
+    """It can do with some of the joints (`Encoder.frames_of_joints`)."""
     own_settings: tuple[str, ...] = ()
     """Settings that no other kind has."""
 
@@ -40,6 +42,7 @@ KINDS: dict[EncoderKind, KindRow] = {
         on_joints=True,
         size_multiple=2,
         joint_features=True,
+        some_joints=True,
         own_settings=("channels", "dropout"),
     ),
     "agcn": KindRow(

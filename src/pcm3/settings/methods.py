@@ -20,6 +20,7 @@ from pcm3.settings.moco import MoCoSettings
 from pcm3.settings.ms2l import MS2LSettings
 from pcm3.settings.pc import PandCSettings
 from pcm3.settings.pcm3 import PCM3Settings
+from pcm3.settings.pstl import PSTLSettings
 from pcm3.settings.skelemixclr import SkeleMixCLRSettings
 
 
@@ -51,6 +52,7 @@ METHODS = {
     "mamp": Method(MAMPSettings, "pcm3.methods.mamp", preset="mamp-small"),
     "ms2l": Method(MS2LSettings, "pcm3.methods.ms2l", preset="ms2l-small"),
     "pc": Method(PandCSettings, "pcm3.methods.pc", preset="pc-small"),
+    "pstl": Method(PSTLSettings, "pcm3.methods.pstl", preset="pstl-small"),
     "skelemixclr": Method(SkeleMixCLRSettings, "pcm3.methods.skelemixclr", preset="skelemixclr-small"),
 }
 """By name: as ``method:`` has it in presets, configurations and run folders."""
