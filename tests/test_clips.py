@@ -96,6 +96,26 @@ def ramps(tmp_path, write_tiny, length=400, count=4):
     return write_tiny(tmp_path / "ramps", clips)
 
 
+def test_features_that_tests_share_are_taken_once_and_are_the_same(finished_path, store):
+    encoder, spec = load_encoder(finished_path)
+    bank = bank_of(store, spec.stream, spec.frames)
+    once, seen, embed = replace(bank, taken={}), [], encoder.embed
+    encoder.embed = lambda clips: (seen.append(len(clips)), embed(clips))[1]
+    numbers = np.array([3, 1, 4, 1])
+    torch.testing.assert_close(extract(encoder, once, numbers), extract(encoder, bank, numbers))
+    seen.clear()
+    extract(encoder, once, np.array([1, 3]))
+    assert seen == [], "both are known"
+    more = extract(encoder, once, np.array([1, 2]))
+    assert sum(seen) == 1
+    torch.testing.assert_close(more, extract(encoder, bank, np.array([1, 2])))
+    cropped = replace(once, crops=2)
+    torch.testing.assert_close(extract(encoder, cropped, numbers), extract(encoder, replace(bank, crops=2), numbers))
+    generator = torch.Generator().manual_seed(0)
+    first, second = (extract(encoder, once, numbers, generator) for _ in range(2))
+    assert not torch.equal(first, second), "draws are not remembered"
+
+
 def test_test_crops_are_the_central_95_per_cent_and_training_crops_half_or_more(tmp_path, write_tiny):
     bank = bank_of(ramps(tmp_path, write_tiny), size=100)
     centre = bank.centre(torch.tensor([0]))[0, :, 0, 0, 0]

@@ -92,6 +92,9 @@ class ClipBank:
     """T, frames that crops are resampled to."""
     crops: int = 1
     """Crops of a clip over which its feature is the mean, where that is taken once; 1: the central one alone."""
+    taken: dict[tuple[ClipEncoder, int, int], Tensor] | None = None
+    """Features that tests have had, by encoder, crops and clip, for tests to come; None keeps none. Who trains an
+    encoder must keep none."""
 
     @classmethod
     def of(cls, store: ClipStore, stream: StreamName, size: int, device: torch.device, processes: int = 1) -> ClipBank:
@@ -171,6 +174,22 @@ def extract(
     """Float32 features of these clips (N,): of what a test sees, the mean over its crops; or with a generator of a
     random crop.
     """
+    if bank.taken is None or generator is not None:
+        return _extract(encoder, bank, indices, generator, batch)
+    keys = [(encoder, bank.crops, int(clip)) for clip in indices]
+    if new := [key for key in dict.fromkeys(keys) if key not in bank.taken]:
+        features = _extract(encoder, bank, np.array([clip for *_, clip in new], np.int64), None, batch)
+        bank.taken.update(zip(new, features, strict=True))
+    return torch.stack([bank.taken[key] for key in keys])
+
+
+def _extract(
+    encoder: ClipEncoder,
+    bank: ClipBank,
+    indices: NDArray[np.int64],
+    generator: torch.Generator | None,
+    batch: int,
+) -> Float[Tensor, "N D"]:
     chosen = torch.from_numpy(indices).to(bank.device)
     features = []
     with frozen(encoder):

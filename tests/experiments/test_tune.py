@@ -3,7 +3,6 @@
 import json
 import math
 import shutil
-from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -20,7 +19,7 @@ from pcm3.experiments import trial as module
 from pcm3.experiments.search import BASE, Candidate, Search
 from pcm3.experiments.trial import fewest_clips, fold, make_trial, validation_subjects
 from pcm3.experiments.tune import best, score, summary, tune
-from pcm3.report.search import crops_table, few_labels_table
+from pcm3.report.search import few_labels_table
 from pcm3.settings.presets import settings_of_preset
 from pcm3.settings.pretrain import flat
 from pcm3.tasks.evaluate import PRETRAINED, RAW, UNTRAINED
@@ -30,8 +29,6 @@ from pcm3.train.run_folder import RunFolder, locked
 FIGURES = (
     "linear",
     "retrieval",
-    "linear_crops",
-    "retrieval_crops",
     "loss",
     "steps",
     "seed",
@@ -57,8 +54,6 @@ def made(base, store, out, candidates, **more):
 def few_measurements():
     """What an evaluation is the mean over costs more than all else here."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("pcm3.experiments.trial.CROPS", 2)
-        patched.setattr("pcm3.experiments.tune.CROPS", 2)
         patched.setattr("pcm3.tasks.few_labels.DRAWS", 1)
         yield
 
@@ -259,27 +254,10 @@ def test_a_run_that_was_pretrained_but_not_evaluated_is_only_evaluated(copied, f
     assert not (folder / "model.safetensors").exists()
 
 
-def test_every_trial_is_evaluated_over_crops_too_and_the_page_tells_what_that_gives(finished):
-    search, told = finished[0], deepcopy(finished[1])
-    page = (search.out / "log.md").read_text()
-    assert "## A test that takes the mean over 2 crops" in page
-    rows = {row[0]: row[1:] for row in crops_table(told)}
-    assert list(rows) == [*told["standing"], UNTRAINED, RAW]
-    for title in told["standing"]:
-        runs = told["candidates"][title]["runs"][-1]
-        over = [run["retrieval_crops"] - run["retrieval"] for run in runs]
-        assert rows[title][2] == f"{sum(run['retrieval_crops'] for run in runs) / len(runs):.1f}"
-        assert rows[title][3] == f"{sum(over) / 2:+.1f} ± {abs(over[0] - over[1]) / math.sqrt(2):.1f}"
-    # The logs of earlier versions have no such evaluations.
-    del told["baselines"][RAW]["runs"][0]["linear_crops"]
-    assert crops_table(told) == []
-
-
 @pytest.mark.slow
 def test_several_processes_find_the_same(search, finished, two_processes):
     together = tune(search, quiet, two_processes)
-    same = [figure for figure in FIGURES if "crops" not in figure]  # they take 8 crops there
-    assert essence(together, same) == essence(finished[1], same)
+    assert essence(together) == essence(finished[1])
     assert together["standing"] == finished[1]["standing"]
 
 

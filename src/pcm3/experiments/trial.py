@@ -29,7 +29,7 @@ from pcm3.errors import CheckpointError, ConfigError, RunFailed
 from pcm3.experiments.runs import pretrain_in, run_name, with_threads
 from pcm3.files import write_json
 from pcm3.settings.pretrain import PretrainSettings
-from pcm3.settings.tasks import ClipSettings, SubsetSettings, TaskSettings
+from pcm3.settings.tasks import SubsetSettings, TaskSettings
 from pcm3.tasks.evaluate import PRETRAINED, RAW, UNTRAINED, untrained
 from pcm3.tasks.setup import Setup
 from pcm3.tasks.task_table import TASKS
@@ -41,10 +41,8 @@ METRICS = {"linear": "linear-cached", "retrieval": "retrieval"}
 """Metric of a trial → the task whose top-1 it is."""
 RECOGNITION = "recognition"
 """What every trial is evaluated on, where `TASKS` has names of further tasks."""
-CROPS = 8
-"""Crops of each clip in a second measurement of every metric: the centre counts, these tell what a mean adds."""
 FEW_LABELS = SubsetSettings(shares=[0.01, 0.1], kinds=["stratified"])
-"""Labels that a third measurement knows: where all labels leave no room between recipes, few often do."""
+"""Labels that another measurement knows: where all labels leave no room between recipes, few often do."""
 ANEW = "remove it, and run again to have it made anew"
 """What to do about a damaged file of a trial."""
 
@@ -177,9 +175,8 @@ def _training_side(trial: Trial, store: ClipStore) -> NDArray[np.int64]:
 def evaluated(trial: Trial, shared: None = None) -> list[dict[str, Any]]:
     """What the trial came to on each store that it is tested on.
 
-    Top-1 of linear evaluation and 1-NN on the centre of each clip, and (``_crops``) on the mean over `CROPS` crops, and
-    of logistic regression with `FEW_LABELS`; of further tasks the metrics that are shown, after the task's name; and of
-    the run seconds, clips/s, last loss.
+    Top-1 of linear evaluation and 1-NN, and of logistic regression with `FEW_LABELS`; of further tasks the metrics that
+    are shown, after the task's name; and of the run seconds, clips/s, last loss.
 
     Kept in the folder as ``evaluation*.json``; the weights are not kept. A run whose loss was not finite has only
     ``failed``, the reason.
@@ -238,8 +235,9 @@ def _evaluate(trial: Trial, store: ClipStore, task: str) -> dict[str, Any]:
         learned, held = (clips[store.label[clips] >= 0] for clips in (learned, held))
     device = choose_device(settings.device)
     spec = spec_for(store, settings)
-    chosen = TaskSettings() if task == RECOGNITION else trial.task_settings
-    setup = Setup(_blind(trial, store), spec, learned, held, chosen, device)
+    recognition = task == RECOGNITION
+    chosen = TaskSettings(subset=FEW_LABELS) if recognition else trial.task_settings
+    setup = Setup(_blind(trial, store), spec, learned, held, chosen, device, features_once=recognition)
     allow_fast_matmul(device)
     with threads(evaluation_threads(settings.encoder.hidden_size, device)):
         encoder = _encoder(trial, setup, task)
@@ -251,15 +249,10 @@ def _evaluate(trial: Trial, store: ClipStore, task: str) -> dict[str, Any]:
     return metrics | {"training_clips": len(learned), "validation_clips": len(held)}
 
 
-def _recognised(encoder: ClipEncoder, centre: Setup, seed: int) -> dict[str, float]:
+def _recognised(encoder: ClipEncoder, setup: Setup, seed: int) -> dict[str, float]:
     """What every trial is evaluated on."""
-    crops = replace(centre, settings=TaskSettings(test=ClipSettings(CROPS)))
-    few = replace(centre, settings=TaskSettings(subset=FEW_LABELS))
-    return {
-        metric + suffix: TASKS[task].evaluate(encoder, setup, seed).metrics["top1"]
-        for suffix, setup in (("", centre), ("_crops", crops))
-        for metric, task in METRICS.items()
-    } | TASKS["semi-frozen"].evaluate(encoder, few, seed).metrics
+    top1 = {metric: TASKS[task].evaluate(encoder, setup, seed).metrics["top1"] for metric, task in METRICS.items()}
+    return top1 | TASKS["semi-frozen"].evaluate(encoder, setup, seed).metrics
 
 
 def _of_task(task: str, encoder: ClipEncoder, setup: Setup, seed: int) -> dict[str, float]:

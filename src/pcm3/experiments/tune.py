@@ -21,7 +21,7 @@ import yaml
 from pcm3.errors import RunFailed
 from pcm3.experiments.runs import each_folder_once, log_slow_precision
 from pcm3.experiments.search import BASE, Candidate, Search, baselines_of, trial_of, untrained_beside
-from pcm3.experiments.trial import CROPS, METRICS, Trial, evaluated, seconds_a_step
+from pcm3.experiments.trial import METRICS, Trial, evaluated, seconds_a_step
 from pcm3.files import write_atomically, write_json
 from pcm3.parallel import MapFunction, serial_map
 from pcm3.report.search import differences, search_page
@@ -179,7 +179,6 @@ def _report(
         "not_the_protocols": search.task_settings.non_default_settings(
             dict.fromkeys(group for task in search.tasks for group in TASKS[task].groups)
         ),
-        "crops": CROPS,
         "base": to_dict(search.base),
         "baselines": {name: summary(runs) | {"runs": runs} for name, runs in baselines.items()},
         "candidates": candidates,

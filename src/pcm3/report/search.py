@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from pcm3.report.paired import base_of, difference, on_store, runs_of
 from pcm3.report.pictures import INK, OTHER, PALE, TRAINED, save_figure
 from pcm3.report.tables import markdown_table
-from pcm3.summary import mean_and_spread, mean_of, spread_of
+from pcm3.summary import mean_and_spread, mean_of
 
 METRICS = ("linear", "retrieval")
 FEW_LABELS = ("top1_1pc_stratified", "top1_10pc_stratified")
@@ -65,14 +65,6 @@ def search_page(report: Mapping[str, Any]) -> str:
             [str(number), *(f"{np.mean([run[metric] for run in rung]):.1f}" for metric in METRICS)]
             for number, rung in enumerate(about, 1)
         ])]  # fmt: skip
-    crops = crops_table(report)
-    if crops:
-        lines += [
-            "", f"## A test that takes the mean over {report['crops']} crops", "",
-            "Of the same encoders as in the last rung, the mean feature of crops of half to all of each clip, and what "
-            "that is over the centre alone, ± the standard deviation over all runs.",
-            "", markdown_table(["", "linear %", "over the centre", "1-NN %", "over the centre"], crops),
-        ]  # fmt: skip
     if few := few_labels_table(report):
         lines += [
             "", "## With few labels", "",
@@ -140,23 +132,6 @@ def store_differences(report: Mapping[str, Any]) -> tuple[list[str], list[list[s
             pairs += [(difference["mean"], difference["interval"]) for difference in of_stores]
             rows.append([title, *(_with_spread(mean, interval, "+") for mean, interval in pairs)])
     return (heads, rows) if rows else None
-
-
-def crops_table(report: Mapping[str, Any]) -> list[list[str]]:
-    """A row for each candidate of the last rung, and each baseline; none where an older search has none."""
-    runs = {title: report["candidates"][title]["runs"][-1] for title in report["standing"]}
-    runs |= {name: candidate["runs"] for name, candidate in report["baselines"].items()}
-    rows = []
-    for title, of_title in runs.items():
-        if not all(f"{metric}_crops" in run for metric in METRICS for run in of_title):
-            return []
-        cells = [title]
-        for metric in METRICS:
-            over = [run[f"{metric}_crops"] - run[metric] for run in of_title]
-            cells += [f"{mean_of([run[f'{metric}_crops'] for run in of_title]):.1f}",
-                      _with_spread(mean_of(over), spread_of(over), "+")]  # fmt: skip
-        rows.append(cells)
-    return rows
 
 
 def few_labels_table(report: Mapping[str, Any]) -> list[list[str]]:

@@ -36,10 +36,12 @@ class Setup:
     test: Indices
     settings: TaskSettings
     device: torch.device
+    features_once: bool = False
+    """Whether tasks find the features that tasks before them took; only where none of them trains the encoder."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Another process opens the store by itself."""
-        rest = (self.spec, self.train, self.test, self.settings, self.device)
+        rest = (self.spec, self.train, self.test, self.settings, self.device, self.features_once)
         return _setup_elsewhere, (self.store.path, *rest)
 
     @property
@@ -50,7 +52,8 @@ class Setup:
     @cached_property
     def clips(self) -> ClipBank:
         """The store's clips on the device."""
-        return ClipBank.of(self.store, self.spec.stream, self.spec.frames, self.device)
+        clips = ClipBank.of(self.store, self.spec.stream, self.spec.frames, self.device)
+        return replace(clips, taken={}) if self.features_once else clips
 
     @property
     def cropped_clips(self) -> ClipBank:
