@@ -30,7 +30,6 @@ SMALL_MOCO = {"preset": "moco-small", "objective.queue": 12, "objective.embeddin
 def few_measurements():
     """What an evaluation is the mean over costs more than all else here."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("pcm3.experiments.trial.CROPS", 2)
         patched.setattr("pcm3.tasks.few_labels.DRAWS", 1)
         yield
 
