@@ -20,6 +20,7 @@ from toy import (
     toy_crrl,
     toy_halp,
     toy_hico,
+    toy_hysp,
     toy_isc,
     toy_longt_gan,
     toy_mamp,
@@ -149,6 +150,7 @@ OTHERS = {
     "crrl": partial(toy_crrl, queue=20, frames=8),
     "halp": partial(toy_halp, queue=20),  # its positives, which come later, are of each process's own draws
     "hico": partial(toy_hico, queue=20),
+    "hysp": toy_hysp,
     "isc": partial(toy_isc, queue=20),
     "longt-gan": toy_longt_gan,
     "mamp": toy_mamp,

@@ -9,6 +9,7 @@ from pcm3.methods.crossclr import CrosSCLR
 from pcm3.methods.crrl import CRRL
 from pcm3.methods.halp import HaLP
 from pcm3.methods.hico import HiCo, HierarchicalNetwork
+from pcm3.methods.hysp import HYSP
 from pcm3.methods.isc import ISC
 from pcm3.methods.longt_gan import LongTGAN
 from pcm3.methods.mamp import MAMP
@@ -27,6 +28,7 @@ from pcm3.settings.crrl import MotionContrastSettings
 from pcm3.settings.encoder import EncoderSettings
 from pcm3.settings.halp import HallucinationSettings
 from pcm3.settings.hico import HiCoSettings, HierarchySettings
+from pcm3.settings.hysp import SelfPacedSettings
 from pcm3.settings.longt_gan import InpaintingSettings
 from pcm3.settings.mamp import MaskedMotionSettings
 from pcm3.settings.moco import MomentumSettings
@@ -180,6 +182,17 @@ def toy_pstl(name="joint", layers=1):
         torch.manual_seed(1)
         settings = PSTLSettings(objective=TwinSettings(6, 0.1), partial=PartialSettings(frames=3))
         return PSTL(toy_graph(layers=layers), settings, toy_crops(), name)
+
+
+def toy_hysp(direction="causal", name="joint", layers=1, **objective):
+    """A small HYSP whose target network has lagged behind."""
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        settings = SelfPacedSettings(**{"head_hidden": 7, "embedding": 5} | objective)
+        method = HYSP(toy_encoder(direction=direction, layers=layers), settings, toy_crops(), name)
+        for parameter in (*method.target_encoder.parameters(), *method.target_projector.parameters()):
+            parameter.add_(0.1 * torch.randn(parameter.shape))
+    return method
 
 
 def toy_isc(direction="causal", name="joint", **settings):

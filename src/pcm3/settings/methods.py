@@ -12,6 +12,7 @@ from pcm3.settings.crossclr import CrosSCLRSettings
 from pcm3.settings.crrl import CRRLSettings
 from pcm3.settings.halp import HaLPSettings
 from pcm3.settings.hico import HiCoSettings
+from pcm3.settings.hysp import HYSPSettings
 from pcm3.settings.isc import ISCSettings
 from pcm3.settings.longt_gan import LongTGANSettings
 from pcm3.settings.mamp import MAMPSettings
@@ -47,6 +48,7 @@ METHODS = {
     "crrl": Method(CRRLSettings, "pcm3.methods.crrl", preset="crrl-small"),
     "halp": Method(HaLPSettings, "pcm3.methods.halp", preset="halp-small"),
     "hico": Method(HiCoSettings, "pcm3.methods.hico", preset="hico-small"),
+    "hysp": Method(HYSPSettings, "pcm3.methods.hysp", preset="hysp-small"),
     "isc": Method(ISCSettings, "pcm3.methods.isc", preset="isc-small"),
     "longt-gan": Method(LongTGANSettings, "pcm3.methods.longt_gan", preset="longt-gan-small"),
     "mamp": Method(MAMPSettings, "pcm3.methods.mamp", preset="mamp-small"),
