@@ -16,6 +16,7 @@ from toy import (
     BEGINNING,
     toy_batch,
     toy_cmd,
+    toy_cpm,
     toy_crossclr,
     toy_crrl,
     toy_halp,
@@ -147,6 +148,7 @@ OTHERS = {
     "moco": partial(toy_moco, queue=20),
     "cmd": partial(toy_cmd, queue=20),
     "crossclr": partial(toy_crossclr, queue=20, begin=0.0),
+    "cpm": partial(toy_cpm, queue=20, begin=0.0),
     "crrl": partial(toy_crrl, queue=20, frames=8),
     "halp": partial(toy_halp, queue=20),  # its positives, which come later, are of each process's own draws
     "hico": partial(toy_hico, queue=20),

@@ -5,6 +5,7 @@ import torch
 from pcm3.clips import ClipBatch
 from pcm3.encoders.encoder import Encoder
 from pcm3.methods.cmd import CMD
+from pcm3.methods.cpm import CPM
 from pcm3.methods.crossclr import CrosSCLR
 from pcm3.methods.crrl import CRRL
 from pcm3.methods.halp import HaLP
@@ -24,6 +25,7 @@ from pcm3.methods.skelemixclr import SkeleMixCLR
 from pcm3.methods.streams import STREAMS, StreamBranches
 from pcm3.methods.views import CropMaker
 from pcm3.settings.cmd import DistillationSettings
+from pcm3.settings.cpm import MatchingSettings
 from pcm3.settings.crrl import MotionContrastSettings
 from pcm3.settings.encoder import EncoderSettings
 from pcm3.settings.halp import HallucinationSettings
@@ -136,6 +138,12 @@ def toy_crossclr(direction="causal", export="online", queue=11, context=True, **
     """A small CrosSCLR, in which neighbours count from half of the schedule on."""
     branches = toy_branches(direction, momentum=0.7, export=export, queue=queue, temperature=0.3)
     return CrosSCLR(branches, NeighbourSettings(**neighbours), context, toy_crops())
+
+
+def toy_cpm(direction="causal", name="joint", begin=0.5, **settings):
+    """A small CPM."""
+    branch = lagged(toy_encoder(direction=direction), 0, settings)
+    return CPM(branch, MatchingSettings(0.2, 0.7), NeighbourSettings(begin, 3), toy_crops(), name)
 
 
 def toy_halp(direction="causal", name="joint", layers=2, queue=11, export="online", **hallucination):

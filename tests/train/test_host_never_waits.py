@@ -38,6 +38,7 @@ SETTINGS = [
     {"method": "crossclr"},
     {"method": "halp"},
     {"method": "hico", "objective.projector_norm": True},
+    {"method": "cpm"},
     {"method": "hysp"},
     {"method": "isc"},
     {"method": "skelemixclr", "paste.count": 2},

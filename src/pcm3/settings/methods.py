@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from pcm3.errors import ConfigError, not_one_of
 from pcm3.settings.cmd import CMDSettings
+from pcm3.settings.cpm import CPMSettings
 from pcm3.settings.crossclr import CrosSCLRSettings
 from pcm3.settings.crrl import CRRLSettings
 from pcm3.settings.halp import HaLPSettings
@@ -44,6 +45,7 @@ METHODS = {
     "pcm3": Method(PCM3Settings, "pcm3.methods.pcm3", preset="small"),
     "moco": Method(MoCoSettings, "pcm3.methods.moco", preset="moco-small"),
     "cmd": Method(CMDSettings, "pcm3.methods.cmd", preset="cmd-small"),
+    "cpm": Method(CPMSettings, "pcm3.methods.cpm", preset="cpm-small"),
     "crossclr": Method(CrosSCLRSettings, "pcm3.methods.crossclr", preset="crossclr-small"),
     "crrl": Method(CRRLSettings, "pcm3.methods.crrl", preset="crrl-small"),
     "halp": Method(HaLPSettings, "pcm3.methods.halp", preset="halp-small"),

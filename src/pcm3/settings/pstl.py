@@ -11,6 +11,11 @@ from pcm3.settings.rules import Rule, at_least_one, not_negative
 from pcm3.settings.views import ViewSettings
 
 
+def strongly_sheared() -> ViewSettings:
+    """Whole clips, padded and cropped, and all sheared."""
+    return ViewSettings(crop=(1.0, 1.0), shear=1.0, jitter_prob=0.0, pad_crop=6)
+
+
 def turned_and_exchanged() -> ExtremeSettings:
     """What PSTL does to a view: no noise, no blur, no masked coordinate."""
     return ExtremeSettings(noise_prob=0.0, blur_prob=0.0, axis_mask_prob=0.0)
@@ -49,7 +54,7 @@ class PartialSettings:
 class PSTLSettings:
     """The method PSTL."""
 
-    views: ViewSettings = field(default_factory=ViewSettings)
+    views: ViewSettings = field(default_factory=strongly_sheared)
     extreme: ExtremeSettings = field(default_factory=turned_and_exchanged)
     objective: TwinSettings = field(default_factory=TwinSettings)
     partial: PartialSettings = field(default_factory=PartialSettings)

@@ -8,11 +8,11 @@ from pcm3.settings.encoder import KINDS
 from pcm3.settings.method import Run
 from pcm3.settings.moco import MomentumSettings
 from pcm3.settings.rules import at_least_one
-from pcm3.settings.views import ViewSettings
+from pcm3.settings.views import ViewSettings, padded_views
 
 
-def long_queue() -> MomentumSettings:
-    """As SkeleMixCLR has it."""
+def warm_queue() -> MomentumSettings:
+    """A long queue, and a temperature at which none counts much more than another."""
     return MomentumSettings(projector_norm=True, queue=32768, temperature=0.2)
 
 
@@ -30,8 +30,8 @@ class PasteSettings:
 class SkeleMixCLRSettings:
     """The method SkeleMixCLR."""
 
-    views: ViewSettings = field(default_factory=ViewSettings)
-    objective: MomentumSettings = field(default_factory=long_queue)
+    views: ViewSettings = field(default_factory=padded_views)
+    objective: MomentumSettings = field(default_factory=warm_queue)
     paste: PasteSettings = field(default_factory=PasteSettings)
 
     @property
