@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +17,7 @@ from pcm3.data.store import ClipStore
 from pcm3.errors import ConfigError, RunFailed
 from pcm3.experiments import runs as all_runs
 from pcm3.experiments import trial as module
+from pcm3.experiments import trial as trial_module
 from pcm3.experiments.search import BASE, Candidate, Search
 from pcm3.experiments.trial import fewest_clips, fold, make_trial, validation_subjects
 from pcm3.experiments.tune import best, score, summary, tune
@@ -383,6 +385,15 @@ def test_minutes_become_steps_that_fit_in_them(store, quick, tmp_path):
         fit = sorted(max(int(0.03 * 2**rung / pace["seconds_a_step"]), 1) for pace in paces)
         assert sorted(run[0]["steps"] for run in runs) == fit
     assert tune(search, quiet) == told, "measured once"
+
+
+def test_what_other_programs_take_of_a_core_is_no_part_of_the_pace(store, quick, tmp_path, monkeypatch):
+    monkeypatch.setattr(trial_module, "_pretrained", lambda trial: time.sleep(0.1))
+    monkeypatch.setattr(trial_module, "measured_pace", lambda run: 1.0)
+    for threads, busy in ((1, True), (2, False)):
+        trial = make_trial(store, quick(threads=threads), quick(), 0, tmp_path / f"{threads}", PRETRAINED)
+        trial.folder.mkdir(parents=True)
+        assert (trial_module.seconds_a_step(trial) < 0.5) == busy
 
 
 def test_two_stores_are_searched_together(store, recordings, write_tiny, quick, tmp_path):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -302,17 +303,25 @@ def _blind(trial: Trial, store: ClipStore) -> ClipStore:
 def seconds_a_step(trial: Trial, shared: None = None) -> float | None:
     """How long a step of the trial's run takes, measured once in `PACE_STEPS` steps; None where it fails.
 
+    Of one thread on the CPU without what other programs took of the core meanwhile: else those trials would have fewer
+    steps whose pace is measured while the machine is busy.
+
     Kept in the folder as ``pace.json``, so that a search that goes on comes to the same numbers of steps.
     """
     file = trial.folder / "pace.json"
     if not file.is_file():
+        settings = trial.settings
+        alone = settings.threads == 1 and choose_device(settings.device).type == "cpu" and settings.devices == 1
+        began, computed = time.monotonic(), time.process_time()
         try:
             _pretrained(trial)
         except RunFailed as error:
             if isinstance(error.__cause__, OSError):
                 raise
             return None
-        write_json(file, with_checksum({"seconds_a_step": measured_pace(RunFolder(trial.folder))}))
+        share = (time.process_time() - computed) / (time.monotonic() - began)
+        pace = measured_pace(RunFolder(trial.folder)) * (min(share, 1.0) if alone else 1.0)
+        write_json(file, with_checksum({"seconds_a_step": pace}))
         _drop_weights(trial.folder)
     return float(read_checked_json(file, CheckpointError, ANEW)["seconds_a_step"])
 
