@@ -148,7 +148,7 @@ def test_its_sizes_are_those_of_the_published_networks():
 
 def test_dropout_is_at_the_end_of_every_block_but_the_first():
     encoder = stgcn(dropout=0.5)
-    assert [block.dropout.p for block in encoder.layers[0].layers.blocks] == [0.0] + [0.5] * 9
+    assert [block.dropout.dropped / 256 for block in encoder.layers[0].layers.blocks] == [0.0] + [0.5] * 9
     clips = random(2, 9, 2, 7, 3)
     assert torch.equal(encoder.eval().frames(clips), encoder.frames(clips))
     assert not torch.equal(encoder.train().frames(clips), encoder.frames(clips))

@@ -17,6 +17,7 @@ from pcm3.encoders.lengths import own_frames, strided
 from pcm3.encoders.network import Network, NetworkSize
 from pcm3.encoders.per_joint import PerJointAdapter
 from pcm3.errors import ConfigError
+from pcm3.nn.dropout import ByteDropout
 
 SUBSETS = 3
 """Of a joint's neighbours: itself; as far from the centre or farther; nearer to it ("spatial", §3.3)."""
@@ -144,7 +145,7 @@ class StgcnBlock(nn.Module):
         self.spatial_norm = nn.BatchNorm2d(outputs)
         self.temporal = nn.Conv2d(outputs, outputs, (TAPS, 1), (stride, 1), (TAPS // 2, 0))
         self.temporal_norm = nn.BatchNorm2d(outputs)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = ByteDropout(dropout)
         self.beside = nn.Sequential()
         if residual and (inputs != outputs or stride != 1):
             self.beside = nn.Sequential(nn.Conv2d(inputs, outputs, 1, (stride, 1)), nn.BatchNorm2d(outputs))
@@ -188,7 +189,8 @@ def normed_over(
 class SpatialConvolution(nn.Module):
     """Each subset of a joint's neighbours averaged, by its own weights (eq. 10), each edge by a learned importance.
 
-    The bias passes through the average, too, as in the public code.
+    The bias passes through the average, too, as in the public code. Neighbours are averaged before they are weighted,
+    which is the same and cheaper where a block has more channels than came in.
     """
 
     adjacency: Tensor
@@ -204,12 +206,23 @@ class SpatialConvolution(nn.Module):
         self, features: Float[Tensor, "N C T V"], joints: Int[Tensor, " V"] | None = None
     ) -> Float[Tensor, "N C2 T V"]:
         """A joint's neighbours, weighted; where some are missing, those that are there, with the same weights."""
-        each = self.weights(features).unflatten(1, (SUBSETS, -1))
-        mixing = (self.adjacency * self.importance).to(each.dtype)
+        size, inputs, frames, count = features.shape
+        mixing = self.adjacency * self.importance
         if joints is not None:
             mixing = mixing[:, joints[:, None], joints]
-        output: Tensor = torch.einsum("nkctv,kvw->nctw", each, mixing)
+        averaged = features.reshape(-1, count) @ mixing.transpose(0, 1).flatten(1).to(features.dtype)
+        # Subsets stand beside each other in time, where a convolution over three of them is their weighted sum.
+        averaged = averaged.view(size, inputs, frames * SUBSETS, count)
+        weight = self.weights.weight.view(SUBSETS, -1, inputs).permute(1, 2, 0).unsqueeze(-1)
+        bias = torch.einsum("kc,kvw->cw", self._bias.view(SUBSETS, -1), mixing)
+        output: Tensor = F.conv2d(averaged, weight, stride=(SUBSETS, 1)) + bias[:, None]
         return output
+
+    @property
+    def _bias(self) -> Tensor:
+        bias = self.weights.bias
+        assert bias is not None
+        return bias
 
 
 def adjacency(parents: Sequence[int], true_distances: bool = False) -> list[list[list[float]]]:
