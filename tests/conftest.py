@@ -59,6 +59,7 @@ TINY = {
 }
 ON_JOINTS = {"encoder.kind": "stgcn", "encoder.direction": "bidirectional", "encoder.pooling": "mean"}
 NEEDED = {
+    "aimclr": ON_JOINTS,
     "hico": {"encoder.kind": "hico", "encoder.direction": "bidirectional", "encoder.pooling": "max"},
     "mamp": {"encoder.kind": "vit", "encoder.direction": "bidirectional", "objective.decoder_layers": 1},
     "pstl": ON_JOINTS | {"partial.frames": 4},

@@ -14,6 +14,7 @@ from forks import fork
 from torch import nn
 from toy import (
     BEGINNING,
+    toy_aimclr,
     toy_batch,
     toy_cmd,
     toy_cpm,
@@ -145,6 +146,8 @@ CASES = {"whole": (1, True), "in micro-batches": (2, True), "each its own": (1, 
 APART = {"ms2l", "pstl"}
 """Methods that tell the clips of a micro-batch from each other, so that each process has its own."""
 OTHERS = {
+    # the share that it drops is of each process's own clips
+    "aimclr": partial(toy_aimclr, queue=20, begin=0.0, drop_threshold=1.0),
     "moco": partial(toy_moco, queue=20),
     "cmd": partial(toy_cmd, queue=20),
     "crossclr": partial(toy_crossclr, queue=20, begin=0.0),

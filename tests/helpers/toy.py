@@ -4,6 +4,7 @@ import torch
 
 from pcm3.clips import ClipBatch
 from pcm3.encoders.encoder import Encoder
+from pcm3.methods.aimclr import AimCLR
 from pcm3.methods.cmd import CMD
 from pcm3.methods.cpm import CPM
 from pcm3.methods.crossclr import CrosSCLR
@@ -24,6 +25,7 @@ from pcm3.methods.pstl import PSTL
 from pcm3.methods.skelemixclr import SkeleMixCLR
 from pcm3.methods.streams import STREAMS, StreamBranches
 from pcm3.methods.views import CropMaker
+from pcm3.settings.aimclr import AimCLRSettings, AlignmentSettings
 from pcm3.settings.cmd import DistillationSettings
 from pcm3.settings.cpm import MatchingSettings
 from pcm3.settings.crrl import MotionContrastSettings
@@ -201,6 +203,15 @@ def toy_hysp(direction="causal", name="joint", layers=1, **objective):
         for parameter in (*method.target_encoder.parameters(), *method.target_projector.parameters()):
             parameter.add_(0.1 * torch.randn(parameter.shape))
     return method
+
+
+def toy_aimclr(name="joint", layers=1, drop_threshold=0.7, begin=0.5, nearest=1, **objective):
+    """A small AimCLR."""
+    settings = AimCLRSettings(
+        alignment=AlignmentSettings(drop_threshold=drop_threshold), neighbours=NeighbourSettings(begin, nearest)
+    )
+    branch = lagged(toy_graph(layers=layers), 0, {"temperature": 0.3} | objective)
+    return AimCLR(branch, settings, toy_crops(), name)
 
 
 def toy_isc(direction="causal", name="joint", **settings):

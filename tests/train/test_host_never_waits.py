@@ -36,6 +36,7 @@ SETTINGS = [
     {"method": "moco"},
     {"method": "cmd", "micro_batches": 2},
     {"method": "crossclr"},
+    {"method": "aimclr", "extreme.reverse_prob": 0.1},
     {"method": "halp"},
     {"method": "hico", "objective.projector_norm": True},
     {"method": "cpm"},

@@ -45,12 +45,7 @@ class CropMaker:
     settings: ViewSettings
 
     def __post_init__(self) -> None:
-        if self.settings.flip_prob and not self.layout.mirror:
-            raise ConfigError(
-                f"setting views.flip_prob: expected 0 for the layout '{self.layout.name}', got "
-                f"{self.settings.flip_prob}: the layout has no mirror pairs of left and right joints; give it some, "
-                "or set 0"
-            )
+        require_mirror(self.layout, "views.flip_prob", self.settings.flip_prob)
 
     def crops(self, batch: ClipBatch, count: int, generator: torch.Generator) -> Float[Tensor, "N T M V C"]:
         """So many random crops of each clip, first one of all, as of other people who face other ways.
@@ -89,3 +84,12 @@ class CropMaker:
     def two_views(self, batch: ClipBatch, generator: torch.Generator) -> TwoViews:
         """Two views of each clip, each cropped and distorted by itself; positions, whatever stream comes of them."""
         return TwoViews(*self.distort(self.crops(batch, 2, generator), generator, batch.flat).chunk(2))
+
+
+def require_mirror(layout: Layout, setting: str, prob: float) -> None:
+    """Raises ConfigError where sides are to be exchanged and the layout does not say which joints mirror each other."""
+    if prob and not layout.mirror:
+        raise ConfigError(
+            f"setting {setting}: expected 0 for the layout '{layout.name}', got {prob}: the layout has no mirror pairs "
+            "of left and right joints; give it some, or set 0"
+        )

@@ -7,6 +7,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any, NamedTuple
 
 from pcm3.errors import ConfigError, not_one_of
+from pcm3.settings.aimclr import AimCLRSettings
 from pcm3.settings.cmd import CMDSettings
 from pcm3.settings.cpm import CPMSettings
 from pcm3.settings.crossclr import CrosSCLRSettings
@@ -44,6 +45,7 @@ class Method(NamedTuple):
 METHODS = {
     "pcm3": Method(PCM3Settings, "pcm3.methods.pcm3", preset="small"),
     "moco": Method(MoCoSettings, "pcm3.methods.moco", preset="moco-small"),
+    "aimclr": Method(AimCLRSettings, "pcm3.methods.aimclr", preset="aimclr-small"),
     "cmd": Method(CMDSettings, "pcm3.methods.cmd", preset="cmd-small"),
     "cpm": Method(CPMSettings, "pcm3.methods.cpm", preset="cpm-small"),
     "crossclr": Method(CrosSCLRSettings, "pcm3.methods.crossclr", preset="crossclr-small"),
