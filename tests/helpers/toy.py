@@ -10,6 +10,7 @@ from pcm3.methods.cpm import CPM
 from pcm3.methods.crossclr import CrosSCLR
 from pcm3.methods.crrl import CRRL
 from pcm3.methods.halp import HaLP
+from pcm3.methods.hiclr import HiCLR
 from pcm3.methods.hico import HiCo, HierarchicalNetwork
 from pcm3.methods.hysp import HYSP
 from pcm3.methods.isc import ISC
@@ -31,6 +32,7 @@ from pcm3.settings.cpm import MatchingSettings
 from pcm3.settings.crrl import MotionContrastSettings
 from pcm3.settings.encoder import EncoderSettings
 from pcm3.settings.halp import HallucinationSettings
+from pcm3.settings.hiclr import ChainSettings, HiCLRSettings
 from pcm3.settings.hico import HiCoSettings, HierarchySettings
 from pcm3.settings.hysp import SelfPacedSettings
 from pcm3.settings.longt_gan import InpaintingSettings
@@ -212,6 +214,13 @@ def toy_aimclr(name="joint", layers=1, drop_threshold=0.7, begin=0.5, nearest=1,
     )
     branch = lagged(toy_graph(layers=layers), 0, {"temperature": 0.3} | objective)
     return AimCLR(branch, settings, toy_crops(), name)
+
+
+def toy_hiclr(name="joint", encoder=None, mask_ratio=0.1, begin=0.5, nearest=1, **objective):
+    """A small HiCLR."""
+    settings = HiCLRSettings(chain=ChainSettings(mask_ratio=mask_ratio), neighbours=NeighbourSettings(begin, nearest))
+    branch = lagged(encoder or toy_graph(), 0, {"temperature": 0.3} | objective)
+    return HiCLR(branch, settings, toy_crops(), name)
 
 
 def toy_isc(direction="causal", name="joint", **settings):

@@ -38,6 +38,7 @@ SETTINGS = [
     {"method": "crossclr"},
     {"method": "aimclr", "extreme.reverse_prob": 0.1},
     {"method": "halp"},
+    {"method": "hiclr"},
     {"method": "hico", "objective.projector_norm": True},
     {"method": "cpm"},
     {"method": "hysp"},

@@ -72,3 +72,12 @@ def motion_of_units(
         moved = moved @ (inside / inside.sum(dim=0).to(ways.dtype))
     mean = moved.mean(dim=-1, keepdim=True)
     return torch.where(mean > 0, moved / mean.clamp(min=1e-12), torch.ones_like(moved))
+
+
+def mask_joints_of_frames(
+    clips: Float[Tensor, "B T M V C"], ratio: float, generator: torch.Generator
+) -> Bool[Tensor, "B T V"]:
+    """In each frame of each clip a share of the joints by itself, rounded down, for all bodies alike (HiCLR)."""
+    size, frames, _, joints, _ = clips.shape
+    draw = torch.rand((size, frames, joints), generator=generator, device=clips.device)
+    return draw.argsort(dim=-1).argsort(dim=-1) < int(ratio * joints)

@@ -16,12 +16,11 @@ from pcm3.augment.extreme import extreme_view
 from pcm3.augment.spatial import in_plane
 from pcm3.clips import ClipBatch
 from pcm3.geometry import stream
-from pcm3.losses import info_nce_with_neighbours, relational_distillation
+from pcm3.methods.alignment import aligned, contrast, with_key
 from pcm3.methods.moco import MomentumBranch
 from pcm3.methods.protocol import EncoderMaker, Exported, Progress, StepOutput
 from pcm3.methods.views import CropMaker, require_mirror
 from pcm3.nn.energy_drop import drop_energetic
-from pcm3.nn.neighbours import nearest
 from pcm3.nn.optimiser import build_optimiser
 from pcm3.settings.aimclr import AimCLRSettings
 from pcm3.settings.optimiser import OptimiserSettings
@@ -60,9 +59,7 @@ class AimCLR(nn.Module):
             seen = [with_key(self.branch, embedding, key) for embedding in (query, extreme, dropped)]
             temperature, chosen = self.branch.temperature, self.settings
             terms = {
-                "contrast": contrast(seen, temperature, chosen.neighbours.nearest)
-                if progress.share >= chosen.neighbours.begin
-                else contrast(seen, temperature, 0),
+                "contrast": contrast(seen, temperature, chosen.neighbours.at(progress.share)),
                 "extreme": aligned(seen[1], seen[0], temperature),
                 "dropped": aligned(seen[2], seen[0], temperature),
             }
@@ -88,27 +85,6 @@ class AimCLR(nn.Module):
     def encoders(self) -> dict[str, Exported]:
         """The one of its stream."""
         return {"encoder": Exported(self.branch.exported, self.stream)}
-
-
-def with_key(
-    branch: MomentumBranch, embedding: Float[Tensor, "B E"], key: Float[Tensor, "B E"]
-) -> Float[Tensor, "B K1"]:
-    """Cosines with the clip's own key, which comes first, and with the earlier ones."""
-    return torch.cat([(embedding * key).sum(dim=-1, keepdim=True), branch.relations(embedding)], dim=1)
-
-
-def contrast(seen: list[Float[Tensor, "B K1"]], temperature: float, neighbours: int) -> Float[Tensor, ""]:
-    """InfoNCE of the first view; the nearest earlier keys of each of the views are positives of it, too."""
-    own, others = seen[0][:, 0], seen[0][:, 1:]
-    also = torch.zeros_like(others, dtype=torch.bool)
-    if neighbours:
-        also = torch.stack([nearest(of[:, 1:], neighbours) for of in seen]).any(dim=0)
-    return info_nce_with_neighbours(own, others, also, temperature)
-
-
-def aligned(student: Float[Tensor, "B K1"], teacher: Float[Tensor, "B K1"], temperature: float) -> Float[Tensor, ""]:
-    """How far a view's distribution over the keys is from the teacher's, which learns nothing from it."""
-    return relational_distillation(student[None], teacher[None], temperature, temperature).squeeze()
 
 
 def build(make_encoder: EncoderMaker, layout: Layout, settings: PretrainSettings) -> AimCLR:

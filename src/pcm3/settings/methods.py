@@ -13,6 +13,7 @@ from pcm3.settings.cpm import CPMSettings
 from pcm3.settings.crossclr import CrosSCLRSettings
 from pcm3.settings.crrl import CRRLSettings
 from pcm3.settings.halp import HaLPSettings
+from pcm3.settings.hiclr import HiCLRSettings
 from pcm3.settings.hico import HiCoSettings
 from pcm3.settings.hysp import HYSPSettings
 from pcm3.settings.isc import ISCSettings
@@ -51,6 +52,7 @@ METHODS = {
     "crossclr": Method(CrosSCLRSettings, "pcm3.methods.crossclr", preset="crossclr-small"),
     "crrl": Method(CRRLSettings, "pcm3.methods.crrl", preset="crrl-small"),
     "halp": Method(HaLPSettings, "pcm3.methods.halp", preset="halp-small"),
+    "hiclr": Method(HiCLRSettings, "pcm3.methods.hiclr", preset="hiclr-small"),
     "hico": Method(HiCoSettings, "pcm3.methods.hico", preset="hico-small"),
     "hysp": Method(HYSPSettings, "pcm3.methods.hysp", preset="hysp-small"),
     "isc": Method(ISCSettings, "pcm3.methods.isc", preset="isc-small"),

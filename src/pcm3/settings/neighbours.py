@@ -17,6 +17,10 @@ class NeighbourSettings:
     """Keys of the queue that are nearest, so many of them, count as positives from then on; at least 1, and all keys
     where the queue has no more."""
 
+    def at(self, share: float) -> int:
+        """How many count once this part of the schedule is over."""
+        return self.nearest if share >= self.begin else 0
+
     def rules(self) -> list[Rule]:
         """What the values must keep to."""
         return [
