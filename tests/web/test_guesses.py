@@ -1,5 +1,6 @@
 import numpy as np
 
+from pcm3.api.teaching import directions
 from pcm3.web.guesses import guess
 
 
@@ -14,7 +15,7 @@ def test_clips_that_are_told_apart_are_told_right_and_a_wrong_label_is_seen():
     features, label, subject = people()
     wrong = label.copy()
     wrong[5] = (label[5] + 1) % 4
-    found = guess(features, wrong, subject)
+    found = guess(directions(features), wrong, subject)
     np.testing.assert_array_equal(found.label, label)
     assert found.correct == 100 * 79 / 80
 
@@ -23,14 +24,14 @@ def test_nobody_is_told_by_what_the_same_person_teaches():
     """Each person has a class of their own; whoever did not see them cannot tell it."""
     features, _, subject = people()
     own = np.eye(5)[subject].astype(np.float32)
-    found = guess(np.concatenate([features, own], axis=1), subject, subject)
+    found = guess(directions(np.concatenate([features, own], axis=1)), subject, subject)
     assert found.correct == 0
 
 
 def test_clips_without_a_label_are_told_by_all_others():
     features, label, _subject = people()
     some = np.where(np.arange(80) % 3 == 0, -1, label).astype(np.int32)
-    found = guess(features, some, np.full(80, -1, np.int32))
+    found = guess(directions(features), some, np.full(80, -1, np.int32))
     np.testing.assert_array_equal(found.label, label)
     assert (found.margin > 0).all()
 
@@ -38,6 +39,6 @@ def test_clips_without_a_label_are_told_by_all_others():
 def test_where_there_is_nothing_to_learn_nothing_is_said():
     features, label, subject = people()
     for known in (np.full(80, -1), np.where(label == 0, 0, -1), np.where(np.arange(80) < 2, label, -1)):
-        found = guess(features, known.astype(np.int32), subject)
+        found = guess(directions(features), known.astype(np.int32), subject)
         assert found.correct is None
         assert (found.label == -1).all()

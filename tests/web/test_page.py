@@ -167,4 +167,20 @@ def test_a_person_looks_at_clips_and_labels_them(visitor, computed):
     assert rows == dict.fromkeys(store.ids.tolist(), store.classes[1]) | {store.ids[7]: "<i>odd</i>"}
     visitor.key("u")
     visitor.text("#grid .focus b", store.classes[1])
+
+    visitor.lasso([visitor.where(clip) for clip in range(24)])
+    visitor.key("Backspace")
+    visitor.text("#labelled", "")
+    visitor.mouse("Moved", 900, 20)
+    visitor.key("n")
+    asked = computed.lessons.next_clips(9)
+    shown = "[...document.querySelectorAll('#grid small')].map((id) => id.textContent).join()"
+    visitor.sees(shown, ",".join(store.ids[asked]))
+    for place, clip in enumerate(asked):
+        visitor.text("#grid .focus small", store.ids[clip])
+        visitor.key(str(store.label[clip] + 1))
+        visitor.text("#labelled", f"{place + 1} clips, saved")
+    visitor.sees("document.querySelectorAll('#grid figure').length", 9)
+    visitor.text("#grid .focus small", store.ids[computed.lessons.next_clips(1)[0]])
+    visitor.sees("document.querySelector('#taught').textContent.startsWith('3 labels, ')", True)
     assert [line for line in visitor.driver.get_log("browser") if line["level"] == "SEVERE"] == []

@@ -9,12 +9,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pcm3.api.teaching import next_clips, teach
 from pcm3.web.guard import HEADERS, MOST_BYTES
 from pcm3.web.page import page_files
 from pcm3.web.skeletons import skeleton
 
 PATHS = ("/api/about", "/api/ids", "/api/status", "/api/columns", "/api/map/pca", "/api/map/tsne", "/api/guesses",
-         "/api/clips/3/skeleton", "/api/clips/3/neighbours", "/api/labels", "/api/labels.csv", "/")  # fmt: skip
+         "/api/clips/3/skeleton", "/api/clips/3/neighbours", "/api/lesson", "/api/labels", "/api/labels.csv",
+         "/")  # fmt: skip
 
 
 def array(response, dtype=np.float32):
@@ -67,6 +69,21 @@ def test_labels_are_in_the_csv_when_they_have_been_posted(client, computed):
     assert text == computed.labels.file.read_text()
     client.post("/api/labels", json={"clips": [3], "label": None})
     assert computed.labels.given() == {ids[5]: "=<b>nod</b>"}
+
+
+def test_labels_teach_as_they_are_given(client, computed):
+    store, lessons = computed.store, computed.lessons
+    first = next_clips(lessons.rows, np.array([], int), None, 9).tolist()
+    assert client.get("/api/lesson").json() == {"names": [], "labelled": 0, "correct": None, "people": 0, "next": first}
+    assert client.get("/api/lesson/guesses").status_code == 409
+    for label, name in enumerate(store.classes[:2]):
+        client.post("/api/labels", json={"clips": np.flatnonzero(store.label == label).tolist(), "label": name})
+    found = client.get("/api/lesson?n=4").json()
+    assert (found["names"], found["labelled"], found["people"]) == (["nod", "raise arm"], 16, 4)
+    assert set(store.label[found["next"]]) == {2}
+    labelled = np.flatnonzero(store.label < 2)
+    taught = teach(lessons.rows, labelled, 1 - store.label[labelled])
+    np.testing.assert_allclose(array(client.get("/api/lesson/guesses")), [taught.label, taught.margin], rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +153,7 @@ def test_what_is_not_computed_yet_is_told_so(explorer):
     from pcm3.web.routes import explorer_app
 
     early = TestClient(explorer_app(explorer))
-    for path in ("/api/map/pca", "/api/guesses", "/api/clips/1/neighbours"):
+    for path in ("/api/map/pca", "/api/guesses", "/api/clips/1/neighbours", "/api/lesson"):
         assert early.get(path).status_code == 409
     assert early.get("/api/status").json() | {"error": ""} == {"stage": "features", "done": 0, "error": "", "maps": [],
                                                                "guesses": False, "correct": None}  # fmt: skip

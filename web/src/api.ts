@@ -35,6 +35,15 @@ export interface Labels {
   labels: number[];
 }
 
+/** What the labels that were given teach, and the clips of which a label would teach most. */
+export interface Lesson {
+  names: string[];
+  labelled: number;
+  correct: number | null;
+  people: number;
+  next: number[];
+}
+
 const token = new URLSearchParams(location.hash.slice(1)).get("token") ?? "";
 
 /** An answer of the server; an Error with its words where it refuses. */
@@ -53,6 +62,7 @@ export const about = (): Promise<About> => json("about");
 export const status = (): Promise<Status> => json("status");
 export const labels = (): Promise<Labels> => json("labels");
 export const neighbours = (clip: number, k: number): Promise<Neighbours> => json(`clips/${clip}/neighbours?k=${k}`);
+export const lesson = (next: number): Promise<Lesson> => json(`lesson?n=${next}`);
 export const ids = async (): Promise<string[]> => (await (await ask("ids")).text()).split("\n");
 export const labelTable = async (): Promise<Blob> => (await ask("labels.csv")).blob();
 
@@ -69,6 +79,11 @@ export async function map(name: string): Promise<Float32Array> {
 /** (2, clips): the classes, then by how much each is ahead. */
 export async function guesses(): Promise<Float32Array> {
   return new Float32Array(await (await ask("guesses")).arrayBuffer());
+}
+
+/** As `guesses`, by the labels that were given; the classes are numbers of the lesson's names. */
+export async function lessonGuesses(): Promise<Float32Array> {
+  return new Float32Array(await (await ask("lesson/guesses")).arrayBuffer());
 }
 
 /** (frames, bodies, joints, 3): metres, z up; joints that are absent are not numbers. */

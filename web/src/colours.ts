@@ -31,7 +31,9 @@ export function colourings(state: State): string[] {
   const known = [...state.columns.keys()].filter((name) => name !== "length" && state.column(name).some((value) => value >= 0));
   const names = known.map((name) => (name === "label" ? "class" : name));
   if (state.guessed?.some((value) => value >= 0)) names.push("classifier against label", "what the classifier says", "confidence");
-  names.push("labels given here", "length");
+  names.push("labels given here");
+  if (state.taught !== null) names.push("what these labels teach");
+  names.push("length");
   return names;
 }
 
@@ -44,6 +46,10 @@ export function colouring(state: State, name: string): Colouring {
       return byNumber(name, state.guessed ?? new Int32Array(clips).fill(-1), (value) => state.storeClass(value));
     case "classifier against label":
       return againstLabel(state);
+    case "what these labels teach": {
+      const taught = state.taught;
+      return byWord(name, Array.from({ length: clips }, (_, clip) => taught?.names[taught.of[clip] ?? -1] ?? UNKNOWN));
+    }
     case "confidence":
       return inSteps(name, state.margin ?? new Float32Array(clips), ["doubtful", "", "", "", "sure"]);
     case "length":
@@ -87,8 +93,9 @@ function byNumber(title: string, values: Int32Array, naming: (value: number) => 
 
 function byWord(title: string, words: string[]): Colouring {
   const known = [...new Set(words)].filter((word) => word !== UNKNOWN).sort();
-  const order = new Map([...known, UNKNOWN].map((word, place) => [word, place]));
-  return grouped(title, [...known, UNKNOWN], Int32Array.from(words, (word) => order.get(word) ?? 0));
+  const names = words.includes(UNKNOWN) ? [...known, UNKNOWN] : known;
+  const order = new Map(names.map((word, place) => [word, place]));
+  return grouped(title, names, Int32Array.from(words, (word) => order.get(word) ?? 0));
 }
 
 function againstLabel(state: State): Colouring {

@@ -9,6 +9,7 @@ import { MapView } from "./mapview";
 import { NeighbourList } from "./neighbours";
 import { Players } from "./players";
 import { State } from "./state";
+import { Teaching } from "./teaching";
 import "./style.css";
 
 const AGAIN = 600; // milliseconds between two looks at what is computed
@@ -22,6 +23,7 @@ const KEYS: [string, string][] = [
   ["1 … 9, 0", "gives what is chosen the label of that key"],
   ["Backspace", "takes its label away"],
   ["u", "undoes the last label"],
+  ["n", "asks you for labels of the clips that would teach most"],
   ["Space", "plays, pauses"],
   [", and .", "one frame back, one frame on"],
   ["l", "lasso with the mouse alone, on and off"],
@@ -44,6 +46,7 @@ class Page {
   readonly map: MapView;
   readonly players: Players;
   readonly labelling: Labelling;
+  readonly teaching: Teaching;
   private readonly legend: Legend;
 
   constructor(readonly state: State) {
@@ -53,10 +56,11 @@ class Page {
     this.map = new MapView(byId("map"), state);
     this.players = new Players(state);
     this.labelling = new Labelling(state);
+    this.teaching = new Teaching(state);
     this.legend = new Legend(state);
     new NeighbourList(state);
     state.on(["maps"], () => this.map.showMap());
-    state.on(["colours"], () => this.recolour());
+    state.on(["colours", "taught"], () => this.recolour());
     state.on(["filter", "chosen", "pinned", "hovered", "focus"], () => this.map.remark());
     state.on(["hovered"], () => this.tip());
     this.controls();
@@ -87,7 +91,7 @@ class Page {
       const found = await api.guesses();
       state.guessed = Int32Array.from(found.subarray(0, state.about.clips));
       state.margin = found.subarray(state.about.clips);
-      state.tell("colours");
+      state.tell("colours", "labels");
     }
     document.documentElement.dataset.stage = stage;
     if (stage !== "done" && stage !== "failed") setTimeout(() => void this.follow(), AGAIN);
@@ -171,6 +175,7 @@ class Page {
       ",": () => this.players.step(-1),
       ".": () => this.players.step(1),
       l: () => this.lasso(),
+      n: () => void this.teaching.ask(),
       f: () => this.map.fit(),
       u: () => void this.labelling.undo(),
       "/": () => byId("search").focus(),

@@ -2,7 +2,7 @@
 
 import type { About, Status } from "./api";
 
-export type Change = "maps" | "colours" | "filter" | "chosen" | "pinned" | "hovered" | "focus" | "labels" | "status";
+export type Change = "maps" | "colours" | "filter" | "chosen" | "pinned" | "hovered" | "focus" | "labels" | "taught";
 
 export const MOST_PINNED = 9;
 
@@ -25,6 +25,8 @@ export class State {
   near: number[] = [];
   /** Labels that are given on this page, clip → name. */
   labels = new Map<number, string>();
+  /** What these labels teach of each clip. */
+  taught: { names: string[]; of: Int32Array } | null = null;
   private readonly listeners: [ReadonlySet<Change>, () => void][] = [];
 
   constructor(
@@ -71,6 +73,14 @@ export class State {
     if (!this.pinned.includes(clip)) this.pinned = [...this.pinned, clip].slice(-MOST_PINNED);
     this.focus = clip;
     this.tell("pinned", "focus");
+  }
+
+  /** Shows these clips alone, and nothing is chosen. */
+  show(clips: number[]): void {
+    this.pinned = clips.slice(0, MOST_PINNED);
+    this.focus = this.pinned[0] ?? null;
+    this.chosen = new Set();
+    this.tell("pinned", "focus", "chosen");
   }
 
   unpin(clip: number): void {

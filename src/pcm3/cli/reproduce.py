@@ -18,7 +18,16 @@ SIZES = {"encoder.hidden_size": int, "epochs": int, "steps": int, "minutes": flo
 MODEL = "simulated-model"
 ROWS = "rows"
 PAGE = "page"
-USED_BY = {"logs": PAGE, "candidates": ROWS, "learn": ROWS, "tasks": ROWS, "rows": "tables", "untrimmed": "tables"}
+LABELLING = "labelling"
+USED_BY = {
+    "model": LABELLING,
+    "logs": PAGE,
+    "candidates": ROWS,
+    "learn": ROWS,
+    "tasks": ROWS,
+    "rows": "tables",
+    "untrimmed": "tables",
+}
 """Option → what alone goes by it."""
 
 
@@ -32,8 +41,10 @@ def add_arguments(parser: Any, words: list[str]) -> None:
         "table",
         type=str,
         help=f"{titles}; {ROWS}: recipes of a file beside each other, on several stores (docs/SEARCH.md); {PAGE}: "
-        f"logs of {ROWS} as one page, BENCHMARK.md; {MODEL}: the model that comes with pcm3, from simulated people",
+        f"logs of {ROWS} as one page, BENCHMARK.md; {LABELLING}: how many labels it takes, at random and as the "
+        f"explorer asks for them; {MODEL}: the model that comes with pcm3, from simulated people",
     )
+    parser.add_argument("--model", type=Path, nargs="+", default=[], help=f"{LABELLING}: a model for each store")
     parser.add_argument("--logs", type=Path, nargs="+", default=[], help=f"{PAGE}: folders that {ROWS} wrote")
     parser.add_argument("--store", type=Path, nargs="+", default=[],
                         help=f"pretrains, and serves the tasks of clips; all but {MODEL} need one, {ROWS} takes "
@@ -80,8 +91,8 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
         return 0, _simulated_model(options)
     if options.table == PAGE:
         return 0, _page(options)
-    if options.table not in (*TABLES, ROWS):
-        raise ConfigError(not_one_of("a table", options.table, [*TABLES, ROWS, PAGE, MODEL]))
+    if options.table not in (*TABLES, ROWS, LABELLING):
+        raise ConfigError(not_one_of("a table", options.table, [*TABLES, ROWS, PAGE, LABELLING, MODEL]))
     if not options.store:
         raise ConfigError("--store: expected a store that pcm3 import wrote, got none")
     check_ranges(options, {"seeds": MOST_REPEATS, "workers": MOST_PROCESSES})
@@ -89,6 +100,8 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     check_folder("--out", options.out, stores, exclusive=True)
     if options.table == ROWS:
         return 0, _rows(options)
+    if options.table == LABELLING:
+        return 0, _labelling(options)
     if len(options.store) > 1:
         raise ConfigError(f"--store: expected one store for {options.table}, got {len(options.store)}")
     settings = changed(settings_of_preset(options.preset), _sizes(options))
@@ -129,7 +142,7 @@ def _check_used(options: Any) -> None:
     """Raises ConfigError for an option that would be ignored."""
     from pcm3.errors import ConfigError
 
-    kind = options.table if options.table in (ROWS, PAGE, MODEL) else "tables"
+    kind = options.table if options.table in (ROWS, PAGE, LABELLING, MODEL) else "tables"
     for name, of in USED_BY.items():
         if options[name] not in (None, []) and kind != of:
             raise ConfigError(f"--{name}: expected for {of} alone, got it for {options.table}; leave it out")
@@ -210,6 +223,27 @@ def _page(options: Any) -> dict[str, Any]:
     page.write_text(benchmark_page(logs, chosen, picture.name), encoding="utf-8")
     print(f"written: {page}, {picture}")
     return {"page": str(page), "picture": str(picture), "logs": list(logs)}
+
+
+def _labelling(options: Any) -> dict[str, Any]:
+    """Labels clips of each store by an oracle."""
+    from pcm3 import api
+    from pcm3.data.store import ClipStore
+    from pcm3.errors import ConfigError
+    from pcm3.experiments.labelling import Session, label_by_oracle
+
+    if len(options.model) != len(options.store):
+        raise ConfigError(
+            f"--model: expected one for each store ({len(options.store)}), in their order, got {len(options.model)}"
+        )
+    sessions = {}
+    for model, path in zip(options.model, options.store, strict=True):
+        store = ClipStore.open(path)
+        protocol = next(iter(store.protocols), "all") if options.protocol == "auto" else options.protocol
+        sessions[path.absolute().name] = Session.of(api.load(model), store, protocol)
+    found = label_by_oracle(sessions, options.seeds, options.out, lambda line: print(line, flush=True))
+    print(f"written: {', '.join(str(options.out / f'labelling.{ending}') for ending in ('json', 'md', 'png'))}")
+    return {name: {"goal": of["goal"], "reached": of["reached"]} for name, of in found.items()}
 
 
 def _simulated_model(options: Any) -> dict[str, Any]:

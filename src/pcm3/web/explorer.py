@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from pcm3.api import Model
 from pcm3.api.given import AS_THE_MODEL
+from pcm3.api.teaching import directions
 from pcm3.clips import extract
 from pcm3.data.protocol import split
 from pcm3.data.store import ClipStore
@@ -25,6 +26,7 @@ from pcm3.tasks.head_files import weights_checksum
 from pcm3.web.guesses import Guesses, guess
 from pcm3.web.kept import LABELS, Kept
 from pcm3.web.labels import LabelBook
+from pcm3.web.lessons import Lessons
 from pcm3.web.maps import pca_map, tsne_map
 
 BLOCK = 256
@@ -58,6 +60,7 @@ class Explorer:
     arrays: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     """features (N, D), pca (N, 2), tsne (N, 2): those that are there."""
     guesses: Guesses | None = None
+    lessons: Lessons | None = None
     _stop: Event = field(default_factory=Event)
 
     @classmethod
@@ -102,7 +105,9 @@ class Explorer:
             self._once("features", "features", self._features)
             self._once("pca", "map", lambda: pca_map(self.features))
             self.progress.stage = "classifier"
-            self.guesses = guess(self.features, self.store.label, self.store.subject)
+            rows = directions(self.features)
+            self.guesses = guess(rows, self.store.label, self.store.subject)
+            self.lessons = Lessons(rows, self.store.subject, self.store.ids.tolist(), self.labels)
             self._once("tsne", "t-SNE", lambda: tsne_map(self.features))
             self.progress.stage = "done"
         except _Stopped:

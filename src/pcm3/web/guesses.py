@@ -6,15 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
-from sklearn.linear_model import RidgeClassifier
-from sklearn.preprocessing import StandardScaler
 
 from pcm3.api.expectation import FOLDS, folds_of
+from pcm3.api.teaching import teach
 from pcm3.data.recording import UNKNOWN
 from pcm3.errors import DataError
-
-STRENGTH = 30.0
-"""Of the penalty on the weights, on features of mean 0 and deviation 1."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,11 +25,11 @@ class Guesses:
     """Per cent of the labelled clips that are told right; None: there is nothing to learn from."""
 
 
-def guess(features: Float[np.ndarray, "N D"], label: Int[np.ndarray, " N"], subject: Int[np.ndarray, " N"]) -> Guesses:
+def guess(rows: Float[np.ndarray, "N D"], label: Int[np.ndarray, " N"], subject: Int[np.ndarray, " N"]) -> Guesses:
     """Cross-validated over people, where they are known.
 
     Args:
-        features: of all clips.
+        rows: of all clips, see `pcm3.api.teaching.directions`.
         label: their classes; −1: not known. Those say nothing and are told by what all others teach.
         subject: who moves; −1: not known.
     """
@@ -46,20 +42,7 @@ def guess(features: Float[np.ndarray, "N D"], label: Int[np.ndarray, " N"], subj
         folds = [(known[train], known[test]) for train, test in folds_of(label[known], subject[known], FOLDS)]
     except DataError:
         return nothing
-    rest = np.flatnonzero(label == UNKNOWN)
-    for train, test in [*folds, (known, rest)]:
-        if len(test) and len(np.unique(label[train])) > 1:
-            told[test], margin[test] = _taught(features[train], label[train], features[test])
+    for train, test in [*folds, (known, np.flatnonzero(label == UNKNOWN))]:
+        taught = teach(rows, train, label[train])
+        told[test], margin[test] = taught.label[test], taught.margin[test]
     return Guesses(told, margin, 100 * float(np.mean(told[known] == label[known])))
-
-
-def _taught(
-    train: Float[np.ndarray, "N D"], label: Int[np.ndarray, " N"], test: Float[np.ndarray, "Q D"]
-) -> tuple[Int[np.ndarray, " Q"], Float[np.ndarray, " Q"]]:
-    """Class and margin of clips, by what others teach."""
-    scale = StandardScaler().fit(train)
-    ridge = RidgeClassifier(alpha=STRENGTH).fit(scale.transform(train), label)
-    scores = ridge.decision_function(scale.transform(test))
-    scores = np.stack([-scores, scores], axis=1) if scores.ndim == 1 else scores
-    ahead = np.sort(scores, axis=1)
-    return ridge.classes_[scores.argmax(axis=1)], (ahead[:, -1] - ahead[:, -2]).astype(np.float32)

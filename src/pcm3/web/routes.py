@@ -76,6 +76,11 @@ def _add_arrays(app: FastAPI, explorer: Explorer) -> None:
         found = _there(explorer.guesses)
         return array_answer(request, np.stack([found.label.astype(np.float32), found.margin]))
 
+    @app.get("/api/lesson/guesses")
+    def taught(request: Request) -> Response:
+        found = _there(_there(explorer.lessons).now().taught)
+        return array_answer(request, np.stack([found.label, found.margin]).astype(np.float32))
+
     @app.get("/api/clips/{index}/skeleton")
     def frames(request: Request, index: int) -> Response:
         return array_answer(request, skeleton(store, _checked(explorer, index)))
@@ -130,6 +135,14 @@ def _add_labels(app: FastAPI, explorer: Explorer) -> None:
         number = {name: place for place, name in enumerate(names)}
         labelled = [(clip, number[given[name]]) for clip, name in enumerate(store.ids.tolist()) if name in given]
         return {"names": names, "clips": [clip for clip, _ in labelled], "labels": [label for _, label in labelled]}
+
+    @app.get("/api/lesson")
+    def lesson(n: Annotated[int, Query(ge=0, le=MOST_NEIGHBOURS)] = 9) -> dict[str, Any]:
+        lessons = _there(explorer.lessons)
+        now = lessons.now()
+        correct, people = now.expected or (None, 0)
+        return {"names": now.names, "labelled": len(now.labelled), "correct": correct, "people": people,
+                "next": lessons.next_clips(n) if n else []}  # fmt: skip
 
     @app.get("/api/labels.csv")
     def table() -> Response:
