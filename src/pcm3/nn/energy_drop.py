@@ -20,8 +20,10 @@ def drop_energetic(features: Float[Tensor, "B S M V W"], threshold: float) -> Fl
 
     Args:
         features: of every joint (`Encoder.joint_frames`).
-        threshold: AimCLR's 0.7; the energy is between 0.62 and 1.
+        threshold: AimCLR's 0.7; the energy is between 0.62 and 1, and 1 drops nothing.
     """
+    if threshold >= 1:  # an energy may be rounded to it
+        return features
     energy = _energy(features.detach())
     joints = energy.mean(dim=(1, 4), keepdim=True) < threshold
     return features * (_share(joints, features) * _share(energy < threshold, features))
