@@ -20,6 +20,7 @@ from toy import (
     toy_cpm,
     toy_crossclr,
     toy_crrl,
+    toy_gl_transformer,
     toy_halp,
     toy_hiclr,
     toy_hico,
@@ -154,6 +155,7 @@ OTHERS = {
     "crossclr": partial(toy_crossclr, queue=20, begin=0.0),
     "cpm": partial(toy_cpm, queue=20, begin=0.0),
     "crrl": partial(toy_crrl, queue=20, frames=8),
+    "gl-transformer": partial(toy_gl_transformer, length="resampled"),
     "halp": partial(toy_halp, queue=20),  # its positives, which come later, are of each process's own draws
     "hiclr": partial(toy_hiclr, queue=20, begin=0.0),
     "hico": partial(toy_hico, queue=20),

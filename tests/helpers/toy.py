@@ -9,6 +9,7 @@ from pcm3.methods.cmd import CMD
 from pcm3.methods.cpm import CPM
 from pcm3.methods.crossclr import CrosSCLR
 from pcm3.methods.crrl import CRRL
+from pcm3.methods.gl_transformer import GLTransformer
 from pcm3.methods.halp import HaLP
 from pcm3.methods.hiclr import HiCLR
 from pcm3.methods.hico import HiCo, HierarchicalNetwork
@@ -31,6 +32,7 @@ from pcm3.settings.cmd import DistillationSettings
 from pcm3.settings.cpm import MatchingSettings
 from pcm3.settings.crrl import MotionContrastSettings
 from pcm3.settings.encoder import EncoderSettings
+from pcm3.settings.gl_transformer import DisplacementSettings
 from pcm3.settings.halp import HallucinationSettings
 from pcm3.settings.hiclr import ChainSettings, HiCLRSettings
 from pcm3.settings.hico import HiCoSettings, HierarchySettings
@@ -246,6 +248,18 @@ def toy_ms2l(name="joint", frames=FRAMES, layers=2, direction="bidirectional", p
         encoder = toy_encoder(direction=direction, layers=layers, pooling=pooling)
         settings = ThreeTaskSettings(head_hidden=7, embedding=5)
         return MS2L(encoder, settings, CropMaker(KINECT2, frames, whole_clips()), name)
+
+
+def toy_gl_transformer(frames=FRAMES, layers=1, kind="gl_transformer", **objective):
+    """A small GL-Transformer."""
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        encoder = Encoder(
+            2, 25, hidden_size=4, layers=layers, direction="bidirectional", pooling="mean", kind=kind, frames=frames,
+            parents=KINECT2.parents,
+        )  # fmt: skip
+        settings = DisplacementSettings(**{"intervals": [1, 5]} | objective)
+        return GLTransformer(encoder, settings, CropMaker(KINECT2, frames, whole_clips()))
 
 
 def toy_mamp(name="joint", frames=FRAMES, layers=2, **objective):

@@ -30,7 +30,7 @@ def slow_loss(weights, views, seen, normalised=True):
             tokens = test_vit.slow_tokens(
                 {name.removeprefix("encoder."): of for name, of in weights.items()}, clip[:, body]
             )
-            features = test_vit.blocks(weights, "encoder.layers.0.layers.blocks", tokens[order[:seen]], heads=4)
+            features = test_vit.blocks(weights, "encoder.layers.0.layers.blocks", tokens[order[:seen]], heads=1)
             joints = clip.shape[2]
             given = []
             for number in range(len(order)):

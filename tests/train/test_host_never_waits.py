@@ -37,6 +37,7 @@ SETTINGS = [
     {"method": "cmd", "micro_batches": 2},
     {"method": "crossclr"},
     {"method": "aimclr", "extreme.reverse_prob": 0.1},
+    {"method": "gl-transformer", "encoder.dropout": 0.1},
     {"method": "halp"},
     {"method": "hiclr"},
     {"method": "hico", "objective.projector_norm": True},

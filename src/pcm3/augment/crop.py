@@ -74,7 +74,12 @@ def _crops(
 
 
 def crop_resize(
-    frames: Num[Tensor, "F M V C"], start: Int[Tensor, " B"], length: Int[Tensor, " B"], size: int, gaps: bool = False
+    frames: Num[Tensor, "F M V C"],
+    start: Int[Tensor, " B"],
+    length: Int[Tensor, " B"],
+    size: int,
+    gaps: bool = False,
+    own: Int[Tensor, " B"] | None = None,
 ) -> Float[Tensor, "B {size} M V C"]:
     """The crops, each linearly resampled to `size` frames with half-pixel centres.
 
@@ -89,11 +94,13 @@ def crop_resize(
         size: frames to resample to.
         gaps: there are frames from which single joints are absent, as zeros: between one that has a joint and one that
             has not, it is as in the nearer, and not half way to the origin.
+        own: (B,) frames that each crop is resampled to instead; the first `size` of them are taken, or, where they are
+            fewer, the crop's last frame is repeated.
 
     Returns:
         (B, size, M, V, C) float32 on the device of `start`.
     """
-    scale = length.to(torch.float32).unsqueeze(1) / size
+    scale = length.to(torch.float32).unsqueeze(1) / (size if own is None else own.unsqueeze(1))
     position = ((torch.arange(size, device=start.device) + 0.5) * scale - 0.5).clamp(min=0)
     last = (length - 1).unsqueeze(1)
     before = torch.minimum(position.long(), last)

@@ -22,9 +22,9 @@ def normalised(
 ) -> Float[Tensor, "B T *rest C"]:
     """The features by a BatchNorm over rows (N, C); in training by the statistics of the clips' own frames alone.
 
-    Padding then becomes zeros. None: all frames are the clips' own.
+    Padding then becomes zeros, unless nothing is normalised. None: all frames are the clips' own.
     """
-    if own is None or not norm.training:
+    if own is None or not norm.training or isinstance(norm, nn.Identity):
         rows: Tensor = norm(features.flatten(0, -2))
         return rows.view_as(features)
     values: Tensor = norm(features[own].flatten(0, -2))

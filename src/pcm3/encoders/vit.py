@@ -10,7 +10,7 @@ from pcm3.encoders.encoder import Encoder
 from pcm3.encoders.lengths import own_frames, strided
 from pcm3.encoders.network import Network, NetworkSize
 from pcm3.encoders.per_joint import PerJointAdapter
-from pcm3.encoders.transformer import AttentionBlock, attend_to_many
+from pcm3.encoders.transformer import AttentionBlock, attend_to_many, heads_of
 from pcm3.errors import ConfigError
 
 PATCH = 4
@@ -93,8 +93,7 @@ class Blocks(nn.Module):
 
     def __init__(self, width: int, layers: int) -> None:
         super().__init__()
-        heads = next(number for number in (8, 4, 2, 1) if width % number == 0)
-        self.blocks = nn.ModuleList(AttentionBlock(width, heads, attend_to_many) for _ in range(layers))
+        self.blocks = nn.ModuleList(AttentionBlock(width, heads_of(width), attend_to_many) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
         for module in self.modules():
             if isinstance(module, nn.Linear):

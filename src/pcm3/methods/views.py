@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from pcm3.augment.crop import crop_resize, random_crops
@@ -55,6 +55,27 @@ class CropMaker:
         chosen = self.settings
         start, length = random_crops(batch.length.repeat(count), chosen.crop, chosen.min_frames, generator)
         crops = crop_resize(batch.frames, batch.start.repeat(count) + start, length, self.frames, batch.gaps)
+        return self._augmented(crops, batch, count, generator)
+
+    def padded_view(
+        self, batch: ClipBatch, speed: float, generator: torch.Generator
+    ) -> tuple[Float[Tensor, "B T M V C"], Int[Tensor, " B"]]:
+        """One view of each clip at its own rate, but for up to a share `speed` faster or slower, and its length.
+
+        Longer ones are cut; of shorter ones the last frame is repeated.
+        """
+        chosen = self.settings
+        start, length = random_crops(batch.length, chosen.crop, chosen.min_frames, generator)
+        change = speed * (2 * torch.rand(length.shape, generator=generator, device=length.device) - 1)
+        own = (length * (1 + change)).long().clamp(min=1)
+        crops = crop_resize(batch.frames, batch.start + start, length, self.frames, batch.gaps, own)
+        crops = self._augmented(crops, batch, 1, generator)
+        return self._distorted(crops, batch, generator), own.clamp(max=self.frames)
+
+    def _augmented(
+        self, crops: Float[Tensor, "N T M V C"], batch: ClipBatch, count: int, generator: torch.Generator
+    ) -> Float[Tensor, "N T M V C"]:
+        chosen = self.settings
         for name, augment in AUGMENTATIONS.items():
             if (amount := getattr(chosen, name)) and not (batch.flat is not None and name in OUT_OF_PLANE):
                 crops = augment(crops, amount, self.layout, count, generator)
@@ -77,7 +98,12 @@ class CropMaker:
 
     def one_view(self, batch: ClipBatch, generator: torch.Generator) -> Float[Tensor, "B T M V C"]:
         """One view of each clip; distorted where shear or jitter is on, so not by default in methods that have none."""
-        crops, chosen = self.crops(batch, 1, generator), self.settings
+        return self._distorted(self.crops(batch, 1, generator), batch, generator)
+
+    def _distorted(
+        self, crops: Float[Tensor, "B T M V C"], batch: ClipBatch, generator: torch.Generator
+    ) -> Float[Tensor, "B T M V C"]:
+        chosen = self.settings
         distorted = chosen.spatial == "both" or chosen.shear or chosen.jitter_prob or chosen.noise or chosen.flicker
         return self.distort(crops, generator, batch.flat) if distorted else crops
 

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 from pcm3.settings.rules import Rule
 from pcm3.skeleton import InputFeature
 
-EncoderKind = Literal["gru", "transformer", "graph", "stgcn", "agcn", "hico", "vit"]
+EncoderKind = Literal["gru", "transformer", "graph", "stgcn", "agcn", "hico", "vit", "gl_transformer"]
 Direction = Literal["causal", "bidirectional"]
 SequenceKind = Literal["gru", "lstm", "transformer"]
 Pooling = Literal["last", "mean", "max", "mean_max", "max_min", "mean_max_min", "attention"]
@@ -50,6 +50,7 @@ KINDS: dict[EncoderKind, KindRow] = {
     ),
     "hico": KindRow("pcm3.encoders.hico", size_multiple=2, own_settings=("dropout", "sequence")),
     "vit": KindRow("pcm3.encoders.vit", size_multiple=2),
+    "gl_transformer": KindRow("pcm3.encoders.gl_transformer", on_joints=True, own_settings=("channels", "dropout")),
 }
 """The one table of kinds."""
 
@@ -62,11 +63,12 @@ class EncoderSettings:
     """The encoder's layers: recurrent; attention over the frames; graph convolutions over joints and frames; ST-GCN,
     which are these as published (Yan et al. 2018), with a feature for every fourth frame; A-GCN (Shi et al. 2019),
     whose joints also look at others that are like them; HiCo's (Dong et al. 2023), over frames and over joints at
-    four granularities each; or MAMP's ViT (Mao et al. 2023), attention among all joints over four frames each."""
+    four granularities each; MAMP's ViT (Mao et al. 2023), attention among all joints over four frames each; or
+    GL-Transformer's (Kim et al. 2022), attention among the joints of a frame and among frames, in turn."""
     hidden_size: int = 1024
     """H, width of each half of the encoder: a frame's feature has 2H values, of a hico 2H at each of 8 granularities.
     At least 1, even for all kinds but gru; 0: chosen from the number of clips. Published ST-GCNs, A-GCNs and ViTs:
-    128."""
+    128; GL-Transformer's: 1200."""
     layers: int = 3
     """Number of layers, at least 1; of an stgcn or agcn the stages, of which 3 are the paper's 10 blocks."""
     direction: Direction = "causal"
@@ -82,10 +84,12 @@ class EncoderSettings:
     """Normalise clip features: to length 1, then to mean 0 and mean square 1 over the training clips."""
     channels: int = 0
     """Channels of the first blocks of an stgcn or agcn, at least 1 (64 in the papers, 16 in most later work); 0: H / 2,
-    so that three stages double up to 2H."""
+    so that three stages double up to 2H. Of a gl_transformer those of a joint (48 in its paper); 0: so many that all
+    joints of a frame together have about 2H."""
     dropout: float = 0.0
     """Share of the values that training leaves out between the layers of a gru, after every block of an stgcn but the
-    first (0.5 in its paper), or in the Transformer layers of a hico (0.1 in its code); from 0 to below 1."""
+    first (0.5 in its paper), or in the Transformer layers of a hico or gl_transformer (0.1 in their code), of which
+    the second also leaves out whole layers, the last ones as often; from 0 to below 1."""
     sequence: SequenceKind = "gru"
     """What the sequences of a hico go through: gru or lstm, both with one half backward, or transformer."""
 
