@@ -62,6 +62,7 @@ NEEDED = {
     "aimclr": ON_JOINTS,
     "hico": {"encoder.kind": "hico", "encoder.direction": "bidirectional", "encoder.pooling": "max"},
     "gl-transformer": {"encoder.kind": "gl_transformer", "encoder.direction": "bidirectional"},
+    "h-transformer": {"encoder.kind": "h_transformer", "encoder.direction": "bidirectional"},
     "mamp": {"encoder.kind": "vit", "encoder.direction": "bidirectional", "objective.decoder_layers": 1},
     "pstl": ON_JOINTS | {"partial.frames": 4},
     "skelemixclr": ON_JOINTS,

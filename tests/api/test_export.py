@@ -34,6 +34,7 @@ KINDS = {
     "agcn": {"kind": "agcn", "pooling": "mean", "gaps": True},
     "vit": {"kind": "vit", "pooling": "mean"},
     "gl_transformer": {"kind": "gl_transformer", "pooling": "mean"},
+    "h_transformer": {"kind": "h_transformer", "pooling": "mean"},
     "hico": {"kind": "hico", "pooling": "max", "sequence": "transformer"},
     "hico-gru": {"kind": "hico", "pooling": "max"},
 }  # fmt: skip
@@ -75,7 +76,10 @@ def told_by(session):
     "kind",
     [
         "gru-causal", "transformer", "stgcn", "agcn",
-        *(pytest.param(kind, marks=pytest.mark.soak) for kind in ("hico", "hico-gru", "vit", "gl_transformer")),
+        *(
+            pytest.param(kind, marks=pytest.mark.soak)
+            for kind in ("hico", "hico-gru", "vit", "gl_transformer", "h_transformer")
+        ),
     ],
 )  # fmt: skip
 def test_onnxruntime_gives_the_features_of_any_number_of_clips_of_any_length(tmp_path, kind):

@@ -24,7 +24,8 @@ def encoder_of(kind, direction, pooling="mean", features=FEATURES, gaps=False):
     with torch.random.fork_rng():
         torch.manual_seed(0)
         made = Encoder(2, 25, hidden_size=6, layers=2, direction=direction, pooling=pooling, kind=kind,
-                       input_features=features, parents=KINECT2.parents, gaps=gaps).double()  # fmt: skip
+                       input_features=features, parents=KINECT2.parents, parts=KINECT2.parts,
+                       gaps=gaps).double()  # fmt: skip
         made.frames(3 * torch.randn(8, 9, 2, 25, 3, dtype=torch.float64))  # moves the running statistics
     return made.eval()
 

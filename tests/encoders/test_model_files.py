@@ -106,6 +106,7 @@ OTHERS = [
     {"kind": "agcn", "pooling": "mean_max", "channels": 4, "input_features": ("joint", "motion")},
     {"kind": "hico", "pooling": "max", "sequence": "lstm", "frames": 12},
     {"kind": "gl_transformer", "pooling": "mean", "frames": 12, "channels": 8, "dropout": 0.1},
+    {"kind": "h_transformer", "pooling": "mean", "channels": 8},
     {"kind": "vit", "pooling": "mean_max", "frames": 12, "input_features": ("joint", "motion")},
     {"input_features": ("bone", "motion"), "pooling": "max", "direction": "causal", "gaps": True},
     {"kind": "graph", "input_features": ("joint", "bone", "motion"), "pooling": "last"},

@@ -21,6 +21,7 @@ from toy import (
     toy_crossclr,
     toy_crrl,
     toy_gl_transformer,
+    toy_h_transformer,
     toy_halp,
     toy_hiclr,
     toy_hico,
@@ -156,6 +157,7 @@ OTHERS = {
     "cpm": partial(toy_cpm, queue=20, begin=0.0),
     "crrl": partial(toy_crrl, queue=20, frames=8),
     "gl-transformer": partial(toy_gl_transformer, length="resampled"),
+    "h-transformer": toy_h_transformer,
     "halp": partial(toy_halp, queue=20),  # its positives, which come later, are of each process's own draws
     "hiclr": partial(toy_hiclr, queue=20, begin=0.0),
     "hico": partial(toy_hico, queue=20),

@@ -10,6 +10,7 @@ from pcm3.methods.cpm import CPM
 from pcm3.methods.crossclr import CrosSCLR
 from pcm3.methods.crrl import CRRL
 from pcm3.methods.gl_transformer import GLTransformer
+from pcm3.methods.h_transformer import HTransformer
 from pcm3.methods.halp import HaLP
 from pcm3.methods.hiclr import HiCLR
 from pcm3.methods.hico import HiCo, HierarchicalNetwork
@@ -33,6 +34,7 @@ from pcm3.settings.cpm import MatchingSettings
 from pcm3.settings.crrl import MotionContrastSettings
 from pcm3.settings.encoder import EncoderSettings
 from pcm3.settings.gl_transformer import DisplacementSettings
+from pcm3.settings.h_transformer import MotionDirectionSettings
 from pcm3.settings.halp import HallucinationSettings
 from pcm3.settings.hiclr import ChainSettings, HiCLRSettings
 from pcm3.settings.hico import HiCoSettings, HierarchySettings
@@ -260,6 +262,17 @@ def toy_gl_transformer(frames=FRAMES, layers=1, kind="gl_transformer", **objecti
         )  # fmt: skip
         settings = DisplacementSettings(**{"intervals": [1, 5]} | objective)
         return GLTransformer(encoder, settings, CropMaker(KINECT2, frames, whole_clips()))
+
+
+def toy_h_transformer(frames=FRAMES, kind="h_transformer", **objective):
+    """A small H-Transformer."""
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        encoder = Encoder(
+            2, 25, hidden_size=4, layers=1, direction="bidirectional", pooling="mean", kind=kind, frames=frames,
+            parts=KINECT2.parts,
+        )  # fmt: skip
+        return HTransformer(encoder, MotionDirectionSettings(**objective), CropMaker(KINECT2, frames, whole_clips()))
 
 
 def toy_mamp(name="joint", frames=FRAMES, layers=2, **objective):

@@ -38,6 +38,7 @@ SETTINGS = [
     {"method": "crossclr"},
     {"method": "aimclr", "extreme.reverse_prob": 0.1},
     {"method": "gl-transformer", "encoder.dropout": 0.1},
+    {"method": "h-transformer"},
     {"method": "halp"},
     {"method": "hiclr"},
     {"method": "hico", "objective.projector_norm": True},

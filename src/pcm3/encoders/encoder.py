@@ -52,6 +52,7 @@ class Encoder(nn.Module):
         kind: EncoderKind = "gru",
         input_features: Sequence[InputFeature] = ("joint",),
         parents: Sequence[int] | None = None,
+        parts: Sequence[Sequence[int]] = (),
         normalise_features: bool = False,
         gaps: bool = False,
         channels: int = 0,
@@ -62,6 +63,7 @@ class Encoder(nn.Module):
         """An encoder with fresh weights; what the sizes and choices mean stands in `pcm3.settings.encoder`.
 
         `parents`: of every joint (V,), where bones are input features or the kind works on joints; the root is its own.
+        `parts`: the joints of each, where the kind works on parts.
         `gaps`: single joints are absent from some frames of the clips, as zeros: bones and motions that lead to or from
         there are 0. `frames`: of the clips that it will be trained on, where the kind sees whole movements of joints.
 
@@ -75,7 +77,7 @@ class Encoder(nn.Module):
         self.input_features, self.parents, self.gaps = tuple(input_features), tuple(parents or ()), gaps
         size = NetworkSize(
             bodies, joints, coordinates, len(self.input_features), hidden_size, layers, direction, self.parents,
-            channels, dropout, frames, sequence,
+            tuple(map(tuple, parts)), channels, dropout, frames, sequence,
         )  # fmt: skip
         self.in_features = size.in_features
         network = build_network(kind, size)

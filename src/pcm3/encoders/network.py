@@ -30,6 +30,8 @@ class NetworkSize:
     direction: Direction
     parents: tuple[int, ...] = ()
     """Of every joint (V), where the kind works on joints; the root is its own."""
+    parts: tuple[tuple[int, ...], ...] = ()
+    """The joints of each body part, where the kind works on parts."""
     channels: int = 0
     dropout: float = 0.0
     frames: int = 64
@@ -80,5 +82,7 @@ def build_network(kind: EncoderKind, size: NetworkSize) -> Network:
         raise ConfigError(f"expected direction {' or '.join(row.directions)} for kind {kind}, got {size.direction}")
     if row.on_joints and len(size.parents) != size.joints:
         raise ConfigError(f"expected the parents of {size.joints} joints for kind {kind}, got {len(size.parents)}")
+    if row.on_parts and sorted(joint for part in size.parts for joint in part) != [*range(size.joints)]:
+        raise ConfigError(f"expected parts that have each of {size.joints} joints once for kind {kind}")
     build: Callable[[NetworkSize], Network] = import_module(row.module).build
     return build(size)

@@ -161,6 +161,7 @@ class EncoderSpec:
                 kind=self.kind,
                 input_features=self.input_features,
                 parents=self.layout.parents,
+                parts=self.layout.parts,
                 normalise_features=self.normalise_features,
                 gaps=self.gaps,
                 channels=self.channels,

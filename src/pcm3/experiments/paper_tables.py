@@ -56,7 +56,7 @@ PREDICTION = Column("motion prediction mm", "prediction", "mpjpe_mm")
 OURS = Variant()
 LONGT_GAN, MS2L, MOCO = Variant(preset="longt-gan"), Variant(preset="ms2l"), Variant(preset="moco")
 CRRL, ISC = Variant(preset="crrl"), Variant(preset="isc")
-GL_TRANSFORMER = Variant(preset="gl-transformer")
+GL_TRANSFORMER, H_TRANSFORMER = Variant(preset="gl-transformer"), Variant(preset="h-transformer")
 CMD, HALP = Variant(preset="cmd", at_once=True), Variant(preset="halp")
 CROSSCLR, AIMCLR = Variant(preset="crossclr", at_once=True), Variant(preset="aimclr")
 HICLR = Variant(preset="hiclr")
@@ -104,7 +104,7 @@ TABLES: dict[str, PaperTable] = {
         },
         (RECOGNITION,),
         {
-            "GL-Transformer": GL_TRANSFORMER,
+            "H-Transformer": H_TRANSFORMER, "GL-Transformer": GL_TRANSFORMER,
             "LongT GAN": LONGT_GAN, "MS²L": MS2L, "CRRL": CRRL, "ISC": ISC, "CMD": CMD, "HaLP": HALP, "PCM³": OURS,
             "3s-CrosSCLR": replace(CROSSCLR, streams=True), "3s-AimCLR": replace(AIMCLR, streams=True),
             "3s-HiCLR": replace(HICLR, streams=True),

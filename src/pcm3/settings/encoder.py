@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 from pcm3.settings.rules import Rule
 from pcm3.skeleton import InputFeature
 
-EncoderKind = Literal["gru", "transformer", "graph", "stgcn", "agcn", "hico", "vit", "gl_transformer"]
+EncoderKind = Literal["gru", "transformer", "graph", "stgcn", "agcn", "hico", "vit", "gl_transformer", "h_transformer"]
 Direction = Literal["causal", "bidirectional"]
 SequenceKind = Literal["gru", "lstm", "transformer"]
 Pooling = Literal["last", "mean", "max", "mean_max", "max_min", "mean_max_min", "attention"]
@@ -23,6 +23,8 @@ class KindRow(NamedTuple):
     """Causal: a frame's feature knows no later frame, and the encoder can be stepped."""
     on_joints: bool = False
     """It needs to know which joint hangs from which."""
+    on_parts: bool = False
+    """It needs to know which joints are in which part of the body."""
     size_multiple: int = 1
     """What hidden_size must be a multiple of."""
     joint_features: bool = False
@@ -51,6 +53,7 @@ KINDS: dict[EncoderKind, KindRow] = {
     "hico": KindRow("pcm3.encoders.hico", size_multiple=2, own_settings=("dropout", "sequence")),
     "vit": KindRow("pcm3.encoders.vit", size_multiple=2),
     "gl_transformer": KindRow("pcm3.encoders.gl_transformer", on_joints=True, own_settings=("channels", "dropout")),
+    "h_transformer": KindRow("pcm3.encoders.h_transformer", on_parts=True, own_settings=("channels",)),
 }
 """The one table of kinds."""
 
@@ -63,8 +66,9 @@ class EncoderSettings:
     """The encoder's layers: recurrent; attention over the frames; graph convolutions over joints and frames; ST-GCN,
     which are these as published (Yan et al. 2018), with a feature for every fourth frame; A-GCN (Shi et al. 2019),
     whose joints also look at others that are like them; HiCo's (Dong et al. 2023), over frames and over joints at
-    four granularities each; MAMP's ViT (Mao et al. 2023), attention among all joints over four frames each; or
-    GL-Transformer's (Kim et al. 2022), attention among the joints of a frame and among frames, in turn."""
+    four granularities each; MAMP's ViT (Mao et al. 2023), attention among all joints over four frames each;
+    GL-Transformer's (Kim et al. 2022), attention among the joints of a frame and among frames, in turn; or one like
+    H-Transformer's (Cheng et al. 2021), from the joints of a part over the parts of a frame to the frames."""
     hidden_size: int = 1024
     """H, width of each half of the encoder: a frame's feature has 2H values, of a hico 2H at each of 8 granularities.
     At least 1, even for all kinds but gru; 0: chosen from the number of clips. Published ST-GCNs, A-GCNs and ViTs:
@@ -85,7 +89,7 @@ class EncoderSettings:
     channels: int = 0
     """Channels of the first blocks of an stgcn or agcn, at least 1 (64 in the papers, 16 in most later work); 0: H / 2,
     so that three stages double up to 2H. Of a gl_transformer those of a joint (48 in its paper); 0: so many that all
-    joints of a frame together have about 2H."""
+    joints of a frame together have about 2H. Of an h_transformer those of joints and parts; 0: H."""
     dropout: float = 0.0
     """Share of the values that training leaves out between the layers of a gru, after every block of an stgcn but the
     first (0.5 in its paper), or in the Transformer layers of a hico or gl_transformer (0.1 in their code), of which

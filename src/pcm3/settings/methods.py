@@ -13,6 +13,7 @@ from pcm3.settings.cpm import CPMSettings
 from pcm3.settings.crossclr import CrosSCLRSettings
 from pcm3.settings.crrl import CRRLSettings
 from pcm3.settings.gl_transformer import GLTransformerSettings
+from pcm3.settings.h_transformer import HTransformerSettings
 from pcm3.settings.halp import HaLPSettings
 from pcm3.settings.hiclr import HiCLRSettings
 from pcm3.settings.hico import HiCoSettings
@@ -53,6 +54,7 @@ METHODS = {
     "crossclr": Method(CrosSCLRSettings, "pcm3.methods.crossclr", preset="crossclr-small"),
     "crrl": Method(CRRLSettings, "pcm3.methods.crrl", preset="crrl-small"),
     "gl-transformer": Method(GLTransformerSettings, "pcm3.methods.gl_transformer", preset="gl-transformer-small"),
+    "h-transformer": Method(HTransformerSettings, "pcm3.methods.h_transformer", preset="h-transformer-small"),
     "halp": Method(HaLPSettings, "pcm3.methods.halp", preset="halp-small"),
     "hiclr": Method(HiCLRSettings, "pcm3.methods.hiclr", preset="hiclr-small"),
     "hico": Method(HiCoSettings, "pcm3.methods.hico", preset="hico-small"),
