@@ -7,7 +7,7 @@ from toy import BEGINNING, KINECT2, toy_batch, toy_gl_transformer
 
 from pcm3.augment.crop import crop_resize
 from pcm3.errors import ConfigError
-from pcm3.methods.gl_transformer import PaddedView, direction_class, size_class
+from pcm3.methods.gl_transformer import direction_class, size_class
 from pcm3.methods.protocol import Method
 from pcm3.methods.views import CropMaker
 from pcm3.settings.encoder import EncoderSettings
@@ -18,12 +18,12 @@ from pcm3.settings.views import ViewSettings, whole_clips
 
 def views_of(method, size=2):
     """In float64, of different lengths; a joint that never moves, and a body that is not there."""
-    clips, lengths = method.views(*toy_batch(size))
+    clips = method.views(*toy_batch(size)).clips
     clips = 0.1 * clips.double()
     clips[:, :, :, 3] = clips[:, :1, :, 3]
     clips[0, :, 1] = 0
     lengths = torch.tensor([6, 16])[:size]
-    return PaddedView(clips, lengths)
+    return method.displaced(clips, lengths)
 
 
 def slow_classes(clip, interval, root):
@@ -94,10 +94,12 @@ def test_gradients_are_those_of_differences():
 
 def test_padding_is_neither_seen_nor_told():
     method = toy_gl_transformer().double().eval()
-    clips, lengths = views_of(method)
+    clips, lengths = views_of(method)[:2]
     other = clips.clone()
     other[0, 6:] = 3.0
-    one, two = (method(PaddedView(of, lengths), BEGINNING, torch.Generator()).losses["all"] for of in (clips, other))
+    one, two = (
+        method(method.displaced(of, lengths), BEGINNING, torch.Generator()).losses["all"] for of in (clips, other)
+    )
     torch.testing.assert_close(one, two, rtol=1e-12, atol=0)
 
 
@@ -141,7 +143,7 @@ def test_a_clip_is_made_faster_or_slower_by_up_to_a_share_of_its_length():
 
 def test_views_are_sheared_and_resampled_where_that_is_asked_for():
     batch, generator = toy_batch()
-    clips, lengths = toy_gl_transformer(length="resampled").views(batch, generator)
+    clips, lengths = toy_gl_transformer(length="resampled").views(batch, generator)[:2]
     assert lengths.tolist() == [16] * 4
     assert torch.equal(clips, crop_resize(batch.frames, batch.start, batch.length, 16))
     method = toy_gl_transformer()

@@ -31,11 +31,16 @@ SIZES = 16
 """Not at all; 14 steps, of which the last is open; and one for a body that is not there."""
 
 
-class PaddedView(NamedTuple):
-    """A view of each of B clips, and how many of its frames are the clip's own."""
+class DisplacedView(NamedTuple):
+    """A view of each of B clips, how many of its frames are the clip's own, and how all joints got there, over R spans.
+
+    Told before a run's precision rounds the clips.
+    """
 
     clips: Float[Tensor, "B T M V C"]
     lengths: Int[Tensor, " B"]
+    directions: Int[Tensor, "B T R J"]
+    sizes: Int[Tensor, "B T R J"]
 
 
 class GLTransformer(nn.Module):
@@ -56,24 +61,28 @@ class GLTransformer(nn.Module):
         counted = torch.arange(spans) < (1 if settings.global_over == "first" else spans)
         self.register_buffer("placewise", counted[:, None] & is_root, persistent=False)
 
-    def views(self, batch: ClipBatch, generator: torch.Generator) -> PaddedView:
+    def views(self, batch: ClipBatch, generator: torch.Generator) -> DisplacedView:
         """Each clip at its own rate and length, or resampled."""
         if self.settings.length == "own":
-            return PaddedView(*self.maker.padded_view(batch, self.settings.speed, generator))
+            return self.displaced(*self.maker.padded_view(batch, self.settings.speed, generator))
         clips = self.maker.one_view(batch, generator)
-        return PaddedView(clips, torch.full_like(batch.length, self.maker.frames))
+        return self.displaced(clips, torch.full_like(batch.length, self.maker.frames))
 
-    def forward(self, views: PaddedView, progress: Progress, generator: torch.Generator) -> StepOutput:
+    def displaced(self, clips: Float[Tensor, "B T M V C"], lengths: Int[Tensor, " B"]) -> DisplacedView:
+        """These clips, and what is to be told of them."""
+        there = ((clips != 0).flatten(3).any(dim=-1) & own_frames(lengths, clips.shape[1]).unsqueeze(-1)).any(dim=1)
+        truth = [self._ways(clips, there, interval) for interval in self.settings.intervals]
+        directions, sizes = (torch.stack(of, dim=2) for of in zip(*truth, strict=True))
+        return DisplacedView(clips, lengths, directions, sizes)
+
+    def forward(self, views: DisplacedView, progress: Progress, generator: torch.Generator) -> StepOutput:
         """How badly directions and sizes are told."""
-        clips, lengths = views
+        clips, lengths, directions, sizes = views
         features = self.encoder.frames(clips, lengths if self.settings.length == "own" else None)
         features = self.encoder.every_frame(features, clips.shape[1])
         direction, size = self.tell_direction(features), self.tell_size(features)
         with torch.autocast(clips.device.type, enabled=False):
             own = own_frames(lengths, clips.shape[1])
-            there = ((clips != 0).flatten(3).any(dim=-1) & own.unsqueeze(-1)).any(dim=1)
-            truth = [self._ways(clips, there, interval) for interval in self.settings.intervals]
-            directions, sizes = (torch.stack(of, dim=2) for of in zip(*truth, strict=True))
             terms = {
                 "direction": self._told(direction, directions, own),
                 "size": self._told(size, sizes, own),

@@ -30,11 +30,15 @@ from pcm3.skeleton import Layout
 
 
 class PartlyHiddenView(NamedTuple):
-    """A view of each of B clips, its motion, and which of its joints nobody sees."""
+    """A view of each of B clips, which of its joints nobody sees, and in which direction joints and parts move.
+
+    Told before a run's precision rounds the clips.
+    """
 
     clips: Float[Tensor, "B T M V C"]
-    motion: Float[Tensor, "B T M V C"]
     masked: Bool[Tensor, "B T M V"]
+    joints: Int[Tensor, "B T M V"]
+    parts: Int[Tensor, "B T M P"]
 
 
 class HTransformer(nn.Module):
@@ -61,7 +65,15 @@ class HTransformer(nn.Module):
         masked = draw_mask(
             (size, frames, bodies, joints), parts, "topology", self.settings.mask_ratio, True, "all", generator
         )
-        return PartlyHiddenView(clips, motion(clips, batch.gaps), masked)
+        return PartlyHiddenView(clips, masked, *self.directions(motion(clips, batch.gaps)))
+
+    def directions(self, motion: Float[Tensor, "B T M V C"]) -> tuple[Int[Tensor, "B T M V"], Int[Tensor, "B T M P"]]:
+        """Of joints, and of parts, which move as their joints in the mean."""
+        of_parts = torch.einsum("pv,btmvc->btmpc", self.share_of_joint.to(motion.dtype), motion)
+        joints, parts = (
+            direction_class(of.masked_fill(of.abs() < self.settings.still, 0)) for of in (motion, of_parts)
+        )
+        return joints, parts
 
     def forward(self, views: PartlyHiddenView, progress: Progress, generator: torch.Generator) -> StepOutput:
         """How badly the directions of joints and of parts are told, hidden or not."""
@@ -69,17 +81,9 @@ class HTransformer(nn.Module):
         features = self.encoder.every_frame(frames, views.clips.shape[1])
         joints, parts = self.tell_joints(features), self.tell_parts(features)
         with torch.autocast(joints.device.type, enabled=False):
-            of_parts = torch.einsum("pv,btmvc->btmpc", self.share_of_joint, views.motion)
-            terms = {"joints": self._told(joints, views.motion), "parts": self._told(parts, of_parts)}
+            terms = {"joints": told(joints, views.joints), "parts": told(parts, views.parts)}
             loss = terms["joints"] + self.settings.part_weight * terms["parts"]
         return StepOutput({"all": loss}, {name: term.detach() for name, term in terms.items()}, {})
-
-    def _told(self, logits: Float[Tensor, "B T _"], motion: Float[Tensor, "B T M U C"]) -> Float[Tensor, ""]:
-        """The mean cross-entropy of the directions; the last frame, from which nothing leads on, does not count."""
-        way = motion.masked_fill(motion.abs() < self.settings.still, 0)
-        classes: Int[Tensor, "B T M U"] = direction_class(way)
-        each = accurate(logits).unflatten(-1, (*classes.shape[2:], DIRECTIONS))
-        return F.cross_entropy(each[:, :-1].flatten(0, 3), classes[:, :-1].flatten())
 
     def after_step(self, state: dict[str, Shaped[Tensor, "B ..."]], progress: Progress) -> None:
         """Nothing follows."""
@@ -91,6 +95,12 @@ class HTransformer(nn.Module):
     def encoders(self) -> dict[str, Exported]:
         """The one that there is."""
         return {"encoder": Exported(self.encoder, "joint")}
+
+
+def told(logits: Float[Tensor, "B T _"], classes: Int[Tensor, "B T M U"]) -> Float[Tensor, ""]:
+    """The mean cross-entropy of the directions; the last frame, from which nothing leads on, does not count."""
+    each = accurate(logits).unflatten(-1, (*classes.shape[2:], DIRECTIONS))
+    return F.cross_entropy(each[:, :-1].flatten(0, 3), classes[:, :-1].flatten())
 
 
 def build(make_encoder: EncoderMaker, layout: Layout, settings: PretrainSettings) -> HTransformer:
