@@ -231,6 +231,8 @@ def test_a_run_that_came_to_no_checkpoint_does_not_keep_the_folder_from_the_righ
         ("longt-gan", "objective.decoder_hidden"),
         ("crrl", "objective.queue"),
         ("hico", "objective.queue"),
+        ("hysp", "objective.head_hidden"),
+        ("pstl", "objective.embedding"),
         ("mamp", "objective.decoder_hidden"),
         ("isc", "second.hidden_size"),
         ("isc", "second.channels"),

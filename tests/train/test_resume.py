@@ -61,7 +61,14 @@ BESIDE = {"cmd": {"motion", "bone"}, "crossclr": {"motion", "bone"}, "isc": {"ag
 """Method → the encoders that its runs leave beside the model."""
 
 
-@pytest.mark.parametrize("method", [name for name in METHODS if name != USUAL])
+AS_OTHERS = {"pstl", "skelemixclr"}
+"""Methods that go through the same by soaking: another one has their encoder, another one what is beside it."""
+
+
+@pytest.mark.parametrize(
+    "method",
+    [pytest.param(name, marks=pytest.mark.soak if name in AS_OTHERS else ()) for name in METHODS if name != USUAL],
+)
 def test_a_run_of_every_method_that_crashed_is_the_run_that_did_not(store, short, trace, tmp_path, monkeypatch, method):
     settings, step, done = short({"method": method}, steps=5), loop.train_step, []
     pretrain(store, tmp_path / "whole", settings, progress=False)
