@@ -2,9 +2,9 @@ import math
 
 import numpy as np
 import pytest
-import test_vit
+import slow_attention
 import torch
-from test_vit import linear, normed
+from slow_attention import linear, normed
 from toy import KINECT2
 
 from pcm3.encoders.encoder import Encoder
@@ -41,12 +41,12 @@ def slow_block(of, name, joints, heads):
     after = []
     for frame, place in zip(joints, places, strict=True):
         placed = frame + place
-        after.append(placed + test_vit.attended(of, f"{name}.among_joints", placed, heads[0]))
+        after.append(placed + slow_attention.attended(of, f"{name}.among_joints", placed, heads[0]))
     flat = np.array(after).reshape(frames, -1) + places.reshape(frames, -1)
-    flat = flat + test_vit.attended(of, f"{name}.among_frames", flat, heads[1])
+    flat = flat + slow_attention.attended(of, f"{name}.among_frames", flat, heads[1])
     told = []
     for frame in flat:
-        widened = test_vit.gelu(linear(of, f"{name}.mlp.1", normed(of, f"{name}.mlp.0", frame)))
+        widened = slow_attention.gelu(linear(of, f"{name}.mlp.1", normed(of, f"{name}.mlp.0", frame)))
         told.append(frame + linear(of, f"{name}.mlp.4", widened))
     return np.array(told).reshape(frames, count, channels)
 
@@ -69,7 +69,7 @@ def slowly(of, clip, root, layers, heads):
     for frame in joints.reshape(len(clip), -1):
         told = normed(of, f"{name}.norm", frame)
         for number in (0, 3):
-            activated = test_vit.gelu(linear(of, f"{name}.mlp.{number}", told))
+            activated = slow_attention.gelu(linear(of, f"{name}.mlp.{number}", told))
             told = normed(of, f"{name}.mlp.{number + 2}", activated)
         features.append(told)
     return np.array(features)
@@ -78,7 +78,7 @@ def slowly(of, clip, root, layers, heads):
 @pytest.mark.parametrize(("bodies", "channels", "heads"), [(2, 4, (1, 4)), (1, 8, (2, 4))])
 def test_every_frame_is_that_of_the_slow_reference(bodies, channels, heads):
     encoder, clips = encoder_of(bodies, channels=channels), random(2, 5, bodies, 3, 3)
-    of = test_vit.weights_of(encoder)
+    of = slow_attention.weights_of(encoder)
     for clip, found in zip(clips, encoder.frames(clips).detach().numpy(), strict=True):
         np.testing.assert_allclose(found, slowly(of, clip.numpy(), 1, 2, heads), rtol=1e-9, atol=1e-11)
 

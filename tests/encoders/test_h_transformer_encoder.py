@@ -2,9 +2,9 @@ import math
 
 import numpy as np
 import pytest
-import test_vit
+import slow_attention
 import torch
-from test_vit import gelu, linear, normed
+from slow_attention import gelu, linear, normed
 
 from pcm3.encoders.encoder import Encoder
 from pcm3.errors import ConfigError
@@ -35,7 +35,7 @@ def encoder_of(bodies=2, hidden_size=4, layers=1, channels=8, parts=PARTS, **cha
 
 def block(of, name, tokens):
     """Tokens (L, W) of a width of 8 → the same; two heads."""
-    tokens = tokens + test_vit.attended(of, name, tokens, 2)
+    tokens = tokens + slow_attention.attended(of, name, tokens, 2)
     told = [
         linear(of, f"{name}.mlp.3", gelu(linear(of, f"{name}.mlp.1", normed(of, f"{name}.mlp.0", x)))) for x in tokens
     ]
@@ -56,7 +56,7 @@ def slow_frame(of, frame):
 
 def slowly(encoder, clip):
     """A clip (T, M, V, C) → the features of its frames (T, W)."""
-    of = test_vit.weights_of(encoder)
+    of = slow_attention.weights_of(encoder)
     flat = clip.transpose(0, 2, 3, 1).reshape(len(clip), -1)
     flat = (flat - of["norm.running_mean"]) / np.sqrt(of["norm.running_var"] + 1e-5) * of["norm.weight"] + of[
         "norm.bias"

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-import test_vit
+import slow_attention
 import torch
 from toy import BEGINNING, KINECT2, toy_batch, toy_mamp
 
@@ -27,25 +27,25 @@ def slow_loss(weights, views, seen, normalised=True):
     errors = []
     for clip, moved, orders in zip(views.clips.numpy(), views.motion.numpy(), views.order.numpy(), strict=True):
         for body, order in enumerate(orders):
-            tokens = test_vit.slow_tokens(
+            tokens = slow_attention.slow_tokens(
                 {name.removeprefix("encoder."): of for name, of in weights.items()}, clip[:, body]
             )
-            features = test_vit.blocks(weights, "encoder.layers.0.layers.blocks", tokens[order[:seen]], heads=1)
+            features = slow_attention.blocks(weights, "encoder.layers.0.layers.blocks", tokens[order[:seen]], heads=1)
             joints = clip.shape[2]
             given = []
             for number in range(len(order)):
                 place = weights["decoder.places.of_time"][number // joints]
                 place = place + weights["decoder.places.of_joint"][number % joints]
                 known = np.flatnonzero(order[:seen] == number)
-                of = test_vit.linear(weights, "decoder.enter", features[known[0]]) if len(known) else None
+                of = slow_attention.linear(weights, "decoder.enter", features[known[0]]) if len(known) else None
                 given.append(place + (weights["decoder.unknown"] if of is None else of))
-            decoded = test_vit.blocks(weights, "decoder.blocks", np.array(given), heads=1)
+            decoded = slow_attention.blocks(weights, "decoder.blocks", np.array(given), heads=1)
             for number in order[seen:]:
                 time, joint = divmod(number, joints)
                 target = moved[4 * time : 4 * time + 4, body, joint].reshape(-1)
                 if normalised:
                     target = (target - target.mean()) / np.sqrt(target.var(ddof=1) + 1e-6)
-                predicted = test_vit.linear(weights, "decoder.leave", decoded[number])
+                predicted = slow_attention.linear(weights, "decoder.leave", decoded[number])
                 errors.append(np.mean([(a - b) ** 2 for a, b in zip(predicted, target, strict=True)]))
     return np.mean(errors)
 
@@ -58,14 +58,11 @@ def test_the_loss_and_its_gradient_are_those_of_the_slow_reference(normalised):
     output = method(views, BEGINNING, torch.Generator())
     assert output.losses["all"].item() == pytest.approx(slow_loss(weights, views, 10, normalised), rel=1e-10)
     output.losses["all"].backward()
-    rng = np.random.default_rng(0)
-    for name in ("encoder.layers.0.layers.places.of_joint", "decoder.unknown", "decoder.leave.weight"):
-        way = rng.standard_normal(weights[name].shape)
-        ahead, behind = (
-            slow_loss(weights | {name: weights[name] + h * way}, views, 10, normalised) for h in (1e-5, -1e-5)
-        )
-        along = (method.get_parameter(name).grad.numpy() * way).sum()
-        assert along == pytest.approx((ahead - behind) / 2e-5, rel=1e-5), name
+    name = "encoder.layers.0.layers.places.of_joint"
+    way = np.random.default_rng(0).standard_normal(weights[name].shape)
+    ahead, behind = (slow_loss(weights | {name: weights[name] + h * way}, views, 10, normalised) for h in (1e-5, -1e-5))
+    along = (method.get_parameter(name).grad.numpy() * way).sum()
+    assert along == pytest.approx((ahead - behind) / 2e-5, rel=1e-5)
 
 
 def slow_logits(clip, temperature):
