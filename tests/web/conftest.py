@@ -49,3 +49,28 @@ def client(computed):
 
     app = Guard(explorer_app(computed), "secret", {"testserver"})
     return TestClient(app, headers={"Authorization": "Bearer secret"})
+
+
+@pytest.fixture
+def untrimmed(recordings, write_tiny, finished_path, tmp_path):
+    """The tiny clips of each person behind each other, with the classes of the first five told."""
+    import numpy as np
+
+    import pcm3
+    from pcm3.data.recording import Interval, Recording
+    from pcm3.web.explorer import Explorer
+
+    made = []
+    for subject in (1, 2, 3, 4):
+        mine = [clip for clip in recordings if clip.subject == subject]
+        stops = np.cumsum([len(clip.frames) for clip in mine]).tolist()
+        spans = [Interval(stop - len(clip.frames), stop, clip.label) for clip, stop in zip(mine, stops, strict=True)]
+        frames = np.concatenate([clip.frames for clip in mine])
+        made.append(Recording(f"r{subject}", frames, subject=subject, intervals=tuple(spans[:5])))
+    store = write_tiny(tmp_path / "untrimmed", made)
+    opened = Explorer.open(pcm3.load(finished_path, device="cpu"), store, tmp_path / "kept")
+    opened.arrays["tsne"] = np.zeros((len(store), 2), np.float32)
+    opened.work()
+    assert opened.progress.stage == "done", opened.progress.error
+    yield opened
+    opened.stop()

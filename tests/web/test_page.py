@@ -10,6 +10,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+import bvh_text
 import pytest
 
 from pcm3.web.page import STATIC, page_files
@@ -112,8 +113,9 @@ class Visitor:
         self.sees(f"document.querySelector('{element}')?.textContent", wanted)
 
 
-@pytest.fixture
-def visitor(computed, tmp_path):
+@contextmanager
+def visiting(explorer, profile):
+    """Somebody before the explorer's page, which is ready."""
     browser, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if browser is None or driver is None:
         pytest.skip("no chromium and chromedriver to open the page in")
@@ -122,25 +124,33 @@ def visitor(computed, tmp_path):
 
     options = webdriver.ChromeOptions()
     options.binary_location = browser
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path / 'profile'}"):
+    for flag in (*FLAGS, f"--user-data-dir={profile}"):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    with served(computed) as address:
+    with served(explorer) as address:
         opened = webdriver.Chrome(options=options, service=Service(driver))
         try:
             opened.get(address)
-            yield Visitor(opened)
+            visitor = Visitor(opened)
+            visitor.sees("document.documentElement.dataset.ready", "yes")
+            yield visitor
+            assert [line for line in opened.get_log("browser") if line["level"] == "SEVERE"] == []
         finally:
             opened.quit()
+
+
+@pytest.fixture
+def visitor(computed, tmp_path):
+    with visiting(computed, tmp_path / "profile") as somebody:
+        yield somebody
 
 
 DRAWN = "[...document.querySelectorAll('#grid canvas')].map((canvas) => canvas.getContext('2d').getImageData(0, 0, " \
         "canvas.width, canvas.height).data.some((value) => value > 0)).join()"  # fmt: skip
 
 
-def test_a_person_looks_at_clips_and_labels_them(visitor, computed):
+def test_a_person_looks_at_clips_and_labels_them(visitor, computed, tmp_path):
     store = computed.store
-    visitor.sees("document.documentElement.dataset.ready", "yes")
     visitor.text("#store", store.path.name)
     visitor.text("#count", "24 clips")
 
@@ -183,4 +193,29 @@ def test_a_person_looks_at_clips_and_labels_them(visitor, computed):
     visitor.sees("document.querySelectorAll('#grid figure').length", 9)
     visitor.text("#grid .focus small", store.ids[computed.lessons.next_clips(1)[0]])
     visitor.sees("document.querySelector('#taught').textContent.startsWith('3 labels, ')", True)
-    assert [line for line in visitor.driver.get_log("browser") if line["level"] == "SEVERE"] == []
+
+    file = tmp_path / "walk.bvh"
+    file.write_text(bvh_text.text(frames=40, scale=4.0))
+    visitor.driver.find_element("css selector", "#drop input").send_keys(str(file))
+    visitor.text("#grid .focus small", "walk.bvh")
+    visitor.sees("document.querySelectorAll('#guests button').length", 1)
+    (guest,) = computed.guests.values()
+    visitor.text("#near ol small", store.ids[computed.neighbours_of(guest.feature, 1)[0][0]])
+
+
+@pytest.mark.soak
+def test_a_person_jumps_along_a_recording(untrimmed, tmp_path):
+    store, clip = untrimmed.store, 7
+    with visiting(untrimmed, tmp_path / "profile") as visitor:
+        visitor.ask("window.explorer.players.play(false)")
+        visitor.ask("window.explorer.state.pin(arguments[0])", clip)
+        visitor.text("#recording", "r2")
+        first = int(store.start[clip] - store.recordings.start[1])
+        name = store.classes[store.label[clip]]
+        visitor.sees(f"document.querySelector('#moment').textContent.startsWith('{first / 30:.1f} s: {name};')", True)
+        box = visitor.ask("document.querySelector('#timeline canvas').getBoundingClientRect().toJSON()")
+        middle = box["left"] + 38 + (box["width"] - 38) / 2
+        visitor.mouse("Pressed", middle, box["top"] + 30, button="left", buttons=1, clickCount=1)
+        visitor.mouse("Released", middle, box["top"] + 30, button="left", clickCount=1)
+        half = int(store.recordings.length[1]) / 2 / 30
+        visitor.sees(f"Math.abs(parseFloat(document.querySelector('#moment').textContent) - {half}) < 0.2", True)

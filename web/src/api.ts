@@ -5,6 +5,7 @@ export interface About {
   store: string;
   model: string;
   clips: number;
+  recordings: number;
   bodies: number;
   fps: number;
   classes: string[];
@@ -27,6 +28,27 @@ export interface Status {
 export interface Neighbours {
   clips: number[];
   distances: number[];
+}
+
+/** A clip of a file that was dropped, and where it lies on each map. */
+export interface Guest {
+  number: number;
+  name: string;
+  places: Record<string, [number, number]>;
+}
+
+/** An untrimmed recording: clips are its labelled intervals; windows follow one another. */
+export interface Recording {
+  name: string;
+  frames: number;
+  clips: number[];
+  start: number[];
+  stop: number[];
+  window: number;
+  windows: number[];
+  says: number[];
+  margin: number[];
+  like?: number[];
 }
 
 export interface Labels {
@@ -61,7 +83,10 @@ const json = async <T>(path: string): Promise<T> => (await ask(path)).json() as 
 export const about = (): Promise<About> => json("about");
 export const status = (): Promise<Status> => json("status");
 export const labels = (): Promise<Labels> => json("labels");
-export const neighbours = (clip: number, k: number): Promise<Neighbours> => json(`clips/${clip}/neighbours?k=${k}`);
+export const recording = (number: number, like: number | null): Promise<Recording> =>
+  json(`recordings/${number}${like === null ? "" : `?like=${like}`}`);
+/** Of `clips/NUMBER` or `guests/NUMBER`. */
+export const neighbours = (whose: string): Promise<Neighbours> => json(`${whose}/neighbours`);
 export const lesson = (next: number): Promise<Lesson> => json(`lesson?n=${next}`);
 export const ids = async (): Promise<string[]> => (await (await ask("ids")).text()).split("\n");
 export const labelTable = async (): Promise<Blob> => (await ask("labels.csv")).blob();
@@ -87,8 +112,14 @@ export async function lessonGuesses(): Promise<Float32Array> {
 }
 
 /** (frames, bodies, joints, 3): metres, z up; joints that are absent are not numbers. */
-export async function skeleton(clip: number): Promise<Float32Array> {
-  return new Float32Array(await (await ask(`clips/${clip}/skeleton`)).arrayBuffer());
+export async function skeleton(whose: string): Promise<Float32Array> {
+  return new Float32Array(await (await ask(`${whose}/skeleton`)).arrayBuffer());
+}
+
+/** Sends a file of one's own; its clips come back. */
+export async function drop(file: File): Promise<Guest[]> {
+  const answer = await ask(`guests?name=${encodeURIComponent(file.name)}`, { method: "POST", body: file });
+  return ((await answer.json()) as { guests: Guest[] }).guests;
 }
 
 /** Gives clips a label, or with null takes it away; they are on the disk when this comes back. */

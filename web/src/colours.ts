@@ -28,7 +28,7 @@ export interface Colouring {
 export const isDark = (): boolean => document.documentElement.dataset.theme === "dark";
 
 export function colourings(state: State): string[] {
-  const known = [...state.columns.keys()].filter((name) => name !== "length" && state.column(name).some((value) => value >= 0));
+  const known = [...state.columns.keys()].filter((name) => name !== "length" && name !== "recording" && state.column(name).some((value) => value >= 0));
   const names = known.map((name) => (name === "label" ? "class" : name));
   if (state.guessed?.some((value) => value >= 0)) names.push("classifier against label", "what the classifier says", "confidence");
   names.push("labels given here");
@@ -60,6 +60,11 @@ export function colouring(state: State, name: string): Colouring {
       if (name.startsWith("side ")) return byNumber(name, state.column(name), (value) => (value ? "test" : "training"));
       return byNumber(name, state.column(name), (value) => `${name} ${value}`);
   }
+}
+
+/** The colour and shape of a class, wherever it stands. */
+export function classLooks(state: State, label: number): { colour: string; shape: number } {
+  return label < 0 ? { colour: NOTHING, shape: 0 } : looks([...new Set(state.column("label"))].filter((one) => one >= 0).sort((a, b) => a - b).indexOf(label));
 }
 
 function looks(place: number): { colour: string; shape: number } {

@@ -92,7 +92,7 @@ export class Labelling {
     for (const label of state.labels.values()) counts.set(label, (counts.get(label) ?? 0) + 1);
     byId("labelled").textContent = state.labels.size > 0 ? `${state.labels.size.toLocaleString("en")} clips, saved` : "";
     const marked = state.marked;
-    const what = marked.length === 1 ? (state.ids[marked[0] ?? 0] ?? "") : `${marked.length.toLocaleString("en")} clips`;
+    const what = marked.length === 1 ? state.name(marked[0] ?? 0) : `${marked.length.toLocaleString("en")} clips`;
     const words = byId("chosen");
     words.classList.remove("wrong");
     words.textContent = marked.length > 0 ? `${what}: press a key, or click a label` : "Choose clips with the lasso (hold Shift and draw), or click one.";

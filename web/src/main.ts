@@ -9,6 +9,8 @@ import { MapView } from "./mapview";
 import { NeighbourList } from "./neighbours";
 import { Players } from "./players";
 import { State } from "./state";
+import { Dropping } from "./dropping";
+import { TimelineView } from "./timeline";
 import { Teaching } from "./teaching";
 import "./style.css";
 
@@ -24,6 +26,7 @@ const KEYS: [string, string][] = [
   ["Backspace", "takes its label away"],
   ["u", "undoes the last label"],
   ["n", "asks you for labels of the clips that would teach most"],
+  ["drop a file", "shows where a file of your own falls, in any format that pcm3 reads"],
   ["Space", "plays, pauses"],
   [", and .", "one frame back, one frame on"],
   ["l", "lasso with the mouse alone, on and off"],
@@ -57,11 +60,13 @@ class Page {
     this.players = new Players(state);
     this.labelling = new Labelling(state);
     this.teaching = new Teaching(state);
+    new Dropping(state);
+    if (state.about.recordings > 0) new TimelineView(state, this.players);
     this.legend = new Legend(state);
     new NeighbourList(state);
     state.on(["maps"], () => this.map.showMap());
     state.on(["colours", "taught"], () => this.recolour());
-    state.on(["filter", "chosen", "pinned", "hovered", "focus"], () => this.map.remark());
+    state.on(["filter", "chosen", "pinned", "hovered", "focus", "guests"], () => this.map.remark());
     state.on(["hovered"], () => this.tip());
     this.controls();
     this.recolour();
@@ -119,7 +124,7 @@ class Page {
     if (hovered === null) return;
     const box = byId("map").getBoundingClientRect();
     const [x, y] = this.map.onScreen(hovered);
-    tip.replaceChildren(make("b", { textContent: this.state.className(hovered) || "no class" }), make("span", { textContent: this.state.ids[hovered] ?? "" }));
+    tip.replaceChildren(make("b", { textContent: this.state.className(hovered) || "no class" }), make("span", { textContent: this.state.name(hovered) }));
     tip.style.left = `${Math.min(Math.max(x - box.left, 60), box.width - 60)}px`;
     tip.style.top = `${Math.max(y - box.top - 14, 40)}px`;
   }

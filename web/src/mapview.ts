@@ -2,6 +2,7 @@
 
 import { OrthographicCamera, Scene, WebGLRenderer } from "three";
 import { colouring, type Colouring } from "./colours";
+import { make } from "./dom";
 import { Places, type Place } from "./places";
 import { ClipPoints, type Mark } from "./points";
 import type { State } from "./state";
@@ -82,7 +83,7 @@ export class MapView {
 
   /** Where a clip is on the screen, in pixels of the window. */
   onScreen(clip: number): Place {
-    const [x, y] = this.places?.at(clip) ?? [0, 0];
+    const [x, y] = this.state.extra(clip)?.guest?.places[this.state.which] ?? this.places?.at(clip) ?? [0, 0];
     const box = this.canvas.getBoundingClientRect();
     return [
       box.left + box.width / 2 + (x - this.centre[0]) / this.unit,
@@ -120,6 +121,22 @@ export class MapView {
     const size = usual * closer * this.renderer.getPixelRatio();
     this.points.look(size, style.getPropertyValue("--ink").trim(), style.getPropertyValue("--ground").trim());
     this.renderer.render(this.scene, this.camera);
+    this.drawGuests();
+  }
+
+  /** Marks where dropped files fall. */
+  private drawGuests(): void {
+    const box = this.canvas.getBoundingClientRect();
+    const marks = this.state.extras.flatMap(({ guest, name }, place) => {
+      if (guest === null || guest.places[this.state.which] === undefined) return [];
+      const clip = this.state.about.clips + place;
+      const [x, y] = this.onScreen(clip);
+      const mark = make("button", { type: "button", title: name, ariaLabel: name, onclick: () => this.state.pin(clip) }, "★");
+      mark.style.left = `${x - box.left}px`;
+      mark.style.top = `${y - box.top}px`;
+      return [mark];
+    });
+    this.root.querySelector("#guests")?.replaceChildren(...marks);
   }
 
   private inMap(event: { clientX: number; clientY: number }): Place {

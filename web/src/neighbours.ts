@@ -4,8 +4,6 @@ import * as api from "./api";
 import { byId, make } from "./dom";
 import type { State } from "./state";
 
-const SHOWN = 12;
-
 export class NeighbourList {
   private readonly list = byId("near").querySelector("ol") as HTMLOListElement;
 
@@ -18,9 +16,10 @@ export class NeighbourList {
   private async show(): Promise<void> {
     const { state } = this;
     const clip = state.focus;
-    byId("near").hidden = clip === null;
-    byId("of").textContent = clip === null ? "" : `of ${state.ids[clip]}`;
-    const found = clip === null ? { clips: [], distances: [] } : await api.neighbours(clip, SHOWN).catch(() => ({ clips: [], distances: [] }));
+    const none = clip === null || state.whose(clip).startsWith("recordings");
+    byId("near").hidden = none;
+    byId("of").textContent = none ? "" : `of ${state.name(clip)}`;
+    const found = none ? { clips: [], distances: [] } : await api.neighbours(state.whose(clip)).catch(() => ({ clips: [], distances: [] }));
     if (clip !== state.focus) return;
     state.near = found.clips;
     this.list.replaceChildren(...found.clips.map((near, place) => this.line(near, found.distances[place] ?? 0, clip)));
@@ -29,11 +28,12 @@ export class NeighbourList {
 
   private line(near: number, far: number, clip: number | null): HTMLElement {
     const { state } = this;
-    const same = clip !== null && state.className(near) === state.className(clip) && state.className(near) !== "";
+    const known = clip !== null && state.extra(clip) === undefined;
+    const same = known && state.className(near) === state.className(clip) && state.className(near) !== "";
     const name = make("span", { textContent: state.className(near) || "no class" });
     const button = make(
       "button",
-      { type: "button", className: same ? "same" : "other", title: state.ids[near] ?? "" },
+      { type: "button", className: !known ? "" : same ? "same" : "other", title: state.ids[near] ?? "" },
       make("output", { textContent: far.toFixed(3) }),
       name,
       make("small", { textContent: state.ids[near] ?? "" }),

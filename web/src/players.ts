@@ -28,10 +28,12 @@ export class Players {
   private seconds = 0;
   private speed = 1;
   private before = 0;
+  /** Is told when a frame has been drawn. */
+  onFrame: () => void = () => undefined;
   private stale = true;
   private shown: Player[] = [];
   private readonly loaded = new Map<number, Loaded>();
-  private readonly asked = new Set<number>();
+  private readonly asked = new Map<number, Promise<void>>();
   private readonly grid = byId("grid");
   private readonly time = byId<HTMLInputElement>("time");
 
@@ -44,6 +46,16 @@ export class Players {
   }
 
   refresh(): void {
+    this.stale = true;
+  }
+
+  /** Where the clock stands, in seconds. */
+  get now(): number {
+    return this.seconds;
+  }
+
+  jump(seconds: number): void {
+    this.seconds = Math.min(Math.max(0, seconds), this.longest);
     this.stale = true;
   }
 
@@ -81,6 +93,7 @@ export class Players {
       this.stale = false;
       for (const player of this.shown) this.draw(player);
       this.time.value = String(Math.min(1, this.seconds / this.longest));
+      this.onFrame();
     }
     requestAnimationFrame((next) => this.tick(next));
   }
@@ -110,19 +123,19 @@ export class Players {
     if (this.shown.length === 0) {
       this.grid.append(make("p", { className: "hint", textContent: "Point at a clip on the map to see it move; click to keep it here." }));
     }
-    this.shown.forEach(({ clip }) => void this.load(clip));
+    this.shown.forEach(({ clip }) => void this.load(clip).catch(() => undefined)); // a server that has gone draws nothing
     this.stale = true;
   }
 
   private caption(clip: number, isPinned: boolean): Node[] {
     const name = make("b", { textContent: this.state.className(clip) || "no class" });
-    const id = make("small", { textContent: this.state.ids[clip] ?? "", title: this.state.ids[clip] ?? "" });
+    const id = make("small", { textContent: this.state.name(clip), title: this.state.name(clip) });
     const close = make("button", { type: "button", textContent: "×", ariaLabel: "Close", onclick: () => this.state.unpin(clip) });
     return isPinned ? [name, id, close] : [name, id];
   }
 
   private makePlayer(clip: number): Player {
-    const canvas = make("canvas", { ariaLabel: `Moving skeleton of clip ${this.state.ids[clip] ?? clip}`, role: "img" });
+    const canvas = make("canvas", { ariaLabel: `Moving skeleton of ${this.state.name(clip)}`, role: "img" });
     const words = make("output");
     const root = make("figure", {}, canvas, words, make("figcaption"));
     const player = { clip, root, canvas, words };
@@ -154,21 +167,25 @@ export class Players {
     return this.stage.jointAt(held.frames, this.frameOf(held.count), held.extent, width / height, at) ?? "";
   }
 
-  private async load(clip: number): Promise<void> {
-    if (this.loaded.has(clip) || this.asked.has(clip)) return;
-    this.asked.add(clip);
-    try {
-      const frames = await api.skeleton(clip);
-      const count = frames.length / (3 * this.state.about.bodies * this.state.about.joints.length);
-      this.loaded.set(clip, { frames, count, extent: extentOf(frames) });
-      for (const old of this.loaded.keys()) {
-        if (this.loaded.size <= KEPT) break;
-        if (!this.shown.some((player) => player.clip === old)) this.loaded.delete(old);
-      }
-      this.stale = true;
-    } finally {
-      this.asked.delete(clip);
+  /** Comes back when a clip can be drawn. */
+  load(clip: number): Promise<void> {
+    if (this.loaded.has(clip)) return Promise.resolve();
+    const before = this.asked.get(clip);
+    if (before !== undefined) return before;
+    const asked = this.fetch(clip).finally(() => this.asked.delete(clip));
+    this.asked.set(clip, asked);
+    return asked;
+  }
+
+  private async fetch(clip: number): Promise<void> {
+    const frames = await api.skeleton(this.state.whose(clip));
+    const count = frames.length / (3 * this.state.about.bodies * this.state.about.joints.length);
+    this.loaded.set(clip, { frames, count, extent: extentOf(frames) });
+    for (const old of this.loaded.keys()) {
+      if (this.loaded.size <= KEPT) break;
+      if (!this.shown.some((player) => player.clip === old)) this.loaded.delete(old);
     }
+    this.stale = true;
   }
 
   private listen(): void {

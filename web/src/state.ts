@@ -1,10 +1,17 @@
 /** What is shown: all clips, and which of them are chosen, pinned, looked at. Everything else listens. */
 
-import type { About, Status } from "./api";
+import type { About, Guest, Status } from "./api";
 
-export type Change = "maps" | "colours" | "filter" | "chosen" | "pinned" | "hovered" | "focus" | "labels" | "taught";
+export type Change = "maps" | "colours" | "filter" | "chosen" | "pinned" | "hovered" | "focus" | "labels" | "taught" | "guests";
 
 export const MOST_PINNED = 9;
+
+export interface Extra {
+  whose: string;
+  name: string;
+  what: string;
+  guest: Guest | null;
+}
 
 export class State {
   status: Status = { stage: "", done: 0, error: "", maps: [], guesses: false, correct: null };
@@ -20,6 +27,8 @@ export class State {
   chosen = new Set<number>();
   pinned: number[] = [];
   hovered: number | null = null;
+  /** Clips that are none of the store's, dropped files and whole recordings: their numbers follow on those of the clips. */
+  readonly extras: Extra[] = [];
   /** Whose neighbours are shown. */
   focus: number | null = null;
   near: number[] = [];
@@ -53,8 +62,29 @@ export class State {
     return found;
   }
 
+  /** The number by which a thing is shown that is no clip of the store. */
+  addExtra(extra: Extra): number {
+    const known = this.extras.findIndex(({ whose }) => whose === extra.whose);
+    return this.about.clips + (known >= 0 ? known : this.extras.push(extra) - 1);
+  }
+
+  extra(clip: number): Extra | undefined {
+    return this.extras[clip - this.about.clips];
+  }
+
+  /** What the server calls it. */
+  whose(clip: number): string {
+    return this.extra(clip)?.whose ?? `clips/${clip}`;
+  }
+
+  name(clip: number): string {
+    return this.extra(clip)?.name ?? this.ids[clip] ?? "";
+  }
+
   /** The class of a clip in words: the label given here, else that of the store. */
   className(clip: number): string {
+    const extra = this.extra(clip);
+    if (extra !== undefined) return extra.what;
     return this.labels.get(clip) ?? this.storeClass(this.column("label")[clip] ?? -1);
   }
 
@@ -97,6 +127,6 @@ export class State {
   /** What labels are given to: the chosen clips, else the one whose neighbours are shown. */
   get marked(): number[] {
     if (this.chosen.size > 0) return [...this.chosen];
-    return this.focus === null ? [] : [this.focus];
+    return this.focus === null || this.focus >= this.about.clips ? [] : [this.focus];
   }
 }

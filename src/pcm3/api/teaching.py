@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Float32, Int
 from sklearn.linear_model import Ridge
 
 from pcm3.api.expectation import FOLDS, folds_of, people_of
@@ -31,11 +32,27 @@ class Taught:
     """By how much it is ahead of the next one: about 1 where there is no doubt, 0 where nothing is known."""
 
 
-def directions(features: Float[np.ndarray, "N D"]) -> Float[np.ndarray, "N D"]:
-    """Features with the same spread in all of their columns, as rows of length 1: what all of this file goes by."""
-    spread = features.std(axis=0)
-    rows = (features - features.mean(axis=0)) / np.where(spread > 0, spread, 1)
-    return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12), np.float32)
+class Space(NamedTuple):
+    """Where features are compared: all columns with the same spread, rows of length 1. All of this file goes by it."""
+
+    mean: Float[np.ndarray, " D"]
+    spread: Float[np.ndarray, " D"]
+
+    @classmethod
+    def of(cls, features: Float[np.ndarray, "N D"]) -> Space:
+        """That in which the columns of these features have mean 0 and deviation 1."""
+        spread = features.std(axis=0)
+        return cls(features.mean(axis=0), np.where(spread > 0, spread, 1).astype(features.dtype))
+
+    def rows(self, features: Float[np.ndarray, "N D"]) -> Float32[np.ndarray, "N D"]:
+        """Features as rows of length 1."""
+        rows = (features - self.mean) / self.spread
+        return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12), np.float32)
+
+
+def directions(features: Float[np.ndarray, "N D"]) -> Float32[np.ndarray, "N D"]:
+    """Features as rows of their own `Space`."""
+    return Space.of(features).rows(features)
 
 
 def teach(rows: Float[np.ndarray, "N D"], labelled: Int[np.ndarray, " K"], label: Int[np.ndarray, " K"]) -> Taught:

@@ -1,14 +1,19 @@
-"""Binary answers: arrays as they lie in memory, in whole or in part (range requests)."""
+"""What routes answer: arrays as they lie in memory, or parts of them (range requests); that there is no such thing."""
 
 from __future__ import annotations
 
 import re
+from typing import TypeVar
 
 import numpy as np
+from fastapi import HTTPException
 from numpy.typing import NDArray
 from starlette.requests import Request
 from starlette.responses import Response
 
+from pcm3.web.explorer import Explorer
+
+Found = TypeVar("Found")
 BINARY = "application/octet-stream"
 
 
@@ -26,3 +31,17 @@ def array_answer(request: Request, array: NDArray[np.float32] | NDArray[np.int32
         return Response(status_code=416, headers={"Content-Range": f"bytes */{size}"})
     headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
     return Response(data[start:stop], 206, media_type=BINARY, headers=headers)
+
+
+def clip_number(explorer: Explorer, index: int) -> int:
+    """The number of a clip. Raises HTTPException where there is none."""
+    if not 0 <= index < len(explorer.store):
+        raise HTTPException(404, f"expected a clip, 0 to {len(explorer.store) - 1}")
+    return index
+
+
+def there(found: Found | None) -> Found:
+    """What was found. Raises HTTPException where it is still being computed."""
+    if found is None:
+        raise HTTPException(409, "not computed yet: /api/status tells how far it is")
+    return found

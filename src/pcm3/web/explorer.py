@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,21 +18,23 @@ from numpy.typing import NDArray
 from pcm3.api import Model
 from pcm3.api.given import AS_THE_MODEL
 from pcm3.api.teaching import directions
-from pcm3.clips import extract
+from pcm3.clips import ClipBank, extract
 from pcm3.data.protocol import split
 from pcm3.data.store import ClipStore
 from pcm3.errors import ConfigError, DataError, Pcm3Error, RunFailed
 from pcm3.files import take_lock
 from pcm3.tasks.head_files import weights_checksum
 from pcm3.web.guesses import Guesses, guess
+from pcm3.web.guests import KEPT, Guest, received
 from pcm3.web.kept import LABELS, Kept
 from pcm3.web.labels import LabelBook
 from pcm3.web.lessons import Lessons
 from pcm3.web.maps import pca_map, tsne_map
+from pcm3.web.timelines import Timelines
 
 BLOCK = 256
 """Clips that are encoded between two words of progress."""
-COLUMNS = ("label", "subject", "camera", "setup", "length")
+COLUMNS = ("label", "subject", "camera", "setup", "length", "recording")
 """Of the store's table, as the page gets them; the sides of protocols follow."""
 
 
@@ -61,6 +64,10 @@ class Explorer:
     """features (N, D), pca (N, 2), tsne (N, 2): those that are there."""
     guesses: Guesses | None = None
     lessons: Lessons | None = None
+    timelines: Timelines | None = None
+    """Of a store of untrimmed recordings."""
+    guests: OrderedDict[int, Guest] = field(default_factory=OrderedDict)
+    """Clips of files that were dropped on the page, by numbers that none gets again."""
     _stop: Event = field(default_factory=Event)
 
     @classmethod
@@ -107,6 +114,8 @@ class Explorer:
             self.progress.stage = "classifier"
             rows = directions(self.features)
             self.guesses = guess(rows, self.store.label, self.store.subject)
+            if self.store.recordings is not None:
+                self.timelines = Timelines(self.model, self.store, self.store.recordings, self.bank, self.features)
             self.lessons = Lessons(rows, self.store.subject, self.store.ids.tolist(), self.labels)
             self._once("tsne", "t-SNE", lambda: tsne_map(self.features))
             self.progress.stage = "done"
@@ -137,12 +146,44 @@ class Explorer:
             columns[f"side {name}"] = side
         return columns
 
-    def neighbours(self, index: int, k: int) -> tuple[Int[np.ndarray, " k"], Float[np.ndarray, " k"]]:
+    @cached_property
+    def bank(self) -> ClipBank:
+        """The store's clips, ready for the model."""
+        return self.model.bank(self.store)
+
+    def receive(self, name: str, content: bytes) -> list[int]:
+        """The numbers of the clips of a dropped file; of all such clips the last `KEPT` are remembered.
+
+        Raises:
+            DataError: no file that pcm3 reads, or nobody in it.
+        """
+        numbers = []
+        for guest in received(self.model, name, content):
+            number = next(reversed(self.guests), -1) + 1
+            self.guests[number] = guest
+            numbers.append(number)
+        while len(self.guests) > KEPT:
+            self.guests.popitem(last=False)
+        return numbers
+
+    def neighbours(self, index: int, k: int) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]]:
         """The clips that the model finds most like one, and 1 − cosine of each; the clip itself is left out."""
-        rows = self._unit_rows
-        far = 1 - rows @ rows[index]
+        far = 1 - self.likeness(self.features[index])
         far[index] = np.inf
-        k = min(k, len(far) - 1)
+        return self._nearest(far, min(k, len(far) - 1))
+
+    def neighbours_of(
+        self, feature: Float[np.ndarray, " D"], k: int
+    ) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+        """The same of a feature that is not of the store."""
+        return self._nearest(1 - self.likeness(feature), min(k, len(self.store)))
+
+    def likeness(self, feature: Float[np.ndarray, " D"]) -> Float[np.ndarray, " N"]:
+        """The cosine of each clip's feature with one."""
+        return np.asarray(self._unit_rows @ (feature / max(float(np.linalg.norm(feature)), 1e-12)))
+
+    @staticmethod
+    def _nearest(far: Float[np.ndarray, " N"], k: int) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]]:
         near = np.argpartition(far, k - 1)[:k] if k else np.zeros(0, np.int64)
         near = near[np.argsort(far[near], kind="stable")]
         return near, np.maximum(far[near], 0)
@@ -153,12 +194,12 @@ class Explorer:
         return np.asarray(self.features / np.maximum(norms, 1e-12), np.float32)
 
     def _features(self) -> Float[np.ndarray, "N D"]:
-        bank, parts = self.model.bank(self.store), []
+        parts = []
         for start in range(0, len(self.store), BLOCK):
             if self._stop.is_set():
                 raise _Stopped
             block = np.arange(start, min(start + BLOCK, len(self.store)))
-            parts.append(extract(self.model.encoder, bank, block).cpu().numpy())
+            parts.append(extract(self.model.encoder, self.bank, block).cpu().numpy())
             self.progress.done = start + len(block)
         features = np.concatenate(parts)
         if not np.isfinite(features).all():

@@ -12,7 +12,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MOST_BYTES = 4_000_000
 """Of a request: the numbers of 400,000 clips."""
+MOST_OF_A_FILE = 64_000_000
+"""Of a file that is dropped on the page."""
 API = "/api/"
+DROP = "/api/guests"
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' data: blob:; object-src 'none'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'",
@@ -72,8 +75,9 @@ class Guard:
         length = headers.get("content-length", "0")
         if scope["method"] not in ("GET", "HEAD") and "content-length" not in headers:
             return 411, "expected a request that tells its length"
-        if not (length.isascii() and length.isdigit()) or int(length) > MOST_BYTES:
-            return 413, f"expected a request of at most {MOST_BYTES:,} bytes"
+        most = MOST_OF_A_FILE if scope["path"] == DROP else MOST_BYTES
+        if not (length.isascii() and length.isdigit()) or len(length) > 18 or int(length) > most:
+            return 413, f"expected a request of at most {most:,} bytes"
         if scope["path"].startswith(API):
             given = headers.get("authorization", "").encode("latin-1")
             if not hmac.compare_digest(given, f"Bearer {self.token}".encode()):

@@ -1,9 +1,9 @@
-"""The addresses below which the page finds what it shows. GET changes nothing; labels alone are POSTed."""
+"""The addresses below which the page finds what it shows. GET changes nothing; labels and dropped files are POSTed."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import numpy as np
 from fastapi import FastAPI, HTTPException, Query, Request
@@ -14,12 +14,13 @@ from pydantic import BaseModel, Field, StrictInt, StrictStr
 from pcm3 import __version__
 from pcm3.data.names import printable
 from pcm3.errors import ConfigError
-from pcm3.web.answers import array_answer
+from pcm3.web.answers import array_answer, clip_number, there
 from pcm3.web.explorer import Explorer
+from pcm3.web.guest_routes import add_guests
 from pcm3.web.page import page_files
+from pcm3.web.recording_routes import add_recordings
 from pcm3.web.skeletons import skeleton
 
-Found = TypeVar("Found")
 MOST_NEIGHBOURS = 100
 MAPS = ("pca", "tsne")
 
@@ -37,6 +38,9 @@ def explorer_app(explorer: Explorer) -> FastAPI:
     _add_arrays(app, explorer)
     _add_words(app, explorer)
     _add_labels(app, explorer)
+    add_guests(app, explorer)
+    if explorer.store.recordings is not None:
+        add_recordings(app, explorer, explorer.store.recordings)
 
     @app.get("/{path:path}")
     def page(request: Request) -> Response:
@@ -69,21 +73,21 @@ def _add_arrays(app: FastAPI, explorer: Explorer) -> None:
     def one_map(request: Request, name: str) -> Response:
         if name not in MAPS:
             raise HTTPException(404, f"expected a map: {', '.join(MAPS)}")
-        return array_answer(request, _there(explorer.arrays.get(name)))
+        return array_answer(request, there(explorer.arrays.get(name)))
 
     @app.get("/api/guesses")
     def guesses(request: Request) -> Response:
-        found = _there(explorer.guesses)
+        found = there(explorer.guesses)
         return array_answer(request, np.stack([found.label.astype(np.float32), found.margin]))
 
     @app.get("/api/lesson/guesses")
     def taught(request: Request) -> Response:
-        found = _there(_there(explorer.lessons).now().taught)
+        found = there(there(explorer.lessons).now().taught)
         return array_answer(request, np.stack([found.label, found.margin]).astype(np.float32))
 
     @app.get("/api/clips/{index}/skeleton")
     def frames(request: Request, index: int) -> Response:
-        return array_answer(request, skeleton(store, _checked(explorer, index)))
+        return array_answer(request, skeleton(store, clip_number(explorer, index)))
 
 
 def _add_words(app: FastAPI, explorer: Explorer) -> None:
@@ -97,6 +101,7 @@ def _add_words(app: FastAPI, explorer: Explorer) -> None:
             "store": store.path.resolve().name,
             "model": repr(explorer.model),
             "clips": len(store),
+            "recordings": 0 if store.recordings is None else len(store.recordings),
             "bodies": store.frames.shape[1],
             "fps": store.fps,
             "classes": store.classes,
@@ -119,8 +124,8 @@ def _add_words(app: FastAPI, explorer: Explorer) -> None:
 
     @app.get("/api/clips/{index}/neighbours")
     def neighbours(index: int, k: Annotated[int, Query(ge=1, le=MOST_NEIGHBOURS)] = 12) -> dict[str, Any]:
-        _checked(explorer, index)
-        _there(explorer.arrays.get("features"))
+        clip_number(explorer, index)
+        there(explorer.arrays.get("features"))
         near, far = explorer.neighbours(index, k)
         return {"clips": near.tolist(), "distances": [round(float(one), 6) for one in far]}
 
@@ -138,7 +143,7 @@ def _add_labels(app: FastAPI, explorer: Explorer) -> None:
 
     @app.get("/api/lesson")
     def lesson(n: Annotated[int, Query(ge=0, le=MOST_NEIGHBOURS)] = 9) -> dict[str, Any]:
-        lessons = _there(explorer.lessons)
+        lessons = there(explorer.lessons)
         now = lessons.now()
         correct, people = now.expected or (None, 0)
         return {"names": now.names, "labelled": len(now.labelled), "correct": correct, "people": people,
@@ -153,22 +158,8 @@ def _add_labels(app: FastAPI, explorer: Explorer) -> None:
 
     @app.post("/api/labels")
     def give(labelling: Labelling) -> dict[str, Any]:
-        names = [str(store.ids[_checked(explorer, clip)]) for clip in labelling.clips]
+        names = [str(store.ids[clip_number(explorer, clip)]) for clip in labelling.clips]
         try:
             return {"labelled": explorer.labels.give(names, labelling.label)}
         except ConfigError as error:
             raise HTTPException(422, str(error)) from None
-
-
-def _checked(explorer: Explorer, index: int) -> int:
-    """The number of a clip. Raises HTTPException where there is none."""
-    if not 0 <= index < len(explorer.store):
-        raise HTTPException(404, f"expected a clip, 0 to {len(explorer.store) - 1}")
-    return index
-
-
-def _there(found: Found | None) -> Found:
-    """What was found. Raises HTTPException where it is still being computed."""
-    if found is None:
-        raise HTTPException(409, "not computed yet: /api/status tells how far it is")
-    return found

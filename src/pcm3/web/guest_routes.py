@@ -1,0 +1,56 @@
+"""Where files are dropped, and what is told of them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import FastAPI, HTTPException, Query, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import Response
+
+from pcm3.data.names import printable
+from pcm3.errors import Pcm3Error
+from pcm3.web.answers import array_answer, there
+from pcm3.web.explorer import Explorer
+from pcm3.web.guests import Guest, placed
+from pcm3.web.skeletons import skeleton
+
+NEIGHBOURS = 12
+
+
+def add_guests(app: FastAPI, explorer: Explorer) -> None:
+    """Adds them to the app."""
+
+    @app.post("/api/guests")
+    async def drop(request: Request, name: Annotated[str, Query(max_length=500)]) -> dict[str, Any]:
+        there(explorer.arrays.get("pca"))
+        content = await request.body()
+        try:
+            numbers = await run_in_threadpool(explorer.receive, name, content)
+        except Pcm3Error as error:
+            words = str(error).rpartition("/dropped")[2] if "/dropped" in str(error) else str(error)
+            raise HTTPException(422, printable(words, 400)) from None
+        return {"guests": [_told(explorer, number) for number in numbers]}
+
+    @app.get("/api/guests/{number}/skeleton")
+    def frames(request: Request, number: int) -> Response:
+        return array_answer(request, skeleton(_guest(explorer, number).store, 0))
+
+    @app.get("/api/guests/{number}/neighbours")
+    def neighbours(number: int) -> dict[str, Any]:
+        near, far = explorer.neighbours_of(_guest(explorer, number).feature, NEIGHBOURS)
+        return {"clips": near.tolist(), "distances": [round(float(one), 6) for one in far]}
+
+
+def _told(explorer: Explorer, number: int) -> dict[str, Any]:
+    guest = _guest(explorer, number)
+    near, far = explorer.neighbours_of(guest.feature, NEIGHBOURS)
+    maps = {name: placed(explorer.arrays[name], near, far) for name in ("pca", "tsne") if name in explorer.arrays}
+    return {"number": number, "name": guest.name, "places": maps}
+
+
+def _guest(explorer: Explorer, number: int) -> Guest:
+    guest = explorer.guests.get(number)
+    if guest is None:
+        raise HTTPException(404, "expected a dropped clip that is remembered: drop the file again")
+    return guest

@@ -1,0 +1,60 @@
+"""Untrimmed recordings under their moving skeletons."""
+
+import numpy as np
+import pytest
+import torch
+
+from pcm3.augment.crop import crop_resize
+from pcm3.web.skeletons import skeleton
+
+
+def test_each_window_has_the_feature_of_that_stretch_as_a_clip(untrimmed):
+    model, whole = untrimmed.model, untrimmed.store.recordings
+    line = untrimmed.timelines.of(2)
+    assert line.length == 60
+    assert line.start.tolist() == list(range(0, int(whole.length[2]) - 59, 15))
+    start = torch.tensor([int(whole.start[2]) + 45])
+    clip = crop_resize(torch.from_numpy(np.array(whole.frames)), start, torch.tensor([60]), model.spec.frames, False)
+    with torch.no_grad():
+        wanted = model.encoder.embed(clip)[0].numpy()
+    np.testing.assert_allclose(line.features[3], wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_other_people_teach_what_a_window_shows(untrimmed):
+    """Any encoder tells the tiny actions apart; a window is judged where it lies inside of one."""
+    store, line = untrimmed.store, untrimmed.timelines.of(0)
+    mine = np.flatnonzero(store.recording == 0)
+    inside = right = 0
+    for first, label in zip(line.start, line.label, strict=True):
+        for clip in mine:
+            if store.start[clip] <= first + 15 and first + 45 <= store.start[clip] + store.length[clip]:
+                inside += 1
+                right += label == store.label[clip]
+    assert inside >= 5
+    assert right >= 0.7 * inside
+    assert (untrimmed.timelines._others(0) == (store.subject != 1)).all()
+
+
+def test_a_recording_is_told_with_its_truth_and_where_it_is_like_a_clip(untrimmed):
+    from fastapi.testclient import TestClient
+
+    from pcm3.web.routes import explorer_app
+
+    client, store = TestClient(explorer_app(untrimmed)), untrimmed.store
+    assert client.get("/api/about").json()["recordings"] == 4
+    told = client.get("/api/recordings/1", params={"like": 7}).json()
+    assert told["name"] == "r2"
+    assert told["clips"] == np.flatnonzero(store.recording == 1).tolist()
+    assert (np.array(told["stop"]) - told["start"]).tolist() == store.length[told["clips"]].tolist()
+    assert len(told["windows"]) == len(told["says"]) == len(told["margin"]) == len(told["like"])
+    line, query = untrimmed.timelines.of(1), untrimmed.features[7]
+    cosine = line.features[2] @ query / np.linalg.norm(line.features[2]) / np.linalg.norm(query)
+    assert told["like"][2] == pytest.approx(cosine, abs=1e-3)
+    frames = np.frombuffer(client.get("/api/recordings/1/skeleton").content, np.float32)
+    np.testing.assert_array_equal(frames, skeleton(store.recordings, 1).ravel())
+    for path in ("/api/recordings/4", "/api/recordings/-1/skeleton", "/api/recordings/1?like=999"):
+        assert client.get(path).status_code == 404
+
+
+def test_a_store_of_trimmed_clips_has_no_recordings(client):
+    assert client.get("/api/recordings/0").status_code == 404
