@@ -62,9 +62,11 @@ def served(explorer):
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [own]})
         thread.start()
-        yield f"http://{HERE}:{port}/#token=secret"
-        server.should_exit = True
-        thread.join()
+        try:
+            yield f"http://{HERE}:{port}/#token=secret"
+        finally:
+            server.should_exit = True
+            thread.join()
 
 
 class Visitor:
@@ -114,8 +116,8 @@ class Visitor:
 
 
 @contextmanager
-def visiting(explorer, profile):
-    """Somebody before the explorer's page, which is ready."""
+def browsing(address, profile):
+    """Somebody before a page, which is ready."""
     browser, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if browser is None or driver is None:
         pytest.skip("no chromium and chromedriver to open the page in")
@@ -127,16 +129,22 @@ def visiting(explorer, profile):
     for flag in (*FLAGS, f"--user-data-dir={profile}"):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    with served(explorer) as address:
-        opened = webdriver.Chrome(options=options, service=Service(driver))
-        try:
-            opened.get(address)
-            visitor = Visitor(opened)
-            visitor.sees("document.documentElement.dataset.ready", "yes")
-            yield visitor
-            assert [line for line in opened.get_log("browser") if line["level"] == "SEVERE"] == []
-        finally:
-            opened.quit()
+    opened = webdriver.Chrome(options=options, service=Service(driver))
+    try:
+        opened.get(address)
+        visitor = Visitor(opened)
+        visitor.sees("document.documentElement.dataset.ready", "yes")
+        yield visitor
+        assert [line for line in opened.get_log("browser") if line["level"] == "SEVERE"] == []
+    finally:
+        opened.quit()
+
+
+@contextmanager
+def visiting(explorer, profile):
+    """Somebody before the explorer's page."""
+    with served(explorer) as address, browsing(address, profile) as visitor:
+        yield visitor
 
 
 @pytest.fixture

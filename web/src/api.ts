@@ -1,11 +1,15 @@
 /** What the server answers. The token stands behind the # of the address, and is in no request line. */
 
+import { unpack } from "./packed";
+
 export interface About {
   version: string;
   store: string;
   model: string;
   clips: number;
   recordings: number;
+  /** Whether this is a static copy: nothing can be changed. */
+  fixed: boolean;
   bodies: number;
   fps: number;
   classes: string[];
@@ -70,7 +74,7 @@ const token = new URLSearchParams(location.hash.slice(1)).get("token") ?? "";
 
 /** An answer of the server; an Error with its words where it refuses. */
 async function ask(path: string, init: RequestInit = {}): Promise<Response> {
-  const headers = { Authorization: `Bearer ${token}`, ...init.headers };
+  const headers = { ...(token === "" ? {} : { Authorization: `Bearer ${token}` }), ...init.headers };
   const answer = await fetch(`api/${path}`, { ...init, headers });
   if (answer.ok) return answer;
   const words: unknown = await answer.json().catch(() => ({}));
@@ -80,13 +84,34 @@ async function ask(path: string, init: RequestInit = {}): Promise<Response> {
 
 const json = async <T>(path: string): Promise<T> => (await ask(path)).json() as Promise<T>;
 
-export const about = (): Promise<About> => json("about");
+/** What a static copy says of itself; null: there is a server. */
+let copy: About | null = null;
+let packedNeighbours: Promise<ArrayBuffer> | null = null;
+
+export async function about(): Promise<About> {
+  const found = await json<About>("about");
+  if (found.fixed) copy = found;
+  return found;
+}
+
 export const status = (): Promise<Status> => json("status");
 export const labels = (): Promise<Labels> => json("labels");
 export const recording = (number: number, like: number | null): Promise<Recording> =>
   json(`recordings/${number}${like === null ? "" : `?like=${like}`}`);
+
 /** Of `clips/NUMBER` or `guests/NUMBER`. */
-export const neighbours = (whose: string): Promise<Neighbours> => json(`${whose}/neighbours`);
+export async function neighbours(whose: string): Promise<Neighbours> {
+  if (copy === null) return json(`${whose}/neighbours`);
+  packedNeighbours ??= ask("neighbours").then((answer) => answer.arrayBuffer());
+  const data = await packedNeighbours;
+  const count = data.byteLength / (8 * copy.clips);
+  const clip = Number(whose.split("/")[1]);
+  return {
+    clips: [...new Int32Array(data).subarray(clip * count, (clip + 1) * count)],
+    distances: [...new Float32Array(data).subarray((copy.clips + clip) * count, (copy.clips + clip + 1) * count)],
+  };
+}
+
 export const lesson = (next: number): Promise<Lesson> => json(`lesson?n=${next}`);
 export const ids = async (): Promise<string[]> => (await (await ask("ids")).text()).split("\n");
 export const labelTable = async (): Promise<Blob> => (await ask("labels.csv")).blob();
@@ -113,6 +138,7 @@ export async function lessonGuesses(): Promise<Float32Array> {
 
 /** (frames, bodies, joints, 3): metres, z up; joints that are absent are not numbers. */
 export async function skeleton(whose: string): Promise<Float32Array> {
+  if (copy !== null) return unpack(await (await ask(`${whose}/small`)).arrayBuffer(), copy.bodies, copy.joints.length);
   return new Float32Array(await (await ask(`${whose}/skeleton`)).arrayBuffer());
 }
 

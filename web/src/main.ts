@@ -55,12 +55,13 @@ class Page {
   constructor(readonly state: State) {
     byId("store").textContent = state.about.store;
     byId("model").textContent = state.about.model.replace(/^Model\((.*)\)$/, "$1");
+    document.documentElement.dataset.fixed = String(state.about.fixed);
     state.colouring = colourings(state)[0] ?? "";
     this.map = new MapView(byId("map"), state);
     this.players = new Players(state);
     this.labelling = new Labelling(state);
     this.teaching = new Teaching(state);
-    new Dropping(state);
+    if (!state.about.fixed) new Dropping(state);
     if (state.about.recordings > 0) new TimelineView(state, this.players);
     this.legend = new Legend(state);
     new NeighbourList(state);
@@ -189,6 +190,7 @@ class Page {
       Delete: () => void this.labelling.give(null),
       Escape: () => this.escape(),
     };
+    if (this.state.about.fixed && /^([nu0-9]|Backspace|Delete)$/.test(event.key)) return;
     const action = actions[event.key];
     if (event.key === " " && target.matches("button, summary, input")) return; // that is pressed by it
     if (action !== undefined) action();

@@ -9,6 +9,8 @@ import type { State } from "./state";
 
 const REACH = 14; // pixels from the pointer to a clip
 const MOST_ZOOM = 400;
+const MOVING = 12_000; // clips that are drawn while the map moves; all of them when it rests
+const REST = 160; // milliseconds
 const STEP = 60; // pixels that an arrow key moves
 
 export class MapView {
@@ -25,6 +27,7 @@ export class MapView {
   private unit = 0.01;
   private whole = 0.01;
   private waiting = false;
+  private resting = 0;
   private readonly held = new Map<number, Place>();
   private moved = 0;
   private lasso: Place[] = [];
@@ -92,6 +95,18 @@ export class MapView {
   }
 
   draw(): void {
+    if (this.state.about.clips > MOVING) {
+      this.points.sample(MOVING);
+      clearTimeout(this.resting);
+      this.resting = window.setTimeout(() => {
+        this.points.sample(Infinity);
+        this.onNextFrame();
+      }, REST);
+    }
+    this.onNextFrame();
+  }
+
+  private onNextFrame(): void {
     if (this.waiting) return;
     this.waiting = true;
     requestAnimationFrame(() => {

@@ -59,6 +59,7 @@ export class ClipPoints {
     this.geometry.setAttribute("colour", new BufferAttribute(new Float32Array(3 * count), 3));
     this.geometry.setAttribute("shape", new BufferAttribute(new Float32Array(count), 1));
     this.geometry.setAttribute("mark", new BufferAttribute(new Float32Array(count), 1));
+    this.geometry.setIndex(new BufferAttribute(shuffled(count), 1)); // so that the first of them are a fair sample
     const material = new RawShaderMaterial({
       glslVersion: GLSL3,
       vertexShader: VERTEX,
@@ -69,6 +70,11 @@ export class ClipPoints {
     });
     this.object = new Points(this.geometry, material);
     this.object.frustumCulled = false;
+  }
+
+  /** Draws only so many of the clips, or with Infinity all. */
+  sample(count: number): void {
+    this.geometry.setDrawRange(0, count);
   }
 
   place(places: Float32Array): void {
@@ -106,6 +112,18 @@ export class ClipPoints {
     write(attribute.array as Float32Array);
     attribute.needsUpdate = true;
   }
+}
+
+/** All numbers below a count in an order of chance that is the same each time. */
+function shuffled(count: number): Uint32Array {
+  const order = Uint32Array.from({ length: count }, (_, place) => place);
+  let seed = 1;
+  for (let place = count - 1; place > 0; place -= 1) {
+    seed = (Math.imul(seed, 1_664_525) + 1_013_904_223) >>> 0;
+    const other = seed % (place + 1);
+    [order[place], order[other]] = [order[other] ?? 0, order[place] ?? 0];
+  }
+  return order;
 }
 
 /** "#rrggbb" as it stands on the screen: no conversion of colour spaces. */

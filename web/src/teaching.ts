@@ -38,7 +38,7 @@ export class Teaching {
       if (rest === undefined) await this.ask();
       else state.pin(rest);
     }
-    if (!state.status.guesses) return;
+    if (!state.status.guesses || state.about.fixed) return;
     const { labelled, correct, people, names } = await api.lesson(0);
     if (correct !== null && this.curve.at(-1)?.[0] !== labelled) this.curve.push([labelled, correct]);
     const whom = people > 0 ? `people not seen (${people})` : "clips not seen";

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pcm3.cli.places import check_folder
 from pcm3.cli.sources import add_device
+
+if TYPE_CHECKING:
+    from pcm3.web.explorer import Explorer
 
 
 def add_arguments(parser: Any, words: list[str]) -> None:
@@ -18,6 +21,10 @@ def add_arguments(parser: Any, words: list[str]) -> None:
     parser.add_argument("--port", type=int, default=0, help="of this machine; 0: any free one")
     parser.add_argument("--host", type=str, default="127.0.0.1",
                         help="address to listen on; the default is reached by this machine alone")  # fmt: skip
+    parser.add_argument("--export", type=Path | None, default=None,
+                        help="write a copy for any web host into this folder, and serve nothing: map, players, "
+                             "neighbours, without labelling")  # fmt: skip
+    parser.add_argument("--overwrite", type=bool, default=False, help="replace the folder of --export")
     parser.add_argument("--browser", type=bool, default=False, help="open the page in the browser")
     add_device(parser)
 
@@ -35,8 +42,12 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
         raise ConfigError(f"--port: expected a port, 0 to 65535, got {options.port}")
     folder = options.folder or folder_beside(options.store)
     check_folder("--folder", folder)
+    if options.export is not None:
+        check_folder("--export", options.export, [options.store], exclusive=True)
     store = ClipStore.open(options.store)
     explorer = Explorer.open(api.load(options.model, device=options.device), store, folder)
+    if options.export is not None:
+        return 0, _export(explorer, options)
     if not is_here(options.host):
         print("note: other machines reach the page, too; whoever has the address may look and label")
 
@@ -50,3 +61,19 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
 
     serve(explorer, options.host, options.port, ready)
     return 0, {"labels": str(explorer.labels.file), "labelled": len(explorer.labels.given())}
+
+
+def _export(explorer: Explorer, options: Any) -> dict[str, Any]:
+    """Writes a static copy."""
+    from pcm3.errors import RunFailed
+    from pcm3.web.export import export
+
+    print("encoding the clips and making their maps")
+    explorer.work()
+    if explorer.progress.stage != "done":
+        raise RunFailed(explorer.progress.error)
+    size = export(explorer, options.export, overwrite=options.overwrite)
+    explorer.stop()
+    print(f"{options.export}: {len(explorer.store):,} clips, {size / 1e6:.1f} MB; any web server shows it:")
+    print(f"  python -m http.server --bind 127.0.0.1 --directory {options.export}")
+    return {"folder": str(options.export), "bytes": size}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Annotated, Any
 
 import numpy as np
@@ -20,9 +19,9 @@ from pcm3.web.guest_routes import add_guests
 from pcm3.web.page import page_files
 from pcm3.web.recording_routes import add_recordings
 from pcm3.web.skeletons import skeleton
+from pcm3.web.told import MAPS, told_about, told_labels, told_status
 
 MOST_NEIGHBOURS = 100
-MAPS = ("pca", "tsne")
 
 
 class Labelling(BaseModel):
@@ -95,22 +94,7 @@ def _add_words(app: FastAPI, explorer: Explorer) -> None:
 
     @app.get("/api/about")
     def about() -> dict[str, Any]:
-        layout = store.layout
-        return {
-            "version": __version__,
-            "store": store.path.resolve().name,
-            "model": repr(explorer.model),
-            "clips": len(store),
-            "recordings": 0 if store.recordings is None else len(store.recordings),
-            "bodies": store.frames.shape[1],
-            "fps": store.fps,
-            "classes": store.classes,
-            "columns": list(explorer.columns),
-            "joints": layout.joints,
-            "bones": [[child, parent] for child, parent in enumerate(layout.parents) if child != parent],
-            "left": [left for left, _ in layout.mirror],
-            "right": [right for _, right in layout.mirror],
-        }
+        return told_about(explorer)
 
     @app.get("/api/ids")
     def ids() -> Response:
@@ -118,9 +102,7 @@ def _add_words(app: FastAPI, explorer: Explorer) -> None:
 
     @app.get("/api/status")
     def status() -> dict[str, Any]:
-        correct = explorer.guesses and explorer.guesses.correct
-        return asdict(explorer.progress) | {"maps": [name for name in MAPS if name in explorer.arrays],
-                                            "guesses": explorer.guesses is not None, "correct": correct}  # fmt: skip
+        return told_status(explorer)
 
     @app.get("/api/clips/{index}/neighbours")
     def neighbours(index: int, k: Annotated[int, Query(ge=1, le=MOST_NEIGHBOURS)] = 12) -> dict[str, Any]:
@@ -135,11 +117,7 @@ def _add_labels(app: FastAPI, explorer: Explorer) -> None:
 
     @app.get("/api/labels")
     def labels() -> dict[str, Any]:
-        given = explorer.labels.given()
-        names = sorted(set(given.values()))
-        number = {name: place for place, name in enumerate(names)}
-        labelled = [(clip, number[given[name]]) for clip, name in enumerate(store.ids.tolist()) if name in given]
-        return {"names": names, "clips": [clip for clip, _ in labelled], "labels": [label for _, label in labelled]}
+        return told_labels(explorer)
 
     @app.get("/api/lesson")
     def lesson(n: Annotated[int, Query(ge=0, le=MOST_NEIGHBOURS)] = 9) -> dict[str, Any]:
