@@ -55,6 +55,13 @@ export interface Recording {
   like?: number[];
 }
 
+export interface Finding {
+  name: string;
+  text: string;
+  wrong: boolean;
+  clips: number[];
+}
+
 export interface Labels {
   names: string[];
   clips: number[];
@@ -113,6 +120,7 @@ export async function neighbours(whose: string): Promise<Neighbours> {
 }
 
 export const lesson = (next: number): Promise<Lesson> => json(`lesson?n=${next}`);
+export const findings = (): Promise<Finding[]> => json("findings");
 export const ids = async (): Promise<string[]> => (await (await ask("ids")).text()).split("\n");
 export const labelTable = async (): Promise<Blob> => (await ask("labels.csv")).blob();
 

@@ -87,7 +87,7 @@ class Page {
     const { stage, done, error, maps, guesses } = state.status;
     const words: Record<string, string> = {
       features: `encoding: ${done.toLocaleString("en")} of ${state.about.clips.toLocaleString("en")} clips`,
-      map: "making the map", classifier: "asking a classifier", "t-SNE": "t-SNE is coming", done: this.summary(),
+      map: "making the map", classifier: "asking a classifier", "t-SNE": "t-SNE is coming", check: "checking the store", done: this.summary(),
       failed: `failed: ${error}`,
     };
     byId("progress").textContent = words[stage] ?? stage;
@@ -100,7 +100,23 @@ class Page {
       state.tell("colours", "labels");
     }
     document.documentElement.dataset.stage = stage;
+    if (stage === "done" && !state.about.fixed) await this.listFindings();
     if (stage !== "done" && stage !== "failed") setTimeout(() => void this.follow(), AGAIN);
+  }
+
+  /** What a check of the store found; a click chooses those clips, and shows the first. */
+  private async listFindings(): Promise<void> {
+    const found = (await api.findings()).filter(({ clips }) => clips.length > 0);
+    byId("findings").hidden = found.length === 0;
+    byId("findings").querySelector("ul")?.replaceChildren(...found.map(({ name, text, wrong, clips }) => {
+      const words = make("span", { textContent: text });
+      const button = make("button", { type: "button", className: wrong ? "wrong" : "" }, make("b", { textContent: name }), words);
+      button.onclick = () => {
+        this.state.show(clips);
+        this.state.choose(clips);
+      };
+      return make("li", {}, button);
+    }));
   }
 
   private summary(): string {

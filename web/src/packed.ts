@@ -1,4 +1,4 @@
-/** Skeletons of a static copy: few frames of single bytes, see web/export.py; between them joints move straight. */
+/** Skeletons of a static copy: few frames of single bytes, see web/static_copy.py; between them joints move straight. */
 
 const ABSENT = 255;
 const STEPS = 254;

@@ -66,7 +66,7 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
 def _export(explorer: Explorer, options: Any) -> dict[str, Any]:
     """Writes a static copy."""
     from pcm3.errors import RunFailed
-    from pcm3.web.export import export
+    from pcm3.web.static_copy import export
 
     print("encoding the clips and making their maps")
     explorer.work()

@@ -19,6 +19,8 @@ from pcm3.api import Model
 from pcm3.api.given import AS_THE_MODEL
 from pcm3.api.teaching import directions
 from pcm3.clips import ClipBank, extract
+from pcm3.data.audit.check import odd_clips
+from pcm3.data.audit.findings import Finding
 from pcm3.data.protocol import split
 from pcm3.data.store import ClipStore
 from pcm3.errors import ConfigError, DataError, Pcm3Error, RunFailed
@@ -43,7 +45,7 @@ class Progress:
     """How far the work in the background has come."""
 
     stage: str = "features"
-    """features, map, classifier, t-SNE, done or failed."""
+    """features, map, classifier, t-SNE, check, done or failed."""
     done: int = 0
     """Clips encoded."""
     error: str = ""
@@ -66,6 +68,8 @@ class Explorer:
     lessons: Lessons | None = None
     timelines: Timelines | None = None
     """Of a store of untrimmed recordings."""
+    findings: list[Finding] | None = None
+    """What is wrong or odd about the store, see `pcm3.data.audit.check`."""
     guests: OrderedDict[int, Guest] = field(default_factory=OrderedDict)
     """Clips of files that were dropped on the page, by numbers that none gets again."""
     _stop: Event = field(default_factory=Event)
@@ -118,6 +122,7 @@ class Explorer:
                 self.timelines = Timelines(self.model, self.store, self.store.recordings, self.bank, self.features)
             self.lessons = Lessons(rows, self.store.subject, self.store.ids.tolist(), self.labels)
             self._once("tsne", "t-SNE", lambda: tsne_map(self.features))
+            self._check()
             self.progress.stage = "done"
         except _Stopped:
             return
@@ -205,6 +210,12 @@ class Explorer:
         if not np.isfinite(features).all():
             raise RunFailed("the model's features are no numbers: it did not train well")
         return features
+
+    def _check(self) -> None:
+        if self._stop.is_set():
+            raise _Stopped
+        self.progress.stage = "check"
+        self.findings = odd_clips(self.store)
 
     def _once(self, name: str, stage: str, compute: Callable[[], NDArray[np.float32]]) -> None:
         """Computes an array, and keeps it, unless it was kept."""

@@ -19,7 +19,7 @@ from pcm3.web.guest_routes import add_guests
 from pcm3.web.page import page_files
 from pcm3.web.recording_routes import add_recordings
 from pcm3.web.skeletons import skeleton
-from pcm3.web.told import MAPS, told_about, told_labels, told_status
+from pcm3.web.told import MAPS, told_about, told_findings, told_labels, told_status
 
 MOST_NEIGHBOURS = 100
 
@@ -103,6 +103,10 @@ def _add_words(app: FastAPI, explorer: Explorer) -> None:
     @app.get("/api/status")
     def status() -> dict[str, Any]:
         return told_status(explorer)
+
+    @app.get("/api/findings")
+    def findings() -> list[dict[str, Any]]:
+        return told_findings(explorer, there(explorer.findings))
 
     @app.get("/api/clips/{index}/neighbours")
     def neighbours(index: int, k: Annotated[int, Query(ge=1, le=MOST_NEIGHBOURS)] = 12) -> dict[str, Any]:

@@ -6,9 +6,15 @@ from dataclasses import asdict
 from typing import Any
 
 from pcm3 import __version__
+from pcm3.data.audit.findings import Finding
+from pcm3.data.names import printable
 from pcm3.web.explorer import Explorer
 
 MAPS = ("pca", "tsne")
+MOST_CLIPS = 2_000
+"""Of a finding that are told."""
+LONGEST = 300
+"""Characters of a finding."""
 
 
 def told_about(explorer: Explorer) -> dict[str, Any]:
@@ -41,6 +47,18 @@ def told_status(explorer: Explorer) -> dict[str, Any]:
         "guesses": explorer.guesses is not None,
         "correct": correct,
     }
+
+
+def told_findings(explorer: Explorer, findings: list[Finding]) -> list[dict[str, Any]]:
+    """What is wrong or odd about the store, with the clips that it is about; of pairs, those that belong together."""
+    number = {name: clip for clip, name in enumerate(explorer.store.ids.tolist())}
+    told = []
+    for finding in findings:
+        paired = [name for pair in finding.pairs for name in pair]
+        clips = dict.fromkeys(number[name] for name in [*paired, *finding.clips] if name in number)
+        text, wrong = printable(finding.text, LONGEST), finding.wrong
+        told.append({"name": finding.name, "text": text, "wrong": wrong, "clips": list(clips)[:MOST_CLIPS]})
+    return told
 
 
 def told_labels(explorer: Explorer) -> dict[str, Any]:

@@ -59,6 +59,13 @@ def check_store(store: ClipStore) -> Check:
     return Check(sorted(findings, key=lambda finding: not finding.wrong), leaks, seconds)
 
 
+def odd_clips(store: ClipStore) -> list[Finding]:
+    """What `check_store` finds in labels, leaks and bodies; the store is only read."""
+    groups = twins(store)
+    findings = [*_labels(store), *_copies(store, groups, audit(store, groups, remember=False)), *_bodies(store)]
+    return sorted(findings, key=lambda finding: not finding.wrong)
+
+
 def _checksums(store: ClipStore) -> Iterator[Finding]:
     """The files whose bytes are no longer those that were written."""
     for name in verified(store, anew=True).changed:
@@ -84,6 +91,11 @@ def _leaks(store: ClipStore, leaks_by_protocol: Audit) -> Iterator[Finding]:
     """Test clips that a protocol also trains on, and clips that are in the store more than once; fills in the audit."""
     groups = twins(store)
     leaks_by_protocol |= audit(store, groups)
+    yield from _copies(store, groups, leaks_by_protocol)
+
+
+def _copies(store: ClipStore, groups: list[list[int]], leaks_by_protocol: Audit) -> Iterator[Finding]:
+    """The leaks, and the copies, as findings."""
     for protocol, leaks in leaks_by_protocol.items():
         if leaks:
             pairs = [(leak.train, leak.test) for leak in leaks]

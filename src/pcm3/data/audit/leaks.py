@@ -78,12 +78,13 @@ def find_leaks(store: ClipStore, protocol: str) -> list[Leak]:
     return _find(store, protocol, twins(store), pose_paths(store))
 
 
-def audit(store: ClipStore, groups: Sequence[Sequence[int]] | None = None) -> Audit:
+def audit(store: ClipStore, groups: Sequence[Sequence[int]] | None = None, *, remember: bool = True) -> Audit:
     """The leaks of all protocols that can split the store; written beside it where that is allowed.
 
     Args:
         store: the clips.
         groups: its `twins`, where they are known.
+        remember: write them; or only read the store.
     """
     began = time.perf_counter()
     groups = twins(store) if groups is None else groups
@@ -93,7 +94,8 @@ def audit(store: ClipStore, groups: Sequence[Sequence[int]] | None = None) -> Au
             leaks_by_protocol[protocol] = _find(store, protocol, groups, paths)
         except DataError:  # the protocol cannot split the store, so nothing can leak; `check` says so
             continue
-    _remember(store, leaks_by_protocol, time.perf_counter() - began)
+    if remember:
+        _remember(store, leaks_by_protocol, time.perf_counter() - began)
     return leaks_by_protocol
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from test_page import DRAWN, browsing
 
-from pcm3.web.export import ABSENT, LEAST, STEPS, export, packed
 from pcm3.web.skeletons import skeleton
+from pcm3.web.static_copy import ABSENT, LEAST, STEPS, export, packed
 
 
 def unpacked(data, bodies, joints):
