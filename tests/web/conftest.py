@@ -33,7 +33,8 @@ def shared(store_path, finished_path, tmp_path_factory):
 
 @pytest.fixture
 def computed(shared):
-    """The same, without labels."""
+    """The same, without labels and dropped files."""
+    shared.guests.clear()
     if shared.labels.file.exists():
         shared.labels.give(shared.labels.given(), None)
         shared.labels.file.unlink()

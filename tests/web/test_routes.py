@@ -161,8 +161,9 @@ def test_what_is_not_computed_yet_is_told_so(explorer):
 
 ODD = st.text(max_size=30) | st.integers().map(str) | st.sampled_from(["..", "%00", "%2f", "nan", "-1", "1e9", "\\"])
 NAMES = st.sampled_from(
-    ["about", "ids", "columns", "map", "pca", "clips", "skeleton", "neighbours", "labels", "guesses"]
-)
+    ["about", "ids", "columns", "map", "pca", "clips", "skeleton", "neighbours", "labels", "guesses", "lesson",
+     "guests", "recordings", "findings"]
+)  # fmt: skip
 BODIES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["clips", "label", "x"]), inner),
@@ -171,7 +172,7 @@ BODIES = st.recursive(
 REQUESTS = st.tuples(
     st.sampled_from(["GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"]),
     st.lists(NAMES | ODD, max_size=5).map("/".join),
-    st.dictionaries(st.sampled_from(["k", "q", "clips"]), ODD, max_size=2),
+    st.dictionaries(st.sampled_from(["k", "n", "name", "like"]), ODD, max_size=2),
     st.one_of(st.binary(max_size=60), BODIES.map(json.dumps).map(str.encode)),
     st.dictionaries(st.sampled_from(["Range", "Content-Type", "If-Range", "Accept"]),
                     st.text("bytes=-0123456789,json/*", max_size=20), max_size=2),
