@@ -119,6 +119,12 @@ def test_the_demo_chooses_its_sizes_unless_told(cli, tmp_path, monkeypatch):
     ]
 
 
+def test_the_demo_ends_with_the_command_that_shows_its_clips(cli, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "demo", lambda *words, **more: {"tasks": {}, "report": "page", "seconds": 60})
+    folder = tmp_path / "my demo"
+    assert f"pcm3 explore '{folder}/run' '{folder}/store'" in cli("demo", "--folder", folder).out
+
+
 def test_the_page_of_the_demo_can_be_mailed(made):
     page = (made[0] / "report.html").read_text()
     assert "http://" not in page
