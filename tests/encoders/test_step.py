@@ -36,7 +36,7 @@ def encoder_of(kind, features, gaps=False, layers=2, bodies=2, **changes):
     with torch.random.fork_rng():
         torch.manual_seed(0)
         made = Encoder(bodies, 25, hidden_size=6, layers=layers, kind=kind, input_features=features,
-                       parents=KINECT2.parents, gaps=gaps, **changes)  # fmt: skip
+                       parents=KINECT2.parents, parts=KINECT2.parts, gaps=gaps, **changes)  # fmt: skip
         with torch.no_grad():
             made.frames(3 * torch.randn(8, 9, bodies, 25, 3))  # moves the running statistics
     return made.eval()

@@ -26,7 +26,9 @@ def preset_file(name: str) -> Path:
     """
     presets = packaged("presets", ".yaml")
     if name not in presets:
-        raise ConfigError(f"expected a preset ({', '.join(presets)}), got '{name}'")
+        once = [of for of in presets if of.removesuffix("-small") == of or of.removesuffix("-small") not in presets]
+        listed = ", ".join(f"{of}[-small]" if f"{of}-small" in presets else of for of in once)
+        raise ConfigError(f"expected a preset ({listed}), got '{name}'")
     return presets[name]
 
 
