@@ -75,10 +75,10 @@ def told_by(session):
 @pytest.mark.parametrize(
     "kind",
     [
-        "gru-causal", "transformer", "stgcn", "agcn",
+        "gru-causal", "stgcn",
         *(
             pytest.param(kind, marks=pytest.mark.soak)
-            for kind in ("hico", "hico-gru", "vit", "gl_transformer", "h_transformer")
+            for kind in ("transformer", "agcn", "hico", "hico-gru", "vit", "gl_transformer", "h_transformer")
         ),
     ],
 )  # fmt: skip
@@ -142,7 +142,7 @@ def test_a_head_over_several_crops_is_exported_so(tmp_path):
     assert not np.allclose(shares, head.predict_proba(people()), atol=1e-4)
 
 
-@pytest.mark.parametrize("stream", ["joint", "bone"])
+@pytest.mark.parametrize("stream", ["joint", pytest.param("bone", marks=pytest.mark.soak)])
 def test_frame_by_frame_it_is_the_whole_recording(cli, tmp_path, stream):
     model = model_of(tmp_path / "model", **KINDS["gru-causal"] | {"stream": stream})
     if stream == "joint":

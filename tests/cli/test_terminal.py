@@ -75,6 +75,7 @@ for number, words in enumerate(commands):
 """Each command in a process of its own, forked from one that has written nothing and set nothing."""
 
 
+@pytest.mark.soak
 def test_commands_go_the_whole_way_in_a_locale_without_utf8(store_path, tiny_words, tmp_path):
     """With bytes that are no letters let through, as such a locale has it, and without."""
     runs = {errors: tmp_path / "a b" / errors for errors in ("strict", "surrogateescape")}

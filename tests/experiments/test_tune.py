@@ -256,7 +256,7 @@ def test_a_run_that_was_pretrained_but_not_evaluated_is_only_evaluated(copied, f
     assert not (folder / "model.safetensors").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_several_processes_find_the_same(search, finished, two_processes):
     together = tune(search, quiet, two_processes)
     assert essence(together) == essence(finished[1])

@@ -296,8 +296,8 @@ def test_every_kind_of_head_has_its_name():
         ("linear-cached", [""]),
         ("retrieval", [""]),
         ("semi", ["50pc_global", "50pc_stratified"]),
-        ("occlusion-cached", ["clean", "spatial", "temporal", "nearest"]),
-        ("prediction-frozen", [""]),
+        pytest.param("occlusion-cached", ["clean", "spatial", "temporal", "nearest"], marks=pytest.mark.soak),
+        pytest.param("prediction-frozen", [""], marks=pytest.mark.soak),
     ],
 )
 def test_the_command_keeps_the_heads_of_the_first_model_and_seed(

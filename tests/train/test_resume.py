@@ -61,7 +61,7 @@ BESIDE = {"cmd": {"motion", "bone"}, "crossclr": {"motion", "bone"}, "isc": {"ag
 """Method → the encoders that its runs leave beside the model."""
 
 
-AS_OTHERS = {"pstl", "skelemixclr"}
+AS_OTHERS = {"aimclr", "cpm", "hiclr", "pstl", "skelemixclr"}
 """Methods that go through the same by soaking: another one has their encoder, another one what is beside it."""
 
 
@@ -180,7 +180,7 @@ def trigger(folder, rng, lines):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("times", [5, pytest.param(10, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("times", [3, *(pytest.param(times, marks=pytest.mark.soak) for times in (5, 10))])
 def test_a_run_killed_many_times_has_the_bits_of_one_that_was_not(store_path, tiny_words, trace, tmp_path, times):
     rng = random.Random(3)
     # A line of metrics each five steps. The last kill sees at most seven: no run ends before it is killed.

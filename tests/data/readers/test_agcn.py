@@ -362,6 +362,7 @@ def test_a_joint_with_a_coordinate_that_is_none_is_absent(folder):
     assert recording.present[5, 0].sum() == 24
 
 
+@pytest.mark.soak
 def test_two_thousand_damaged_folders_parse_or_are_refused(tmp_path):
     write_agcn(tmp_path, "train", [crowd(1, 12).transpose(3, 0, 2, 1)], [name(1)], [0], [12])
     whole = {file: file.read_bytes() for file in tmp_path.iterdir()}

@@ -176,6 +176,7 @@ def damage(text, random):
     return "\n".join(lines).encode()
 
 
+@pytest.mark.soak
 def test_two_thousand_damaged_files_parse_or_say_file_and_line():
     random = np.random.default_rng(7)
     texts = [skeleton_text(walkers(seed, 4, 1 + seed % 3)) for seed in range(6)]
