@@ -62,6 +62,9 @@ def make_fabric(settings: PretrainSettings) -> Any:
     from lightning_fabric.strategies.ddp import DDPStrategy
     from lightning_utilities.core import rank_zero
 
+    from pcm3.device import choose_device
+    from pcm3.train.precision import Bfloat16Networks
+
     agree_with_launcher(settings.devices, settings.nodes)
     # What it would announce, precision and devices, stands in settings.json.
     rank_zero.log.setLevel(logging.WARNING)
@@ -81,7 +84,8 @@ def make_fabric(settings: PretrainSettings) -> Any:
         accelerator=settings.device,
         devices=settings.devices,
         num_nodes=settings.nodes,
-        precision={"32": "32-true", "bf16": "bf16-mixed"}[settings.precision],  # type: ignore[arg-type]
+        precision="32-true" if settings.precision == "32" else None,
+        plugins=[Bfloat16Networks(choose_device(settings.device).type)] if settings.precision == "bf16" else None,
         strategy=DDPStrategy(**ddp) if several else "auto",
     )
     if several and launched() is None:
