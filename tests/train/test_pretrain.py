@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from pcm3 import device
 from pcm3.clips import ClipBank, extract
@@ -19,8 +20,10 @@ from pcm3.encoders import files as model_files
 from pcm3.encoders.files import load_encoder
 from pcm3.errors import ConfigError, DataError, RunFailed
 from pcm3.methods.build import build_method
+from pcm3.settings.pretrain import PretrainSettings
 from pcm3.train import checkpoint as checkpoint_file
 from pcm3.train import metrics_log
+from pcm3.train.distributed import make_fabric
 from pcm3.train.plan import resolve, training_clips
 from pcm3.train.pretrain import pretrain
 from pcm3.train.run_folder import RunFolder
@@ -180,6 +183,31 @@ def test_settings_of_every_kind_train_and_move_the_weights(store, tiny, tiny_spe
     assert not torch.equal(trained["norm.running_mean"], fresh["norm.running_mean"])
     name = next(name for name in trained if name.endswith("weight_hh_l0"))
     assert not torch.equal(trained[name], fresh[name])
+
+
+class Looks(nn.Module):
+    """Keeps what it was shown, and computes a product of it."""
+
+    def __init__(self):
+        super().__init__()
+        self.weights = nn.Linear(3, 2)
+
+    def forward(self, shown, *, views):
+        self.shown, self.views = shown, views
+        self.product = self.weights(shown)
+        return self.product
+
+
+@pytest.mark.parametrize(("precision", "computed"), [("bf16", torch.bfloat16), ("32", torch.float32)])
+def test_a_step_sees_its_views_as_they_were_made_and_computes_in_the_precision_asked_for(precision, computed):
+    fabric = make_fabric(PretrainSettings(device="cpu", precision=precision))
+    module = Looks()
+    joints = torch.full((4, 3), 1.001)  # 1 in bfloat16
+    shown = fabric.setup(module)(joints, views=[joints])
+    torch.testing.assert_close(module.shown, joints, rtol=0, atol=0)
+    torch.testing.assert_close(module.views[0], joints, rtol=0, atol=0)
+    assert module.product.dtype == computed
+    assert shown.dtype == torch.float32
 
 
 def test_masked_prediction_is_learned(store, tiny, tmp_path):
