@@ -5,14 +5,19 @@ import math
 
 import pytest
 
+from pcm3.experiments.paper_tables import TABLES, published_columns
 from pcm3.report.benchmark_page import (
     benchmark_page,
-    draw_over_base,
     first_comment,
     is_log_of_rows,
     over_base,
     over_untrained,
+    standing,
 )
+from pcm3.report.benchmark_picture import draw_over_base
+from pcm3.report.published_order import Order, Published, order_of
+
+ONE = {"one": "x.png"}
 
 
 def run(store, seed, linear, **more):
@@ -51,39 +56,92 @@ def test_what_a_row_has_learned_is_told_over_its_own_encoder_untrained(log):
     found = over_untrained(log)
     assert found["g: row", "s"]["linear"].mean == pytest.approx((51.0 - 44.0 + 55.0 - 45.0) / 2)
     assert str(found["g: row", "t"]["linear"]) == "-10.0"
-    assert (
-        "| g: row | utd-mhad | +8.5 ± 19.1 |"
-        in benchmark_page({"one": log}, {}, "x.png").partition("untrained: what")[2]
-    )
+    assert "| row | +8.5 ± 19.1 |" in benchmark_page({"one": log}, {}, ONE).partition("untrained, what")[2]
 
 
 def test_a_log_of_nothing_but_its_base_is_drawn(log, tmp_path):
     log["standing"] = ["base"]
-    draw_over_base({"one": log}, tmp_path / "x.png")
+    draw_over_base(log, tmp_path / "x.png")
     assert (tmp_path / "x.png").stat().st_size > 1000
 
 
 def test_the_page_tells_rows_baselines_and_what_was_chosen_on_what(log):
-    page = benchmark_page({"one": log, "two": log}, {"one": "Chosen on others.", "two": ""}, "x.png")
+    pictures = {"one": "x.png", "two": "y.png"}
+    page = benchmark_page({"one": log, "two": log}, {"one": "Chosen on others.", "two": ""}, pictures)
     lines = page.splitlines()
-    assert "![By how much each row is over its base](x.png)" in lines
+    assert [line for line in lines if line.startswith("![")] == [
+        f"![By how much each row is over its base]({picture})" for picture in pictures.values()
+    ]
     assert lines.count("Chosen on others.") == 1
     assert lines.count("method pcm3, encoder gru of width 8, 100 to 300 steps, 2 seeds.") == 2
-    assert lines.count("| base | utd-mhad | 51.0 ± 1.4 | 50.0 ± 1.4 | 10 |") == 2
-    assert lines.count("| raw coordinates | utd-mhad | 40.0 | 30.0 |  |") == 2
-    assert lines.count("| g: row | utd-mhad | +2.0 ± 12.7 | +2.0 ± 12.7 |") == 2
+    first = lines[lines.index("### one: utd-mhad") : lines.index("### one: npz")]
+    assert [line for line in first if line.startswith("| ") and "---" not in line] == [
+        "|  | linear % | 1-NN % | s a run |",
+        "| row | 53.0 ± 2.8 | 52.0 ± 2.8 | 10 |",  # the best first
+        "| base | 51.0 ± 1.4 | 50.0 ± 1.4 | 10 |",
+        "| raw coordinates | 40.0 | 30.0 |  |",
+        "|  | linear % | 1-NN % |",
+        "| row | +2.0 ± 12.7 | +2.0 ± 12.7 |",
+    ]
     assert "labels" not in page.partition("## one")[2], "no column of what no run has"
+    assert "Kendall" not in page, "no paper has these rows"
+
+
+def test_rows_of_several_groups_keep_their_groups_names_and_a_failed_row_stands_last(log):
+    log["candidates"]["h: other"] = {"group": "h", "runs": [[{"store": "s", "seed": 0, "failed": "nan"}]]}
+    log["standing"].insert(0, "h: other")
+    assert standing(log, "s") == ["g: row", "base", "h: other"]
+    page = benchmark_page({"one": log}, {}, ONE)
+    assert "| g: row | 53.0 ± 2.8 |" in page
+    assert "h: other |" not in page, "nothing was measured of it"
+
+
+def of_methods(log, figures):
+    """The log with a row for each preset: two seeds on store `s`."""
+    for preset, values in figures.items():
+        runs = [run("s", seed, value) for seed, value in enumerate(values)]
+        log["candidates"][f"g: {preset}"] = {"group": "g", "preset": f"{preset}-small", "runs": [runs]}
+        log["standing"].append(f"g: {preset}")
+    return log
+
+
+def test_pairs_stand_as_published_or_the_other_way_beyond_the_interval_or_within(log):
+    # cmd over isc by 10 ± 0, crrl over cmd by 1 ± 12.7, crrl over isc by 11 ± 12.7
+    of_methods(log, {"isc": [40.0, 41.0], "cmd": [50.0, 51.0], "crrl": [52.0, 51.0]})
+    paper = Published("Table 1", "linear", {"isc": 76.0, "cmd": 79.0, "crrl": 67.0, "halp": 80.0})
+    assert order_of(log, "s", paper) == Order(3, as_published=1, as_published_beyond=1, other_way=2, other_way_beyond=0)
+    assert order_of(log, "s", paper).tau == pytest.approx(-1 / 3)
+    assert order_of(log, "t", paper) is None, "no run there"
+    assert order_of(log, "s", Published("Table 3", "linear", {"isc": 1.0, "cmd": 2.0})) is None, "two are no order"
+    page = benchmark_page({"one": log}, {}, ONE, [paper])
+    assert "| Table 1 | utd-mhad | 3 | 1 | 1 | 2 | 0 | -0.33 |" in page.splitlines()
+
+
+def test_equal_figures_of_the_paper_make_no_pair_and_equal_ones_of_ours_no_order(log):
+    of_methods(log, {"isc": [40.0, 41.0], "cmd": [40.0, 41.0], "crrl": [39.0, 40.0]})
+    paper = Published("Table 1", "linear", {"isc": 76.0, "cmd": 79.0, "crrl": 76.0})
+    assert order_of(log, "s", paper) == Order(2, as_published=1, as_published_beyond=1, other_way=0, other_way_beyond=0)
+
+
+def test_the_papers_columns_are_those_of_its_tables():
+    single, three, nearest, spatial, temporal = published_columns()
+    assert (single.figures["pcm3"], single.figures["cmd"], single.figures["halp"]) == (83.9, 79.8, 79.7)
+    assert (three.figures["pcm3"], three.figures["aimclr"]) == (87.4, 78.9)
+    assert (nearest.figures["cmd"], nearest.metric) == (70.6, "retrieval")
+    assert (spatial.figures["moco"], temporal.figures["moco"]) == (64.8, 68.8)
+    assert "aimclr" not in single.figures, "the paper has it with three streams alone"
+    assert len(three.figures) == sum(variant.streams for variant in TABLES["table1"].variants.values())
 
 
 def test_how_rows_stand_on_clips_that_are_made_worse_is_told(log):
     for of in log["candidates"].values():
         of["runs"] = [[one | {"robustness_top1_harmed": 30.0} for one in runs] for runs in of["runs"]]
-    assert "clips made worse %" in benchmark_page({"one": log}, {}, "x.png")
+    assert "clips made worse %" in benchmark_page({"one": log}, {}, ONE)
 
 
 def test_two_stores_of_one_data_set_keep_their_names(log):
     log["stores"]["t"]["kind"] = "utd-mhad"
-    assert "| base | s | 51.0 ± 1.4 |" in benchmark_page({"one": log}, {}, "x.png")
+    assert "### one: s\n" in benchmark_page({"one": log}, {}, ONE)
 
 
 def test_the_first_comment_is_what_stands_before_the_first_setting(tmp_path):
@@ -95,14 +153,14 @@ def test_the_first_comment_is_what_stands_before_the_first_setting(tmp_path):
     assert first_comment(file) == "nothing else"
 
 
-def test_the_command_writes_page_and_picture(cli, log, tmp_path):
+def test_the_command_writes_page_and_pictures(cli, log, tmp_path):
     (tmp_path / "a").mkdir()
     file = tmp_path / "a" / "log.json"
     file.write_text(json.dumps(log))
     found = cli("reproduce", "page", "--logs", tmp_path / "a", "--out", tmp_path / "docs", "--json")
     assert found.code == 0, found.err
     assert "## a" in (tmp_path / "docs" / "BENCHMARK.md").read_text(encoding="utf-8")
-    assert (tmp_path / "docs" / "benchmark.png").read_bytes()[:4] == b"\x89PNG"
+    assert (tmp_path / "docs" / "benchmark-a.png").read_bytes()[:4] == b"\x89PNG"
     assert found.json["logs"] == ["a"]
     assert "--logs: expected folders" in cli("reproduce", "page", "--out", tmp_path / "docs").err
     twice = cli("reproduce", "page", "--logs", tmp_path / "a", tmp_path / "a", "--out", tmp_path / "docs")

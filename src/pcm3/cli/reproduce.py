@@ -198,10 +198,12 @@ def _rows(options: Any) -> dict[str, Any]:
 
 
 def _page(options: Any) -> dict[str, Any]:
-    """Writes the page of several logs, and its picture."""
+    """Writes the page of several logs, and a picture of each."""
     from pcm3.checksums import read_checked_json
     from pcm3.errors import ConfigError, DataError
-    from pcm3.report.benchmark_page import benchmark_page, draw_over_base, first_comment, is_log_of_rows
+    from pcm3.experiments.paper_tables import published_columns
+    from pcm3.report.benchmark_page import benchmark_page, first_comment, is_log_of_rows
+    from pcm3.report.benchmark_picture import draw_over_base
 
     if not options.logs:
         raise ConfigError(f"--logs: expected folders that pcm3 reproduce {ROWS} wrote, got none")
@@ -216,13 +218,16 @@ def _page(options: Any) -> dict[str, Any]:
         if not is_log_of_rows(log):
             raise DataError(f"{folder}: expected a log of pcm3 reproduce {ROWS}, got another")
         logs[name] = log
-    page, picture = options.out / "BENCHMARK.md", options.out / "benchmark.png"
+    page = options.out / "BENCHMARK.md"
+    pictures = {name: options.out / f"benchmark-{name}.png" for name in logs}
     options.out.mkdir(parents=True, exist_ok=True)
     chosen = {folder.resolve().name: first_comment(folder / "rows.yaml") for folder in options.logs}
-    draw_over_base(logs, picture)
-    page.write_text(benchmark_page(logs, chosen, picture.name), encoding="utf-8")
-    print(f"written: {page}, {picture}")
-    return {"page": str(page), "picture": str(picture), "logs": list(logs)}
+    for name, picture in pictures.items():
+        draw_over_base(logs[name], picture)
+    names = {name: picture.name for name, picture in pictures.items()}
+    page.write_text(benchmark_page(logs, chosen, names, published_columns()), encoding="utf-8")
+    print(f"written: {', '.join(map(str, [page, *pictures.values()]))}")
+    return {"page": str(page), "pictures": [str(picture) for picture in pictures.values()], "logs": list(logs)}
 
 
 def _labelling(options: Any) -> dict[str, Any]:

@@ -1,15 +1,14 @@
-"""Logs of `pcm3 reproduce rows` as one page with a picture: what each row comes to on each store, and over its base."""
+"""Logs of `pcm3 reproduce rows` as one page: what each row comes to on each store, over its base, and over nothing."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
-
 from pcm3.report.paired import Difference, base_of, difference, on_store, runs_of
-from pcm3.report.pictures import INK, TRAINED, save_figure
+from pcm3.report.published_order import Published, order_of
 from pcm3.report.tables import markdown_table
 from pcm3.summary import mean_and_spread, mean_of
 
@@ -30,13 +29,19 @@ METRICS = {
 """Metric of a run → its column; one that a run lacks has an empty cell."""
 
 
-def benchmark_page(logs: Mapping[str, Mapping[str, Any]], chosen: Mapping[str, str], picture: str) -> str:
+def benchmark_page(
+    logs: Mapping[str, Mapping[str, Any]],
+    chosen: Mapping[str, str],
+    pictures: Mapping[str, str],
+    published: Sequence[Published] = (),
+) -> str:
     """The page, as Markdown.
 
     Args:
         logs: name → what ``log.json`` of `pcm3 reproduce rows` holds.
         chosen: name → what the file of rows says of itself in its first comment: what was chosen on what.
-        picture: the file name of the picture beside the page.
+        pictures: name → the file name of its picture (`draw_over_base`) beside the page.
+        published: figures of a paper, whose order the rows are held to where they are of these methods.
     """
     lines = [
         "# Benchmark",
@@ -44,41 +49,67 @@ def benchmark_page(logs: Mapping[str, Mapping[str, Any]], chosen: Mapping[str, s
         "Written by `pcm3 reproduce page`, from logs of `pcm3 reproduce rows`, never by hand. Every row was pretrained "
         "without labels on the training side of a store and evaluated on its test side; nothing was chosen by these "
         "figures. Top-1 %: a linear head and 1-NN on frozen features, and logistic regression with few labels "
-        "(`semi-frozen`). Mean ± standard deviation over the seeds; over the base: mean of the differences to the base "
-        "with the same seed ± half of its 95 % interval (Student's t).",
-        "",
-        f"![By how much each row is over its base]({picture})",
+        "(`semi-frozen`). Rows stand by the mean of linear and 1-NN. Mean ± standard deviation over the seeds; "
+        "differences are means over the seeds, each to the run with the same seed, ± half of their 95 % interval "
+        "(Student's t).",
     ]
     for name, log in logs.items():
-        rung, there, called = log["rungs"][-1], _metrics(log), _store_names(log)
-        low, high = rung["steps"]
-        steps = f"{low:,}" if low == high else f"{low:,} to {high:,}"
-        otherwise = log.get("not_the_protocols", [])
-        if rung.get("minutes"):
-            steps += f" (as many as go into {rung['minutes']:g} minutes)"
-        if log.get("learned"):
-            steps += f", all learned from {log['learned']}"
-        lines += [
-            "", f"## {name}", "",
-            *([chosen[name], ""] if chosen.get(name) else []),
-            f"{_method(log)}, {steps} steps, {rung['seeds']} seed{'s' * (rung['seeds'] > 1)}.", "",
-            *([f"Tasks otherwise than their protocols: {', '.join(otherwise)}.", ""] if otherwise else []),
-            markdown_table(["", "store", *(METRICS[metric] for metric in there), "s a run"], _absolute(log)), "",
-            "Over the base:", "",
-            markdown_table(["", "store", *(METRICS[metric] for metric in there)], [
-                [title, called[store], *(str(of.get(metric, "")) for metric in there)]
-                for (title, store), of in over_base(log).items()
-            ]),
-        ]  # fmt: skip
-        if learned := over_untrained(log):
-            lines += [
-                "", "Over its own encoder untrained: what each has learned.", "",
-                markdown_table(["", "store", *(METRICS[metric] for metric in there)], [
-                    [title, called[store], *(str(of.get(metric, "")) for metric in there)]
-                    for (title, store), of in learned.items()
-                ]),
-            ]  # fmt: skip
+        lines += ["", f"## {name}", ""]
+        if chosen.get(name):
+            lines += [chosen[name], ""]
+        lines += [f"{_method(log)}, {_length(log)}.", ""]
+        if otherwise := log.get("not_the_protocols", []):
+            lines += [f"Tasks otherwise than their protocols: {', '.join(otherwise)}.", ""]
+        lines += [f"![By how much each row is over its base]({pictures[name]})"]
+        differences = {
+            "Over the base:": over_base(log),
+            "Over its own encoder untrained, what each has learned:": over_untrained(log),
+        }
+        for store, called in named_stores(log).items():
+            there = _metrics(log, store)
+            heads = [METRICS[metric] for metric in there]
+            table = markdown_table(["", *heads, "s a run"], _absolute(log, store, there))
+            lines += ["", f"### {name}: {called}", "", table]
+            for words, found in differences.items():
+                rows = [
+                    [title_of(log, title), *(str(of.get(metric, "")) for metric in there)]
+                    for title in standing(log, store)
+                    if (of := found.get((title, store)))
+                ]
+                lines += ["", words, "", markdown_table(["", *heads], rows)] if rows else []
+        lines += _orders(log, published)
     return "\n".join(lines) + "\n"
+
+
+def _length(log: Mapping[str, Any]) -> str:
+    """How long the runs are, and how many."""
+    rung = log["rungs"][-1]
+    low, high = rung["steps"]
+    steps = f"{low:,}" if low == high else f"{low:,} to {high:,}"
+    if rung.get("minutes"):
+        steps += f" (as many as go into {rung['minutes']:g} minutes)"
+    if log.get("learned"):
+        steps += f", all learned from {log['learned']}"
+    return f"{steps} steps, {rung['seeds']} seed{'s' * (rung['seeds'] > 1)}"
+
+
+def _orders(log: Mapping[str, Any], published: Sequence[Published]) -> list[str]:
+    """How far the rows stand in the order that a paper has; nothing where fewer than three of them are in it."""
+    rows = [
+        [of.title, called, *order.cells()]
+        for of in published
+        for store, called in named_stores(log).items()
+        if (order := order_of(log, store, of)) is not None
+    ]
+    if not rows:
+        return []
+    words = (
+        "The order of the paper, pair by pair: of so many pairs of methods, how many stand as published, and of which "
+        "that is beyond the interval; Kendall's tau is 1 where all do, and -1 where all stand the other way. The "
+        "paper's figures are of NTU RGB+D 60, at the published sizes."
+    )
+    heads = ["of the paper", "store", "pairs", "as published", "beyond", "the other way", "beyond", "tau"]
+    return ["", words, "", markdown_table(heads, rows)]
 
 
 def is_log_of_rows(log: Any) -> bool:
@@ -86,7 +117,7 @@ def is_log_of_rows(log: Any) -> bool:
     try:
         if log["held_out"] != 0:
             return False
-        benchmark_page({"": log}, {}, "")
+        benchmark_page({"": log}, {}, {"": ""})
     except (LookupError, TypeError, ValueError, AttributeError, ZeroDivisionError):
         return False
     return True
@@ -128,39 +159,31 @@ def _over(log: Mapping[str, Any], beside: Mapping[str, str]) -> dict[tuple[str, 
     }
 
 
-def draw_over_base(logs: Mapping[str, Mapping[str, Any]], picture: Path) -> None:
-    """A panel a metric: every row's difference to its base on every store, with its interval."""
-    rows = [
-        (f"{title}, {_store_names(log)[store]} ({name})", of)
-        for name, log in logs.items()
-        for (title, store), of in over_base(log).items()
-    ]
-    there = [metric for metric in METRICS if any(metric in _metrics(log) for log in logs.values())]
-    figure = Figure(figsize=(max(10, 3 + 1.8 * len(there)), 1.2 + 0.3 * max(len(rows), 3)), layout="constrained")
-    (panels,) = figure.subplots(1, len(there), sharex=True, sharey=True, squeeze=False)
-    for axes, metric in zip(panels, there, strict=True):
-        axes.axvline(0, color=INK, lw=0.8)
-        for at, (_, of) in enumerate(rows):
-            if metric in of:
-                axes.errorbar(of[metric].mean, at, xerr=of[metric].half, fmt="o", ms=5, color=TRAINED, capsize=2)
-        axes.set_title(METRICS[metric], fontsize=9)
-        axes.set_xlabel("mm over the base" if metric.endswith("_mm") else "points over the base", fontsize=8)
-        axes.spines[["top", "right", "left"]].set_visible(False)
-        axes.tick_params(axis="y", length=0)
-        axes.margins(x=0.15)
-    panels[0].set_yticks(range(len(rows)), [label for label, _ in rows], fontsize=7.5)
-    panels[0].set_ylim(max(len(rows), 1) - 0.5, -0.5)
-    save_figure(figure, picture)
-
-
-def _absolute(log: Mapping[str, Any]) -> list[list[str]]:
-    """What every row and baseline came to on every store."""
+def _absolute(log: Mapping[str, Any], store: str, metrics: Sequence[str]) -> list[list[str]]:
+    """What every row and baseline came to on a store."""
+    runs = runs_of(log)
     return [
-        [title, _store_names(log)[store], *(_over_seeds(runs, metric) for metric in _metrics(log)), _seconds(runs)]
-        for title, of_title in runs_of(log).items()
-        for store in log["stores"]
-        if (runs := [run for run in on_store(of_title, store) if "failed" not in run])
+        [title_of(log, title), *(_over_seeds(finished, metric) for metric in metrics), _seconds(finished)]
+        for title in [*standing(log, store), *log["baselines"]]
+        if (finished := [run for run in on_store(runs[title], store) if "failed" not in run])
     ]
+
+
+def standing(log: Mapping[str, Any], store: str) -> list[str]:
+    """The titles of base and rows, the best on a store first: by the mean of linear and 1-NN; failed ones last."""
+
+    def score(title: str) -> float:
+        finished = [run for run in on_store(runs[title], store) if "failed" not in run]
+        return mean_of([run["linear"] + run["retrieval"] for run in finished]) if finished else -math.inf
+
+    runs = runs_of(log)
+    return sorted((title for title in runs if title not in log["baselines"]), key=score, reverse=True)
+
+
+def title_of(log: Mapping[str, Any], title: str) -> str:
+    """A title without its group, where all rows are of one."""
+    groups = {candidate["group"] for candidate in log["candidates"].values() if candidate["group"]}
+    return title.replace(f"{groups.pop()}: ", "") if len(groups) == 1 else title
 
 
 def _over_seeds(runs: Sequence[Mapping[str, Any]], metric: str) -> str:
@@ -173,12 +196,13 @@ def _seconds(runs: Sequence[Mapping[str, Any]]) -> str:
     return f"{mean_of(values):.0f}" if values else ""
 
 
-def _metrics(log: Mapping[str, Any]) -> list[str]:
-    """Those that any run of the log has."""
-    return [metric for metric in METRICS if any(metric in run for runs in runs_of(log).values() for run in runs)]
+def _metrics(log: Mapping[str, Any], store: str) -> list[str]:
+    """Those that any run on the store has."""
+    runs = [run for of_title in runs_of(log).values() for run in on_store(of_title, store)]
+    return [metric for metric in METRICS if any(metric in run for run in runs)]
 
 
-def _store_names(log: Mapping[str, Any]) -> dict[str, str]:
+def named_stores(log: Mapping[str, Any]) -> dict[str, str]:
     """What each store is called: its data set, where no other store is of the same."""
     kinds = [about["kind"] for about in log["stores"].values()]
     return {name: about["kind"] if kinds.count(about["kind"]) == 1 else name for name, about in log["stores"].items()}
