@@ -25,6 +25,7 @@ from pcm3.report.search import few_labels_table
 from pcm3.settings.presets import settings_of_preset
 from pcm3.settings.pretrain import flat
 from pcm3.tasks.evaluate import PRETRAINED, RAW, UNTRAINED
+from pcm3.train import pace
 from pcm3.train.plan import training_clips
 from pcm3.train.run_folder import RunFolder, locked
 
@@ -373,6 +374,19 @@ def test_a_candidate_that_names_its_steps_runs_as_many(store, quick, tmp_path):
         [2, 4],
         [4, 8],
     ]
+
+
+def test_the_pace_of_a_slow_candidate_is_told_from_fewer_steps(store, quick, tmp_path, monkeypatch):
+    monkeypatch.setattr(pace, "PACE_SECONDS", 0.005)  # a step takes longer
+    base = replace(quick(), steps=None, minutes=1e-4)
+    search = made(base, store, tmp_path / "out", {"width": {"twice": {"encoder.hidden_size": 16}}}, seeds=[1])
+    tune(search, quiet)
+    made_steps = [
+        json.loads(file.with_name("metrics.jsonl").read_text().splitlines()[-1])["step"]
+        for file in (tmp_path / "out" / "runs").glob("*/pace.json")
+    ]
+    assert len(made_steps) == 2
+    assert max(made_steps) < pace.PACE_STEPS
 
 
 def test_minutes_become_steps_that_fit_in_them(store, quick, tmp_path):

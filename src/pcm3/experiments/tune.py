@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from pcm3.data.store import ClipStore
 from pcm3.errors import RunFailed
 from pcm3.experiments.runs import each_folder_once, log_slow_precision
 from pcm3.experiments.search import BASE, Candidate, Search, baselines_of, trial_of, untrained_beside
@@ -29,7 +30,7 @@ from pcm3.settings.methods import name_of_method
 from pcm3.settings.pretrain import flat, to_dict
 from pcm3.summary import interval_of, mean_of, spread_of
 from pcm3.tasks.task_table import TASKS
-from pcm3.train.pace import PACE_STEPS
+from pcm3.train.pace import PACE_STEPS, longest_pace
 from pcm3.train.run_folder import locked
 
 TrialResult = dict[str, Any]
@@ -96,7 +97,7 @@ def _steps(search: Search, running: Sequence[Candidate], rung: int, map_fn: MapF
     growth = search.factor**rung
     if search.base.minutes is None:
         return {(candidate.title, name): round((candidate.settings.steps or 0) * growth) for candidate, name in asked}
-    trials = [trial_of(search, search.pretraining[name], candidate, 0, PACE_STEPS) for candidate, name in asked]
+    trials = [_pace_trial(search, search.pretraining[name], candidate, growth) for candidate, name in asked]
     paces = {trial.folder: pace for trial, pace in each_folder_once(seconds_a_step, trials, None, map_fn)}
     steps = {}
     for (candidate, name), trial in zip(asked, trials, strict=True):
@@ -104,6 +105,13 @@ def _steps(search: Search, running: Sequence[Candidate], rung: int, map_fn: MapF
         # Where it fails so early, it will fail again as a trial, which tells so.
         steps[candidate.title, name] = PACE_STEPS if pace is None else max(int(seconds / pace), 1)
     return steps
+
+
+def _pace_trial(search: Search, store: ClipStore, candidate: Candidate, growth: float) -> Trial:
+    """The run by which the pace of a candidate is told; of one that is slow it ends early, a tenth of its time."""
+    trial = trial_of(search, store, candidate, 0, PACE_STEPS)
+    most = longest_pace((candidate.settings.minutes or 0) * growth)
+    return replace(trial, settings=replace(trial.settings, minutes=most))
 
 
 def _run(

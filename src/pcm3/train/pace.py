@@ -26,7 +26,7 @@ def measure_pace(store: ClipStore, plan: RunPlan) -> float:
     """Seconds of a step of a run that has minutes, its share of the checkpoints included, in a temporary place."""
     settings = plan.settings
     assert settings.minutes is not None
-    most = max(PACE_SHARE * settings.minutes, PACE_SECONDS / 60)
+    most = longest_pace(settings.minutes)
     short = replace(settings, epochs=1, steps=PACE_STEPS, minutes=most, checkpoint_steps=PACE_STEPS, tensorboard=False)
     with tempfile.TemporaryDirectory(prefix="pcm3-pace-") as folder, threads(settings.threads or 1):
         run = RunFolder(Path(folder))
@@ -37,6 +37,11 @@ def measure_pace(store: ClipStore, plan: RunPlan) -> float:
         session.save(steps, seconds)
         saving = time.monotonic() - began  # for small networks more than a few steps
         return measured_pace(run) + saving / settings.checkpoint_steps
+
+
+def longest_pace(minutes: float) -> float:
+    """How many of a run's minutes the measurement of its pace may take."""
+    return max(PACE_SHARE * minutes, PACE_SECONDS / 60)
 
 
 def measured_pace(run: RunFolder) -> float:
