@@ -24,7 +24,7 @@ def shared(store_path, finished_path, tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("explored") / "store.explore"
     opened = Explorer.open(pcm3.load(finished_path, device="cpu"), ClipStore.open(store_path), folder)
-    opened.arrays["tsne"] = pca_map(opened.store.start[:, None].astype("float32"))
+    opened.mine.arrays["tsne"] = pca_map(opened.store.start[:, None].astype("float32"))
     opened.work()
     assert opened.progress.stage == "done", opened.progress.error
     yield opened
@@ -39,6 +39,30 @@ def computed(shared):
         shared.labels.give(shared.labels.given(), None)
         shared.labels.file.unlink()
     return shared
+
+
+@pytest.fixture
+def compare_with(store, finished_path, tmp_path):
+    """Gives an explorer that compares the model with something, its work done; all are closed at the end."""
+    import pcm3
+    from pcm3.web.explorer import Explorer
+    from pcm3.web.maps import pca_map
+
+    opened = []
+
+    def compared(word):
+        model, folder = pcm3.load(finished_path, device="cpu"), tmp_path / f"kept {len(opened)}"
+        one = Explorer.open(model, store, folder, name="mine", compare=str(word))
+        for side in one.sides:
+            side.arrays["tsne"] = pca_map(store.start[:, None].astype("float32"))
+        one.work()
+        assert one.progress.stage == "done", one.progress.error
+        opened.append(one)
+        return one
+
+    yield compared
+    for one in opened:
+        one.stop()
 
 
 @pytest.fixture
@@ -70,7 +94,7 @@ def untrimmed(recordings, write_tiny, finished_path, tmp_path):
         made.append(Recording(f"r{subject}", frames, subject=subject, intervals=tuple(spans[:5])))
     store = write_tiny(tmp_path / "untrimmed", made)
     opened = Explorer.open(pcm3.load(finished_path, device="cpu"), store, tmp_path / "kept")
-    opened.arrays["tsne"] = np.zeros((len(store), 2), np.float32)
+    opened.mine.arrays["tsne"] = np.zeros((len(store), 2), np.float32)
     opened.work()
     assert opened.progress.stage == "done", opened.progress.error
     yield opened

@@ -11,27 +11,27 @@ from pcm3.web.skeletons import skeleton
 
 def test_features_are_those_of_embed_and_neighbours_those_of_all_cosines(computed):
     features = computed.model.embed(computed.store)
-    np.testing.assert_array_equal(computed.features, features)
+    np.testing.assert_array_equal(computed.mine.features, features)
     rows = features / np.linalg.norm(features, axis=1, keepdims=True)
-    near, far = computed.neighbours(5, 4)
+    near, far = computed.mine.neighbours(5, 4)
     wanted = [clip for clip in np.argsort(1 - rows @ rows[5], kind="stable") if clip != 5][:4]
     assert near.tolist() == wanted
     np.testing.assert_allclose(far, 1 - rows[near] @ rows[5], atol=1e-6)
-    assert computed.neighbours(0, 100)[0].tolist().count(0) == 0
+    assert computed.mine.neighbours(0, 100)[0].tolist().count(0) == 0
 
 
 def test_another_visit_finds_the_maps_that_are_kept(explorer, store, finished_path, monkeypatch):
     explorer.work()
-    before = explorer.arrays
+    before = explorer.mine.arrays
     explorer.stop()
     again = Explorer.open(pcm3.load(finished_path, device="cpu"), store, explorer.labels.file.parent)
-    monkeypatch.setattr("pcm3.web.explorer.extract", None)
+    monkeypatch.setattr("pcm3.web.embedded.extract", None)
     again.work()
     assert again.progress.stage == "done"
-    for name, array in again.arrays.items():
+    for name, array in again.mine.arrays.items():
         np.testing.assert_allclose(array, before[name], rtol=1e-3, atol=1e-3)
-    again.kept.file.write_bytes(again.kept.file.read_bytes()[:200])
-    assert again.kept.read(len(store)) == {}
+    again.mine.kept.file.write_bytes(again.mine.kept.file.read_bytes()[:200])
+    assert again.mine.kept.read(len(store)) == {}
     again.stop()
 
 

@@ -19,13 +19,13 @@ def test_a_file_falls_where_its_feature_is(client, computed, tmp_path):
     assert told["name"] == "C:\\mine\\walk <b>.bvh".rpartition("\\")[2]
     (tmp_path / "walk.bvh").write_bytes(WALK)
     feature = computed.model.embed([tmp_path / "walk.bvh"])[0]
-    np.testing.assert_allclose(computed.guests[told["number"]].feature, feature, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(computed.guests[told["number"]].features[0], feature, rtol=1e-5, atol=1e-6)
     near = client.get(f"/api/guests/{told['number']}/neighbours").json()
-    cosines = computed.likeness(feature)
+    cosines = computed.mine.likeness(feature)
     assert near["clips"] == np.argsort(-cosines, kind="stable")[:12].tolist()
     np.testing.assert_allclose(near["distances"], 1 - np.sort(cosines)[::-1][:12], atol=1e-5)
-    low, high = computed.arrays["pca"].min(axis=0), computed.arrays["pca"].max(axis=0)
-    assert ((low <= told["places"]["pca"]) & (told["places"]["pca"] <= high)).all()
+    low, high = computed.mine.arrays["pca"].min(axis=0), computed.mine.arrays["pca"].max(axis=0)
+    assert ((low <= told["places"][0]["pca"]) & (told["places"][0]["pca"] <= high)).all()
     shape = client.get(f"/api/guests/{told['number']}/skeleton").headers["x-shape"]
     assert shape.split(",")[1:] == ["2", "25", "3"]
 

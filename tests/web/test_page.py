@@ -167,7 +167,7 @@ def test_a_person_looks_at_clips_and_labels_them(visitor, computed, tmp_path):
     visitor.sees(DRAWN, "true")
     visitor.click(*visitor.where(7))
     visitor.text("#grid .focus b", store.classes[store.label[7]])
-    near = computed.neighbours(7, 12)[0]
+    near = computed.mine.neighbours(7, 12)[0]
     visitor.text("#near ol small", store.ids[near[0]])
 
     visitor.lasso([visitor.where(clip) for clip in range(24)])
@@ -208,7 +208,7 @@ def test_a_person_looks_at_clips_and_labels_them(visitor, computed, tmp_path):
     visitor.text("#grid .focus small", "walk.bvh")
     visitor.sees("document.querySelectorAll('#guests button').length", 1)
     guest = next(reversed(computed.guests.values()))
-    visitor.text("#near ol small", store.ids[computed.neighbours_of(guest.feature, 1)[0][0]])
+    visitor.text("#near ol small", store.ids[computed.mine.neighbours_of(guest.features[0], 1)[0][0]])
 
 
 @pytest.mark.soak

@@ -33,13 +33,13 @@ def test_the_page_finds_all_that_it_shows(client, computed):
     assert client.get("/api/ids").text.split("\n") == store.ids.tolist()
     columns = dict(zip(about["columns"], array(client.get("/api/columns"), np.int32), strict=True))
     np.testing.assert_array_equal(columns["label"], store.label)
-    np.testing.assert_array_equal(array(client.get("/api/map/pca")), computed.arrays["pca"])
+    np.testing.assert_array_equal(array(client.get("/api/map/pca")), computed.mine.arrays["pca"])
     np.testing.assert_array_equal(array(client.get("/api/clips/4/skeleton")), skeleton(store, 4))
     guessed, _margin = array(client.get("/api/guesses"))
     np.testing.assert_array_equal(guessed, computed.guesses.label)
     assert client.get("/api/status").json()["stage"] == "done"
     near = client.get("/api/clips/3/neighbours?k=5").json()
-    assert near["clips"] == computed.neighbours(3, 5)[0].tolist()
+    assert near["clips"] == computed.mine.neighbours(3, 5)[0].tolist()
 
 
 @pytest.mark.parametrize(
@@ -155,14 +155,14 @@ def test_what_is_not_computed_yet_is_told_so(explorer):
     early = TestClient(explorer_app(explorer))
     for path in ("/api/map/pca", "/api/guesses", "/api/clips/1/neighbours", "/api/lesson"):
         assert early.get(path).status_code == 409
-    assert early.get("/api/status").json() | {"error": ""} == {"stage": "features", "done": 0, "error": "", "maps": [],
-                                                               "guesses": False, "correct": None}  # fmt: skip
+    status = {"stage": "features", "done": 0, "maps": [[]], "guesses": False, "compared": False, "correct": None}
+    assert early.get("/api/status").json() | {"error": ""} == status | {"error": ""}
 
 
 ODD = st.text(max_size=30) | st.integers().map(str) | st.sampled_from(["..", "%00", "%2f", "nan", "-1", "1e9", "\\"])
 NAMES = st.sampled_from(
     ["about", "ids", "columns", "map", "pca", "clips", "skeleton", "neighbours", "labels", "guesses", "lesson",
-     "guests", "recordings", "findings"]
+     "guests", "recordings", "findings", "other", "comparison", "told"]
 )  # fmt: skip
 BODIES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),

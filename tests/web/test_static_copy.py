@@ -63,7 +63,7 @@ def test_the_answers_lie_where_the_page_asks_for_them(copy, computed, client):
     assert about == client.get("/api/about").json() | {"fixed": True}
     assert json.loads((copy / "api/labels").read_bytes()) == client.get("/api/labels").json()
     near = np.frombuffer((copy / "api/neighbours").read_bytes(), np.int32).reshape(2, 24, 12)[0]
-    assert near[5].tolist() == computed.neighbours(5, 12)[0].tolist()
+    assert near[5].tolist() == computed.mine.neighbours(5, 12)[0].tolist()
     assert (copy / "index.html").read_bytes() == client.get("/").content
     assert not list(copy.rglob("*.csv"))
 
@@ -95,7 +95,7 @@ def test_a_plain_web_server_shows_the_copy(copy, computed, tmp_path):
             visitor.click(*visitor.where(7))
             visitor.text("#grid .focus small", computed.store.ids[7])
             visitor.sees(DRAWN, "true")
-            visitor.text("#near ol small", computed.store.ids[computed.neighbours(7, 1)[0][0]])
+            visitor.text("#near ol small", computed.store.ids[computed.mine.neighbours(7, 1)[0][0]])
             visitor.sees("getComputedStyle(document.querySelector('#labels')).display", "none")
             visitor.key("1")
             shown = visitor.ask(

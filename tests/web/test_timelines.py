@@ -47,7 +47,7 @@ def test_a_recording_is_told_with_its_truth_and_where_it_is_like_a_clip(untrimme
     assert told["clips"] == np.flatnonzero(store.recording == 1).tolist()
     assert (np.array(told["stop"]) - told["start"]).tolist() == store.length[told["clips"]].tolist()
     assert len(told["windows"]) == len(told["says"]) == len(told["margin"]) == len(told["like"])
-    line, query = untrimmed.timelines.of(1), untrimmed.features[7]
+    line, query = untrimmed.timelines.of(1), untrimmed.mine.features[7]
     cosine = line.features[2] @ query / np.linalg.norm(line.features[2]) / np.linalg.norm(query)
     assert told["like"][2] == pytest.approx(cosine, abs=1e-3)
     frames = np.frombuffer(client.get("/api/recordings/1/skeleton").content, np.float32)

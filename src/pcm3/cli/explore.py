@@ -16,6 +16,9 @@ def add_arguments(parser: Any, words: list[str]) -> None:
     """Adds the command's arguments."""
     parser.add_argument("model", type=Path, help="run, model folder or checkpoint (the authors' too)")
     parser.add_argument("store", type=Path, help="whose clips are shown; it is only read")
+    parser.add_argument("--compare", type=str | None, default=None,
+                        help="another model (run, model folder or checkpoint) that is shown beside it; raw: raw "
+                             "coordinates; untrained: the same encoder with fresh weights")  # fmt: skip
     parser.add_argument("--folder", type=Path | None, default=None,
                         help="where labels and maps are kept; null: STORE.explore, beside the store")  # fmt: skip
     parser.add_argument("--port", type=int, default=0, help="of this machine; 0: any free one")
@@ -45,7 +48,8 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     if options.export is not None:
         check_folder("--export", options.export, [options.store], exclusive=True)
     store = ClipStore.open(options.store)
-    explorer = Explorer.open(api.load(options.model, device=options.device), store, folder)
+    model = api.load(options.model, device=options.device)
+    explorer = Explorer.open(model, store, folder, name=str(options.model), compare=options.compare)
     if options.export is not None:
         return 0, _export(explorer, options)
     if not is_here(options.host):

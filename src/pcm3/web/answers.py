@@ -7,13 +7,16 @@ from typing import TypeVar
 
 import numpy as np
 from fastapi import HTTPException
+from jaxtyping import Float32
 from numpy.typing import NDArray
 from starlette.requests import Request
 from starlette.responses import Response
 
 from pcm3.web.explorer import Explorer
+from pcm3.web.maps import MAPS
 
 Found = TypeVar("Found")
+MOST_NEIGHBOURS = 100
 BINARY = "application/octet-stream"
 
 
@@ -45,3 +48,10 @@ def there(found: Found | None) -> Found:
     if found is None:
         raise HTTPException(409, "not computed yet: /api/status tells how far it is")
     return found
+
+
+def map_of(explorer: Explorer, side: int, name: str) -> Float32[np.ndarray, "N 2"]:
+    """A map of the model's, or of what it is compared with. Raises HTTPException where there is none."""
+    if name not in MAPS:
+        raise HTTPException(404, f"expected a map: {', '.join(MAPS)}")
+    return there(explorer.maps[side].get(name))

@@ -6,19 +6,18 @@ import traceback
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from threading import Event, Thread
 
 import numpy as np
 from filelock import BaseFileLock
-from jaxtyping import Float, Float32, Int, Int32
-from numpy.typing import NDArray
+from jaxtyping import Float32, Int32
 
 from pcm3.api import Model
 from pcm3.api.given import AS_THE_MODEL
 from pcm3.api.teaching import directions
-from pcm3.clips import ClipBank, extract
+from pcm3.clips import ClipBank
 from pcm3.data.audit.check import odd_clips
 from pcm3.data.audit.findings import Finding
 from pcm3.data.protocol import split
@@ -26,16 +25,18 @@ from pcm3.data.store import ClipStore
 from pcm3.errors import ConfigError, DataError, Pcm3Error, RunFailed
 from pcm3.files import take_lock
 from pcm3.tasks.head_files import weights_checksum
+from pcm3.web.beside import beside
+from pcm3.web.comparison import Comparison, compare
+from pcm3.web.embedded import EmbeddedClips
 from pcm3.web.guesses import Guesses, guess
 from pcm3.web.guests import KEPT, Guest, received
 from pcm3.web.kept import LABELS, Kept
 from pcm3.web.labels import LabelBook
 from pcm3.web.lessons import Lessons
-from pcm3.web.maps import pca_map, tsne_map
+from pcm3.web.maps import MAPS, pca_map, tsne_map, turned_like
 from pcm3.web.timelines import Timelines
 
-BLOCK = 256
-"""Clips that are encoded between two words of progress."""
+Place = Callable[[Float32[np.ndarray, "N D"]], Float32[np.ndarray, "N 2"]]
 COLUMNS = ("label", "subject", "camera", "setup", "length", "recording")
 """Of the store's table, as the page gets them; the sides of protocols follow."""
 
@@ -45,25 +46,27 @@ class Progress:
     """How far the work in the background has come."""
 
     stage: str = "features"
-    """features, map, classifier, t-SNE, check, done or failed."""
+    """features, map, classifier, other features, comparison, t-SNE, check, done or failed."""
     done: int = 0
-    """Clips encoded."""
+    """Clips encoded, of the encoder that is at work."""
     error: str = ""
 
 
 @dataclass(eq=False)
 class Explorer:
-    """One store, one model, the labels given so far, and all that is computed of them."""
+    """One store, one model, perhaps what it is compared with, the labels given so far, and all that is computed."""
 
     store: ClipStore
     model: Model
     labels: LabelBook
-    kept: Kept
     lock: BaseFileLock
     """On the folder."""
+    mine: EmbeddedClips
+    """The clips as the model sees them."""
+    other: EmbeddedClips | None = None
+    """The clips as what it is compared with sees them."""
+    comparison: Comparison | None = None
     progress: Progress = field(default_factory=Progress)
-    arrays: dict[str, NDArray[np.float32]] = field(default_factory=dict)
-    """features (N, D), pca (N, 2), tsne (N, 2): those that are there."""
     guesses: Guesses | None = None
     lessons: Lessons | None = None
     timelines: Timelines | None = None
@@ -75,19 +78,27 @@ class Explorer:
     _stop: Event = field(default_factory=Event)
 
     @classmethod
-    def open(cls, model: Model, store: ClipStore, folder: Path) -> Explorer:
+    def open(
+        cls, model: Model, store: ClipStore, folder: Path, *, name: str = "model", compare: str | None = None
+    ) -> Explorer:
         """The explorer of a store that the model can be fed with.
 
         Args:
             model: whose features are shown.
             store: is only read.
             folder: where labels and maps are kept; made where it is not there.
+            name: what the page calls the model.
+            compare: what the model is compared with, see `pcm3.web.beside.beside`; None: nothing.
 
         Raises:
-            CheckpointError: the store does not fit the model.
+            CheckpointError: the store does not fit the model, or what it is compared with.
             ConfigError: another explorer writes labels there, or the folder cannot be written.
         """
         model.given(store, AS_THE_MODEL)
+        bank = cache(lambda: model.bank(store))
+        kept = Kept.of(folder, weights_checksum(model.encoder), store.checksum)
+        mine = EmbeddedClips(name, lambda: (model.encoder, bank()), kept, model.spec.provenance.store_checksum)
+        other = None if compare is None else beside(compare, model, store, bank, folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             lock = take_lock(folder / f"{LABELS}.lock")
@@ -95,8 +106,7 @@ class Explorer:
             raise ConfigError(f"{folder}: cannot be written ({error.strerror}): name another place, --folder") from None
         if lock is None:
             raise ConfigError(f"{folder}: another explorer is open there: close it, or name another place, --folder")
-        book = LabelBook.open(folder / LABELS)
-        return cls(store, model, book, Kept.of(folder, weights_checksum(model.encoder), store.checksum), lock)
+        return cls(store, model, LabelBook.open(folder / LABELS), lock, mine, other)
 
     def begin(self) -> Thread:
         """Starts the work in the background, on a thread that does not outlive the program."""
@@ -110,19 +120,26 @@ class Explorer:
         self.lock.release()
 
     def work(self) -> None:
-        """Features, maps and guesses, one after the other; an error is told where the progress is."""
+        """Features, maps and all else, one after the other; an error is told where the progress is."""
+        store, mine, other = self.store, self.mine, self.other
         try:
-            self.arrays |= self.kept.read(len(self.store))
-            self._once("features", "features", self._features)
-            self._once("pca", "map", lambda: pca_map(self.features))
-            self.progress.stage = "classifier"
-            rows = directions(self.features)
-            self.guesses = guess(rows, self.store.label, self.store.subject)
-            if self.store.recordings is not None:
-                self.timelines = Timelines(self.model, self.store, self.store.recordings, self.bank, self.features)
-            self.lessons = Lessons(rows, self.store.subject, self.store.ids.tolist(), self.labels)
-            self._once("tsne", "t-SNE", lambda: tsne_map(self.features))
-            self._check()
+            self._embed(mine, "features")
+            self._stage("classifier")
+            rows = directions(mine.features)
+            self.guesses = guess(rows, store.label, store.subject)
+            if store.recordings is not None:
+                self.timelines = Timelines(self.model, store, store.recordings, self.bank, mine.features)
+            self.lessons = Lessons(rows, store.subject, store.ids.tolist(), self.labels)
+            if other is not None:
+                self._embed(other, "other features")
+                self._stage("comparison")
+                linear = np.stack([self.guesses.label, guess(directions(other.features), *self._known).label])
+                units = (mine.unit_rows, other.unit_rows)
+                self.comparison = compare(units, linear, *self._known, self._pause)
+            for clips in self.sides:
+                self._place(clips, "tsne", "t-SNE", tsne_map)
+            self._stage("check")
+            self.findings = odd_clips(store)
             self.progress.stage = "done"
         except _Stopped:
             return
@@ -131,11 +148,6 @@ class Explorer:
         except Exception as error:  # the page must not wait for ever; whoever started the server sees where it was
             traceback.print_exc()
             self.progress.error, self.progress.stage = str(error) or type(error).__name__, "failed"
-
-    @property
-    def features(self) -> Float32[np.ndarray, "N D"]:
-        """Of all clips; KeyError while they are not there."""
-        return self.arrays["features"]
 
     @cached_property
     def columns(self) -> dict[str, Int32[np.ndarray, " N"]]:
@@ -151,10 +163,24 @@ class Explorer:
             columns[f"side {name}"] = side
         return columns
 
-    @cached_property
+    @property
+    def sides(self) -> list[EmbeddedClips]:
+        """The clips as the model sees them, and as what it is compared with does, where there is such."""
+        return [self.mine] if self.other is None else [self.mine, self.other]
+
+    @property
     def bank(self) -> ClipBank:
         """The store's clips, ready for the model."""
-        return self.model.bank(self.store)
+        return self.mine.fed[1]
+
+    @property
+    def maps(self) -> list[dict[str, Float32[np.ndarray, "N 2"]]]:
+        """The maps of each side that are there, by name; the other's are turned so that they lie like the model's."""
+        mine = {name: self.mine.arrays[name] for name in MAPS if name in self.mine.arrays}
+        if self.other is None:
+            return [mine]
+        theirs = self.other.arrays
+        return [mine, {name: turned_like(theirs[name], mine[name]) for name in mine if name in theirs}]
 
     def receive(self, name: str, content: bytes) -> list[int]:
         """The numbers of the clips of a dropped file; of all such clips the last `KEPT` are remembered.
@@ -163,7 +189,7 @@ class Explorer:
             DataError: no file that pcm3 reads, or nobody in it.
         """
         numbers = []
-        for guest in received(self.model, name, content):
+        for guest in received(self.model, self.sides, name, content):
             number = next(reversed(self.guests), -1) + 1
             self.guests[number] = guest
             numbers.append(number)
@@ -171,60 +197,33 @@ class Explorer:
             self.guests.popitem(last=False)
         return numbers
 
-    def neighbours(self, index: int, k: int) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-        """The clips that the model finds most like one, and 1 − cosine of each; the clip itself is left out."""
-        far = 1 - self.likeness(self.features[index])
-        far[index] = np.inf
-        return self._nearest(far, min(k, len(far) - 1))
+    @property
+    def _known(self) -> tuple[Int32[np.ndarray, " N"], Int32[np.ndarray, " N"]]:
+        return self.store.label, self.store.subject
 
-    def neighbours_of(
-        self, feature: Float[np.ndarray, " D"], k: int
-    ) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-        """The same of a feature that is not of the store."""
-        return self._nearest(1 - self.likeness(feature), min(k, len(self.store)))
+    def _embed(self, clips: EmbeddedClips, stage: str) -> None:
+        """The features, and the first map."""
+        clips.arrays |= clips.kept.read(len(self.store))
+        self._stage(stage)
+        clips.once("features", lambda: clips.embed(self._encoded))
+        self._place(clips, "pca", "map", pca_map)
 
-    def likeness(self, feature: Float[np.ndarray, " D"]) -> Float[np.ndarray, " N"]:
-        """The cosine of each clip's feature with one."""
-        return np.asarray(self._unit_rows @ (feature / max(float(np.linalg.norm(feature)), 1e-12)))
+    def _place(self, clips: EmbeddedClips, name: str, stage: str, place: Place) -> None:
+        """One map."""
+        self._stage(stage)
+        clips.once(name, lambda: place(clips.features))
 
-    @staticmethod
-    def _nearest(far: Float[np.ndarray, " N"], k: int) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-        near = np.argpartition(far, k - 1)[:k] if k else np.zeros(0, np.int64)
-        near = near[np.argsort(far[near], kind="stable")]
-        return near, np.maximum(far[near], 0)
+    def _encoded(self, done: int) -> None:
+        self._pause()
+        self.progress.done = done
 
-    @cached_property
-    def _unit_rows(self) -> Float32[np.ndarray, "N D"]:
-        norms = np.linalg.norm(self.features, axis=1, keepdims=True)
-        return np.asarray(self.features / np.maximum(norms, 1e-12), np.float32)
-
-    def _features(self) -> Float[np.ndarray, "N D"]:
-        parts = []
-        for start in range(0, len(self.store), BLOCK):
-            if self._stop.is_set():
-                raise _Stopped
-            block = np.arange(start, min(start + BLOCK, len(self.store)))
-            parts.append(extract(self.model.encoder, self.bank, block).cpu().numpy())
-            self.progress.done = start + len(block)
-        features = np.concatenate(parts)
-        if not np.isfinite(features).all():
-            raise RunFailed("the model's features are no numbers: it did not train well")
-        return features
-
-    def _check(self) -> None:
-        if self._stop.is_set():
-            raise _Stopped
-        self.progress.stage = "check"
-        self.findings = odd_clips(self.store)
-
-    def _once(self, name: str, stage: str, compute: Callable[[], NDArray[np.float32]]) -> None:
-        """Computes an array, and keeps it, unless it was kept."""
-        if self._stop.is_set():
-            raise _Stopped
+    def _stage(self, stage: str) -> None:
+        self._pause()
         self.progress.stage = stage
-        if name not in self.arrays:
-            self.arrays = self.arrays | {name: compute()}
-            self.kept.write(self.arrays)
+
+    def _pause(self) -> None:
+        if self._stop.is_set():
+            raise _Stopped
 
 
 class _Stopped(Exception):  # noqa: N818 (nothing went wrong)

@@ -14,6 +14,7 @@ from pcm3.web.answers import array_answer, there
 from pcm3.web.explorer import Explorer
 from pcm3.web.guests import Guest, placed
 from pcm3.web.skeletons import skeleton
+from pcm3.web.told import told_neighbours
 
 NEIGHBOURS = 12
 
@@ -23,7 +24,7 @@ def add_guests(app: FastAPI, explorer: Explorer) -> None:
 
     @app.post("/api/guests")
     async def drop(request: Request, name: Annotated[str, Query(max_length=500)]) -> dict[str, Any]:
-        there(explorer.arrays.get("pca"))
+        there(explorer.mine.arrays.get("pca"))
         content = await request.body()
         try:
             numbers = await run_in_threadpool(explorer.receive, name, content)
@@ -38,15 +39,28 @@ def add_guests(app: FastAPI, explorer: Explorer) -> None:
 
     @app.get("/api/guests/{number}/neighbours")
     def neighbours(number: int) -> dict[str, Any]:
-        near, far = explorer.neighbours_of(_guest(explorer, number).feature, NEIGHBOURS)
-        return {"clips": near.tolist(), "distances": [round(float(one), 6) for one in far]}
+        return _neighbours(explorer, number, 0)
+
+    if explorer.other is not None:
+
+        @app.get("/api/other/guests/{number}/neighbours")
+        def other_neighbours(number: int) -> dict[str, Any]:
+            there(explorer.sides[1].arrays.get("features"))
+            return _neighbours(explorer, number, 1)
+
+
+def _neighbours(explorer: Explorer, number: int, side: int) -> dict[str, Any]:
+    feature = _guest(explorer, number).features[side]
+    return told_neighbours(*explorer.sides[side].neighbours_of(feature, NEIGHBOURS))
 
 
 def _told(explorer: Explorer, number: int) -> dict[str, Any]:
     guest = _guest(explorer, number)
-    near, far = explorer.neighbours_of(guest.feature, NEIGHBOURS)
-    maps = {name: placed(explorer.arrays[name], near, far) for name in ("pca", "tsne") if name in explorer.arrays}
-    return {"number": number, "name": guest.name, "places": maps}
+    places = []
+    for side, feature, maps in zip(explorer.sides, guest.features, explorer.maps, strict=True):
+        near = side.neighbours_of(feature, NEIGHBOURS) if maps else ()
+        places.append({name: placed(lie, *near) for name, lie in maps.items()})
+    return {"number": number, "name": guest.name, "places": places}
 
 
 def _guest(explorer: Explorer, number: int) -> Guest:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from pcm3.api import Model
 from pcm3.api.given import AS_THE_MODEL
 from pcm3.data.names import printable
 from pcm3.data.store import ClipStore
+from pcm3.web.embedded import EmbeddedClips
 
 MOST_CLIPS = 20
 """Clips of a file that are looked at."""
@@ -30,14 +32,16 @@ class Guest:
     name: str
     store: ClipStore
     """Which holds it alone, prepared as those that the model learned from."""
-    feature: Float[np.ndarray, " D"]
+    features: tuple[Float[np.ndarray, " D"], ...]
+    """One for each kind of features that is shown."""
 
 
-def received(model: Model, name: str, content: bytes) -> list[Guest]:
+def received(model: Model, sides: Sequence[EmbeddedClips], name: str, content: bytes) -> list[Guest]:
     """The clips of a file, as the model is fed with them.
 
     Args:
-        model: whose features they have.
+        model: which tells how they are prepared.
+        sides: whose features they have.
         name: of the file; only its ending is looked at, which may tell its form.
         content: of the file.
 
@@ -50,7 +54,7 @@ def received(model: Model, name: str, content: bytes) -> list[Guest]:
         file.write_bytes(content)
         given = model.given([file], AS_THE_MODEL)
         clips = [given.store.only(index) for index in range(min(len(given.store), MOST_CLIPS))]
-        features = [model.embed(clip)[0] for clip in clips]
+        features = [tuple(side.feature_of(clip) for side in sides) for clip in clips]
     shown = printable(Path(name.replace("\\", "/")).name or "dropped", 60)
     names = [shown] if len(clips) == 1 else [f"{shown} {number}" for number in range(1, len(clips) + 1)]
     return [Guest(*one) for one in zip(names, clips, features, strict=True)]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Float32, Int
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
+MAPS = ("pca", "tsne")
+"""Their names, in the order in which they come."""
 MOST_TSNE = 5_000
 """Clips that t-SNE places; of more, as many are drawn, and the others lie among their nearest of these."""
 NEAREST = 3
@@ -47,6 +49,14 @@ def tsne_map(features: Float[np.ndarray, "N D"], seed: int = 0) -> Float[np.ndar
     if count == len(drawn):
         return _scaled(placed)
     return _scaled(_among(reduced, reduced[drawn], placed))
+
+
+def turned_like(places: Float32[np.ndarray, "N 2"], wanted: Float32[np.ndarray, "N 2"]) -> Float32[np.ndarray, "N 2"]:
+    """A map, turned and perhaps mirrored so that its clips lie as near as can be to where they lie on another one
+    (orthogonal Procrustes); distances stay.
+    """
+    u, _, v = np.linalg.svd(places.astype(np.float64).T @ wanted.astype(np.float64))
+    return np.asarray(places @ (u @ v), np.float32)
 
 
 def _begin(reduced: Float[np.ndarray, "G K"], seed: int) -> Float[np.ndarray, "G 2"]:

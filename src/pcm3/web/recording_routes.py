@@ -40,7 +40,7 @@ def add_recordings(app: FastAPI, explorer: Explorer, recordings: ClipStore) -> N
             "margin": [round(float(one), 4) for one in line.margin],
         }
         if like is not None:
-            query = explorer.features[clip_number(explorer, like)]
+            query = explorer.mine.features[clip_number(explorer, like)]
             cosines = (
                 line.features @ query / np.maximum(np.linalg.norm(line.features, axis=1) * np.linalg.norm(query), 1e-12)
             )

@@ -13,15 +13,14 @@ from pydantic import BaseModel, Field, StrictInt, StrictStr
 from pcm3 import __version__
 from pcm3.data.names import printable
 from pcm3.errors import ConfigError
-from pcm3.web.answers import array_answer, clip_number, there
+from pcm3.web.answers import MOST_NEIGHBOURS, array_answer, clip_number, map_of, there
+from pcm3.web.comparison_routes import add_comparison
 from pcm3.web.explorer import Explorer
 from pcm3.web.guest_routes import add_guests
 from pcm3.web.page import page_files
 from pcm3.web.recording_routes import add_recordings
 from pcm3.web.skeletons import skeleton
-from pcm3.web.told import MAPS, told_about, told_findings, told_labels, told_status
-
-MOST_NEIGHBOURS = 100
+from pcm3.web.told import told_about, told_findings, told_labels, told_neighbours, told_status
 
 
 class Labelling(BaseModel):
@@ -38,6 +37,8 @@ def explorer_app(explorer: Explorer) -> FastAPI:
     _add_words(app, explorer)
     _add_labels(app, explorer)
     add_guests(app, explorer)
+    if explorer.other is not None:
+        add_comparison(app, explorer, explorer.other)
     if explorer.store.recordings is not None:
         add_recordings(app, explorer, explorer.store.recordings)
 
@@ -70,9 +71,7 @@ def _add_arrays(app: FastAPI, explorer: Explorer) -> None:
 
     @app.get("/api/map/{name}")
     def one_map(request: Request, name: str) -> Response:
-        if name not in MAPS:
-            raise HTTPException(404, f"expected a map: {', '.join(MAPS)}")
-        return array_answer(request, there(explorer.arrays.get(name)))
+        return array_answer(request, map_of(explorer, 0, name))
 
     @app.get("/api/guesses")
     def guesses(request: Request) -> Response:
@@ -111,9 +110,8 @@ def _add_words(app: FastAPI, explorer: Explorer) -> None:
     @app.get("/api/clips/{index}/neighbours")
     def neighbours(index: int, k: Annotated[int, Query(ge=1, le=MOST_NEIGHBOURS)] = 12) -> dict[str, Any]:
         clip_number(explorer, index)
-        there(explorer.arrays.get("features"))
-        near, far = explorer.neighbours(index, k)
-        return {"clips": near.tolist(), "distances": [round(float(one), 6) for one in far]}
+        there(explorer.mine.arrays.get("features"))
+        return told_neighbours(*explorer.mine.neighbours(index, k))
 
 
 def _add_labels(app: FastAPI, explorer: Explorer) -> None:

@@ -11,10 +11,11 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from pcm3.files import new_folder
+from pcm3.web.embedded import EmbeddedClips
 from pcm3.web.explorer import Explorer
 from pcm3.web.page import page_files
 from pcm3.web.skeletons import skeleton
-from pcm3.web.told import told_about, told_labels, told_status
+from pcm3.web.told import comparison_rows, told_about, told_comparison, told_labels, told_status
 
 ROOM = 16_000_000
 """Bytes for all skeletons: with maps and page a copy of 5,000 clips stays below 20 MB."""
@@ -24,6 +25,8 @@ ABSENT = 255
 STEPS = 254
 """Places that a coordinate may have within the extent of its clip, from 0 on: 1 cm where that is 2.5 m."""
 NEIGHBOURS = 12
+PREFIXES = ("", "other/")
+"""Of the answers about the model's features, and about those of what it is compared with."""
 
 
 def export(explorer: Explorer, out: Path, *, overwrite: bool = False) -> int:
@@ -48,12 +51,17 @@ def export(explorer: Explorer, out: Path, *, overwrite: bool = False) -> int:
             _write(folder, f"api/{name}", json.dumps(answer, ensure_ascii=False).encode())
         _write(folder, "api/ids", "\n".join(store.ids.tolist()).encode())
         _write(folder, "api/columns", _bytes(np.stack(list(explorer.columns.values()))))
-        for name in ("pca", "tsne"):
-            _write(folder, f"api/map/{name}", _bytes(explorer.arrays[name]))
+        for prefix, side, maps in zip(PREFIXES, explorer.sides, explorer.maps, strict=False):
+            for name, places in maps.items():
+                _write(folder, f"api/{prefix}map/{name}", _bytes(places))
+            _write(folder, f"api/{prefix}neighbours", _neighbours(side, len(store)))
+        if explorer.comparison is not None:
+            told = told_comparison(explorer, explorer.comparison)
+            _write(folder, "api/comparison/told", json.dumps(told).encode())
+            _write(folder, "api/comparison/clips", _bytes(comparison_rows(explorer.comparison)))
         if explorer.guesses is not None:
             says = np.stack([explorer.guesses.label, explorer.guesses.margin]).astype(np.float32)
             _write(folder, "api/guesses", _bytes(says))
-        _write(folder, "api/neighbours", _neighbours(explorer))
         for clip in range(len(store)):
             _write(folder, f"api/clips/{clip}/small", packed(skeleton(store, clip), room))
         return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
@@ -78,10 +86,10 @@ def packed(clip: Float[np.ndarray, "T M V 3"], room: int) -> bytes:
     return head.tobytes() + steps.tobytes()
 
 
-def _neighbours(explorer: Explorer) -> bytes:
+def _neighbours(side: EmbeddedClips, clips: int) -> bytes:
     """Clips (N, k), then distances (N, k), both of four bytes."""
-    count = min(NEIGHBOURS, len(explorer.store) - 1)
-    found = [explorer.neighbours(clip, count) for clip in range(len(explorer.store))]
+    count = min(NEIGHBOURS, clips - 1)
+    found = [side.neighbours(clip, count) for clip in range(clips)]
     near, far = np.stack([clips for clips, _ in found]), np.stack([distances for _, distances in found])
     return _bytes(near.astype(np.int32)) + _bytes(far.astype(np.float32))
 

@@ -5,12 +5,17 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
+from jaxtyping import Float, Float32, Int
+
 from pcm3 import __version__
 from pcm3.data.audit.findings import Finding
 from pcm3.data.names import printable
+from pcm3.web.comparison import Comparison
 from pcm3.web.explorer import Explorer
 
-MAPS = ("pca", "tsne")
+MOST_CHANGED = 100
+"""Clips whose neighbours changed most that are told."""
 MOST_CLIPS = 2_000
 """Of a finding that are told."""
 LONGEST = 300
@@ -24,6 +29,7 @@ def told_about(explorer: Explorer) -> dict[str, Any]:
         "version": __version__,
         "store": store.path.resolve().name,
         "model": repr(explorer.model),
+        "sides": [side.name for side in explorer.sides],
         "clips": len(store),
         "recordings": 0 if store.recordings is None else len(store.recordings),
         "fixed": False,
@@ -41,12 +47,40 @@ def told_about(explorer: Explorer) -> dict[str, Any]:
 def told_status(explorer: Explorer) -> dict[str, Any]:
     """How far the work is."""
     correct = explorer.guesses and explorer.guesses.correct
-    there = [name for name in MAPS if name in explorer.arrays]
     return asdict(explorer.progress) | {
-        "maps": there,
+        "maps": [list(maps) for maps in explorer.maps],
         "guesses": explorer.guesses is not None,
+        "compared": explorer.comparison is not None,
         "correct": correct,
     }
+
+
+def told_neighbours(near: Int[np.ndarray, " n"], far: Float[np.ndarray, " n"]) -> dict[str, Any]:
+    """The nearest clips, and how far they are."""
+    return {"clips": near.tolist(), "distances": [round(float(one), 6) for one in far]}
+
+
+def told_comparison(explorer: Explorer, found: Comparison) -> dict[str, Any]:
+    """What the model is beside what it is compared with."""
+    return {
+        "k": found.k,
+        "kept": float(np.nanmean(found.kept)) if len(found.changed) else None,
+        "chance": found.by_chance,
+        "looked": len(found.changed),
+        "changed": found.changed[:MOST_CHANGED].tolist(),
+        "clips": found.clips,
+        "people": found.people,
+        "most_frequent": found.most_frequent,
+        "judged": [{"name": one.name, "correct": one.correct, "interval": one.interval} for one in found.judged],
+        "taught_here": [explorer.store.checksum == side.taught_by for side in explorer.sides],
+    }
+
+
+def comparison_rows(found: Comparison) -> Float32[np.ndarray, "R N"]:
+    """Of each clip: the share of neighbours that is kept, then what each classifier says by the one and by the other
+    kind of features.
+    """
+    return np.concatenate([found.kept[None], *(one.label for one in found.judged)]).astype(np.float32)
 
 
 def told_findings(explorer: Explorer, findings: list[Finding]) -> list[dict[str, Any]]:

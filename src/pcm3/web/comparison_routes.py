@@ -1,0 +1,35 @@
+"""What is told of the clips as what the model is compared with sees them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Query, Request
+from fastapi.responses import Response
+
+from pcm3.web.answers import MOST_NEIGHBOURS, array_answer, clip_number, map_of, there
+from pcm3.web.embedded import EmbeddedClips
+from pcm3.web.explorer import Explorer
+from pcm3.web.told import comparison_rows, told_comparison, told_neighbours
+
+
+def add_comparison(app: FastAPI, explorer: Explorer, other: EmbeddedClips) -> None:
+    """Adds it to the app."""
+
+    @app.get("/api/other/map/{name}")
+    def one_map(request: Request, name: str) -> Response:
+        return array_answer(request, map_of(explorer, 1, name))
+
+    @app.get("/api/other/clips/{index}/neighbours")
+    def neighbours(index: int, k: Annotated[int, Query(ge=1, le=MOST_NEIGHBOURS)] = 12) -> dict[str, Any]:
+        clip_number(explorer, index)
+        there(other.arrays.get("features"))
+        return told_neighbours(*other.neighbours(index, k))
+
+    @app.get("/api/comparison/told")
+    def comparison() -> dict[str, Any]:
+        return told_comparison(explorer, there(explorer.comparison))
+
+    @app.get("/api/comparison/clips")
+    def rows(request: Request) -> Response:
+        return array_answer(request, comparison_rows(there(explorer.comparison)))
