@@ -37,7 +37,7 @@ def test_another_model_has_the_features_of_embed_and_its_own_neighbours(compare_
     other = pcm3.load(another, device="cpu")
     np.testing.assert_array_equal(explorer.other.features, other.embed(store))
     np.testing.assert_array_equal(explorer.mine.features, explorer.model.embed(store))
-    assert [side.name for side in explorer.sides] == ["mine", str(another)]
+    assert [side.name for side in explorer.sides] == ["mine", "another"]
     client = TestClient(explorer_app(explorer))
     near = client.get("/api/other/clips/3/neighbours?k=5").json()
     rows = explorer.other.features / np.linalg.norm(explorer.other.features, axis=1, keepdims=True)
@@ -132,6 +132,13 @@ def test_a_dropped_file_falls_on_both_maps(compare_with):
     near = client.get(f"/api/other/guests/{told['number']}/neighbours").json()
     feature = explorer.guests[told["number"]].features[1]
     assert near["clips"] == np.argsort(-explorer.other.likeness(feature), kind="stable")[:12].tolist()
+
+
+def test_models_of_one_name_are_called_as_they_were_given(finished_path, store, tmp_path):
+    model, words = pcm3.load(finished_path, device="cpu"), str(finished_path)
+    explorer = Explorer.open(model, store, tmp_path / "kept", name="other/finished", compare=words)
+    assert [side.name for side in explorer.sides] == ["other/finished", words]
+    explorer.stop()
 
 
 def test_who_compares_with_nothing_has_no_other_side(client):

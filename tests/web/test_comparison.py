@@ -61,6 +61,8 @@ def test_all_figures_are_those_counted_clip_by_clip(unlabelled):
     known = label >= 0
     assert found.clips == known.sum()
     assert found.people == 6
+    right = found.judged[1].label[:, known] == label[known]
+    assert found.judged[1].interval == difference_interval(right, subject[known])
     for one in found.judged:
         np.testing.assert_array_equal(one.label[:, known], says[one.name][:, known])
         np.testing.assert_allclose(one.correct, 100 * (says[one.name][:, known] == label[known]).mean(axis=1))

@@ -100,7 +100,7 @@ class Visitor:
         return self.driver.execute_script(f"return {script}", *values)
 
     def where(self, clip):
-        return self.ask("window.explorer.map.onScreen(arguments[0])", clip)
+        return self.ask("window.explorer.maps[0].onScreen(arguments[0])", clip)
 
     def sees(self, script, wanted, seconds=20):
         """Waits until a script comes to what is wanted."""
@@ -206,7 +206,7 @@ def test_a_person_looks_at_clips_and_labels_them(visitor, computed, tmp_path):
     file.write_text(bvh_text.text(frames=40, scale=4.0))
     visitor.driver.find_element("css selector", "#drop input").send_keys(str(file))
     visitor.text("#grid .focus small", "walk.bvh")
-    visitor.sees("document.querySelectorAll('#guests button').length", 1)
+    visitor.sees("document.querySelectorAll('.guests button').length", 1)
     guest = next(reversed(computed.guests.values()))
     visitor.text("#near ol small", store.ids[computed.mine.neighbours_of(guest.features[0], 1)[0][0]])
 

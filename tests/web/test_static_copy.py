@@ -7,8 +7,10 @@ import threading
 
 import numpy as np
 import pytest
+from fastapi.testclient import TestClient
 from test_page import DRAWN, browsing
 
+from pcm3.web.routes import explorer_app
 from pcm3.web.skeletons import skeleton
 from pcm3.web.static_copy import ABSENT, LEAST, STEPS, export, packed
 
@@ -66,6 +68,18 @@ def test_the_answers_lie_where_the_page_asks_for_them(copy, computed, client):
     assert near[5].tolist() == computed.mine.neighbours(5, 12)[0].tolist()
     assert (copy / "index.html").read_bytes() == client.get("/").content
     assert not list(copy.rglob("*.csv"))
+
+
+def test_a_comparison_is_in_the_copy_too(compare_with, tmp_path):
+    explorer = compare_with("raw")
+    export(explorer, tmp_path / "copy")
+    client = TestClient(explorer_app(explorer))
+    for path in ("other/map/pca", "other/map/tsne", "comparison/clips"):
+        assert (tmp_path / "copy/api" / path).read_bytes() == client.get(f"/api/{path}").content
+    told = json.loads((tmp_path / "copy/api/comparison/told").read_bytes())
+    assert told == client.get("/api/comparison/told").json()
+    near = np.frombuffer((tmp_path / "copy/api/other/neighbours").read_bytes(), np.int32).reshape(2, 24, 12)[0]
+    assert near[5].tolist() == explorer.other.neighbours(5, 12)[0].tolist()
 
 
 def test_the_command_writes_it_and_serves_nothing(cli, finished_path, store_path, tmp_path, monkeypatch):

@@ -6,6 +6,8 @@ export interface About {
   version: string;
   store: string;
   model: string;
+  /** Names of the model and, where there is such, of what it is compared with. */
+  sides: string[];
   clips: number;
   recordings: number;
   /** Whether this is a static copy: nothing can be changed. */
@@ -24,8 +26,10 @@ export interface Status {
   stage: string;
   done: number;
   error: string;
-  maps: string[];
+  /** Of each side. */
+  maps: string[][];
   guesses: boolean;
+  compared: boolean;
   correct: number | null;
 }
 
@@ -34,11 +38,35 @@ export interface Neighbours {
   distances: number[];
 }
 
-/** A clip of a file that was dropped, and where it lies on each map. */
+/** A clip of a file that was dropped, and where it lies on each map of each side. */
 export interface Guest {
   number: number;
   name: string;
-  places: Record<string, [number, number]>;
+  places: Record<string, [number, number]>[];
+}
+
+/** What a simple classifier comes to on the features of the one and of the other side, per cent. */
+export interface Judged {
+  name: string;
+  correct: [number, number];
+  /** Points that the second is over the first, from and to. */
+  interval: [number, number] | null;
+}
+
+export interface Comparison {
+  /** Neighbours of each clip that are compared, the share of them that both sides have, and what chance would come to. */
+  k: number;
+  kept: number | null;
+  chance: number;
+  looked: number;
+  /** Clips, those whose neighbours changed most first. */
+  changed: number[];
+  clips: number;
+  people: number;
+  most_frequent: number;
+  judged: Judged[];
+  /** Whether each side was pretrained on this store. */
+  taught_here: boolean[];
 }
 
 /** An untrimmed recording: clips are its labelled intervals; windows follow one another. */
@@ -93,7 +121,9 @@ const json = async <T>(path: string): Promise<T> => (await ask(path)).json() as 
 
 /** What a static copy says of itself; null: there is a server. */
 let copy: About | null = null;
-let packedNeighbours: Promise<ArrayBuffer> | null = null;
+const packedNeighbours = new Map<string, Promise<ArrayBuffer>>();
+/** Before the addresses of what is of the one and of the other side. */
+const SIDES = ["", "other/"];
 
 export async function about(): Promise<About> {
   const found = await json<About>("about");
@@ -107,16 +137,26 @@ export const recording = (number: number, like: number | null): Promise<Recordin
   json(`recordings/${number}${like === null ? "" : `?like=${like}`}`);
 
 /** Of `clips/NUMBER` or `guests/NUMBER`. */
-export async function neighbours(whose: string): Promise<Neighbours> {
-  if (copy === null) return json(`${whose}/neighbours`);
-  packedNeighbours ??= ask("neighbours").then((answer) => answer.arrayBuffer());
-  const data = await packedNeighbours;
+export async function neighbours(side: number, whose: string): Promise<Neighbours> {
+  const prefix = SIDES[side] ?? "";
+  if (copy === null) return json(`${prefix}${whose}/neighbours`);
+  const asked = packedNeighbours.get(prefix) ?? ask(`${prefix}neighbours`).then((answer) => answer.arrayBuffer());
+  packedNeighbours.set(prefix, asked);
+  const data = await asked;
   const count = data.byteLength / (8 * copy.clips);
   const clip = Number(whose.split("/")[1]);
   return {
     clips: [...new Int32Array(data).subarray(clip * count, (clip + 1) * count)],
     distances: [...new Float32Array(data).subarray((copy.clips + clip) * count, (copy.clips + clip + 1) * count)],
   };
+}
+
+export const comparison = (): Promise<Comparison> => json("comparison/told");
+
+/** Rows of one number a clip: the share of neighbours kept, then what each classifier says by each side's features. */
+export async function comparisonRows(clips: number): Promise<Float32Array[]> {
+  const values = new Float32Array(await (await ask("comparison/clips")).arrayBuffer());
+  return Array.from({ length: values.length / clips }, (_, row) => values.subarray(row * clips, (row + 1) * clips));
 }
 
 export const lesson = (next: number): Promise<Lesson> => json(`lesson?n=${next}`);
@@ -130,8 +170,8 @@ export async function columns(): Promise<Int32Array> {
 }
 
 /** (clips, 2): x, y of each. */
-export async function map(name: string): Promise<Float32Array> {
-  return new Float32Array(await (await ask(`map/${name}`)).arrayBuffer());
+export async function map(side: number, name: string): Promise<Float32Array> {
+  return new Float32Array(await (await ask(`${SIDES[side] ?? ""}map/${name}`)).arrayBuffer());
 }
 
 /** (2, clips): the classes, then by how much each is ahead. */

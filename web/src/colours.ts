@@ -8,6 +8,8 @@ const ON_DARK = ["#e69f00", "#56b4e9", "#1fb78a", "#f0e442", "#4b8fe0", "#ec6f2d
 const ON_LIGHT = ["#d18f00", "#2e96d3", "#00805f", "#b3a100", "#0062a8", "#c94f00", "#b1558b", "#6b6b6b"];
 /** Little to much, read alike by all eyes (the ends of cividis). */
 const RAMP = ["#1b3a6b", "#4d5d77", "#7d7c78", "#b3a05a", "#f2d943"];
+/** What colours of the comparison are called, behind a classifier. */
+const RIGHT = ": told right by";
 export const NOTHING = "#7f8790";
 
 export interface Group {
@@ -33,6 +35,7 @@ export function colourings(state: State): string[] {
   if (state.guessed?.some((value) => value >= 0)) names.push("classifier against label", "what the classifier says", "confidence");
   names.push("labels given here");
   if (state.taught !== null) names.push("what these labels teach");
+  if (state.comparison !== null) names.push("neighbours in both", ...state.comparison.judged.map(({ name }) => `${name}${RIGHT}`));
   names.push("length");
   return names;
 }
@@ -56,7 +59,10 @@ export function colouring(state: State, name: string): Colouring {
       return inSteps(name, Float32Array.from(state.column("length")), ["short", "", "", "", "long"]);
     case "labels given here":
       return byWord(name, Array.from({ length: clips }, (_, clip) => state.labels.get(clip) ?? UNKNOWN));
+    case "neighbours in both":
+      return neighboursInBoth(state);
     default:
+      if (name.endsWith(RIGHT)) return whoIsRight(state, name);
       if (name.startsWith("side ")) return byNumber(name, state.column(name), (value) => (value ? "test" : "training"));
       return byNumber(name, state.column(name), (value) => `${name} ${value}`);
   }
@@ -118,6 +124,35 @@ function againstLabel(state: State): Colouring {
   return found;
 }
 
+/** How many of the neighbours of each clip both sides have. */
+function neighboursInBoth(state: State): Colouring {
+  const k = state.comparison?.k ?? 1;
+  const shares = state.compared[0] ?? new Float32Array(state.about.clips);
+  const steps = Array.from({ length: 5 }, (_, step) => [Math.ceil((step * (k + 1)) / 5), Math.ceil(((step + 1) * (k + 1)) / 5) - 1] as const);
+  const of = Int32Array.from(shares, (share) => (Number.isNaN(share) ? 5 : steps.findIndex(([, last]) => Math.round(share * k) <= last)));
+  const words = steps.map(([first, last]) => (first >= last ? `${first}` : `${first} – ${last}`) + ` of ${k}`);
+  return ramped(grouped("neighbours in both", [...words, UNKNOWN], of));
+}
+
+/** Which side a classifier tells a clip right by. */
+function whoIsRight(state: State, title: string): Colouring {
+  const place = 1 + 2 * (state.comparison?.judged.findIndex(({ name }) => `${name}${RIGHT}` === title) ?? 0);
+  const [one, other] = [state.compared[place], state.compared[place + 1]];
+  const of = state.column("label").map((label, clip) => {
+    if (label < 0 || (one?.[clip] ?? -1) < 0) return 4;
+    return (one?.[clip] === label ? 0 : 2) + (other?.[clip] === label ? 0 : 1);
+  });
+  const [first, second] = state.sides.map(({ name }) => name);
+  const found = grouped(title, ["both", `only ${first}`, `only ${second}`, "neither", UNKNOWN], of);
+  const tones = isDark() ? ["#5b646d", "#ffb000", "#56b4e9", "#d8dde3"] : ["#b9c0c8", "#c94f00", "#0062a8", "#3a4148"];
+  found.groups.forEach((group, number) => {
+    group.colour = tones[number] ?? NOTHING;
+    group.shape = [0, 3, 1, 2, 0][number] ?? 0;
+  });
+  if (found.groups[4]?.count === 0) found.groups.pop();
+  return found;
+}
+
 /** Five parts with equally many clips each. */
 function inSteps(title: string, values: Float32Array, words: string[]): Colouring {
   const sorted = [...values].sort((a, b) => a - b);
@@ -125,10 +160,15 @@ function inSteps(title: string, values: Float32Array, words: string[]): Colourin
   const of = Int32Array.from(values, (value) => edges.filter((edge) => value >= edge).length);
   const bounds = [sorted[0] ?? 0, ...edges, sorted.at(-1) ?? 0].map((value) => Number(value.toPrecision(3)));
   const names = words.map((word, step) => `${bounds[step]} – ${bounds[step + 1]} ${word}`.trim());
-  const found = grouped(title, names, of);
+  return ramped(grouped(title, names, of));
+}
+
+/** The groups from little to much; what is not known is left out where there is nothing of it. */
+function ramped(found: Colouring): Colouring {
   found.groups.forEach((group, step) => {
     group.colour = RAMP[step] ?? NOTHING;
     group.shape = 0;
   });
+  if (found.groups.at(-1)?.name === UNKNOWN && found.groups.at(-1)?.count === 0) found.groups.pop();
   return found;
 }

@@ -8,7 +8,7 @@ const MOST = 64_000_000; // bytes that the server takes
 
 export class Dropping {
   constructor(private readonly state: State) {
-    const map = byId("map");
+    const map = byId("pair");
     for (const kind of ["dragover", "drop"] as const) {
       document.addEventListener(kind, (event) => event.preventDefault()); // else the browser leaves the page for the file
     }

@@ -1,14 +1,15 @@
 /** Starts the page: asks the server for what there is, and for what it is still computing until that is there. */
 
 import * as api from "./api";
-import { colourings } from "./colours";
+import { colouring, colourings } from "./colours";
+import { ComparisonList } from "./comparison";
 import { byId, fill, make } from "./dom";
 import { Labelling } from "./labelling";
 import { Legend } from "./legend";
 import { MapView } from "./mapview";
 import { NeighbourList } from "./neighbours";
 import { Players } from "./players";
-import { State } from "./state";
+import { State, type Side } from "./state";
 import { Dropping } from "./dropping";
 import { TimelineView } from "./timeline";
 import { Teaching } from "./teaching";
@@ -46,7 +47,7 @@ async function readState(): Promise<State> {
 }
 
 class Page {
-  readonly map: MapView;
+  readonly maps: MapView[];
   readonly players: Players;
   readonly labelling: Labelling;
   readonly teaching: Teaching;
@@ -57,7 +58,8 @@ class Page {
     byId("model").textContent = state.about.model.replace(/^Model\((.*)\)$/, "$1");
     document.documentElement.dataset.fixed = String(state.about.fixed);
     state.colouring = colourings(state)[0] ?? "";
-    this.map = new MapView(byId("map"), state);
+    document.documentElement.dataset.compare = String(state.sides.length > 1);
+    this.maps = state.sides.map((side) => new MapView(state, side));
     this.players = new Players(state);
     this.labelling = new Labelling(state);
     this.teaching = new Teaching(state);
@@ -65,10 +67,8 @@ class Page {
     if (state.about.recordings > 0) new TimelineView(state, this.players);
     this.legend = new Legend(state);
     new NeighbourList(state);
-    state.on(["maps"], () => this.map.showMap());
-    state.on(["colours", "taught"], () => this.recolour());
-    state.on(["filter", "chosen", "pinned", "hovered", "focus", "guests"], () => this.map.remark());
-    state.on(["hovered"], () => this.tip());
+    if (state.sides.length > 1) new ComparisonList(state);
+    state.on(["colours", "taught", "compared"], () => this.recolour());
     this.controls();
     this.recolour();
   }
@@ -76,28 +76,36 @@ class Page {
   recolour(): void {
     fill(byId("colour"), colourings(this.state), this.state.colouring);
     this.state.colouring = byId<HTMLSelectElement>("colour").value;
-    this.map.recolour();
-    this.legend.show(this.map.colouring);
+    const found = colouring(this.state, this.state.colouring);
+    this.maps.forEach((map) => map.recolour(found));
+    this.legend.show(found);
   }
 
   /** Looks at what the server has computed until it is done. */
   async follow(): Promise<void> {
     const { state } = this;
     state.status = await api.status();
-    const { stage, done, error, maps, guesses } = state.status;
+    const { stage, done, error, maps, guesses, compared } = state.status;
+    const encoding = `encoding: ${done.toLocaleString("en")} of ${state.about.clips.toLocaleString("en")} clips`;
     const words: Record<string, string> = {
-      features: `encoding: ${done.toLocaleString("en")} of ${state.about.clips.toLocaleString("en")} clips`,
+      features: encoding, "other features": `${state.sides[1]?.name ?? ""}: ${encoding}`, comparison: "comparing neighbours",
       map: "making the map", classifier: "asking a classifier", "t-SNE": "t-SNE is coming", check: "checking the store", done: this.summary(),
       failed: `failed: ${error}`,
     };
     byId("progress").textContent = words[stage] ?? stage;
     byId("progress").classList.toggle("wrong", stage === "failed");
-    for (const name of maps) if (!state.maps.has(name)) await this.addMap(name);
+    for (const side of state.sides) {
+      for (const name of maps[side.number] ?? []) if (!side.maps.has(name)) await this.addMap(side, name);
+    }
     if (guesses && state.guessed === null) {
       const found = await api.guesses();
       state.guessed = Int32Array.from(found.subarray(0, state.about.clips));
       state.margin = found.subarray(state.about.clips);
       state.tell("colours", "labels");
+    }
+    if (compared && state.comparison === null) {
+      [state.comparison, state.compared] = await Promise.all([api.comparison(), api.comparisonRows(state.about.clips)]);
+      state.tell("compared");
     }
     document.documentElement.dataset.stage = stage;
     if (stage === "done" && !state.about.fixed) await this.listFindings();
@@ -124,26 +132,14 @@ class Page {
     return correct === null ? "" : `a linear classifier tells ${correct.toFixed(1)} % right`;
   }
 
-  private async addMap(name: string): Promise<void> {
+  private async addMap(side: Side, name: string): Promise<void> {
     const { state } = this;
-    state.maps.set(name, await api.map(name));
+    side.maps.set(name, await api.map(side.number, name));
     const first = state.which === "";
     if (first) state.which = name;
-    fill(byId("which"), [...state.maps.keys()], state.which, MAPS);
-    if (first) state.tell("maps");
-    document.documentElement.dataset.maps = [...state.maps.keys()].join(" ");
-  }
-
-  private tip(): void {
-    const { hovered } = this.state;
-    const tip = byId("tip");
-    tip.hidden = hovered === null || !this.state.maps.size;
-    if (hovered === null) return;
-    const box = byId("map").getBoundingClientRect();
-    const [x, y] = this.map.onScreen(hovered);
-    tip.replaceChildren(make("b", { textContent: this.state.className(hovered) || "no class" }), make("span", { textContent: this.state.name(hovered) }));
-    tip.style.left = `${Math.min(Math.max(x - box.left, 60), box.width - 60)}px`;
-    tip.style.top = `${Math.max(y - box.top - 14, 40)}px`;
+    if (side.number === 0) fill(byId("which"), [...side.maps.keys()], state.which, MAPS);
+    if (name === state.which) state.tell("maps");
+    document.documentElement.dataset.maps = [...side.maps.keys()].join(" ");
   }
 
   private controls(): void {
@@ -169,7 +165,8 @@ class Page {
       if (event.key === "Enter" && found >= 0) state.pin(found);
     };
     byId("mode").onclick = () => this.lasso();
-    byId("fit").onclick = () => this.map.fit();
+    byId("fit").onclick = () => this.maps.forEach((map) => map.fit());
+    byId("legend").addEventListener("toggle", () => this.maps.forEach((map) => map.resized()));
     byId("theme").onclick = () => {
       applyTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark");
       this.recolour();
@@ -182,8 +179,9 @@ class Page {
   }
 
   private lasso(): void {
-    this.map.lassoing = !this.map.lassoing;
-    byId("mode").ariaPressed = String(this.map.lassoing);
+    const on = byId("mode").ariaPressed !== "true";
+    this.maps.forEach((map) => (map.lassoing = on));
+    byId("mode").ariaPressed = String(on);
   }
 
   private key(event: KeyboardEvent): void {
@@ -198,7 +196,7 @@ class Page {
       ".": () => this.players.step(1),
       l: () => this.lasso(),
       n: () => void this.teaching.ask(),
-      f: () => this.map.fit(),
+      f: () => this.maps.forEach((map) => map.fit()),
       u: () => void this.labelling.undo(),
       "/": () => byId("search").focus(),
       "?": () => byId("help").click(),

@@ -1,11 +1,11 @@
 /** The map: points that can be moved, hovered over, clicked and lassoed. */
 
 import { OrthographicCamera, Scene, WebGLRenderer } from "three";
-import { colouring, type Colouring } from "./colours";
-import { make } from "./dom";
+import type { Colouring } from "./colours";
+import { byId, make } from "./dom";
 import { Places, type Place } from "./places";
 import { ClipPoints, type Mark } from "./points";
-import type { State } from "./state";
+import type { Side, State } from "./state";
 
 const REACH = 14; // pixels from the pointer to a clip
 const MOST_ZOOM = 400;
@@ -15,8 +15,8 @@ const STEP = 60; // pixels that an arrow key moves
 
 export class MapView {
   readonly canvas: HTMLCanvasElement;
-  colouring: Colouring;
   lassoing = false;
+  private readonly root: HTMLElement;
   private readonly renderer: WebGLRenderer;
   private readonly camera = new OrthographicCamera();
   private readonly scene = new Scene();
@@ -29,25 +29,42 @@ export class MapView {
   private waiting = false;
   private resting = 0;
   private readonly held = new Map<number, Place>();
-  private moved = 0;
+  /** Pixels that the pointer has moved since it was pressed. */
+  private way = 0;
+  /** Whether it was zoomed or moved since it was shown whole. */
+  private moved = false;
   private lasso: Place[] = [];
 
   constructor(
-    private readonly root: HTMLElement,
     private readonly state: State,
+    private readonly side: Side,
   ) {
-    this.canvas = root.querySelector("canvas") as HTMLCanvasElement;
+    const made = byId<HTMLTemplateElement>("one-map").content.cloneNode(true) as DocumentFragment;
+    this.root = made.querySelector(".map") as HTMLElement;
+    this.canvas = made.querySelector("canvas") as HTMLCanvasElement;
+    this.canvas.ariaLabel = `Each point is a clip; clips whose features of ${side.name} are alike lie near each other`;
+    const head = made.querySelector("h2") as HTMLElement;
+    [head.textContent, head.title, head.hidden] = [side.name, side.name, state.sides.length === 1];
+    byId("pair").append(made);
     this.renderer = new WebGLRenderer({ canvas: this.canvas, antialias: false, alpha: true });
     this.points = new ClipPoints(state.about.clips);
     this.scene.add(this.points.object);
-    this.colouring = colouring(state, state.colouring);
-    new ResizeObserver(() => this.draw()).observe(root);
+    new ResizeObserver(() => this.resized()).observe(this.root);
     this.listen();
+    state.on(["maps"], () => this.showMap());
+    state.on(["filter", "chosen", "pinned", "hovered", "focus", "guests"], () => this.remark());
+    state.on(["hovered"], () => this.tip());
+  }
+
+  /** The whole map again after the place for it has changed, unless somebody has moved it. */
+  resized(): void {
+    if (this.moved) this.draw();
+    else this.fit();
   }
 
   /** Shows the map of `state.which`. */
   showMap(): void {
-    const places = this.state.maps.get(this.state.which);
+    const places = this.side.maps.get(this.state.which);
     if (places === undefined) return;
     this.places = new Places(places);
     this.points.place(places);
@@ -55,20 +72,21 @@ export class MapView {
   }
 
   fit(): void {
+    this.moved = false;
     if (this.places === null) return;
     const [[x0, y0], [x1, y1]] = this.places.bounds;
     const { clientWidth: width, clientHeight: height } = this.root;
-    const legend = this.root.querySelector("#legend")?.clientWidth ?? 0;
+    const alone = this.state.sides.length === 1; // else controls and legend stand above and below, not on the map
+    const legend = alone ? (document.getElementById("legend")?.clientWidth ?? 0) : 0;
     const beside = legend < width / 3 ? legend : 0; // the points lie beside the legend where there is room
-    this.whole = Math.max((x1 - x0) / Math.max(width - beside - 70, 80), (y1 - y0) / Math.max(height - 110, 80), 1e-6);
+    const [aside, above] = alone ? [70, 110] : [40, 60];
+    this.whole = Math.max((x1 - x0) / Math.max(width - beside - aside, 80), (y1 - y0) / Math.max(height - above, 80), 1e-6);
     this.unit = this.whole;
-    this.centre = [(x0 + x1) / 2 - (beside / 2) * this.unit, (y0 + y1) / 2 + 20 * this.unit];
+    this.centre = [(x0 + x1) / 2 - (beside / 2) * this.unit, (y0 + y1) / 2 + (alone ? 20 : 10) * this.unit];
     this.draw();
   }
 
-  recolour(): void {
-    this.colouring = colouring(this.state, this.state.colouring);
-    const { groups, of } = this.colouring;
+  recolour({ groups, of }: Colouring): void {
     this.points.paint(
       (clip) => groups[of[clip] ?? 0]?.colour ?? "#888888",
       (clip) => groups[of[clip] ?? 0]?.shape ?? 0,
@@ -77,16 +95,16 @@ export class MapView {
   }
 
   remark(): void {
-    const { visible, chosen, pinned, hovered, near, focus } = this.state;
+    const { visible, chosen, pinned, hovered, focus } = this.state;
     const strong = new Set([...pinned, ...(hovered === null ? [] : [hovered]), ...(focus === null ? [] : [focus])]);
-    const around = new Set(near);
+    const around = new Set(this.side.near);
     this.points.mark((clip): Mark => (strong.has(clip) ? 3 : chosen.has(clip) || around.has(clip) ? 2 : visible[clip] ? 1 : 0));
     this.draw();
   }
 
   /** Where a clip is on the screen, in pixels of the window. */
   onScreen(clip: number): Place {
-    const [x, y] = this.state.extra(clip)?.guest?.places[this.state.which] ?? this.places?.at(clip) ?? [0, 0];
+    const [x, y] = this.state.extra(clip)?.guest?.places[this.side.number]?.[this.state.which] ?? this.places?.at(clip) ?? [0, 0];
     const box = this.canvas.getBoundingClientRect();
     return [
       box.left + box.width / 2 + (x - this.centre[0]) / this.unit,
@@ -143,7 +161,7 @@ export class MapView {
   private drawGuests(): void {
     const box = this.canvas.getBoundingClientRect();
     const marks = this.state.extras.flatMap(({ guest, name }, place) => {
-      if (guest === null || guest.places[this.state.which] === undefined) return [];
+      if (guest === null || guest.places[this.side.number]?.[this.state.which] === undefined) return [];
       const clip = this.state.about.clips + place;
       const [x, y] = this.onScreen(clip);
       const mark = make("button", { type: "button", title: name, ariaLabel: name, onclick: () => this.state.pin(clip) }, "★");
@@ -151,7 +169,20 @@ export class MapView {
       mark.style.top = `${y - box.top}px`;
       return [mark];
     });
-    this.root.querySelector("#guests")?.replaceChildren(...marks);
+    this.root.querySelector(".guests")?.replaceChildren(...marks);
+  }
+
+  /** The class and name of the clip under the pointer, beside it. */
+  private tip(): void {
+    const { hovered } = this.state;
+    const tip = this.root.querySelector(".tip") as HTMLElement;
+    tip.hidden = hovered === null || this.places === null;
+    if (hovered === null) return;
+    const box = this.root.getBoundingClientRect();
+    const [x, y] = this.onScreen(hovered);
+    tip.replaceChildren(make("b", { textContent: this.state.className(hovered) || "no class" }), make("span", { textContent: this.state.name(hovered) }));
+    tip.style.left = `${Math.min(Math.max(x - box.left, 60), box.width - 60)}px`;
+    tip.style.top = `${Math.max(y - box.top - 14, 40)}px`;
   }
 
   private inMap(event: { clientX: number; clientY: number }): Place {
@@ -171,10 +202,12 @@ export class MapView {
     const share = unit / this.unit;
     this.centre = [at[0] + (this.centre[0] - at[0]) * share, at[1] + (this.centre[1] - at[1]) * share];
     this.unit = unit;
+    this.moved = true;
     this.draw();
   }
 
   private pan(right: number, down: number): void {
+    this.moved = true;
     this.centre = [this.centre[0] - right * this.unit, this.centre[1] + down * this.unit];
     this.draw();
   }
@@ -197,7 +230,7 @@ export class MapView {
     this.canvas.focus({ preventScroll: true });
     this.canvas.setPointerCapture(event.pointerId);
     this.held.set(event.pointerId, [event.clientX, event.clientY]);
-    this.moved = 0;
+    this.way = 0;
     this.lasso = this.held.size === 1 && (this.lassoing || event.shiftKey) ? [this.inMap(event)] : [];
   }
 
@@ -209,7 +242,7 @@ export class MapView {
     }
     const now: Place = [event.clientX, event.clientY];
     const [right, down] = [now[0] - before[0], now[1] - before[1]];
-    this.moved += Math.abs(right) + Math.abs(down);
+    this.way += Math.abs(right) + Math.abs(down);
     const other = [...this.held].find(([id]) => id !== event.pointerId)?.[1];
     if (other !== undefined) {
       const far = ([x, y]: Place): number => Math.hypot(x - other[0], y - other[1]);
@@ -228,10 +261,10 @@ export class MapView {
   private release(event: PointerEvent): void {
     this.held.delete(event.pointerId);
     const clip = this.under(event);
-    if (this.lasso.length > 2 && this.moved > 6) {
+    if (this.lasso.length > 2 && this.way > 6) {
       const inside = this.places?.within(this.lasso, (one) => this.state.visible[one] === 1) ?? [];
       this.state.choose(event.altKey ? [...this.state.chosen, ...inside] : inside);
-    } else if (this.moved <= 6) {
+    } else if (this.way <= 6) {
       if (event.shiftKey && clip !== null) this.state.choose([...this.state.chosen, clip]);
       else if (clip !== null) this.state.pin(clip);
       else this.state.choose([]);

@@ -1,15 +1,20 @@
 /** The clips that the model finds most like the one that was clicked last. */
 
 import * as api from "./api";
+import type { Neighbours } from "./api";
 import { byId, make } from "./dom";
 import type { State } from "./state";
 
 export class NeighbourList {
-  private readonly list = byId("near").querySelector("ol") as HTMLOListElement;
+  private readonly lists: HTMLOListElement[];
 
   constructor(private readonly state: State) {
-    state.on(["focus"], () => void this.show());
-    state.on(["labels"], () => void this.show());
+    this.lists = state.sides.map(() => make("ol"));
+    byId("near").querySelector("div")?.replaceChildren(...state.sides.map(({ name }, side) => {
+      const head = state.sides.length > 1 ? [make("h3", { textContent: name, title: name })] : [];
+      return make("div", {}, ...head, this.lists[side] ?? "");
+    }));
+    state.on(["focus", "labels", "compared"], () => void this.show());
     void this.show();
   }
 
@@ -19,21 +24,26 @@ export class NeighbourList {
     const none = clip === null || state.whose(clip).startsWith("recordings");
     byId("near").hidden = none;
     byId("of").textContent = none ? "" : `of ${state.name(clip)}`;
-    const found = none ? { clips: [], distances: [] } : await api.neighbours(state.whose(clip)).catch(() => ({ clips: [], distances: [] }));
+    const empty: Neighbours = { clips: [], distances: [] };
+    const found = await Promise.all(state.sides.map(({ number }) => (none ? empty : api.neighbours(number, state.whose(clip)).catch(() => empty))));
     if (clip !== state.focus) return;
-    state.near = found.clips;
-    this.list.replaceChildren(...found.clips.map((near, place) => this.line(near, found.distances[place] ?? 0, clip)));
+    found.forEach(({ clips, distances }, side) => {
+      const others = new Set(found.filter((_, other) => other !== side).flatMap((other) => other.clips));
+      const shown = state.sides[side];
+      if (shown !== undefined) shown.near = clips;
+      this.lists[side]?.replaceChildren(...clips.map((near, place) => this.line(near, distances[place] ?? 0, clip, others.has(near))));
+    });
     state.tell("hovered");
   }
 
-  private line(near: number, far: number, clip: number | null): HTMLElement {
+  private line(near: number, far: number, clip: number | null, inBoth: boolean): HTMLElement {
     const { state } = this;
     const known = clip !== null && state.extra(clip) === undefined;
     const same = known && state.className(near) === state.className(clip) && state.className(near) !== "";
     const name = make("span", { textContent: state.className(near) || "no class" });
     const button = make(
       "button",
-      { type: "button", className: !known ? "" : same ? "same" : "other", title: state.ids[near] ?? "" },
+      { type: "button", className: `${!known ? "" : same ? "same" : "other"}${inBoth ? " both" : ""}`, title: state.ids[near] ?? "" },
       make("output", { textContent: far.toFixed(3) }),
       name,
       make("small", { textContent: state.ids[near] ?? "" }),

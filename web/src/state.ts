@@ -1,8 +1,8 @@
 /** What is shown: all clips, and which of them are chosen, pinned, looked at. Everything else listens. */
 
-import type { About, Guest, Status } from "./api";
+import type { About, Comparison, Guest, Status } from "./api";
 
-export type Change = "maps" | "colours" | "filter" | "chosen" | "pinned" | "hovered" | "focus" | "labels" | "taught" | "guests";
+export type Change = "maps" | "colours" | "filter" | "chosen" | "pinned" | "hovered" | "focus" | "labels" | "taught" | "guests" | "compared";
 
 export const MOST_PINNED = 9;
 
@@ -13,10 +13,20 @@ export interface Extra {
   guest: Guest | null;
 }
 
+/** What is shown by one kind of features: the model's, or those of what it is compared with. */
+export interface Side {
+  number: number;
+  name: string;
+  /** By name, (clips, 2). */
+  maps: Map<string, Float32Array>;
+  /** The nearest clips of the one that was clicked last. */
+  near: number[];
+}
+
 export class State {
-  status: Status = { stage: "", done: 0, error: "", maps: [], guesses: false, correct: null };
-  /** Maps by name, (clips, 2). */
-  maps = new Map<string, Float32Array>();
+  status: Status = { stage: "", done: 0, error: "", maps: [], guesses: false, compared: false, correct: null };
+  readonly sides: Side[];
+  /** The map that all sides show. */
   which = "";
   colouring = "";
   /** What the classifier says of each clip, and by how much. */
@@ -31,7 +41,9 @@ export class State {
   readonly extras: Extra[] = [];
   /** Whose neighbours are shown. */
   focus: number | null = null;
-  near: number[] = [];
+  comparison: Comparison | null = null;
+  /** Of each clip, see `api.comparisonRows`. */
+  compared: Float32Array[] = [];
   /** Labels that are given on this page, clip → name. */
   labels = new Map<number, string>();
   /** What these labels teach of each clip. */
@@ -44,6 +56,7 @@ export class State {
     readonly columns: ReadonlyMap<string, Int32Array>,
   ) {
     this.visible = new Uint8Array(about.clips).fill(1);
+    this.sides = about.sides.map((name, number) => ({ number, name, maps: new Map(), near: [] }));
   }
 
   on(changes: Change[], listener: () => void): void {

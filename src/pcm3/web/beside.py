@@ -64,7 +64,7 @@ def beside(word: str, model: Model, store: ClipStore, bank: Callable[[], ClipBan
     other.given(store, AS_THE_MODEL)
     spec, name = other.spec, weights_checksum(other.encoder)
     return EmbeddedClips(
-        word,
+        Path(word).name or word,
         lambda: (other.encoder, replace(bank(), stream=spec.stream, size=spec.frames)),
         Kept.of(folder, name, store.checksum),
         spec.provenance.store_checksum,

@@ -87,7 +87,7 @@ class Explorer:
             model: whose features are shown.
             store: is only read.
             folder: where labels and maps are kept; made where it is not there.
-            name: what the page calls the model.
+            name: of the model, as it was given; the page shows its end.
             compare: what the model is compared with, see `pcm3.web.beside.beside`; None: nothing.
 
         Raises:
@@ -97,8 +97,12 @@ class Explorer:
         model.given(store, AS_THE_MODEL)
         bank = cache(lambda: model.bank(store))
         kept = Kept.of(folder, weights_checksum(model.encoder), store.checksum)
-        mine = EmbeddedClips(name, lambda: (model.encoder, bank()), kept, model.spec.provenance.store_checksum)
+        mine = EmbeddedClips(
+            Path(name).name or name, lambda: (model.encoder, bank()), kept, model.spec.provenance.store_checksum
+        )
         other = None if compare is None else beside(compare, model, store, bank, folder)
+        if other is not None and mine.name == other.name:
+            mine.name, other.name = name, str(compare)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             lock = take_lock(folder / f"{LABELS}.lock")

@@ -1,0 +1,55 @@
+"""Two maps beside each other in a browser, and what the built page says of the comparison."""
+
+import pytest
+from test_page import DRAWN, visiting
+
+from pcm3.web.page import page_files
+
+
+def test_the_page_has_a_place_for_a_comparison():
+    page = page_files()["/"][0].decode()
+    assert page.index('id="one-map"') > page.index('id="comparison"') > page.index('id="pair"')
+
+
+@pytest.mark.soak
+def test_a_person_compares_a_model_with_raw_coordinates(compare_with, tmp_path):
+    explorer = compare_with("raw")
+    store, found = explorer.store, explorer.comparison
+    with visiting(explorer, tmp_path / "profile") as visitor:
+        heads = "[...document.querySelectorAll('.map h2')].map((head) => head.textContent).join()"
+        visitor.sees(heads, "mine,raw coordinates")
+        visitor.sees("document.documentElement.dataset.stage", "done")
+
+        cells = "[...document.querySelectorAll('#comparison tbody tr')].map((row) => [...row.children].slice(0, 3)" \
+                ".map((cell) => cell.textContent).join(' ')).join()"  # fmt: skip
+        wanted = ["{} {:.1f} % {:.1f} %".format(one.name, *one.correct) for one in found.judged]
+        visitor.sees(cells, ",".join(wanted))
+        visitor.sees("document.querySelector('#comparison p').textContent.startsWith('On people not seen (4)')", True)
+        first = found.changed[0]
+        visitor.text("#comparison ol small", store.ids[first])
+        visitor.text("#comparison ol output", f"{round(found.kept[first] * found.k)}/{found.k}")
+
+        there = "window.explorer.maps[1].onScreen(arguments[0])"
+        visitor.mouse("Moved", *visitor.ask(there, 7))  # on the other map
+        visitor.text("#grid .preview small", store.ids[7])
+        tips = "[...document.querySelectorAll('.tip:not([hidden]) span')].map((name) => name.textContent).join()"
+        visitor.sees(tips, f"{store.ids[7]},{store.ids[7]}")
+        visitor.click(*visitor.ask(there, 7))
+        visitor.text("#grid .focus small", store.ids[7])
+        visitor.sees(DRAWN, "true")
+        nearest = (
+            "[...document.querySelectorAll('#near ol')].map((list) => list.querySelector('small').textContent).join()"
+        )
+        visitor.sees(nearest, ",".join(store.ids[side.neighbours(7, 1)[0][0]] for side in explorer.sides))
+
+        visitor.lasso([visitor.ask(there, clip) for clip in range(24)])
+        visitor.text("#chosen", "24 clips: press a key, or click a label")
+        visitor.ask("document.querySelector('#comparison h3 button').click()")
+        visitor.sees("[...window.explorer.state.chosen].length", len(found.changed))
+        visitor.sees("document.querySelectorAll('#grid figure').length", 9)
+
+        visitor.ask("(window.explorer.state.colouring = '1-NN: told right by', window.explorer.recolour())")
+        right = found.judged[1].label == store.label
+        counts = "[...document.querySelectorAll('#legend small')].map((count) => Number(count.textContent)).join()"
+        both = [(right[0] & right[1]).sum(), (right[0] & ~right[1]).sum(), (~right[0] & right[1]).sum()]
+        visitor.sees(counts, ",".join(map(str, [*both, (~right[0] & ~right[1]).sum()])))

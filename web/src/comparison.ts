@@ -1,0 +1,80 @@
+/** The model and what it is compared with: who tells classes better, and the clips whose neighbours changed most. */
+
+import type { Judged } from "./api";
+import { byId, make } from "./dom";
+import type { State } from "./state";
+
+const LISTED = 30;
+
+export class ComparisonList {
+  private readonly root = byId("comparison");
+
+  constructor(private readonly state: State) {
+    state.on(["compared", "labels"], () => this.show());
+  }
+
+  private find(selector: string): HTMLElement {
+    return this.root.querySelector(selector) as HTMLElement;
+  }
+
+  private show(): void {
+    const { state } = this;
+    const found = state.comparison;
+    if (found === null) return;
+    this.root.hidden = false;
+    const [one, other] = state.sides.map(({ name }) => name);
+    this.find("h2 span").textContent = `${one} with ${other}`;
+    const head = ["tells classes right", one ?? "", other ?? "", "difference"].map((textContent) => make("th", { textContent, title: textContent, scope: "col" }));
+    this.find("thead").replaceChildren(...(found.judged.length > 0 ? [make("tr", {}, ...head)] : []));
+    this.find("tbody").replaceChildren(...found.judged.map((judged) => this.row(judged)));
+    this.find("p").textContent = this.words();
+    const changed = found.changed.slice(0, LISTED);
+    this.find("h3 span").textContent = "Neighbours changed most";
+    this.find("h3 button").onclick = () => {
+      state.show(changed);
+      state.choose(found.changed);
+    };
+    this.find("ol").replaceChildren(...changed.map((clip) => this.line(clip, found.k)));
+  }
+
+  private row({ name, correct, interval }: Judged): HTMLElement {
+    const [one, other] = correct;
+    const signed = (value: number): string => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(1)}`;
+    const between = interval === null ? "" : ` (${signed(interval[0])} … ${signed(interval[1])})`;
+    const cells = [`${one.toFixed(1)} %`, `${other.toFixed(1)} %`, signed(other - one) + between];
+    return make("tr", {}, make("th", { textContent: name, scope: "row" }), ...cells.map((textContent) => make("td", { textContent })));
+  }
+
+  private words(): string {
+    const { comparison: found, sides } = this.state;
+    if (found === null) return "";
+    const per = (share: number): string => `${(100 * share).toFixed(share < 0.095 ? 1 : 0)} %`;
+    const of = (count: number): string => count.toLocaleString("en");
+    const whom = found.people > 0 ? `people not seen (${found.people})` : "clips not seen, people not told apart";
+    const judged = found.judged.length > 0
+      ? `On ${whom}, ${of(found.clips)} clips; always the most frequent class: ${found.most_frequent.toFixed(1)} %. In brackets: 95 % interval. `
+      : "There are no classes to judge by. ";
+    const here = sides.filter((_, side) => found.taught_here[side]).map(({ name }) => name);
+    const pretrained = here.length > 0 ? `Pretrained on clips of this store, without labels: ${here.join(", ")}. ` : "";
+    const kept = found.kept === null ? "" : `Of a clip's ${found.k} nearest, both have ${per(found.kept)} (by chance ${per(found.chance)}).`;
+    return judged + pretrained + kept;
+  }
+
+  private line(clip: number, k: number): HTMLElement {
+    const { state } = this;
+    const common = Math.round((state.compared[0]?.[clip] ?? 0) * k);
+    const button = make(
+      "button",
+      { type: "button", title: state.name(clip) },
+      make("output", { textContent: `${common}/${k}` }),
+      make("span", { textContent: state.className(clip) || "no class" }),
+      make("small", { textContent: state.name(clip) }),
+    );
+    button.onpointerenter = () => state.hover(clip);
+    button.onpointerleave = () => state.hover(null);
+    button.onfocus = () => state.hover(clip);
+    button.onblur = () => state.hover(null);
+    button.onclick = () => state.pin(clip);
+    return make("li", {}, button);
+  }
+}
