@@ -8,7 +8,7 @@ import pytest
 
 from pcm3.data.recording import Interval, Recording
 from pcm3.experiments import reproduce as module
-from pcm3.experiments.paper_tables import OURS, TABLES, Variant
+from pcm3.experiments.paper_tables import AIMCLR, OURS, TABLES, Variant
 from pcm3.experiments.reproduce import SIZES, Plan, begins_with, reproduce, run_folder, sized, with_all_parts
 from pcm3.settings.presets import preset_names, settings_of_preset
 from pcm3.settings.pretrain import PretrainSettings, changed, flat
@@ -22,6 +22,7 @@ from pcm3.settings.tasks import (
     SubsetSettings,
     TaskSettings,
 )
+from pcm3.tasks.evaluate import evaluate
 from pcm3.train import plan as sizes
 from pcm3.train import pretrain as pretrain_module
 
@@ -67,6 +68,36 @@ def test_the_paper_s_figures_are_the_paper_s():
     assert TABLES["table1"].published["PCM³"][:2] == (83.9, 90.4)
     assert [name for name, table in TABLES.items() if not table.published] == ["recipe", "precision"], "our own"
     assert max(TABLES["table10"].published.values()) == (90.4,)
+
+
+def test_table_1_has_a_row_of_every_system_that_the_paper_has():
+    single = "LongT GAN, MS²L, CRRL, ISC, CMD, HaLP, H-Transformer, GL-Transformer, PCM³"
+    three = "HiCo, CMD, CrosSCLR, AimCLR, HiCLR, HYSP, SkeleMixCLR, CPM, PCM³"
+    rows = {*single.split(", "), *(f"3s-{name}" for name in three.split(", "))}
+    assert set(TABLES["table1"].published) == set(TABLES["table1"].variants) == rows
+
+
+def test_a_system_is_judged_by_its_authors_linear_head_too(plan, monkeypatch):
+    judged = []
+
+    def told(task, runs, *arguments, settings, **more):
+        judged.append((task, settings.head))
+        return evaluate(task, runs, *arguments, settings=settings, **more)
+
+    monkeypatch.setattr(module, "evaluate", told)
+    column, row = "linear, their authors' head %", "AimCLR"
+    table = TABLES["table1"]
+    monkeypatch.setitem(TABLES, "table1", replace(table, variants={row: AIMCLR, "PCM³": table.variants["PCM³"]}))
+    told_of = reproduce("table1", replace(plan, seeds=1), lambda what: None)
+    assert [head.lr for _, head in judged] == [0.1, 3.0, 0.1]
+    assert (judged[1][1].drop_epochs, judged[1][1].epochs) == ([80], QUICK.head.epochs)
+    assert np.isfinite(told_of["rows"][row][column]["mean"])
+    assert column not in told_of["rows"]["PCM³"]
+    text = (plan.out / "table1.md").read_text(encoding="utf-8")
+    assert "Their authors' heads: AimCLR lr 3.0, drop_epochs [80]." in text
+    alone = reproduce("table1", replace(plan, seeds=1, rows=("PCM³",)), lambda what: None)
+    assert alone["not_served"] == []
+    assert column not in (plan.out / "table1.md").read_text(encoding="utf-8"), "no row has it"
 
 
 def test_a_table_is_run_written_and_never_taken_for_the_paper_s(plan, untrimmed, monkeypatch):

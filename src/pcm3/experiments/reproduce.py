@@ -80,8 +80,9 @@ def reproduce(name: str, plan: Plan, log: Callable[[str], object], map_fn: MapFu
         if whole != plan.settings:
             log("the preset leaves parts of PCM³ out: all views, the prediction and prompts are put in")
         plan = replace(plan, settings=whole)
-    served = [column for column in table.columns if _store_of(column, plan) is not None]
     variants = {row: variant for row, variant in table.variants.items() if not plan.rows or row in plan.rows}
+    asked = [column for column in table.columns if any(_is_asked(column, variant) for variant in variants.values())]
+    served = [column for column in asked if _store_of(column, plan) is not None]
     runs = {row: _runs(variant, plan) for row, variant in variants.items()}
     log_slow_precision(
         [run.settings for of_row in runs.values() for of_stream in of_row.values() for run in of_stream], log
@@ -93,6 +94,8 @@ def reproduce(name: str, plan: Plan, log: Callable[[str], object], map_fn: MapFu
     for row, of_row in runs.items():
         rows[row] = {}
         for column in served:
+            if not _is_asked(column, variants[row]):
+                continue
             # Once, beside PCM³; the untrained encoder of another method is another.
             missing = plan.seeds if row == usual[0] else 0
             titled = partial(_log_of_row, row, log)
@@ -112,6 +115,11 @@ def reproduce(name: str, plan: Plan, log: Callable[[str], object], map_fn: MapFu
             for row, variant in variants.items()
             if variant.preset
         },
+        "authors_heads": {
+            row: variant.head
+            for row, variant in variants.items()
+            if variant.head and any(c.authors_head for c in served)
+        },
         "conditions": _conditions(plan, sum(result.seconds for result in trained.values()) / 3600),
         "pretraining": {
             row: {
@@ -120,7 +128,7 @@ def reproduce(name: str, plan: Plan, log: Callable[[str], object], map_fn: MapFu
             }
             for row, of_row in runs.items()
         },
-        "not_served": [column.head for column in table.columns if column not in served],
+        "not_served": [column.head for column in asked if column not in served],
     }
     data, text, picture, losses = (plan.out / f"{name}{suffix}" for suffix in (".json", ".md", ".png", "-loss.png"))
     write_json(data, result)
@@ -132,6 +140,11 @@ def reproduce(name: str, plan: Plan, log: Callable[[str], object], map_fn: MapFu
     }
     loss_curves(curves, losses, f"loss on {plan.store.kind}, {plan.seeds} seeds")
     return result | {"written": [str(data), str(text), str(picture), str(losses)]}
+
+
+def _is_asked(column: Column, variant: Variant) -> bool:
+    """Whether a row has this column."""
+    return bool(variant.head) or not column.authors_head
 
 
 def _log_of_row(row: str, log: Callable[[str], object], what: str) -> None:
@@ -241,9 +254,12 @@ def _evaluated(
     store = _store_of(column, plan)
     assert store is not None
     protocol = plan.untrimmed_protocol if TASKS[task].of_recordings else plan.protocol
+    settings = plan.tasks
+    if column.authors_head:
+        settings = replace(settings, head=replace(settings.head, **variant.head))
     folders = [run.folder for of_stream in runs.values() for run in of_stream]
     # Of what is not the protocol's, as in `run_name`, and only of this task's settings.
-    not_default = plan.tasks.non_default_settings(TASKS[task].groups)
+    not_default = settings.non_default_settings(TASKS[task].groups)
     asked = [task, [str(folder) for folder in folders], store.checksum, protocol, not_default, baselines]
     asked += ["streams"] * (variant.streams and variant.at_once)  # of the same runs as one stream alone
     digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:12]
@@ -251,7 +267,7 @@ def _evaluated(
     if kept.is_file():
         return read_checked_json(kept, CheckpointError, "remove it, and run again to have it made anew")
     log(f"{task} on {store.kind} {protocol}")
-    named: dict[str, Any] = {"settings": plan.tasks, "seeds": 1, "baselines": baselines, "map_fn": map_fn}
+    named: dict[str, Any] = {"settings": settings, "seeds": 1, "baselines": baselines, "map_fn": map_fn}
     if variant.streams:
         each = {name: [run.folder for run in of_stream] for name, of_stream in runs.items()}
         by_stream = stream_runs(folders, of_runs=True) if variant.at_once else each
@@ -326,6 +342,12 @@ def _markdown(name: str, table: PaperTable, served: Sequence[Column], result: di
             "length are ours where the presets are those for little data (-small). The untrained encoder is "
             f"{result['untrained_of']}'s.",
         ]
+    if result["authors_heads"]:
+        heads = "; ".join(
+            f"{row} {', '.join(f'{name} {value}' for name, value in head.items())}"
+            for row, head in result["authors_heads"].items()
+        )
+        lines += ["", f"Their authors' heads: {heads}. The last epoch counts, also where they told the best one."]
     if about["not_the_protocols"]:
         lines += ["", f"Not the protocols' settings: {', '.join(about['not_the_protocols'])}."]
     if table.aligned:
