@@ -129,7 +129,7 @@ def test_the_run_s_encoder_is_the_one_that_is_asked_for(export, network):
     ("changes", "told"),
     [({"encoder.kind": "transformer", "encoder.channels": 0, "encoder.dropout": 0.0},
       "encoder.kind: expected stgcn or agcn for the method aimclr"),
-     ({"alignment.drop_threshold": 0.5}, "alignment.drop_threshold: expected between 0.63 and 1"),
+     ({"alignment.drop_threshold": 0.5}, "alignment.drop_threshold: expected between 0.68 and 1"),
      ({"extreme.flip_prob": 2.0}, "extreme.flip_prob: expected between 0 and 1"),
      ({"neighbours.nearest": 0}, "neighbours.nearest: expected at least 1")],
 )  # fmt: skip

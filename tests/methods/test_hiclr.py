@@ -124,7 +124,7 @@ def test_the_run_s_encoder_is_the_one_that_is_asked_for(export, network):
 
 @pytest.mark.parametrize(
     ("changes", "told"),
-    [({"chain.mask_ratio": 1.5}, "chain.mask_ratio: expected between 0 and 1"),
+    [({"chain.mask_ratio": 1.0}, "chain.mask_ratio: expected at least 0 and less than 1"),
      ({"chain.weight": -1.0}, "chain.weight: expected"), ({"neighbours.begin": 2.0}, "neighbours.begin: expected")],
 )  # fmt: skip
 def test_what_makes_no_sense_is_refused(changes, told):

@@ -133,6 +133,13 @@ def test_the_loss_is_in_float32_where_the_networks_are_not():
     assert loss.dtype == torch.float32
 
 
+@pytest.mark.parametrize("ratio", [1e-6, 0.999999])
+def test_some_token_is_seen_and_some_is_told_whatever_the_ratio(ratio):
+    method = toy_mamp(frames=8, layers=1, mask_ratio=ratio)
+    output = method(method.views(*toy_batch(2)), BEGINNING, torch.Generator())
+    assert 0 < output.losses["all"].item() < 100
+
+
 def test_the_run_s_encoder_is_the_one_that_learned():
     method = toy_mamp(name="motion")
     assert isinstance(method, Method)

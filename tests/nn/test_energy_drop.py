@@ -46,3 +46,13 @@ def test_a_threshold_of_one_drops_nothing_and_one_place_alone_has_no_energy():
     assert torch.equal(drop_energetic(before, 1.0), before)
     single = features(frames=1, joints=2)[:, :, :, :1]
     assert torch.equal(drop_energetic(single, 0.7), single)
+
+
+def test_from_068_on_something_of_each_body_is_kept_however_the_features_are_spread():
+    generator = torch.Generator().manual_seed(0)
+    for power in (1, 3, 7):
+        drawn = torch.randn((40, 4, 2, 5, 3), generator=generator, dtype=torch.float64)
+        alike = drawn.sign() * drawn.abs() ** (1 / power)  # squares that hardly differ: no joint is below the mean
+        for spread in (drawn**power, alike):
+            assert drop_energetic(spread, 0.68).flatten(3).any(dim=-1).any(dim=1).all()
+    assert not drop_energetic(alike, 0.63).any()

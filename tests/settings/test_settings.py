@@ -245,6 +245,30 @@ def test_negatives_of_the_batch_need_four_clips_a_part():
     PretrainSettings(batch=3).check()
 
 
+@pytest.mark.parametrize("name", METHODS)
+def test_every_micro_batch_has_the_clips_that_the_method_needs(name):
+    of = settings_of_preset(METHODS[name].preset)
+    least = of.method.min_clips
+    replace(of, batch=4 * least, micro_batches=4).check()
+    replace(of, batch=0, micro_batches=4).check()  # chosen later
+    if least > 1:
+        expected = (
+            rf"^setting batch: expected at least {4 * least}, {least} clips for each micro-batch, got {4 * least - 4}"
+        )
+        with pytest.raises(ConfigError, match=expected):
+            replace(of, batch=4 * least - 4, micro_batches=4).check()
+
+
+@pytest.mark.parametrize("name", ["gl-transformer", "h-transformer"])
+def test_what_tells_motion_needs_two_frames(name):
+    of = settings_of_preset(METHODS[name].preset)
+    replace(of, frames=2).check()
+    with pytest.raises(
+        ConfigError, match=rf"^setting frames: expected at least 2 for the method {name}, which .*, got 1"
+    ):
+        replace(of, frames=1).check()
+
+
 @pytest.mark.parametrize("name", ["devices", "nodes"])
 def test_no_devices_are_told_as_such(name):
     with pytest.raises(ConfigError, match=rf"^setting {name}: expected at least 1, got 0"):

@@ -295,7 +295,7 @@ def test_a_batch_that_cannot_be_parted_is_refused(store_path, tiny, tmp_path):
         ConfigError, match=r"setting batch: expected a multiple of devices x nodes x micro_batches \(3\)"
     ):
         pretrain(ClipStore.open(store_path), tmp_path / "run", tiny(devices=3), progress=False)
-    with pytest.raises(ConfigError, match=r"setting batch: expected at least 16, two clips for each micro-batch"):
+    with pytest.raises(ConfigError, match=r"setting batch: expected at least 16, 2 clips for each micro-batch"):
         pretrain(ClipStore.open(store_path), tmp_path / "run", tiny(devices=2, micro_batches=4), progress=False)
 
 

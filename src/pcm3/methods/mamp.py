@@ -84,7 +84,7 @@ class MAMP(nn.Module):
     def forward(self, views: MaskedView, progress: Progress, generator: torch.Generator) -> StepOutput:
         """How far the predicted motion is from the true one, where it was masked."""
         order = views.order.flatten(0, 1)
-        known = max(1, round(order.shape[1] * (1 - self.settings.mask_ratio)))
+        known = min(max(1, round(order.shape[1] * (1 - self.settings.mask_ratio))), order.shape[1] - 1)
         predicted = self.decoder(self.encode(views.clips, order[:, :known]), order)
         with torch.autocast(order.device.type, enabled=False):
             target = taken(flat_patches(views.motion).flatten(0, 1), order[:, known:])

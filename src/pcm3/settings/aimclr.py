@@ -20,14 +20,14 @@ class AlignmentSettings:
     weight: float = 0.5
     """Weight of each of the two terms, at least 0."""
     drop_threshold: float = 0.7
-    """Energy from which on joints and values are dropped from the features of the extreme view, between 0.63 and 1,
-    where 1 drops nothing."""
+    """Energy from which on joints and values are dropped from the features of the extreme view, between 0.68, below
+    which all may be, and 1, which drops nothing."""
 
     def rules(self) -> list[Rule]:
         """What the values must keep to."""
         return [
             *not_negative(self, "weight", group="alignment."),
-            (0.63 <= self.drop_threshold <= 1, "alignment.drop_threshold", "between 0.63 and 1"),
+            (0.68 <= self.drop_threshold <= 1, "alignment.drop_threshold", "between 0.68 and 1"),
         ]
 
 

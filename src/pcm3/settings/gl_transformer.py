@@ -59,6 +59,7 @@ class GLTransformerSettings:
         run.require(
             [
                 (run.stream == "joint", "stream", "joint for the method gl-transformer, which tells ways from places"),
+                (run.frames > 1, "frames", "at least 2 for the method gl-transformer, which tells how joints move"),
                 (run.encoder.pooling != "attention", "encoder.pooling", "one without weights of its own, as the method "
                  "gl-transformer trains none"),
                 *self.views.rules(),

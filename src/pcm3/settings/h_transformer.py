@@ -15,7 +15,7 @@ class MotionDirectionSettings:
 
     mask_ratio: float = 0.4
     """Share of the body parts that the encoder does not see, anew in each eighth of a clip; at least 0 and less than
-    1."""
+    0.9."""
     still: float = 0.005
     """Metres from one frame to the next, less than which on an axis are no motion along it; at least 0."""
     part_weight: float = 1.0
@@ -24,7 +24,11 @@ class MotionDirectionSettings:
     def rules(self) -> list[Rule]:
         """What the values must keep to."""
         return [
-            (0 <= self.mask_ratio < 1, "objective.mask_ratio", "at least 0 and less than 1"),
+            (
+                0 <= self.mask_ratio < 0.9,
+                "objective.mask_ratio",
+                "at least 0 and less than 0.9, so that of five parts some are not masked",
+            ),
             *not_negative(self, "still", "part_weight", group="objective."),
         ]
 
@@ -46,6 +50,7 @@ class HTransformerSettings:
         run.require(
             [
                 (run.stream == "joint", "stream", "joint for the method h-transformer, which tells motion of places"),
+                (run.frames > 1, "frames", "at least 2 for the method h-transformer, which tells how joints move"),
                 (run.encoder.pooling != "attention", "encoder.pooling", "one without weights of its own, as the method "
                  "h-transformer trains none"),
                 *self.views.rules(),

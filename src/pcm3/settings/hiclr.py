@@ -19,13 +19,14 @@ class ChainSettings:
     weight: float = 0.5
     """Weight of each of the two terms, at least 0."""
     mask_ratio: float = 0.1
-    """Share of the joints that the strongest view has masked in each frame, rounded down; 0 to 1."""
+    """Share of the joints that the strongest view has masked in each frame, rounded down; at least 0 and
+    less than 1."""
 
     def rules(self) -> list[Rule]:
         """What the values must keep to."""
         return [
             *not_negative(self, "weight", group="chain."),
-            (0 <= self.mask_ratio <= 1, "chain.mask_ratio", "between 0 and 1"),
+            (0 <= self.mask_ratio < 1, "chain.mask_ratio", "at least 0 and less than 1"),
         ]
 
 

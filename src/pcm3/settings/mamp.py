@@ -14,7 +14,8 @@ class MaskedMotionSettings:
     """What is masked, and how its motion is predicted."""
 
     mask_ratio: float = 0.9
-    """Share of a clip's tokens that the encoder does not see; more than 0 and less than 1."""
+    """Share of a clip's tokens that the encoder does not see, but for one at least; more than 0, so that one is to be
+    told at least, and less than 1."""
     mask_temperature: float = 0.8
     """How evenly tokens are masked: the less, the more often those that move most; 0: all alike."""
     segment_target: bool = True

@@ -157,7 +157,6 @@ class PCM3Settings:
     def _of_objective(self, run: Run) -> list[Rule]:
         objective = self.objective
         contrasts = objective.positives and objective.contrast_weight + objective.distillation_weight > 0
-        pieces, batch = run.pieces, run.batch
         return [
             *at_least_one(objective, "queue", "embedding", "decoder_hidden", group="objective."),
             *positive(objective, "temperature", "student_temperature", "teacher_temperature", group="objective."),
@@ -170,17 +169,6 @@ class PCM3Settings:
                 group="objective.",
             ),
             (0 <= objective.momentum <= 1, "objective.momentum", "between 0 and 1"),
-            (
-                not 0 < batch < 2 * pieces,
-                "batch",
-                f"at least {2 * pieces}, two clips for each micro-batch (mixing needs company)",
-            ),
-            (
-                objective.negatives != "batch" or not 0 < batch < 4 * pieces,
-                "batch",
-                f"at least {4 * pieces} with negatives from the batch, four clips for each micro-batch (a mixed query "
-                "has two keys of its own)",
-            ),
             (len(set(objective.positives)) == len(objective.positives), "objective.positives", "no repeats"),
             (
                 objective.prediction_error != "segment" or run.frames >= 16,

@@ -86,7 +86,7 @@ class PretrainSettings:
         rules = at_least_one(self, *counts)
         moving = self.stream == "motion" or not {"joint", "bone"} & set(self.encoder.input_features)
         rules.append((self.frames > 1 or not moving, "frames", "at least 2, as motion is from one frame to another"))
-        left = "at least 1, or 0 to have it chosen"
+        left, least = "at least 1, or 0 to have it chosen", self.method.min_clips
         rules += [(getattr(self, name) >= 0, name, left) for name in ("epochs", "batch")]
         rules += [
             (len(set(self.exclude_subjects)) == len(self.exclude_subjects), "exclude_subjects", "no repeats"),
@@ -94,6 +94,11 @@ class PretrainSettings:
                 self.batch % self.pieces == 0,
                 "batch",
                 f"a multiple of devices x nodes x micro_batches ({self.pieces})",
+            ),
+            (
+                not 0 < self.batch < least * self.pieces,
+                "batch",
+                f"at least {least * self.pieces}, {least} clips for each micro-batch",
             ),
             (self.minutes is None or self.minutes > 0, "minutes", "more than 0"),
         ]
