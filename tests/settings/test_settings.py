@@ -259,6 +259,14 @@ def test_every_micro_batch_has_the_clips_that_the_method_needs(name):
             replace(of, batch=4 * least - 4, micro_batches=4).check()
 
 
+@pytest.mark.parametrize("name", ["aimclr", "cpm", "crossclr", "hiclr"])
+def test_not_all_keys_of_a_queue_are_neighbours(name):
+    of = changed(settings_of_preset(METHODS[name].preset), {"objective.queue": 9, "neighbours.nearest": 8})
+    of.check()
+    with pytest.raises(ConfigError, match=r"^setting neighbours.nearest: expected less than the 8 keys of objective"):
+        changed(of, {"objective.queue": 8}).check()
+
+
 @pytest.mark.parametrize("name", ["gl-transformer", "h-transformer"])
 def test_what_tells_motion_needs_two_frames(name):
     of = settings_of_preset(METHODS[name].preset)

@@ -60,6 +60,6 @@ class AimCLRSettings:
                 *self.extreme.rules(),
                 *self.objective.rules(),
                 *self.alignment.rules(),
-                *self.neighbours.rules(),
+                *self.neighbours.rules(self.objective.queue),
             ]
         )

@@ -54,4 +54,11 @@ class CPMSettings:
 
     def check(self, run: Run) -> None:
         """Raises ConfigError for a value that makes no sense, alone or in this run."""
-        run.require([*self.views.rules(), *self.objective.rules(), *self.matching.rules(), *self.neighbours.rules()])
+        run.require(
+            [
+                *self.views.rules(),
+                *self.objective.rules(),
+                *self.matching.rules(),
+                *self.neighbours.rules(self.objective.queue),
+            ]
+        )

@@ -34,6 +34,6 @@ class CrosSCLRSettings:
                 (run.frames > 1, "frames", f"at least 2 for {name}, as motion is from one frame to another"),
                 *self.views.rules(),
                 *self.objective.rules(),
-                *self.neighbours.rules(),
+                *self.neighbours.rules(self.objective.queue),
             ]
         )

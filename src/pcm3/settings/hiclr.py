@@ -53,6 +53,6 @@ class HiCLRSettings:
                 *self.extreme.rules(),
                 *self.objective.rules(),
                 *self.chain.rules(),
-                *self.neighbours.rules(),
+                *self.neighbours.rules(self.objective.queue),
             ]
         )
