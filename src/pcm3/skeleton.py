@@ -53,6 +53,11 @@ class Layout:
         return next(joint for joint, parent in enumerate(self.parents) if joint == parent)
 
     @property
+    def filled_parts(self) -> tuple[tuple[int, ...], ...]:
+        """Those of the parts that have joints: a hand has no legs."""
+        return tuple(part for part in self.parts if part)
+
+    @property
     def mirrored(self) -> tuple[int, ...]:
         """For each joint, the joint on the other side (V)."""
         order = list(range(len(self.joints)))

@@ -79,8 +79,8 @@ def test_every_frame_is_that_of_the_slow_reference(bodies):
 
 
 def test_parts_of_joints_that_are_not_theirs_are_refused():
-    for parts in ((), ((0, 1), (2, 3)), ((0, 1, 2), (2, 3, 4, 5))):
-        with pytest.raises(ConfigError, match="expected parts that have each of 6 joints once"):
+    for parts in ((), ((0, 1), (2, 3)), ((0, 1, 2), (2, 3, 4, 5)), ((0, 1, 2, 3), (), (4, 5))):
+        with pytest.raises(ConfigError, match="expected parts that have each of 6 joints once, and none empty"):
             encoder_of(parts=parts)
 
 

@@ -5,9 +5,11 @@ import torch
 from toy import BEGINNING, KINECT2, toy_batch, toy_skelemixclr
 
 from pcm3.augment.mix import paste
+from pcm3.encoders.spec import ClipFormat, EncoderSpec
 from pcm3.errors import ConfigError
 from pcm3.geometry import stream
 from pcm3.methods.protocol import Method
+from pcm3.methods.skelemixclr import build
 from pcm3.methods.views import TwoViews
 from pcm3.settings.methods import METHODS
 from pcm3.settings.optimiser import OptimiserSettings
@@ -123,6 +125,19 @@ def test_the_run_s_encoder_is_the_one_that_is_asked_for(export, network):
     ((encoder, name, _),) = method.encoders().values()
     assert encoder is getattr(method.branch, network)
     assert name == "bone"
+
+
+def test_every_region_is_seen_in_the_features_however_few_frames_stand_in_them():
+    few = {"encoder.layers": 3, "frames": 16, "encoder.hidden_size": 8, "encoder.channels": 4, "batch": 4}
+    settings = changed(settings_of_preset("skelemixclr-small"), few)
+    spec = EncoderSpec.of(settings.encoder, ClipFormat(KINECT2, 2), settings.stream, settings.frames)
+    method = build(spec.build, KINECT2, settings)
+    for seed in range(20):
+        region = method.views(*toy_batch(20, seed=seed)).region[:, 0, :: method.branch.encoder.time_stride]
+        assert region.flatten(1).any(dim=1).all()
+        assert not region.flatten(1).all(dim=1).any()
+    with pytest.raises(ConfigError, match=r"^setting frames: expected at least 16 .* each feature .* 4 frames, got 15"):
+        build(spec.build, KINECT2, changed(settings, {"frames": 15}))
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,11 @@ def build_network(kind: EncoderKind, size: NetworkSize) -> Network:
         raise ConfigError(f"expected direction {' or '.join(row.directions)} for kind {kind}, got {size.direction}")
     if row.on_joints and len(size.parents) != size.joints:
         raise ConfigError(f"expected the parents of {size.joints} joints for kind {kind}, got {len(size.parents)}")
-    if row.on_parts and sorted(joint for part in size.parts for joint in part) != [*range(size.joints)]:
-        raise ConfigError(f"expected parts that have each of {size.joints} joints once for kind {kind}")
+    if row.on_parts and (
+        sorted(joint for part in size.parts for joint in part) != [*range(size.joints)] or not all(size.parts)
+    ):
+        raise ConfigError(
+            f"expected parts that have each of {size.joints} joints once, and none empty, for kind {kind}"
+        )
     build: Callable[[NetworkSize], Network] = import_module(row.module).build
     return build(size)

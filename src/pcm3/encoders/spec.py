@@ -161,7 +161,7 @@ class EncoderSpec:
                 kind=self.kind,
                 input_features=self.input_features,
                 parents=self.layout.parents,
-                parts=self.layout.parts,
+                parts=self.layout.filled_parts,
                 normalise_features=self.normalise_features,
                 gaps=self.gaps,
                 channels=self.channels,

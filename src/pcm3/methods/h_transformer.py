@@ -52,7 +52,7 @@ class HTransformer(nn.Module):
         super().__init__()
         self.settings, self.maker = settings, maker
         self.encoder = encoder
-        parts = maker.layout.parts
+        parts = maker.layout.filled_parts
         inside = torch.tensor([[joint in part for joint in range(encoder.joints)] for part in parts]).float()
         self.register_buffer("share_of_joint", inside / inside.sum(dim=1, keepdim=True), persistent=False)
         self.tell_joints = nn.Linear(encoder.frame_width, encoder.bodies * encoder.joints * DIRECTIONS)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from pcm3.augment.mix import paste
 from pcm3.clips import ClipBatch
+from pcm3.errors import ConfigError
 from pcm3.geometry import stream
 from pcm3.losses import info_nce
 from pcm3.methods.moco import MomentumBranch
@@ -49,7 +50,7 @@ class SkeleMixCLR(nn.Module):
         """Two crops of each clip; what is pasted is the query's stream."""
         layout, chosen = self.maker.layout, self.settings
         query, key = (stream(view, self.stream, layout, batch.gaps) for view in self.maker.two_views(batch, generator))
-        each = [paste(query, layout.parts, chosen.per_clip, generator) for _ in range(chosen.count)]
+        each = [paste(query, layout.filled_parts, chosen.per_clip, generator) for _ in range(chosen.count)]
         return PastedViews(query, key, *(torch.stack(of, dim=1) for of in zip(*each, strict=True)))
 
     def forward(self, views: PastedViews, progress: Progress, generator: torch.Generator) -> StepOutput:
@@ -109,12 +110,18 @@ def build(make_encoder: EncoderMaker, layout: Layout, settings: PretrainSettings
     """SkeleMixCLR with fresh weights, which follow from the seed.
 
     Raises:
-        ConfigError: the layout does not have what the views need.
+        ConfigError: the layout does not have what the views need, or no feature may stand for what is pasted.
     """
     method = settings.method
     assert isinstance(method, SkeleMixCLRSettings)
     maker = CropMaker(layout, settings.frames, method.views)
     encoder = make_encoder(settings.seed)
+    # The shortest stretch that is pasted, 7/16 of the frames, and the longest that is left then hold a feature's frame.
+    if settings.frames < 4 * (stride := encoder.time_stride):
+        raise ConfigError(
+            f"setting frames: expected at least {4 * stride} for the method skelemixclr with {settings.encoder.layers} "
+            f"layers, where each feature stands for {stride} frames, got {settings.frames}"
+        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         return SkeleMixCLR(MomentumBranch(encoder, method.objective), method.paste, maker, settings.stream)
