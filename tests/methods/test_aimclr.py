@@ -109,7 +109,7 @@ def test_three_crops_of_each_clip_of_which_the_last_is_extreme(name):
     method, (batch, generator) = toy_aimclr(name), toy_batch(3)
     found = method.views(batch, generator)
     again, maker = toy_batch(3)[1], method.maker
-    crops = maker.distort(maker.crops(batch, 3, again), again, None)
+    crops = maker.distort(maker.crops(batch, 3, again), batch, again)
     extreme = extreme_view(crops[6:], method.settings.extreme, KINECT2, again)
     for view, expected in zip(found, (crops[:3], crops[3:6], extreme), strict=True):
         assert torch.equal(view, stream(expected, name, KINECT2))

@@ -99,7 +99,7 @@ def test_four_crops_of_each_clip_of_which_two_are_extreme_and_one_is_masked(name
     method, (batch, generator) = toy_hiclr(name, mask_ratio=0.3), toy_batch(3)
     found = method.views(batch, generator)
     again, maker = toy_batch(3)[1], method.maker
-    crops = maker.distort(maker.crops(batch, 4, again), again, None)
+    crops = maker.distort(maker.crops(batch, 4, again), batch, again)
     extreme = extreme_view(crops[6:], method.settings.extreme, KINECT2, again)
     for view, expected in zip(found[:4], (crops[:3], crops[3:6], extreme[:3], extreme[3:]), strict=True):
         assert torch.equal(view, stream(expected, name, KINECT2))

@@ -81,7 +81,7 @@ def test_views_are_three_of_each_clip_of_which_two_lack_something():
     for name in ("joint", "bone", "motion"):
         method, (batch, ours), (_, theirs) = toy_pstl(name=name), toy_batch(3), toy_batch(3)
         views, maker = method.views(batch, ours), method.maker
-        crops = maker.distort(maker.crops(batch, 3, theirs), theirs, batch.flat)
+        crops = maker.distort(maker.crops(batch, 3, theirs), batch, theirs)
         crops = stream(extreme_view(crops, method.settings.extreme, KINECT2, theirs), name, KINECT2)
         whole, second, third = crops.chunk(3)
         joints = draw_joints(KINECT2.parents, 8, theirs)

@@ -8,13 +8,14 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from pcm3.augment.sensor import absent_as_in
 from pcm3.augment.spatial import uniform
 from pcm3.geometry import bone
 from pcm3.skeleton import Layout
 
 
 def scale_bones(
-    clips: Float[Tensor, "B T M V C"], layout: Layout, amount: float, generator: torch.Generator
+    clips: Float[Tensor, "B T M V C"], layout: Layout, amount: float, generator: torch.Generator, gaps: bool = False
 ) -> Float[Tensor, "B T M V C"]:
     """The clips with each bone longer or shorter by its own factor U[1 - amount, 1 + amount].
 
@@ -27,19 +28,20 @@ def scale_bones(
         layout: the tree of the bones, and which joints mirror each other.
         amount: largest change of a bone, as a part of its length, less than 1.
         generator: source of randomness.
+        gaps: single joints are absent from some frames, as zeros: they stay so, and no bone leads to or from them.
     """
     size, joints, corner = len(clips), clips.shape[3], 3 * layout.centre
     first_of_pair = torch.minimum(other_side(layout, clips.device), torch.arange(joints, device=clips.device))
     longer = uniform((size, joints), amount, clips, generator)[:, first_of_pair]
     # How far each joint goes, not where to, so that nothing is rounded where nothing changes; (B, T, M, 3V), as rows
     # of three numbers are slow.
-    change = bone(clips, layout).flatten(-2).mul_(longer.repeat_interleave(3, dim=1)[:, None, None])
+    change = bone(clips, layout, gaps).flatten(-2).mul_(longer.repeat_interleave(3, dim=1)[:, None, None])
     moved = change @ _ways(layout, clips.device)
     moved -= moved[:, :, :1, corner : corner + 3].repeat(1, 1, 1, joints)
     flat = clips.flatten(-2)
     moved *= flat.any(dim=-1, keepdim=True)
     varied: Tensor = moved.add_(flat).unflatten(-1, (joints, 3))
-    return varied
+    return absent_as_in(clips, varied) if gaps else varied
 
 
 def mirror(clips: Float[Tensor, "B T M V C"], layout: Layout, chosen: Bool[Tensor, " B"]) -> Float[Tensor, "B T M V C"]:

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from pcm3.augment.body_shape import other_side
+from pcm3.augment.sensor import absent_as_in
 from pcm3.settings.extreme import ExtremeSettings
 from pcm3.skeleton import Layout
 
@@ -20,7 +21,11 @@ RADIUS = 7
 
 
 def extreme_view(
-    clips: Float[Tensor, "B T M V C"], chosen: ExtremeSettings, layout: Layout, generator: torch.Generator
+    clips: Float[Tensor, "B T M V C"],
+    chosen: ExtremeSettings,
+    layout: Layout,
+    generator: torch.Generator,
+    gaps: bool = False,
 ) -> Float[Tensor, "B T M V C"]:
     """The clips, each by its own draws under all that the settings have switched on, in their order.
 
@@ -29,11 +34,13 @@ def extreme_view(
         chosen: how much of what, and how often.
         layout: which joints mirror each other.
         generator: source of randomness.
+        gaps: single joints are absent from some frames, as zeros: they stay so.
     """
     if chosen.flip_prob:
         clips = exchange_sides(clips, layout, _some(clips, chosen.flip_prob, generator))
     if chosen.rotation or chosen.tilt:
         clips = rotate(clips, _angles(clips, chosen.rotation, chosen.tilt, generator))
+    before = clips
     if chosen.noise_prob and chosen.noise:
         some = _some(clips, chosen.noise_prob, generator)
         clips = add_equal_noise(clips, chosen.noise * some.to(clips.dtype), generator)
@@ -41,6 +48,8 @@ def extreme_view(
         some, (low, high) = _some(clips, chosen.blur_prob, generator), chosen.blur
         deviation = low + (high - low) * _uniform((len(clips),), clips, generator)
         clips = torch.where(_of_clip(some), blur(clips, deviation), clips)
+    if gaps:
+        clips = absent_as_in(before, clips)
     if chosen.axis_mask_prob:
         some = _some(clips, chosen.axis_mask_prob, generator)
         axis = torch.randint(3, (len(clips),), generator=generator, device=clips.device)

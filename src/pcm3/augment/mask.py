@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from pcm3.augment.mix import part_of_joint
+from pcm3.geometry import motion
 from pcm3.segments import SEGMENTS, mean_in_segments, segment_of_frame
 from pcm3.settings.pcm3 import MaskedBodies, MaskKind
 
@@ -55,14 +56,15 @@ def draw_mask(
 
 
 def motion_of_units(
-    clips: Float[Tensor, "B T M V C"], parts: tuple[tuple[int, ...], ...], kind: MaskKind
+    clips: Float[Tensor, "B T M V C"], parts: tuple[tuple[int, ...], ...], kind: MaskKind, gaps: bool = False
 ) -> Float[Tensor, "B S U"]:
     """How far each part (`topology`) or joint (`random`) goes in each segment, over the mean of its segment.
 
     Of the body that moves most; 1 everywhere where nothing moves. A segment's motion is the mean way from each of
-    its frames to the next (MAMP §3.2 takes the same of its patches).
+    its frames to the next (MAMP §3.2 takes the same of its patches). With `gaps`, nothing moves to or from where a
+    joint is absent.
     """
-    ways = (clips[:, 1:] - clips[:, :-1]).norm(dim=-1).amax(dim=2)
+    ways = motion(clips, gaps)[:, :-1].norm(dim=-1).amax(dim=2)
     ways = torch.cat([ways, ways[:, -1:]], dim=1)
     share = mean_in_segments(clips.shape[1], clips.device, ways.dtype)
     moved = torch.einsum("ts,btv->bsv", share, ways)

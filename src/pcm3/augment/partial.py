@@ -9,9 +9,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from pcm3.geometry import motion
+
 
 def drop_moving_frames(
-    clips: Float[Tensor, "B T M V C"], count: int, generator: torch.Generator
+    clips: Float[Tensor, "B T M V C"], count: int, generator: torch.Generator, gaps: bool = False
 ) -> Float[Tensor, "B S M V C"]:
     """The clips without the `count` frames from which most moves to the next, and without as many random ones.
 
@@ -21,10 +23,10 @@ def drop_moving_frames(
         clips: of more than 2 count frames.
         count: at least 0.
         generator: source of randomness.
+        gaps: single joints are absent from some frames, as zeros; nothing moves to or from there.
     """
     size, frames = clips.shape[:2]
-    moves = clips.diff(dim=1).square().mean(dim=(2, 3, 4))
-    moves = torch.cat([moves, moves.new_zeros(size, 1)], dim=1)
+    moves = motion(clips, gaps).square().mean(dim=(2, 3, 4))
     still = moves.argsort(dim=1, stable=True)[:, : frames - count]
     order = torch.rand(still.shape, generator=generator, device=clips.device).argsort(dim=1)
     kept = still.gather(1, order[:, : frames - 2 * count]).sort(dim=1).values

@@ -29,6 +29,11 @@ def lose_joints(
     return clips.masked_fill(lost.unsqueeze(-1), 0)
 
 
+def absent_as_in(before: Float[Tensor, "B T M V C"], after: Float[Tensor, "B T M V C"]) -> Float[Tensor, "B T M V C"]:
+    """What clips have become, with zeros where joints were zeros before: none can be seen where it was not there."""
+    return after * (before != 0).any(dim=-1, keepdim=True)
+
+
 def _strength(clips: Float[Tensor, "B T M V C"], most: float, generator: torch.Generator) -> Float[Tensor, "B 1 1 1 1"]:
     """For each clip, of up to so much."""
     drawn = torch.rand(len(clips), generator=generator, device=clips.device, dtype=clips.dtype)

@@ -47,8 +47,8 @@ class AimCLR(nn.Module):
     def views(self, batch: ClipBatch, generator: torch.Generator) -> ExtremeViews:
         """Three crops of each clip, each sheared, one of them extremely augmented."""
         maker = self.maker
-        query, key, third = maker.distort(maker.crops(batch, 3, generator), generator, batch.flat).chunk(3)
-        extreme = in_plane(extreme_view(third, self.settings.extreme, maker.layout, generator), batch.flat)
+        query, key, third = maker.distort(maker.crops(batch, 3, generator), batch, generator).chunk(3)
+        extreme = in_plane(extreme_view(third, self.settings.extreme, maker.layout, generator, batch.gaps), batch.flat)
         return ExtremeViews(*(stream(view, self.stream, maker.layout, batch.gaps) for view in (query, key, extreme)))
 
     def forward(self, views: ExtremeViews, progress: Progress, generator: torch.Generator) -> StepOutput:

@@ -16,6 +16,7 @@ from pcm3.clips import ClipBatch
 from pcm3.encoders.encoder import Encoder
 from pcm3.encoders.gl_transformer import seen_from_root
 from pcm3.encoders.lengths import own_frames
+from pcm3.geometry import away
 from pcm3.losses import accurate
 from pcm3.methods.protocol import EncoderMaker, Exported, Progress, StepOutput
 from pcm3.methods.views import CropMaker
@@ -28,7 +29,7 @@ from pcm3.skeleton import Layout
 DIRECTIONS = 27
 """Back, not at all or ahead, on each of three axes."""
 SIZES = 16
-"""Not at all; 14 steps, of which the last is open; and one for a body that is not there."""
+"""Not at all; 14 steps, of which the last is open; and one for a body or joint that is not there."""
 
 
 class DisplacedView(NamedTuple):
@@ -64,14 +65,19 @@ class GLTransformer(nn.Module):
     def views(self, batch: ClipBatch, generator: torch.Generator) -> DisplacedView:
         """Each clip at its own rate and length, or resampled."""
         if self.settings.length == "own":
-            return self.displaced(*self.maker.padded_view(batch, self.settings.speed, generator))
+            return self.displaced(*self.maker.padded_view(batch, self.settings.speed, generator), batch.gaps)
         clips = self.maker.one_view(batch, generator)
-        return self.displaced(clips, torch.full_like(batch.length, self.maker.frames))
+        return self.displaced(clips, torch.full_like(batch.length, self.maker.frames), batch.gaps)
 
-    def displaced(self, clips: Float[Tensor, "B T M V C"], lengths: Int[Tensor, " B"]) -> DisplacedView:
-        """These clips, and what is to be told of them."""
+    def displaced(self, clips: Float[Tensor, "B T M V C"], lengths: Int[Tensor, " B"], gaps: bool) -> DisplacedView:
+        """These clips, and what is to be told of them; with `gaps` a joint that is absent for a while is not there."""
         there = ((clips != 0).flatten(3).any(dim=-1) & own_frames(lengths, clips.shape[1]).unsqueeze(-1)).any(dim=1)
-        truth = [self._ways(clips, there, interval) for interval in self.settings.intervals]
+        shape = (*clips.shape[:2], clips.shape[3], clips.shape[2])
+        gone = ~there[:, None, None].expand(shape)
+        if gaps:
+            root, absent = self.maker.layout.root, away(clips).transpose(2, 3)
+            gone = gone | absent | absent[:, :, root : root + 1]  # from which the others are seen
+        truth = [self._ways(clips, gone, interval) for interval in self.settings.intervals]
         directions, sizes = (torch.stack(of, dim=2) for of in zip(*truth, strict=True))
         return DisplacedView(clips, lengths, directions, sizes)
 
@@ -91,13 +97,17 @@ class GLTransformer(nn.Module):
         return StepOutput({"all": loss}, {name: term.detach() for name, term in terms.items()}, {})
 
     def _ways(
-        self, clips: Float[Tensor, "B T M V C"], there: Bool[Tensor, "B M"], interval: int
+        self, clips: Float[Tensor, "B T M V C"], gone: Bool[Tensor, "B T V M"], interval: int
     ) -> tuple[Int[Tensor, "B T J"], Int[Tensor, "B T J"]]:
-        """Direction and size of the way back to where each joint was so many frames ago, or in the first frame."""
+        """Direction and size of the way back to where each joint was so many frames ago, or in the first frame.
+
+        There is none from or to where it is gone.
+        """
         joints = seen_from_root(clips.transpose(2, 3), self.maker.layout.root)
         before = (torch.arange(clips.shape[1], device=clips.device) - interval).clamp(min=0)
-        way = joints[:, before] - joints
-        sizes = size_class(way, self.settings.bin).masked_fill(~there[:, None, None], SIZES - 1)
+        nowhere = gone | gone[:, before]
+        way = (joints[:, before] - joints).masked_fill(nowhere.unsqueeze(-1), 0)
+        sizes = size_class(way, self.settings.bin).masked_fill(nowhere, SIZES - 1)
         return direction_class(way).flatten(2), sizes.flatten(2)
 
     def _told(

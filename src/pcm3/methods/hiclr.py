@@ -52,8 +52,10 @@ class HiCLR(nn.Module):
     def views(self, batch: ClipBatch, generator: torch.Generator) -> GrowingViews:
         """Four crops of each clip, each sheared, two of them extremely augmented; of one of these joints are masked."""
         maker, size = self.maker, 2 * len(batch.index)
-        crops = maker.distort(maker.crops(batch, 4, generator), generator, batch.flat)
-        extreme = in_plane(extreme_view(crops[size:], self.settings.extreme, maker.layout, generator), batch.flat)
+        crops = maker.distort(maker.crops(batch, 4, generator), batch, generator)
+        extreme = in_plane(
+            extreme_view(crops[size:], self.settings.extreme, maker.layout, generator, batch.gaps), batch.flat
+        )
         masked = mask_joints_of_frames(extreme[size // 2 :], self.settings.chain.mask_ratio, generator)
         each = (*crops[:size].chunk(2), *extreme.chunk(2))
         basic, key, normal, strong = (stream(view, self.stream, maker.layout, batch.gaps) for view in each)

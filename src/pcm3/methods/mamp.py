@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from pcm3.clips import ClipBatch
 from pcm3.encoders.encoder import Encoder
 from pcm3.encoders.vit import PATCH, SPREAD, Blocks, Places, patches, tokens_and_blocks
-from pcm3.geometry import motion, stream
+from pcm3.geometry import input_feature, motion, stream
 from pcm3.losses import accurate
 from pcm3.methods.protocol import EncoderMaker, Exported, Progress, StepOutput
 from pcm3.methods.views import CropMaker
@@ -78,7 +78,7 @@ class MAMP(nn.Module):
         """A view of each clip; what moves much is masked more often."""
         view = self.maker.one_view(batch, generator)
         clips = stream(view, self.stream, self.maker.layout, batch.gaps)
-        order = order_of_tokens(clips, self.settings.mask_temperature, generator)
+        order = order_of_tokens(clips, self.settings.mask_temperature, generator, batch.gaps)
         return MaskedView(clips, motion(clips, batch.gaps), order)
 
     def forward(self, views: MaskedView, progress: Progress, generator: torch.Generator) -> StepOutput:
@@ -128,20 +128,20 @@ def normalised_rows(values: Float[Tensor, "N K P"]) -> Float[Tensor, "N K P"]:
 
 
 def order_of_tokens(
-    clips: Float[Tensor, "B T M V C"], temperature: float, generator: torch.Generator
+    clips: Float[Tensor, "B T M V C"], temperature: float, generator: torch.Generator, gaps: bool = False
 ) -> Int[Tensor, "B M L"]:
     """Of each body's tokens those to be seen first: at random, what moves much rather late.
 
     A token's motion is how far it is from its joint's token before, coordinate by coordinate; the first time's is that
-    of the second. Over the largest of the body and over the temperature it is the logit of being hidden next.
+    of the second. With `gaps`, nothing moves to or from where a joint is absent. Over the largest of the body and over
+    the temperature it is the logit of being hidden next.
     """
-    tokens = flat_patches(clips)
-    draw = torch.rand(tokens.shape[:-1], generator=generator, device=clips.device).clamp(1e-12, 1 - 1e-7)
+    ways = flat_patches(input_feature(clips, f"motion{PATCH}", (), gaps)).abs().mean(dim=-1)
+    draw = torch.rand(ways.shape, generator=generator, device=clips.device).clamp(1e-12, 1 - 1e-7)
     late = -(-draw.log()).log()
     if temperature:
-        by_time = tokens.unflatten(2, (clips.shape[1] // PATCH, -1))
-        ways = by_time.diff(dim=2).abs().mean(dim=-1)
-        ways = torch.cat([ways[:, :, :1], ways], dim=2).flatten(2)
+        by_time = ways.unflatten(2, (clips.shape[1] // PATCH, -1))[:, :, :-1]
+        ways = torch.cat([by_time[:, :, :1], by_time], dim=2).flatten(2)
         late = late + (ways / (ways.amax(dim=-1, keepdim=True) * temperature + 1e-10)).log_softmax(dim=-1)
     return late.argsort(dim=-1)
 

@@ -68,20 +68,20 @@ class ViewMaker:
         crops = self._maker.crops(batch, len(used), generator)
         plain, source = crops.tensor_split([size * (len(used) - ("source" in used))])
         # Query and key are sheared or jittered or both, the source is sheared.
-        plain = self._maker.distort(plain, generator, batch.flat) if len(plain) else plain
+        plain = self._maker.distort(plain, batch, generator) if len(plain) else plain
         source = in_plane(shear(source, self.settings.views.shear, generator), batch.flat) if len(source) else source
         # Bone and motion are taken after the augmentation, as released (docs/FIDELITY.md 23).
         made = stream(torch.cat([plain, source]), self.stream, self.layout, batch.gaps)
-        return self._views(dict(zip(used, made.split(size), strict=True)), generator)
+        return self._views(dict(zip(used, made.split(size), strict=True)), batch.gaps, generator)
 
-    def _views(self, crops: dict[str, Float[Tensor, "B T M V C"]], generator: torch.Generator) -> Views:
+    def _views(self, crops: dict[str, Float[Tensor, "B T M V C"]], gaps: bool, generator: torch.Generator) -> Views:
         """The crops by their names, with the mask of the source and the mix of the queries."""
         query, source, masked, mixed = crops.get("query"), crops.get("source"), None, None
         parts, chosen = self.layout.parts, self.settings.mask
         if source is not None:
             size, frames, bodies, joints, _ = source.shape
             shape = (size, frames, bodies, joints)
-            motion = motion_of_units(source, parts, chosen.kind) if chosen.choice == "motion" else None
+            motion = motion_of_units(source, parts, chosen.kind, gaps) if chosen.choice == "motion" else None
             masked = draw_mask(
                 shape, parts, chosen.kind, chosen.ratio, chosen.per_clip, chosen.bodies, generator, motion
             )

@@ -52,14 +52,14 @@ class PSTL(nn.Module):
     def views(self, batch: ClipBatch, generator: torch.Generator) -> PartialViews:
         """Three crops of each clip, each sheared, turned and perhaps with its sides exchanged."""
         maker, missing = self.maker, self.settings.partial
-        crops = maker.distort(maker.crops(batch, 3, generator), generator, batch.flat)
-        crops = in_plane(extreme_view(crops, self.settings.extreme, maker.layout, generator), batch.flat)
+        crops = maker.distort(maker.crops(batch, 3, generator), batch, generator)
+        crops = in_plane(extreme_view(crops, self.settings.extreme, maker.layout, generator, batch.gaps), batch.flat)
         crops = stream(crops, self.stream, maker.layout, batch.gaps)
         whole, second, third = crops.chunk(3)
         joints = draw_joints(maker.layout.parents, missing.joints, generator)
         return PartialViews(
             whole,
-            drop_moving_frames(second, missing.frames, generator),
+            drop_moving_frames(second, missing.frames, generator, batch.gaps),
             third,
             joints.expand(len(third), -1),
         )

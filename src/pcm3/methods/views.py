@@ -10,8 +10,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from pcm3.augment.crop import crop_resize, random_crops
+from pcm3.augment.sensor import absent_as_in
 from pcm3.augment.spatial import in_plane, spatial_view
-from pcm3.augment.table import AUGMENTATIONS, OUT_OF_PLANE, SENSOR
+from pcm3.augment.table import AUGMENTATIONS, OUT_OF_PLANE, SENSOR, Given
 from pcm3.clips import ClipBatch
 from pcm3.errors import ConfigError
 from pcm3.settings.views import ViewSettings
@@ -75,17 +76,17 @@ class CropMaker:
     def _augmented(
         self, crops: Float[Tensor, "N T M V C"], batch: ClipBatch, count: int, generator: torch.Generator
     ) -> Float[Tensor, "N T M V C"]:
-        chosen = self.settings
+        given = Given(self.layout, count, batch.gaps)
         for name, augment in AUGMENTATIONS.items():
-            if (amount := getattr(chosen, name)) and not (batch.flat is not None and name in OUT_OF_PLANE):
-                crops = augment(crops, amount, self.layout, count, generator)
+            if (amount := getattr(self.settings, name)) and not (batch.flat is not None and name in OUT_OF_PLANE):
+                crops = augment(crops, amount, given, generator)
         return crops
 
     def distort(
-        self, crops: Float[Tensor, "N T M V C"], generator: torch.Generator, flat: int | None
+        self, crops: Float[Tensor, "N T M V C"], batch: ClipBatch, generator: torch.Generator
     ) -> Float[Tensor, "N T M V C"]:
-        """The crops under shear or joint jitter, or both, by a worse sensor, in the plane where they have one
-        (`ClipBatch.flat`).
+        """The crops of a batch under shear or joint jitter, or both, by a worse sensor, in the plane where they have
+        one.
         """
         chosen = self.settings
         distorted = spatial_view(
@@ -94,7 +95,9 @@ class CropMaker:
         for name, harm in SENSOR.items():
             if amount := getattr(chosen, name):
                 distorted = harm(distorted, amount, generator)
-        return in_plane(distorted, flat)
+        if batch.gaps:
+            distorted = absent_as_in(crops, distorted)
+        return in_plane(distorted, batch.flat)
 
     def one_view(self, batch: ClipBatch, generator: torch.Generator) -> Float[Tensor, "B T M V C"]:
         """One view of each clip; distorted where shear or jitter is on, so not by default in methods that have none."""
@@ -105,11 +108,11 @@ class CropMaker:
     ) -> Float[Tensor, "B T M V C"]:
         chosen = self.settings
         distorted = chosen.spatial == "both" or chosen.shear or chosen.jitter_prob or chosen.noise or chosen.flicker
-        return self.distort(crops, generator, batch.flat) if distorted else crops
+        return self.distort(crops, batch, generator) if distorted else crops
 
     def two_views(self, batch: ClipBatch, generator: torch.Generator) -> TwoViews:
         """Two views of each clip, each cropped and distorted by itself; positions, whatever stream comes of them."""
-        return TwoViews(*self.distort(self.crops(batch, 2, generator), generator, batch.flat).chunk(2))
+        return TwoViews(*self.distort(self.crops(batch, 2, generator), batch, generator).chunk(2))
 
 
 def require_mirror(layout: Layout, setting: str, prob: float) -> None:
