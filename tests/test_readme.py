@@ -9,6 +9,7 @@ import pytest
 from pcm3.cli import COMMANDS
 from pcm3.cli.parse import parse
 from pcm3.settings.methods import METHODS
+from pcm3.settings.presets import preset_names
 from pcm3.settings.pretrain import PretrainSettings, flat
 from pcm3.settings.tasks import TaskSettings
 
@@ -46,6 +47,14 @@ def test_settings_of_a_run_that_the_documents_name_exist(file):
     )
     known = set(flat(PretrainSettings())).union(*(row.names() for row in METHODS.values()))
     assert {name for name in names if name not in known} == set()
+
+
+def test_every_preset_is_told_of():
+    methods = (ROOT / "docs" / "METHODS.md").read_text(encoding="utf-8")
+    told = set(re.findall(r"`([\w-]+)`", README.partition("| preset |")[2].partition("\n\n")[0]))
+    assert {name for name in preset_names() if name not in told and name.removesuffix("-small") not in told} == set()
+    rows = re.findall(r"^\| `([\w-]+)` \|", methods, re.MULTILINE)
+    assert sorted(rows) == sorted(set(METHODS) - {"pcm3"}), "one row a compared system"
 
 
 def test_settings_named_in_the_readme_exist():
