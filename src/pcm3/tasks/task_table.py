@@ -170,7 +170,7 @@ def _prediction(encoder: ClipEncoder, setup: Setup, seed: int, use: EncoderUse) 
     chosen, motions = setup.settings.prediction, setup.motions
     use = "frozen" if isinstance(encoder, RawCoordinates) else use  # which has nothing to tune
     predictor, result = evaluate_predictor(encoder, motions, setup.train, setup.test, chosen, seed, use)
-    notes = ["mean over all joints but the root, about which they are"]
+    notes = [motions.joints_in_words]
     skipped = len(setup.train) - len(motions.with_windows(setup.train))
     if skipped or result.skipped:
         notes.append(

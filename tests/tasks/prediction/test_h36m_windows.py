@@ -9,9 +9,14 @@ from hypothesis import strategies as st
 from pcm3.data.recording import Recording
 from pcm3.data.store import ClipStore
 from pcm3.errors import DataError
+from pcm3.settings.pretrain import PretrainSettings
+from pcm3.settings.tasks import PredictionSettings, TaskSettings
 from pcm3.tasks.prediction.evaluate import zero_velocity
 from pcm3.tasks.prediction.h36m_windows import h36m_windows
 from pcm3.tasks.prediction.windows import MotionBank
+from pcm3.tasks.setup import Setup
+from pcm3.tasks.task_table import TASKS
+from pcm3.train.plan import spec_for
 
 PUBLISHED = {
     "walking": ((1500, 1261), [[1087, 1145, 660, 201], [955, 332, 304, 54]]),
@@ -82,6 +87,19 @@ def test_published_windows_are_scored_and_the_root_counts(recordings):
     for milliseconds, frames in ((80, 2), (560, 14), (1000, 25)):
         gone = ((last + 2 * frames) ** 2 - last**2).mean()  # mm, of one of the layout's 25 joints
         assert result.metrics[f"mpjpe_{milliseconds}ms_mm"] == pytest.approx(gone / 25, rel=1e-4)
+
+
+@pytest.mark.parametrize(("scored", "words"), [("centre", "all joints but the root"), ("h36m-8", "the root's 0 among")])
+def test_over_which_joints_the_mean_is_stands_beside_it(recordings, scored, words):
+    prediction = PredictionSettings(50, 25, steps=1, hidden_size=4, batch=2, test_every=1, scored=scored)
+    clips = np.array([0, 1, 2])
+    chosen, spec = TaskSettings(prediction=prediction), spec_for(recordings, PretrainSettings())
+    setup = Setup(recordings, spec, clips, clips, chosen, torch.device("cpu"))
+    task = TASKS["prediction-frozen"]
+    result = task.evaluate(task.raw(setup), setup, 0)
+    assert words in result.notes[0]
+    moving = 24 if scored == "centre" else 25
+    assert setup.motions.counted == pytest.approx(24 / moving)
 
 
 def test_windows_in_which_the_body_is_not_whole_are_told(recordings, write_tiny, tmp_path):

@@ -165,6 +165,13 @@ class MotionBank:
         """Joints that move over joints in a mean: published figures of Human3.6M count the root, whose error is 0."""
         return 1.0 if self.scored_windows == "centre" else len(self.joints) / (len(self.joints) + 1)
 
+    @property
+    def joints_in_words(self) -> str:
+        """Over which joints an error is a mean."""
+        if self.scored_windows == "centre":
+            return "mean over all joints but the root, about which they are"
+        return "mean over all joints, the root's 0 among them, as published figures of Human3.6M are"
+
     def random(self, indices: Int[Tensor, "*shape"], generator: torch.Generator) -> Int[Tensor, "*shape"]:
         """One of the windows of each clip, all as likely."""
         place = torch.rand(indices.shape, generator=generator, device=indices.device, dtype=torch.float64)
