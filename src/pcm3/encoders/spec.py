@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any, get_args
 
-import torch
-
 from pcm3.data.picture import FLAT
 from pcm3.data.store import ClipStore
 from pcm3.encoders.encoder import Encoder
 from pcm3.errors import CheckpointError, command
+from pcm3.nn.fresh_weights import fresh_weights
 from pcm3.settings.encoder import Direction, EncoderKind, EncoderSettings, Pooling, SequenceKind
 from pcm3.skeleton import InputFeature, Layout, StreamName
 
@@ -148,8 +147,7 @@ class EncoderSpec:
         """
         if encoder is not None:
             return self.with_encoder(encoder).build(seed)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with fresh_weights(seed):
             return Encoder(
                 self.bodies,
                 self.joints,

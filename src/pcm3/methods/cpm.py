@@ -16,6 +16,7 @@ from pcm3.losses import relational_distillation
 from pcm3.methods.moco import MomentumBranch
 from pcm3.methods.protocol import EncoderMaker, Exported, Progress, StepOutput
 from pcm3.methods.views import CropMaker, TwoViews
+from pcm3.nn.fresh_weights import fresh_weights
 from pcm3.nn.neighbours import nearest
 from pcm3.nn.optimiser import build_optimiser
 from pcm3.settings.cpm import CPMSettings, MatchingSettings
@@ -92,7 +93,6 @@ def build(make_encoder: EncoderMaker, layout: Layout, settings: PretrainSettings
     assert isinstance(method, CPMSettings)
     maker = CropMaker(layout, settings.frames, method.views)
     encoder = make_encoder(settings.seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)
+    with fresh_weights(settings.seed):
         branch = MomentumBranch(encoder, method.objective)
         return CPM(branch, method.matching, method.neighbours, maker, settings.stream)

@@ -21,6 +21,7 @@ from pcm3.geometry import motion
 from pcm3.losses import accurate, info_nce
 from pcm3.methods.protocol import EncoderMaker, Exported, Progress, StepOutput
 from pcm3.methods.views import CropMaker
+from pcm3.nn.fresh_weights import fresh_weights
 from pcm3.nn.momentum import key_copy, momentum_update
 from pcm3.nn.optimiser import build_optimiser
 from pcm3.nn.queue import KeyQueue
@@ -159,6 +160,5 @@ def build(make_encoder: EncoderMaker, layout: Layout, settings: PretrainSettings
     assert isinstance(settings.method, CRRLSettings)
     maker = CropMaker(layout, settings.frames, settings.method.views)
     encoder, motion_encoder = (make_encoder(settings.seed + (number << 32)) for number in (0, 1))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)
+    with fresh_weights(settings.seed):
         return CRRL(encoder, motion_encoder, settings.method.objective, maker)

@@ -20,6 +20,7 @@ from pcm3.geometry import away
 from pcm3.losses import accurate
 from pcm3.methods.protocol import EncoderMaker, Exported, Progress, StepOutput
 from pcm3.methods.views import CropMaker
+from pcm3.nn.fresh_weights import fresh_weights
 from pcm3.nn.optimiser import build_optimiser
 from pcm3.settings.gl_transformer import DisplacementSettings, GLTransformerSettings
 from pcm3.settings.optimiser import OptimiserSettings
@@ -155,6 +156,5 @@ def build(make_encoder: EncoderMaker, layout: Layout, settings: PretrainSettings
     assert isinstance(settings.method, GLTransformerSettings)
     maker = CropMaker(layout, settings.frames, settings.method.views)
     encoder = make_encoder(settings.seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)
+    with fresh_weights(settings.seed):
         return GLTransformer(encoder, settings.method.objective, maker)

@@ -17,6 +17,7 @@ from pcm3.geometry import stream
 from pcm3.methods.moco import MomentumBranch
 from pcm3.methods.protocol import EncoderMaker, Exported, Progress, StepOutput
 from pcm3.methods.views import CropMaker, TwoViews
+from pcm3.nn.fresh_weights import fresh_weights
 from pcm3.nn.optimiser import build_optimiser
 from pcm3.nn.spherical_kmeans import spherical_kmeans
 from pcm3.settings.halp import HallucinationSettings, HaLPSettings
@@ -135,7 +136,6 @@ def build(make_encoder: EncoderMaker, layout: Layout, settings: PretrainSettings
     assert isinstance(method, HaLPSettings)
     maker = CropMaker(layout, settings.frames, method.views)
     encoder = make_encoder(settings.seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)
+    with fresh_weights(settings.seed):
         branch = MomentumBranch(encoder, method.objective)
     return HaLP(branch, method.hallucination, maker, settings.stream)

@@ -21,6 +21,7 @@ from pcm3.methods.alignment import aligned, contrast, with_key
 from pcm3.methods.moco import MomentumBranch
 from pcm3.methods.protocol import EncoderMaker, Exported, Progress, StepOutput
 from pcm3.methods.views import CropMaker, require_mirror
+from pcm3.nn.fresh_weights import fresh_weights
 from pcm3.nn.optimiser import build_optimiser
 from pcm3.settings.hiclr import HiCLRSettings
 from pcm3.settings.optimiser import OptimiserSettings
@@ -101,6 +102,5 @@ def build(make_encoder: EncoderMaker, layout: Layout, settings: PretrainSettings
     require_mirror(layout, "extreme.flip_prob", method.extreme.flip_prob)
     maker = CropMaker(layout, settings.frames, method.views)
     encoder = make_encoder(settings.seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)
+    with fresh_weights(settings.seed):
         return HiCLR(MomentumBranch(encoder, method.objective), method, maker, settings.stream)

@@ -18,6 +18,7 @@ from pcm3.geometry import stream
 from pcm3.losses import info_nce
 from pcm3.methods.protocol import EncoderMaker, Exported, Progress, StepOutput
 from pcm3.methods.views import CropMaker, TwoViews
+from pcm3.nn.fresh_weights import fresh_weights
 from pcm3.nn.heads import Projector
 from pcm3.nn.momentum import key_copy, momentum_update
 from pcm3.nn.optimiser import build_optimiser
@@ -177,6 +178,5 @@ def build(make_encoder: EncoderMaker, layout: Layout, settings: PretrainSettings
     assert isinstance(method, HiCoSettings)
     maker = CropMaker(layout, settings.frames, method.views)
     encoder = make_encoder(settings.seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)
+    with fresh_weights(settings.seed):
         return HiCo(HierarchicalNetwork(encoder, method.objective), method, maker, settings.stream)

@@ -17,6 +17,7 @@ from pcm3.encoders.encoder import Encoder
 from pcm3.geometry import stream
 from pcm3.methods.protocol import EncoderMaker, Exported, Progress, StepOutput
 from pcm3.methods.views import CropMaker, TwoViews
+from pcm3.nn.fresh_weights import fresh_weights
 from pcm3.nn.momentum import key_copy, momentum_update
 from pcm3.nn.optimiser import build_optimiser
 from pcm3.nn.poincare import hyperbolic_distance, to_ball
@@ -108,6 +109,5 @@ def build(make_encoder: EncoderMaker, layout: Layout, settings: PretrainSettings
     assert isinstance(settings.method, HYSPSettings)
     maker = CropMaker(layout, settings.frames, settings.method.views)
     encoder = make_encoder(settings.seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)
+    with fresh_weights(settings.seed):
         return HYSP(encoder, settings.method.objective, maker, settings.stream)

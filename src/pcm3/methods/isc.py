@@ -14,6 +14,7 @@ from pcm3.geometry import stream
 from pcm3.methods.moco import MomentumBranch
 from pcm3.methods.protocol import EncoderMaker, Exported, Progress, StepOutput
 from pcm3.methods.views import CropMaker, TwoViews
+from pcm3.nn.fresh_weights import fresh_weights
 from pcm3.nn.optimiser import build_optimiser
 from pcm3.settings.encoder import EncoderSettings
 from pcm3.settings.isc import ISCSettings
@@ -91,7 +92,6 @@ def build(make_encoder: EncoderMaker, layout: Layout, settings: PretrainSettings
     assert isinstance(method, ISCSettings)
     maker = CropMaker(layout, settings.frames, method.views)
     encoders = make_encoder(settings.seed), make_encoder(settings.seed + (1 << 32), method.second)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)
+    with fresh_weights(settings.seed):
         first, second = (MomentumBranch(encoder, method.objective) for encoder in encoders)
     return ISC(first, second, method.second, maker, settings.stream)

@@ -18,6 +18,7 @@ from pcm3.geometry import input_feature, motion, stream
 from pcm3.losses import accurate
 from pcm3.methods.protocol import EncoderMaker, Exported, Progress, StepOutput
 from pcm3.methods.views import CropMaker
+from pcm3.nn.fresh_weights import fresh_weights
 from pcm3.nn.optimiser import build_optimiser
 from pcm3.settings.mamp import MAMPSettings, MaskedMotionSettings
 from pcm3.settings.optimiser import OptimiserSettings
@@ -155,6 +156,5 @@ def build(make_encoder: EncoderMaker, layout: Layout, settings: PretrainSettings
     assert isinstance(settings.method, MAMPSettings)
     maker = CropMaker(layout, settings.frames, settings.method.views)
     encoder = make_encoder(settings.seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)
+    with fresh_weights(settings.seed):
         return MAMP(encoder, settings.method.objective, maker, settings.stream)

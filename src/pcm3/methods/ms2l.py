@@ -20,6 +20,7 @@ from pcm3.geometry import stream
 from pcm3.losses import accurate
 from pcm3.methods.protocol import EncoderMaker, Exported, Progress, StepOutput
 from pcm3.methods.views import CropMaker
+from pcm3.nn.fresh_weights import fresh_weights
 from pcm3.nn.optimiser import build_optimiser
 from pcm3.nn.whole_gru import whole_gru
 from pcm3.settings.ms2l import MS2LSettings, ThreeTaskSettings
@@ -165,6 +166,5 @@ def build(make_encoder: EncoderMaker, layout: Layout, settings: PretrainSettings
     assert isinstance(settings.method, MS2LSettings)
     maker = CropMaker(layout, settings.frames, settings.method.views)
     encoder = make_encoder(settings.seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)
+    with fresh_weights(settings.seed):
         return MS2L(encoder, settings.method.objective, maker, settings.stream)

@@ -18,6 +18,7 @@ from pcm3.encoders.flatten import flatten
 from pcm3.geometry import stream
 from pcm3.methods.protocol import EncoderMaker, Exported, Progress, StepOutput
 from pcm3.methods.views import CropMaker, OneView
+from pcm3.nn.fresh_weights import fresh_weights
 from pcm3.nn.optimiser import build_optimiser
 from pcm3.settings.optimiser import OptimiserSettings
 from pcm3.settings.pc import PandCSettings, WeakDecoder
@@ -138,6 +139,5 @@ def build(make_encoder: EncoderMaker, layout: Layout, settings: PretrainSettings
     assert isinstance(settings.method, PandCSettings)
     maker = CropMaker(layout, settings.frames, settings.method.views)
     encoder = make_encoder(settings.seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)
+    with fresh_weights(settings.seed):
         return PandC(encoder, settings.method.objective.decoder, maker, settings.stream)

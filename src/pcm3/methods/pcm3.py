@@ -15,6 +15,7 @@ from pcm3.encoders.flatten import unflatten
 from pcm3.losses import info_nce, masked_prediction, relational_distillation
 from pcm3.methods.pcm3_views import ViewMaker, Views, contrasted
 from pcm3.methods.protocol import EncoderMaker, Exported, Progress, StepOutput
+from pcm3.nn.fresh_weights import fresh_weights
 from pcm3.nn.heads import Decoder, Projector
 from pcm3.nn.lines import straight_lines
 from pcm3.nn.momentum import key_copy, momentum_update
@@ -299,6 +300,5 @@ def build(make_encoder: EncoderMaker, layout: Layout, settings: PretrainSettings
     assert isinstance(settings.method, PCM3Settings)
     view_maker = ViewMaker(layout, settings.stream, settings.frames, settings.method)
     encoder = make_encoder(settings.seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)
+    with fresh_weights(settings.seed):
         return PCM3(encoder, settings.method, view_maker)

@@ -22,6 +22,7 @@ from pcm3.geometry import stream
 from pcm3.losses import barlow_twins
 from pcm3.methods.protocol import EncoderMaker, Exported, Progress, StepOutput
 from pcm3.methods.views import CropMaker
+from pcm3.nn.fresh_weights import fresh_weights
 from pcm3.nn.optimiser import build_optimiser
 from pcm3.settings.optimiser import OptimiserSettings
 from pcm3.settings.pretrain import PretrainSettings
@@ -116,6 +117,5 @@ def build(make_encoder: EncoderMaker, layout: Layout, settings: PretrainSettings
         )
     maker = CropMaker(layout, settings.frames, method.views)
     encoder = make_encoder(settings.seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)
+    with fresh_weights(settings.seed):
         return PSTL(encoder, method, maker, settings.stream)

@@ -20,6 +20,7 @@ from pcm3.losses import info_nce
 from pcm3.methods.moco import MomentumBranch
 from pcm3.methods.protocol import EncoderMaker, Exported, Progress, StepOutput
 from pcm3.methods.views import CropMaker
+from pcm3.nn.fresh_weights import fresh_weights
 from pcm3.nn.masked_mean import in_feature_frames, masked_mean
 from pcm3.nn.optimiser import build_optimiser
 from pcm3.settings.optimiser import OptimiserSettings
@@ -122,6 +123,5 @@ def build(make_encoder: EncoderMaker, layout: Layout, settings: PretrainSettings
             f"setting frames: expected at least {4 * stride} for the method skelemixclr with {settings.encoder.layers} "
             f"layers, where each feature stands for {stride} frames, got {settings.frames}"
         )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)
+    with fresh_weights(settings.seed):
         return SkeleMixCLR(MomentumBranch(encoder, method.objective), method.paste, maker, settings.stream)

@@ -11,6 +11,7 @@ from pcm3.geometry import stream
 from pcm3.methods.moco import MomentumBranch
 from pcm3.methods.protocol import EncoderMaker, Exported
 from pcm3.methods.views import CropMaker, TwoViews
+from pcm3.nn.fresh_weights import fresh_weights
 from pcm3.settings.moco import MomentumSettings
 from pcm3.skeleton import StreamName
 
@@ -58,6 +59,5 @@ def stream_views(maker: CropMaker, batch: ClipBatch, generator: torch.Generator)
 def build_branches(make_encoder: EncoderMaker, seed: int, objective: MomentumSettings) -> StreamBranches:
     """Branches with fresh weights, which follow from the seed."""
     encoders = {name: make_encoder(seed + (number << 32)) for number, name in enumerate(STREAMS)}
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with fresh_weights(seed):
         return StreamBranches({str(name): MomentumBranch(encoder, objective) for name, encoder in encoders.items()})

@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from pcm3.nn.fresh_weights import fresh_weights
+
 EPOCHS, BATCH, RATE = 400, 64, 1e-3
 DECAY, DECAY_STEPS = 0.95, 50
 
@@ -33,8 +35,7 @@ class Autoencoder(nn.Module):
 def fit_autoencoder(features: Float[Tensor, "N D"], code: int, epochs: int = EPOCHS) -> Autoencoder:
     """An autoencoder of these features, of the least mean square error; all that is random in it is always the same."""
     generator = torch.Generator().manual_seed(0)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+    with fresh_weights(0):
         model = Autoencoder(features.shape[1], code).to(features)
     optimiser = torch.optim.Adam(model.parameters(), RATE, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: DECAY ** (step // DECAY_STEPS))

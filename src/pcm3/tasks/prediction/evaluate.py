@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from pcm3.clips import ClipEncoder, FrameEncoder, frozen
 from pcm3.errors import DataError
+from pcm3.nn.fresh_weights import fresh_weights
 from pcm3.settings.tasks import PredictionSettings
 from pcm3.tasks.head_files import EncoderUse, HeadFile, tuned_tensors, weights_checksum
 from pcm3.tasks.prediction.decoder import MotionDecoder
@@ -64,7 +65,7 @@ class Predictor:
         settings = PredictionSettings(**file.settings)
         names = [name for name in file.tensors if name.startswith("decoder.")]
         weights = {name.removeprefix("decoder."): file.tensors[name] for name in names}
-        with torch.random.fork_rng(devices=[]):
+        with fresh_weights(0):  # which those of the file replace
             decoder = MotionDecoder(
                 weights["start.weight"].shape[1], weights["velocity.bias"].shape[0], weights["start.bias"].shape[0]
             )
@@ -218,8 +219,7 @@ def metrics_of(errors: Float64[np.ndarray, "N P"]) -> dict[str, float]:
 
 def _fresh_decoder(width: int, bank: MotionBank, hidden_size: int, seed: int) -> MotionDecoder:
     """A decoder whose weights follow from the seed."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with fresh_weights(seed):
         return MotionDecoder(width, len(bank.joints) * bank.frames.shape[-1], hidden_size).to(bank.start.device)
 
 
