@@ -7,9 +7,8 @@ from toy import KINECT2, toy_aimclr, toy_batch
 from pcm3.augment.extreme import extreme_view
 from pcm3.errors import ConfigError
 from pcm3.geometry import stream
-from pcm3.methods.protocol import Method, Progress
+from pcm3.methods.protocol import Progress
 from pcm3.nn.energy_drop import drop_energetic
-from pcm3.settings.optimiser import OptimiserSettings
 from pcm3.settings.presets import settings_of_preset
 from pcm3.settings.pretrain import changed
 
@@ -91,19 +90,6 @@ def test_terms_and_gradients_are_those_of_the_slow_reference(progress, count):
     assert along == pytest.approx((moved(1e-6) - moved(-1e-6)) / 2e-6, rel=1e-5)
 
 
-def test_the_gradient_reaches_the_query_network_and_nothing_else_and_after_a_step_the_key_network_follows():
-    method = toy_aimclr().double().train()
-    output = method(views_of(method), LATER, torch.Generator())
-    output.losses["all"].backward()
-    reached = {name for name, parameter in method.named_parameters() if parameter.grad is not None}
-    assert reached == {name for name, _ in method.named_parameters() if ".key_" not in name}
-    (optimiser,) = method.optimisers(OptimiserSettings()).values()
-    held = {id(weight) for group in optimiser.param_groups for weight in group["params"]}
-    assert held == {id(parameter) for name, parameter in method.named_parameters() if name in reached}
-    method.after_step(output.state, LATER)
-    assert torch.equal(method.branch.queue.keys[:4], output.state["keys"])
-
-
 @pytest.mark.parametrize("name", ["joint", "bone"])
 def test_three_crops_of_each_clip_of_which_the_last_is_extreme(name):
     method, (batch, generator) = toy_aimclr(name), toy_batch(3)
@@ -114,15 +100,6 @@ def test_three_crops_of_each_clip_of_which_the_last_is_extreme(name):
     for view, expected in zip(found, (crops[:3], crops[3:6], extreme), strict=True):
         assert torch.equal(view, stream(expected, name, KINECT2))
     assert not torch.equal(extreme, crops[6:])
-
-
-@pytest.mark.parametrize(("export", "network"), [("online", "encoder"), ("ema", "key_encoder")])
-def test_the_run_s_encoder_is_the_one_that_is_asked_for(export, network):
-    method = toy_aimclr("bone", export=export)
-    assert isinstance(method, Method)
-    (exported,) = method.encoders().values()
-    assert exported.encoder is getattr(method.branch, network)
-    assert exported.stream == "bone"
 
 
 @pytest.mark.parametrize(

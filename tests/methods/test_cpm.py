@@ -7,11 +7,10 @@ from toy import BEGINNING, KINECT2, toy_batch, toy_cpm
 from pcm3.errors import ConfigError
 from pcm3.geometry import stream
 from pcm3.methods.cpm import enhanced
-from pcm3.methods.protocol import Method, Progress
+from pcm3.methods.protocol import Progress
 from pcm3.methods.views import TwoViews
 from pcm3.settings.cpm import CPMSettings
 from pcm3.settings.methods import METHODS
-from pcm3.settings.optimiser import OptimiserSettings
 from pcm3.settings.presets import settings_of_preset
 from pcm3.settings.pretrain import changed
 
@@ -62,38 +61,12 @@ def test_the_nearest_count_as_the_clip_itself():
     assert (enhanced(relations, 9) == 1).all()
 
 
-def test_the_gradient_reaches_the_query_network_and_nothing_else():
-    method = toy_cpm().double().train()
-    method(views_of(method), LATE, torch.Generator()).losses["all"].backward()
-    reached = {name for name, parameter in method.named_parameters() if parameter.grad is not None}
-    assert reached == {name for name, _ in method.named_parameters() if not name.startswith("branch.key_")}
-    (optimiser,) = method.optimisers(OptimiserSettings()).values()
-    held = {id(weight) for group in optimiser.param_groups for weight in group["params"]}
-    assert held == {id(parameter) for name, parameter in method.named_parameters() if name in reached}
-
-
-def test_after_a_step_the_keys_are_in_the_queue():
-    method = toy_cpm()
-    keys = torch.nn.functional.normalize(torch.randn(4, 5), dim=-1)
-    method.after_step({"keys": keys}, BEGINNING)
-    assert torch.equal(method.branch.queue.keys[:4], keys)
-
-
 def test_views_are_two_of_each_clip_as_its_stream():
     for name in ("joint", "bone", "motion"):
         method, (batch, ours), (_, theirs) = toy_cpm(name=name), toy_batch(), toy_batch()
         plain = method.maker.two_views(batch, theirs)
         for found, crops in zip(method.views(batch, ours), plain, strict=True):
             assert torch.equal(found, stream(crops, name, KINECT2))
-
-
-@pytest.mark.parametrize(("export", "network"), [("online", "encoder"), ("ema", "key_encoder")])
-def test_the_run_s_encoder_is_the_one_that_is_asked_for(export, network):
-    method = toy_cpm(name="bone", export=export)
-    assert isinstance(method, Method)
-    ((encoder, name, _),) = method.encoders().values()
-    assert encoder is getattr(method.branch, network)
-    assert name == "bone"
 
 
 @pytest.mark.parametrize(

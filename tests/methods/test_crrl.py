@@ -7,7 +7,6 @@ from toy import BEGINNING, toy_batch, toy_crrl
 from pcm3.augment.crop import crop_resize
 from pcm3.geometry import motion
 from pcm3.methods.crrl import PosesAndMotion
-from pcm3.methods.protocol import Method
 from pcm3.settings.optimiser import OptimiserSettings
 
 
@@ -133,11 +132,3 @@ def test_the_losses_are_in_float32_where_the_networks_are_not():
         output = method(views, BEGINNING, torch.Generator())
     assert {of.dtype for of in (output.losses["all"], output.state["keys"], *output.terms.values())} == {torch.float32}
     output.losses["all"].backward()
-
-
-def test_the_run_s_encoder_is_the_one_that_rebuilds_clips():
-    method = toy_crrl()
-    assert isinstance(method, Method)
-    ((encoder, name, _),) = method.encoders().values()
-    assert encoder is method.encoder
-    assert name == "joint"

@@ -8,7 +8,6 @@ from toy import BEGINNING, KINECT2, toy_batch, toy_gl_transformer
 from pcm3.augment.crop import crop_resize
 from pcm3.errors import ConfigError
 from pcm3.methods.gl_transformer import direction_class, size_class
-from pcm3.methods.protocol import Method
 from pcm3.methods.views import CropMaker
 from pcm3.settings.encoder import EncoderSettings
 from pcm3.settings.gl_transformer import GLTransformerSettings
@@ -164,14 +163,6 @@ def test_the_loss_is_in_float32_where_the_networks_are_not():
     with torch.autocast("cpu", dtype=torch.bfloat16):
         loss = method(views, BEGINNING, torch.Generator()).losses["all"]
     assert loss.dtype == torch.float32
-
-
-def test_the_run_s_encoder_is_the_one_that_learned():
-    method = toy_gl_transformer()
-    assert isinstance(method, Method)
-    ((encoder, name, _),) = method.encoders().values()
-    assert encoder is method.encoder
-    assert name == "joint"
 
 
 @pytest.mark.parametrize(

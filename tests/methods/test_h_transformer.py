@@ -9,7 +9,6 @@ from pcm3.augment.crop import crop_resize
 from pcm3.errors import ConfigError
 from pcm3.geometry import motion
 from pcm3.methods.h_transformer import PartlyHiddenView
-from pcm3.methods.protocol import Method
 from pcm3.settings.encoder import EncoderSettings
 from pcm3.settings.h_transformer import HTransformerSettings
 from pcm3.settings.pretrain import PretrainSettings
@@ -99,14 +98,6 @@ def test_a_strided_encoder_tells_of_every_frame_and_the_loss_is_in_float32():
         loss = method(method.views(*toy_batch()), BEGINNING, torch.Generator()).losses["all"]
     assert math.isfinite(loss.item())
     assert loss.dtype == torch.float32
-
-
-def test_the_run_s_encoder_is_the_one_that_learned():
-    method = toy_h_transformer()
-    assert isinstance(method, Method)
-    ((encoder, name, _),) = method.encoders().values()
-    assert encoder is method.encoder
-    assert name == "joint"
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,9 @@ import torch.nn.functional as F
 from toy import BEGINNING, toy_batch, toy_halp, toy_moco
 
 from pcm3.methods.halp import Hallucinated, attraction, between
-from pcm3.methods.protocol import Method, Progress
+from pcm3.methods.protocol import Progress
 from pcm3.methods.views import TwoViews
 from pcm3.nn.spherical_kmeans import spherical_kmeans
-from pcm3.settings.optimiser import OptimiserSettings
 
 LATER = Progress(step=7, epoch=1, share=0.5)
 
@@ -164,16 +163,6 @@ def test_before_the_positives_count_it_is_moco_and_draws_nothing():
     assert ours.terms.keys() == with_prototypes()(views_of(method), LATER, draws).terms.keys()
 
 
-def test_the_gradient_reaches_the_query_network_and_nothing_else():
-    method = with_prototypes()
-    method(views_of(method), LATER, generator()).losses["all"].backward()
-    reached = {name for name, parameter in method.named_parameters() if parameter.grad is not None}
-    assert reached == {name for name, _ in method.named_parameters() if not name.startswith("branch.key_")}
-    (optimiser,) = method.optimisers(OptimiserSettings()).values()
-    held = {id(weight) for group in optimiser.param_groups for weight in group["params"]}
-    assert held == {id(parameter) for name, parameter in method.named_parameters() if name in reached}
-
-
 def test_prototypes_are_those_of_the_newest_keys_now_and_then():
     method = toy_halp(every=2, newest=8)
     pushed = F.normalize(torch.randn(5, 3, 5, generator=generator()), dim=-1)
@@ -186,12 +175,3 @@ def test_prototypes_are_those_of_the_newest_keys_now_and_then():
         elif len(newest) == 8:
             torch.testing.assert_close(method.prototypes, spherical_kmeans(newest, 4))
     assert method.branch.queue.next == 15 % 11
-
-
-@pytest.mark.parametrize(("export", "network"), [("online", "encoder"), ("ema", "key_encoder")])
-def test_the_run_s_encoder_is_the_one_that_is_asked_for(export, network):
-    method = toy_halp(name="bone", export=export)
-    assert isinstance(method, Method)
-    ((encoder, name, _),) = method.encoders().values()
-    assert encoder is getattr(method.branch, network)
-    assert name == "bone"

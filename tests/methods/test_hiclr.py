@@ -8,8 +8,7 @@ from pcm3.augment.extreme import extreme_view
 from pcm3.augment.mask import mask_joints_of_frames
 from pcm3.errors import ConfigError
 from pcm3.geometry import stream
-from pcm3.methods.protocol import Method, Progress
-from pcm3.settings.optimiser import OptimiserSettings
+from pcm3.methods.protocol import Progress
 from pcm3.settings.presets import settings_of_preset
 from pcm3.settings.pretrain import changed
 
@@ -81,19 +80,6 @@ def test_loss_and_gradients_are_those_of_the_slow_reference(direction, progress,
         assert found == pytest.approx((ahead - behind) / 2e-6, rel=1e-4), name
 
 
-def test_the_gradient_reaches_the_query_network_and_the_mask_and_after_a_step_the_key_network_follows():
-    method = toy_hiclr().double().train()
-    output = method(views_of(method), LATER, torch.Generator())
-    output.losses["all"].backward()
-    reached = {name for name, parameter in method.named_parameters() if parameter.grad is not None}
-    assert reached == {name for name, _ in method.named_parameters() if ".key_" not in name}
-    (optimiser,) = method.optimisers(OptimiserSettings()).values()
-    held = {id(weight) for group in optimiser.param_groups for weight in group["params"]}
-    assert held == {id(parameter) for name, parameter in method.named_parameters() if name in reached}
-    method.after_step(output.state, LATER)
-    assert torch.equal(method.branch.queue.keys[:4], output.state["keys"])
-
-
 @pytest.mark.parametrize("name", ["joint", "bone"])
 def test_four_crops_of_each_clip_of_which_two_are_extreme_and_one_is_masked(name):
     method, (batch, generator) = toy_hiclr(name, mask_ratio=0.3), toy_batch(3)
@@ -111,15 +97,6 @@ def test_in_each_frame_so_many_joints_are_masked_each_as_often():
     assert (masked.sum(dim=-1) == 2).all()
     assert (masked.double().mean(dim=(0, 1)) - 2 / 25).abs().max() < 0.02
     assert (masked[:, 1:] != masked[:, :-1]).any(dim=-1).double().mean() > 0.9
-
-
-@pytest.mark.parametrize(("export", "network"), [("online", "encoder"), ("ema", "key_encoder")])
-def test_the_run_s_encoder_is_the_one_that_is_asked_for(export, network):
-    method = toy_hiclr("bone", export=export)
-    assert isinstance(method, Method)
-    (exported,) = method.encoders().values()
-    assert exported.encoder is getattr(method.branch, network)
-    assert exported.stream == "bone"
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,9 @@ from toy import BEGINNING, toy_batch, toy_hico
 from pcm3.errors import ConfigError
 from pcm3.geometry import stream
 from pcm3.methods.hico import any_of_several
-from pcm3.methods.protocol import Method
 from pcm3.methods.views import TwoViews
 from pcm3.settings.hico import HiCoSettings
 from pcm3.settings.methods import METHODS
-from pcm3.settings.optimiser import OptimiserSettings
 from pcm3.settings.presets import settings_of_preset
 from pcm3.settings.pretrain import changed
 
@@ -103,16 +101,6 @@ def test_of_several_keys_any_will_do():
     torch.testing.assert_close(same, torch.tensor(5 / 2).log())
 
 
-def test_the_gradient_reaches_the_query_network_and_nothing_else():
-    method = toy_hico().train()
-    method(views_of(method), BEGINNING, torch.Generator()).losses["all"].backward()
-    reached = {name for name, parameter in method.named_parameters() if parameter.grad is not None}
-    assert reached == {name for name, _ in method.named_parameters() if name.startswith("network.")}
-    (optimiser,) = method.optimisers(OptimiserSettings()).values()
-    held = {id(weight) for group in optimiser.param_groups for weight in group["params"]}
-    assert held == {id(parameter) for name, parameter in method.named_parameters() if name in reached}
-
-
 @pytest.mark.parametrize(("fixed_negatives", "places"), [(False, 44), (True, 11)])
 def test_after_a_step_the_key_network_follows_and_all_queues_take_the_keys(fixed_negatives, places):
     method = toy_hico(momentum=0.7, fixed_negatives=fixed_negatives).train()
@@ -136,15 +124,6 @@ def test_views_are_two_of_each_clip_as_its_stream(name):
     both, plain = views_of(method), views_of(toy_hico())
     for ours, crops in zip(both, plain, strict=True):
         assert torch.equal(ours, stream(crops, name, layout))
-
-
-@pytest.mark.parametrize(("export", "network"), [("online", "network"), ("ema", "key_network")])
-def test_the_run_s_encoder_is_the_one_that_is_asked_for(export, network):
-    method = toy_hico(name="bone", export=export)
-    assert isinstance(method, Method)
-    ((encoder, name, _),) = method.encoders().values()
-    assert encoder is getattr(method, network).encoder
-    assert name == "bone"
 
 
 @pytest.mark.parametrize(

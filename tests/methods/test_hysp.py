@@ -9,11 +9,10 @@ from toy import BEGINNING, KINECT2, toy_batch, toy_hysp
 from pcm3.errors import ConfigError
 from pcm3.geometry import stream
 from pcm3.methods.hysp import hyperbolic_weight
-from pcm3.methods.protocol import Method, Progress
+from pcm3.methods.protocol import Progress
 from pcm3.methods.views import TwoViews
 from pcm3.settings.hysp import HYSPSettings
 from pcm3.settings.methods import METHODS
-from pcm3.settings.optimiser import OptimiserSettings
 from pcm3.settings.presets import settings_of_preset
 from pcm3.settings.pretrain import changed
 
@@ -73,16 +72,6 @@ def test_the_curriculum_of_the_published_preset_goes_as_the_released_epochs_do()
         assert hyperbolic_weight(epoch / 400, curriculum) == pytest.approx(released, abs=1e-12)
 
 
-def test_the_gradient_reaches_the_online_network_and_nothing_else():
-    method = toy_hysp().double().train()
-    method(views_of(method), Progress(0, 0, 0.2), torch.Generator()).losses["all"].backward()
-    reached = {name for name, parameter in method.named_parameters() if parameter.grad is not None}
-    assert reached == {name for name, _ in method.named_parameters() if not name.startswith("target_")}
-    (optimiser,) = method.optimisers(OptimiserSettings()).values()
-    held = {id(weight) for group in optimiser.param_groups for weight in group["params"]}
-    assert held == {id(parameter) for name, parameter in method.named_parameters() if name in reached}
-
-
 def test_after_a_step_the_target_network_follows():
     method = toy_hysp(momentum=0.7)
     before = {name: tensor.clone() for name, tensor in method.state_dict().items()}
@@ -99,15 +88,6 @@ def test_views_are_two_of_each_clip_as_its_stream():
         plain = method.maker.two_views(batch, theirs)
         for found, crops in zip(method.views(batch, ours), plain, strict=True):
             assert torch.equal(found, stream(crops, name, KINECT2))
-
-
-@pytest.mark.parametrize(("export", "network"), [("online", "encoder"), ("ema", "target_encoder")])
-def test_the_run_s_encoder_is_the_one_that_is_asked_for(export, network):
-    method = toy_hysp(name="bone", export=export)
-    assert isinstance(method, Method)
-    ((encoder, name, _),) = method.encoders().values()
-    assert encoder is getattr(method, network)
-    assert name == "bone"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ from toy import BEGINNING, KINECT2, toy_batch, toy_longt_gan
 from pcm3.augment.crop import crop_resize
 from pcm3.geometry import stream
 from pcm3.methods.longt_gan import HiddenView
-from pcm3.methods.protocol import Method
 from pcm3.settings.optimiser import OptimiserSettings
 from pcm3.train.loop import Learner, MicroBatch, train_step
 
@@ -172,11 +171,3 @@ def test_a_view_is_the_whole_clip(name):
     views = toy_longt_gan(name=name).views(batch, generator)
     whole = crop_resize(batch.frames, batch.start, batch.length, 16)
     assert torch.equal(views.clips, stream(whole, name, KINECT2))
-
-
-def test_the_run_s_encoder_is_the_one_that_learned():
-    method = toy_longt_gan(name="motion")
-    assert isinstance(method, Method)
-    ((encoder, name, _),) = method.encoders().values()
-    assert encoder is method.encoder
-    assert name == "motion"

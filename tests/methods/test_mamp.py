@@ -8,7 +8,6 @@ from pcm3.augment.crop import crop_resize
 from pcm3.errors import ConfigError
 from pcm3.geometry import motion, stream
 from pcm3.methods.mamp import MaskedView, normalised_rows, order_of_tokens
-from pcm3.methods.protocol import Method
 from pcm3.settings.encoder import EncoderSettings
 from pcm3.settings.mamp import MAMPSettings
 from pcm3.settings.pretrain import PretrainSettings
@@ -138,14 +137,6 @@ def test_some_token_is_seen_and_some_is_told_whatever_the_ratio(ratio):
     method = toy_mamp(frames=8, layers=1, mask_ratio=ratio)
     output = method(method.views(*toy_batch(2)), BEGINNING, torch.Generator())
     assert 0 < output.losses["all"].item() < 100
-
-
-def test_the_run_s_encoder_is_the_one_that_learned():
-    method = toy_mamp(name="motion")
-    assert isinstance(method, Method)
-    ((encoder, name, _),) = method.encoders().values()
-    assert encoder is method.encoder
-    assert name == "motion"
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,7 @@ from toy import BEGINNING, FRAMES, KINECT2, toy_batch, toy_moco
 from pcm3.augment.crop import crop_resize, random_crops
 from pcm3.augment.spatial import spatial_view
 from pcm3.geometry import stream
-from pcm3.methods.protocol import Method
 from pcm3.methods.views import TwoViews
-from pcm3.settings.optimiser import OptimiserSettings
 
 
 def views_of(method, size=4, seed=0):
@@ -41,16 +39,6 @@ def test_the_loss_and_the_keys_are_those_of_the_slow_reference(direction, temper
     np.testing.assert_allclose(output.state["keys"].numpy(), keys, rtol=0, atol=1e-12)
 
 
-def test_the_gradient_reaches_the_query_network_and_nothing_else():
-    method = toy_moco().train()
-    method(views_of(method), BEGINNING, torch.Generator()).losses["all"].backward()
-    reached = {name for name, parameter in method.named_parameters() if parameter.grad is not None}
-    assert reached == {name for name, _ in method.named_parameters() if not name.startswith("branch.key_")}
-    (optimiser,) = method.optimisers(OptimiserSettings()).values()
-    held = {id(weight) for group in optimiser.param_groups for weight in group["params"]}
-    assert held == {id(parameter) for name, parameter in method.named_parameters() if name in reached}
-
-
 def test_after_a_step_the_key_network_follows_and_the_keys_are_in_the_queue():
     method = toy_moco(momentum=0.7).train()
     before = {name: tensor.double().clone() for name, tensor in method.branch.state_dict().items()}
@@ -73,12 +61,3 @@ def test_views_are_two_crops_sheared_or_jittered_and_then_the_stream(name):
     both = spatial_view(crops, "either", 1.0, 0.6, 0.5, theirs)
     assert torch.equal(torch.cat(views), stream(both, name, KINECT2))
     assert torch.equal(ours.get_state(), theirs.get_state())
-
-
-@pytest.mark.parametrize(("export", "network"), [("online", "encoder"), ("ema", "key_encoder")])
-def test_the_run_s_encoder_is_the_one_that_is_asked_for(export, network):
-    method = toy_moco(name="bone", export=export)
-    assert isinstance(method, Method)
-    ((encoder, name, _),) = method.encoders().values()
-    assert encoder is getattr(method.branch, network)
-    assert name == "bone"

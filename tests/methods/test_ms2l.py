@@ -9,7 +9,6 @@ from toy import BEGINNING, KINECT2, toy_batch, toy_ms2l
 from pcm3.augment.crop import crop_resize
 from pcm3.geometry import stream
 from pcm3.methods.ms2l import OrderedView, end_hidden, reordered, to_their_mean
-from pcm3.methods.protocol import Method
 from pcm3.settings.optimiser import OptimiserSettings
 
 
@@ -149,11 +148,3 @@ def test_a_view_is_the_whole_clip(name):
     views = toy_ms2l(name=name).views(batch, generator)
     whole = crop_resize(batch.frames, batch.start, batch.length, 16)
     assert torch.equal(views.clips, stream(whole, name, KINECT2))
-
-
-def test_the_run_s_encoder_is_the_one_that_learned():
-    method = toy_ms2l(name="motion")
-    assert isinstance(method, Method)
-    ((encoder, name, _),) = method.encoders().values()
-    assert encoder is method.encoder
-    assert name == "motion"

@@ -9,7 +9,6 @@ from toy import BEGINNING, KINECT2, toy_batch, toy_pc
 from pcm3.augment.crop import crop_resize
 from pcm3.augment.spatial import spatial_view
 from pcm3.geometry import stream
-from pcm3.methods.protocol import Method
 from pcm3.methods.views import OneView
 from pcm3.settings.optimiser import OptimiserSettings
 from pcm3.settings.views import whole_clips
@@ -112,11 +111,3 @@ def test_a_view_is_sheared_where_that_is_asked_for():
     maker = replace(toy_pc().maker, settings=replace(whole_clips(), shear=0.5))
     crops = maker.crops(batch, 1, theirs)
     assert torch.equal(maker.one_view(batch, ours), spatial_view(crops, "either", 0.5, 0.6, 0.0, theirs))
-
-
-def test_the_run_s_encoder_is_the_one_that_learned():
-    method = toy_pc(name="motion")
-    assert isinstance(method, Method)
-    ((encoder, name, _),) = method.encoders().values()
-    assert encoder is method.encoder
-    assert name == "motion"

@@ -8,11 +8,9 @@ from pcm3.augment.mix import paste
 from pcm3.encoders.spec import ClipFormat, EncoderSpec
 from pcm3.errors import ConfigError
 from pcm3.geometry import stream
-from pcm3.methods.protocol import Method
 from pcm3.methods.skelemixclr import build
 from pcm3.methods.views import TwoViews
 from pcm3.settings.methods import METHODS
-from pcm3.settings.optimiser import OptimiserSettings
 from pcm3.settings.presets import settings_of_preset
 from pcm3.settings.pretrain import changed
 from pcm3.settings.skelemixclr import SkeleMixCLRSettings
@@ -99,32 +97,6 @@ def test_views_are_two_of_each_clip_and_what_is_pasted_is_the_first_one_s_stream
         for number in range(2):
             for found, expected in zip(views[2:], paste(query, KINECT2.parts, False, theirs), strict=True):
                 assert torch.equal(found[:, number], expected)
-
-
-def test_the_gradient_reaches_the_query_network_and_nothing_else():
-    method = toy_skelemixclr().double().train()
-    method(views_of(method), BEGINNING, torch.Generator()).losses["all"].backward()
-    reached = {name for name, parameter in method.named_parameters() if parameter.grad is not None}
-    assert reached == {name for name, _ in method.named_parameters() if not name.startswith("branch.key_")}
-    (optimiser,) = method.optimisers(OptimiserSettings()).values()
-    held = {id(weight) for group in optimiser.param_groups for weight in group["params"]}
-    assert held == {id(parameter) for name, parameter in method.named_parameters() if name in reached}
-
-
-def test_after_a_step_the_keys_of_the_clips_are_in_the_queue():
-    method = toy_skelemixclr()
-    keys = torch.nn.functional.normalize(torch.randn(5, 5), dim=-1)
-    method.after_step({"keys": keys}, BEGINNING)
-    assert torch.equal(method.branch.queue.keys[:5], keys)
-
-
-@pytest.mark.parametrize(("export", "network"), [("online", "encoder"), ("ema", "key_encoder")])
-def test_the_run_s_encoder_is_the_one_that_is_asked_for(export, network):
-    method = toy_skelemixclr(name="bone", export=export)
-    assert isinstance(method, Method)
-    ((encoder, name, _),) = method.encoders().values()
-    assert encoder is getattr(method.branch, network)
-    assert name == "bone"
 
 
 def test_every_region_is_seen_in_the_features_however_few_frames_stand_in_them():

@@ -9,22 +9,20 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Shaped
-from torch import Tensor, nn
+from jaxtyping import Float
+from torch import Tensor
 
 from pcm3.augment.extreme import extreme_view
 from pcm3.augment.spatial import in_plane
 from pcm3.clips import ClipBatch
 from pcm3.geometry import stream
-from pcm3.methods.alignment import aligned, contrast, with_key
-from pcm3.methods.moco import MomentumBranch
-from pcm3.methods.protocol import EncoderMaker, Exported, Progress, StepOutput
+from pcm3.methods.alignment import Student, align
+from pcm3.methods.moco import BranchMethod, MomentumBranch
+from pcm3.methods.protocol import EncoderMaker, Progress, StepOutput
 from pcm3.methods.views import CropMaker, require_mirror
 from pcm3.nn.energy_drop import drop_energetic
 from pcm3.nn.fresh_weights import fresh_weights
-from pcm3.nn.optimiser import build_optimiser
 from pcm3.settings.aimclr import AimCLRSettings
-from pcm3.settings.optimiser import OptimiserSettings
 from pcm3.settings.pretrain import PretrainSettings
 from pcm3.skeleton import Layout, StreamName
 
@@ -37,13 +35,13 @@ class ExtremeViews(NamedTuple):
     extreme: Float[Tensor, "B T M V C"]
 
 
-class AimCLR(nn.Module):
+class AimCLR(BranchMethod):
     """One branch on one stream (docs/FIDELITY.md, AimCLR)."""
 
     def __init__(self, branch: MomentumBranch, settings: AimCLRSettings, maker: CropMaker, stream: StreamName) -> None:
         """The method on views that become this stream."""
-        super().__init__()
-        self.branch, self.settings, self.maker, self.stream = branch, settings, maker, stream
+        super().__init__(branch, maker, stream)
+        self.settings = settings
 
     def views(self, batch: ClipBatch, generator: torch.Generator) -> ExtremeViews:
         """Three crops of each clip, each sheared, one of them extremely augmented."""
@@ -56,16 +54,9 @@ class AimCLR(nn.Module):
         """The query's contrast, later with neighbours; how the extreme view sees the queue, with and without drop."""
         query, key = self.branch.embed_queries(views.query), self.branch.embed_keys(views.key)
         extreme, dropped = self.embed_extreme(views.extreme)
-        with torch.autocast(key.device.type, enabled=False):
-            seen = [with_key(self.branch, embedding, key) for embedding in (query, extreme, dropped)]
-            temperature, chosen = self.branch.temperature, self.settings
-            terms = {
-                "contrast": contrast(seen, temperature, chosen.neighbours.at(progress.share)),
-                "extreme": aligned(seen[1], seen[0], temperature),
-                "dropped": aligned(seen[2], seen[0], temperature),
-            }
-            loss = terms["contrast"] + chosen.alignment.weight * (terms["extreme"] + terms["dropped"])
-        return StepOutput({"all": loss}, {name: term.detach() for name, term in terms.items()}, {"keys": key})
+        neighbours, weight = self.settings.neighbours.at(progress.share), self.settings.alignment.weight
+        students = {"extreme": Student(extreme, teacher=0), "dropped": Student(dropped, teacher=0)}
+        return align(self.branch, query, students, key, neighbours, weight)
 
     def embed_extreme(self, clips: Float[Tensor, "B T M V C"]) -> tuple[Float[Tensor, "B E"], Float[Tensor, "B E"]]:
         """Embeddings of the same features, as they are and without what stands out."""
@@ -74,18 +65,6 @@ class AimCLR(nn.Module):
         dropped = drop_energetic(features, self.settings.alignment.drop_threshold)
         whole, rest = (project(encoder.pool(of.mean(dim=(2, 3)))) for of in (features, dropped))
         return whole, rest
-
-    def after_step(self, state: dict[str, Shaped[Tensor, "B ..."]], progress: Progress) -> None:
-        """Key network and queue follow."""
-        self.branch.follow(state["keys"])
-
-    def optimisers(self, settings: OptimiserSettings) -> dict[str, torch.optim.Optimizer]:
-        """One, of everything that learns."""
-        return {"all": build_optimiser(self, settings)}
-
-    def encoders(self) -> dict[str, Exported]:
-        """The one of its stream."""
-        return {"encoder": Exported(self.branch.exported, self.stream)}
 
 
 def build(make_encoder: EncoderMaker, layout: Layout, settings: PretrainSettings) -> AimCLR:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -10,7 +11,47 @@ from torch import Tensor
 
 from pcm3.losses import info_nce_with_neighbours, relational_distillation
 from pcm3.methods.moco import MomentumBranch
+from pcm3.methods.protocol import StepOutput
 from pcm3.nn.neighbours import nearest
+
+
+class Student(NamedTuple):
+    """A view that learns from another one."""
+
+    embedding: Float[Tensor, "B E"]
+    teacher: int
+    """0 for the first view, 1 for the first student, and so on."""
+
+
+def align(
+    branch: MomentumBranch,
+    query: Float[Tensor, "B E"],
+    students: Mapping[str, Student],
+    key: Float[Tensor, "B E"],
+    neighbours: int,
+    weight: float,
+) -> StepOutput:
+    """The contrast of the first view, and with a weight, how far each student is from its teacher, in float32 at least.
+
+    Args:
+        branch: has the earlier keys.
+        query: embeddings of the first view.
+        students: by the names of their terms.
+        key: the clips' own.
+        neighbours: so many nearest earlier keys of each of the views are positives of the first, too.
+        weight: of each student's term.
+    """
+    with torch.autocast(key.device.type, enabled=False):
+        embeddings = [query, *(student.embedding for student in students.values())]
+        seen = [with_key(branch, embedding, key) for embedding in embeddings]
+        terms = {
+            name: aligned(own, seen[student.teacher], branch.temperature)
+            for (name, student), own in zip(students.items(), seen[1:], strict=True)
+        }
+        first = contrast(seen, branch.temperature, neighbours)
+        loss = first + weight * torch.stack([*terms.values()]).sum()
+    terms = {"contrast": first} | terms
+    return StepOutput({"all": loss}, {name: term.detach() for name, term in terms.items()}, {"keys": key})
 
 
 def with_key(

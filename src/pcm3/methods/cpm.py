@@ -7,26 +7,23 @@ re-implemented from its abstract, since there is no code; every decision is in d
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float, Shaped
-from torch import Tensor, nn
+from jaxtyping import Float
+from torch import Tensor
 
 from pcm3.clips import ClipBatch
-from pcm3.geometry import stream
 from pcm3.losses import relational_distillation
-from pcm3.methods.moco import MomentumBranch
-from pcm3.methods.protocol import EncoderMaker, Exported, Progress, StepOutput
+from pcm3.methods.moco import BranchMethod, MomentumBranch
+from pcm3.methods.protocol import EncoderMaker, Progress, StepOutput
 from pcm3.methods.views import CropMaker, TwoViews
 from pcm3.nn.fresh_weights import fresh_weights
 from pcm3.nn.neighbours import nearest
-from pcm3.nn.optimiser import build_optimiser
 from pcm3.settings.cpm import CPMSettings, MatchingSettings
 from pcm3.settings.neighbours import NeighbourSettings
-from pcm3.settings.optimiser import OptimiserSettings
 from pcm3.settings.pretrain import PretrainSettings
 from pcm3.skeleton import Layout, StreamName
 
 
-class CPM(nn.Module):
+class CPM(BranchMethod):
     """An online network, its moving average, and a queue of the latter's embeddings, on one stream."""
 
     def __init__(
@@ -38,14 +35,12 @@ class CPM(nn.Module):
         stream: StreamName,
     ) -> None:
         """The method on views that become this stream."""
-        super().__init__()
-        self.branch, self.matching, self.neighbours = branch, matching, neighbours
-        self.maker, self.stream = maker, stream
+        super().__init__(branch, maker, stream)
+        self.matching, self.neighbours = matching, neighbours
 
     def views(self, batch: ClipBatch, generator: torch.Generator) -> TwoViews:
         """Two crops of each clip, each sheared."""
-        views = self.maker.two_views(batch, generator)
-        return TwoViews(*(stream(view, self.stream, self.maker.layout, batch.gaps) for view in views))
+        return self.maker.two_views(batch, generator, self.stream)
 
     def forward(self, views: TwoViews, progress: Progress, generator: torch.Generator) -> StepOutput:
         """The likeness of every query to the queue against that of its key; later, with mined positives, too."""
@@ -64,18 +59,6 @@ class CPM(nn.Module):
         """KL of the target network's distribution over the queue from the online network's, the mean over the batch."""
         temperatures = self.branch.temperature, self.matching.target_temperature
         return relational_distillation(online[None], target[None], *temperatures).squeeze()
-
-    def after_step(self, state: dict[str, Shaped[Tensor, "B ..."]], progress: Progress) -> None:
-        """Target network and queue follow."""
-        self.branch.follow(state["keys"])
-
-    def optimisers(self, settings: OptimiserSettings) -> dict[str, torch.optim.Optimizer]:
-        """One, of everything that learns."""
-        return {"all": build_optimiser(self, settings)}
-
-    def encoders(self) -> dict[str, Exported]:
-        """The one of its stream."""
-        return {"encoder": Exported(self.branch.exported, self.stream)}
 
 
 def enhanced(relations: Float[Tensor, "B K"], count: int) -> Float[Tensor, "B K"]:

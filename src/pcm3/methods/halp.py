@@ -10,18 +10,15 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Shaped
-from torch import Tensor, nn
+from torch import Tensor
 
 from pcm3.clips import ClipBatch
-from pcm3.geometry import stream
-from pcm3.methods.moco import MomentumBranch
-from pcm3.methods.protocol import EncoderMaker, Exported, Progress, StepOutput
+from pcm3.methods.moco import BranchMethod, MomentumBranch
+from pcm3.methods.protocol import EncoderMaker, Progress, StepOutput
 from pcm3.methods.views import CropMaker, TwoViews
 from pcm3.nn.fresh_weights import fresh_weights
-from pcm3.nn.optimiser import build_optimiser
 from pcm3.nn.spherical_kmeans import spherical_kmeans
 from pcm3.settings.halp import HallucinationSettings, HaLPSettings
-from pcm3.settings.optimiser import OptimiserSettings
 from pcm3.settings.pretrain import PretrainSettings
 from pcm3.skeleton import Layout, StreamName
 
@@ -35,7 +32,7 @@ class Hallucinated(NamedTuple):
     """Those to which no other prototype is nearer than the one nearest to the key."""
 
 
-class HaLP(nn.Module):
+class HaLP(BranchMethod):
     """One branch on one stream, and the prototypes of its queue (docs/FIDELITY.md, HaLP)."""
 
     prototypes: Float[Tensor, "P E"]
@@ -45,14 +42,13 @@ class HaLP(nn.Module):
         self, branch: MomentumBranch, settings: HallucinationSettings, maker: CropMaker, stream: StreamName
     ) -> None:
         """The method on views that become this stream."""
-        super().__init__()
-        self.branch, self.settings, self.maker, self.stream = branch, settings, maker, stream
+        super().__init__(branch, maker, stream)
+        self.settings = settings
         self.register_buffer("prototypes", branch.queue.keys.new_zeros(settings.prototypes, branch.queue.keys.shape[1]))
 
     def views(self, batch: ClipBatch, generator: torch.Generator) -> TwoViews:
         """Two crops of each clip, each sheared or jittered."""
-        views = self.maker.two_views(batch, generator)
-        return TwoViews(*(stream(view, self.stream, self.maker.layout, batch.gaps) for view in views))
+        return self.maker.two_views(batch, generator, self.stream)
 
     def forward(self, views: TwoViews, progress: Progress, generator: torch.Generator) -> StepOutput:
         """Every query against its key and the queue; later in the run it is drawn to the hallucinated ones, too."""
@@ -86,19 +82,11 @@ class HaLP(nn.Module):
 
     def after_step(self, state: dict[str, Shaped[Tensor, "B ..."]], progress: Progress) -> None:
         """Key network and queue follow; now and then its newest keys are clustered, before it counts, too."""
-        self.branch.follow(state["keys"])
+        super().after_step(state, progress)
         if progress.step % self.settings.every == 0:
             keys, end = self.branch.queue.keys, self.branch.queue.next
             back = torch.arange(1, min(self.settings.newest, len(keys)) + 1, device=keys.device)
             self.prototypes.copy_(spherical_kmeans(keys[(end - back) % len(keys)], self.settings.prototypes))
-
-    def optimisers(self, settings: OptimiserSettings) -> dict[str, torch.optim.Optimizer]:
-        """One, of everything that learns."""
-        return {"all": build_optimiser(self, settings)}
-
-    def encoders(self) -> dict[str, Exported]:
-        """The one of its stream."""
-        return {"encoder": Exported(self.branch.exported, self.stream)}
 
 
 def between(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from pcm3.augment.extreme import extreme_view
@@ -17,14 +17,12 @@ from pcm3.augment.mask import mask_joints_of_frames
 from pcm3.augment.spatial import in_plane
 from pcm3.clips import ClipBatch
 from pcm3.geometry import stream
-from pcm3.methods.alignment import aligned, contrast, with_key
-from pcm3.methods.moco import MomentumBranch
-from pcm3.methods.protocol import EncoderMaker, Exported, Progress, StepOutput
+from pcm3.methods.alignment import Student, align
+from pcm3.methods.moco import BranchMethod, MomentumBranch
+from pcm3.methods.protocol import EncoderMaker, Progress, StepOutput
 from pcm3.methods.views import CropMaker, require_mirror
 from pcm3.nn.fresh_weights import fresh_weights
-from pcm3.nn.optimiser import build_optimiser
 from pcm3.settings.hiclr import HiCLRSettings
-from pcm3.settings.optimiser import OptimiserSettings
 from pcm3.settings.pretrain import PretrainSettings
 from pcm3.skeleton import Layout, StreamName
 
@@ -41,13 +39,13 @@ class GrowingViews(NamedTuple):
     """What the strong one hides, of all bodies."""
 
 
-class HiCLR(nn.Module):
+class HiCLR(BranchMethod):
     """One branch on one stream (docs/FIDELITY.md, HiCLR)."""
 
     def __init__(self, branch: MomentumBranch, settings: HiCLRSettings, maker: CropMaker, stream: StreamName) -> None:
         """The method on views that become this stream."""
-        super().__init__()
-        self.branch, self.settings, self.maker, self.stream = branch, settings, maker, stream
+        super().__init__(branch, maker, stream)
+        self.settings = settings
         self.mask_value = nn.Parameter(torch.zeros(1))
 
     def views(self, batch: ClipBatch, generator: torch.Generator) -> GrowingViews:
@@ -65,30 +63,11 @@ class HiCLR(nn.Module):
     def forward(self, views: GrowingViews, progress: Progress, generator: torch.Generator) -> StepOutput:
         """The basic view's contrast, later with neighbours; the normal one learns of it, the strong of the normal."""
         strong = torch.where(views.masked[:, :, None, :, None], self.mask_value, views.strong)
-        query = [self.branch.embed_queries(view) for view in (views.basic, views.normal, strong)]
+        basic, normal, strong = (self.branch.embed_queries(view) for view in (views.basic, views.normal, strong))
         key = self.branch.embed_keys(views.key)
-        with torch.autocast(key.device.type, enabled=False):
-            seen = [with_key(self.branch, embedding, key) for embedding in query]
-            temperature, chosen = self.branch.temperature, self.settings
-            terms = {
-                "contrast": contrast(seen, temperature, chosen.neighbours.at(progress.share)),
-                "normal": aligned(seen[1], seen[0], temperature),
-                "strong": aligned(seen[2], seen[1], temperature),
-            }
-            loss = terms["contrast"] + chosen.chain.weight * (terms["normal"] + terms["strong"])
-        return StepOutput({"all": loss}, {name: term.detach() for name, term in terms.items()}, {"keys": key})
-
-    def after_step(self, state: dict[str, Shaped[Tensor, "B ..."]], progress: Progress) -> None:
-        """Key network and queue follow."""
-        self.branch.follow(state["keys"])
-
-    def optimisers(self, settings: OptimiserSettings) -> dict[str, torch.optim.Optimizer]:
-        """One, of everything that learns."""
-        return {"all": build_optimiser(self, settings)}
-
-    def encoders(self) -> dict[str, Exported]:
-        """The one of its stream."""
-        return {"encoder": Exported(self.branch.exported, self.stream)}
+        neighbours, weight = self.settings.neighbours.at(progress.share), self.settings.chain.weight
+        students = {"normal": Student(normal, teacher=0), "strong": Student(strong, teacher=1)}
+        return align(self.branch, basic, students, key, neighbours, weight)
 
 
 def build(make_encoder: EncoderMaker, layout: Layout, settings: PretrainSettings) -> HiCLR:

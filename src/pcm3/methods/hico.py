@@ -14,18 +14,16 @@ from torch import Tensor, nn
 from pcm3.clips import ClipBatch
 from pcm3.encoders.encoder import Encoder
 from pcm3.encoders.hico import GRANULARITIES, maxima
-from pcm3.geometry import stream
 from pcm3.losses import info_nce
-from pcm3.methods.protocol import EncoderMaker, Exported, Progress, StepOutput
+from pcm3.methods.one_encoder import OneEncoder
+from pcm3.methods.protocol import EncoderMaker, Progress, StepOutput
 from pcm3.methods.views import CropMaker, TwoViews
 from pcm3.nn.fresh_weights import fresh_weights
 from pcm3.nn.heads import Projector
 from pcm3.nn.momentum import key_copy, momentum_update
-from pcm3.nn.optimiser import build_optimiser
 from pcm3.nn.queue import KeyQueue
 from pcm3.settings.hico import HiCoSettings
 from pcm3.settings.moco import MomentumSettings
-from pcm3.settings.optimiser import OptimiserSettings
 from pcm3.settings.pretrain import PretrainSettings
 from pcm3.skeleton import Layout, StreamName
 
@@ -83,7 +81,7 @@ class HierarchicalNetwork(nn.Module):
         return Levels(clip, part, temporal, spatial, project["instance"](domains.flatten(1)))
 
 
-class HiCo(nn.Module):
+class HiCo(OneEncoder):
     """A query network, its slow key copy, and a queue for each level (docs/FIDELITY.md, HiCo)."""
 
     def __init__(
@@ -109,8 +107,7 @@ class HiCo(nn.Module):
 
     def views(self, batch: ClipBatch, generator: torch.Generator) -> TwoViews:
         """Two crops of each clip, each sheared or jittered."""
-        views = self.maker.two_views(batch, generator)
-        return TwoViews(*(stream(view, self.stream, self.maker.layout, batch.gaps) for view in views))
+        return self.maker.two_views(batch, generator, self.stream)
 
     def forward(self, views: TwoViews, progress: Progress, generator: torch.Generator) -> StepOutput:
         """Each level by itself, all with the same weight."""
@@ -149,14 +146,10 @@ class HiCo(nn.Module):
             assert isinstance(queue, KeyQueue)
             queue.push(state[level].flatten(0, -2))
 
-    def optimisers(self, settings: OptimiserSettings) -> dict[str, torch.optim.Optimizer]:
-        """One, of everything that learns."""
-        return {"all": build_optimiser(self, settings)}
-
-    def encoders(self) -> dict[str, Exported]:
-        """The one of its stream."""
-        network = self.key_network if self.export == "ema" else self.network
-        return {"encoder": Exported(network.encoder, self.stream)}
+    @property
+    def exported(self) -> Encoder:
+        """The encoder that is trained, or its moving average."""
+        return (self.key_network if self.export == "ema" else self.network).encoder
 
 
 def any_of_several(

@@ -14,20 +14,18 @@ from torch import Tensor, nn
 
 from pcm3.clips import ClipBatch
 from pcm3.encoders.encoder import Encoder
-from pcm3.geometry import stream
-from pcm3.methods.protocol import EncoderMaker, Exported, Progress, StepOutput
+from pcm3.methods.one_encoder import OneEncoder
+from pcm3.methods.protocol import EncoderMaker, Progress, StepOutput
 from pcm3.methods.views import CropMaker, TwoViews
 from pcm3.nn.fresh_weights import fresh_weights
 from pcm3.nn.momentum import key_copy, momentum_update
-from pcm3.nn.optimiser import build_optimiser
 from pcm3.nn.poincare import hyperbolic_distance, to_ball
 from pcm3.settings.hysp import HYSPSettings, SelfPacedSettings
-from pcm3.settings.optimiser import OptimiserSettings
 from pcm3.settings.pretrain import PretrainSettings
 from pcm3.skeleton import Layout, StreamName
 
 
-class HYSP(nn.Module):
+class HYSP(OneEncoder):
     """An online and a target network on one stream (docs/FIDELITY.md, HYSP)."""
 
     def __init__(self, encoder: Encoder, settings: SelfPacedSettings, maker: CropMaker, stream: StreamName) -> None:
@@ -42,8 +40,7 @@ class HYSP(nn.Module):
 
     def views(self, batch: ClipBatch, generator: torch.Generator) -> TwoViews:
         """Two crops of each clip, each sheared."""
-        views = self.maker.two_views(batch, generator)
-        return TwoViews(*(stream(view, self.stream, self.maker.layout, batch.gaps) for view in views))
+        return self.maker.two_views(batch, generator, self.stream)
 
     def forward(self, views: TwoViews, progress: Progress, generator: torch.Generator) -> StepOutput:
         """Of either view, what the online network predicts of the target network's embedding of the other one."""
@@ -73,14 +70,10 @@ class HYSP(nn.Module):
         momentum_update(self.target_encoder, self.encoder, self.settings.momentum)
         momentum_update(self.target_projector, self.projector, self.settings.momentum)
 
-    def optimisers(self, settings: OptimiserSettings) -> dict[str, torch.optim.Optimizer]:
-        """One, of everything that learns."""
-        return {"all": build_optimiser(self, settings)}
-
-    def encoders(self) -> dict[str, Exported]:
-        """The one of its stream."""
-        encoder = self.target_encoder if self.settings.export == "ema" else self.encoder
-        return {"encoder": Exported(encoder, self.stream)}
+    @property
+    def exported(self) -> Encoder:
+        """The encoder that is trained, or its moving average."""
+        return self.target_encoder if self.settings.export == "ema" else self.encoder
 
 
 def apart(predicted: Float[Tensor, "B E"], wanted: Float[Tensor, "B E"]) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:

@@ -10,7 +10,6 @@ from jaxtyping import Shaped
 from torch import Tensor, nn
 
 from pcm3.clips import ClipBatch
-from pcm3.geometry import stream
 from pcm3.methods.moco import MomentumBranch
 from pcm3.methods.protocol import EncoderMaker, Exported, Progress, StepOutput
 from pcm3.methods.views import CropMaker, TwoViews
@@ -42,8 +41,7 @@ class ISC(nn.Module):
 
     def views(self, batch: ClipBatch, generator: torch.Generator) -> TwoViews:
         """Two crops of each clip, each sheared or jittered; both encoders see the same."""
-        views = self.maker.two_views(batch, generator)
-        return TwoViews(*(stream(view, self.stream, self.maker.layout, batch.gaps) for view in views))
+        return self.maker.two_views(batch, generator, self.stream)
 
     def forward(self, views: TwoViews, progress: Progress, generator: torch.Generator) -> StepOutput:
         """The query of each encoder against the key and the queue of the other."""

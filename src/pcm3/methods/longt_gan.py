@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from pcm3.clips import ClipBatch
@@ -19,7 +19,8 @@ from pcm3.encoders.encoder import Encoder
 from pcm3.encoders.flatten import flatten
 from pcm3.geometry import stream
 from pcm3.losses import accurate
-from pcm3.methods.protocol import EncoderMaker, Exported, Progress, StepOutput
+from pcm3.methods.one_encoder import OneEncoder
+from pcm3.methods.protocol import EncoderMaker, Progress, StepOutput
 from pcm3.methods.views import CropMaker
 from pcm3.nn.fresh_weights import fresh_weights
 from pcm3.nn.optimiser import build_optimiser
@@ -67,7 +68,7 @@ class Discriminator(nn.Module):
         return odds
 
 
-class LongTGAN(nn.Module):
+class LongTGAN(OneEncoder):
     """An encoder and a decoder on one stream, and their discriminator (docs/FIDELITY.md, LongT GAN)."""
 
     def __init__(self, encoder: Encoder, settings: InpaintingSettings, maker: CropMaker, stream: StreamName) -> None:
@@ -113,9 +114,6 @@ class LongTGAN(nn.Module):
         (features,) = self.encoder.encode_views(self.encoder.build_inputs(views.clips, masked))
         return self.encoder.pool(features)
 
-    def after_step(self, state: dict[str, Shaped[Tensor, "B ..."]], progress: Progress) -> None:
-        """Nothing follows."""
-
     def optimisers(self, settings: OptimiserSettings) -> dict[str, torch.optim.Optimizer]:
         """One of what rebuilds clips, and one of what judges them."""
         autoencoder = nn.ModuleList([self.encoder, self.decoder])
@@ -123,10 +121,6 @@ class LongTGAN(nn.Module):
             "autoencoder": build_optimiser(autoencoder, settings),
             "discriminator": build_optimiser(self.discriminator, settings),
         }
-
-    def encoders(self) -> dict[str, Exported]:
-        """The one of its stream."""
-        return {"encoder": Exported(self.encoder, self.stream)}
 
 
 def build(make_encoder: EncoderMaker, layout: Layout, settings: PretrainSettings) -> LongTGAN:

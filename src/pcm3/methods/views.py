@@ -15,8 +15,9 @@ from pcm3.augment.spatial import in_plane, spatial_view
 from pcm3.augment.table import AUGMENTATIONS, OUT_OF_PLANE, SENSOR, Given
 from pcm3.clips import ClipBatch
 from pcm3.errors import ConfigError
+from pcm3.geometry import stream
 from pcm3.settings.views import ViewSettings
-from pcm3.skeleton import Layout
+from pcm3.skeleton import Layout, StreamName
 
 
 class OneView(NamedTuple):
@@ -110,9 +111,10 @@ class CropMaker:
         distorted = chosen.spatial == "both" or chosen.shear or chosen.jitter_prob or chosen.noise or chosen.flicker
         return self.distort(crops, batch, generator) if distorted else crops
 
-    def two_views(self, batch: ClipBatch, generator: torch.Generator) -> TwoViews:
-        """Two views of each clip, each cropped and distorted by itself; positions, whatever stream comes of them."""
-        return TwoViews(*self.distort(self.crops(batch, 2, generator), batch, generator).chunk(2))
+    def two_views(self, batch: ClipBatch, generator: torch.Generator, name: StreamName = "joint") -> TwoViews:
+        """Two views of each clip, each cropped and distorted by itself, of which the stream is taken."""
+        views = self.distort(self.crops(batch, 2, generator), batch, generator).chunk(2)
+        return TwoViews(*(stream(view, name, self.layout, batch.gaps) for view in views))
 
 
 def require_mirror(layout: Layout, setting: str, prob: float) -> None:
