@@ -36,6 +36,10 @@ class Variant:
     head: dict[str, Any] = field(default_factory=dict)
     """What the authors train their linear head with (`LinearSettings`), where that is SGD, too, and otherwise."""
 
+    def has(self, column: Column) -> bool:
+        """Whether the row has a figure in this column."""
+        return bool(self.head) or not column.authors_head
+
 
 @dataclass(frozen=True)
 class PaperTable:

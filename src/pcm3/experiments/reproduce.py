@@ -81,7 +81,7 @@ def reproduce(name: str, plan: Plan, log: Callable[[str], object], map_fn: MapFu
             log("the preset leaves parts of PCM³ out: all views, the prediction and prompts are put in")
         plan = replace(plan, settings=whole)
     variants = {row: variant for row, variant in table.variants.items() if not plan.rows or row in plan.rows}
-    asked = [column for column in table.columns if any(_is_asked(column, variant) for variant in variants.values())]
+    asked = [column for column in table.columns if any(variant.has(column) for variant in variants.values())]
     served = [column for column in asked if _store_of(column, plan) is not None]
     runs = {row: _runs(variant, plan) for row, variant in variants.items()}
     log_slow_precision(
@@ -94,7 +94,7 @@ def reproduce(name: str, plan: Plan, log: Callable[[str], object], map_fn: MapFu
     for row, of_row in runs.items():
         rows[row] = {}
         for column in served:
-            if not _is_asked(column, variants[row]):
+            if not variants[row].has(column):
                 continue
             # Once, beside PCM³; the untrained encoder of another method is another.
             missing = plan.seeds if row == usual[0] else 0
@@ -140,11 +140,6 @@ def reproduce(name: str, plan: Plan, log: Callable[[str], object], map_fn: MapFu
     }
     loss_curves(curves, losses, f"loss on {plan.store.kind}, {plan.seeds} seeds")
     return result | {"written": [str(data), str(text), str(picture), str(losses)]}
-
-
-def _is_asked(column: Column, variant: Variant) -> bool:
-    """Whether a row has this column."""
-    return bool(variant.head) or not column.authors_head
 
 
 def _log_of_row(row: str, log: Callable[[str], object], what: str) -> None:
