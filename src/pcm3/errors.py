@@ -6,9 +6,12 @@ The command line turns every one of them into one line and exit code 2; the libr
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
 from reprlib import Repr
+from shutil import which
 
 
 class Pcm3Error(Exception):
@@ -34,6 +37,21 @@ class RunFailed(Exception):  # noqa: N818 (a run that failed is no one's mistake
 def command(*words: object) -> str:
     """A command line to be copied: words with spaces, or with letters that a shell may not know, are quoted."""
     return shlex.join(map(str, words))
+
+
+def program(name: str) -> str:
+    """What the user's shell knows a program by that lies beside this Python: its name where the shell would find this
+    one, else its path, as in a virtual environment that is not activated.
+    """
+    beside, found = Path(sys.executable).with_name(name), which(name)
+    if not beside.exists() or (found is not None and Path(found).parent.absolute() == beside.parent.absolute()):
+        return name
+    return str(beside.relative_to(Path.cwd()) if beside.is_relative_to(Path.cwd()) else beside)
+
+
+def install(extra: str) -> str:
+    """The command line that installs an optional part of pcm3 where this one is."""
+    return command(program("pip"), "install", f"pcm3[{extra}]")
 
 
 def not_one_of(what: str, got: object, known: Iterable[str]) -> str:

@@ -126,7 +126,7 @@ def test_files_are_fitted_on_with_their_table_and_nothing_is_said_of_options_tha
     assert found.code == 0, found.err
     found = cli("embed", sessions / "model", *files, *about, "--out", tmp_path / "f.npz", "--json")
     assert (found.code, "--labels" in found.out, "--pattern" in found.out) == (0, False, False), found.err
-    found = cli("embed", sessions / "model", sessions / "clips", "--labels", "x", "--out", tmp_path / "f.npz")
+    found = cli("embed", sessions / "model", sessions / "clips", "--pattern", "{label}", "--out", tmp_path / "f.npz")
     assert (found.code, "expected with files, got a store" in found.err) == (2, True), found.err
 
 

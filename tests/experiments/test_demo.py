@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pcm3.data.store import ClipStore
-from pcm3.errors import RunFailed
+from pcm3.errors import RunFailed, install
 from pcm3.experiments import demo as module
 from pcm3.experiments.demo import demo
 from pcm3.tasks.linear import LinearSettings
@@ -122,7 +122,14 @@ def test_the_demo_chooses_its_sizes_unless_told(cli, tmp_path, monkeypatch):
 def test_the_demo_ends_with_the_command_that_shows_its_clips(cli, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "demo", lambda *words, **more: {"tasks": {}, "report": "page", "seconds": 60})
     folder = tmp_path / "my demo"
-    assert f"pcm3 explore '{folder}/run' '{folder}/store'" in cli("demo", "--folder", folder).out
+    shown = f"pcm3 explore '{folder}/run' '{folder}/store'"
+    with_all = cli("demo", "--folder", folder).out
+    assert shown in with_all
+    assert "pcm3[web]" not in with_all
+    monkeypatch.setattr("pcm3.cli.demo.find_spec", lambda name: None if name == "uvicorn" else name)
+    without = cli("demo", "--folder", folder).out
+    assert shown in without
+    assert f"\nwhich needs two more libraries: {install('web')}\n" in without
 
 
 def test_the_page_of_the_demo_can_be_mailed(made):

@@ -9,6 +9,7 @@ import urllib.request
 
 import pytest
 
+from pcm3.errors import install
 from pcm3.web.serve import allowed_hosts
 
 
@@ -48,7 +49,7 @@ def test_the_folder_may_not_lie_in_a_store(cli, finished_path, store_path):
 
 def test_without_the_libraries_it_says_which_extra_brings_them(explore, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "uvicorn", None)
-    assert explore().err == "pcm3 explore: needs the library uvicorn: pip install 'pcm3[web]'\n"
+    assert explore().err == f"pcm3 explore: needs the library uvicorn: {install('web')}\n"
 
 
 def test_a_page_is_served_at_the_address_that_is_printed_until_it_is_stopped(explore, monkeypatch, store_path, capsys):

@@ -1,7 +1,13 @@
+import sys
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
 import numpy as np
 import pytest
+from fastapi.testclient import TestClient
 
 from pcm3.web import maps
+from pcm3.web.routes import explorer_app
 
 
 def clusters(count=60, width=8, seed=0):
@@ -22,13 +28,50 @@ def test_pca_is_that_of_the_singular_values():
 
 @pytest.mark.parametrize("most", [5_000, 30])
 def test_tsne_keeps_clusters_together_also_where_only_some_clips_are_placed_by_it(monkeypatch, most):
-    monkeypatch.setattr(maps, "MOST_TSNE", most)
+    monkeypatch.setattr(maps, "MOST_PLACED", most)
     features, number = clusters()
     places = maps.tsne_map(features)
     far = np.linalg.norm(places[:, None] - places[None], axis=-1) + 1e9 * np.eye(len(places))
     assert np.mean(number[far.argmin(axis=1)] == number) > 0.95
     assert places.dtype == np.float32
     np.testing.assert_array_equal(places, maps.tsne_map(features))
+
+
+@pytest.mark.soak
+def test_umap_keeps_clusters_together():
+    pytest.importorskip("umap")
+    features, number = clusters()
+    places = maps.umap_map(features)
+    far = np.linalg.norm(places[:, None] - places[None], axis=-1) + 1e9 * np.eye(len(places))
+    assert np.mean(number[far.argmin(axis=1)] == number) > 0.95
+    np.testing.assert_array_equal(places, maps.umap_map(features))
+    for few in (np.ones((4, 3), np.float32), features[:3], features[:5]):
+        assert np.isfinite(maps.umap_map(few)).all()
+
+
+def test_umap_is_a_map_of_the_page_where_it_is_installed(explorer, monkeypatch):
+    class Halved:
+        """In the place of umap-learn, whose compiler takes a minute."""
+
+        def __init__(self, **settings):
+            self.settings = settings
+
+        def fit_transform(self, rows):
+            assert self.settings["n_neighbors"] < len(rows)
+            assert self.settings["init"].shape == (len(rows), 2)
+            return rows[:, :2] * [2, 1]
+
+    stand_in = ModuleType("umap")
+    stand_in.__spec__, stand_in.UMAP = ModuleSpec("umap", None), Halved
+    monkeypatch.setitem(sys.modules, "umap", stand_in)
+    explorer.mine.arrays["tsne"] = np.zeros((24, 2), np.float32)
+    explorer.work()
+    assert explorer.progress.stage == "done"
+    client = TestClient(explorer_app(explorer))
+    assert client.get("/api/status").json()["maps"] == [["pca", "tsne", "umap"]]
+    places = np.frombuffer(client.get("/api/map/umap").content, np.float32).reshape(24, 2)
+    wanted = maps.components(explorer.mine.features, 50)[:, :2] * [2, 1]
+    np.testing.assert_allclose(places, wanted / np.sqrt((wanted**2).sum(axis=1).mean()), atol=1e-5)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 4), (2, 4), (3, 1), (5, 4)])

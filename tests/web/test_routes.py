@@ -15,8 +15,8 @@ from pcm3.web.page import page_files
 from pcm3.web.skeletons import skeleton
 
 PATHS = ("/api/about", "/api/ids", "/api/status", "/api/columns", "/api/map/pca", "/api/map/tsne", "/api/guesses",
-         "/api/clips/3/skeleton", "/api/clips/3/neighbours", "/api/lesson", "/api/labels", "/api/labels.csv",
-         "/")  # fmt: skip
+         "/api/clusters", "/api/clips/3/skeleton", "/api/clips/3/neighbours", "/api/lesson", "/api/labels",
+         "/api/labels.csv", "/")  # fmt: skip
 
 
 def array(response, dtype=np.float32):
@@ -37,6 +37,7 @@ def test_the_page_finds_all_that_it_shows(client, computed):
     np.testing.assert_array_equal(array(client.get("/api/clips/4/skeleton")), skeleton(store, 4))
     guessed, _margin = array(client.get("/api/guesses"))
     np.testing.assert_array_equal(guessed, computed.guesses.label)
+    np.testing.assert_array_equal(array(client.get("/api/clusters"), np.int32), computed.mine.arrays["clusters"][:, 0])
     assert client.get("/api/status").json()["stage"] == "done"
     near = client.get("/api/clips/3/neighbours?k=5").json()
     assert near["clips"] == computed.mine.neighbours(3, 5)[0].tolist()
@@ -155,14 +156,23 @@ def test_what_is_not_computed_yet_is_told_so(explorer):
     early = TestClient(explorer_app(explorer))
     for path in ("/api/map/pca", "/api/guesses", "/api/clips/1/neighbours", "/api/lesson"):
         assert early.get(path).status_code == 409
-    status = {"stage": "features", "done": 0, "maps": [[]], "guesses": False, "compared": False, "correct": None}
+    status = {
+        "stage": "features",
+        "done": 0,
+        "maps": [[]],
+        "guesses": False,
+        "clusters": False,
+        "checked": False,
+        "compared": False,
+        "correct": None,
+    }
     assert early.get("/api/status").json() | {"error": ""} == status | {"error": ""}
 
 
 ODD = st.text(max_size=30) | st.integers().map(str) | st.sampled_from(["..", "%00", "%2f", "nan", "-1", "1e9", "\\"])
 NAMES = st.sampled_from(
     ["about", "ids", "columns", "map", "pca", "clips", "skeleton", "neighbours", "labels", "guesses", "lesson",
-     "guests", "recordings", "findings", "other", "comparison", "told"]
+     "guests", "recordings", "findings", "clusters", "other", "comparison", "told"]
 )  # fmt: skip
 BODIES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),

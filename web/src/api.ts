@@ -29,6 +29,8 @@ export interface Status {
   /** Of each side. */
   maps: string[][];
   guesses: boolean;
+  clusters: boolean;
+  checked: boolean;
   compared: boolean;
   correct: number | null;
 }
@@ -177,6 +179,11 @@ export async function map(side: number, name: string): Promise<Float32Array> {
 /** (2, clips): the classes, then by how much each is ahead. */
 export async function guesses(): Promise<Float32Array> {
   return new Float32Array(await (await ask("guesses")).arrayBuffer());
+}
+
+/** The cluster of each clip, the largest first. */
+export async function clusters(): Promise<Int32Array> {
+  return new Int32Array(await (await ask("clusters")).arrayBuffer());
 }
 
 /** As `guesses`, by the labels that were given; the classes are numbers of the lesson's names. */

@@ -33,6 +33,7 @@ export function colourings(state: State): string[] {
   const known = [...state.columns.keys()].filter((name) => name !== "length" && name !== "recording" && state.column(name).some((value) => value >= 0));
   const names = known.map((name) => (name === "label" ? "class" : name));
   if (state.guessed?.some((value) => value >= 0)) names.push("classifier against label", "what the classifier says", "confidence");
+  if (state.clusters !== null) names.push("cluster");
   names.push("labels given here");
   if (state.taught !== null) names.push("what these labels teach");
   if (state.comparison !== null) names.push("neighbours in both", ...state.comparison.judged.map(({ name }) => `${name}${RIGHT}`));
@@ -53,6 +54,8 @@ export function colouring(state: State, name: string): Colouring {
       const taught = state.taught;
       return byWord(name, Array.from({ length: clips }, (_, clip) => taught?.names[taught.of[clip] ?? -1] ?? UNKNOWN));
     }
+    case "cluster":
+      return byCluster(state);
     case "confidence":
       return inSteps(name, state.margin ?? new Float32Array(clips), ["doubtful", "", "", "", "sure"]);
     case "length":
@@ -122,6 +125,23 @@ function againstLabel(state: State): Colouring {
   }
   if (found.groups[2]?.count === 0) found.groups.pop();
   return found;
+}
+
+/** Clusters, each with the class that most of its clips have, of those whose class is known. */
+function byCluster(state: State): Colouring {
+  const of = state.clusters ?? new Int32Array(state.about.clips);
+  const number = 1 + of.reduce((most, one) => Math.max(most, one), 0);
+  const words = Array.from({ length: number }, () => new Map<string, number>());
+  of.forEach((cluster, clip) => {
+    const name = state.className(clip);
+    if (name !== "") words[cluster]?.set(name, (words[cluster].get(name) ?? 0) + 1);
+  });
+  const names = words.map((counts, cluster) => {
+    const [name, count] = [...counts].reduce((best, one) => (one[1] > best[1] ? one : best), ["", 0]);
+    const known = [...counts.values()].reduce((sum, one) => sum + one, 0);
+    return count === 0 ? `cluster ${cluster + 1}` : `${cluster + 1}: ${((100 * count) / known).toFixed(0)} % ${name}`;
+  });
+  return grouped(`cluster: ${number} by k-means`, names, of);
 }
 
 /** How many of the neighbours of each clip both sides have. */

@@ -17,7 +17,7 @@ import "./style.css";
 
 const AGAIN = 600; // milliseconds between two looks at what is computed
 
-const MAPS: Record<string, string> = { pca: "PCA", tsne: "t-SNE" };
+const MAPS: Record<string, string> = { pca: "PCA", tsne: "t-SNE", umap: "UMAP" };
 const KEYS: [string, string][] = [
   ["wheel, drag", "zoom and move the map; two fingers on a screen"],
   ["point at a clip", "it moves on the right"],
@@ -52,6 +52,7 @@ class Page {
   readonly labelling: Labelling;
   readonly teaching: Teaching;
   private readonly legend: Legend;
+  private listed = false;
 
   constructor(readonly state: State) {
     byId("store").textContent = state.about.store;
@@ -85,11 +86,12 @@ class Page {
   async follow(): Promise<void> {
     const { state } = this;
     state.status = await api.status();
-    const { stage, done, error, maps, guesses, compared } = state.status;
+    const { stage, done, error, maps, guesses, clusters, checked, compared } = state.status;
     const encoding = `encoding: ${done.toLocaleString("en")} of ${state.about.clips.toLocaleString("en")} clips`;
     const words: Record<string, string> = {
       features: encoding, "other features": `${state.sides[1]?.name ?? ""}: ${encoding}`, comparison: "comparing neighbours",
-      map: "making the map", classifier: "asking a classifier", "t-SNE": "t-SNE is coming", check: "checking the store", done: this.summary(),
+      map: "making the map", classifier: "asking a classifier", clusters: "looking for clusters", "t-SNE": "t-SNE is coming",
+      UMAP: "UMAP is coming", check: "checking the store", done: this.summary(),
       failed: `failed: ${error}`,
     };
     byId("progress").textContent = words[stage] ?? stage;
@@ -103,17 +105,22 @@ class Page {
       state.margin = found.subarray(state.about.clips);
       state.tell("colours", "labels");
     }
+    if (clusters && state.clusters === null) {
+      state.clusters = await api.clusters();
+      state.tell("colours");
+    }
+    if (checked && !state.about.fixed && !this.listed) await this.listFindings();
     if (compared && state.comparison === null) {
       [state.comparison, state.compared] = await Promise.all([api.comparison(), api.comparisonRows(state.about.clips)]);
       state.tell("compared");
     }
     document.documentElement.dataset.stage = stage;
-    if (stage === "done" && !state.about.fixed) await this.listFindings();
     if (stage !== "done" && stage !== "failed") setTimeout(() => void this.follow(), AGAIN);
   }
 
   /** What a check of the store found; a click chooses those clips, and shows the first. */
   private async listFindings(): Promise<void> {
+    this.listed = true;
     const found = (await api.findings()).filter(({ clips }) => clips.length > 0);
     byId("findings").hidden = found.length === 0;
     byId("findings").querySelector("ul")?.replaceChildren(...found.map(({ name, text, wrong, clips }) => {

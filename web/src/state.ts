@@ -24,7 +24,7 @@ export interface Side {
 }
 
 export class State {
-  status: Status = { stage: "", done: 0, error: "", maps: [], guesses: false, compared: false, correct: null };
+  status: Status = { stage: "", done: 0, error: "", maps: [], guesses: false, clusters: false, checked: false, compared: false, correct: null };
   readonly sides: Side[];
   /** The map that all sides show. */
   which = "";
@@ -32,6 +32,8 @@ export class State {
   /** What the classifier says of each clip, and by how much. */
   guessed: Int32Array | null = null;
   margin: Float32Array | null = null;
+  /** The group of each clip that is found without labels. */
+  clusters: Int32Array | null = null;
   /** Clips that filters leave. */
   visible: Uint8Array;
   chosen = new Set<number>();

@@ -73,7 +73,7 @@ class Labelled:
             raise DataError(
                 f"expected clips with labels, got {len(store)} without any: of files, --labels TABLE.csv (file,label,"
                 "subject) or --pattern '{subject}_{label}' tells them, of tables also --columns label=NAME; a store "
-                "has those of its import"
+                "has those of its import, or --labels TABLE.csv tells them, as pcm3 explore writes it"
             )
         if len(np.unique(label)) < 2:
             raise DataError(f"expected labelled clips of at least two classes, got {len(chosen)} of one")

@@ -23,6 +23,7 @@ from pcm3.data.picture import FLAT, are_flat, with_third
 from pcm3.data.prepare import RuleName
 from pcm3.data.recording import Recording
 from pcm3.data.recordings import Recordings, chosen_layout, read_files
+from pcm3.data.relabelled import relabelled
 from pcm3.data.source_index import MIN_SCORE, Options
 from pcm3.data.source_units import check_metres
 from pcm3.data.store import STORE, ClipStore
@@ -54,7 +55,8 @@ class Recorded:
     up: str | None = None
     """Which way is up, ``y``, ``-z`` …; None: found by how people stand."""
     labels: str | Path | None = None
-    """Of files: a table with the columns ``file,label``, perhaps ``subject``, and ``start,stop`` in seconds."""
+    """Of files: a table with the columns ``file,label``, perhaps ``subject``, and ``start,stop`` in seconds. Of a
+    store: one with the columns ``file,label``, names of its clips, as the explorer writes it; no others count."""
     pattern: str | None = None
     """Of files: how they are named, ``{subject}_{label}``."""
     columns: str | None = None
@@ -159,10 +161,7 @@ def _given(clips: Clips, spec: EncoderSpec, recorded: Recorded, *, untrimmed: bo
     store = _store(clips)
     if store is not None:
         spec.check_compatible(format_of(store), str(store.path))
-        if recorded.labels is not None or recorded.pattern is not None:
-            raise ConfigError("setting labels or pattern: expected with files, got a store, which has its own")
-        unused = "what is told of files (fps, layout, up, units, …) is not looked at where a store is given"
-        return GivenClips(store, single=False, lost=[], notes=[] if recorded == AS_THE_MODEL else [unused])
+        return _given_store(store, recorded, untrimmed=untrimmed)
     files, single = _recordings(clips, spec, recorded)
     recordings = files.recordings
     if untrimmed:
@@ -182,6 +181,20 @@ def _given(clips: Clips, spec: EncoderSpec, recorded: Recorded, *, untrimmed: bo
     )
     held, lost = prepared.in_memory("the given clips", files.classes)
     return GivenClips(held, single, [*files.lost, *lost], [*files.notes, *prepared.notes])
+
+
+def _given_store(store: ClipStore, recorded: Recorded, *, untrimmed: bool) -> GivenClips:
+    """A store as it is; its clips with the labels of a table where one is told."""
+    if recorded.pattern is not None:
+        raise ConfigError("setting pattern: expected with files, got a store, whose clips have names of its own")
+    if recorded.labels is not None and untrimmed:
+        raise ConfigError("setting labels: expected with files or clips, got recordings of a store, which has its own")
+    unused = "what is told of files (fps, layout, up, units, …) is not looked at where a store is given"
+    notes = [] if replace(recorded, labels=None) == AS_THE_MODEL else [unused]
+    if recorded.labels is not None:
+        store, told = relabelled(store, Path(recorded.labels))
+        notes += told
+    return GivenClips(store, single=False, lost=[], notes=notes)
 
 
 def _check_coordinates(frames: Sequence[NDArray[np.floating]], spec: EncoderSpec, layout: Layout) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from pcm3.cli.places import check_folder
-from pcm3.errors import command
+from pcm3.errors import command, install, program
 from pcm3.limits import MOST, check_range
 from pcm3.summary import mean_and_spread
 
@@ -68,8 +69,10 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
         print(f"\n{task}: {counts}")
         print(text_table(header(SHOWN), [_shown(row) for row in evaluation["rows"]]))
     print(f"\nthe page: {result['report']}   ({result['seconds'] / 60:.1f} minutes in all)")
-    explore = command("pcm3", "explore", options.folder / "run", options.folder / "store")
+    explore = command(program("pcm3"), "explore", options.folder / "run", options.folder / "store")
     print(f"to look at the clips themselves: {explore}   (--export DIR: a copy for a web host)")
+    if any(find_spec(library) is None for library in ("fastapi", "uvicorn")):
+        print(f"which needs two more libraries: {install('web')}")
     sys.stdout.flush()
     return 0, result
 

@@ -21,7 +21,8 @@ def add_source(parser: Any, name: str, what: str, number: int | str = "+", *, la
     add_recorded(parser)
     if labelled:
         parser.add_argument("--labels", type=str | None, default=None,
-                            help="of files: a CSV table with the columns file,label[,subject,start,stop]")  # fmt: skip
+                            help="a CSV table with the columns file,label[,subject,start,stop]; of a store, as pcm3 "
+                                 "explore writes it: file,label")  # fmt: skip
         parser.add_argument("--pattern", type=str | None, default=None,
                             help="of files: how they are named, {subject}_{label}; {} for the rest")  # fmt: skip
 

@@ -32,7 +32,7 @@ class EmbeddedClips:
     taught_by: str = ""
     """Checksum of the store that the encoder was pretrained on; empty: none, or not known."""
     arrays: dict[str, NDArray[np.float32]] = field(default_factory=dict)
-    """features (N, D), pca (N, 2), tsne (N, 2): those that are there."""
+    """features (N, D), pca, tsne, umap (N, 2), clusters (N, 1): those that are there."""
 
     _fed: tuple[ClipEncoder, ClipBank] | None = field(default=None, repr=False)
     _lock: Lock = field(default_factory=Lock, repr=False)

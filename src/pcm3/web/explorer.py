@@ -26,6 +26,7 @@ from pcm3.errors import ConfigError, DataError, Pcm3Error, RunFailed
 from pcm3.files import take_lock
 from pcm3.tasks.head_files import weights_checksum
 from pcm3.web.beside import beside
+from pcm3.web.clusters import clusters
 from pcm3.web.comparison import Comparison, compare
 from pcm3.web.embedded import EmbeddedClips
 from pcm3.web.guesses import Guesses, guess
@@ -33,7 +34,7 @@ from pcm3.web.guests import KEPT, Guest, received
 from pcm3.web.kept import LABELS, Kept
 from pcm3.web.labels import LabelBook
 from pcm3.web.lessons import Lessons
-from pcm3.web.maps import MAPS, pca_map, tsne_map, turned_like
+from pcm3.web.maps import MAPS, has_umap, pca_map, tsne_map, turned_like, umap_map
 from pcm3.web.timelines import Timelines
 
 Place = Callable[[Float32[np.ndarray, "N D"]], Float32[np.ndarray, "N 2"]]
@@ -46,7 +47,8 @@ class Progress:
     """How far the work in the background has come."""
 
     stage: str = "features"
-    """features, map, classifier, other features, comparison, t-SNE, check, done or failed."""
+    """features, map, classifier, other features, comparison, clusters, t-SNE, check, UMAP, done or
+    failed."""
     done: int = 0
     """Clips encoded, of the encoder that is at work."""
     error: str = ""
@@ -140,10 +142,14 @@ class Explorer:
                 linear = np.stack([self.guesses.label, guess(directions(other.features), *self._known).label])
                 units = (mine.unit_rows, other.unit_rows)
                 self.comparison = compare(units, linear, *self._known, self._pause)
+            self._stage("clusters")
+            mine.once("clusters", lambda: clusters(mine.unit_rows, self._pause))
             for clips in self.sides:
                 self._place(clips, "tsne", "t-SNE", tsne_map)
             self._stage("check")
             self.findings = odd_clips(store)
+            for clips in self.sides if has_umap() else []:
+                self._place(clips, "umap", "UMAP", umap_map)
             self.progress.stage = "done"
         except _Stopped:
             return

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
+from importlib.util import find_spec
 
 import numpy as np
 from jaxtyping import Float, Float32, Int
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
-MAPS = ("pca", "tsne")
+MAPS = ("pca", "tsne", "umap")
 """Their names, in the order in which they come."""
-MOST_TSNE = 5_000
-"""Clips that t-SNE places; of more, as many are drawn, and the others lie among their nearest of these."""
+MOST_PLACED = 5_000
+"""Clips that t-SNE and UMAP place; of more, as many are drawn, and the others lie among their nearest of these."""
 NEAREST = 3
 """Placed clips among which another one lies."""
 KEPT = 50
@@ -23,7 +25,7 @@ BLOCK = 2_000
 
 def pca_map(features: Float[np.ndarray, "N D"]) -> Float[np.ndarray, "N 2"]:
     """The first two principal components, scaled to a spread of 1 together."""
-    return _scaled(_components(features, 2))
+    return _scaled(components(features, 2))
 
 
 def tsne_map(features: Float[np.ndarray, "N D"], seed: int = 0) -> Float[np.ndarray, "N 2"]:
@@ -31,24 +33,52 @@ def tsne_map(features: Float[np.ndarray, "N D"], seed: int = 0) -> Float[np.ndar
 
     Args:
         features: of the clips.
-        seed: which clips are drawn where there are more than `MOST_TSNE`, and where t-SNE begins.
+        seed: which clips are drawn where there are more than `MOST_PLACED`, and where t-SNE begins.
     """
-    reduced = _components(features, KEPT)
+
+    def place(drawn: Float[np.ndarray, "G K"]) -> Float[np.ndarray, "G 2"]:
+        perplexity = min(30.0, (len(drawn) - 1) / 3)
+        found = TSNE(perplexity=perplexity, init=_begin(drawn, seed), random_state=seed).fit_transform(drawn)
+        return np.asarray(found)
+
+    return _placed(features, place, seed)
+
+
+def has_umap() -> bool:
+    """Whether umap-learn is installed."""
+    return find_spec("umap") is not None
+
+
+def umap_map(features: Float[np.ndarray, "N D"], seed: int = 0) -> Float[np.ndarray, "N 2"]:
+    """UMAP (McInnes et al. 2018) of the same, with its usual settings; needs umap-learn. See `tsne_map`."""
+    from umap import UMAP  # takes seconds
+
+    def place(drawn: Float[np.ndarray, "G K"]) -> Float[np.ndarray, "G 2"]:
+        near = min(15, len(drawn) - 1)
+        return np.asarray(
+            UMAP(n_neighbors=near, init=_begin(drawn, seed), random_state=seed, n_jobs=1).fit_transform(drawn)
+        )
+
+    return _placed(features, place, seed)
+
+
+def _placed(
+    features: Float[np.ndarray, "N D"], place: Callable[[Float[np.ndarray, "G K"]], Float[np.ndarray, "G 2"]], seed: int
+) -> Float[np.ndarray, "N 2"]:
+    """A map that a function makes of principal components, of as many clips as it can be given."""
+    reduced = components(features, KEPT)
     count = len(reduced)
     if count < 4:
         return pca_map(features)
     drawn = np.arange(count)
-    if count > MOST_TSNE:
-        drawn = np.sort(np.random.default_rng(seed).choice(count, MOST_TSNE, replace=False))
-    perplexity = min(30.0, (len(drawn) - 1) / 3)
+    if count > MOST_PLACED:
+        drawn = np.sort(np.random.default_rng(seed).choice(count, MOST_PLACED, replace=False))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of clips that are all the same
-        placed = TSNE(perplexity=perplexity, init=_begin(reduced[drawn], seed), random_state=seed).fit_transform(
-            reduced[drawn]
-        )
+        places = place(reduced[drawn])
     if count == len(drawn):
-        return _scaled(placed)
-    return _scaled(_among(reduced, reduced[drawn], placed))
+        return _scaled(places)
+    return _scaled(_among(reduced, reduced[drawn], places))
 
 
 def turned_like(places: Float32[np.ndarray, "N 2"], wanted: Float32[np.ndarray, "N 2"]) -> Float32[np.ndarray, "N 2"]:
@@ -60,8 +90,8 @@ def turned_like(places: Float32[np.ndarray, "N 2"], wanted: Float32[np.ndarray, 
 
 
 def _begin(reduced: Float[np.ndarray, "G K"], seed: int) -> Float[np.ndarray, "G 2"]:
-    """Where t-SNE begins: a small PCA map in which no two clips lie at one place, which its tree of places would not
-    survive (scikit-learn's own start is not a number where all clips are the same, and the process dies).
+    """Where they begin: a small PCA map in which no two clips lie at one place, which t-SNE's tree of places
+    would not survive (scikit-learn's own start is not a number where all clips are the same, and the process dies).
     """
     noise = np.random.default_rng(seed).normal(size=(len(reduced), 2))
     return np.asarray(1e-4 * (_scaled(reduced[:, :2]) + 1e-2 * noise), np.float32)
@@ -86,7 +116,7 @@ def _among(
     return np.asarray((placed[near] * (weight / weight.sum(axis=1, keepdims=True))[..., None]).sum(axis=1))
 
 
-def _components(features: Float[np.ndarray, "N D"], most: int) -> Float[np.ndarray, "N K"]:
+def components(features: Float[np.ndarray, "N D"], most: int) -> Float[np.ndarray, "N K"]:
     """Principal components; at least two columns, zeros where there is no more to tell."""
     count = min(most, *features.shape)
     with warnings.catch_warnings():

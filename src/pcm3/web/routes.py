@@ -73,6 +73,10 @@ def _add_arrays(app: FastAPI, explorer: Explorer) -> None:
     def one_map(request: Request, name: str) -> Response:
         return array_answer(request, map_of(explorer, 0, name))
 
+    @app.get("/api/clusters")
+    def clusters(request: Request) -> Response:
+        return array_answer(request, there(explorer.mine.arrays.get("clusters"))[:, 0].astype(np.int32))
+
     @app.get("/api/guesses")
     def guesses(request: Request) -> Response:
         found = there(explorer.guesses)

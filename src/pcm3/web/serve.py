@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable
 from ipaddress import ip_address
 
-from pcm3.errors import ConfigError
+from pcm3.errors import ConfigError, install
 from pcm3.web.explorer import Explorer
 
 HERE = "127.0.0.1"
@@ -34,7 +34,7 @@ def serve(explorer: Explorer, host: str, port: int, ready: Callable[[str], None]
         from pcm3.web.guard import Guard
         from pcm3.web.routes import explorer_app
     except ImportError as error:
-        raise ConfigError(f"needs the library {error.name}: pip install 'pcm3[web]'") from None
+        raise ConfigError(f"needs the library {error.name}: {install('web')}") from None
     with _listening(host, port) as own:
         port = own.getsockname()[1]
         token = secrets.token_urlsafe(24)

@@ -50,6 +50,8 @@ def told_status(explorer: Explorer) -> dict[str, Any]:
     return asdict(explorer.progress) | {
         "maps": [list(maps) for maps in explorer.maps],
         "guesses": explorer.guesses is not None,
+        "clusters": "clusters" in explorer.mine.arrays,
+        "checked": explorer.findings is not None,
         "compared": explorer.comparison is not None,
         "correct": correct,
     }

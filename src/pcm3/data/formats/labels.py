@@ -111,7 +111,7 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 
 def _by_table(groups: Sequence[FileGroup], table: Path, about: Sequence[About]) -> list[str]:
-    rows = _rows(table)
+    rows = label_rows(table)
     found = _finder(groups)
     used, strangers, told = 0, [], dict[int, str]()
     for number, row in rows:
@@ -147,8 +147,12 @@ def _of_tables(entry: About) -> list[Span]:
     return [span for span in entry.spans if not span.in_frames]
 
 
-def _rows(table: Path) -> list[tuple[int, dict[str, str]]]:
-    """The rows with the line of each."""
+def label_rows(table: Path) -> list[tuple[int, dict[str, str]]]:
+    """The rows of a table of labels, with the line of each: the words of those of `TABLE_COLUMNS` that it has.
+
+    Raises:
+        DataError: it cannot be read, or has other columns.
+    """
     try:
         with table.open("rb") as opened:
             data = opened.read(LONGEST_TABLE + 1)
