@@ -43,6 +43,16 @@ def test_the_page_finds_all_that_it_shows(client, computed):
     assert near["clips"] == computed.mine.neighbours(3, 5)[0].tolist()
 
 
+def test_a_clip_comes_from_a_frame_on_and_its_length_is_told(client, computed):
+    whole = client.get("/api/clips/4/skeleton")
+    count = int(computed.store.length[4])
+    rest = client.get("/api/clips/4/skeleton", params={"first": 5})
+    assert whole.headers["x-frames"] == rest.headers["x-frames"] == str(count)
+    np.testing.assert_array_equal(array(rest), array(whole)[5:])
+    for first, code in ((count, 404), (-1, 404), ("x", 422)):
+        assert client.get("/api/clips/4/skeleton", params={"first": first}).status_code == code
+
+
 @pytest.mark.parametrize(
     ("asked", "part"),
     [("bytes=0-7", slice(0, 8)), ("bytes=100-", slice(100, None)), ("bytes=-12", slice(-12, None)),
@@ -182,7 +192,7 @@ BODIES = st.recursive(
 REQUESTS = st.tuples(
     st.sampled_from(["GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"]),
     st.lists(NAMES | ODD, max_size=5).map("/".join),
-    st.dictionaries(st.sampled_from(["k", "n", "name", "like"]), ODD, max_size=2),
+    st.dictionaries(st.sampled_from(["k", "n", "name", "like", "first", "normalised"]), ODD, max_size=2),
     st.one_of(st.binary(max_size=60), BODIES.map(json.dumps).map(str.encode)),
     st.dictionaries(st.sampled_from(["Range", "Content-Type", "If-Range", "Accept"]),
                     st.text("bytes=-0123456789,json/*", max_size=20), max_size=2),

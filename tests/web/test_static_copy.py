@@ -113,7 +113,7 @@ def test_a_plain_web_server_shows_the_copy(copy, computed, tmp_path):
             visitor.sees("getComputedStyle(document.querySelector('#labels')).display", "none")
             visitor.key("1")
             shown = visitor.ask(
-                "[...window.explorer.players.loaded.get(7).frames].map((x) => Number.isNaN(x) ? null : x)"
+                "[...window.explorer.players.pieces.at(7, 0).frames].map((x) => Number.isNaN(x) ? null : x)"
             )
         server.shutdown()
         thread.join()

@@ -12,6 +12,10 @@ export interface About {
   recordings: number;
   /** Whether this is a static copy: nothing can be changed. */
   fixed: boolean;
+  /** Whether the store's clips are centred and turned; else the page may ask for them so. */
+  normalised: boolean;
+  /** Frames of a clip that come at a time. */
+  piece: number;
   bodies: number;
   fps: number;
   classes: string[];
@@ -191,10 +195,21 @@ export async function lessonGuesses(): Promise<Float32Array> {
   return new Float32Array(await (await ask("lesson/guesses")).arrayBuffer());
 }
 
-/** (frames, bodies, joints, 3): metres, z up; joints that are absent are not numbers. */
-export async function skeleton(whose: string): Promise<Float32Array> {
-  if (copy !== null) return unpack(await (await ask(`${whose}/small`)).arrayBuffer(), copy.bodies, copy.joints.length);
-  return new Float32Array(await (await ask(`${whose}/skeleton`)).arrayBuffer());
+export interface Piece {
+  /** (frames, bodies, joints, 3): metres, z up; joints that are absent are not numbers. */
+  frames: Float32Array;
+  /** Frames of the whole clip. */
+  count: number;
+}
+
+/** The frames of a clip from one on. A static copy has all of them in one piece. */
+export async function skeleton(whose: string, first: number, normalised: boolean): Promise<Piece> {
+  if (copy !== null) {
+    const frames = unpack(await (await ask(`${whose}/small`)).arrayBuffer(), copy.bodies, copy.joints.length);
+    return { frames, count: frames.length / (3 * copy.bodies * copy.joints.length) };
+  }
+  const answer = await ask(`${whose}/skeleton?first=${first}&normalised=${normalised}`);
+  return { frames: new Float32Array(await answer.arrayBuffer()), count: Number(answer.headers.get("X-Frames")) };
 }
 
 /** Sends a file of one's own; its clips come back. */

@@ -1,19 +1,12 @@
 /** Up to nine clips side by side on one clock, and the one under the pointer. */
 
-import * as api from "./api";
 import { byId, fill, make } from "./dom";
-import { extentOf, Stage, type Extent } from "./stage";
+import { Pieces } from "./pieces";
+import { Stage } from "./stage";
 import type { State } from "./state";
 
 const SPEEDS = ["0.1×", "0.25×", "0.5×", "1×", "2×", "4×"];
 const [PLAY, PAUSE] = ["M3 1.5v9L10 6z", "M3 2h2.2v8H3zM6.8 2H9v8H6.8z"];
-const KEPT = 200; // clips that are remembered
-
-interface Loaded {
-  frames: Float32Array;
-  count: number;
-  extent: Extent;
-}
 
 interface Player {
   clip: number;
@@ -32,13 +25,16 @@ export class Players {
   onFrame: () => void = () => undefined;
   private stale = true;
   private shown: Player[] = [];
-  private readonly loaded = new Map<number, Loaded>();
-  private readonly asked = new Map<number, Promise<void>>();
+  readonly pieces: Pieces;
+  /** Where the clock stands when a clip begins, in frames: an interval moves with its recording. */
+  begins: (clip: number) => number = () => 0;
   private readonly grid = byId("grid");
   private readonly time = byId<HTMLInputElement>("time");
 
   constructor(private readonly state: State) {
     this.stage = new Stage(state.about);
+    const isShown = (clip: number): boolean => this.shown.some((player) => player.clip === clip);
+    this.pieces = new Pieces(state, isShown, () => this.refresh());
     state.on(["pinned", "hovered", "focus", "labels"], () => this.arrange());
     this.listen();
     this.arrange();
@@ -74,12 +70,14 @@ export class Players {
 
   /** Seconds of the longest clip that is shown. */
   private get longest(): number {
-    const counts = this.shown.map(({ clip }) => this.loaded.get(clip)?.count ?? 1);
+    const counts = this.shown.map(({ clip }) => this.pieces.count(clip) ?? 1);
     return Math.max(1, ...counts) / this.state.about.fps;
   }
 
-  private frameOf(count: number): number {
-    return Math.floor(this.seconds * this.state.about.fps + 1e-6) % count;
+  /** The frame at which a clip of so many stands. */
+  frameOf(clip: number, count: number): number {
+    const frame = Math.floor(this.seconds * this.state.about.fps + 1e-6) - this.begins(clip);
+    return ((frame % count) + count) % count;
   }
 
   private tick(now: number): void {
@@ -99,11 +97,12 @@ export class Players {
   }
 
   private draw({ clip, canvas, words }: Player): void {
-    const held = this.loaded.get(clip);
-    if (held === undefined) return;
-    const frame = this.frameOf(held.count);
-    this.stage.draw(canvas, held.frames, frame, held.extent);
-    words.textContent = `${frame + 1}/${held.count}`;
+    const count = this.pieces.count(clip);
+    if (count === undefined) return;
+    const frame = this.frameOf(clip, count);
+    words.textContent = `${frame + 1}/${count}`;
+    const held = this.pieces.at(clip, frame);
+    if (held !== undefined) this.stage.draw(canvas, held.frames, held.frame, held.extent);
   }
 
   /** The player under the pointer first, if it is not pinned, then those that are pinned. */
@@ -123,7 +122,7 @@ export class Players {
     if (this.shown.length === 0) {
       this.grid.append(make("p", { className: "hint", textContent: "Point at a clip on the map to see it move; click to keep it here." }));
     }
-    this.shown.forEach(({ clip }) => void this.load(clip).catch(() => undefined)); // a server that has gone draws nothing
+    this.shown.forEach(({ clip }) => void this.pieces.load(clip).catch(() => undefined)); // a server that has gone draws nothing
     this.stale = true;
   }
 
@@ -160,32 +159,11 @@ export class Players {
   }
 
   private jointUnder({ clip, canvas }: Player, event: PointerEvent): string {
-    const held = this.loaded.get(clip);
+    const held = this.pieces.at(clip, this.frameOf(clip, this.pieces.count(clip) ?? 1));
     if (held === undefined) return "";
     const { clientWidth: width, clientHeight: height } = canvas;
     const at: [number, number] = [event.offsetX / width, event.offsetY / height];
-    return this.stage.jointAt(held.frames, this.frameOf(held.count), held.extent, width / height, at) ?? "";
-  }
-
-  /** Comes back when a clip can be drawn. */
-  load(clip: number): Promise<void> {
-    if (this.loaded.has(clip)) return Promise.resolve();
-    const before = this.asked.get(clip);
-    if (before !== undefined) return before;
-    const asked = this.fetch(clip).finally(() => this.asked.delete(clip));
-    this.asked.set(clip, asked);
-    return asked;
-  }
-
-  private async fetch(clip: number): Promise<void> {
-    const frames = await api.skeleton(this.state.whose(clip));
-    const count = frames.length / (3 * this.state.about.bodies * this.state.about.joints.length);
-    this.loaded.set(clip, { frames, count, extent: extentOf(frames) });
-    for (const old of this.loaded.keys()) {
-      if (this.loaded.size <= KEPT) break;
-      if (!this.shown.some((player) => player.clip === old)) this.loaded.delete(old);
-    }
-    this.stale = true;
+    return this.stage.jointAt(held.frames, held.frame, held.extent, width / height, at) ?? "";
   }
 
   private listen(): void {
@@ -199,6 +177,13 @@ export class Players {
       this.play(false);
       this.seconds = Number(this.time.value) * Math.max(0, this.longest - 1 / this.state.about.fps);
       this.stale = true;
+    };
+    const normalised = byId<HTMLInputElement>("normalised");
+    (normalised.parentElement as HTMLElement).hidden = this.state.about.normalised || this.state.about.fixed;
+    normalised.onchange = () => {
+      this.pieces.normalised = normalised.checked;
+      this.pieces.forget();
+      this.arrange();
     };
     for (const name of ["trails", "floor"] as const) {
       byId<HTMLInputElement>(name).onchange = (event) => {

@@ -95,3 +95,9 @@ export function extentOf(clip: Float32Array): Extent {
   const radius = Math.hypot(...axes.map(([low, high]) => (high - low) / 2)) * 1.02 + 0.05;
   return { middle, radius };
 }
+
+/** What holds both: it stands where the first does. */
+export function joined(one: Extent, other: Extent): Extent {
+  const far = Math.hypot(...one.middle.map((value, axis) => value - (other.middle[axis] ?? 0)));
+  return { middle: one.middle, radius: Math.max(one.radius, far + other.radius) };
+}

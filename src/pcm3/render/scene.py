@@ -75,6 +75,8 @@ class Scene:
     """The part of the floor that is drawn, at height 0: x from, x to, y from, y to."""
     axes: Floats
     """(3, 3): rows are the directions of the data's own x, y and z."""
+    ground: Floats
+    """(3,) the point of the turned recording that is the origin here."""
     view: View
     """From where it looks natural."""
     title: str
@@ -134,16 +136,11 @@ def make_scene(
     if frames.ndim != 4 or frames.shape[2:] != (len(layout.joints), 3) or len(frames) == 0:
         raise DataError(f"{title}: expected frames (T, M, {len(layout.joints)}, 3) to draw, got {frames.shape}")
     excerpt = excerpt or Excerpt(range(len(frames)), range(len(frames)), len(frames))
-    present = present_joints(frames)
-    if normalised:
-        # The centre of body 0 is at the origin, which elsewhere means absent. Where body 0 is absent, the others may be
-        # still in the camera's frame (`normalisation.normalise`), which is nowhere in this picture.
-        for joint in layout.at_origin:
-            present[:, 0, joint] |= present[:, 0].any(axis=-1)
-        present &= present[:, :1].any(axis=-1, keepdims=True)
+    present = shown_joints(frames, layout, normalised)
     rotation = np.eye(3) if normalised else FROM_KINECT if up is None else rotation_upright(frames, present, layout, up)
     points = frames.astype(np.float64) @ rotation.T
-    points -= _ground(points, present, layout, normalised)
+    ground = _ground(points, present, layout, normalised)
+    points -= ground
     return Scene(
         points=points,
         present=present,
@@ -151,12 +148,25 @@ def make_scene(
         fps=fps,
         floor=_floor(points[present]),
         axes=rotation.T,
+        ground=ground,
         view=_natural_view(points, present) if normalised or up is not None else SENSOR,
         title=title,
         labels=(label,) * len(frames) if isinstance(label, str) else tuple(label),
         numbers=np.array(excerpt.frames, np.int64),
         excerpt=excerpt,
     )
+
+
+def shown_joints(frames: NDArray[np.floating[Any]], layout: Layout, normalised: bool) -> NDArray[np.bool_]:
+    """Which joints of a clip (T, M, V, 3) are drawn (T, M, V)."""
+    present = present_joints(frames)
+    if normalised:
+        # The centre of body 0 is at the origin, which elsewhere means absent. Where body 0 is absent, the others may be
+        # still in the camera's frame (`normalisation.normalise`), which is nowhere in this picture.
+        for joint in layout.at_origin:
+            present[:, 0, joint] |= present[:, 0].any(axis=-1)
+        present &= present[:, :1].any(axis=-1, keepdims=True)
+    return present
 
 
 def _ground(points: Floats, present: NDArray[np.bool_], layout: Layout, normalised: bool) -> Floats:

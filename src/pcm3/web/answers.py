@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from starlette.requests import Request
 from starlette.responses import Response
 
+from pcm3.data.store import ClipStore
 from pcm3.web.explorer import Explorer
 from pcm3.web.maps import MAPS
+from pcm3.web.skeletons import skeleton
 
 Found = TypeVar("Found")
 MOST_NEIGHBOURS = 100
@@ -55,3 +57,17 @@ def map_of(explorer: Explorer, side: int, name: str) -> Float32[np.ndarray, "N 2
     if name not in MAPS:
         raise HTTPException(404, f"expected a map: {', '.join(MAPS)}")
     return there(explorer.maps[side].get(name))
+
+
+def skeleton_answer(
+    request: Request, store: ClipStore, index: int, first: int, normalised: bool, untrimmed: bool = False
+) -> Response:
+    """The frames of a clip from one on, as many as come at a time, and as ``X-Frames`` how many there are. Raises
+    HTTPException where it is shorter.
+    """
+    count = int(store.length[index])
+    if not 0 <= first < count:
+        raise HTTPException(404, f"expected a frame, 0 to {count - 1}")
+    answer = array_answer(request, skeleton(store, index, first, normalised=normalised, untrimmed=untrimmed))
+    answer.headers["X-Frames"] = str(count)
+    return answer

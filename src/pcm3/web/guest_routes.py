@@ -10,10 +10,9 @@ from fastapi.responses import Response
 
 from pcm3.data.names import printable
 from pcm3.errors import Pcm3Error
-from pcm3.web.answers import array_answer, there
+from pcm3.web.answers import skeleton_answer, there
 from pcm3.web.explorer import Explorer
 from pcm3.web.guests import Guest, placed
-from pcm3.web.skeletons import skeleton
 from pcm3.web.told import told_neighbours
 
 NEIGHBOURS = 12
@@ -34,8 +33,8 @@ def add_guests(app: FastAPI, explorer: Explorer) -> None:
         return {"guests": [_told(explorer, number) for number in numbers]}
 
     @app.get("/api/guests/{number}/skeleton")
-    def frames(request: Request, number: int) -> Response:
-        return array_answer(request, skeleton(_guest(explorer, number).store, 0))
+    def frames(request: Request, number: int, first: int = 0, normalised: bool = False) -> Response:
+        return skeleton_answer(request, _guest(explorer, number).store, 0, first, normalised)
 
     @app.get("/api/guests/{number}/neighbours")
     def neighbours(number: int) -> dict[str, Any]:

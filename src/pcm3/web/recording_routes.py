@@ -9,9 +9,8 @@ from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import Response
 
 from pcm3.data.store import ClipStore
-from pcm3.web.answers import array_answer, clip_number, there
+from pcm3.web.answers import clip_number, skeleton_answer, there
 from pcm3.web.explorer import Explorer
-from pcm3.web.skeletons import skeleton
 
 
 def add_recordings(app: FastAPI, explorer: Explorer, recordings: ClipStore) -> None:
@@ -48,5 +47,5 @@ def add_recordings(app: FastAPI, explorer: Explorer, recordings: ClipStore) -> N
         return told
 
     @app.get("/api/recordings/{number}/skeleton")
-    def frames(request: Request, number: int) -> Response:
-        return array_answer(request, skeleton(recordings, checked(number)))
+    def frames(request: Request, number: int, first: int = 0, normalised: bool = False) -> Response:
+        return skeleton_answer(request, recordings, checked(number), first, normalised, untrimmed=True)

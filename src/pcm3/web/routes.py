@@ -13,13 +13,12 @@ from pydantic import BaseModel, Field, StrictInt, StrictStr
 from pcm3 import __version__
 from pcm3.data.names import printable
 from pcm3.errors import ConfigError
-from pcm3.web.answers import MOST_NEIGHBOURS, array_answer, clip_number, map_of, there
+from pcm3.web.answers import MOST_NEIGHBOURS, array_answer, clip_number, map_of, skeleton_answer, there
 from pcm3.web.comparison_routes import add_comparison
 from pcm3.web.explorer import Explorer
 from pcm3.web.guest_routes import add_guests
 from pcm3.web.page import page_files
 from pcm3.web.recording_routes import add_recordings
-from pcm3.web.skeletons import skeleton
 from pcm3.web.told import told_about, told_findings, told_labels, told_neighbours, told_status
 
 
@@ -88,8 +87,8 @@ def _add_arrays(app: FastAPI, explorer: Explorer) -> None:
         return array_answer(request, np.stack([found.label, found.margin]).astype(np.float32))
 
     @app.get("/api/clips/{index}/skeleton")
-    def frames(request: Request, index: int) -> Response:
-        return array_answer(request, skeleton(store, clip_number(explorer, index)))
+    def frames(request: Request, index: int, first: int = 0, normalised: bool = False) -> Response:
+        return skeleton_answer(request, store, clip_number(explorer, index), first, normalised)
 
 
 def _add_words(app: FastAPI, explorer: Explorer) -> None:

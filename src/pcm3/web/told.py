@@ -13,6 +13,7 @@ from pcm3.data.audit.findings import Finding
 from pcm3.data.names import printable
 from pcm3.web.comparison import Comparison
 from pcm3.web.explorer import Explorer
+from pcm3.web.skeletons import PIECE
 
 MOST_CHANGED = 100
 """Clips whose neighbours changed most that are told."""
@@ -33,6 +34,8 @@ def told_about(explorer: Explorer) -> dict[str, Any]:
         "clips": len(store),
         "recordings": 0 if store.recordings is None else len(store.recordings),
         "fixed": False,
+        "normalised": store.normalised,
+        "piece": PIECE,
         "bodies": store.frames.shape[1],
         "fps": store.fps,
         "classes": store.classes,
