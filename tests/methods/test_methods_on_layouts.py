@@ -6,6 +6,7 @@ import pytest
 from toy import BEGINNING, toy_batch
 
 from pcm3.encoders.spec import ClipFormat, EncoderSpec
+from pcm3.errors import ConfigError
 from pcm3.hierarchy import layout_from_hierarchy
 from pcm3.methods.build import build_method
 from pcm3.settings.methods import METHODS
@@ -18,10 +19,11 @@ NARROW = {
     "objective.embedding": 8, "batch": 4,
 }  # fmt: skip
 NARROW_PASTE = {"views.flip_prob": 0.0, "encoder.hidden_size": 8, "objective.queue": 4, "batch": 4}
+HAND = load_layout("hand21")
 STICK = layout_from_hierarchy(["a", "b", "c", "d"], [0, 0, 1, 2], "stick")[0]
 
 
-@pytest.mark.parametrize("layout", [load_layout("hand21"), STICK], ids=lambda layout: layout.name)
+@pytest.mark.parametrize("layout", [HAND, STICK], ids=lambda layout: layout.name)
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_learns_from_a_skeleton_of_few_parts(name, layout):
     settings = settings_of_preset(METHODS[name].preset)
@@ -37,7 +39,7 @@ def test_every_method_learns_from_a_skeleton_of_few_parts(name, layout):
     assert all(weight.grad is None or weight.grad.isfinite().all() for weight in method.parameters())
 
 
-@pytest.mark.parametrize("layout", [load_layout("hand21"), STICK], ids=lambda layout: layout.name)
+@pytest.mark.parametrize("layout", [HAND, STICK], ids=lambda layout: layout.name)
 def test_something_is_pasted_into_every_clip_and_something_is_left(layout):
     settings = changed(settings_of_preset("skelemixclr-small"), NARROW_PASTE)
     spec = EncoderSpec.of(settings.encoder, ClipFormat(layout, 1), settings.stream, settings.frames)
@@ -48,3 +50,11 @@ def test_something_is_pasted_into_every_clip_and_something_is_left(layout):
         ]
         assert region.flatten(1).any(dim=1).all()
         assert not region.flatten(1).all(dim=1).any()
+
+
+@pytest.mark.parametrize("name", ["aimclr", "hiclr", "pstl"])
+def test_sides_are_not_exchanged_where_there_are_none(name):
+    settings = changed(settings_of_preset(f"{name}-small"), {"views.flip_prob": 0.0, "encoder.hidden_size": 8})
+    spec = EncoderSpec.of(settings.encoder, ClipFormat(HAND, 1), settings.stream, settings.frames)
+    with pytest.raises(ConfigError, match=r"^setting extreme.flip_prob: expected 0 for the layout 'hand21', got 0.5"):
+        build_method(spec.build, HAND, settings)

@@ -22,7 +22,7 @@ from pcm3.geometry import stream
 from pcm3.losses import barlow_twins
 from pcm3.methods.one_encoder import OneEncoder
 from pcm3.methods.protocol import EncoderMaker, Progress, StepOutput
-from pcm3.methods.views import CropMaker
+from pcm3.methods.views import CropMaker, require_mirror
 from pcm3.nn.fresh_weights import fresh_weights
 from pcm3.settings.pretrain import PretrainSettings
 from pcm3.settings.pstl import PSTLSettings
@@ -103,6 +103,7 @@ def build(make_encoder: EncoderMaker, layout: Layout, settings: PretrainSettings
             f"setting partial.joints: expected less than the {len(layout.joints)} joints of layout {layout.name}, got "
             f"{method.partial.joints}"
         )
+    require_mirror(layout, "extreme.flip_prob", method.extreme.flip_prob)
     maker = CropMaker(layout, settings.frames, method.views)
     encoder = make_encoder(settings.seed)
     with fresh_weights(settings.seed):

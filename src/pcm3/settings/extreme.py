@@ -23,7 +23,7 @@ class ExtremeSettings:
     """Probability that a view has noise, 0 to 1."""
     blur: tuple[float, float] = (0.1, 2.0)
     """Smallest and largest deviation, in frames, of the Gaussian over 15 frames by which a view is weighted over time;
-    0 < smallest <= largest."""
+    0.01, which is no blur, <= smallest <= largest."""
     blur_prob: float = 0.5
     """Probability that a view is blurred, 0 to 1."""
     axis_mask_prob: float = 0.5
@@ -40,5 +40,5 @@ class ExtremeSettings:
             *((0 <= getattr(self, name) <= 1, f"{group}{name}", "between 0 and 1") for name in shares),
             *((0 <= getattr(self, name) <= 180, f"{group}{name}", "degrees, between 0 and 180") for name in degrees),
             (0 <= self.noise <= 1, f"{group}noise", "metres, between 0 and 1"),
-            (0 < low <= high, f"{group}blur", "two deviations in frames, 0 < smallest <= largest"),
+            (0.01 <= low <= high, f"{group}blur", "two deviations in frames, 0.01 <= smallest <= largest"),
         ]
