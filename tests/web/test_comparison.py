@@ -114,6 +114,16 @@ def test_where_there_are_no_labels_nothing_is_judged_and_neighbours_are_compared
         assert (folds(known, subject) == -1).all()
 
 
+def test_where_one_person_is_not_known_folds_and_intervals_are_of_clips():
+    features, label, subject = made(120)
+    subject[3] = -1
+    found = compared(features, label, subject)
+    right = found.judged[1].label == label
+    assert (found.people, found.clips) == (0, 120)
+    assert found.judged[1].interval == difference_interval(right, np.arange(120))
+    assert len(set(folds(label, subject)[subject == 2].tolist())) > 1
+
+
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_very_few_clips_are_compared_too(count):
     features, label, subject = made(count)

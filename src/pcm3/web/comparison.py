@@ -96,16 +96,17 @@ def compare(
     kept[looked] = common / max(k, 1)
     order = np.lexsort((in_common(*near), common))
     asked = looked[fold[looked] != UNKNOWN]
+    people = people_of(subject[fold != UNKNOWN]) if len(asked) else 0
+    who = subject[asked] if people else np.arange(len(asked))
     judged: list[Judged] = []
     if len(asked):
         one_nn = np.full((2, count), UNKNOWN)
         for says, of in zip(one_nn, told, strict=True):
             says[looked] = np.where(of >= 0, label[of], UNKNOWN)
         judged = [
-            judge("linear", linear, label, subject, asked),
-            judge("1-NN", one_nn, label, subject, asked),
+            judge("linear", linear, label, asked, who),
+            judge("1-NN", one_nn, label, asked, who),
         ]
-    people = people_of(subject[fold != UNKNOWN]) if len(asked) else 0
     most = 100 * float(np.bincount(label[asked]).max()) / len(asked) if len(asked) else 0.0
     return Comparison(kept, k, looked[order], tuple(judged), len(asked), people, most)
 
@@ -168,12 +169,11 @@ def judge(
     name: str,
     says: Int[np.ndarray, "2 N"],
     label: Int[np.ndarray, " N"],
-    subject: Int[np.ndarray, " N"],
     asked: Int[np.ndarray, " K"],
+    who: Int[np.ndarray, " K"],
 ) -> Judged:
-    """What a classifier comes to on the clips that were asked."""
+    """What a classifier comes to on the clips that were asked, and whose they are."""
     right = says[:, asked] == label[asked]
-    who = subject[asked] if people_of(subject[asked]) else np.arange(len(asked))
     first, second = 100 * right.mean(axis=1)
     return Judged(name, says, (float(first), float(second)), difference_interval(right, who))
 
