@@ -9,20 +9,22 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
 
 from pcm3.augment.extreme import extreme_view
 from pcm3.augment.spatial import in_plane
 from pcm3.clips import ClipBatch
 from pcm3.geometry import stream
 from pcm3.methods.alignment import Student, align
-from pcm3.methods.moco import BranchMethod, MomentumBranch
-from pcm3.methods.protocol import EncoderMaker, Progress, StepOutput
+from pcm3.methods.moco import MomentumBranch
+from pcm3.methods.protocol import EncoderMaker, Exported, Progress, StepOutput
 from pcm3.methods.views import CropMaker, require_mirror
 from pcm3.nn.energy_drop import drop_energetic
 from pcm3.nn.fresh_weights import fresh_weights
+from pcm3.nn.optimiser import build_optimiser
 from pcm3.settings.aimclr import AimCLRSettings
+from pcm3.settings.optimiser import OptimiserSettings
 from pcm3.settings.pretrain import PretrainSettings
 from pcm3.skeleton import Layout, StreamName
 
@@ -35,12 +37,13 @@ class ExtremeViews(NamedTuple):
     extreme: Float[Tensor, "B T M V C"]
 
 
-class AimCLR(BranchMethod):
+class AimCLR(nn.Module):
     """One branch on one stream (docs/FIDELITY.md, AimCLR)."""
 
     def __init__(self, branch: MomentumBranch, settings: AimCLRSettings, maker: CropMaker, stream: StreamName) -> None:
         """The method on views that become this stream."""
-        super().__init__(branch, maker, stream)
+        super().__init__()
+        self.branch, self.maker, self.stream = branch, maker, stream
         self.settings = settings
 
     def views(self, batch: ClipBatch, generator: torch.Generator) -> ExtremeViews:
@@ -65,6 +68,18 @@ class AimCLR(BranchMethod):
         dropped = drop_energetic(features, self.settings.alignment.drop_threshold)
         whole, rest = (project(encoder.pool(of.mean(dim=(2, 3)))) for of in (features, dropped))
         return whole, rest
+
+    def after_step(self, state: dict[str, Shaped[Tensor, "B ..."]], progress: Progress) -> None:
+        """Key network and queue follow."""
+        self.branch.follow(state["keys"])
+
+    def optimisers(self, settings: OptimiserSettings) -> dict[str, torch.optim.Optimizer]:
+        """One, of everything that learns."""
+        return {"all": build_optimiser(self, settings)}
+
+    def encoders(self) -> dict[str, Exported]:
+        """The one of its stream."""
+        return {"encoder": Exported(self.branch.exported, self.stream)}
 
 
 def build(make_encoder: EncoderMaker, layout: Layout, settings: PretrainSettings) -> AimCLR:

@@ -7,23 +7,25 @@ re-implemented from its abstract, since there is no code; every decision is in d
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
 
 from pcm3.clips import ClipBatch
 from pcm3.losses import relational_distillation
-from pcm3.methods.moco import BranchMethod, MomentumBranch
-from pcm3.methods.protocol import EncoderMaker, Progress, StepOutput
+from pcm3.methods.moco import MomentumBranch
+from pcm3.methods.protocol import EncoderMaker, Exported, Progress, StepOutput
 from pcm3.methods.views import CropMaker, TwoViews
 from pcm3.nn.fresh_weights import fresh_weights
 from pcm3.nn.neighbours import nearest
+from pcm3.nn.optimiser import build_optimiser
 from pcm3.settings.cpm import CPMSettings, MatchingSettings
 from pcm3.settings.neighbours import NeighbourSettings
+from pcm3.settings.optimiser import OptimiserSettings
 from pcm3.settings.pretrain import PretrainSettings
 from pcm3.skeleton import Layout, StreamName
 
 
-class CPM(BranchMethod):
+class CPM(nn.Module):
     """An online network, its moving average, and a queue of the latter's embeddings, on one stream."""
 
     def __init__(
@@ -35,7 +37,8 @@ class CPM(BranchMethod):
         stream: StreamName,
     ) -> None:
         """The method on views that become this stream."""
-        super().__init__(branch, maker, stream)
+        super().__init__()
+        self.branch, self.maker, self.stream = branch, maker, stream
         self.matching, self.neighbours = matching, neighbours
 
     def views(self, batch: ClipBatch, generator: torch.Generator) -> TwoViews:
@@ -59,6 +62,18 @@ class CPM(BranchMethod):
         """KL of the target network's distribution over the queue from the online network's, the mean over the batch."""
         temperatures = self.branch.temperature, self.matching.target_temperature
         return relational_distillation(online[None], target[None], *temperatures).squeeze()
+
+    def after_step(self, state: dict[str, Shaped[Tensor, "B ..."]], progress: Progress) -> None:
+        """Key network and queue follow."""
+        self.branch.follow(state["keys"])
+
+    def optimisers(self, settings: OptimiserSettings) -> dict[str, torch.optim.Optimizer]:
+        """One, of everything that learns."""
+        return {"all": build_optimiser(self, settings)}
+
+    def encoders(self) -> dict[str, Exported]:
+        """The one of its stream."""
+        return {"encoder": Exported(self.branch.exported, self.stream)}
 
 
 def enhanced(relations: Float[Tensor, "B K"], count: int) -> Float[Tensor, "B K"]:

@@ -19,14 +19,15 @@ from pcm3.encoders.encoder import Encoder
 from pcm3.encoders.flatten import flatten
 from pcm3.geometry import motion
 from pcm3.losses import accurate, info_nce
-from pcm3.methods.one_encoder import OneEncoder
-from pcm3.methods.protocol import EncoderMaker, Progress, StepOutput
+from pcm3.methods.protocol import EncoderMaker, Exported, Progress, StepOutput
 from pcm3.methods.views import CropMaker
 from pcm3.nn.fresh_weights import fresh_weights
 from pcm3.nn.momentum import key_copy, momentum_update
+from pcm3.nn.optimiser import build_optimiser
 from pcm3.nn.queue import KeyQueue
 from pcm3.nn.whole_gru import whole_gru
 from pcm3.settings.crrl import CRRLSettings, MotionContrastSettings
+from pcm3.settings.optimiser import OptimiserSettings
 from pcm3.settings.pretrain import PretrainSettings
 from pcm3.skeleton import Layout
 
@@ -90,13 +91,11 @@ class MotionLearner(nn.Module):
         self.queue.push(keys)
 
 
-class CRRL(OneEncoder):
+class CRRL(nn.Module):
     """SER, CML and INF, all in every step (docs/FIDELITY.md, CRRL).
 
     The encoder that is left is SER's, into which INF fused what CML has learned; as the released code evaluates it.
     """
-
-    stream = "joint"
 
     def __init__(
         self, encoder: Encoder, motion_encoder: Encoder, settings: MotionContrastSettings, maker: CropMaker
@@ -135,6 +134,14 @@ class CRRL(OneEncoder):
     def after_step(self, state: dict[str, Shaped[Tensor, "B ..."]], progress: Progress) -> None:
         """CML's key encoder and queue follow."""
         self.learner.follow(state["keys"])
+
+    def optimisers(self, settings: OptimiserSettings) -> dict[str, torch.optim.Optimizer]:
+        """One, of everything that learns."""
+        return {"all": build_optimiser(self, settings)}
+
+    def encoders(self) -> dict[str, Exported]:
+        """The one of its stream."""
+        return {"encoder": Exported(self.encoder, "joint")}
 
 
 def unit(values: Float[Tensor, "B E"]) -> Float[Tensor, "B E"]:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
 from pcm3.clips import ClipBatch
@@ -18,11 +18,12 @@ from pcm3.encoders.gl_transformer import seen_from_root
 from pcm3.encoders.lengths import own_frames
 from pcm3.geometry import away
 from pcm3.losses import accurate
-from pcm3.methods.one_encoder import OneEncoder
-from pcm3.methods.protocol import EncoderMaker, Progress, StepOutput
+from pcm3.methods.protocol import EncoderMaker, Exported, Progress, StepOutput
 from pcm3.methods.views import CropMaker
 from pcm3.nn.fresh_weights import fresh_weights
+from pcm3.nn.optimiser import build_optimiser
 from pcm3.settings.gl_transformer import DisplacementSettings, GLTransformerSettings
+from pcm3.settings.optimiser import OptimiserSettings
 from pcm3.settings.pretrain import PretrainSettings
 from pcm3.skeleton import Layout
 
@@ -44,10 +45,9 @@ class DisplacedView(NamedTuple):
     sizes: Int[Tensor, "B T R J"]
 
 
-class GLTransformer(OneEncoder):
+class GLTransformer(nn.Module):
     """An encoder, and a classifier for each joint and span of time (docs/FIDELITY.md, GL-Transformer)."""
 
-    stream = "joint"
     placewise: Bool[Tensor, "R J"]
     """Which of the classifiers tell of a body's place, and are weighted so."""
 
@@ -121,6 +121,17 @@ class GLTransformer(OneEncoder):
         place = self.placewise.to(errors.dtype)
         joints = (over_frames * (1 - place)).sum() / (1 - place).sum()
         return joints + self.settings.global_weight * (over_frames * place).sum() / place.sum()
+
+    def after_step(self, state: dict[str, Shaped[Tensor, "B ..."]], progress: Progress) -> None:
+        """Nothing follows."""
+
+    def optimisers(self, settings: OptimiserSettings) -> dict[str, torch.optim.Optimizer]:
+        """One, of everything that learns."""
+        return {"all": build_optimiser(self, settings)}
+
+    def encoders(self) -> dict[str, Exported]:
+        """The one of its stream."""
+        return {"encoder": Exported(self.encoder, "joint")}
 
 
 def direction_class(way: Float[Tensor, "*lead 3"]) -> Int[Tensor, "*lead"]:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
 from pcm3.augment.mask import draw_mask
@@ -20,11 +20,12 @@ from pcm3.encoders.encoder import Encoder
 from pcm3.geometry import motion
 from pcm3.losses import accurate
 from pcm3.methods.gl_transformer import DIRECTIONS, direction_class
-from pcm3.methods.one_encoder import OneEncoder
-from pcm3.methods.protocol import EncoderMaker, Progress, StepOutput
+from pcm3.methods.protocol import EncoderMaker, Exported, Progress, StepOutput
 from pcm3.methods.views import CropMaker
 from pcm3.nn.fresh_weights import fresh_weights
+from pcm3.nn.optimiser import build_optimiser
 from pcm3.settings.h_transformer import HTransformerSettings, MotionDirectionSettings
+from pcm3.settings.optimiser import OptimiserSettings
 from pcm3.settings.pretrain import PretrainSettings
 from pcm3.skeleton import Layout
 
@@ -41,10 +42,9 @@ class PartlyHiddenView(NamedTuple):
     parts: Int[Tensor, "B T M P"]
 
 
-class HTransformer(OneEncoder):
+class HTransformer(nn.Module):
     """An encoder, and a classifier for each joint and each part."""
 
-    stream = "joint"
     share_of_joint: Float[Tensor, "P V"]
     """With which each joint counts in a part's motion."""
 
@@ -85,6 +85,17 @@ class HTransformer(OneEncoder):
             terms = {"joints": told(joints, views.joints), "parts": told(parts, views.parts)}
             loss = terms["joints"] + self.settings.part_weight * terms["parts"]
         return StepOutput({"all": loss}, {name: term.detach() for name, term in terms.items()}, {})
+
+    def after_step(self, state: dict[str, Shaped[Tensor, "B ..."]], progress: Progress) -> None:
+        """Nothing follows."""
+
+    def optimisers(self, settings: OptimiserSettings) -> dict[str, torch.optim.Optimizer]:
+        """One, of everything that learns."""
+        return {"all": build_optimiser(self, settings)}
+
+    def encoders(self) -> dict[str, Exported]:
+        """The one of its stream."""
+        return {"encoder": Exported(self.encoder, "joint")}
 
 
 def told(logits: Float[Tensor, "B T _"], classes: Int[Tensor, "B T M U"]) -> Float[Tensor, ""]:

@@ -10,15 +10,17 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Shaped
-from torch import Tensor
+from torch import Tensor, nn
 
 from pcm3.clips import ClipBatch
-from pcm3.methods.moco import BranchMethod, MomentumBranch
-from pcm3.methods.protocol import EncoderMaker, Progress, StepOutput
+from pcm3.methods.moco import MomentumBranch
+from pcm3.methods.protocol import EncoderMaker, Exported, Progress, StepOutput
 from pcm3.methods.views import CropMaker, TwoViews
 from pcm3.nn.fresh_weights import fresh_weights
+from pcm3.nn.optimiser import build_optimiser
 from pcm3.nn.spherical_kmeans import spherical_kmeans
 from pcm3.settings.halp import HallucinationSettings, HaLPSettings
+from pcm3.settings.optimiser import OptimiserSettings
 from pcm3.settings.pretrain import PretrainSettings
 from pcm3.skeleton import Layout, StreamName
 
@@ -32,7 +34,7 @@ class Hallucinated(NamedTuple):
     """Those to which no other prototype is nearer than the one nearest to the key."""
 
 
-class HaLP(BranchMethod):
+class HaLP(nn.Module):
     """One branch on one stream, and the prototypes of its queue (docs/FIDELITY.md, HaLP)."""
 
     prototypes: Float[Tensor, "P E"]
@@ -42,7 +44,8 @@ class HaLP(BranchMethod):
         self, branch: MomentumBranch, settings: HallucinationSettings, maker: CropMaker, stream: StreamName
     ) -> None:
         """The method on views that become this stream."""
-        super().__init__(branch, maker, stream)
+        super().__init__()
+        self.branch, self.maker, self.stream = branch, maker, stream
         self.settings = settings
         self.register_buffer("prototypes", branch.queue.keys.new_zeros(settings.prototypes, branch.queue.keys.shape[1]))
 
@@ -82,11 +85,19 @@ class HaLP(BranchMethod):
 
     def after_step(self, state: dict[str, Shaped[Tensor, "B ..."]], progress: Progress) -> None:
         """Key network and queue follow; now and then its newest keys are clustered, before it counts, too."""
-        super().after_step(state, progress)
+        self.branch.follow(state["keys"])
         if progress.step % self.settings.every == 0:
             keys, end = self.branch.queue.keys, self.branch.queue.next
             back = torch.arange(1, min(self.settings.newest, len(keys)) + 1, device=keys.device)
             self.prototypes.copy_(spherical_kmeans(keys[(end - back) % len(keys)], self.settings.prototypes))
+
+    def optimisers(self, settings: OptimiserSettings) -> dict[str, torch.optim.Optimizer]:
+        """One, of everything that learns."""
+        return {"all": build_optimiser(self, settings)}
+
+    def encoders(self) -> dict[str, Exported]:
+        """The one of its stream."""
+        return {"encoder": Exported(self.branch.exported, self.stream)}
 
 
 def between(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
 from pcm3.augment.extreme import extreme_view
@@ -18,11 +18,13 @@ from pcm3.augment.spatial import in_plane
 from pcm3.clips import ClipBatch
 from pcm3.geometry import stream
 from pcm3.methods.alignment import Student, align
-from pcm3.methods.moco import BranchMethod, MomentumBranch
-from pcm3.methods.protocol import EncoderMaker, Progress, StepOutput
+from pcm3.methods.moco import MomentumBranch
+from pcm3.methods.protocol import EncoderMaker, Exported, Progress, StepOutput
 from pcm3.methods.views import CropMaker, require_mirror
 from pcm3.nn.fresh_weights import fresh_weights
+from pcm3.nn.optimiser import build_optimiser
 from pcm3.settings.hiclr import HiCLRSettings
+from pcm3.settings.optimiser import OptimiserSettings
 from pcm3.settings.pretrain import PretrainSettings
 from pcm3.skeleton import Layout, StreamName
 
@@ -39,12 +41,13 @@ class GrowingViews(NamedTuple):
     """What the strong one hides, of all bodies."""
 
 
-class HiCLR(BranchMethod):
+class HiCLR(nn.Module):
     """One branch on one stream (docs/FIDELITY.md, HiCLR)."""
 
     def __init__(self, branch: MomentumBranch, settings: HiCLRSettings, maker: CropMaker, stream: StreamName) -> None:
         """The method on views that become this stream."""
-        super().__init__(branch, maker, stream)
+        super().__init__()
+        self.branch, self.maker, self.stream = branch, maker, stream
         self.settings = settings
         self.mask_value = nn.Parameter(torch.zeros(1))
 
@@ -68,6 +71,18 @@ class HiCLR(BranchMethod):
         neighbours, weight = self.settings.neighbours.at(progress.share), self.settings.chain.weight
         students = {"normal": Student(normal, teacher=0), "strong": Student(strong, teacher=1)}
         return align(self.branch, basic, students, key, neighbours, weight)
+
+    def after_step(self, state: dict[str, Shaped[Tensor, "B ..."]], progress: Progress) -> None:
+        """Key network and queue follow."""
+        self.branch.follow(state["keys"])
+
+    def optimisers(self, settings: OptimiserSettings) -> dict[str, torch.optim.Optimizer]:
+        """One, of everything that learns."""
+        return {"all": build_optimiser(self, settings)}
+
+    def encoders(self) -> dict[str, Exported]:
+        """The one of its stream."""
+        return {"encoder": Exported(self.branch.exported, self.stream)}
 
 
 def build(make_encoder: EncoderMaker, layout: Layout, settings: PretrainSettings) -> HiCLR:

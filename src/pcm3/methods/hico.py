@@ -15,15 +15,16 @@ from pcm3.clips import ClipBatch
 from pcm3.encoders.encoder import Encoder
 from pcm3.encoders.hico import GRANULARITIES, maxima
 from pcm3.losses import info_nce
-from pcm3.methods.one_encoder import OneEncoder
-from pcm3.methods.protocol import EncoderMaker, Progress, StepOutput
+from pcm3.methods.protocol import EncoderMaker, Exported, Progress, StepOutput
 from pcm3.methods.views import CropMaker, TwoViews
 from pcm3.nn.fresh_weights import fresh_weights
 from pcm3.nn.heads import Projector
 from pcm3.nn.momentum import key_copy, momentum_update
+from pcm3.nn.optimiser import build_optimiser
 from pcm3.nn.queue import KeyQueue
 from pcm3.settings.hico import HiCoSettings
 from pcm3.settings.moco import MomentumSettings
+from pcm3.settings.optimiser import OptimiserSettings
 from pcm3.settings.pretrain import PretrainSettings
 from pcm3.skeleton import Layout, StreamName
 
@@ -81,7 +82,7 @@ class HierarchicalNetwork(nn.Module):
         return Levels(clip, part, temporal, spatial, project["instance"](domains.flatten(1)))
 
 
-class HiCo(OneEncoder):
+class HiCo(nn.Module):
     """A query network, its slow key copy, and a queue for each level (docs/FIDELITY.md, HiCo)."""
 
     def __init__(
@@ -146,10 +147,14 @@ class HiCo(OneEncoder):
             assert isinstance(queue, KeyQueue)
             queue.push(state[level].flatten(0, -2))
 
-    @property
-    def exported(self) -> Encoder:
+    def optimisers(self, settings: OptimiserSettings) -> dict[str, torch.optim.Optimizer]:
+        """One, of everything that learns."""
+        return {"all": build_optimiser(self, settings)}
+
+    def encoders(self) -> dict[str, Exported]:
         """The encoder that is trained, or its moving average."""
-        return (self.key_network if self.export == "ema" else self.network).encoder
+        encoder = (self.key_network if self.export == "ema" else self.network).encoder
+        return {"encoder": Exported(encoder, self.stream)}
 
 
 def any_of_several(

@@ -14,18 +14,19 @@ from torch import Tensor, nn
 
 from pcm3.clips import ClipBatch
 from pcm3.encoders.encoder import Encoder
-from pcm3.methods.one_encoder import OneEncoder
-from pcm3.methods.protocol import EncoderMaker, Progress, StepOutput
+from pcm3.methods.protocol import EncoderMaker, Exported, Progress, StepOutput
 from pcm3.methods.views import CropMaker, TwoViews
 from pcm3.nn.fresh_weights import fresh_weights
 from pcm3.nn.momentum import key_copy, momentum_update
+from pcm3.nn.optimiser import build_optimiser
 from pcm3.nn.poincare import hyperbolic_distance, to_ball
 from pcm3.settings.hysp import HYSPSettings, SelfPacedSettings
+from pcm3.settings.optimiser import OptimiserSettings
 from pcm3.settings.pretrain import PretrainSettings
 from pcm3.skeleton import Layout, StreamName
 
 
-class HYSP(OneEncoder):
+class HYSP(nn.Module):
     """An online and a target network on one stream (docs/FIDELITY.md, HYSP)."""
 
     def __init__(self, encoder: Encoder, settings: SelfPacedSettings, maker: CropMaker, stream: StreamName) -> None:
@@ -70,10 +71,14 @@ class HYSP(OneEncoder):
         momentum_update(self.target_encoder, self.encoder, self.settings.momentum)
         momentum_update(self.target_projector, self.projector, self.settings.momentum)
 
-    @property
-    def exported(self) -> Encoder:
+    def optimisers(self, settings: OptimiserSettings) -> dict[str, torch.optim.Optimizer]:
+        """One, of everything that learns."""
+        return {"all": build_optimiser(self, settings)}
+
+    def encoders(self) -> dict[str, Exported]:
         """The encoder that is trained, or its moving average."""
-        return self.target_encoder if self.settings.export == "ema" else self.encoder
+        encoder = self.target_encoder if self.settings.export == "ema" else self.encoder
+        return {"encoder": Exported(encoder, self.stream)}
 
 
 def apart(predicted: Float[Tensor, "B E"], wanted: Float[Tensor, "B E"]) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:

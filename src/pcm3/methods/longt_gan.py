@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
 from pcm3.clips import ClipBatch
@@ -19,8 +19,7 @@ from pcm3.encoders.encoder import Encoder
 from pcm3.encoders.flatten import flatten
 from pcm3.geometry import stream
 from pcm3.losses import accurate
-from pcm3.methods.one_encoder import OneEncoder
-from pcm3.methods.protocol import EncoderMaker, Progress, StepOutput
+from pcm3.methods.protocol import EncoderMaker, Exported, Progress, StepOutput
 from pcm3.methods.views import CropMaker
 from pcm3.nn.fresh_weights import fresh_weights
 from pcm3.nn.optimiser import build_optimiser
@@ -68,7 +67,7 @@ class Discriminator(nn.Module):
         return odds
 
 
-class LongTGAN(OneEncoder):
+class LongTGAN(nn.Module):
     """An encoder and a decoder on one stream, and their discriminator (docs/FIDELITY.md, LongT GAN)."""
 
     def __init__(self, encoder: Encoder, settings: InpaintingSettings, maker: CropMaker, stream: StreamName) -> None:
@@ -121,6 +120,13 @@ class LongTGAN(OneEncoder):
             "autoencoder": build_optimiser(autoencoder, settings),
             "discriminator": build_optimiser(self.discriminator, settings),
         }
+
+    def after_step(self, state: dict[str, Shaped[Tensor, "B ..."]], progress: Progress) -> None:
+        """Nothing follows."""
+
+    def encoders(self) -> dict[str, Exported]:
+        """The one of its stream."""
+        return {"encoder": Exported(self.encoder, self.stream)}
 
 
 def build(make_encoder: EncoderMaker, layout: Layout, settings: PretrainSettings) -> LongTGAN:

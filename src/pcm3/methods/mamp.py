@@ -16,11 +16,12 @@ from pcm3.encoders.encoder import Encoder
 from pcm3.encoders.vit import PATCH, SPREAD, Blocks, Places, patches, tokens_and_blocks
 from pcm3.geometry import input_feature, motion, stream
 from pcm3.losses import accurate
-from pcm3.methods.one_encoder import OneEncoder
-from pcm3.methods.protocol import EncoderMaker, Progress, StepOutput
+from pcm3.methods.protocol import EncoderMaker, Exported, Progress, StepOutput
 from pcm3.methods.views import CropMaker
 from pcm3.nn.fresh_weights import fresh_weights
+from pcm3.nn.optimiser import build_optimiser
 from pcm3.settings.mamp import MAMPSettings, MaskedMotionSettings
+from pcm3.settings.optimiser import OptimiserSettings
 from pcm3.settings.pretrain import PretrainSettings
 from pcm3.skeleton import Layout, StreamName
 
@@ -64,7 +65,7 @@ class MotionDecoder(nn.Module):
         return predicted
 
 
-class MAMP(OneEncoder):
+class MAMP(nn.Module):
     """An encoder that sees some tokens, and the decoder of the others' motion (docs/FIDELITY.md, MAMP)."""
 
     def __init__(self, encoder: Encoder, settings: MaskedMotionSettings, maker: CropMaker, stream: StreamName) -> None:
@@ -98,6 +99,17 @@ class MAMP(OneEncoder):
         tokens, blocks = tokens_and_blocks(self.encoder, clips)
         features: Tensor = blocks(taken(tokens.flatten(0, 1), seen))
         return features
+
+    def after_step(self, state: dict[str, Shaped[Tensor, "B ..."]], progress: Progress) -> None:
+        """Nothing follows."""
+
+    def optimisers(self, settings: OptimiserSettings) -> dict[str, torch.optim.Optimizer]:
+        """One, of everything that learns."""
+        return {"all": build_optimiser(self, settings)}
+
+    def encoders(self) -> dict[str, Exported]:
+        """The one of its stream."""
+        return {"encoder": Exported(self.encoder, self.stream)}
 
 
 def flat_patches(clips: Float[Tensor, "B T M V C"]) -> Float[Tensor, "B M L P"]:

@@ -9,14 +9,15 @@ from torch import Tensor, nn
 from pcm3.clips import ClipBatch
 from pcm3.encoders.encoder import Encoder
 from pcm3.losses import info_nce
-from pcm3.methods.one_encoder import OneEncoder
-from pcm3.methods.protocol import EncoderMaker, Progress, StepOutput
+from pcm3.methods.protocol import EncoderMaker, Exported, Progress, StepOutput
 from pcm3.methods.views import CropMaker, TwoViews
 from pcm3.nn.fresh_weights import fresh_weights
 from pcm3.nn.heads import Projector
 from pcm3.nn.momentum import key_copy, momentum_update
+from pcm3.nn.optimiser import build_optimiser
 from pcm3.nn.queue import KeyQueue
 from pcm3.settings.moco import MoCoSettings, MomentumSettings
+from pcm3.settings.optimiser import OptimiserSettings
 from pcm3.settings.pretrain import PretrainSettings
 from pcm3.skeleton import Layout, StreamName
 
@@ -68,26 +69,13 @@ class MomentumBranch(nn.Module):
         return self.key_encoder if self.export == "ema" else self.encoder
 
 
-class BranchMethod(OneEncoder):
-    """A method of one branch on one stream, which gives the keys of a step as its state."""
+class MoCo(nn.Module):
+    """One branch on one stream (docs/FIDELITY.md, MoCo-GRU)."""
 
     def __init__(self, branch: MomentumBranch, maker: CropMaker, stream: StreamName) -> None:
         """The method on views that become this stream."""
         super().__init__()
         self.branch, self.maker, self.stream = branch, maker, stream
-
-    def after_step(self, state: dict[str, Shaped[Tensor, "B ..."]], progress: Progress) -> None:
-        """Key network and queue follow."""
-        self.branch.follow(state["keys"])
-
-    @property
-    def exported(self) -> Encoder:
-        """The branch's, that which is trained or its moving average."""
-        return self.branch.exported
-
-
-class MoCo(BranchMethod):
-    """One branch on one stream (docs/FIDELITY.md, MoCo-GRU)."""
 
     def views(self, batch: ClipBatch, generator: torch.Generator) -> TwoViews:
         """Two crops of each clip, each sheared or jittered."""
@@ -99,6 +87,18 @@ class MoCo(BranchMethod):
         with torch.autocast(key.device.type, enabled=False):
             loss = self.branch.contrast(query, key, self.branch.relations(query))
         return StepOutput({"all": loss}, {"contrast": loss.detach()}, {"keys": key})
+
+    def after_step(self, state: dict[str, Shaped[Tensor, "B ..."]], progress: Progress) -> None:
+        """Key network and queue follow."""
+        self.branch.follow(state["keys"])
+
+    def optimisers(self, settings: OptimiserSettings) -> dict[str, torch.optim.Optimizer]:
+        """One, of everything that learns."""
+        return {"all": build_optimiser(self, settings)}
+
+    def encoders(self) -> dict[str, Exported]:
+        """The one of its stream."""
+        return {"encoder": Exported(self.branch.exported, self.stream)}
 
 
 def build(make_encoder: EncoderMaker, layout: Layout, settings: PretrainSettings) -> MoCo:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
 from pcm3.clips import ClipBatch
@@ -18,12 +18,13 @@ from pcm3.encoders.encoder import Encoder
 from pcm3.encoders.flatten import flatten
 from pcm3.geometry import stream
 from pcm3.losses import accurate
-from pcm3.methods.one_encoder import OneEncoder
-from pcm3.methods.protocol import EncoderMaker, Progress, StepOutput
+from pcm3.methods.protocol import EncoderMaker, Exported, Progress, StepOutput
 from pcm3.methods.views import CropMaker
 from pcm3.nn.fresh_weights import fresh_weights
+from pcm3.nn.optimiser import build_optimiser
 from pcm3.nn.whole_gru import whole_gru
 from pcm3.settings.ms2l import MS2LSettings, ThreeTaskSettings
+from pcm3.settings.optimiser import OptimiserSettings
 from pcm3.settings.pretrain import PretrainSettings
 from pcm3.skeleton import Layout, StreamName
 
@@ -63,7 +64,7 @@ class MotionDecoder(nn.Module):
         return poses
 
 
-class MS2L(OneEncoder):
+class MS2L(nn.Module):
     """An encoder and a head for each of three tasks, on one stream (docs/FIDELITY.md, MS²L)."""
 
     orders: Int[Tensor, "O S"]
@@ -107,6 +108,17 @@ class MS2L(OneEncoder):
             }
             loss = torch.stack([*terms.values()]).sum()
         return StepOutput({"all": loss}, {name: term.detach() for name, term in terms.items()}, {})
+
+    def after_step(self, state: dict[str, Shaped[Tensor, "B ..."]], progress: Progress) -> None:
+        """Nothing follows."""
+
+    def optimisers(self, settings: OptimiserSettings) -> dict[str, torch.optim.Optimizer]:
+        """One, of everything that learns."""
+        return {"all": build_optimiser(self, settings)}
+
+    def encoders(self) -> dict[str, Exported]:
+        """The one of its stream."""
+        return {"encoder": Exported(self.encoder, self.stream)}
 
 
 def end_hidden(clips: Float[Tensor, "B T M V C"], share: float) -> Bool[Tensor, "B T M V"]:

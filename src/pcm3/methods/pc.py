@@ -9,17 +9,18 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from pcm3.clips import ClipBatch
 from pcm3.encoders.encoder import Encoder
 from pcm3.encoders.flatten import flatten
 from pcm3.geometry import stream
-from pcm3.methods.one_encoder import OneEncoder
-from pcm3.methods.protocol import EncoderMaker, Progress, StepOutput
+from pcm3.methods.protocol import EncoderMaker, Exported, Progress, StepOutput
 from pcm3.methods.views import CropMaker, OneView
 from pcm3.nn.fresh_weights import fresh_weights
+from pcm3.nn.optimiser import build_optimiser
+from pcm3.settings.optimiser import OptimiserSettings
 from pcm3.settings.pc import PandCSettings, WeakDecoder
 from pcm3.settings.pretrain import PretrainSettings
 from pcm3.skeleton import Layout, StreamName
@@ -86,7 +87,7 @@ DECODERS: dict[WeakDecoder, Callable[[int, int], FixedState | FixedWeights]] = {
 """By the name in the settings: (width of a feature, numbers of a pose) → the decoder."""
 
 
-class PandC(OneEncoder):
+class PandC(nn.Module):
     """An encoder and a weak decoder on one stream (docs/FIDELITY.md, P&C)."""
 
     def __init__(self, encoder: Encoder, decoder: WeakDecoder, maker: CropMaker, stream: StreamName) -> None:
@@ -116,6 +117,17 @@ class PandC(OneEncoder):
             rebuilt = self.decoder(feature.to(poses.dtype), poses)
             loss = (rebuilt - poses[:, self.decoder.given :]).abs().sum(dim=-1).mean()
         return StepOutput({"all": loss}, {"rebuilding": loss.detach()}, {})
+
+    def after_step(self, state: dict[str, Shaped[Tensor, "B ..."]], progress: Progress) -> None:
+        """Nothing follows."""
+
+    def optimisers(self, settings: OptimiserSettings) -> dict[str, torch.optim.Optimizer]:
+        """One, of everything that learns."""
+        return {"all": build_optimiser(self, settings)}
+
+    def encoders(self) -> dict[str, Exported]:
+        """The one of its stream."""
+        return {"encoder": Exported(self.encoder, self.stream)}
 
 
 def build(make_encoder: EncoderMaker, layout: Layout, settings: PretrainSettings) -> PandC:

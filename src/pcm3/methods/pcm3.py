@@ -13,15 +13,16 @@ from pcm3.clips import ClipBatch
 from pcm3.encoders.encoder import Encoder
 from pcm3.encoders.flatten import unflatten
 from pcm3.losses import info_nce, masked_prediction, relational_distillation
-from pcm3.methods.one_encoder import OneEncoder
 from pcm3.methods.pcm3_views import ViewMaker, Views, contrasted
-from pcm3.methods.protocol import EncoderMaker, Progress, StepOutput
+from pcm3.methods.protocol import EncoderMaker, Exported, Progress, StepOutput
 from pcm3.nn.fresh_weights import fresh_weights
 from pcm3.nn.heads import Decoder, Projector
 from pcm3.nn.lines import straight_lines
 from pcm3.nn.momentum import key_copy, momentum_update
+from pcm3.nn.optimiser import build_optimiser
 from pcm3.nn.prompt import Prompt, TaskPrompt
 from pcm3.nn.queue import KeyQueue
+from pcm3.settings.optimiser import OptimiserSettings
 from pcm3.settings.pcm3 import PCM3Settings, Positive
 from pcm3.settings.pretrain import PretrainSettings
 from pcm3.skeleton import Layout
@@ -50,7 +51,7 @@ class Pair(NamedTuple):
     key: Key
 
 
-class PCM3(OneEncoder):
+class PCM3(nn.Module):
     """The query network, its slow key copy, the queue, the decoder and the prompts.
 
     A part of the method is switched off by leaving its view out of `positives` or by a weight of 0; what then is
@@ -119,10 +120,14 @@ class PCM3(OneEncoder):
         if "keys" in state:
             self.queue.push(state["keys"])
 
-    @property
-    def exported(self) -> Encoder:
+    def optimisers(self, settings: OptimiserSettings) -> dict[str, torch.optim.Optimizer]:
+        """One, of everything that learns."""
+        return {"all": build_optimiser(self, settings)}
+
+    def encoders(self) -> dict[str, Exported]:
         """The encoder that is trained, or its moving average."""
-        return self.key_encoder if self.settings.objective.export == "ema" else self.encoder
+        encoder = self.key_encoder if self.settings.objective.export == "ema" else self.encoder
+        return {"encoder": Exported(encoder, self.stream)}
 
     def _inputs(self, views: Views) -> list[tuple[Positive, Float[Tensor, "B T I"]]]:
         """Flat inputs of the views that exist before the encoder runs."""

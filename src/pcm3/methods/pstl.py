@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
 from pcm3.augment.extreme import extreme_view
@@ -20,10 +20,11 @@ from pcm3.encoders.encoder import Encoder
 from pcm3.errors import ConfigError
 from pcm3.geometry import stream
 from pcm3.losses import barlow_twins
-from pcm3.methods.one_encoder import OneEncoder
-from pcm3.methods.protocol import EncoderMaker, Progress, StepOutput
+from pcm3.methods.protocol import EncoderMaker, Exported, Progress, StepOutput
 from pcm3.methods.views import CropMaker, require_mirror
 from pcm3.nn.fresh_weights import fresh_weights
+from pcm3.nn.optimiser import build_optimiser
+from pcm3.settings.optimiser import OptimiserSettings
 from pcm3.settings.pretrain import PretrainSettings
 from pcm3.settings.pstl import PSTLSettings
 from pcm3.skeleton import Layout, StreamName
@@ -40,7 +41,7 @@ class PartialViews(NamedTuple):
     """Those that stay in it, the same in all clips."""
 
 
-class PSTL(OneEncoder):
+class PSTL(nn.Module):
     """An encoder on one stream, and a projector (docs/FIDELITY.md, PSTL)."""
 
     def __init__(self, encoder: Encoder, settings: PSTLSettings, maker: CropMaker, stream: StreamName) -> None:
@@ -80,6 +81,17 @@ class PSTL(OneEncoder):
             }
             loss = terms["frames"] + terms["joints"]
         return StepOutput({"all": loss}, {name: term.detach() for name, term in terms.items()}, {})
+
+    def after_step(self, state: dict[str, Shaped[Tensor, "B ..."]], progress: Progress) -> None:
+        """Nothing follows."""
+
+    def optimisers(self, settings: OptimiserSettings) -> dict[str, torch.optim.Optimizer]:
+        """One, of everything that learns."""
+        return {"all": build_optimiser(self, settings)}
+
+    def encoders(self) -> dict[str, Exported]:
+        """The one of its stream."""
+        return {"encoder": Exported(self.encoder, self.stream)}
 
 
 def three_layers(width: int, embedding: int) -> nn.Sequential:

@@ -9,18 +9,20 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from jaxtyping import Bool, Float, Int, Shaped
+from torch import Tensor, nn
 
 from pcm3.augment.mix import paste
 from pcm3.clips import ClipBatch
 from pcm3.errors import ConfigError
 from pcm3.losses import info_nce
-from pcm3.methods.moco import BranchMethod, MomentumBranch
-from pcm3.methods.protocol import EncoderMaker, Progress, StepOutput
+from pcm3.methods.moco import MomentumBranch
+from pcm3.methods.protocol import EncoderMaker, Exported, Progress, StepOutput
 from pcm3.methods.views import CropMaker
 from pcm3.nn.fresh_weights import fresh_weights
 from pcm3.nn.masked_mean import in_feature_frames, masked_mean
+from pcm3.nn.optimiser import build_optimiser
+from pcm3.settings.optimiser import OptimiserSettings
 from pcm3.settings.pretrain import PretrainSettings
 from pcm3.settings.skelemixclr import PasteSettings, SkeleMixCLRSettings
 from pcm3.skeleton import Layout, StreamName
@@ -36,12 +38,13 @@ class PastedViews(NamedTuple):
     region: Bool[Tensor, "B R T V"]
 
 
-class SkeleMixCLR(BranchMethod):
+class SkeleMixCLR(nn.Module):
     """One branch on one stream (docs/FIDELITY.md, SkeleMixCLR)."""
 
     def __init__(self, branch: MomentumBranch, settings: PasteSettings, maker: CropMaker, stream: StreamName) -> None:
         """The method on views that become this stream."""
-        super().__init__(branch, maker, stream)
+        super().__init__()
+        self.branch, self.maker, self.stream = branch, maker, stream
         self.settings = settings
 
     def views(self, batch: ClipBatch, generator: torch.Generator) -> PastedViews:
@@ -90,6 +93,18 @@ class SkeleMixCLR(BranchMethod):
         positive, beside = (part * key).sum(dim=-1), (part * other.detach()).sum(dim=-1)
         negative = torch.cat([self.branch.relations(part), beside[:, None]], dim=1)
         return info_nce(positive[None], negative[None], self.branch.temperature).squeeze()
+
+    def after_step(self, state: dict[str, Shaped[Tensor, "B ..."]], progress: Progress) -> None:
+        """Key network and queue follow."""
+        self.branch.follow(state["keys"])
+
+    def optimisers(self, settings: OptimiserSettings) -> dict[str, torch.optim.Optimizer]:
+        """One, of everything that learns."""
+        return {"all": build_optimiser(self, settings)}
+
+    def encoders(self) -> dict[str, Exported]:
+        """The one of its stream."""
+        return {"encoder": Exported(self.branch.exported, self.stream)}
 
 
 def build(make_encoder: EncoderMaker, layout: Layout, settings: PretrainSettings) -> SkeleMixCLR:
