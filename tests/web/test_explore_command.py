@@ -4,13 +4,14 @@ import json
 import re
 import socket
 import threading
+import time
 import urllib.error
 import urllib.request
 
 import pytest
 
 from pcm3.errors import install
-from pcm3.web.serve import allowed_hosts
+from pcm3.web.serve import allowed_hosts, serve
 
 
 @pytest.fixture
@@ -81,6 +82,38 @@ def test_a_page_is_served_at_the_address_that_is_printed_until_it_is_stopped(exp
     assert found.json["labelled"] == 0
     assert asked["stranger"][0] == 401
     assert asked["evil"][0] == 403
+
+
+def test_a_request_that_never_ends_does_not_keep_it_from_ending(explorer, monkeypatch):
+    import uvicorn
+
+    servers = []
+    run = uvicorn.Server.run
+    monkeypatch.setattr(uvicorn.Server, "run", lambda own, sockets: (servers.append(own), run(own, sockets)))
+    monkeypatch.setattr("pcm3.web.serve.LAST_ANSWERS", 1)
+    addresses, slow = [], []
+
+    def ask():
+        while not servers or not servers[0].started:
+            time.sleep(0.01)
+        host, port, token = re.search(r"//(.*):(\d+)/#token=(.*)", addresses[0]).groups()
+        slow.append(socket.create_connection((host, int(port))))
+        slow[0].sendall(
+            f"POST /api/labels HTTP/1.1\r\nHost: {host}:{port}\r\nAuthorization: Bearer {token}\r\n"
+            "Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{".encode()
+        )
+        time.sleep(0.3)
+        servers[0].should_exit = True
+
+    visitor = threading.Thread(target=ask)
+    visitor.start()
+    server = threading.Thread(target=serve, args=(explorer, "127.0.0.1", 0, addresses.append), daemon=True)
+    server.start()
+    server.join(20)
+    ended = not server.is_alive()
+    visitor.join()
+    slow[0].close()
+    assert ended
 
 
 def test_hosts_are_those_of_this_machine_unless_it_listens_everywhere():

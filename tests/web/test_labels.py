@@ -1,14 +1,19 @@
 """Labels are on the disk when they have been given, whatever happens to the process."""
 
 import csv
+import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from unittest.mock import Mock
 
 import pytest
 
+from pcm3.data.names import NOTHING
 from pcm3.errors import ConfigError
+from pcm3.web import labels
 from pcm3.web.labels import LabelBook
 
 
@@ -25,6 +30,63 @@ def test_what_was_given_is_in_the_file_and_is_read_again(tmp_path):
     assert rows(file) == [("file", "label"), ('b, "x"', "wave"), ("a", "nod")]
     assert LabelBook.open(file).given() == book.given() == {'b, "x"': "wave", "a": "nod"}
     assert book.give(["a", "never"], None) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["\ufefffile,label\r\na,wave\r\nb,nod\r\n",
+     "file;label\na;wave\nb; nod\n",
+     "File, Label\n\na,wave\nb,nod\n\n",
+     "file,label\na,wave\nb,nod\na,wave\nc,\n"],
+)  # fmt: skip
+def test_what_a_spreadsheet_or_an_editor_made_of_the_file_is_read(tmp_path, text):
+    file = tmp_path / "labels.csv"
+    file.write_text(text, encoding="utf-8", newline="")
+    book = LabelBook.open(file)
+    assert book.given() == {"a": "wave", "b": "nod"}
+    book.give(["b"], "bow")
+    assert rows(file) == [("file", "label"), ("a", "wave"), ("b", "bow")]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [(b"file,label\na,wave\na,nod\n", "line 3: expected one label for 'a', got 'wave' and 'nod'"),
+     (b"file,label,who\na,wave,me\n", "expected the columns file,label, got file,label,who"),
+     (b"file,label\na,wave,me\n", "line 2: expected file,label, got 3 cells"),
+     (b"file,label\n\na," + 201 * b"x" + b"\n", "line 3: expected"),
+     (b"file,label\na,h\xfcpfen\n", "expected text in UTF-8"),
+     (b"", "expected the columns file,label, got nothing")],
+)  # fmt: skip
+def test_what_cannot_be_read_of_the_file_is_told_with_its_line(tmp_path, content, told):
+    file = tmp_path / "labels.csv"
+    file.write_bytes(content)
+    with pytest.raises(ConfigError, match=re.escape(told)):
+        LabelBook.open(file)
+    assert file.read_bytes() == content
+
+
+def test_what_is_written_by_hand_meanwhile_is_not_overwritten(tmp_path):
+    book = LabelBook.open(tmp_path / "labels.csv")
+    book.give(["a", "b"], "wave")
+    with book.file.open("a", encoding="utf-8") as opened:
+        opened.write("by hand,nod\n")
+    assert book.given() == {"a": "wave", "b": "wave", "by hand": "nod"}
+    book.give(["a"], "bow")
+    assert dict(rows(book.file)[1:]) == {"b": "wave", "by hand": "nod", "a": "bow"}
+
+    book.file.write_text("file,label\nhalf", encoding="utf-8")
+    with pytest.raises(ConfigError, match="line 2"):
+        book.give(["c"], "bow")
+    assert book.file.read_text(encoding="utf-8") == "file,label\nhalf"
+    assert book.given() == {"b": "wave", "by hand": "nod", "a": "bow"}
+    book.file.unlink()  # what the page shows comes back
+    assert book.give(["c"], "bow") == len(rows(book.file)[1:]) == 4
+
+
+@pytest.mark.parametrize("label", sorted(NOTHING - {""}))
+def test_a_word_that_says_in_a_table_that_nothing_is_there_is_no_label(tmp_path, label):
+    with pytest.raises(ConfigError, match="no label"):
+        LabelBook.open(tmp_path / "labels.csv").give(["a"], label)
 
 
 @pytest.mark.parametrize("label", ["", " wave", "a\nb", "x" * 201])
@@ -44,12 +106,16 @@ def test_a_file_of_somebody_elses_is_left_alone(tmp_path, text):
     assert file.read_text(encoding="utf-8") == text
 
 
-def test_where_the_file_cannot_be_written_the_labels_stay_as_they_were(tmp_path):
+def test_where_the_file_cannot_be_written_the_labels_stay_as_they_were(tmp_path, monkeypatch):
     book = LabelBook.open(tmp_path / "labels.csv")
     book.give(["a"], "wave")
     book.file.rename(tmp_path / "kept.csv")
     (tmp_path / "labels.csv" / "in the way").mkdir(parents=True)
-    with pytest.raises(OSError, match=r"."):
+    with pytest.raises(ConfigError, match="cannot be read"):
+        book.give(["b"], "nod")
+    shutil.rmtree(tmp_path / "labels.csv")
+    monkeypatch.setattr(labels, "write_csv", Mock(side_effect=OSError(28, "No space left on device")))
+    with pytest.raises(OSError, match="No space"):
         book.give(["b"], "nod")
     assert book.given() == {"a": "wave"}
 

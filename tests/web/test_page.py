@@ -200,7 +200,7 @@ def test_a_person_looks_at_clips_and_labels_them(visitor, computed, tmp_path):
         visitor.text("#labelled", f"{place + 1} clips, saved")
     visitor.sees("document.querySelectorAll('#grid figure').length", 9)
     visitor.text("#grid .focus small", store.ids[computed.lessons.next_clips(1)[0]])
-    visitor.sees("document.querySelector('#taught').textContent.startsWith('3 labels, ')", True)
+    visitor.sees("document.querySelector('#taught').textContent.startsWith('3 classes, ')", True)
 
     file = tmp_path / "walk.bvh"
     file.write_text(bvh_text.text(frames=40, scale=4.0))
@@ -227,3 +227,41 @@ def test_a_person_jumps_along_a_recording(untrimmed, tmp_path):
         visitor.mouse("Released", middle, box["top"] + 30, button="left", clickCount=1)
         half = int(store.recordings.length[1]) / 2 / 30
         visitor.sees(f"Math.abs(parseFloat(document.querySelector('#moment').textContent) - {half}) < 0.2", True)
+
+
+@pytest.mark.soak
+def test_the_disk_has_what_the_last_key_said_and_a_server_that_is_gone_is_told(visitor, computed, monkeypatch):
+    give, waits, given = computed.labels.give, [0.6, 0.3], []
+
+    def slowly(clips, label):
+        time.sleep(waits.pop(0) if waits else 0)
+        given.append(label)
+        return give(clips, label)
+
+    monkeypatch.setattr(computed.labels, "give", slowly)
+    classes, name = computed.store.classes, str(computed.store.ids[7])
+    visitor.click(*visitor.where(7))
+    for key in "12u3u":
+        visitor.key(key)
+    stop = time.monotonic() + 20
+    while len(given) < 5 and time.monotonic() < stop:
+        time.sleep(0.05)
+    assert given == [classes[place] for place in (0, 1, 0, 2, 0)]
+    visitor.text("#grid .focus b", classes[0])
+    visitor.sees("[...window.explorer.state.labels.values()].join()", classes[0])
+    assert computed.labels.given() == {name: classes[0]}
+
+    gone = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
+    visitor.driver.execute_cdp_cmd("Network.enable", {})
+    visitor.driver.execute_cdp_cmd("Network.emulateNetworkConditions", gone)
+    visitor.key("2")
+    visitor.text("#chosen", "not saved: no answer: is pcm3 explore still running?")
+    visitor.key("n")
+    visitor.text("#progress", "no answer: is pcm3 explore still running?")
+    visitor.driver.execute_cdp_cmd(
+        "Network.emulateNetworkConditions", gone | {"offline": False, "downloadThroughput": -1, "uploadThroughput": -1}
+    )
+    visitor.key("u")  # what was not saved is not undone
+    visitor.text("#labelled", "")
+    assert computed.labels.given() == {}
+    visitor.driver.get_log("browser")

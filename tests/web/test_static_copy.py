@@ -10,6 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 from test_page import DRAWN, browsing
 
+from pcm3.web import skeletons
 from pcm3.web.routes import explorer_app
 from pcm3.web.skeletons import skeleton
 from pcm3.web.static_copy import ABSENT, LEAST, STEPS, export, packed
@@ -68,6 +69,18 @@ def test_the_answers_lie_where_the_page_asks_for_them(copy, computed, client):
     assert near[5].tolist() == computed.mine.neighbours(5, 12)[0].tolist()
     assert (copy / "index.html").read_bytes() == client.get("/").content
     assert not list(copy.rglob("*.csv"))
+
+
+def test_clips_that_a_server_tells_in_pieces_are_whole_in_the_copy(computed, tmp_path, monkeypatch):
+    store = computed.store
+    monkeypatch.setattr(skeletons, "PIECE", 30)
+    skeletons._standing.cache_clear()
+    export(computed, tmp_path / "copy")
+    skeletons._standing.cache_clear()
+    for clip in (0, 5):
+        data = (tmp_path / f"copy/api/clips/{clip}/small").read_bytes()
+        frames, got = unpacked(data, store.frames.shape[1], len(store.layout.joints))
+        assert frames == len(got) == store.length[clip] > 30
 
 
 def test_a_comparison_is_in_the_copy_too(compare_with, tmp_path):

@@ -116,7 +116,9 @@ const token = new URLSearchParams(location.hash.slice(1)).get("token") ?? "";
 /** An answer of the server; an Error with its words where it refuses. */
 async function ask(path: string, init: RequestInit = {}): Promise<Response> {
   const headers = { ...(token === "" ? {} : { Authorization: `Bearer ${token}` }), ...init.headers };
-  const answer = await fetch(`api/${path}`, { ...init, headers });
+  const answer = await fetch(`api/${path}`, { ...init, headers }).catch(() => {
+    throw new Error("no answer: is pcm3 explore still running?");
+  });
   if (answer.ok) return answer;
   const words: unknown = await answer.json().catch(() => ({}));
   const detail = typeof words === "object" && words !== null && "detail" in words ? String(words.detail) : answer.statusText;

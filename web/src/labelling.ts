@@ -10,6 +10,8 @@ const MOST_UNDO = 50;
 export class Labelling {
   names: string[];
   private readonly done: [number, string | null][][] = [];
+  /** What is being saved: one after the other, so that the disk has what the last key said. */
+  private saving: Promise<void> = Promise.resolve();
 
   constructor(private readonly state: State) {
     this.names = [...state.about.classes];
@@ -42,35 +44,49 @@ export class Labelling {
     return true;
   }
 
-  async give(label: string | null): Promise<void> {
+  give(label: string | null): Promise<void> {
     const clips = this.state.marked;
-    if (clips.length === 0) return;
-    this.done.push(clips.map((clip) => [clip, this.state.labels.get(clip) ?? null]));
-    this.done.splice(0, this.done.length - MOST_UNDO);
-    await this.send(clips, label);
+    return this.next(async () => {
+      if (clips.length === 0) return;
+      const before = clips.map((clip): [number, string | null] => [clip, this.state.labels.get(clip) ?? null]);
+      if (!(await this.send(clips, label))) return;
+      this.done.push(before);
+      this.done.splice(0, this.done.length - MOST_UNDO);
+    });
   }
 
-  async undo(): Promise<void> {
-    const before = this.done.pop();
-    for (const label of new Set(before?.map(([, old]) => old))) {
-      const clips = (before ?? []).filter(([, old]) => old === label).map(([clip]) => clip);
-      await this.send(clips, label);
-    }
+  undo(): Promise<void> {
+    return this.next(async () => {
+      const before = this.done.at(-1) ?? [];
+      for (const label of new Set(before.map(([, old]) => old))) {
+        const clips = before.filter(([, old]) => old === label).map(([clip]) => clip);
+        if (!(await this.send(clips, label))) return; // it can be undone again
+      }
+      this.done.pop();
+    });
   }
 
-  private async send(clips: number[], label: string | null): Promise<void> {
+  private next(save: () => Promise<void>): Promise<void> {
+    const saved = this.saving.then(save);
+    this.saving = saved.catch(() => undefined); // whoever asked hears of it; the next is saved all the same
+    return saved;
+  }
+
+  /** Whether they are on the disk. */
+  private async send(clips: number[], label: string | null): Promise<boolean> {
     try {
       await api.give(clips, label);
     } catch (error) {
       byId("chosen").textContent = `not saved: ${error instanceof Error ? error.message : String(error)}`;
       byId("chosen").classList.add("wrong");
-      return;
+      return false;
     }
     for (const clip of clips) {
       if (label === null) this.state.labels.delete(clip);
       else this.state.labels.set(clip, label);
     }
     this.state.tell("labels", "colours");
+    return true;
   }
 
   private add(name: string): void {
@@ -99,7 +115,7 @@ export class Labelling {
     byId("names").replaceChildren(...this.names.map((name, place) => {
       const key = make("kbd", { textContent: KEYS[place] ?? "" });
       const count = make("small", { textContent: counts.has(name) ? String(counts.get(name)) : "" });
-      const button = make("button", { type: "button", disabled: marked.length === 0, onclick: () => void this.give(name) }, key, make("span", { textContent: name }), count);
+      const button = make("button", { type: "button", disabled: marked.length === 0, onclick: () => void this.give(name) }, key, make("span", { textContent: name, title: name }), count);
       return make("li", {}, button);
     }));
   }

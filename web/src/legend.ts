@@ -24,7 +24,7 @@ export class Legend {
 
   private line(group: Colouring["groups"][number], place: number): HTMLElement {
     const count = make("small", { textContent: group.count.toLocaleString("en") });
-    const button = make("button", { type: "button" }, swatch(group.colour, group.shape), make("span", { textContent: group.name }), count);
+    const button = make("button", { type: "button" }, swatch(group.colour, group.shape), make("span", { textContent: group.name, title: group.name }), count);
     button.ariaPressed = String(this.only.has(place));
     button.onclick = () => {
       if (!this.only.delete(place)) this.only.add(place);

@@ -40,6 +40,12 @@ function applyTheme(theme: string): void {
   document.documentElement.dataset.theme = theme;
 }
 
+/** What went wrong, whoever asked for it. */
+function tellWrong(error: unknown): void {
+  byId("progress").textContent = error instanceof Error ? error.message : String(error);
+  byId("progress").classList.add("wrong");
+}
+
 async function readState(): Promise<State> {
   const [about, ids, values] = await Promise.all([api.about(), api.ids(), api.columns()]);
   const columns = new Map(about.columns.map((name, place) => [name, values.subarray(place * about.clips, (place + 1) * about.clips)]));
@@ -115,7 +121,16 @@ class Page {
       state.tell("compared");
     }
     document.documentElement.dataset.stage = stage;
-    if (stage !== "done" && stage !== "failed") setTimeout(() => void this.follow(), AGAIN);
+    if (stage !== "done" && stage !== "failed") this.later();
+  }
+
+  private later(): void {
+    setTimeout(() => {
+      this.follow().catch((error: unknown) => {
+        tellWrong(error);
+        this.later();
+      });
+    }, AGAIN);
   }
 
   /** What a check of the store found; a click chooses those clips, and shows the first. */
@@ -226,6 +241,7 @@ class Page {
 }
 
 async function start(): Promise<void> {
+  addEventListener("unhandledrejection", (event) => tellWrong(event.reason));
   applyTheme(matchMedia("(prefers-color-scheme: light)").matches ? "light" : "dark");
   try {
     const page = new Page(await readState());
@@ -234,8 +250,7 @@ async function start(): Promise<void> {
     Object.assign(window, { explorer: page });
     document.documentElement.dataset.ready = "yes";
   } catch (error) {
-    byId("progress").textContent = error instanceof Error ? error.message : String(error);
-    byId("progress").classList.add("wrong");
+    tellWrong(error);
   }
 }
 

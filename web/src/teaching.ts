@@ -42,7 +42,7 @@ export class Teaching {
     const { labelled, correct, people, names } = await api.lesson(0);
     if (correct !== null && this.curve.at(-1)?.[0] !== labelled) this.curve.push([labelled, correct]);
     const whom = people > 0 ? `people not seen (${people})` : "clips not seen";
-    byId("taught").textContent = correct === null ? "" : `${names.length} labels, ${correct.toFixed(0)} % right on ${whom}`;
+    byId("taught").textContent = correct === null ? "" : `${names.length} classes, ${correct.toFixed(0)} % right on ${whom}`;
     this.draw();
     if (labelled > 0) {
       const found = await api.lessonGuesses();

@@ -14,6 +14,8 @@ from pcm3.web.explorer import Explorer
 HERE = "127.0.0.1"
 NAMES = (HERE, "localhost", "[::1]")
 """What this machine calls itself."""
+LAST_ANSWERS = 3
+"""Seconds that requests have when it ends: one that is sent too slowly must not keep it from ending."""
 
 
 def serve(explorer: Explorer, host: str, port: int, ready: Callable[[str], None]) -> None:
@@ -39,7 +41,10 @@ def serve(explorer: Explorer, host: str, port: int, ready: Callable[[str], None]
         port = own.getsockname()[1]
         token = secrets.token_urlsafe(24)
         app = Guard(explorer_app(explorer), token, allowed_hosts(host, port))
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, server_header=False))
+        settings = uvicorn.Config(
+            app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=LAST_ANSWERS
+        )
+        server = uvicorn.Server(settings)
         explorer.begin()
         # What stands behind a # is not sent to any server, and is in no log.
         ready(f"http://{'localhost' if is_everywhere(host) else _in_address(host)}:{port}/#token={token}")

@@ -47,6 +47,11 @@ def skeleton(
     return np.where(present[..., None], points, np.nan).astype("<f4")
 
 
+def whole_skeleton(store: ClipStore, index: int) -> Float[np.ndarray, "T M V 3"]:
+    """All frames of a clip, in one piece."""
+    return np.concatenate([skeleton(store, index, first) for first in range(0, int(store.length[index]), PIECE)])
+
+
 @lru_cache(maxsize=KEPT)
 def _standing(store: ClipStore, index: int, normalised: bool, untrimmed: bool) -> tuple[Frames, Scene]:
     """All frames of a clip, and the scene of so many of them as tell where it stands."""

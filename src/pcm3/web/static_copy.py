@@ -14,7 +14,7 @@ from pcm3.files import new_folder
 from pcm3.web.embedded import EmbeddedClips
 from pcm3.web.explorer import Explorer
 from pcm3.web.page import page_files
-from pcm3.web.skeletons import skeleton
+from pcm3.web.skeletons import whole_skeleton
 from pcm3.web.told import comparison_rows, told_about, told_comparison, told_labels, told_status
 
 ROOM = 16_000_000
@@ -64,7 +64,7 @@ def export(explorer: Explorer, out: Path, *, overwrite: bool = False) -> int:
             says = np.stack([explorer.guesses.label, explorer.guesses.margin]).astype(np.float32)
             _write(folder, "api/guesses", _bytes(says))
         for clip in range(len(store)):
-            _write(folder, f"api/clips/{clip}/small", packed(skeleton(store, clip), room))
+            _write(folder, f"api/clips/{clip}/small", packed(whole_skeleton(store, clip), room))
         return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
