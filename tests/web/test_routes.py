@@ -228,3 +228,12 @@ def test_no_request_makes_the_server_fail(client, count):
 
 def test_the_page_is_small_and_asks_no_other_server():
     assert sum(len(data) for data, _ in page_files().values()) < 1_000_000
+
+
+def test_the_address_may_be_clicked_on_another_page_but_nothing_else_may_be_asked_from_there(client):
+    click = {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+    assert client.get("/", headers=click).status_code == 200
+    assert client.get("/api/about", headers=click).status_code == 403
+    assert client.post("/", headers=click).status_code == 403
+    assert client.get("/", headers=click | {"Sec-Fetch-Dest": "iframe"}).status_code == 403
+    assert client.get("/", headers=click | {"Sec-Fetch-Mode": "no-cors"}).status_code == 403

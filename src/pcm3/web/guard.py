@@ -70,7 +70,10 @@ class Guard:
             return 403, "the page is not served under this host's name: open the address that pcm3 explore printed"
         if headers.get("origin", f"http://{host}") != f"http://{host}":
             return 403, "pages of other origins are refused"
-        if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        # A click on the address in another page, as a notebook's terminal, is welcome: the page itself tells nothing.
+        page = scope["method"] == "GET" and not scope["path"].startswith(API)
+        clicked = page and headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
+        if not clicked and headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
             return 403, "pages of other origins are refused"
         length = headers.get("content-length", "0")
         if scope["method"] not in ("GET", "HEAD") and "content-length" not in headers:
