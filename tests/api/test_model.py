@@ -66,7 +66,8 @@ def test_every_form_of_a_clip_is_the_same_clip(model):
     np.testing.assert_array_equal(model.embed(torch.from_numpy(clip)), one)
     np.testing.assert_array_equal(model.embed([clip])[0], one)
     np.testing.assert_array_equal(model.embed([clip.tolist()])[0], one)
-    np.testing.assert_array_equal(model.embed(np.stack([clip, clip])), np.stack([one, one]))
+    # Two clips in a product may be added up in another order than one, on some processors.
+    np.testing.assert_allclose(model.embed(np.stack([clip, clip])), np.stack([one, one]), atol=1e-6)
 
 
 def test_absent_joints_may_be_nan_or_zeros_and_others_axes_are_found(model):

@@ -114,8 +114,8 @@ def _sides(report: Mapping[str, Any]) -> str:
         )
     one = count == 1
     return (
-        f"Learned from the clips of the training subjects but {'one' if one else count}, evaluated on "
-        f"{'that one' if one else 'those'}'s clips; {'which one is' if one else 'who are'} held out changes with the "
+        f"Learned from the clips of the training subjects but {'one' if one else count}, evaluated on the "
+        f"clips of {'that one' if one else 'those'}; {'which one is' if one else 'who are'} held out changes with the "
         "seed. Clips of the test side were not looked at."
     )
 
