@@ -1,6 +1,7 @@
 /** The model and what it is compared with: who tells classes better, and the clips whose neighbours changed most. */
 
 import type { Judged } from "./api";
+import { clipLine } from "./clipbutton";
 import { byId, make } from "./dom";
 import type { State } from "./state";
 
@@ -63,18 +64,6 @@ export class ComparisonList {
   private line(clip: number, k: number): HTMLElement {
     const { state } = this;
     const common = Math.round((state.compared[0]?.[clip] ?? 0) * k);
-    const button = make(
-      "button",
-      { type: "button", title: state.name(clip) },
-      make("output", { textContent: `${common}/${k}` }),
-      make("span", { textContent: state.className(clip) || "no class" }),
-      make("small", { textContent: state.name(clip) }),
-    );
-    button.onpointerenter = () => state.hover(clip);
-    button.onpointerleave = () => state.hover(null);
-    button.onfocus = () => state.hover(clip);
-    button.onblur = () => state.hover(null);
-    button.onclick = () => state.pin(clip);
-    return make("li", {}, button);
+    return clipLine(state, clip, `${common}/${k}`);
   }
 }

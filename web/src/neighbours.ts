@@ -2,6 +2,7 @@
 
 import * as api from "./api";
 import type { Neighbours } from "./api";
+import { clipLine } from "./clipbutton";
 import { byId, make } from "./dom";
 import type { State } from "./state";
 
@@ -40,19 +41,6 @@ export class NeighbourList {
     const { state } = this;
     const known = clip !== null && state.extra(clip) === undefined;
     const same = known && state.className(near) === state.className(clip) && state.className(near) !== "";
-    const name = make("span", { textContent: state.className(near) || "no class" });
-    const button = make(
-      "button",
-      { type: "button", className: `${!known ? "" : same ? "same" : "other"}${inBoth ? " both" : ""}`, title: state.ids[near] ?? "" },
-      make("output", { textContent: far.toFixed(3) }),
-      name,
-      make("small", { textContent: state.ids[near] ?? "" }),
-    );
-    button.onpointerenter = () => state.hover(near);
-    button.onpointerleave = () => state.hover(null);
-    button.onfocus = () => state.hover(near);
-    button.onblur = () => state.hover(null);
-    button.onclick = () => state.pin(near);
-    return make("li", {}, button);
+    return clipLine(state, near, far.toFixed(3), `${!known ? "" : same ? "same" : "other"}${inBoth ? " both" : ""}`);
   }
 }

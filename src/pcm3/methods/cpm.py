@@ -64,7 +64,7 @@ class CPM(nn.Module):
         return relational_distillation(online[None], target[None], *temperatures).squeeze()
 
     def after_step(self, state: dict[str, Shaped[Tensor, "B ..."]], progress: Progress) -> None:
-        """Key network and queue follow."""
+        """Target network and queue follow."""
         self.branch.follow(state["keys"])
 
     def optimisers(self, settings: OptimiserSettings) -> dict[str, torch.optim.Optimizer]:

@@ -92,10 +92,7 @@ class MotionLearner(nn.Module):
 
 
 class CRRL(nn.Module):
-    """SER, CML and INF, all in every step (docs/FIDELITY.md, CRRL).
-
-    The encoder that is left is SER's, into which INF fused what CML has learned; as the released code evaluates it.
-    """
+    """SER, CML and INF, all in every step (docs/FIDELITY.md, CRRL)."""
 
     def __init__(
         self, encoder: Encoder, motion_encoder: Encoder, settings: MotionContrastSettings, maker: CropMaker
@@ -140,7 +137,7 @@ class CRRL(nn.Module):
         return {"all": build_optimiser(self, settings)}
 
     def encoders(self) -> dict[str, Exported]:
-        """The one of its stream."""
+        """SER's, into which INF fused what CML has learned; as the released code evaluates it."""
         return {"encoder": Exported(self.encoder, "joint")}
 
 

@@ -61,7 +61,7 @@ class PCM3(nn.Module):
     def __init__(self, encoder: Encoder, settings: PCM3Settings, view_maker: ViewMaker) -> None:
         """The method with fresh weights beside those of the encoder, which is the query network's."""
         super().__init__()
-        self.settings, self.view_maker, self.stream = settings, view_maker, view_maker.stream
+        self.settings, self.view_maker = settings, view_maker
         objective, prompts = settings.objective, settings.prompts
         self.encoder = encoder
         self.projector = Projector(encoder.width, objective.embedding, objective.projector_norm)
@@ -127,7 +127,7 @@ class PCM3(nn.Module):
     def encoders(self) -> dict[str, Exported]:
         """The encoder that is trained, or its moving average."""
         encoder = self.key_encoder if self.settings.objective.export == "ema" else self.encoder
-        return {"encoder": Exported(encoder, self.stream)}
+        return {"encoder": Exported(encoder, self.view_maker.stream)}
 
     def _inputs(self, views: Views) -> list[tuple[Positive, Float[Tensor, "B T I"]]]:
         """Flat inputs of the views that exist before the encoder runs."""

@@ -66,19 +66,26 @@ def benchmark_page(
             "Over its own encoder untrained, what each has learned:": over_untrained(log),
         }
         for store, called in named_stores(log).items():
-            there = _metrics(log, store)
-            heads = [METRICS[metric] for metric in there]
-            table = markdown_table(["", *heads, "s a run"], _absolute(log, store, there))
-            lines += ["", f"### {name}: {called}", "", table]
-            for words, found in differences.items():
-                rows = [
-                    [title_of(log, title), *(str(of.get(metric, "")) for metric in there)]
-                    for title in standing(log, store)
-                    if (of := found.get((title, store)))
-                ]
-                lines += ["", words, "", markdown_table(["", *heads], rows)] if rows else []
+            lines += ["", f"### {name}: {called}", *_of_store(log, store, differences)]
         lines += _orders(log, published)
     return "\n".join(lines) + "\n"
+
+
+def _of_store(
+    log: Mapping[str, Any], store: str, differences: Mapping[str, Mapping[tuple[str, str], Mapping[str, Difference]]]
+) -> list[str]:
+    """The tables of a store: what everything came to, and differences, by what is said of them."""
+    there, titles = _metrics(log, store), standing(log, store)
+    heads = [METRICS[metric] for metric in there]
+    lines = ["", markdown_table(["", *heads, "s a run"], _absolute(log, store, titles, there))]
+    for words, found in differences.items():
+        rows = [
+            [title_of(log, title), *(str(of.get(metric, "")) for metric in there)]
+            for title in titles
+            if (of := found.get((title, store)))
+        ]
+        lines += ["", words, "", markdown_table(["", *heads], rows)] if rows else []
+    return lines
 
 
 def _length(log: Mapping[str, Any]) -> str:
@@ -159,12 +166,12 @@ def _over(log: Mapping[str, Any], beside: Mapping[str, str]) -> dict[tuple[str, 
     }
 
 
-def _absolute(log: Mapping[str, Any], store: str, metrics: Sequence[str]) -> list[list[str]]:
+def _absolute(log: Mapping[str, Any], store: str, titles: Sequence[str], metrics: Sequence[str]) -> list[list[str]]:
     """What every row and baseline came to on a store."""
     runs = runs_of(log)
     return [
         [title_of(log, title), *(_over_seeds(finished, metric) for metric in metrics), _seconds(finished)]
-        for title in [*standing(log, store), *log["baselines"]]
+        for title in [*titles, *log["baselines"]]
         if (finished := [run for run in on_store(runs[title], store) if "failed" not in run])
     ]
 
