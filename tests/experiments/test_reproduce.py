@@ -312,4 +312,5 @@ def test_what_a_preset_leaves_out_of_the_method_is_put_in_before_it_is_taken_apa
         "recipe": None,
         "precision": None,
     }
-    assert with_all_parts(settings_of_preset("small"), "domain") == settings_of_preset("pcm3-small")
+    small, whole = settings_of_preset("small"), settings_of_preset("pcm3-small")
+    assert with_all_parts(small, "domain") == changed(whole, {"encoder.kind": "transformer"})

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 SIZES = {"encoder.hidden_size": int, "epochs": int, "steps": int, "minutes": float, "batch": int}
 """Settings of the preset that the command line may replace, by their types."""
+WHOLE, SMALL = "pcm3-small", "small"
+"""Presets that are meant where none is named: of all of PCM³, which the paper's tables take apart, and of contrast alone."""
 MODEL = "simulated-model"
 ROWS = "rows"
 PAGE = "page"
@@ -63,7 +65,9 @@ def add_arguments(parser: Any, words: list[str]) -> None:
                         help="rows of the table that are run, as [CMD, PCM3]; none named: all")  # fmt: skip
     parser.add_argument("--untrimmed", type=Path, default=None, help="untrimmed recordings, for detection")
     parser.add_argument("--seeds", type=int, default=3, help="runs of each row")
-    parser.add_argument("--preset", type=str, default="small", help=", ".join(preset_names()))
+    parser.add_argument("--preset", type=str | None, default=None,
+                        help=f"{', '.join(preset_names())}; null: {WHOLE} for the paper's tables, {SMALL} for all "
+                             "else")  # fmt: skip
     for name, kind in SIZES.items():
         more = "; epochs or steps that are given leave its minutes out" if name == "minutes" else ""
         parser.add_argument(f"--{name}", type=kind | None, default=None, help=f"null: as in the preset{more}")
@@ -104,7 +108,8 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
         return 0, _labelling(options)
     if len(options.store) > 1:
         raise ConfigError(f"--store: expected one store for {options.table}, got {len(options.store)}")
-    settings = changed(settings_of_preset(options.preset), _sizes(options))
+    preset = options.preset or (SMALL if TABLES[options.table].all_parts is None else WHOLE)
+    settings = changed(settings_of_preset(preset), _sizes(options))
     settings.check()
     tasks = task_settings(options)
     store = ClipStore.open(options.store[0])
@@ -123,7 +128,7 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
         seeds=options.seeds,
         cached=options.cached,
         out=options.out,
-        scaled=settings_of_preset(options.preset).encoder.hidden_size == 0,
+        scaled=settings_of_preset(preset).encoder.hidden_size == 0,
         sizes=_sizes(options),
         rows=_chosen_rows(options.rows, TABLES[options.table]),
     )
@@ -181,7 +186,7 @@ def _rows(options: Any) -> dict[str, Any]:
 
     if options.candidates is None:
         raise ConfigError(f"--candidates: expected a file of what is compared (docs/SEARCH.md) for {ROWS}, got none")
-    preset = settings_of_preset(options.preset)
+    preset = settings_of_preset(options.preset or SMALL)
     file = search_file(options.candidates)
     base = with_changes(preset, read_candidates(file, name_of_method(preset.method))[0], f"{file}: base")
     base = changed(base, {"protocol": options.protocol} | _sizes(options))
