@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 SIZES = {"encoder.hidden_size": int, "epochs": int, "steps": int, "minutes": float, "batch": int}
 """Settings of the preset that the command line may replace, by their types."""
 WHOLE, SMALL = "pcm3-small", "small"
-"""Presets that are meant where none is named: of all of PCM³, which the paper's tables take apart, and of contrast alone."""
+"""Presets that are meant where none is named: of all of PCM³, which tables take apart, and of contrast alone."""
 MODEL = "simulated-model"
 ROWS = "rows"
 PAGE = "page"
