@@ -3,6 +3,15 @@
 import pytest
 
 
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory):
+    """One for all tests: it takes seconds to start."""
+    from visitors import chromium
+
+    with chromium(tmp_path_factory.mktemp("profile")) as opened:
+        yield opened
+
+
 @pytest.fixture
 def explorer(store, finished_path, tmp_path):
     """Its work has not begun."""
@@ -37,6 +46,8 @@ def computed(shared):
     shared.guests.clear()
     if shared.labels.file.exists():
         shared.labels.give(shared.labels.given(), None)
+        for name, parts in shared.labels.stretches().items():
+            shared.labels.mark(name, parts, ())
         shared.labels.file.unlink()
     return shared
 

@@ -1,7 +1,7 @@
 import numpy as np
 
 from pcm3.api.teaching import directions
-from pcm3.web.guesses import guess
+from pcm3.web.guesses import Confidence, guess
 
 
 def people(clips=80, classes=4, seed=0):
@@ -33,7 +33,7 @@ def test_clips_without_a_label_are_told_by_all_others():
     some = np.where(np.arange(80) % 3 == 0, -1, label).astype(np.int32)
     found = guess(directions(features), some, np.full(80, -1, np.int32))
     np.testing.assert_array_equal(found.label, label)
-    assert (found.margin > 0).all()
+    assert (found.confidence > 0.9).all()
 
 
 def test_where_there_is_nothing_to_learn_nothing_is_said():
@@ -42,3 +42,15 @@ def test_where_there_is_nothing_to_learn_nothing_is_said():
         found = guess(directions(features), known.astype(np.int32), subject)
         assert found.correct is None
         assert (found.label == -1).all()
+
+
+def test_confidence_is_how_often_such_margins_were_right():
+    rng = np.random.default_rng(0)
+    margin = rng.uniform(0, 0.5, 4_000)
+    right = rng.random(4_000) < 1 / (1 + np.exp(-(8 * margin - 1)))
+    sure = Confidence.of(margin, right)
+    asked = np.array([0.0, 0.1, 0.3, 0.5])
+    np.testing.assert_allclose(sure(asked), 1 / (1 + np.exp(-(8 * asked - 1))), atol=0.04)
+    few = Confidence.of(margin[:6], np.ones(6, bool))
+    assert (few(asked) < 1).all()  # six of six do not prove that it is never wrong
+    np.testing.assert_allclose(few(asked), 7 / 8, atol=0.01)

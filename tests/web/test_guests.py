@@ -50,6 +50,29 @@ def test_what_is_no_recording_is_refused_in_one_line(client, name, content):
     assert "pcm3-explore-" not in words
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [("my walk.bvh", WALK[: len(WALK) // 3], "says 40 frames, but has 11 lines of numbers: is it whole?"),
+     ("my walk.bvh", WALK[:-40], "line 159: expected 60 numbers, got 56: '10.00000 95.00000 -20.00000 -7.85281 5.8'…: "
+                                 "export it anew, or see docs/YOUR_DATA.md"),
+     ("my walk.bvh", b"", "expected a recording, got an empty file: is it still being copied?"),
+     ("a.csv", b"x,y\n1,2\n", "expected columns like left_hip_x, left_hip_y, left_hip_z, or joint, x, y, z, got x, y: "
+                               "export it anew, or see docs/YOUR_DATA.md"),
+     ("photo.jpg", b"\xff\xd8\xff", "expected a recording of joints (.bvh, .c3d, .trc, .csv, .json, .npy; all: "
+                                     "docs/YOUR_DATA.md), got a .jpg file: export the motion as one of these")],
+)  # fmt: skip
+def test_a_refusal_says_what_was_expected_what_came_and_what_to_do_without_a_name_that_nobody_gave(
+    client, name, content, told
+):
+    assert drop(client, name, content).json()["detail"] == told
+
+
+def test_what_only_a_command_can_be_told_is_said_so(client):
+    words = drop(client, "nose.csv", b"frame,nose_x,nose_y,nose_z\n0,1,2,3\n1,1,2,3\n").json()["detail"]
+    assert words.endswith("pcm3 import FILE STORE does, then explore that store")
+    assert "dropped" not in words
+
+
 def test_huge_files_are_refused_and_larger_ones_than_labels_are_not(client):
     assert drop(client, "a.bvh", bytes(MOST_OF_A_FILE + 1)).status_code == 413
     assert drop(client, "a.bvh", bytes(MOST_BYTES + 1)).status_code == 422

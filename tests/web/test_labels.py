@@ -14,7 +14,7 @@ import pytest
 from pcm3.data.names import NOTHING
 from pcm3.errors import ConfigError
 from pcm3.web import labels
-from pcm3.web.labels import LabelBook
+from pcm3.web.labels import LabelBook, Stretch
 
 
 def rows(file):
@@ -51,11 +51,14 @@ def test_what_a_spreadsheet_or_an_editor_made_of_the_file_is_read(tmp_path, text
 @pytest.mark.parametrize(
     ("content", "told"),
     [(b"file,label\na,wave\na,nod\n", "line 3: expected one label for 'a', got 'wave' and 'nod'"),
-     (b"file,label,who\na,wave,me\n", "expected the columns file,label, got file,label,who"),
+     (b"file,label,who\na,wave,me\n", "expected the columns file,label or file,label,start,stop, got file,label,who"),
      (b"file,label\na,wave,me\n", "line 2: expected file,label, got 3 cells"),
      (b"file,label\n\na," + 201 * b"x" + b"\n", "line 3: expected"),
+     (b"file,label,start,stop\na,wave,2,1\n", "line 2: expected a label from and to seconds, from first, got wave,2,1"),
+     (b"file,label,start,stop\na,,1,2\n", "line 2: expected a label from and to seconds, from first, got ,1,2"),
+     (b"file,label,start,stop\na,wave,1\n", "line 2: expected file,label,start,stop, got 3 cells"),
      (b"file,label\na,h\xfcpfen\n", "expected text in UTF-8"),
-     (b"", "expected the columns file,label, got nothing")],
+     (b"", "expected the columns file,label or file,label,start,stop, got nothing")],
 )  # fmt: skip
 def test_what_cannot_be_read_of_the_file_is_told_with_its_line(tmp_path, content, told):
     file = tmp_path / "labels.csv"
@@ -81,6 +84,34 @@ def test_what_is_written_by_hand_meanwhile_is_not_overwritten(tmp_path):
     assert book.given() == {"b": "wave", "by hand": "nod", "a": "bow"}
     book.file.unlink()  # what the page shows comes back
     assert book.give(["c"], "bow") == len(rows(book.file)[1:]) == 4
+
+
+def test_parts_of_recordings_stand_in_the_same_file_with_their_seconds(tmp_path):
+    book = LabelBook.open(tmp_path / "labels.csv")
+    book.give(["a"], "wave")
+    parts = (Stretch(0.5, 1.25, "nod"), Stretch(1.25, 3.0, "bow"))
+    book.mark("long, 1", (), parts)
+    assert rows(book.file) == [("file", "label", "start", "stop"), ("a", "wave", "", ""),
+                               ("long, 1", "nod", "0.5", "1.25"), ("long, 1", "bow", "1.25", "3")]  # fmt: skip
+    again = LabelBook.open(book.file)
+    assert (again.given(), again.stretches()) == ({"a": "wave"}, {"long, 1": parts})
+    again.give(["b"], "bow")
+    assert again.stretches() == {"long, 1": parts}
+    again.mark("long, 1", parts, ())
+    assert rows(book.file) == [("file", "label"), ("a", "wave"), ("b", "bow")]
+
+
+def test_parts_that_somebody_has_changed_meanwhile_are_not_overwritten(tmp_path):
+    book = LabelBook.open(tmp_path / "labels.csv")
+    one, other = Stretch(0, 1, "nod"), Stretch(2, 3, "bow")
+    book.mark("a", (), [one])
+    with book.file.open("a", encoding="utf-8") as opened:
+        opened.write("a,wave,1,2\n")
+    before = book.file.read_bytes()
+    with pytest.raises(ConfigError, match="changed elsewhere meanwhile"):
+        book.mark("a", [one], [one, other])
+    assert book.file.read_bytes() == before
+    assert book.stretches() == {"a": (one, Stretch(1, 2, "wave"))}
 
 
 @pytest.mark.parametrize("label", sorted(NOTHING - {""}))
@@ -123,7 +154,7 @@ def test_where_the_file_cannot_be_written_the_labels_stay_as_they_were(tmp_path,
 WRITER = """
 import sys
 from pathlib import Path
-from pcm3.web.labels import LabelBook
+from pcm3.web.labels import LabelBook, Stretch
 book = LabelBook.open(Path(sys.argv[1]))
 for number in range(100_000):
     book.give([f"clip {place}" for place in range(number % 50 * 40)] + ["last"], f"label {number}")

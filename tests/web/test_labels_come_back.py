@@ -9,8 +9,8 @@ from pcm3.api import Recorded
 from pcm3.api.given import given_clips, given_recordings
 from pcm3.data.store import ClipStore
 from pcm3.encoders.files import load_encoder
-from pcm3.errors import ConfigError
-from pcm3.web.labels import LabelBook
+from pcm3.errors import ConfigError, DataError
+from pcm3.web.labels import LabelBook, Stretch
 
 ODD = ["knee, left", 'the "odd" one']
 """Labels that a careless table would not bring back."""
@@ -68,3 +68,35 @@ def test_files_are_imported_with_the_labels_that_the_page_gave_their_clips(cli, 
     assert named == book.given()
     assert len(again) == 4
     np.testing.assert_array_equal(again.frames, ClipStore.open(tmp_path / "store").frames)
+
+
+def test_files_are_imported_with_the_parts_that_the_page_gave_labels(cli, tmp_path):
+    (tmp_path / "files").mkdir()
+    for number in range(2):
+        (tmp_path / "files" / f"day {number}.bvh").write_text(bvh_text.text(frames=90, scale=4.0))
+    assert cli("import", "auto", tmp_path / "files", tmp_path / "store").code == 0
+    store = ClipStore.open(tmp_path / "store")
+    book = LabelBook.open(tmp_path / "labels.csv")
+    fps, parts = store.fps, [(3, 31, ODD[0]), (31, 80, ODD[1]), (82, 90, ODD[0])]
+    book.mark(str(store.ids[1]), (), [Stretch(round(a / fps, 4), round(b / fps, 4), label) for a, b, label in parts])
+    words = ("import", "auto", tmp_path / "files", tmp_path / "labelled", "--labels", book.file)
+    assert cli(*words).code == 0
+    again = ClipStore.open(tmp_path / "labelled")
+    first = again.start - again.recordings.start[again.recording]
+    assert again.recordings.ids[again.recording].tolist() == [str(store.ids[1])] * 3
+    got = [
+        (int(a), int(a + n), again.classes[label]) for a, n, label in zip(first, again.length, again.label, strict=True)
+    ]
+    assert got == parts
+
+
+def test_rows_of_parts_are_no_labels_of_whole_clips(given, store, finished_path):
+    given.mark(str(store.ids[0]), (), [Stretch(0, 0.5, "another")])
+    _, spec = load_encoder(finished_path)
+    labelled = given_clips(store, spec, Recorded(labels=given.file))
+    assert labelled.store.classes == tuple(sorted(ODD))
+    assert any("rows of parts of recordings are left out (1)" in note for note in labelled.notes)
+    book = LabelBook.open(given.file.with_name("parts.csv"))
+    book.mark("a", (), [Stretch(0, 0.5, "another")])
+    with pytest.raises(DataError, match="rows of parts of recordings alone"):
+        given_clips(store, spec, Recorded(labels=book.file))

@@ -1,9 +1,18 @@
 """Two maps beside each other in a browser, and what the built page says of the comparison."""
 
-import pytest
-from test_page import DRAWN, visiting
+from visitors import DRAWN, visiting
 
 from pcm3.web.page import page_files
+
+OUTSIDE = "[...document.querySelectorAll('.map canvas, #grid .focus canvas, #play, #next, #chosen, #names button, " \
+          "#name, #undo, #csv')].filter((one) => { const box = one.getBoundingClientRect(); return box.top < 0 || " \
+          "box.bottom > innerHeight || box.left < 0 || box.right > innerWidth || box.height < 8; })" \
+          ".map((one) => one.id || one.textContent)"  # fmt: skip
+CUT = "[...document.querySelectorAll('#comparison :is(th, td, h2)')].filter((cell) => cell.scrollWidth > " \
+      "cell.clientWidth + 1).map((cell) => cell.textContent)"  # fmt: skip
+
+WIDER = "[...document.querySelectorAll('body, aside, #names')].filter((one) => one.scrollWidth > one.clientWidth + 1)" \
+        ".map((one) => one.id || one.tagName)"  # fmt: skip
 
 
 def test_the_page_has_a_place_for_a_comparison():
@@ -11,11 +20,10 @@ def test_the_page_has_a_place_for_a_comparison():
     assert page.index('id="one-map"') > page.index('id="comparison"') > page.index('id="pair"')
 
 
-@pytest.mark.soak
-def test_a_person_compares_a_model_with_raw_coordinates(compare_with, tmp_path):
+def test_a_person_compares_a_model_with_raw_coordinates(compare_with, browser):
     explorer = compare_with("raw")
     store, found = explorer.store, explorer.comparison
-    with visiting(explorer, tmp_path / "profile") as visitor:
+    with visiting(explorer, browser) as visitor:
         heads = "[...document.querySelectorAll('.map h2')].map((head) => head.textContent).join()"
         visitor.sees(heads, "mine,raw coordinates")
         visitor.sees("document.documentElement.dataset.stage", "done")
@@ -53,3 +61,10 @@ def test_a_person_compares_a_model_with_raw_coordinates(compare_with, tmp_path):
         counts = "[...document.querySelectorAll('#legend small')].map((count) => Number(count.textContent)).join()"
         both = [(right[0] & right[1]).sum(), (right[0] & ~right[1]).sum(), (~right[0] & right[1]).sum()]
         visitor.sees(counts, ",".join(map(str, [*both, (~right[0] & ~right[1]).sum()])))
+
+        for size, phone in (((1280, 720), False), ((390, 780), True)):  # all that labelling needs is in sight
+            visitor.size(size, phone)
+            visitor.ask("window.explorer.state.show([1, 2, 3, 4, 5, 6, 7, 8, 9])")
+            visitor.sees(OUTSIDE, [])
+            visitor.sees(WIDER, [])
+            visitor.sees(CUT, [])

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from test_page import DRAWN, SOURCES, visiting
+from test_page import SOURCES
+from visitors import DRAWN, visiting
 
 import pcm3
 from pcm3.data.store import ClipStore
@@ -22,14 +23,14 @@ FRAMES = "Object.fromEntries([...document.querySelectorAll('figure')].map((figur
 
 
 @pytest.mark.soak
-def test_a_recording_plays_in_step_with_its_clip_and_timeline_beyond_the_first_piece(untrimmed, tmp_path, monkeypatch):
+def test_a_recording_plays_in_step_with_its_clip_and_timeline_beyond_the_first_piece(untrimmed, browser, monkeypatch):
     for module in (skeletons, told):
         monkeypatch.setattr(module, "PIECE", 100)
     skeletons._standing.cache_clear()
     store, clip = untrimmed.store, 7
     whole = store.recordings
     start = int(store.start[clip] - whole.start[1])
-    with visiting(untrimmed, tmp_path / "profile") as visitor:
+    with visiting(untrimmed, browser) as visitor:
         visitor.ask("window.explorer.players.play(false)")
         visitor.ask("window.explorer.state.pin(arguments[0])", clip)
         visitor.text("#recording", "r2")
@@ -68,8 +69,8 @@ OUTSIDE = "Array.from({length: 24}, (_, clip) => window.explorer.maps[0].onScree
 
 
 @pytest.mark.soak
-def test_the_map_fits_itself_into_a_resized_window_unless_somebody_has_moved_it(computed, tmp_path):
-    with visiting(computed, tmp_path / "profile") as visitor:
+def test_the_map_fits_itself_into_a_resized_window_unless_somebody_has_moved_it(computed, browser):
+    with visiting(computed, browser) as visitor:
         wide = visitor.ask("window.explorer.maps[0].unit")
         visitor.driver.set_window_size(1400, 900)
         visitor.sees(f"window.explorer.maps[0].unit < {0.9 * wide}", True)
@@ -87,7 +88,7 @@ def test_the_map_fits_itself_into_a_resized_window_unless_somebody_has_moved_it(
 
 
 @pytest.mark.soak
-def test_recordings_as_they_are_are_shown_so_or_normalised(recordings, write_tiny, finished_path, tmp_path):
+def test_recordings_as_they_are_are_shown_so_or_normalised(recordings, write_tiny, finished_path, browser, tmp_path):
     place = tmp_path / "as recorded"
     write_tiny(place, recordings, normalised=False)
     store = ClipStore.open(place)
@@ -98,7 +99,7 @@ def test_recordings_as_they_are_are_shown_so_or_normalised(recordings, write_tin
     explorer.mine.arrays["tsne"] = np.zeros((24, 2), np.float32)
     explorer.work()
     shown = "[...window.explorer.players.pieces.at(5, 0).frames].map((x) => Number.isNaN(x) ? null : x)"
-    with visiting(explorer, tmp_path / "profile") as visitor:
+    with visiting(explorer, browser) as visitor:
         visitor.ask("window.explorer.state.pin(5)")
         visitor.sees("window.explorer.players.pieces.count(5)", int(store.length[5]))
         for normalised in (False, True):

@@ -73,7 +73,12 @@ def test_a_part_that_is_not_there_is_refused(client):
 def test_labels_are_in_the_csv_when_they_have_been_posted(client, computed):
     assert client.post("/api/labels", json={"clips": [3, 5], "label": "wave"}).json() == {"labelled": 2}
     client.post("/api/labels", json={"clips": [5], "label": "=<b>nod</b>"})
-    assert client.get("/api/labels").json() == {"names": ["=<b>nod</b>", "wave"], "clips": [3, 5], "labels": [1, 0]}
+    assert client.get("/api/labels").json() == {
+        "names": ["=<b>nod</b>", "wave"],
+        "clips": [3, 5],
+        "labels": [1, 0],
+        "stretches": 0,
+    }
     text = client.get("/api/labels.csv").text
     ids = computed.store.ids
     assert dict(csv.reader(io.StringIO(text)))[ids[3]] == "wave"
@@ -182,11 +187,14 @@ def test_what_is_not_computed_yet_is_told_so(explorer):
 ODD = st.text(max_size=30) | st.integers().map(str) | st.sampled_from(["..", "%00", "%2f", "nan", "-1", "1e9", "\\"])
 NAMES = st.sampled_from(
     ["about", "ids", "columns", "map", "pca", "clips", "skeleton", "neighbours", "labels", "guesses", "lesson",
-     "guests", "recordings", "findings", "clusters", "other", "comparison", "told"]
+     "guests", "recordings", "stretches", "findings", "clusters", "other", "comparison", "told"]
 )  # fmt: skip
 BODIES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["clips", "label", "x"]), inner),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.sampled_from(["clips", "label", "before", "after", "x"]), inner)
+    ),
     max_leaves=8,
 )
 REQUESTS = st.tuples(

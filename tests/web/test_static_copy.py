@@ -8,7 +8,7 @@ import threading
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
-from test_page import DRAWN, browsing
+from visitors import DRAWN, browsing
 
 from pcm3.web import skeletons
 from pcm3.web.routes import explorer_app
@@ -113,11 +113,11 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
 
 @pytest.mark.soak
-def test_a_plain_web_server_shows_the_copy(copy, computed, tmp_path):
+def test_a_plain_web_server_shows_the_copy(copy, computed, browser):
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=copy)) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        with browsing(f"http://127.0.0.1:{server.server_port}/", tmp_path / "profile") as visitor:
+        with browsing(f"http://127.0.0.1:{server.server_port}/", browser) as visitor:
             visitor.text("#count", "24 clips")
             visitor.click(*visitor.where(7))
             visitor.text("#grid .focus small", computed.store.ids[7])

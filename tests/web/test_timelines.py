@@ -46,7 +46,7 @@ def test_a_recording_is_told_with_its_truth_and_where_it_is_like_a_clip(untrimme
     assert told["name"] == "r2"
     assert told["clips"] == np.flatnonzero(store.recording == 1).tolist()
     assert (np.array(told["stop"]) - told["start"]).tolist() == store.length[told["clips"]].tolist()
-    assert len(told["windows"]) == len(told["says"]) == len(told["margin"]) == len(told["like"])
+    assert len(told["windows"]) == len(told["says"]) == len(told["confidence"]) == len(told["like"])
     line, query = untrimmed.timelines.of(1), untrimmed.mine.features[7]
     cosine = line.features[2] @ query / np.linalg.norm(line.features[2]) / np.linalg.norm(query)
     assert told["like"][2] == pytest.approx(cosine, abs=1e-3)
@@ -56,5 +56,33 @@ def test_a_recording_is_told_with_its_truth_and_where_it_is_like_a_clip(untrimme
         assert client.get(path).status_code == 404
 
 
-def test_a_store_of_trimmed_clips_has_no_recordings(client):
-    assert client.get("/api/recordings/0").status_code == 404
+def test_each_of_trimmed_clips_is_a_recording_by_itself(client, computed):
+    told = client.get("/api/recordings/3").json()
+    assert (told["name"], told["clips"], told["start"]) == (computed.store.ids[3], [3], [0])
+    assert told["stop"] == [told["frames"]] == [computed.store.length[3]]
+    assert client.get("/api/recordings/3/skeleton").status_code == 404
+    others = np.flatnonzero(computed.timelines._others(3))
+    assert (computed.store.subject[others] != computed.store.subject[3]).all()
+
+
+def test_parts_of_a_recording_are_labelled_in_frames_and_kept_in_seconds(client, computed):
+    place, parts = "/api/recordings/3/stretches", [[0, 7, "nod"], [7, 20, "<i>odd</i>"]]
+    assert client.post(place, json={"before": [], "after": parts}).json() == {"stretches": parts}
+    assert client.get("/api/recordings/3").json()["stretches"] == parts
+    name = str(computed.store.ids[3])
+    assert computed.labels.stretches() == {name: ((0, 0.2333, "nod"), (0.2333, 0.6667, "<i>odd</i>"))}
+    labels = client.get("/api/labels").json()
+    assert (labels["names"], labels["clips"], labels["stretches"]) == (["<i>odd</i>", "nod"], [], 2)
+    assert client.post(place, json={"before": [], "after": []}).status_code == 422  # somebody has not seen them
+    computed.labels.mark(name, computed.labels.stretches()[name], ())
+
+
+@pytest.mark.parametrize(
+    "after",
+    [[[0, 9_999, "nod"]], [[5, 5, "nod"]], [[-1, 5, "nod"]], [[0, 5, "nod"], [4, 9, "bow"]], [[0, 5, " "]],
+     [[0, 5]], [[0.5, 5, "nod"]], [[0, 5, None]], "x"],
+)  # fmt: skip
+def test_parts_that_are_none_are_refused_and_nothing_is_written(client, computed, after):
+    answer = client.post("/api/recordings/3/stretches", json={"before": [], "after": after})
+    assert answer.status_code == 422
+    assert not computed.labels.file.exists()

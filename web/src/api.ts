@@ -75,7 +75,10 @@ export interface Comparison {
   taught_here: boolean[];
 }
 
-/** An untrimmed recording: clips are its labelled intervals; windows follow one another. */
+/** A part of a recording that was given a label: from which frame, before which. */
+export type Stretch = readonly [number, number, string];
+
+/** An untrimmed recording: clips are its labelled intervals; windows follow one another. A trimmed clip is one by itself. */
 export interface Recording {
   name: string;
   frames: number;
@@ -85,8 +88,11 @@ export interface Recording {
   window: number;
   windows: number[];
   says: number[];
-  margin: number[];
+  /** How often such a class is right of clips of which the classifier is as sure, 0 to 1. */
+  confidence: number[];
   like?: number[];
+  /** The labels given here, by their start. */
+  stretches: Stretch[];
 }
 
 export interface Finding {
@@ -100,6 +106,8 @@ export interface Labels {
   names: string[];
   clips: number[];
   labels: number[];
+  /** How many parts of recordings have one. */
+  stretches: number;
 }
 
 /** What the labels that were given teach, and the clips of which a label would teach most. */
@@ -182,7 +190,7 @@ export async function map(side: number, name: string): Promise<Float32Array> {
   return new Float32Array(await (await ask(`${SIDES[side] ?? ""}map/${name}`)).arrayBuffer());
 }
 
-/** (2, clips): the classes, then by how much each is ahead. */
+/** (2, clips): the classes, then how often such a one is right, 0 to 1. */
 export async function guesses(): Promise<Float32Array> {
   return new Float32Array(await (await ask("guesses")).arrayBuffer());
 }
@@ -220,9 +228,15 @@ export async function drop(file: File): Promise<Guest[]> {
   return ((await answer.json()) as { guests: Guest[] }).guests;
 }
 
+const post = (path: string, body: unknown): Promise<Response> =>
+  ask(path, { method: "POST", body: JSON.stringify(body), headers: { "Content-Type": "application/json" } });
+
 /** Gives clips a label, or with null takes it away; they are on the disk when this comes back. */
 export async function give(clips: number[], label: string | null): Promise<number> {
-  const body = JSON.stringify({ clips, label });
-  const answer = await ask("labels", { method: "POST", body, headers: { "Content-Type": "application/json" } });
-  return ((await answer.json()) as { labelled: number }).labelled;
+  return ((await (await post("labels", { clips, label })).json()) as { labelled: number }).labelled;
+}
+
+/** Replaces the labelled parts of a recording; refused where somebody else has changed them since. */
+export async function mark(recording: number, before: readonly Stretch[], after: readonly Stretch[]): Promise<void> {
+  await post(`recordings/${recording}/stretches`, { before, after });
 }

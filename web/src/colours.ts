@@ -57,7 +57,7 @@ export function colouring(state: State, name: string): Colouring {
     case "cluster":
       return byCluster(state);
     case "confidence":
-      return inSteps(name, state.margin ?? new Float32Array(clips), ["doubtful", "", "", "", "sure"]);
+      return inSteps(name, (state.confidence ?? new Float32Array(clips)).map((share) => Math.round(100 * share)), ["% doubtful", "%", "%", "%", "% sure"]);
     case "length":
       return inSteps(name, Float32Array.from(state.column("length")), ["short", "", "", "", "long"]);
     case "labels given here":
@@ -71,9 +71,14 @@ export function colouring(state: State, name: string): Colouring {
   }
 }
 
+/** The classes that clips of a store have, in their order. */
+const places = new WeakMap<State, number[]>();
+
 /** The colour and shape of a class, wherever it stands. */
 export function classLooks(state: State, label: number): { colour: string; shape: number } {
-  return label < 0 ? { colour: NOTHING, shape: 0 } : looks([...new Set(state.column("label"))].filter((one) => one >= 0).sort((a, b) => a - b).indexOf(label));
+  const found = places.get(state) ?? [...new Set(state.column("label"))].filter((one) => one >= 0).sort((a, b) => a - b);
+  places.set(state, found);
+  return label < 0 ? { colour: NOTHING, shape: 0 } : looks(found.indexOf(label));
 }
 
 function looks(place: number): { colour: string; shape: number } {

@@ -25,7 +25,7 @@ export class ComparisonList {
     this.root.hidden = false;
     const [one, other] = state.sides.map(({ name }) => name);
     this.find("h2 span").textContent = `${one} with ${other}`;
-    const head = ["tells classes right", one ?? "", other ?? "", "difference"].map((textContent) => make("th", { textContent, title: textContent, scope: "col" }));
+    const head = ["told right by", one ?? "", other ?? "", "second − first"].map((textContent) => make("th", { textContent, title: textContent, scope: "col" }));
     this.find("thead").replaceChildren(...(found.judged.length > 0 ? [make("tr", {}, ...head)] : []));
     this.find("tbody").replaceChildren(...found.judged.map((judged) => this.row(judged)));
     this.find("p").textContent = this.words();

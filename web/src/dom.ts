@@ -23,6 +23,15 @@ export function fill(select: HTMLSelectElement, values: readonly string[], chose
   select.value = values.includes(chosen) ? chosen : (values[0] ?? "");
 }
 
+/** Shows words until somebody closes them; none with none. */
+export function notice(words: string): void {
+  const root = byId("notice");
+  root.hidden = words === "";
+  root.querySelector("p")?.replaceChildren(words);
+  const close = root.querySelector("button");
+  if (close) close.onclick = () => (root.hidden = true);
+}
+
 const SHAPES = [
   "M6 1a5 5 0 1 0 .001 0z",
   "M1.5 1.5h9v9h-9z",

@@ -1,7 +1,7 @@
 /** Files of one's own: dropped on the map, or chosen; they are marked where they fall, and shown. */
 
 import * as api from "./api";
-import { byId } from "./dom";
+import { byId, notice } from "./dom";
 import type { State } from "./state";
 
 const MOST = 64_000_000; // bytes that the server takes
@@ -26,7 +26,9 @@ export class Dropping {
 
   private async take(files: File[]): Promise<void> {
     const words = byId("progress");
+    const before = words.textContent;
     for (const file of files) {
+      notice("");
       words.classList.remove("wrong");
       words.textContent = `reading ${file.name}`;
       try {
@@ -38,8 +40,8 @@ export class Dropping {
         clips.reverse().forEach((clip) => this.state.pin(clip));
         words.textContent = `${file.name}: ${guests.length === 1 ? "1 clip" : `${guests.length} clips`}`;
       } catch (error) {
-        words.textContent = `${file.name}: ${error instanceof Error ? error.message : String(error)}`;
-        words.classList.add("wrong");
+        words.textContent = before;
+        notice(`${file.name}: ${error instanceof Error ? error.message : String(error)}`);
       }
     }
     this.state.tell("guests");

@@ -2,20 +2,22 @@
 
 import * as api from "./api";
 import { byId, make } from "./dom";
-import type { State } from "./state";
+import { painted, partWords } from "./parts";
+import type { Shown, State } from "./state";
 
 const KEYS = "1234567890";
 const MOST_UNDO = 50;
 
 export class Labelling {
   names: string[];
-  private readonly done: [number, string | null][][] = [];
+  /** Each takes one labelling back, and says whether that is on the disk. */
+  private readonly done: (() => Promise<boolean>)[] = [];
   /** What is being saved: one after the other, so that the disk has what the last key said. */
   private saving: Promise<void> = Promise.resolve();
 
   constructor(private readonly state: State) {
     this.names = [...state.about.classes];
-    state.on(["chosen", "focus", "labels"], () => this.show());
+    state.on(["chosen", "focus", "labels", "part"], () => this.show());
     const form = byId<HTMLFormElement>("new");
     form.onsubmit = (event) => {
       event.preventDefault();
@@ -32,6 +34,7 @@ export class Labelling {
   async load(): Promise<void> {
     const found = await api.labels();
     this.state.labels = new Map(found.clips.map((clip, place) => [clip, found.names[found.labels[place] ?? -1] ?? ""]));
+    this.state.parts = found.stretches;
     this.names = [...new Set([...this.names, ...found.names])];
     this.state.tell("labels", "colours");
   }
@@ -44,26 +47,45 @@ export class Labelling {
     return true;
   }
 
+  /** Labels the selected part of a recording, else the clips that are marked. */
   give(label: string | null): Promise<void> {
+    const { part, recording } = this.state;
+    if (part !== null && recording !== null) return this.givePart(recording, part, label);
     const clips = this.state.marked;
     return this.next(async () => {
       if (clips.length === 0) return;
       const before = clips.map((clip): [number, string | null] => [clip, this.state.labels.get(clip) ?? null]);
-      if (!(await this.send(clips, label))) return;
-      this.done.push(before);
-      this.done.splice(0, this.done.length - MOST_UNDO);
+      if (await this.send(clips, label)) this.remember(() => this.takeBack(before));
     });
   }
 
   undo(): Promise<void> {
     return this.next(async () => {
-      const before = this.done.at(-1) ?? [];
-      for (const label of new Set(before.map(([, old]) => old))) {
-        const clips = before.filter(([, old]) => old === label).map(([clip]) => clip);
-        if (!(await this.send(clips, label))) return; // it can be undone again
-      }
-      this.done.pop();
+      const last = this.done.at(-1);
+      if (last !== undefined && (await last())) this.done.pop(); // else it can be undone again
     });
+  }
+
+  private async givePart(recording: Shown, [from, to]: readonly [number, number], label: string | null): Promise<void> {
+    this.state.part = null; // so that the next key is not its
+    this.state.tell("part");
+    await this.next(async () => {
+      const before = recording.told.stretches;
+      if (await this.mark(recording, painted(before, from, to, label))) this.remember(() => this.mark(recording, before));
+    });
+  }
+
+  private async takeBack(before: [number, string | null][]): Promise<boolean> {
+    for (const label of new Set(before.map(([, old]) => old))) {
+      const clips = before.filter(([, old]) => old === label).map(([clip]) => clip);
+      if (!(await this.send(clips, label))) return false;
+    }
+    return true;
+  }
+
+  private remember(undo: () => Promise<boolean>): void {
+    this.done.push(undo);
+    this.done.splice(0, this.done.length - MOST_UNDO);
   }
 
   private next(save: () => Promise<void>): Promise<void> {
@@ -72,15 +94,20 @@ export class Labelling {
     return saved;
   }
 
-  /** Whether they are on the disk. */
-  private async send(clips: number[], label: string | null): Promise<boolean> {
+  /** Whether it is on the disk. */
+  private async saved(save: () => Promise<unknown>): Promise<boolean> {
     try {
-      await api.give(clips, label);
+      await save();
+      return true;
     } catch (error) {
       byId("chosen").textContent = `not saved: ${error instanceof Error ? error.message : String(error)}`;
       byId("chosen").classList.add("wrong");
       return false;
     }
+  }
+
+  private async send(clips: number[], label: string | null): Promise<boolean> {
+    if (!(await this.saved(() => api.give(clips, label)))) return false;
     for (const clip of clips) {
       if (label === null) this.state.labels.delete(clip);
       else this.state.labels.set(clip, label);
@@ -89,10 +116,19 @@ export class Labelling {
     return true;
   }
 
+  private async mark(recording: Shown, after: readonly api.Stretch[]): Promise<boolean> {
+    const { told, number } = recording;
+    if (!(await this.saved(() => api.mark(number, told.stretches, after)))) return false;
+    this.state.parts += after.length - told.stretches.length;
+    told.stretches = [...after];
+    this.state.tell("labels", "part");
+    return true;
+  }
+
   private add(name: string): void {
     if (name === "") return;
     if (!this.names.includes(name)) this.names.push(name);
-    if (this.state.marked.length > 0) void this.give(name);
+    if (this.state.part !== null || this.state.marked.length > 0) void this.give(name);
     this.show();
   }
 
@@ -106,16 +142,19 @@ export class Labelling {
     const { state } = this;
     const counts = new Map<string, number>();
     for (const label of state.labels.values()) counts.set(label, (counts.get(label) ?? 0) + 1);
-    byId("labelled").textContent = state.labels.size > 0 ? `${state.labels.size.toLocaleString("en")} clips, saved` : "";
-    const marked = state.marked;
-    const what = marked.length === 1 ? state.name(marked[0] ?? 0) : `${marked.length.toLocaleString("en")} clips`;
+    const some = (count: number, what: string): string[] => (count > 0 ? [`${count.toLocaleString("en")} ${what}`] : []);
+    const given = [...some(state.labels.size, "clips"), ...some(state.parts, state.parts === 1 ? "part" : "parts")];
+    byId("labelled").textContent = given.length > 0 ? `${given.join(" and ")}, saved` : "";
+    const { marked } = state;
+    const clips = marked.length === 1 ? state.name(marked[0] ?? 0) : `${marked.length.toLocaleString("en")} clips`;
+    const what = partWords(state) || (marked.length > 0 ? clips : "");
     const words = byId("chosen");
     words.classList.remove("wrong");
-    words.textContent = marked.length > 0 ? `${what}: press a key, or click a label` : "Choose clips with the lasso (hold Shift and draw), or click one.";
+    words.textContent = what !== "" ? `${what}: press a key, or click a label` : "Choose clips with the lasso (hold Shift and draw), or click one.";
     byId("names").replaceChildren(...this.names.map((name, place) => {
       const key = make("kbd", { textContent: KEYS[place] ?? "" });
       const count = make("small", { textContent: counts.has(name) ? String(counts.get(name)) : "" });
-      const button = make("button", { type: "button", disabled: marked.length === 0, onclick: () => void this.give(name) }, key, make("span", { textContent: name, title: name }), count);
+      const button = make("button", { type: "button", disabled: what === "", onclick: () => void this.give(name) }, key, make("span", { textContent: name, title: name }), count);
       return make("li", {}, button);
     }));
   }

@@ -8,6 +8,7 @@ import { Labelling } from "./labelling";
 import { Legend } from "./legend";
 import { MapView } from "./mapview";
 import { NeighbourList } from "./neighbours";
+import { select } from "./parts";
 import { Players } from "./players";
 import { State, type Side } from "./state";
 import { Dropping } from "./dropping";
@@ -30,6 +31,8 @@ const KEYS: [string, string][] = [
   ["drop a file", "shows where a file of your own falls, in any format that pcm3 reads"],
   ["Space", "plays, pauses"],
   [", and .", "one frame back, one frame on"],
+  ["wheel on the timeline", "zooms; with Shift it moves along, as Page up and down do"],
+  ["[ and ]", "a part of the recording begins, ends at the line; or drag along its row of labels"],
   ["l", "lasso with the mouse alone, on and off"],
   ["f", "shows the whole map"],
   ["/", "finds clips by their names"],
@@ -57,6 +60,7 @@ class Page {
   readonly players: Players;
   readonly labelling: Labelling;
   readonly teaching: Teaching;
+  private readonly timeline: TimelineView | null;
   private readonly legend: Legend;
   private listed = false;
 
@@ -71,7 +75,7 @@ class Page {
     this.labelling = new Labelling(state);
     this.teaching = new Teaching(state);
     if (!state.about.fixed) new Dropping(state);
-    if (state.about.recordings > 0) new TimelineView(state, this.players);
+    this.timeline = state.about.fixed ? null : new TimelineView(state, this.players);
     this.legend = new Legend(state);
     new NeighbourList(state);
     if (state.sides.length > 1) new ComparisonList(state);
@@ -108,7 +112,7 @@ class Page {
     if (guesses && state.guessed === null) {
       const found = await api.guesses();
       state.guessed = Int32Array.from(found.subarray(0, state.about.clips));
-      state.margin = found.subarray(state.about.clips);
+      state.confidence = found.subarray(state.about.clips);
       state.tell("colours", "labels");
     }
     if (clusters && state.clusters === null) {
@@ -224,6 +228,8 @@ class Page {
       "?": () => byId("help").click(),
       Backspace: () => void this.labelling.give(null),
       Delete: () => void this.labelling.give(null),
+      "[": () => this.timeline?.cut("from"),
+      "]": () => this.timeline?.cut("to"),
       Escape: () => this.escape(),
     };
     if (this.state.about.fixed && /^([nu0-9]|Backspace|Delete)$/.test(event.key)) return;
@@ -235,7 +241,8 @@ class Page {
   }
 
   private escape(): void {
-    if (this.state.chosen.size > 0) this.state.choose([]);
+    if (this.state.part !== null) select(this.state, 0, 0);
+    else if (this.state.chosen.size > 0) this.state.choose([]);
     else for (const clip of this.state.pinned) this.state.unpin(clip);
   }
 }

@@ -179,7 +179,11 @@ export class Players {
       this.stale = true;
     };
     const normalised = byId<HTMLInputElement>("normalised");
-    (normalised.parentElement as HTMLElement).hidden = this.state.about.normalised || this.state.about.fixed;
+    const { about } = this.state;
+    (normalised.parentElement as HTMLElement).hidden = about.normalised || about.fixed;
+    byId("stance").textContent = about.normalised
+      ? "Normalised when imported. To see clips as recorded: import with --normalise false."
+      : about.fixed ? "As recorded." : "";
     normalised.onchange = () => {
       this.pieces.normalised = normalised.checked;
       this.pieces.forget();

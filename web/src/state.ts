@@ -1,8 +1,8 @@
 /** What is shown: all clips, and which of them are chosen, pinned, looked at. Everything else listens. */
 
-import type { About, Comparison, Guest, Status } from "./api";
+import type { About, Comparison, Guest, Recording, Status } from "./api";
 
-export type Change = "maps" | "colours" | "filter" | "chosen" | "pinned" | "hovered" | "focus" | "labels" | "taught" | "guests" | "compared";
+export type Change = "maps" | "colours" | "filter" | "chosen" | "pinned" | "hovered" | "focus" | "labels" | "taught" | "guests" | "compared" | "part";
 
 export const MOST_PINNED = 9;
 
@@ -11,6 +11,12 @@ export interface Extra {
   name: string;
   what: string;
   guest: Guest | null;
+}
+
+/** The recording on the timeline. */
+export interface Shown {
+  number: number;
+  told: Recording;
 }
 
 /** What is shown by one kind of features: the model's, or those of what it is compared with. */
@@ -29,9 +35,9 @@ export class State {
   /** The map that all sides show. */
   which = "";
   colouring = "";
-  /** What the classifier says of each clip, and by how much. */
+  /** What the classifier says of each clip, and how often such an answer is right, 0 to 1. */
   guessed: Int32Array | null = null;
-  margin: Float32Array | null = null;
+  confidence: Float32Array | null = null;
   /** The group of each clip that is found without labels. */
   clusters: Int32Array | null = null;
   /** Clips that filters leave. */
@@ -48,6 +54,11 @@ export class State {
   compared: Float32Array[] = [];
   /** Labels that are given on this page, clip → name. */
   labels = new Map<number, string>();
+  /** How many parts of recordings have a label that is given on this page. */
+  parts = 0;
+  recording: Shown | null = null;
+  /** The frames of the recording that are selected: from, and before which. */
+  part: readonly [number, number] | null = null;
   /** What these labels teach of each clip. */
   taught: { names: string[]; of: Int32Array } | null = null;
   private readonly listeners: [ReadonlySet<Change>, () => void][] = [];

@@ -1,21 +1,27 @@
-/** An untrimmed recording under its moving skeleton: what is done when, what a classifier says, where it is like a clip. */
+/** A recording under its moving skeleton: what is done when, what a classifier says, where it is like a clip; parts of it get labels. */
 
 import * as api from "./api";
 import { classLooks } from "./colours";
-import { byId } from "./dom";
+import { byId, make, swatch } from "./dom";
+import { select, selectAt, selectFrom, selectTo } from "./parts";
 import type { Players } from "./players";
-import type { State } from "./state";
+import type { Shown, State } from "./state";
+import { classesIn, heightOf, hopOf, LEFT, paintRows, rowsOf, topOf, type Span } from "./timerows";
 
-const ROWS = ["truth", "says", "like"] as const;
-const [LEFT, ROW, GAP] = [38, 18, 5]; // pixels
 const STEP = 1; // seconds that an arrow key goes
+const LONG = 10; // seconds of a trimmed clip from which on it has a timeline
+const SHORTEST = 0.5; // seconds that are shown at least
+const NEARER = 1.3;
+const CLICK = 4; // pixels
 
 export class TimelineView {
-  private shown: api.Recording | null = null;
-  private pictured: api.Recording | null = null;
   private number = -1;
+  private readonly known = new Map<number, Shown>();
   /** The clip whose likeness is marked. */
   private like: number | null = null;
+  /** The frames that are shown. */
+  private view: Span = [0, 1];
+  private stale = true;
   /** All but the line that moves. */
   private readonly picture = document.createElement("canvas");
   private readonly canvas = byId("timeline").querySelector("canvas") as HTMLCanvasElement;
@@ -25,53 +31,80 @@ export class TimelineView {
     private readonly players: Players,
   ) {
     state.on(["focus"], () => void this.follow());
-    state.on(["colours"], () => this.draw(true));
+    state.on(["colours", "part"], () => this.draw(true));
     new ResizeObserver(() => this.draw(true)).observe(this.canvas);
     players.onFrame = () => this.draw();
     players.begins = (clip) => (this.whole === null ? 0 : (this.startOf(clip) ?? 0));
-    const jump = (event: PointerEvent): void => {
-      if (event.buttons === 0) return;
-      const width = this.canvas.clientWidth - LEFT;
-      this.jump(((event.offsetX - LEFT) / width) * (this.shown?.frames ?? 0));
-    };
-    this.canvas.addEventListener("pointerdown", jump);
-    this.canvas.addEventListener("pointermove", jump);
-    this.canvas.addEventListener("keydown", (event) => {
-      const way = { ArrowLeft: -STEP, ArrowRight: STEP }[event.key];
-      if (way === undefined) return;
-      this.jump(this.frame + way * this.state.about.fps);
-      event.preventDefault();
-      event.stopPropagation();
-    });
+    this.listen();
+  }
+
+  private get shown(): api.Recording | null {
+    return this.state.recording?.told ?? null;
+  }
+
+  /** The selection begins, or ends, where the line stands. */
+  cut(end: "from" | "to"): void {
+    if (this.shown === null || byId("timeline").hidden) return;
+    (end === "from" ? selectFrom : selectTo)(this.state, this.frame);
+  }
+
+  /** The recording of a clip; −1: none that is shown. */
+  private recordingOf(clip: number | null): number {
+    const { about } = this.state;
+    if (clip === null || clip >= about.clips) return -1;
+    if (about.recordings > 0) return this.state.column("recording")[clip] ?? -1;
+    return (this.state.column("length")[clip] ?? 0) >= LONG * about.fps ? clip : -1;
   }
 
   /** Shows the recording of the clip that was clicked last, and jumps to where that is. */
   private async follow(): Promise<void> {
     const { state } = this;
     const clip = state.focus;
-    const number = clip === null || clip >= state.about.clips ? -1 : (state.column("recording")[clip] ?? -1);
+    const number = this.recordingOf(clip);
     if (clip === null || number < 0) {
-      if (!(clip !== null && state.whose(clip) === `recordings/${this.number}`)) byId("timeline").hidden = true;
+      if (!(clip !== null && state.whose(clip) === `recordings/${this.number}`)) this.hide();
       this.draw();
       return;
     }
     if (number === this.number && clip === this.like && !byId("timeline").hidden) return;
+    const isOfMany = state.about.recordings > 0;
+    const another = number !== this.number || byId("timeline").hidden;
     [this.number, this.like] = [number, clip];
-    const found = await api.recording(number, clip).catch(() => null);
-    if (found === null || state.focus !== clip) return;
-    this.shown = found;
+    const told = await api.recording(number, isOfMany ? clip : null).catch(() => null);
+    if (told === null || state.focus !== clip) return;
+    const recording = this.known.get(number) ?? { number, told }; // one for good, so that what was labelled can be undone
+    this.known.set(number, recording);
+    recording.told = told;
+    state.recording = recording;
+    if (another) [this.view, state.part] = [[0, told.frames], null];
     byId("timeline").hidden = false;
-    byId("recording").textContent = found.name;
-    const whole = state.addExtra({ whose: `recordings/${number}`, name: found.name, what: "recording", guest: null });
+    byId("recording").textContent = told.name;
+    this.canvas.style.height = `${heightOf(rowsOf(state, told))}px`;
+    this.explain(told);
+    if (isOfMany) await this.showWhole(number, told.name);
+    this.jump(told.start[told.clips.indexOf(clip)] ?? 0);
+    this.draw(true);
+    state.tell("part");
+  }
+
+  private hide(): void {
+    byId("timeline").hidden = true;
+    if (this.state.part === null) return;
+    this.state.part = null;
+    this.state.tell("part");
+  }
+
+  private async showWhole(number: number, name: string): Promise<void> {
+    const { state } = this;
+    const whole = state.addExtra({ whose: `recordings/${number}`, name, what: "recording", guest: null });
     if (!state.pinned.includes(whole)) {
       state.pinned = [...state.pinned.filter((one) => !state.whose(one).startsWith("recordings")), whole].slice(-9);
       state.tell("pinned");
     }
     await this.players.pieces.load(whole);
-    this.jump(found.start[found.clips.indexOf(clip)] ?? 0);
   }
 
-  /** The number of the recording among what is shown; null: it was closed. */
+  /** The number of the recording among what is shown; null: it was closed, or the clip is the recording. */
   private get whole(): number | null {
     return this.state.pinned.find((clip) => this.state.whose(clip) === `recordings/${this.number}`) ?? null;
   }
@@ -95,72 +128,158 @@ export class TimelineView {
     this.draw();
   }
 
-  /** Draws the line where the recording is, and where that has changed all else. */
-  private draw(anew = false): void {
-    const { shown, canvas } = this;
-    const context = canvas.getContext("2d");
-    if (shown === null || context === null || byId("timeline").hidden) return;
-    const ratio = devicePixelRatio;
-    const [width, height] = [canvas.clientWidth * ratio, canvas.clientHeight * ratio];
-    if (anew || this.pictured !== shown || this.picture.width !== Math.round(width)) {
-      [canvas.width, canvas.height] = [this.picture.width, this.picture.height] = [Math.round(width), Math.round(height)];
-      this.paint(shown);
-      this.pictured = shown;
-    }
-    const { frame } = this;
-    const place = LEFT + (frame / shown.frames) * (canvas.clientWidth - LEFT);
-    context.clearRect(0, 0, canvas.width, canvas.height);
-    context.drawImage(this.picture, 0, 0);
-    context.fillStyle = getComputedStyle(document.documentElement).getPropertyValue("--ink");
-    context.fillRect((place - 1) * ratio, 0, 2 * ratio, 3 * (ROW + GAP) * ratio);
-    this.tell(shown, frame);
+  /** The frame under a place of the canvas. */
+  private frameAt(x: number): number {
+    const [first, last] = this.view;
+    return first + ((x - LEFT) / Math.max(this.canvas.clientWidth - LEFT, 1)) * (last - first);
   }
 
-  private paint(shown: api.Recording): void {
-    const { canvas, state } = this;
-    const context = this.picture.getContext("2d");
-    if (context === null) return;
-    const width = canvas.clientWidth;
-    context.setTransform(devicePixelRatio, 0, 0, devicePixelRatio, 0, 0);
-    context.clearRect(0, 0, width, canvas.clientHeight);
+  /** Shows fewer frames, or more, with the same one at its place. */
+  private zoom(by: number, at: number): void {
+    const [first, last] = this.view;
+    const frames = this.shown?.frames ?? 1;
+    const least = Math.min(frames, Math.max(2, SHORTEST * this.state.about.fps));
+    const span = Math.min(frames, Math.max(least, (last - first) / by));
+    this.show(at - ((at - first) / (last - first)) * span, span);
+  }
+
+  private show(first: number, span: number): void {
+    const frames = this.shown?.frames ?? 1;
+    const start = Math.min(Math.max(0, first), frames - span);
+    this.view = [start, start + span];
+    this.draw(true);
+  }
+
+  private pan(share: number): void {
+    const [first, last] = this.view;
+    this.show(first + share * (last - first), last - first);
+  }
+
+  /** What stands below the rows: the classes, and what pale and bright mean. */
+  private explain(told: api.Recording): void {
+    const { state } = this;
+    const rows = rowsOf(state, told);
+    const lines = classesIn(state, told).map((label) => make("li", {}, swatch(classLooks(state, label).colour, 1), state.storeClass(label)));
+    const words = [
+      rows.includes("model says") ? "the paler, the less sure the model (% sure: so often it is right)" : "",
+      rows.includes("similar") ? "similar: like the clicked clip" : "",
+      "labels here: drag along this row, then press a label's key",
+    ];
+    byId("meaning").replaceChildren(...lines, make("li", { className: "words", textContent: words.filter((one) => one !== "").join(" · ") }));
+  }
+
+  /** Draws the line where the recording is, and where that has changed all else. */
+  private draw(anew = false): void {
+    const { shown, canvas, state } = this;
+    this.stale ||= anew;
+    const context = canvas.getContext("2d");
+    if (shown === null || context === null || byId("timeline").hidden || canvas.clientWidth === 0) return;
+    const { frame } = this;
+    const [first, last] = this.view;
+    if (this.players.playing && last - first < shown.frames && (frame < first || frame >= last)) this.show(frame - 0.05 * (last - first), last - first);
+    const ratio = devicePixelRatio;
+    const [width, height] = [Math.round(canvas.clientWidth * ratio), Math.round(canvas.clientHeight * ratio)];
+    if (this.stale || this.picture.width !== width) {
+      this.stale = false;
+      [canvas.width, canvas.height] = [this.picture.width, this.picture.height] = [width, height];
+      const picture = this.picture.getContext("2d");
+      picture?.setTransform(ratio, 0, 0, ratio, 0, 0);
+      if (picture) paintRows(picture, canvas.clientWidth, state, shown, this.view);
+      byId("window").textContent = this.view[1] - this.view[0] < shown.frames ? this.view.map((one) => (one / state.about.fps).toFixed(1)).join(" to ") + " s" : "";
+    }
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.clearRect(0, 0, canvas.width, canvas.height);
+    context.drawImage(this.picture, 0, 0);
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    const below = topOf(rowsOf(state, shown).length);
+    const at = (one: number): number => LEFT + ((one - this.view[0]) / (this.view[1] - this.view[0])) * (canvas.clientWidth - LEFT);
     const style = getComputedStyle(document.documentElement);
-    const at = (frame: number): number => LEFT + (frame / shown.frames) * (width - LEFT);
-    const box = (row: number, from: number, to: number, colour: string, strength = 1): void => {
-      context.globalAlpha = strength;
-      context.fillStyle = colour;
-      context.fillRect(at(from), row * (ROW + GAP), Math.max(at(to) - at(from) - 0.5, 1), ROW);
+    if (state.part !== null) {
+      const [from, to] = state.part.map((one) => Math.max(LEFT, at(one))) as [number, number];
+      context.fillStyle = context.strokeStyle = style.getPropertyValue("--mark");
+      context.globalAlpha = 0.3;
+      context.fillRect(from, 0, Math.max(0, to - from), below);
       context.globalAlpha = 1;
-    };
-    context.font = "11px system-ui, sans-serif";
-    context.fillStyle = style.getPropertyValue("--soft");
-    ROWS.forEach((name, row) => context.fillText(name, 0, row * (ROW + GAP) + 13));
-    ROWS.forEach((_, row) => box(row, 0, shown.frames, style.getPropertyValue("--panel")));
-    shown.clips.forEach((clip, place) => {
-      box(0, shown.start[place] ?? 0, shown.stop[place] ?? 0, classLooks(state, state.column("label")[clip] ?? -1).colour);
-    });
-    const hop = hopOf(shown);
-    shown.windows.forEach((first, place) => {
-      const from = first + (shown.window - hop) / 2; // what is said of a window is said of its middle
-      box(1, from, from + hop, classLooks(state, shown.says[place] ?? -1).colour, Math.min(1, 0.25 + 2 * (shown.margin[place] ?? 0)));
-      box(2, from, from + hop, style.getPropertyValue("--mark"), Math.max(0, shown.like?.[place] ?? 0) ** 3);
-    });
+      context.strokeRect(from, 0.5, Math.max(0, to - from), below - 1);
+    }
+    context.fillStyle = style.getPropertyValue("--ink");
+    if (at(frame) >= LEFT) context.fillRect(at(frame) - 1, 0, 2, below);
+    this.tell(shown, frame);
   }
 
   private tell(shown: api.Recording, frame: number): void {
     const { state } = this;
+    const second = (one: number): string => (one / state.about.fps).toFixed(1);
+    const rows = rowsOf(state, shown);
     const place = shown.start.findIndex((start, at) => start <= frame && frame < (shown.stop[at] ?? 0));
-    const truth = place < 0 ? "nothing labelled" : state.storeClass(state.column("label")[shown.clips[place] ?? -1] ?? -1);
+    const truth = place < 0 ? "nothing" : state.storeClass(state.column("label")[shown.clips[place] ?? -1] ?? -1) || "no class";
     const window = Math.min(shown.windows.length - 1, Math.max(0, Math.round((frame - shown.window / 2) / hopOf(shown))));
-    const says = state.storeClass(shown.says[window] ?? -1) || "nothing";
-    const words = `${(frame / state.about.fps).toFixed(1)} s: ${truth}; the classifier says ${says} (${(shown.margin[window] ?? 0).toFixed(2)})`;
+    const says = `${state.storeClass(shown.says[window] ?? -1)} (${(100 * (shown.confidence[window] ?? 0)).toFixed(0)} % sure)`;
+    const given = shown.stretches.find(([start, stop]) => start <= frame && frame < stop)?.[2];
+    const words = [
+      `${second(frame)} of ${second(shown.frames)} s`,
+      ...(rows.includes("labelled") ? [`labelled: ${truth}`] : []),
+      ...(rows.includes("model says") ? [`model says: ${says}`] : []),
+      ...(given === undefined ? [] : [`label here: ${given}`]),
+    ].join(" · ");
+    if (byId("moment").textContent === words) return;
     byId("moment").textContent = words;
     this.canvas.setAttribute("aria-valuemax", String(shown.frames));
     this.canvas.setAttribute("aria-valuenow", String(frame));
     this.canvas.setAttribute("aria-valuetext", words);
   }
-}
 
-/** Frames from one window to the next. */
-function hopOf({ window, windows }: api.Recording): number {
-  return (windows[1] ?? window) - (windows[0] ?? 0);
+  private listen(): void {
+    const { canvas, state } = this;
+    let from: { frame: number; x: number } | null = null; // where the row of labels was pressed
+    canvas.addEventListener("pointerdown", (event) => {
+      if (this.shown === null) return;
+      canvas.setPointerCapture(event.pointerId);
+      const own = rowsOf(state, this.shown).length - 1;
+      const frame = this.frameAt(event.offsetX);
+      from = event.offsetY >= topOf(own) && event.offsetX >= LEFT ? { frame, x: event.offsetX } : null;
+      if (from === null) this.jump(frame);
+    });
+    canvas.addEventListener("pointermove", (event) => {
+      if (event.buttons === 0) return;
+      const frame = this.frameAt(event.offsetX);
+      if (from === null) this.jump(frame);
+      else if (Math.abs(event.offsetX - from.x) > CLICK) select(state, Math.min(from.frame, frame), Math.max(from.frame, frame));
+    });
+    canvas.addEventListener("pointerup", (event) => {
+      if (from !== null && Math.abs(event.offsetX - from.x) <= CLICK) selectAt(state, from.frame);
+      from = null;
+    });
+    canvas.addEventListener("wheel", (event) => {
+      event.preventDefault();
+      const across = event.shiftKey ? event.deltaY || event.deltaX : event.deltaX;
+      if (Math.abs(across) > Math.abs(event.shiftKey ? 0 : event.deltaY)) this.pan(Math.sign(across) * 0.1);
+      else this.zoom(event.deltaY < 0 ? NEARER : 1 / NEARER, this.frameAt(event.offsetX));
+    }, { passive: false });
+    canvas.addEventListener("keydown", (event) => this.key(event));
+    byId("nearer").onclick = () => this.zoom(NEARER ** 2, this.frame);
+    byId("farther").onclick = () => this.zoom(NEARER ** -2, this.frame);
+    byId("from").onclick = () => this.cut("from");
+    byId("to").onclick = () => this.cut("to");
+  }
+
+  private key(event: KeyboardEvent): void {
+    const frames = this.shown?.frames ?? 1;
+    const actions: Record<string, () => void> = {
+      ArrowLeft: () => this.jump(this.frame - STEP * this.state.about.fps),
+      ArrowRight: () => this.jump(this.frame + STEP * this.state.about.fps),
+      Home: () => this.jump(0),
+      End: () => this.jump(frames - 1),
+      PageUp: () => this.pan(-0.5),
+      PageDown: () => this.pan(0.5),
+      "+": () => this.zoom(NEARER, this.frame),
+      "=": () => this.zoom(NEARER, this.frame),
+      "-": () => this.zoom(1 / NEARER, this.frame),
+    };
+    const action = actions[event.key];
+    if (action === undefined) return;
+    action();
+    event.preventDefault();
+    event.stopPropagation();
+  }
 }

@@ -20,7 +20,7 @@ def relabelled(store: ClipStore, table: Path) -> tuple[ClipStore, list[str]]:
     Args:
         store: of trimmed clips, or of the labelled intervals of recordings.
         table: a CSV file with the columns ``file``, the names of the store's clips, and ``label``. Clips that it does
-            not name have no label; its other columns are not looked at.
+            not name have no label; rows with ``start`` or ``stop`` are of parts of recordings, and are left out.
 
     Raises:
         DataError: the table cannot be read, tells a clip two labels, or names none of the store's clips.
@@ -28,7 +28,11 @@ def relabelled(store: ClipStore, table: Path) -> tuple[ClipStore, list[str]]:
     place = {name: number for number, name in enumerate(store.ids.tolist())}
     told: dict[int, str] = {}
     strangers: list[str] = []
+    parts = 0
     for line, row in label_rows(table):
+        if row.get("start") or row.get("stop"):
+            parts += 1
+            continue
         clip, word = place.get(row["file"]), row.get("label", "")
         if clip is None:
             strangers.append(row["file"])
@@ -38,10 +42,10 @@ def relabelled(store: ClipStore, table: Path) -> tuple[ClipStore, list[str]]:
                 f"'{printable(told[clip], 30)}' and '{printable(word, 30)}'"
             )
     if not told:
+        nothing = "rows of parts of recordings alone" if parts else "rows without a label"
         raise DataError(
             f"{table}: expected labels of the store's clips, named in the column 'file' like "
-            f"'{printable(str(store.ids[0]))}', got "
-            + (f"'{printable(strangers[0])}'" if strangers else "rows without a label")
+            f"'{printable(str(store.ids[0]))}', got " + (f"'{printable(strangers[0])}'" if strangers else nothing)
         )
     classes = sorted(set(told.values()))
     label = np.full(len(store), UNKNOWN, np.int32)
@@ -52,4 +56,8 @@ def relabelled(store: ClipStore, table: Path) -> tuple[ClipStore, list[str]]:
     if strangers:
         rows = "1 row names" if len(strangers) == 1 else f"{len(strangers):,} rows name"
         notes.append(f"{table.name}: {rows} no clip of the store, as '{printable(strangers[0])}' does")
+    if parts:
+        notes.append(
+            f"{table.name}: rows of parts of recordings are left out ({parts:,}); pcm3 import --labels takes them"
+        )
     return replace(store, label=label, classes=tuple(classes)), notes

@@ -35,7 +35,7 @@ from pcm3.web.kept import LABELS, Kept
 from pcm3.web.labels import LabelBook
 from pcm3.web.lessons import Lessons
 from pcm3.web.maps import MAPS, has_umap, pca_map, tsne_map, turned_like, umap_map
-from pcm3.web.timelines import Timelines
+from pcm3.web.timelines import Timelines, recordings_of
 
 Place = Callable[[Float32[np.ndarray, "N D"]], Float32[np.ndarray, "N 2"]]
 COLUMNS = ("label", "subject", "camera", "setup", "length", "recording")
@@ -72,7 +72,6 @@ class Explorer:
     guesses: Guesses | None = None
     lessons: Lessons | None = None
     timelines: Timelines | None = None
-    """Of a store of untrimmed recordings."""
     findings: list[Finding] | None = None
     """What is wrong or odd about the store, see `pcm3.data.audit.check`."""
     guests: OrderedDict[int, Guest] = field(default_factory=OrderedDict)
@@ -133,8 +132,9 @@ class Explorer:
             self._stage("classifier")
             rows = directions(mine.features)
             self.guesses = guess(rows, store.label, store.subject)
-            if store.recordings is not None:
-                self.timelines = Timelines(self.model, store, store.recordings, self.bank, mine.features)
+            self.timelines = Timelines(
+                self.model, store, recordings_of(store), lambda: self.bank, mine.features, self.guesses.sure
+            )
             self.lessons = Lessons(rows, store.subject, store.ids.tolist(), self.labels)
             if other is not None:
                 self._embed(other, "other features")

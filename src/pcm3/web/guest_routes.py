@@ -12,7 +12,7 @@ from pcm3.data.names import printable
 from pcm3.errors import Pcm3Error
 from pcm3.web.answers import skeleton_answer, there
 from pcm3.web.explorer import Explorer
-from pcm3.web.guests import Guest, placed
+from pcm3.web.guests import LONGEST, Guest, placed
 from pcm3.web.told import told_neighbours
 
 NEIGHBOURS = 12
@@ -28,8 +28,7 @@ def add_guests(app: FastAPI, explorer: Explorer) -> None:
         try:
             numbers = await run_in_threadpool(explorer.receive, name, content)
         except Pcm3Error as error:
-            words = str(error).rpartition("/dropped")[2] if "/dropped" in str(error) else str(error)
-            raise HTTPException(422, printable(words, 400)) from None
+            raise HTTPException(422, printable(str(error), LONGEST)) from None
         return {"guests": [_told(explorer, number) for number in numbers]}
 
     @app.get("/api/guests/{number}/skeleton")

@@ -1,21 +1,40 @@
-"""What is told of untrimmed recordings."""
+"""What is told of recordings moment by moment, and the labels that parts of them are given."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import numpy as np
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import Response
+from pydantic import BaseModel, Field, StrictInt, StrictStr
 
-from pcm3.data.store import ClipStore
+from pcm3.errors import ConfigError
 from pcm3.web.answers import clip_number, skeleton_answer, there
 from pcm3.web.explorer import Explorer
+from pcm3.web.labels import CHANGED, Stretch
+from pcm3.web.timelines import recordings_of
+
+MOST = 10_000
+"""Labelled parts of a recording."""
+DIGITS = 4
+"""Of seconds in a table: enough for a thousand frames a second."""
+
+Part = tuple[Annotated[StrictInt, Field(ge=0)], Annotated[StrictInt, Field(ge=0)], StrictStr]
+"""From which frame, before which, the label."""
 
 
-def add_recordings(app: FastAPI, explorer: Explorer, recordings: ClipStore) -> None:
-    """Adds them to the app."""
-    store = explorer.store
+class Marking(BaseModel):
+    """The labelled parts that a recording is to have, and those that whoever asks has seen there."""
+
+    before: list[Part] = Field(max_length=MOST)
+    after: list[Part] = Field(max_length=MOST)
+
+
+def add_recordings(app: FastAPI, explorer: Explorer) -> None:
+    """Adds them to the app. Where the store's clips are trimmed, each of them is a recording by itself."""
+    store, recordings = explorer.store, recordings_of(explorer.store)
 
     def checked(number: int) -> int:
         if not 0 <= number < len(recordings):
@@ -25,7 +44,7 @@ def add_recordings(app: FastAPI, explorer: Explorer, recordings: ClipStore) -> N
     @app.get("/api/recordings/{number}")
     def recording(number: int, like: int | None = None) -> dict[str, Any]:
         line = there(explorer.timelines).of(checked(number))
-        mine = np.flatnonzero(store.recording == number)
+        mine = np.array([number]) if recordings is store else np.flatnonzero(store.recording == number)
         first = store.start[mine] - recordings.start[number]
         told = {
             "name": str(recordings.ids[number]),
@@ -36,7 +55,8 @@ def add_recordings(app: FastAPI, explorer: Explorer, recordings: ClipStore) -> N
             "window": line.length,
             "windows": line.start.tolist(),
             "says": line.label.tolist(),
-            "margin": [round(float(one), 4) for one in line.margin],
+            "confidence": [round(float(one), 4) for one in line.confidence],
+            "stretches": _in_frames(store.fps, explorer.labels.stretches().get(str(recordings.ids[number]), ())),
         }
         if like is not None:
             query = explorer.mine.features[clip_number(explorer, like)]
@@ -46,6 +66,33 @@ def add_recordings(app: FastAPI, explorer: Explorer, recordings: ClipStore) -> N
             told["like"] = [round(float(one), 4) for one in cosines]
         return told
 
-    @app.get("/api/recordings/{number}/skeleton")
-    def frames(request: Request, number: int, first: int = 0, normalised: bool = False) -> Response:
-        return skeleton_answer(request, recordings, checked(number), first, normalised, untrimmed=True)
+    @app.post("/api/recordings/{number}/stretches")
+    def mark(number: int, marking: Marking) -> dict[str, Any]:
+        frames, name = int(recordings.length[checked(number)]), str(recordings.ids[number])
+        if any(not start < stop <= frames for start, stop, _ in marking.after):
+            raise HTTPException(422, f"after: expected parts of the recording, in frames from 0 to {frames}")
+        if any(one[1] > other[0] for one, other in zip(marking.after, marking.after[1:], strict=False)):
+            raise HTTPException(422, "after: expected parts that do not overlap, by their start")
+        seen = explorer.labels.stretches().get(name, ())
+        if _in_frames(store.fps, seen) != [list(part) for part in marking.before]:
+            raise HTTPException(422, CHANGED)
+        try:
+            explorer.labels.mark(name, seen, _in_seconds(store.fps, marking.after))
+        except ConfigError as error:
+            raise HTTPException(422, str(error)) from None
+        return {"stretches": [list(part) for part in marking.after]}
+
+    if recordings is not store:
+
+        @app.get("/api/recordings/{number}/skeleton")
+        def frames(request: Request, number: int, first: int = 0, normalised: bool = False) -> Response:
+            return skeleton_answer(request, recordings, checked(number), first, normalised, untrimmed=True)
+
+
+def _in_frames(fps: float, stretches: Sequence[Stretch]) -> list[list[Any]]:
+    """Labelled parts of a recording, as the page knows them."""
+    return [[round(start * fps), round(stop * fps), label] for start, stop, label in stretches]
+
+
+def _in_seconds(fps: float, parts: Sequence[Part]) -> list[Stretch]:
+    return [Stretch(round(start / fps, DIGITS), round(stop / fps, DIGITS), label) for start, stop, label in parts]

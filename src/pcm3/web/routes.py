@@ -38,8 +38,7 @@ def explorer_app(explorer: Explorer) -> FastAPI:
     add_guests(app, explorer)
     if explorer.other is not None:
         add_comparison(app, explorer, explorer.other)
-    if explorer.store.recordings is not None:
-        add_recordings(app, explorer, explorer.store.recordings)
+    add_recordings(app, explorer)
 
     @app.get("/{path:path}")
     def page(request: Request) -> Response:
@@ -79,7 +78,7 @@ def _add_arrays(app: FastAPI, explorer: Explorer) -> None:
     @app.get("/api/guesses")
     def guesses(request: Request) -> Response:
         found = there(explorer.guesses)
-        return array_answer(request, np.stack([found.label.astype(np.float32), found.margin]))
+        return array_answer(request, np.stack([found.label.astype(np.float32), found.confidence]))
 
     @app.get("/api/lesson/guesses")
     def taught(request: Request) -> Response:

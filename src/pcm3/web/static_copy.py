@@ -61,7 +61,7 @@ def export(explorer: Explorer, out: Path, *, overwrite: bool = False) -> int:
             _write(folder, "api/comparison/clips", _bytes(comparison_rows(explorer.comparison)))
         _write(folder, "api/clusters", _bytes(explorer.mine.arrays["clusters"][:, 0].astype(np.int32)))
         if explorer.guesses is not None:
-            says = np.stack([explorer.guesses.label, explorer.guesses.margin]).astype(np.float32)
+            says = np.stack([explorer.guesses.label, explorer.guesses.confidence]).astype(np.float32)
             _write(folder, "api/guesses", _bytes(says))
         for clip in range(len(store)):
             _write(folder, f"api/clips/{clip}/small", packed(whole_skeleton(store, clip), room))

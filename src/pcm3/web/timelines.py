@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from threading import Lock
 
@@ -16,6 +17,7 @@ from pcm3.api.teaching import Space, teach
 from pcm3.clips import ClipBank, frozen
 from pcm3.data.recording import UNKNOWN
 from pcm3.data.store import ClipStore
+from pcm3.web.guesses import Confidence
 
 WINDOW = 2.0
 """Seconds of a window; a shorter recording is one window."""
@@ -37,20 +39,28 @@ class Timeline:
     features: Float[np.ndarray, "W D"]
     label: Int[np.ndarray, " W"]
     """The class of each window by what clips of other people, or else of other recordings, teach; −1: nothing does."""
-    margin: Float[np.ndarray, " W"]
+    confidence: Float[np.ndarray, " W"]
+    """How often such a class is right of clips of which the classifier is as sure, 0 to 1."""
+
+
+def recordings_of(store: ClipStore) -> ClipStore:
+    """Those of which a store's clips are the labelled intervals; of trimmed clips, each is one."""
+    return store if store.recordings is None else store.recordings
 
 
 @dataclass(eq=False)
 class Timelines:
-    """Gives the timelines of a store of untrimmed recordings."""
+    """Gives the timelines of untrimmed recordings; of a store of trimmed clips, each clip is one."""
 
     model: Model
     store: ClipStore
     recordings: ClipStore
-    bank: ClipBank
-    """Of the store."""
+    """Those of the store, or itself."""
+    bank: Callable[[], ClipBank]
+    """Gives that of the store."""
     features: Float[np.ndarray, "N D"]
     """Of the store's clips."""
+    sure: Confidence
     _kept: OrderedDict[int, Timeline] = field(default_factory=OrderedDict)
     _lock: Lock = field(default_factory=Lock)
 
@@ -72,23 +82,25 @@ class Timelines:
         space = Space.of(self.features)
         rows = space.rows(np.concatenate([self.features, features]))
         teachers = np.flatnonzero((self.store.label != UNKNOWN) & self._others(recording))
-        label, margin = np.full(len(start), UNKNOWN), np.zeros(len(start))
+        label, confidence = np.full(len(start), UNKNOWN), np.zeros(len(start))
         if len(np.unique(self.store.label[teachers])) > 1:
             taught = teach(rows, teachers, self.store.label[teachers])
-            label, margin = taught.label[len(self.features) :], taught.margin[len(self.features) :]
-        return Timeline(start, length, features, label, margin)
+            label, confidence = taught.label[len(self.features) :], self.sure(taught.margin[len(self.features) :])
+        return Timeline(start, length, features, label, confidence)
 
     def _others(self, recording: int) -> Bool[np.ndarray, " N"]:
         """Clips of other people; where nobody else is known, of other recordings."""
         mine = int(self.recordings.subject[recording])
         people: NDArray[np.bool_] = (self.store.subject != mine) & (self.store.subject != UNKNOWN)
-        others: NDArray[np.bool_] = self.store.recording != recording
+        whole = np.arange(len(self.store)) if self.recordings is self.store else self.store.recording
+        others: NDArray[np.bool_] = whole != recording
         return people if mine != UNKNOWN and people.any() else others
 
     def _embedded(self, recording: int, start: Int[np.ndarray, " W"], length: int) -> Float[np.ndarray, "W D"]:
-        device, whole = self.bank.device, self.recordings
+        mine, whole = self.bank(), self.recordings
+        device = mine.device
         bank = replace(
-            self.bank,
+            mine,
             start=torch.from_numpy(whole.start.astype(np.int64)).to(device),
             length=torch.from_numpy(whole.length.astype(np.int64)).to(device),
         )

@@ -103,8 +103,10 @@ def told_findings(explorer: Explorer, findings: list[Finding]) -> list[dict[str,
 def told_labels(explorer: Explorer) -> dict[str, Any]:
     """The labels that were given."""
     given = explorer.labels.given()
-    names = sorted(set(given.values()))
+    parts = [part for parts in explorer.labels.stretches().values() for part in parts]
+    names = sorted({*given.values(), *(part.label for part in parts)})
     number = {name: place for place, name in enumerate(names)}
     ids = explorer.store.ids.tolist()
     labelled = [(clip, number[given[name]]) for clip, name in enumerate(ids) if name in given]
-    return {"names": names, "clips": [clip for clip, _ in labelled], "labels": [label for _, label in labelled]}
+    return {"names": names, "clips": [clip for clip, _ in labelled], "labels": [label for _, label in labelled],
+            "stretches": len(parts)}  # fmt: skip

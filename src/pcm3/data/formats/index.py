@@ -169,6 +169,9 @@ def _probe(where: str, form: FileFormat, groups: Sequence[FileGroup], options: O
             first = first or error
     if files:
         return files
+    if len(groups) == 1:
+        why = str(first).removeprefix(f"{groups[0].own_name}: ")  # the source is named, and its only file not again
+        raise DataError(f"{where}: {why}") from first
     raise DataError(f"{where}: none of the {form.name} can be read; {first}") from first
 
 
