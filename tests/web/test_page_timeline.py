@@ -27,7 +27,7 @@ def test_a_person_jumps_along_a_recording_and_labels_a_part_of_it(untrimmed, bro
         visitor.text("#recording", "r2")
         first = int(store.start[clip] - store.recordings.start[1])
         name = store.classes[store.label[clip]]
-        words = f"{first / 30:.1f} of {length / 30:.1f} s · labelled: {name} · model says: "
+        words = f"{first / 30:.1f} s · labelled: {name} · model: "
         visitor.sees(f"{MOMENT}.startsWith({words!r})", True)
         line = untrimmed.timelines.of(1)
         window = min(max(round((first - line.length / 2) / 15), 0), len(line.start) - 1)

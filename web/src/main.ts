@@ -195,7 +195,7 @@ class Page {
     byId("legend").addEventListener("toggle", () => this.maps.forEach((map) => map.resized()));
     byId("theme").onclick = () => {
       applyTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark");
-      this.recolour();
+      state.tell("colours");
       this.players.stage.figure.recolour();
       this.players.refresh();
     };

@@ -182,7 +182,7 @@ export class Players {
     const { about } = this.state;
     (normalised.parentElement as HTMLElement).hidden = about.normalised || about.fixed;
     byId("stance").textContent = about.normalised
-      ? "Normalised when imported. To see clips as recorded: import with --normalise false."
+      ? "Normalised when imported; import with --normalise false to see more."
       : about.fixed ? "As recorded." : "";
     normalised.onchange = () => {
       this.pieces.normalised = normalised.checked;

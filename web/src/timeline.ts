@@ -80,7 +80,6 @@ export class TimelineView {
     byId("timeline").hidden = false;
     byId("recording").textContent = told.name;
     this.canvas.style.height = `${heightOf(rowsOf(state, told))}px`;
-    this.explain(told);
     if (isOfMany) await this.showWhole(number, told.name);
     this.jump(told.start[told.clips.indexOf(clip)] ?? 0);
     this.draw(true);
@@ -155,17 +154,13 @@ export class TimelineView {
     this.show(first + share * (last - first), last - first);
   }
 
-  /** What stands below the rows: the classes, and what pale and bright mean. */
+  /** What stands below the rows: what to do, what pale means, and the classes that are in sight. */
   private explain(told: api.Recording): void {
     const { state } = this;
-    const rows = rowsOf(state, told);
-    const lines = classesIn(state, told).map((label) => make("li", {}, swatch(classLooks(state, label).colour, 1), state.storeClass(label)));
-    const words = [
-      rows.includes("model says") ? "the paler, the less sure the model (% sure: so often it is right)" : "",
-      rows.includes("similar") ? "similar: like the clicked clip" : "",
-      "labels here: drag along this row, then press a label's key",
-    ];
-    byId("meaning").replaceChildren(...lines, make("li", { className: "words", textContent: words.filter((one) => one !== "").join(" · ") }));
+    const pale = rowsOf(state, told).includes("model says") ? " · pale: less sure" : "";
+    const words = make("li", { className: "words", textContent: `Drag along “your labels”, then press a label's key${pale}` });
+    const classes = classesIn(state, told, this.view).map((label) => make("li", {}, swatch(classLooks(state, label).colour, 1), state.storeClass(label)));
+    byId("meaning").replaceChildren(words, ...classes);
   }
 
   /** Draws the line where the recording is, and where that has changed all else. */
@@ -185,7 +180,7 @@ export class TimelineView {
       const picture = this.picture.getContext("2d");
       picture?.setTransform(ratio, 0, 0, ratio, 0, 0);
       if (picture) paintRows(picture, canvas.clientWidth, state, shown, this.view);
-      byId("window").textContent = this.view[1] - this.view[0] < shown.frames ? this.view.map((one) => (one / state.about.fps).toFixed(1)).join(" to ") + " s" : "";
+      this.explain(shown);
     }
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.clearRect(0, 0, canvas.width, canvas.height);
@@ -217,10 +212,10 @@ export class TimelineView {
     const says = `${state.storeClass(shown.says[window] ?? -1)} (${(100 * (shown.confidence[window] ?? 0)).toFixed(0)} % sure)`;
     const given = shown.stretches.find(([start, stop]) => start <= frame && frame < stop)?.[2];
     const words = [
-      `${second(frame)} of ${second(shown.frames)} s`,
+      `${second(frame)} s`,
       ...(rows.includes("labelled") ? [`labelled: ${truth}`] : []),
-      ...(rows.includes("model says") ? [`model says: ${says}`] : []),
-      ...(given === undefined ? [] : [`label here: ${given}`]),
+      ...(rows.includes("model says") ? [`model: ${says}`] : []),
+      ...(given === undefined ? [] : [`yours: ${given}`]),
     ].join(" · ");
     if (byId("moment").textContent === words) return;
     byId("moment").textContent = words;

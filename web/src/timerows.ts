@@ -10,7 +10,7 @@ const FONT = "11px system-ui, sans-serif";
 const TICKS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 3600]; // seconds between two numbers
 const APART = 56; // pixels between two numbers
 
-export type RowName = "labelled" | "model says" | "similar" | "labels here";
+export type RowName = "labelled" | "model says" | "like clip" | "your labels";
 
 /** From which frame, before which. */
 export type Span = readonly [number, number];
@@ -20,8 +20,8 @@ export function rowsOf(state: State, told: Recording): RowName[] {
   const rows: RowName[] = [];
   if (state.about.recordings > 0) rows.push("labelled");
   if (told.says.some((one) => one >= 0)) rows.push("model says");
-  if (told.like !== undefined) rows.push("similar");
-  return [...rows, "labels here"];
+  if (told.like !== undefined) rows.push("like clip");
+  return [...rows, "your labels"];
 }
 
 export const heightOf = (rows: readonly RowName[]): number => rows.length * (ROW + GAP) + AXIS;
@@ -32,10 +32,11 @@ export function hopOf({ window, windows }: Recording): number {
   return (windows[1] ?? window) - (windows[0] ?? 0);
 }
 
-/** The numbers of the classes that stand in a recording, labelled or said. */
-export function classesIn(state: State, told: Recording): number[] {
-  const labels = told.clips.map((clip) => state.column("label")[clip] ?? -1);
-  return [...new Set([...labels, ...told.says])].filter((label) => label >= 0).sort((a, b) => a - b);
+/** The numbers of the classes that are labelled or said within a view. */
+export function classesIn(state: State, told: Recording, [first, last]: Span): number[] {
+  const labels = told.clips.filter((_, place) => (told.start[place] ?? 0) < last && (told.stop[place] ?? 0) > first).map((clip) => state.column("label")[clip] ?? -1);
+  const says = told.says.filter((_, place) => (told.windows[place] ?? 0) < last && (told.windows[place] ?? 0) + told.window > first);
+  return [...new Set([...labels, ...says])].filter((label) => label >= 0).sort((a, b) => a - b);
 }
 
 export function colourOf(state: State, label: string): string {
@@ -76,14 +77,14 @@ export function paintRows(context: CanvasRenderingContext2D, width: number, stat
   said.forEach((span, place) => {
     const label = told.says[place] ?? -1;
     if (label >= 0) box("model says", span, classLooks(state, label).colour, 0.25 + 0.75 * (told.confidence[place] ?? 0));
-    box("similar", span, tone("--mark"), Math.max(0, told.like?.[place] ?? 0) ** 3);
+    box("like clip", span, tone("--mark"), Math.max(0, told.like?.[place] ?? 0) ** 3);
   });
   for (const [from, to] of runs(told.says)) {
     const place = rows.indexOf("model says");
     const span: Span = [said[from]?.[0] ?? 0, said[to]?.[1] ?? 0];
     if (place >= 0 && span[1] > first && span[0] < last) write(context, state.storeClass(told.says[from] ?? -1), at(span[0]), topOf(place), at(span[1]) - at(span[0]), tone("--ink"), tone("--ground"));
   }
-  for (const [from, to, label] of told.stretches) box("labels here", [from, to], colourOf(state, label), 1, label);
+  for (const [from, to, label] of told.stretches) box("your labels", [from, to], colourOf(state, label), 1, label);
   axis(context, width, topOf(rows.length), [first / state.about.fps, last / state.about.fps], tone("--soft"));
 }
 
