@@ -2,9 +2,9 @@
 
 import io
 import json
+import os
 import re
 import socket
-import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -15,6 +15,7 @@ import pytest
 from ntu_file_text import walkers
 
 import pcm3
+from pcm3.cli import main
 from pcm3.cli.live_lines import LONGEST, LineStream, parse_frame
 from pcm3.cli.live_ports import on_udp, on_websocket
 from pcm3.data.importer import store_recordings
@@ -154,17 +155,23 @@ def test_bad_use_is_told_in_one_line(cli, heads, words, message):
     assert message in found.err
 
 
-def test_it_ends_when_whoever_sends_is_gone(heads):
-    frames = "".join(line_of(frame[0]) + "\n" for frame in walkers(5, 31, 1, 20))
-    words = [sys.executable, "-m", "pcm3", "stream", heads / "detector", "--up", "y"]
-    process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    process.stdin.write(frames)
-    process.stdin.flush()
-    answers = [json.loads(process.stdout.readline()) for _ in range(31)]  # each comes at once, not at the end
-    assert answers[-1]["share"] is not None
-    out, err = process.communicate('{"joints": [', timeout=60)  # and is cut off in the middle of a line
-    assert process.returncode == 0, err
-    assert "error" in json.loads(out)
+def test_it_ends_when_whoever_sends_is_gone(heads, monkeypatch):
+    (its_input, sent), (received, its_output) = os.pipe(), os.pipe()
+    words, codes = ["stream", str(heads / "detector"), "--up", "y"], []
+    with open(its_input) as stdin, open(its_output, "w") as stdout, open(received) as answers:  # noqa: PTH123
+        monkeypatch.setattr(sys, "stdin", stdin)
+        monkeypatch.setattr(sys, "stdout", stdout)
+        answering = threading.Thread(target=lambda: codes.append(main(words)), daemon=True)
+        answering.start()
+        with open(sent, "w") as frames:  # noqa: PTH123
+            frames.write("".join(line_of(frame[0]) + "\n" for frame in walkers(5, 31, 1, 20)))
+            frames.flush()
+            told = [json.loads(answers.readline()) for _ in range(31)]  # each comes at once, not at the end
+            assert told[-1]["share"] is not None
+            frames.write('{"joints": [')  # and is cut off in the middle of a line
+        answering.join(60)
+        assert codes == [0]
+        assert "error" in json.loads(answers.readline())
 
 
 def listening(on, heads, said=None):

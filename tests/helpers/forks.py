@@ -11,6 +11,7 @@ from multiprocessing import connection
 PRELOADED = [
     "__main__", "pcm3.train.pretrain", "pcm3.train.plan", "pcm3.cli.parse", "pcm3.cli.pretrain", "pcm3.encoders.gru",
     "pcm3.report.pictures", "jsonargparse", "matplotlib.backends.backend_agg", "lightning_fabric", "toy",
+    "torch._dynamo",  # which the first optimiser imports, with sympy
 ]  # fmt: skip
 
 

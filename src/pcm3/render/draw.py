@@ -119,15 +119,23 @@ class Panel:
 
     def draw_still(self, draw: ImageDraw.ImageDraw) -> None:
         """Draws what does not move: the floor's grid, the axes, the names."""
-        x0, x1, y0, y1 = self.scene.floor
-        for x in np.arange(x0, x1 + AXIS / 2, AXIS):
-            draw.line([self._floor_point(x, y0), self._floor_point(x, y1)], GRID, FINE)
-        for y in np.arange(y0, y1 + AXIS / 2, AXIS):
-            draw.line([self._floor_point(x0, y), self._floor_point(x1, y)], GRID, FINE)
+        for line in self._grid().tolist():
+            draw.line(line, GRID, FINE)
         if self.axes:
             self._draw_axes(draw)
         for label in self.labels:
             draw.text(label.at, label.text, label.colour, font(NAME_SIZE), anchor=label.anchor)
+
+    def _grid(self) -> Floats:
+        """The lines of the floor's grid (N, 4): from where to where in the fine picture, all at once, as the floor of
+        people who are far apart has thousands.
+        """
+        x0, x1, y0, y1 = self.scene.floor
+        x, y = (np.arange(first, last + AXIS / 2, AXIS) for first, last in ((x0, x1), (y0, y1)))
+        starts = [*np.stack([x, np.full_like(x, y0)], 1), *np.stack([np.full_like(y, x0), y], 1)]
+        ends = [*np.stack([x, np.full_like(x, y1)], 1), *np.stack([np.full_like(y, x1), y], 1)]
+        on_floor = self.camera.view.axes[:, :2].T
+        return np.concatenate([self._pixels(np.array(points) @ on_floor) for points in (starts, ends)], axis=1)
 
     def _draw_axes(self, draw: ImageDraw.ImageDraw) -> None:
         """The data's own axes, in the corner of the floor from which they run along its edges."""

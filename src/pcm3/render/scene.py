@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,7 @@ class View:
     elevation: float
     """Above the horizon."""
 
-    @property
+    @cached_property
     def axes(self) -> Floats:
         """(3, 3): rows are the directions of the picture's right, its up, and towards the camera."""
         turn, lift = np.radians([self.azimuth, self.elevation])
