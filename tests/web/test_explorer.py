@@ -30,8 +30,11 @@ def test_another_visit_finds_the_maps_that_are_kept(explorer, store, finished_pa
     assert again.progress.stage == "done"
     for name, array in again.mine.arrays.items():
         np.testing.assert_allclose(array, before[name], rtol=1e-3, atol=1e-3)
+    kept = again.mine.kept
+    assert list(kept.read(len(store), features=True)) == ["features"]  # the maps do not wait for these
+    assert "pca" in kept.read(len(store), features=False)
     again.mine.kept.file.write_bytes(again.mine.kept.file.read_bytes()[:200])
-    assert again.mine.kept.read(len(store)) == {}
+    assert again.mine.kept.read(len(store), features=False) == again.mine.kept.read(len(store), features=True) == {}
     again.stop()
 
 

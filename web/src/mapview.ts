@@ -9,8 +9,9 @@ import type { Side, State } from "./state";
 
 const REACH = 14; // pixels from the pointer to a clip
 const MOST_ZOOM = 400;
-const MOVING = 12_000; // clips that are drawn while the map moves; all of them when it rests
+const FEWEST = 3_000; // clips that are drawn at least while the map moves; all of them when it rests
 const REST = 160; // milliseconds
+const [SLOW, FAST] = [30, 20]; // milliseconds of a frame from which on fewer, up to which more of them are drawn
 const STEP = 60; // pixels that an arrow key moves
 
 export class MapView {
@@ -27,6 +28,10 @@ export class MapView {
   private unit = 0.01;
   private whole = 0.01;
   private waiting = false;
+  /** Clips that are drawn while the map moves: as many as this machine draws 30 times a second. */
+  private moving = 12_000;
+  /** When the last frame of a movement was drawn; 0: it rests. */
+  private drawn = 0;
   private resting = 0;
   private readonly held = new Map<number, Place>();
   /** Pixels that the pointer has moved since it was pressed. */
@@ -113,11 +118,13 @@ export class MapView {
   }
 
   draw(): void {
-    if (this.state.about.clips > MOVING) {
-      this.points.sample(MOVING);
+    const { clips } = this.state.about;
+    if (clips > FEWEST) {
+      this.points.sample(Math.round(this.moving));
       clearTimeout(this.resting);
       this.resting = window.setTimeout(() => {
         this.points.sample(Infinity);
+        this.drawn = 0;
         this.onNextFrame();
       }, REST);
     }
@@ -127,17 +134,29 @@ export class MapView {
   private onNextFrame(): void {
     if (this.waiting) return;
     this.waiting = true;
-    requestAnimationFrame(() => {
+    requestAnimationFrame((now) => {
       this.waiting = false;
+      this.pace(now);
       this.render();
     });
+  }
+
+  /** Fewer clips where frames of a movement come too slowly, more where there is time. */
+  private pace(now: number): void {
+    const passed = now - this.drawn;
+    if (this.drawn > 0 && passed > SLOW) this.moving = Math.max(FEWEST, this.moving * 0.85);
+    else if (this.drawn > 0 && passed < FAST) this.moving = Math.min(this.state.about.clips, this.moving * 1.05);
+    this.drawn = now;
   }
 
   private render(): void {
     const { clientWidth: width, clientHeight: height } = this.root;
     if (width === 0 || height === 0) return;
-    this.renderer.setPixelRatio(Math.min(devicePixelRatio, 2));
-    this.renderer.setSize(width, height, false);
+    const ratio = Math.min(devicePixelRatio, 2);
+    if (this.canvas.width !== Math.floor(width * ratio) || this.canvas.height !== Math.floor(height * ratio)) {
+      this.renderer.setPixelRatio(ratio); // each setting makes a new buffer
+      this.renderer.setSize(width, height, false);
+    }
     const [x, y] = this.centre;
     Object.assign(this.camera, {
       left: x - (width / 2) * this.unit,

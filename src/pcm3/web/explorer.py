@@ -213,8 +213,9 @@ class Explorer:
 
     def _embed(self, clips: EmbeddedClips, stage: str) -> None:
         """The features, and the first map."""
-        clips.arrays |= clips.kept.read(len(self.store))
+        clips.arrays |= clips.kept.read(len(self.store), features=False)  # so that the page has its picture at once
         self._stage(stage)
+        clips.arrays |= clips.kept.read(len(self.store), features=True)
         clips.once("features", lambda: clips.embed(self._encoded))
         self._place(clips, "pca", "map", pca_map)
 

@@ -15,6 +15,7 @@ from pcm3.data.recording import NPY_ERRORS
 from pcm3.files import write_atomically
 
 LABELS = "labels.csv"
+FEATURES = "features"
 
 
 def folder_beside(store: Path) -> Path:
@@ -35,11 +36,17 @@ class Kept:
         key = hashlib.sha256(f"{model} {store}".encode()).hexdigest()[:16]
         return cls(folder / f"maps-{key}.npz")
 
-    def read(self, clips: int) -> dict[str, NDArray[np.float32]]:
-        """What is kept of so many clips; nothing where there is nothing, or it is damaged."""
+    def read(self, clips: int, *, features: bool) -> dict[str, NDArray[np.float32]]:
+        """What is kept of so many clips; nothing where there is nothing, or it is damaged.
+
+        Args:
+            clips: of the store.
+            features: read these, which take seconds of many clips; else all but these.
+        """
         try:
             with self.file.open("rb") as opened, np.load(opened, allow_pickle=False) as archive:
-                arrays = {name: archive[name].astype(np.float32) for name in archive.files}
+                names = [name for name in archive.files if (name == FEATURES) == features]
+                arrays = {name: archive[name].astype(np.float32) for name in names}
         except (OSError, *NPY_ERRORS, *ZIP_ERRORS, AttributeError):
             return {}
         sound = all(len(array) == clips and array.ndim == 2 and np.isfinite(array).all() for array in arrays.values())
@@ -47,7 +54,5 @@ class Kept:
 
     def write(self, arrays: Mapping[str, NDArray[np.float32]]) -> None:
         """Keeps these, (N, …), features in half precision."""
-        halved = {
-            name: array.astype(np.float16 if name == "features" else np.float32) for name, array in arrays.items()
-        }
+        halved = {name: array.astype(np.float16 if name == FEATURES else np.float32) for name, array in arrays.items()}
         write_atomically(self.file, lambda opened: np.savez(opened, **halved))  # type: ignore[arg-type]
