@@ -4,6 +4,7 @@ import pytest
 import pcm3
 from pcm3.errors import CheckpointError, ConfigError
 from pcm3.render.scene import make_scene
+from pcm3.web.embedded import EmbeddedClips
 from pcm3.web.explorer import Explorer
 from pcm3.web.kept import folder_beside
 from pcm3.web.skeletons import skeleton
@@ -74,3 +75,19 @@ def test_what_is_kept_lies_beside_the_store(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert folder_beside(tmp_path / "a.b") == (tmp_path / "a.b.explore").resolve()
     assert folder_beside(tmp_path.__class__(".")) == tmp_path.resolve().with_name(f"{tmp_path.resolve().name}.explore")
+
+
+def test_on_a_first_visit_there_is_a_map_of_poses_until_the_model_has_encoded_the_clips(explorer, store, monkeypatch):
+    seen, embed = [], EmbeddedClips.embed
+    monkeypatch.setattr(
+        EmbeddedClips, "embed", lambda own, on_block: (seen.append(explorer.maps[0]), embed(own, on_block))[1]
+    )
+    explorer.mine.arrays["tsne"] = np.zeros((len(store), 2), np.float32)
+    explorer.work()
+    assert list(seen[0]) == ["poses", "tsne"]
+    same = np.linalg.norm(
+        seen[0]["poses"][store.label == 2] - seen[0]["poses"][store.label == 2].mean(0), axis=1
+    ).mean()
+    assert same < np.linalg.norm(seen[0]["poses"], axis=1).mean()  # squats lie together, no model needed
+    assert list(explorer.maps[0]) == ["pca", "tsne"]
+    assert "poses" not in explorer.mine.kept.read(len(store), features=False)

@@ -18,7 +18,8 @@ import "./style.css";
 
 const AGAIN = 600; // milliseconds between two looks at what is computed
 
-const MAPS: Record<string, string> = { pca: "PCA", tsne: "t-SNE", umap: "UMAP" };
+const POSES = "poses"; // the map of a first visit, until the model has encoded the clips
+const MAPS: Record<string, string> = { [POSES]: "poses, until the model is done", pca: "PCA", tsne: "t-SNE", umap: "UMAP" };
 const KEYS: [string, string][] = [
   ["wheel, drag", "zoom and move the map; two fingers on a screen"],
   ["point at a clip", "it moves on the right"],
@@ -161,7 +162,8 @@ class Page {
   private async addMap(side: Side, name: string): Promise<void> {
     const { state } = this;
     side.maps.set(name, await api.map(side.number, name));
-    const first = state.which === "";
+    if (name !== POSES) side.maps.delete(POSES);
+    const first = side.number === 0 && !side.maps.has(state.which);
     if (first) state.which = name;
     if (side.number === 0) fill(byId("which"), [...side.maps.keys()], state.which, MAPS);
     if (name === state.which) state.tell("maps");

@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from pcm3.data.store import ClipStore
 from pcm3.web.explorer import Explorer
-from pcm3.web.maps import MAPS
+from pcm3.web.maps import MAPS, POSES
 from pcm3.web.skeletons import skeleton
 
 Found = TypeVar("Found")
@@ -54,7 +54,7 @@ def there(found: Found | None) -> Found:
 
 def map_of(explorer: Explorer, side: int, name: str) -> Float32[np.ndarray, "N 2"]:
     """A map of the model's, or of what it is compared with. Raises HTTPException where there is none."""
-    if name not in MAPS:
+    if name not in (*MAPS, POSES):
         raise HTTPException(404, f"expected a map: {', '.join(MAPS)}")
     return there(explorer.maps[side].get(name))
 

@@ -34,7 +34,7 @@ from pcm3.web.guests import KEPT, Guest, received
 from pcm3.web.kept import LABELS, Kept
 from pcm3.web.labels import LabelBook
 from pcm3.web.lessons import Lessons
-from pcm3.web.maps import MAPS, has_umap, pca_map, tsne_map, turned_like, umap_map
+from pcm3.web.maps import MAPS, POSES, has_umap, pca_map, pose_map, tsne_map, turned_like, umap_map
 from pcm3.web.timelines import Timelines, recordings_of
 
 Place = Callable[[Float32[np.ndarray, "N D"]], Float32[np.ndarray, "N 2"]]
@@ -69,6 +69,8 @@ class Explorer:
     """The clips as what it is compared with sees them."""
     comparison: Comparison | None = None
     progress: Progress = field(default_factory=Progress)
+    poses: Float32[np.ndarray, "N 2"] | None = None
+    """The map of a first visit, until the model has encoded the clips."""
     guesses: Guesses | None = None
     lessons: Lessons | None = None
     timelines: Timelines | None = None
@@ -187,6 +189,8 @@ class Explorer:
     def maps(self) -> list[dict[str, Float32[np.ndarray, "N 2"]]]:
         """The maps of each side that are there, by name; the other's are turned so that they lie like the model's."""
         mine = {name: self.mine.arrays[name] for name in MAPS if name in self.mine.arrays}
+        if self.poses is not None and "pca" not in mine:
+            mine = {POSES: self.poses} | mine
         if self.other is None:
             return [mine]
         theirs = self.other.arrays
@@ -214,6 +218,8 @@ class Explorer:
     def _embed(self, clips: EmbeddedClips, stage: str) -> None:
         """The features, and the first map."""
         clips.arrays |= clips.kept.read(len(self.store), features=False)  # so that the page has its picture at once
+        if clips is self.mine and "pca" not in clips.arrays:
+            self.poses = pose_map(self.store)
         self._stage(stage)
         clips.arrays |= clips.kept.read(len(self.store), features=True)
         clips.once("features", lambda: clips.embed(self._encoded))

@@ -11,10 +11,14 @@ from jaxtyping import Float, Float32, Int
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
+from pcm3.data.store import ClipStore
+
 MAPS = ("pca", "tsne", "umap")
 """Their names, in the order in which they come."""
 MOST_PLACED = 5_000
 """Clips that t-SNE and UMAP place; of more, as many are drawn, and the others lie among their nearest of these."""
+POSES = "poses"
+"""What the page calls the map that is there before the model has encoded the clips."""
 NEAREST = 3
 """Placed clips among which another one lies."""
 KEPT = 50
@@ -26,6 +30,14 @@ BLOCK = 2_000
 def pca_map(features: Float[np.ndarray, "N D"]) -> Float[np.ndarray, "N 2"]:
     """The first two principal components, scaled to a spread of 1 together."""
     return _scaled(components(features, 2))
+
+
+def pose_map(store: ClipStore) -> Float32[np.ndarray, "N 2"]:
+    """The same of how people stand at the beginning, in the middle and at the end of each clip: no model is asked."""
+    length = store.length.astype(np.int64)
+    places = store.start.astype(np.int64)[:, None] + np.stack([0 * length, length // 2, length - 1], axis=1)
+    poses = np.asarray(store.frames[places], np.float32).reshape(len(length), -1)
+    return pca_map(poses).astype(np.float32)
 
 
 def tsne_map(features: Float[np.ndarray, "N D"], seed: int = 0) -> Float[np.ndarray, "N 2"]:
