@@ -179,6 +179,8 @@ export class MapView {
   /** Marks where dropped files fall. */
   private drawGuests(): void {
     const box = this.canvas.getBoundingClientRect();
+    const root = this.root.querySelector(".guests");
+    if (this.state.extras.length === 0 && root?.childElementCount === 0) return;
     const marks = this.state.extras.flatMap(({ guest, name }, place) => {
       if (guest === null || guest.places[this.side.number]?.[this.state.which] === undefined) return [];
       const clip = this.state.about.clips + place;
@@ -188,7 +190,7 @@ export class MapView {
       mark.style.top = `${y - box.top}px`;
       return [mark];
     });
-    this.root.querySelector(".guests")?.replaceChildren(...marks);
+    root?.replaceChildren(...marks);
   }
 
   /** The class and name of the clip under the pointer, beside it. */

@@ -2,7 +2,7 @@
 
 import { byId, fill, make } from "./dom";
 import { Pieces } from "./pieces";
-import { Stage } from "./stage";
+import { Stage, type Shot } from "./stage";
 import type { State } from "./state";
 
 const SPEEDS = ["0.1×", "0.25×", "0.5×", "1×", "2×", "4×"];
@@ -89,20 +89,21 @@ export class Players {
     }
     if (this.stale) {
       this.stale = false;
-      for (const player of this.shown) this.draw(player);
+      this.stage.draw(this.shown.flatMap((player) => this.shot(player)));
       this.time.value = String(Math.min(1, this.seconds / this.longest));
       this.onFrame();
     }
     requestAnimationFrame((next) => this.tick(next));
   }
 
-  private draw({ clip, canvas, words }: Player): void {
+  /** What a player shows now; nothing while that is not there. */
+  private shot({ clip, canvas, words }: Player): Shot[] {
     const count = this.pieces.count(clip);
-    if (count === undefined) return;
+    if (count === undefined) return [];
     const frame = this.frameOf(clip, count);
     words.textContent = `${frame + 1}/${count}`;
     const held = this.pieces.at(clip, frame);
-    if (held !== undefined) this.stage.draw(canvas, held.frames, held.frame, held.extent);
+    return held === undefined ? [] : [{ canvas, ...held }];
   }
 
   /** The player under the pointer first, if it is not pinned, then those that are pinned. */

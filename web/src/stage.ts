@@ -1,8 +1,16 @@
-/** Draws any number of players with one graphics context: each is drawn in turn and copied into its own canvas. */
+/** Draws any number of players with one graphics context: all of a frame below each other, then each into its own canvas. */
 
-import { PerspectiveCamera, Vector3, WebGLRenderer } from "three";
+import { PerspectiveCamera, Vector2, Vector3, WebGLRenderer } from "three";
 import type { About } from "./api";
 import { Figure } from "./figure";
+
+/** A frame of a clip, and the canvas that shows it. */
+export interface Shot {
+  canvas: HTMLCanvasElement;
+  frames: Float32Array;
+  frame: number;
+  extent: Extent;
+}
 
 export class Stage {
   readonly figure: Figure;
@@ -21,20 +29,35 @@ export class Stage {
     this.camera.up.set(0, 0, 1);
   }
 
-  /** Draws a frame of a clip into a canvas. */
-  draw(canvas: HTMLCanvasElement, clip: Float32Array, frame: number, extent: Extent): void {
+  /** Draws frames of clips into their canvases: whoever copies waits for the graphics, so that all are drawn before. */
+  draw(shots: readonly Shot[]): void {
     const ratio = Math.min(devicePixelRatio, 2);
-    const [width, height] = [Math.round(canvas.clientWidth * ratio), Math.round(canvas.clientHeight * ratio)];
-    const context = canvas.getContext("2d");
-    if (context === null || width === 0 || height === 0) return;
-    if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
+    let [wide, high] = [0, 0];
+    const placed = shots.map((shot) => {
+      const [width, height] = [Math.round(shot.canvas.clientWidth * ratio), Math.round(shot.canvas.clientHeight * ratio)];
+      const top = high;
+      [wide, high] = [Math.max(wide, width), high + height];
+      return { ...shot, width, height, top };
+    }).filter(({ width, height }) => width > 0 && height > 0);
+    if (placed.length === 0) return;
     const whole = this.renderer.domElement;
-    if (whole.width !== width || whole.height !== height) this.renderer.setSize(width, height, false);
-    this.look(extent, width / height);
-    this.figure.pose(clip, frame, this.trails, this.floor);
-    this.renderer.render(this.figure.scene, this.camera);
-    context.clearRect(0, 0, width, height);
-    context.drawImage(whole, 0, 0);
+    const size = this.renderer.getSize(new Vector2());
+    if (size.x < wide || size.y < high) this.renderer.setSize(Math.max(size.x, wide), Math.max(size.y, high), false);
+    this.renderer.setScissorTest(true);
+    for (const { frames, frame, extent, width, height, top } of placed) {
+      const below = whole.height - top - height;
+      this.renderer.setViewport(0, below, width, height);
+      this.renderer.setScissor(0, below, width, height);
+      this.look(extent, width / height);
+      this.figure.pose(frames, frame, this.trails, this.floor);
+      this.renderer.render(this.figure.scene, this.camera);
+    }
+    for (const { canvas, width, height, top } of placed) {
+      if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
+      const context = canvas.getContext("2d");
+      context?.clearRect(0, 0, width, height);
+      context?.drawImage(whole, 0, top, width, height, 0, 0, width, height);
+    }
   }
 
   /** The joint nearest to a place (0 to 1, from the left and from the top) of what `draw` showed; null: none near. */
