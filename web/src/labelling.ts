@@ -30,9 +30,8 @@ export class Labelling {
     byId("csv").onclick = () => void this.download();
   }
 
-  /** Reads what was given before. */
-  async load(): Promise<void> {
-    const found = await api.labels();
+  /** Takes what was given before. */
+  take(found: api.Labels): void {
     this.state.labels = new Map(found.clips.map((clip, place) => [clip, found.names[found.labels[place] ?? -1] ?? ""]));
     this.state.parts = found.stretches;
     this.names = [...new Set([...this.names, ...found.names])];

@@ -50,10 +50,14 @@ function tellWrong(error: unknown): void {
   byId("progress").classList.add("wrong");
 }
 
-async function readState(): Promise<State> {
-  const [about, ids, values] = await Promise.all([api.about(), api.ids(), api.columns()]);
+/** All that the page needs to begin, asked for at once. */
+async function begun(): Promise<Page> {
+  const [about, ids, values, labels, status] = await Promise.all([api.about(), api.ids(), api.columns(), api.labels(), api.status()]);
   const columns = new Map(about.columns.map((name, place) => [name, values.subarray(place * about.clips, (place + 1) * about.clips)]));
-  return new State(about, ids, columns);
+  const page = new Page(new State(about, ids, columns));
+  page.labelling.take(labels);
+  await page.follow(status);
+  return page;
 }
 
 class Page {
@@ -64,6 +68,7 @@ class Page {
   private readonly timeline: TimelineView | null;
   private readonly legend: Legend;
   private listed = false;
+  private waiting = false;
 
   constructor(readonly state: State) {
     byId("store").textContent = state.about.store;
@@ -80,9 +85,19 @@ class Page {
     this.legend = new Legend(state);
     new NeighbourList(state);
     if (state.sides.length > 1) new ComparisonList(state);
-    state.on(["colours", "taught", "compared"], () => this.recolour());
+    state.on(["colours", "taught", "compared"], () => this.recolourSoon());
     this.controls();
-    this.recolour();
+    this.recolourSoon();
+  }
+
+  /** Once before the next picture, however much has changed: of many clips it takes a while. */
+  private recolourSoon(): void {
+    if (this.waiting) return;
+    this.waiting = true;
+    requestAnimationFrame(() => {
+      this.waiting = false;
+      this.recolour();
+    });
   }
 
   recolour(): void {
@@ -94,9 +109,9 @@ class Page {
   }
 
   /** Looks at what the server has computed until it is done. */
-  async follow(): Promise<void> {
+  async follow(status?: api.Status): Promise<void> {
     const { state } = this;
-    state.status = await api.status();
+    state.status = status ?? (await api.status());
     const { stage, done, error, maps, guesses, clusters, checked, compared } = state.status;
     const encoding = `encoding: ${done.toLocaleString("en")} of ${state.about.clips.toLocaleString("en")} clips`;
     const words: Record<string, string> = {
@@ -253,10 +268,7 @@ async function start(): Promise<void> {
   addEventListener("unhandledrejection", (event) => tellWrong(event.reason));
   applyTheme(matchMedia("(prefers-color-scheme: light)").matches ? "light" : "dark");
   try {
-    const page = new Page(await readState());
-    await page.labelling.load();
-    await page.follow();
-    Object.assign(window, { explorer: page });
+    Object.assign(window, { explorer: await begun() });
     document.documentElement.dataset.ready = "yes";
   } catch (error) {
     tellWrong(error);

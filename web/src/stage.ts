@@ -20,7 +20,8 @@ export class Stage {
   private turn = 0.45;
   private lift = 0.2;
   private near = 1;
-  private readonly renderer = new WebGLRenderer({ antialias: true, alpha: true, preserveDrawingBuffer: true });
+  /** Made when there is something to draw: the map comes first. */
+  private renderer: WebGLRenderer | null = null;
   private readonly camera = new PerspectiveCamera(30, 1, 0.05, 100);
   private readonly point = new Vector3();
 
@@ -40,17 +41,18 @@ export class Stage {
       return { ...shot, width, height, top };
     }).filter(({ width, height }) => width > 0 && height > 0);
     if (placed.length === 0) return;
-    const whole = this.renderer.domElement;
-    const size = this.renderer.getSize(new Vector2());
-    if (size.x < wide || size.y < high) this.renderer.setSize(Math.max(size.x, wide), Math.max(size.y, high), false);
-    this.renderer.setScissorTest(true);
+    const renderer = (this.renderer ??= new WebGLRenderer({ antialias: true, alpha: true, preserveDrawingBuffer: true }));
+    const whole = renderer.domElement;
+    const size = renderer.getSize(new Vector2());
+    if (size.x < wide || size.y < high) renderer.setSize(Math.max(size.x, wide), Math.max(size.y, high), false);
+    renderer.setScissorTest(true);
     for (const { frames, frame, extent, width, height, top } of placed) {
       const below = whole.height - top - height;
-      this.renderer.setViewport(0, below, width, height);
-      this.renderer.setScissor(0, below, width, height);
+      renderer.setViewport(0, below, width, height);
+      renderer.setScissor(0, below, width, height);
       this.look(extent, width / height);
       this.figure.pose(frames, frame, this.trails, this.floor);
-      this.renderer.render(this.figure.scene, this.camera);
+      renderer.render(this.figure.scene, this.camera);
     }
     for (const { canvas, width, height, top } of placed) {
       if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
