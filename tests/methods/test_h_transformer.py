@@ -105,7 +105,8 @@ def test_a_strided_encoder_tells_of_every_frame_and_the_loss_is_in_float32():
     [
         ({"stream": "bone"}, "stream: expected joint"),
         ({"encoder": EncoderSettings("gru", 8, 1, "bidirectional", "attention")}, "encoder.pooling: expected one"),
-        ({"mask_ratio": 0.9}, "objective.mask_ratio: expected at least 0 and less than 0.9"),
+        ({"mask_ratio": 0.9}, "objective.mask_ratio: expected 0, or more than 0.1 and less than 0.9"),
+        ({"mask_ratio": 0.1}, "objective.mask_ratio: expected 0, or more than 0.1 and less than 0.9"),
         ({"still": -1.0}, "objective.still: expected not negative"),
         ({"part_weight": -1.0}, "objective.part_weight: expected not negative"),
     ],

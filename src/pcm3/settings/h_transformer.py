@@ -14,8 +14,8 @@ class MotionDirectionSettings:
     """What is hidden, and what of the motion is to be told."""
 
     mask_ratio: float = 0.4
-    """Share of the body parts that the encoder does not see, anew in each eighth of a clip; at least 0 and less than
-    0.9."""
+    """Share of the body parts that the encoder does not see, anew in each eighth of a clip; 0, or more than
+    0.1 and less than 0.9, so that of five parts some are masked and some are not."""
     still: float = 0.005
     """Metres from one frame to the next, less than which on an axis are no motion along it; at least 0."""
     part_weight: float = 1.0
@@ -25,9 +25,9 @@ class MotionDirectionSettings:
         """What the values must keep to."""
         return [
             (
-                0 <= self.mask_ratio < 0.9,
+                self.mask_ratio == 0 or 0.1 < self.mask_ratio < 0.9,
                 "objective.mask_ratio",
-                "at least 0 and less than 0.9, so that of five parts some are not masked",
+                "0, or more than 0.1 and less than 0.9, so that of five parts some are masked and some are not",
             ),
             *not_negative(self, "still", "part_weight", group="objective."),
         ]

@@ -98,7 +98,7 @@ class PretrainSettings:
             (
                 not 0 < self.batch < least * self.pieces,
                 "batch",
-                f"at least {least * self.pieces}, {least} clips for each micro-batch",
+                f"at least {least * self.pieces}" + f", {least} clips for each micro-batch" * (self.pieces > 1),
             ),
             (self.minutes is None or self.minutes > 0, "minutes", "more than 0"),
         ]
