@@ -50,6 +50,14 @@ class ClipEncoder(Protocol):
 
 
 @runtime_checkable
+class GapEncoder(Protocol):
+    """An encoder that can be told that joints are absent from some frames of a clip."""
+
+    def with_gaps(self) -> ClipEncoder:
+        """The same encoder, for such clips: nothing leads to or from an absent joint."""
+
+
+@runtime_checkable
 class FrameEncoder(Protocol):
     """An encoder that has a feature for every frame."""
 
@@ -183,6 +191,14 @@ def extract(
     return torch.stack([bank.taken[key] for key in keys])
 
 
+def told_of_gaps(encoder: ClipEncoder, gaps: bool) -> ClipEncoder:
+    """The encoder, which knows that joints are absent from some frames of its clips, where that is so.
+
+    It may have learned from clips that are whole: unless it is told, it takes an absent joint to have leapt away.
+    """
+    return encoder.with_gaps() if gaps and isinstance(encoder, GapEncoder) else encoder
+
+
 def _extract(
     encoder: ClipEncoder,
     bank: ClipBank,
@@ -191,7 +207,7 @@ def _extract(
     batch: int,
 ) -> Float[Tensor, "N D"]:
     chosen = torch.from_numpy(indices).to(bank.device)
-    features = []
+    features, encoder = [], told_of_gaps(encoder, bank.store.has_gaps)
     with frozen(encoder):
         for part in chosen.split(batch):
             crops = bank.test_crops(part) if generator is None else [bank.random(part, generator)]

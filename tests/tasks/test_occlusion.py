@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 from toy import KINECT1, KINECT2, toy_encoder
 
 from pcm3.clips import ClipBank, extract
+from pcm3.encoders.encoder import Encoder
+from pcm3.encoders.in_bfloat16 import InBfloat16
 from pcm3.errors import ConfigError
 from pcm3.geometry import stream
 from pcm3.report.occluded import occluded_picture
@@ -141,6 +143,47 @@ def test_clean_features_are_those_of_every_other_task(bank, seed):
     assert torch.equal(found, extract(toy_encoder(), bank, TEST, drawn[1]))
 
 
+def moving_encoder():
+    """An encoder of motions, as the presets for little data have it, that learned from clips without gaps."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        made = Encoder(2, 25, hidden_size=6, layers=1, direction="bidirectional", pooling="mean_max",
+                       input_features=("motion", "motion4"))  # fmt: skip
+    return made.eval()
+
+
+def test_a_frame_that_is_hidden_is_to_an_encoder_of_motions_what_a_masked_one_is_in_pretraining(bank):
+    encoder, mask = moving_encoder(), torch.from_numpy(hidden_of(bank.store, "temporal"))
+    found = occluded_features(encoder, bank, TEST, mask)
+    clips = bank.centre(torch.from_numpy(TEST))
+    masked = mask[TEST][:, :, None].expand(clips.shape[:-1])
+    with torch.no_grad():
+        (frames,) = encoder.encode_views(encoder.build_inputs(clips, masked))
+        expected = encoder.readout.finish(encoder.pool(frames))
+    torch.testing.assert_close(found, expected)
+    assert not encoder.gaps, "the encoder itself stays as it was"
+
+
+def test_zeros_of_what_is_hidden_are_places_where_that_is_asked_for(bank):
+    encoder, mask = moving_encoder(), torch.from_numpy(hidden_of(bank.store, "temporal"))
+    found = occluded_features(encoder, bank, TEST, mask, jumps=True)
+    clips = bank.centre(torch.from_numpy(TEST)).masked_fill(mask[TEST][:, :, None, :, None], 0)
+    with torch.no_grad():
+        torch.testing.assert_close(found, encoder.embed(clips))
+    figures = [
+        occlusion(encoder, bank, TRAIN, TEST, 3, OcclusionSettings(jumps=jumps), HEAD, 0, "cached").metrics
+        for jumps in (False, True)
+    ]
+    assert figures[0]["top1_clean"] == figures[1]["top1_clean"]
+
+
+def test_an_encoder_of_the_products_of_bfloat16_is_told_too(bank):
+    mask = torch.from_numpy(hidden_of(bank.store, "temporal"))
+    found = occluded_features(InBfloat16(moving_encoder()), bank, TEST, mask)
+    expected = occluded_features(moving_encoder(), bank, TEST, mask)
+    torch.testing.assert_close(found, expected, atol=0.02, rtol=0.05)
+
+
 # Figures
 
 
@@ -185,10 +228,10 @@ def test_every_figure_has_its_name_and_stands_for_what_was_predicted(bank):
 def test_heads_are_trained_and_tested_on_what_they_are_said_to_be(bank, monkeypatch):
     calls = []
 
-    def watch(encoder, bank, numbers, hidden, generator=None):
+    def watch(encoder, bank, numbers, hidden, generator=None, jumps=False):
         kind = "none" if not hidden.any() else "spatial" if hidden.shape[1] == 1 else "temporal"
         calls.append(("train" if len(numbers) == len(TRAIN) else "test", kind, generator is None))
-        return occluded_features(encoder, bank, numbers, hidden, generator)
+        return occluded_features(encoder, bank, numbers, hidden, generator, jumps)
 
     monkeypatch.setattr(occlusion_module, "occluded_features", watch)
     occlusion(toy_encoder(), bank, TRAIN, TEST, 3, HOW, HEAD, 0, "fresh")

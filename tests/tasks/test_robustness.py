@@ -7,6 +7,7 @@ from fitted import linear, retrieval
 from toy import toy_encoder
 
 from pcm3.clips import ClipBank
+from pcm3.encoders.encoder import Encoder
 from pcm3.errors import ConfigError
 from pcm3.geometry import stream
 from pcm3.report.harmed import harmed_picture
@@ -111,13 +112,32 @@ def test_clean_clips_come_to_what_the_tasks_of_clean_clips_say(bank):
     assert head.classes == tuple(bank.store.classes)
 
 
+def test_a_joint_that_flickers_does_not_leap_to_the_origin_and_back(bank):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        encoder = Encoder(2, 25, hidden_size=6, layers=1, pooling="mean", input_features=("motion",)).eval()
+    harm = Harmed("flicker", 0.1)
+    found = harmed_features(encoder, bank, TEST, harm)
+    clips = bank.centre(torch.from_numpy(TEST))
+    worse = harmed_clips(clips, harm, [str(bank.store.ids[clip]) for clip in TEST])
+    lost = (worse == 0).all(dim=-1) & (clips != 0).any(dim=-1)
+    with torch.no_grad():
+        (frames,) = encoder.encode_views(encoder.build_inputs(clips, lost))
+        torch.testing.assert_close(found, encoder.readout.finish(encoder.pool(frames)))
+        torch.testing.assert_close(harmed_features(encoder, bank, TEST, harm, jumps=True), encoder.embed(worse))
+    clean = harmed_features(encoder, bank, TEST, None)
+    away, leapt = ((harmed_features(encoder, bank, TEST, harm, jumps) - clean).norm() for jumps in (False, True))
+    assert away < leapt / 2
+
+
 @pytest.mark.parametrize("harm", harms_of(RobustnessSettings()), ids=lambda harm: harm.name)
 def test_harm_is_done_to_the_joints_before_the_stream_is_taken(store, harm):
     bones, joints = (ClipBank.of(store, name, 16, torch.device("cpu")) for name in ("bone", "joint"))
     raw = RawCoordinates(16, 2, 25, 3)
     found = harmed_features(raw, bones, TEST, harm)
     worse = harmed_clips(joints.centre(torch.from_numpy(TEST)), harm, [str(store.ids[clip]) for clip in TEST])
-    assert torch.equal(found, raw.embed(stream(worse, "bone", store.layout, store.has_gaps)))
+    gaps = harm.kind in ("joints", "flicker")
+    assert torch.equal(found, raw.embed(stream(worse, "bone", store.layout, gaps)))
     assert not torch.equal(found, harmed_features(raw, bones, TEST, None))
 
 

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from pcm3.api.contract import FedModel
 from pcm3.api.given import Recorded
+from pcm3.clips import told_of_gaps
 from pcm3.data.gravity import given_up
 from pcm3.data.live.clock import Clock, Tick
 from pcm3.data.live.incoming import Frame, IncomingFrames
@@ -151,7 +152,8 @@ class Steps(Generic[Result]):
     """A causal encoder frame by frame."""
 
     def __init__(self, encoder: Encoder, pose: LivePose, result: Callable[[Tensor, float], Result]) -> None:
-        self._encoder, self.pose, self._result = encoder, pose, result
+        # A joint that is lost for longer than preparation fills must not leap away.
+        self._encoder, self.pose, self._result = encoder.with_gaps(), pose, result
         self._device = next(encoder.parameters()).device
         self._state: StepState | None = None
 
@@ -179,8 +181,9 @@ def stream_features(model: FedModel, sender: Recorded, window: float, hop: int |
     def result(clip: NDArray[np.float32], time: float) -> LiveFeature:
         given = model.given([clip], Recorded(fps, model.spec.layout, sender.up))
         bank = model.bank(given.store)
+        told = told_of_gaps(encoder, given.store.has_gaps)
         with torch.inference_mode():
-            features = encoder.embed(bank.centre(torch.zeros(1, dtype=torch.long, device=bank.device)))
+            features = told.embed(bank.centre(torch.zeros(1, dtype=torch.long, device=bank.device)))
         return LiveFeature(time, features[0].float().cpu().numpy())
 
     return _stream(model.spec, sender, Windows(frames, _hop(hop, fps), result), 0.0)

@@ -138,8 +138,9 @@ class Model:
         """The feature of each frame of one of the clips."""
         frames = torch.from_numpy(given.store.clip(index)).to(self.device)[None]
         seen = stream(frames, self.spec.stream, self.layout, given.store.has_gaps)
-        with frozen(self.encoder):
-            features = self.encoder.every_frame(self.encoder.frames(seen), seen.shape[1])
+        encoder = self.encoder.with_gaps() if given.store.has_gaps else self.encoder
+        with frozen(encoder):
+            features = encoder.every_frame(encoder.frames(seen), seen.shape[1])
         return features[0].float().cpu().numpy()
 
     def stream(

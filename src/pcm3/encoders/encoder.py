@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from typing import NamedTuple
 
 import torch
@@ -96,6 +97,12 @@ class Encoder(nn.Module):
     def width(self) -> int:
         """D, the width of a clip's feature."""
         return self.readout.width
+
+    def with_gaps(self) -> Encoder:
+        """The same encoder, its weights shared, for clips in which joints are absent from some frames (``gaps``)."""
+        told = copy(self)
+        told.gaps = True
+        return told
 
     def build_inputs(
         self, clips: Float[Tensor, "B T M V C"], masked: Bool[Tensor, "B T M V"] | None = None

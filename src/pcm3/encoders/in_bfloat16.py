@@ -29,6 +29,10 @@ class InBfloat16(nn.Module):
         """As the encoder's."""
         return bool(self.encoder.causal)
 
+    def with_gaps(self) -> InBfloat16:
+        """As the encoder's."""
+        return InBfloat16(self.encoder.with_gaps())  # type: ignore[operator]
+
     def embed(self, clips: Float[Tensor, "B T M V C"]) -> Float[Tensor, "B D"]:
         """As the encoder's."""
         with torch.autocast(clips.device.type, torch.bfloat16):

@@ -211,6 +211,9 @@ class OcclusionSettings:
 
     share: tuple[float, float] = (0.3, 0.7)
     """Least and greatest share of the body parts, or of the frames, that are hidden; drawn for each clip."""
+    jumps: bool = False
+    """Whether the zeros of what is hidden count as places, so that what looks at motions sees jumps to the origin and
+    back; else a joint that is hidden for a while is absent, and nothing leads to or from it."""
 
     def check(self) -> None:
         """Raises ConfigError for a range that is none."""
@@ -230,6 +233,8 @@ class RobustnessSettings:
     """Metres: deviations of the noise that is added to each coordinate of each frame."""
     every: list[int] = field(default_factory=lambda: [2, 4])
     """Of so many of the encoder's frames one is kept, and those between are on a straight line."""
+    jumps: bool = False
+    """As of `OcclusionSettings`."""
 
     def check(self) -> None:
         """Raises ConfigError for a value that makes no sense."""

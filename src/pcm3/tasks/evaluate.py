@@ -54,6 +54,12 @@ class LoadedEncoder:
         """
         return cls(path, *load_encoder(path))
 
+    def fed_with(self, store: ClipStore) -> LoadedEncoder:
+        """The same for the clips of that store: where joints are absent from some of its frames, it is told."""
+        if not store.has_gaps:
+            return self
+        return replace(self, encoder=self.encoder.with_gaps(), spec=replace(self.spec, gaps=True))
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Another process gets the weights as arrays."""
         weights = {name: tensor.cpu().numpy() for name, tensor in self.encoder.state_dict().items()}
@@ -187,7 +193,7 @@ def evaluate(
     """
     chosen = choose_device(device)
     allow_fast_matmul(chosen)
-    loaded = [LoadedEncoder.of(model) if isinstance(model, Path) else model for model in models]
+    loaded = [(LoadedEncoder.of(model) if isinstance(model, Path) else model).fed_with(store) for model in models]
     paths, specs = [model.path for model in loaded], [model.spec for model in loaded]
     _check_compatible(paths, specs, store)
     doubts = check_unchanged(store)

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from pcm3.clips import ClipBank, ClipEncoder, frozen
+from pcm3.clips import ClipBank, ClipEncoder, frozen, told_of_gaps
 from pcm3.geometry import stream
 from pcm3.settings.tasks import LinearSettings, OcclusionSettings, RetrievalSettings
 from pcm3.skeleton import Layout
@@ -81,11 +81,13 @@ def fit_occlusion(
     def fitted(kind: OcclusionKind) -> Classifier:
         """The head trained on clips occluded so."""
         mask = masks_of(train.bank, kind, settings)
-        once = occluded_features(encoder, train.bank, train.indices, mask) if features == "cached" else None
 
-        def drawn(generator: torch.Generator) -> Float[Tensor, "N D"]:
-            return occluded_features(encoder, train.bank, train.indices, mask, generator) if once is None else once
+        def drawn(generator: torch.Generator | None) -> Float[Tensor, "N D"]:
+            return occluded_features(encoder, train.bank, train.indices, mask, generator, settings.jumps)
 
+        if features == "cached":
+            once = drawn(None)
+            return fit_on_features(lambda _: once, encoder, train, head, seed, lambda head: on_epoch(kind, head))
         return fit_on_features(drawn, encoder, train, head, seed, lambda head: on_epoch(kind, head))
 
     linear = {kind: fitted(kind) for kind in KINDS}
@@ -146,7 +148,10 @@ def _test_features(
 ) -> dict[OcclusionKind, Float[Tensor, "N D"]]:
     """Of the test clips, clean and occluded."""
     masks = {kind: masks_of(test.bank, kind, settings) for kind in KINDS}
-    return {kind: occluded_features(encoder, test.bank, test.indices, mask) for kind, mask in masks.items()}
+    return {
+        kind: occluded_features(encoder, test.bank, test.indices, mask, jumps=settings.jumps)
+        for kind, mask in masks.items()
+    }
 
 
 def _result(
@@ -179,13 +184,18 @@ def occluded_features(
     indices: Int[np.ndarray, " N"],
     mask: Bool[Tensor, "K frames joints"],
     generator: torch.Generator | None = None,
+    jumps: bool = False,
 ) -> Float[Tensor, "N D"]:
     """As `clips.extract`, of crops of which what the `mask` of each of the store's K clips hides is zero.
 
-    The joints are occluded, then the stream is taken: a bone to a joint that is not seen is one to the origin, and
-    where a block of frames begins and ends there is a jump in the motion.
+    The joints are occluded, then the stream is taken. A bone to a joint that is not seen in the whole clip is one to
+    the origin; what `jumps` does, where some frames are not seen, stands in `OcclusionSettings`.
     """
-    return changed_features(encoder, bank, indices, lambda clips, part: occluded_clips(clips, mask[part]), generator)
+
+    def change(clips: Float[Tensor, "B T M V C"], part: Int[Tensor, " B"]) -> Float[Tensor, "B T M V C"]:
+        return occluded_clips(clips, mask[part])
+
+    return changed_features(encoder, bank, indices, change, generator, gaps=not jumps and bool(mask.any()))
 
 
 def changed_features(
@@ -194,14 +204,21 @@ def changed_features(
     indices: Int[np.ndarray, " N"],
     change: Callable[[Float[Tensor, "B T M V C"], Int[Tensor, " B"]], Float[Tensor, "B T M V C"]],
     generator: torch.Generator | None = None,
+    *,
+    gaps: bool,
 ) -> Float[Tensor, "N D"]:
-    """As `clips.extract`, of crops whose joints are changed, by (clips, their numbers), before the stream is taken."""
+    """As `clips.extract`, of crops whose joints are changed, by (clips, their numbers), before the stream is taken.
+
+    `gaps`: what is done to them makes joints absent from some frames.
+    """
     chosen = torch.from_numpy(indices).to(bank.device)
     joints, features = replace(bank, stream="joint"), []
+    gaps = gaps or bank.store.has_gaps
+    encoder = told_of_gaps(encoder, gaps)
     with frozen(encoder):
         for part in chosen.split(BATCH):
             clips = joints.centre(part) if generator is None else joints.random(part, generator)
-            seen = stream(change(clips, part), bank.stream, bank.store.layout, bank.store.has_gaps)
+            seen = stream(change(clips, part), bank.stream, bank.store.layout, gaps)
             features.append(encoder.embed(seen).float())
     return torch.cat(features)
 

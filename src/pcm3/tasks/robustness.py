@@ -78,7 +78,7 @@ def evaluate_robustness(
     linear = fit_on_features(lambda _: gallery, encoder, train, head, seed)
     metrics, nearest = dict[str, float](), dict[str, float]()
     for harm in (None, *harms_of(settings)):
-        features = harmed_features(encoder, test.bank, test.indices, harm)
+        features = harmed_features(encoder, test.bank, test.indices, harm, settings.jumps)
         name = "clean" if harm is None else harm.name
         metrics[name] = accuracy(linear.logits(features).argmax(dim=1), test.label)
         nearest[name] = accuracy(train.label[find_neighbours(features, gallery, 1).row[:, 0]], test.label)
@@ -94,7 +94,7 @@ def _told(top1: dict[str, float], prefix: str) -> dict[str, float]:
 
 
 def harmed_features(
-    encoder: ClipEncoder, bank: ClipBank, indices: Int[np.ndarray, " N"], harm: Harmed | None
+    encoder: ClipEncoder, bank: ClipBank, indices: Int[np.ndarray, " N"], harm: Harmed | None, jumps: bool = False
 ) -> Float[Tensor, "N D"]:
     """Of the centre crop of each clip, with what is done to it before the stream is taken."""
     names = bank.store.ids
@@ -102,7 +102,8 @@ def harmed_features(
     def change(clips: Float[Tensor, "B T M V C"], part: Int[Tensor, " B"]) -> Float[Tensor, "B T M V C"]:
         return clips if harm is None else harmed_clips(clips, harm, [str(names[clip]) for clip in part.tolist()])
 
-    return changed_features(encoder, bank, indices, change)
+    gaps = not jumps and harm is not None and harm.kind in ("joints", "flicker")
+    return changed_features(encoder, bank, indices, change, gaps=gaps)
 
 
 def harmed_clips(clips: Float[Tensor, "B T M V C"], harm: Harmed, names: Sequence[str]) -> Float[Tensor, "B T M V C"]:

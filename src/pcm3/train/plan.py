@@ -18,7 +18,7 @@ from pcm3.device import choose_device, choose_precision, choose_threads, first_p
 from pcm3.encoders.spec import ClipFormat, EncoderSpec, Provenance, format_of
 from pcm3.errors import ConfigError
 from pcm3.settings.methods import name_of_method
-from pcm3.settings.pretrain import Device, PretrainSettings
+from pcm3.settings.pretrain import Device, PretrainSettings, flat
 from pcm3.skeleton import Layout
 from pcm3.train.distributed import agree_with_launcher
 from pcm3.train.footprint import check_memory
@@ -162,7 +162,13 @@ def spec_for(store: ClipStore, settings: PretrainSettings) -> EncoderSpec:
         protocol=settings.protocol,
         version=version("pcm3"),
     )
-    return replace(spec.fed_with(format_of(store)), gaps=store.has_gaps, provenance=origin)
+    gaps = store.has_gaps or loses_joints(settings)
+    return replace(spec.fed_with(format_of(store)), gaps=gaps, provenance=origin)
+
+
+def loses_joints(settings: PretrainSettings) -> bool:
+    """Whether the method's views lack single joints that the clips have."""
+    return bool(flat(settings).get("views.flicker"))
 
 
 def encoder_spec(layout: Layout, bodies: int, settings: PretrainSettings) -> EncoderSpec:

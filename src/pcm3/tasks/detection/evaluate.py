@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from jaxtyping import Int
 from torch import nn
 
-from pcm3.clips import ClipEncoder
+from pcm3.clips import ClipEncoder, told_of_gaps
 from pcm3.data.store import ClipStore
 from pcm3.errors import DataError
 from pcm3.settings.tasks import DetectionSettings
@@ -63,16 +63,17 @@ class Detector:
 
     def scores(self, encoder: ClipEncoder, bank: RecordingBank, recording: int) -> Scores:
         """The softmax (T, 1 + L) for every frame of a recording, not smoothed."""
-        return frame_scores(self._classifier(encoder), bank, recording, self.settings)
+        return frame_scores(self._classifier(encoder, bank), bank, recording, self.settings)
 
     def score_of(self, encoder: ClipEncoder, bank: RecordingBank, recording: int, frame: int) -> Scores:
         """The row (1, 1 + L) of `scores` for one frame, without the others'."""
         frames = torch.tensor([frame], device=bank.label.device)
-        return frame_scores(self._classifier(encoder), bank, recording, self.settings, frames)
+        return frame_scores(self._classifier(encoder, bank), bank, recording, self.settings, frames)
 
-    def _classifier(self, encoder: ClipEncoder) -> FrameClassifier:
+    def _classifier(self, encoder: ClipEncoder, bank: RecordingBank) -> FrameClassifier:
         use: EncoderUse = "frozen" if self.tuned is None else "tuned"
-        return FrameClassifier(self.tuned or encoder, self.linear, self.settings.feature, use)
+        told = told_of_gaps(self.tuned or encoder, bank.store.has_gaps)
+        return FrameClassifier(told, self.linear, self.settings.feature, use)
 
     def detect(self, encoder: ClipEncoder, bank: RecordingBank, recording: int) -> list[tuple[int, int, int, float]]:
         """The actions (label, start, stop, confidence) in a recording, as `find_actions` tells them."""

@@ -1,0 +1,97 @@
+"""An encoder that learned from whole clips, fed with clips from which joints are absent for a while.
+
+Wherever a model meets clips it is told of their gaps: an absent joint leads nowhere, it does not leap to the origin.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from pcm3.api import Model
+from pcm3.clips import ClipBank, extract
+from pcm3.data.recording import Changes
+from pcm3.encoders.encoder import Encoder
+from pcm3.settings.encoder import EncoderSettings
+from pcm3.settings.tasks import LinearSettings, TaskSettings
+from pcm3.tasks.evaluate import LoadedEncoder, evaluate
+from pcm3.train.plan import spec_for
+
+MOVING = EncoderSettings(
+    kind="gru", hidden_size=6, layers=1, direction="causal", pooling="mean", input_features=["motion"]
+)
+
+
+@pytest.fixture(scope="module")
+def torn(tmp_path_factory):
+    """The tiny store, of which a hand is not seen for longer than an import fills."""
+    from conftest import tiny_recordings, write_tiny_store
+
+    clips = [replace(clip, changes=Changes(absent=18)) for clip in tiny_recordings()]
+    for clip in clips:
+        clip.frames[12:30, 0, 11] = 0
+    made = write_tiny_store(tmp_path_factory.mktemp("gaps") / "store", clips)
+    assert made.has_gaps
+    return made
+
+
+def loaded(store, tiny, gaps):
+    """A model with the same weights, whether it learned from clips with gaps or not."""
+    settings = tiny(steps=1)
+    spec = spec_for(store, settings).with_encoder(MOVING)
+    spec = replace(spec, gaps=gaps, frames=16)
+    return LoadedEncoder(store.path, spec.build(0).eval(), spec)
+
+
+def bank_of(store):
+    return ClipBank.of(store, "joint", 16, torch.device("cpu"))
+
+
+def test_features_are_those_of_an_encoder_that_knew_of_gaps_from_the_beginning(torn, tiny):
+    told, untold = loaded(torn, tiny, gaps=True).encoder, loaded(torn, tiny, gaps=False).encoder
+    every = np.arange(len(torn))
+    assert torch.equal(extract(untold, bank_of(torn), every), extract(told, bank_of(torn), every))
+    with torch.no_grad():
+        leapt = untold.embed(bank_of(torn).centre(torch.from_numpy(every)))
+    assert not torch.allclose(leapt, extract(told, bank_of(torn), every), atol=1e-3), "so the store does tell"
+
+
+@pytest.mark.parametrize("task", ["linear-cached", "finetune"])
+def test_tasks_come_to_the_same(torn, tiny, task):
+    settings = TaskSettings(head=LinearSettings(epochs=1))
+    found = []
+    for gaps in (True, False):
+        made = loaded(torn, tiny, gaps)
+        few = {"seeds": 1, "baselines": 0, "precision": "32", "device": "cpu"}
+        few = {"seeds": 1, "baselines": 0, "device": "cpu"}
+        found.append(evaluate(task, [made], torn, "xsub", settings, **few).rows[0].metrics)
+    assert found[0] == found[1]
+
+
+def test_a_model_embeds_and_has_features_of_frames_alike(torn, tiny):
+    models = [Model(made.encoder, made.spec, torch.device("cpu")) for made in (loaded(torn, tiny, True), loaded(torn, tiny, False))]
+    np.testing.assert_array_equal(models[0].embed(torn), models[1].embed(torn))
+
+
+def test_a_stream_that_loses_a_joint_is_as_with_a_model_that_knew_of_gaps():
+    torch.manual_seed(0)
+    encoder = Encoder(1, 25, hidden_size=6, layers=1, pooling="mean", input_features=("motion",)).eval()
+    clips = torch.randn(2, 12, 1, 25, 3)
+    clips[:, 4:7, :, 11] = 0
+    told = encoder.with_gaps()
+    assert told.gaps
+    assert not encoder.gaps
+    assert all(mine is its for mine, its in zip(encoder.parameters(), told.parameters(), strict=True))
+    state, features = None, []
+    for frame in clips.unbind(1):
+        feature, state = told.step(frame, state)
+        features.append(feature)
+    with torch.no_grad():
+        torch.testing.assert_close(torch.stack(features, dim=1), told.frames(clips))
+        assert not torch.allclose(encoder.frames(clips), told.frames(clips), atol=1e-3)
+
+
+def test_views_that_lose_joints_are_of_an_encoder_that_knows(store, tiny):
+    assert not spec_for(store, tiny()).gaps
+    assert spec_for(store, tiny({"views.flicker": 0.2})).gaps
