@@ -147,7 +147,7 @@ class Exportable:
         Raises:
             ConfigError: its frames know later ones.
         """
-        spec, encoder = model.spec, model.encoder
+        spec, encoder = model.spec, model.encoder.with_gaps()  # as in `Model.stream`
         why = f"a {encoder.direction} {encoder.kind}" if not encoder.causal else ""
         if spec.stream == "motion" or (spec.stream == "bone" and spec.gaps):
             why = f"one of the stream {spec.stream}{' with gaps' if spec.gaps else ''}"
