@@ -91,3 +91,11 @@ def test_on_a_first_visit_there_is_a_map_of_poses_until_the_model_has_encoded_th
     assert same < np.linalg.norm(seen[0]["poses"], axis=1).mean()  # squats lie together, no model needed
     assert list(explorer.maps[0]) == ["pca", "tsne"]
     assert "poses" not in explorer.mine.kept.read(len(store), features=False)
+
+
+def test_no_work_goes_on_when_the_explorer_is_closed(explorer):
+    """A thread that computes while the interpreter goes takes the process down with it."""
+    thread = explorer.begin()
+    explorer.stop()
+    assert not thread.is_alive()
+    assert explorer.progress.stage != "failed"

@@ -4,7 +4,7 @@ from visitors import DRAWN, visiting
 
 from pcm3.web.page import page_files
 
-OUTSIDE = "[...document.querySelectorAll('.map canvas, #grid .focus canvas, #play, #next, #chosen, #names button, " \
+OUTSIDE = "[...document.querySelectorAll('.map canvas, #grid .focus canvas, #play, #time, #next, #chosen, #names button, " \
           "#name, #undo, #csv')].filter((one) => { const box = one.getBoundingClientRect(); return box.top < 0 || " \
           "box.bottom > innerHeight || box.left < 0 || box.right > innerWidth || box.height < 8; })" \
           ".map((one) => one.id || one.textContent)"  # fmt: skip
@@ -62,7 +62,7 @@ def test_a_person_compares_a_model_with_raw_coordinates(compare_with, browser):
         both = [(right[0] & right[1]).sum(), (right[0] & ~right[1]).sum(), (~right[0] & right[1]).sum()]
         visitor.sees(counts, ",".join(map(str, [*both, (~right[0] & ~right[1]).sum()])))
 
-        for size, phone in (((1280, 720), False), ((390, 780), True)):  # all that labelling needs is in sight
+        for size, phone in (((1280, 720), False), ((390, 700), True)):  # all that labelling needs is in sight
             visitor.size(size, phone)
             visitor.ask("window.explorer.state.show([1, 2, 3, 4, 5, 6, 7, 8, 9])")
             visitor.sees(OUTSIDE, [])

@@ -200,7 +200,7 @@ BODIES = st.recursive(
 REQUESTS = st.tuples(
     st.sampled_from(["GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"]),
     st.lists(NAMES | ODD, max_size=5).map("/".join),
-    st.dictionaries(st.sampled_from(["k", "n", "name", "like", "first", "normalised"]), ODD, max_size=2),
+    st.dictionaries(st.sampled_from(["k", "n", "name", "like", "guest", "first", "normalised"]), ODD, max_size=2),
     st.one_of(st.binary(max_size=60), BODIES.map(json.dumps).map(str.encode)),
     st.dictionaries(st.sampled_from(["Range", "Content-Type", "If-Range", "Accept"]),
                     st.text("bytes=-0123456789,json/*", max_size=20), max_size=2),

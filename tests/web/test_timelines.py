@@ -1,5 +1,6 @@
 """Untrimmed recordings under their moving skeletons."""
 
+import bvh_text
 import numpy as np
 import pytest
 import torch
@@ -52,7 +53,18 @@ def test_a_recording_is_told_with_its_truth_and_where_it_is_like_a_clip(untrimme
     assert told["like"][2] == pytest.approx(cosine, abs=1e-3)
     frames = np.frombuffer(client.get("/api/recordings/1/skeleton").content, np.float32)
     np.testing.assert_array_equal(frames, skeleton(store.recordings, 1).ravel())
-    for path in ("/api/recordings/4", "/api/recordings/-1/skeleton", "/api/recordings/1?like=999"):
+    walk = client.post("/api/guests", params={"name": "a.bvh"}, content=bvh_text.text(frames=40, scale=4.0).encode())
+    number = walk.json()["guests"][0]["number"]
+    asked = client.get("/api/recordings/1", params={"guest": number}).json()["like"]  # a motion of one's own
+    query = untrimmed.guests[number].features[0]
+    cosine = line.features @ query / np.linalg.norm(line.features, axis=1) / np.linalg.norm(query)
+    np.testing.assert_allclose(asked, cosine, atol=1e-3)
+    for path in (
+        "/api/recordings/1?guest=99",
+        "/api/recordings/4",
+        "/api/recordings/-1/skeleton",
+        "/api/recordings/1?like=999",
+    ):
         assert client.get(path).status_code == 404
 
 

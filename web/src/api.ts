@@ -149,8 +149,9 @@ export async function about(): Promise<About> {
 
 export const status = (): Promise<Status> => json("status");
 export const labels = (): Promise<Labels> => json("labels");
-export const recording = (number: number, like: number | null): Promise<Recording> =>
-  json(`recordings/${number}${like === null ? "" : `?like=${like}`}`);
+/** Where the recording is like a clip, or like one of a dropped file, is told too where such is named. */
+export const recording = (number: number, query: { like?: number; guest?: number } = {}): Promise<Recording> =>
+  json(`recordings/${number}?${new URLSearchParams(Object.entries(query).map(([name, value]) => [name, String(value)]))}`);
 
 /** Of `clips/NUMBER` or `guests/NUMBER`. */
 export async function neighbours(side: number, whose: string): Promise<Neighbours> {

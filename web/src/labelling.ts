@@ -8,6 +8,9 @@ import type { Shown, State } from "./state";
 const KEYS = "1234567890";
 const MOST_UNDO = 50;
 
+/** A name of which beginning and end tell enough. */
+const short = (name: string): string => (name.length > 36 ? `${name.slice(0, 20)}…${name.slice(-12)}` : name);
+
 export class Labelling {
   names: string[];
   /** Each takes one labelling back, and says whether that is on the disk. */
@@ -145,7 +148,7 @@ export class Labelling {
     const given = [...some(state.labels.size, "clips"), ...some(state.parts, state.parts === 1 ? "part" : "parts")];
     byId("labelled").textContent = given.length > 0 ? `${given.join(" and ")}, saved` : "";
     const { marked } = state;
-    const clips = marked.length === 1 ? state.name(marked[0] ?? 0) : `${marked.length.toLocaleString("en")} clips`;
+    const clips = marked.length === 1 ? short(state.name(marked[0] ?? 0)) : `${marked.length.toLocaleString("en")} clips`;
     const what = partWords(state) || (marked.length > 0 ? clips : "");
     const words = byId("chosen");
     words.classList.remove("wrong");

@@ -171,7 +171,7 @@ class Page {
 
   private summary(): string {
     const { correct } = this.state.status;
-    return correct === null ? "" : `a linear classifier tells ${correct.toFixed(1)} % right`;
+    return correct === null ? "" : `linear classifier: ${correct.toFixed(1)} % right`;
   }
 
   private async addMap(side: Side, name: string): Promise<void> {

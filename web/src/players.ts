@@ -162,9 +162,8 @@ export class Players {
   private jointUnder({ clip, canvas }: Player, event: PointerEvent): string {
     const held = this.pieces.at(clip, this.frameOf(clip, this.pieces.count(clip) ?? 1));
     if (held === undefined) return "";
-    const { clientWidth: width, clientHeight: height } = canvas;
-    const at: [number, number] = [event.offsetX / width, event.offsetY / height];
-    return this.stage.jointAt(held.frames, held.frame, held.extent, width / height, at) ?? "";
+    const at: [number, number] = [event.offsetX / canvas.clientWidth, event.offsetY / canvas.clientHeight];
+    return this.stage.jointAt(held.frames, held.frame, held.extent, canvas, at) ?? "";
   }
 
   private listen(): void {
@@ -183,7 +182,7 @@ export class Players {
     const { about } = this.state;
     (normalised.parentElement as HTMLElement).hidden = about.normalised || about.fixed;
     byId("stance").textContent = about.normalised
-      ? "Normalised when imported; import with --normalise false to see more."
+      ? `Normalised when imported${about.fixed ? "." : "; --normalise false keeps clips as recorded."}`
       : about.fixed ? "As recorded." : "";
     normalised.onchange = () => {
       this.pieces.normalised = normalised.checked;

@@ -4,6 +4,8 @@ import { PerspectiveCamera, Vector2, Vector3, WebGLRenderer } from "three";
 import type { About } from "./api";
 import { Figure } from "./figure";
 
+const HEAD = 26; // pixels above a skeleton, for the words there
+
 /** A frame of a clip, and the canvas that shows it. */
 export interface Shot {
   canvas: HTMLCanvasElement;
@@ -50,7 +52,7 @@ export class Stage {
       const below = whole.height - top - height;
       renderer.setViewport(0, below, width, height);
       renderer.setScissor(0, below, width, height);
-      this.look(extent, width / height);
+      this.look(extent, width / height, (HEAD * ratio) / height);
       this.figure.pose(frames, frame, this.trails, this.floor);
       renderer.render(this.figure.scene, this.camera);
     }
@@ -63,8 +65,8 @@ export class Stage {
   }
 
   /** The joint nearest to a place (0 to 1, from the left and from the top) of what `draw` showed; null: none near. */
-  jointAt(clip: Float32Array, frame: number, extent: Extent, aspect: number, [x, y]: [number, number]): string | null {
-    this.look(extent, aspect);
+  jointAt(clip: Float32Array, frame: number, extent: Extent, canvas: HTMLCanvasElement, [x, y]: [number, number]): string | null {
+    this.look(extent, canvas.clientWidth / canvas.clientHeight, HEAD / canvas.clientHeight);
     let [best, least] = [-1, 0.05];
     const count = this.about.bodies * this.about.joints.length;
     for (let place = 0; place < count; place += 1) {
@@ -85,11 +87,12 @@ export class Stage {
     this.near = Math.min(5, Math.max(0.3, this.near * by));
   }
 
-  private look({ middle, radius }: Extent, aspect: number): void {
-    const far = (radius / Math.sin((this.camera.fov * Math.PI) / 360) / Math.min(1, aspect)) * this.near;
+  /** Looks at all that moves, with a share of the picture's height left free above it. */
+  private look({ middle, radius }: Extent, aspect: number, above: number): void {
+    const far = (radius / Math.sin((this.camera.fov * Math.PI) / 360) / Math.min(1 - above, aspect)) * this.near;
     const flat = Math.cos(this.lift) * far;
     // As render/scene.py sees it: people look along y, so that in front of them is where y is more.
-    const [x, y, z] = [middle[0], middle[1], middle[2] + 0.1 * radius]; // above the head there are words
+    const [x, y, z] = [middle[0], middle[1], middle[2] + (above * radius) / (1 - above)];
     this.camera.position.set(x - Math.sin(this.turn) * flat, y + Math.cos(this.turn) * flat, z + Math.sin(this.lift) * far);
     this.camera.lookAt(x, y, z);
     this.camera.aspect = aspect;

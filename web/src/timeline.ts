@@ -61,6 +61,11 @@ export class TimelineView {
     const { state } = this;
     const clip = state.focus;
     const number = this.recordingOf(clip);
+    const guest = clip === null ? undefined : state.extra(clip)?.guest?.number;
+    if (guest !== undefined && state.recording !== null && this.whole !== null) {
+      await this.search(state.recording, guest);
+      return;
+    }
     if (clip === null || number < 0) {
       if (!(clip !== null && state.whose(clip) === `recordings/${this.number}`)) this.hide();
       this.draw();
@@ -70,7 +75,7 @@ export class TimelineView {
     const isOfMany = state.about.recordings > 0;
     const another = number !== this.number || byId("timeline").hidden;
     [this.number, this.like] = [number, clip];
-    const told = await api.recording(number, isOfMany ? clip : null).catch(() => null);
+    const told = await api.recording(number, isOfMany ? { like: clip } : {}).catch(() => null);
     if (told === null || state.focus !== clip) return;
     const recording = this.known.get(number) ?? { number, told }; // one for good, so that what was labelled can be undone
     this.known.set(number, recording);
@@ -84,6 +89,14 @@ export class TimelineView {
     this.jump(told.start[told.clips.indexOf(clip)] ?? 0);
     this.draw(true);
     state.tell("part");
+  }
+
+  /** Marks where the recording is like a clip of a dropped file. */
+  private async search(recording: Shown, guest: number): Promise<void> {
+    const told = await api.recording(recording.number, { guest }).catch(() => null);
+    if (told === null || this.state.recording !== recording) return;
+    recording.told = told;
+    this.draw(true);
   }
 
   private hide(): void {

@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from pcm3.data.store import ClipStore
 from pcm3.web.explorer import Explorer
+from pcm3.web.guests import Guest
 from pcm3.web.maps import MAPS, POSES
 from pcm3.web.skeletons import skeleton
 
@@ -43,6 +44,14 @@ def clip_number(explorer: Explorer, index: int) -> int:
     if not 0 <= index < len(explorer.store):
         raise HTTPException(404, f"expected a clip, 0 to {len(explorer.store) - 1}")
     return index
+
+
+def guest_of(explorer: Explorer, number: int) -> Guest:
+    """A clip of a dropped file. Raises HTTPException where it is not remembered."""
+    guest = explorer.guests.get(number)
+    if guest is None:
+        raise HTTPException(404, "expected a dropped clip that is remembered: drop the file again")
+    return guest
 
 
 def there(found: Found | None) -> Found:

@@ -41,6 +41,9 @@ Place = Callable[[Float32[np.ndarray, "N D"]], Float32[np.ndarray, "N 2"]]
 COLUMNS = ("label", "subject", "camera", "setup", "length", "recording")
 """Of the store's table, as the page gets them; the sides of protocols follow."""
 
+LAST_BLOCK = 10
+"""Seconds that the work has to end."""
+
 
 @dataclass
 class Progress:
@@ -79,6 +82,7 @@ class Explorer:
     guests: OrderedDict[int, Guest] = field(default_factory=OrderedDict)
     """Clips of files that were dropped on the page, by numbers that none gets again."""
     _stop: Event = field(default_factory=Event)
+    _thread: Thread | None = None
 
     @classmethod
     def open(
@@ -117,13 +121,17 @@ class Explorer:
 
     def begin(self) -> Thread:
         """Starts the work in the background, on a thread that does not outlive the program."""
-        thread = Thread(target=self.work, name="explorer", daemon=True)
-        thread.start()
-        return thread
+        self._thread = Thread(target=self.work, name="explorer", daemon=True)
+        self._thread.start()
+        return self._thread
 
     def stop(self) -> None:
-        """The work in the background ends after the block of clips that it is at; the folder is free for others."""
+        """The work in the background ends after the block of clips that it is at, which is waited for: torch does not
+        survive that the interpreter goes meanwhile. The folder is free for others.
+        """
         self._stop.set()
+        if self._thread is not None:
+            self._thread.join(LAST_BLOCK)
         self.lock.release()
 
     def work(self) -> None:

@@ -10,9 +10,9 @@ from fastapi.responses import Response
 
 from pcm3.data.names import printable
 from pcm3.errors import Pcm3Error
-from pcm3.web.answers import skeleton_answer, there
+from pcm3.web.answers import guest_of, skeleton_answer, there
 from pcm3.web.explorer import Explorer
-from pcm3.web.guests import LONGEST, Guest, placed
+from pcm3.web.guests import LONGEST, placed
 from pcm3.web.told import told_neighbours
 
 NEIGHBOURS = 12
@@ -33,7 +33,7 @@ def add_guests(app: FastAPI, explorer: Explorer) -> None:
 
     @app.get("/api/guests/{number}/skeleton")
     def frames(request: Request, number: int, first: int = 0, normalised: bool = False) -> Response:
-        return skeleton_answer(request, _guest(explorer, number).store, 0, first, normalised)
+        return skeleton_answer(request, guest_of(explorer, number).store, 0, first, normalised)
 
     @app.get("/api/guests/{number}/neighbours")
     def neighbours(number: int) -> dict[str, Any]:
@@ -48,21 +48,14 @@ def add_guests(app: FastAPI, explorer: Explorer) -> None:
 
 
 def _neighbours(explorer: Explorer, number: int, side: int) -> dict[str, Any]:
-    feature = _guest(explorer, number).features[side]
+    feature = guest_of(explorer, number).features[side]
     return told_neighbours(*explorer.sides[side].neighbours_of(feature, NEIGHBOURS))
 
 
 def _told(explorer: Explorer, number: int) -> dict[str, Any]:
-    guest = _guest(explorer, number)
+    guest = guest_of(explorer, number)
     places = []
     for side, feature, maps in zip(explorer.sides, guest.features, explorer.maps, strict=True):
         near = side.neighbours_of(feature, NEIGHBOURS) if maps else ()
         places.append({name: placed(lie, *near) for name, lie in maps.items()})
     return {"number": number, "name": guest.name, "places": places}
-
-
-def _guest(explorer: Explorer, number: int) -> Guest:
-    guest = explorer.guests.get(number)
-    if guest is None:
-        raise HTTPException(404, "expected a dropped clip that is remembered: drop the file again")
-    return guest

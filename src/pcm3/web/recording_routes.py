@@ -8,10 +8,11 @@ from typing import Annotated, Any
 import numpy as np
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import Response
+from jaxtyping import Float
 from pydantic import BaseModel, Field, StrictInt, StrictStr
 
 from pcm3.errors import ConfigError
-from pcm3.web.answers import clip_number, skeleton_answer, there
+from pcm3.web.answers import clip_number, guest_of, skeleton_answer, there
 from pcm3.web.explorer import Explorer
 from pcm3.web.labels import CHANGED, Stretch
 from pcm3.web.timelines import recordings_of
@@ -42,7 +43,7 @@ def add_recordings(app: FastAPI, explorer: Explorer) -> None:
         return number
 
     @app.get("/api/recordings/{number}")
-    def recording(number: int, like: int | None = None) -> dict[str, Any]:
+    def recording(number: int, like: int | None = None, guest: int | None = None) -> dict[str, Any]:
         line = there(explorer.timelines).of(checked(number))
         mine = np.array([number]) if recordings is store else np.flatnonzero(store.recording == number)
         first = store.start[mine] - recordings.start[number]
@@ -58,8 +59,8 @@ def add_recordings(app: FastAPI, explorer: Explorer) -> None:
             "confidence": [round(float(one), 4) for one in line.confidence],
             "stretches": _in_frames(store.fps, explorer.labels.stretches().get(str(recordings.ids[number]), ())),
         }
-        if like is not None:
-            query = explorer.mine.features[clip_number(explorer, like)]
+        query = _query(explorer, like, guest)
+        if query is not None:
             cosines = (
                 line.features @ query / np.maximum(np.linalg.norm(line.features, axis=1) * np.linalg.norm(query), 1e-12)
             )
@@ -87,6 +88,13 @@ def add_recordings(app: FastAPI, explorer: Explorer) -> None:
         @app.get("/api/recordings/{number}/skeleton")
         def frames(request: Request, number: int, first: int = 0, normalised: bool = False) -> Response:
             return skeleton_answer(request, recordings, checked(number), first, normalised, untrimmed=True)
+
+
+def _query(explorer: Explorer, like: int | None, guest: int | None) -> Float[np.ndarray, " D"] | None:
+    """The feature of the motion that is looked for: a clip's, or that of one of a dropped file."""
+    if guest is not None:
+        return guest_of(explorer, guest).features[0]
+    return None if like is None else np.asarray(explorer.mine.features[clip_number(explorer, like)])
 
 
 def _in_frames(fps: float, stretches: Sequence[Stretch]) -> list[list[Any]]:
