@@ -9,7 +9,7 @@ const KEYS = "1234567890";
 const MOST_UNDO = 50;
 
 /** A name of which beginning and end tell enough. */
-const short = (name: string): string => (name.length > 36 ? `${name.slice(0, 20)}…${name.slice(-12)}` : name);
+const short = (name: string): string => (name.length > 28 ? `${name.slice(0, 16)}…${name.slice(-10)}` : name);
 
 export class Labelling {
   names: string[];

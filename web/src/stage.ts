@@ -89,10 +89,10 @@ export class Stage {
 
   /** Looks at all that moves, with a share of the picture's height left free above it. */
   private look({ middle, radius }: Extent, aspect: number, above: number): void {
-    const far = (radius / Math.sin((this.camera.fov * Math.PI) / 360) / Math.min(1 - above, aspect)) * this.near;
+    const far = (radius / Math.sin((this.camera.fov * Math.PI) / 360) / Math.min(1 - 0.4 * above, aspect)) * this.near;
     const flat = Math.cos(this.lift) * far;
     // As render/scene.py sees it: people look along y, so that in front of them is where y is more.
-    const [x, y, z] = [middle[0], middle[1], middle[2] + (above * radius) / (1 - above)];
+    const [x, y, z] = [middle[0], middle[1], middle[2] + 0.8 * above * radius]; // what moves leaves room in its sphere
     this.camera.position.set(x - Math.sin(this.turn) * flat, y + Math.cos(this.turn) * flat, z + Math.sin(this.lift) * far);
     this.camera.lookAt(x, y, z);
     this.camera.aspect = aspect;
