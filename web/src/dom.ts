@@ -23,6 +23,9 @@ export function fill(select: HTMLSelectElement, values: readonly string[], chose
   select.value = values.includes(chosen) ? chosen : (values[0] ?? "");
 }
 
+/** A name of which beginning and end tell enough. */
+export const short = (name: string): string => (name.length > 28 ? `${name.slice(0, 16)}…${name.slice(-10)}` : name);
+
 /** Shows words until somebody closes them; none with none. */
 export function notice(words: string): void {
   const root = byId("notice");

@@ -1,15 +1,12 @@
 /** Labels for what is chosen, by a key or a click; each is on the disk of the server when the page says so. */
 
 import * as api from "./api";
-import { byId, make } from "./dom";
+import { byId, make, short } from "./dom";
 import { painted, partWords } from "./parts";
 import type { Shown, State } from "./state";
 
 const KEYS = "1234567890";
 const MOST_UNDO = 50;
-
-/** A name of which beginning and end tell enough. */
-const short = (name: string): string => (name.length > 28 ? `${name.slice(0, 16)}…${name.slice(-10)}` : name);
 
 export class Labelling {
   names: string[];

@@ -1,6 +1,7 @@
 /** Parts of a recording that are given labels: which one is selected, and what a label makes of those that are there. */
 
 import type { Stretch } from "./api";
+import { short } from "./dom";
 import type { State } from "./state";
 
 /** The labelled parts when these frames get a label, or with null none: what lies under them is cut. */
@@ -41,5 +42,5 @@ export function selectTo(state: State, frame: number): void {
 export function partWords(state: State): string {
   if (state.part === null) return "";
   const [from, to] = state.part.map((frame) => (frame / state.about.fps).toFixed(1));
-  return `${from} to ${to} s of ${state.recording?.told.name ?? ""}`;
+  return `${from} to ${to} s of ${short(state.recording?.told.name ?? "")}`;
 }

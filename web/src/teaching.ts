@@ -5,6 +5,7 @@ import { byId } from "./dom";
 import type { State } from "./state";
 
 const ASKED = 9;
+const EACH = 2; // labels of a class from which on it is told how well they teach: one alone is never told by another
 const [WIDE, HIGH] = [120, 26]; // of the curve, in its own units
 
 export class Teaching {
@@ -40,9 +41,11 @@ export class Teaching {
     }
     if (!state.status.guesses || state.about.fixed) return;
     const { labelled, correct, people, names } = await api.lesson(0);
-    if (correct !== null && this.curve.at(-1)?.[0] !== labelled) this.curve.push([labelled, correct]);
+    const told = correct !== null && labelled >= EACH * names.length ? correct : null;
+    if (told !== null && this.curve.at(-1)?.[0] !== labelled) this.curve.push([labelled, told]);
     const whom = people > 0 ? `people not seen (${people})` : "clips not seen";
-    byId("taught").textContent = correct === null ? "" : `${names.length} classes, ${correct.toFixed(0)} % right on ${whom}`;
+    const words = told === null ? "too few labels of each to say how many it tells right" : `${told.toFixed(0)} % right on ${whom}`;
+    byId("taught").textContent = correct === null ? "" : `${names.length} classes, ${words}`;
     this.draw();
     if (labelled > 0) {
       const found = await api.lessonGuesses();
