@@ -16,5 +16,5 @@ def fresh_weights(seed: int) -> Iterator[None]:
         seed: from 0 to below 2⁶³.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # the CPU's alone; torch.manual_seed would not leave the others alone
         yield

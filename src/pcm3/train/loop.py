@@ -131,7 +131,9 @@ def train_step(
     outputs = []
     for number, (clips, generator) in enumerate(micro_batches):
         last = number == len(micro_batches) - 1
-        torch.manual_seed(generator.initial_seed())  # what dropout draws from
+        # What dropout draws from. On the CPU its generator alone: to seed all that there may be takes milliseconds.
+        seed = torch.default_generator.manual_seed if generator.device.type == "cpu" else torch.manual_seed
+        seed(generator.initial_seed())
         on_phase("views")
         views = learner.method.views(clips, generator)
         with nullcontext() if last else fabric.no_backward_sync(learner.module):
