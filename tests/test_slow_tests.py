@@ -3,9 +3,10 @@
 import re
 from pathlib import Path
 
-from slow_tests import LIST
+from slow_tests import BUDGET, LIST, told
 
 HERE = Path(__file__).parent
+MAKE = HERE.parent / "Makefile"
 
 
 def test_every_file_has_a_quick_test():
@@ -20,3 +21,11 @@ def test_every_test_of_the_list_is_there():
     for name in LIST.read_text(encoding="utf-8").split():
         file, _, test = name.partition("::")
         assert re.search(rf"^def {test}\(", (HERE / file).read_text(encoding="utf-8"), re.M), f"{name}: {LIST.name}"
+
+
+def test_a_run_that_takes_more_than_it_may_says_so():
+    for marks, most in BUDGET.items():
+        assert told(marks, most - 1) == f"{most - 1} s of the processor"
+        assert f"expected at most {most}" in told(marks, most + 1)
+    assert told("soak", 9999) == "9,999 s of the processor"
+    assert {f'-m "{marks}"' in MAKE.read_text(encoding="utf-8") for marks in BUDGET} == {True}
