@@ -1,5 +1,6 @@
 """What the tests of runs, tasks and commands share: a tiny store, tiny settings, the command line in this process."""
 
+import functools
 import json
 import os
 import shutil
@@ -7,10 +8,12 @@ import signal
 from pathlib import Path
 from typing import NamedTuple
 
+import docstring_parser
 import forks
 import numpy as np
 import pytest
 import type_checks
+from matplotlib.figure import Figure
 
 # Read when torch starts: threads that wait must sleep, or two test processes on two cores slow each other tenfold; and
 # one thread a process, so that bits and chosen numbers of threads are the same on every machine.
@@ -44,7 +47,7 @@ TINY = {
     "checkpoint_steps": 5,
     "precision": "32",
     "device": "cpu",
-    "frames": 16,
+    "frames": 8,
     "prompts.width": 4,
     "objective.embedding": 8,
     "objective.queue": 64,
@@ -246,6 +249,41 @@ def quick_workers():
     in test_parallel and where a command has a process of its own, as in test_importer."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("pcm3.parallel.get_context", lambda _: forks.context())
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def read_once():
+    """What docstrings say of settings is read once, not for every command: jsonargparse parses their source anew."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("docstring_parser.parse_from_object", functools.cache(docstring_parser.parse_from_object))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def seeded_at_once():
+    """Where there is only the CPU its generator alone is seeded: torch writes down the stack, thrice, for each other
+    kind of device that there might be, which in a test takes ten milliseconds."""
+    import torch
+
+    with pytest.MonkeyPatch.context() as patched:
+        if not torch.cuda.is_available():
+            patched.setattr(torch, "manual_seed", torch.default_generator.manual_seed)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def roughly_laid_out():
+    """Pictures are laid out in the tests of pictures alone: it takes half of the time of drawing them."""
+    draw = Figure.savefig
+
+    def savefig(self, *given, **named):
+        if "report/" not in os.environ["PYTEST_CURRENT_TEST"]:
+            self.set_layout_engine("none")
+        return draw(self, *given, **named)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Figure, "savefig", savefig)
         yield
 
 

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from functools import cache
@@ -163,6 +164,13 @@ def test_python_m_pcm3_is_the_command_line():
     assert "pcm3 COMMAND" in run.stdout
 
 
+def test_no_module_imports_what_windows_does_not_have():
+    absent = re.compile(r"^\s*(import|from) (fcntl|grp|pwd|resource|termios)\b", re.M)
+    assert absent.search("import os\n    import fcntl\n")
+    assert [name for name, file in modules().items() if absent.search(file.read_text(encoding="utf-8"))] == []
+
+
+@pytest.mark.soak
 def test_every_module_is_imported_where_there_is_no_fcntl_as_on_windows():
     code = (
         "import importlib, pkgutil, sys; sys.modules['fcntl'] = None; import pcm3\n"

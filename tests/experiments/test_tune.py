@@ -558,7 +558,15 @@ def test_rows_are_compared_on_the_test_side_of_several_stores_and_none_is_chosen
     assert "hold the same clips" in same.err
 
 
-@pytest.mark.parametrize("name", search_names())
+def test_the_lists_of_the_package_name_settings_that_there_are():
+    for name in search_names():
+        assert sum(map(len, read_candidates(search_file(name), "pcm3")[1].values())) >= 3, name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(one, marks=() if one in ("parts", "small-readout") else pytest.mark.soak) for one in search_names()],
+)
 def test_the_lists_of_the_package_are_whole(name):
     file = search_file(name)
     base = with_changes(settings_of_preset("small"), read_candidates(file, "pcm3")[0], name)

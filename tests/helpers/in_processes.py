@@ -38,10 +38,12 @@ from toy import (
     toy_views,
 )
 
+from pcm3.cli import main
 from pcm3.clips import ClipBatch
 from pcm3.encoders.lengths import own_frames
 from pcm3.encoders.stgcn import StgcnBlock
 from pcm3.methods.pcm3_views import Views
+from pcm3.report import pictures
 from pcm3.settings.optimiser import OptimiserSettings
 from pcm3.settings.pretrain import PretrainSettings
 from pcm3.train.distributed import make_fabric
@@ -71,6 +73,12 @@ def as_rank(rank, ranks, port, target, words):
     os.environ.update({name: str(value) for name, value in told.items()})
     torch.set_num_threads(1)
     return target(*words)
+
+
+def without_picture(words):
+    """The command, but for the curve of the loss, which it draws last of all."""
+    pictures.loss_curve = lambda *_: None
+    return main(words)
 
 
 def finish(processes, seconds=90):
@@ -112,8 +120,10 @@ def some_of(views, clips):
     return views._replace(mixed=mixed, **plain)
 
 
-def three_steps(fabric, micro_batches, over_all=True, setup=lambda *both: both, views_of=views_of_step, method=None):
-    """What three steps come to: gradients and terms of each, and the method's state after them.
+def some_steps(
+    fabric, micro_batches, over_all=True, setup=lambda *both: both, views_of=views_of_step, method=None, steps=STEPS
+):
+    """What some steps come to: gradients and terms of each, and the method's state after them.
 
     Args:
         fabric: or what stands for it.
@@ -122,6 +132,7 @@ def three_steps(fabric, micro_batches, over_all=True, setup=lambda *both: both, 
         setup: Fabric's.
         views_of: number of a step → views of the whole batch.
         method: default: PCM³.
+        steps: how many.
     """
     method = (method or toy_method(queue=20)).double().train()
     if over_all:
@@ -130,7 +141,7 @@ def three_steps(fabric, micro_batches, over_all=True, setup=lambda *both: both, 
     module, *wrapped_optimisers = setup(method, *optimisers.values())
     learner = Learner(method, module, dict(zip(optimisers, wrapped_optimisers, strict=True)))
     found = {"gradients": [], "terms": []}
-    for number in range(STEPS):
+    for number in range(steps):
         views, generator = views_of(number), torch.Generator()
         method.views = lambda batch, _, of=views: some_of(of, batch.index)
         given = [MicroBatch(clips_numbered(torch.tensor(clips)), generator) for clips in micro_batches]
@@ -173,8 +184,8 @@ OTHERS = {
 """Method → a small one; in these the clips of a batch meet in BatchNorm and queue alone, but for those of `APART`."""
 
 
-def three_steps_of(name, fabric, micro_batches, setup=lambda *both: both):
-    """Three steps of another method, with BatchNorm over all processes where that makes them one."""
+def two_steps_of(name, fabric, micro_batches, setup=lambda *both: both):
+    """Two steps of another method, with BatchNorm over all processes where that makes them one."""
     method = OTHERS[name]()
 
     def views_of(number):
@@ -184,7 +195,7 @@ def three_steps_of(name, fabric, micro_batches, setup=lambda *both: both):
             views = views._replace(partner=(torch.arange(CLIPS) ^ 2)[:, None].expand_as(views.partner))
         return in_float64(views)
 
-    return three_steps(fabric, micro_batches, name not in APART, setup=setup, views_of=views_of, method=method)
+    return some_steps(fabric, micro_batches, name not in APART, setup=setup, views_of=views_of, method=method, steps=2)
 
 
 NORMED = {
@@ -239,8 +250,8 @@ def three_steps_of_two(folder):
     mine = torch.arange(CLIPS)[fabric.global_rank :: 2]
     for case, (count, over_all) in CASES.items():
         chunks = [chunk.tolist() for chunk in mine.chunk(count)]
-        found = three_steps(fabric, chunks, over_all, fabric.setup)
+        found = some_steps(fabric, chunks, over_all, fabric.setup)
         torch.save(found, folder / f"{case} {fabric.global_rank}.pt")
     for name in OTHERS:
-        found = three_steps_of(name, fabric, [mine.tolist()], fabric.setup)
+        found = two_steps_of(name, fabric, [mine.tolist()], fabric.setup)
         torch.save(found, folder / f"{name} {fabric.global_rank}.pt")

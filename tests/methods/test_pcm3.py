@@ -1,3 +1,4 @@
+import functools
 import itertools
 
 import numpy as np
@@ -127,6 +128,13 @@ def test_a_full_step_has_nine_terms():
     assert not any(term.requires_grad for term in terms.values())
 
 
+@functools.cache
+def whole_terms():
+    """Views of three clips, and the terms of a full step on them."""
+    views = toy_views(3)
+    return views, step(toy_method(), views).terms
+
+
 @pytest.mark.parametrize("prediction", [0.0, 40.0])
 @pytest.mark.parametrize("distillation", [0.0, 1.0])
 @pytest.mark.parametrize(
@@ -135,8 +143,7 @@ def test_a_full_step_has_nine_terms():
 def test_an_ablation_drops_exactly_its_terms(positives, distillation, prediction):
     if not positives and not prediction:
         return
-    views = toy_views(3)
-    whole = step(toy_method(), views).terms
+    views, whole = whole_terms()
     method = toy_method(positives=positives, distillation_weight=distillation, prediction_weight=prediction)
     terms = step(method, views).terms
     kinds = ["contrast"] + ["distillation"] * bool(distillation)
@@ -157,8 +164,14 @@ def test_an_ablation_drops_exactly_its_terms(positives, distillation, prediction
         ("both", "after_norm", "channels"),
     ],
 )
-@pytest.mark.parametrize("predicted_view", ["filled", "whole"])
-@pytest.mark.parametrize("decoder_gradient", [True, False])
+@pytest.mark.parametrize(
+    ("predicted_view", "decoder_gradient"),
+    [
+        ("filled", True),
+        ("whole", False),
+        *(pytest.param(*both, marks=pytest.mark.soak) for both in (("filled", False), ("whole", True))),
+    ],
+)
 def test_every_switch_trains(prompts, domain_place, place, predicted_view, decoder_gradient):
     method = toy_method(
         prompts=prompts,

@@ -23,18 +23,17 @@ from in_processes import (
     finish,
     normed,
     normed_by_two,
+    some_steps,
     start,
-    three_steps,
-    three_steps_of,
     three_steps_of_two,
+    two_steps_of,
     views_of_step,
+    without_picture,
 )
 from torch import nn
 
-from pcm3.cli import main
 from pcm3.data.store import ClipStore
 from pcm3.errors import ConfigError, RunFailed
-from pcm3.report import pictures
 from pcm3.train import distributed as processes_of_a_run
 from pcm3.train.distributed import agree_with_launcher, told_of_lost_processes
 from pcm3.train.pretrain import pretrain
@@ -72,7 +71,7 @@ def mean_terms(found):
 @pytest.mark.slow
 @pytest.mark.parametrize(("case", "parts"), [("whole", [range(8)]), ("in micro-batches", [range(4), range(4, 8)])])
 def test_two_processes_do_what_one_with_twice_the_batch_does(two, case, parts):
-    alone = three_steps(ALONE, [list(part) for part in parts])
+    alone = some_steps(ALONE, [list(part) for part in parts])
     for rank in (0, 1):
         torch.testing.assert_close(two[case][rank]["gradients"], alone["gradients"], **EXACT)
         # Weights of query and key networks, BatchNorm's running statistics, the queue and its order.
@@ -84,7 +83,7 @@ def test_two_processes_do_what_one_with_twice_the_batch_does(two, case, parts):
 @pytest.mark.parametrize("method", OTHERS)
 def test_two_processes_do_what_one_does_in_every_method(two, method):
     parts = [[0, 2, 4, 6], [1, 3, 5, 7]] if method in APART else [list(range(CLIPS))]
-    alone = three_steps_of(method, ALONE, parts)
+    alone = two_steps_of(method, ALONE, parts)
     for rank in (0, 1):
         torch.testing.assert_close(two[method][rank]["gradients"], alone["gradients"], **EXACT)
         for name, of in alone["state"].items():
@@ -95,10 +94,10 @@ def test_two_processes_do_what_one_does_in_every_method(two, method):
 
 @pytest.mark.slow
 def test_two_processes_that_normalise_alone_do_what_one_does_that_takes_their_shares_one_after_the_other(two):
-    alone = three_steps(ALONE, [[0, 2, 4, 6], [1, 3, 5, 7]])
+    alone = some_steps(ALONE, [[0, 2, 4, 6], [1, 3, 5, 7]])
     for found in two["each its own"]:
         torch.testing.assert_close(found["gradients"], alone["gradients"], **EXACT)
-    other = three_steps(ALONE, [list(range(8))])
+    other = some_steps(ALONE, [list(range(8))])
     assert (other["gradients"][0]["encoder.norm.weight"] - alone["gradients"][0]["encoder.norm.weight"]).abs().max() > 0
 
 
@@ -125,8 +124,8 @@ def test_parts_that_are_alike_give_the_gradient_of_the_whole():
         plain = {name: getattr(views, name)[again] for name in ("query", "key", "source", "masked")}
         return views._replace(mixed=mixed, **plain)
 
-    whole = three_steps(ALONE, [list(range(8))], views_of=twice)
-    parts = three_steps(ALONE, [list(range(4)), list(range(4, 8))], views_of=twice)
+    whole = some_steps(ALONE, [list(range(8))], views_of=twice)
+    parts = some_steps(ALONE, [list(range(4)), list(range(4, 8))], views_of=twice)
     torch.testing.assert_close(parts["gradients"], whole["gradients"], **EXACT)
     torch.testing.assert_close(parts["terms"], whole["terms"], **EXACT)
     learned = [name for name in whole["state"] if "running_" not in name and "num_batches" not in name]
@@ -186,12 +185,6 @@ def wait_until(happened, seconds=60):
         time.sleep(0.01)
 
 
-def without_picture(words):
-    """The command, but for the curve of the loss, which it draws last of all."""
-    pictures.loss_curve = lambda *_: None
-    return main(words)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("precision", "kills"),
@@ -201,7 +194,7 @@ def without_picture(words):
 def test_a_run_of_two_that_loses_one_and_goes_on_has_the_bits_of_one_that_did_not(
     store_path, tiny_words, trace, tmp_path, precision, kills
 ):
-    changes = {"steps": 20, "checkpoint_steps": 2, "precision": precision}
+    changes = {"steps": 14, "checkpoint_steps": 2, "precision": precision}
     whole, killed = (words_of(store_path, tmp_path / name, tiny_words, **changes) for name in ("whole", "killed"))
     assert finish(start(without_picture, whole)) == [0, 0]
     for rank, seen in kills:
@@ -211,7 +204,7 @@ def test_a_run_of_two_that_loses_one_and_goes_on_has_the_bits_of_one_that_did_no
         codes = finish(pair, seconds=20)
         assert codes[rank] == -signal.SIGKILL
         assert codes[1 - rank] == 1
-    assert 0 < trace(tmp_path / "killed").state["step"] < 20
+    assert 0 < trace(tmp_path / "killed").state["step"] < 14
     assert finish(start(without_picture, killed)) == [0, 0]
     trace(tmp_path / "killed").assert_equals(trace(tmp_path / "whole"))
 

@@ -2,6 +2,7 @@ import errno
 import gc
 import json
 import math
+import os
 import statistics
 import subprocess
 import sys
@@ -11,9 +12,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from forks import fork
 from torch import nn
 
 from pcm3 import device
+from pcm3.cli import main
 from pcm3.clips import ClipBank, extract
 from pcm3.data.store import ClipStore
 from pcm3.encoders import files as model_files
@@ -303,7 +306,7 @@ def test_a_full_disk_stops_the_run_and_leaves_the_checkpoint(cli, run_path, stor
     # What is written to /dev/full never fits; a link leads the half-written file there.
     before = content(run_path)
     (run_path / f".{name}.partial").symlink_to("/dev/full")
-    found = cli("pretrain", store_path, "--run", run_path, *tiny_words(steps=15))
+    found = cli("pretrain", store_path, "--run", run_path, *tiny_words(steps=11))
     assert found.code == 1
     told = found.err.rstrip("\n").split("\n")[-1]
     assert NO_SPACE in told
@@ -313,7 +316,7 @@ def test_a_full_disk_stops_the_run_and_leaves_the_checkpoint(cli, run_path, stor
     assert after[name] == before[name]
     if name == "checkpoint.pt":
         assert after["model.safetensors"] == before["model.safetensors"]
-    again = cli("pretrain", store_path, "--run", run_path, *tiny_words(steps=15))
+    again = cli("pretrain", store_path, "--run", run_path, *tiny_words(steps=11))
     assert again.code == 0
 
 
@@ -380,11 +383,27 @@ def test_a_store_of_another_layout_trains_too(recordings, write_tiny, tiny, tmp_
     assert RunFolder(tmp_path / "run").read_settings()[1]["checksum"] == ClipStore.open(tmp_path / "store").checksum
 
 
-def test_nobody_but_us_speaks(store_path, tmp_path):
-    words = ["--preset", "small", "--steps", "1", "--encoder.hidden_size", "16", "--batch", "8", "--precision", "bf16"]
-    command = [Path(sys.executable).with_name("pcm3"), "pretrain", store_path, "--run", tmp_path / "r", *words]
-    told = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=120, check=True)
-    lines = [line for line in told.stderr.replace("\r", "\n").splitlines() if line.strip()]
+def speaking_into(told, words):
+    """The command, with all that this process says, libraries of C++ too, in a file."""
+    with told.open("w") as file:
+        os.dup2(file.fileno(), sys.stderr.fileno())
+    return main(words)
+
+
+@pytest.mark.parametrize("shell", [False, pytest.param(True, marks=pytest.mark.soak)], ids=["fork", "shell"])
+def test_nobody_but_us_speaks(store_path, tmp_path, shell):
+    words = ["pretrain", store_path, "--run", tmp_path / "r", "--preset", "small", "--steps", 1]
+    words = [*map(str, words), "--encoder.hidden_size", "16", "--batch", "8", "--precision", "bf16"]
+    if shell:
+        command = [Path(sys.executable).with_name("pcm3"), *words]
+        told = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stderr
+    else:
+        process = fork(speaking_into, tmp_path / "told", words)
+        process.join(120)
+        assert process.exitcode == 0
+        told = (tmp_path / "told").read_text()
+    lines = [line for line in told.replace("\r", "\n").splitlines() if line.strip()]
+    assert lines
     assert [line for line in lines if not line.startswith("pretraining:")] == []
 
 

@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 from forks import fork
-from in_processes import finish
+from in_processes import finish, without_picture
 
-from pcm3.cli import main
 from pcm3.settings.methods import METHODS, USUAL
 from pcm3.train import loop
 from pcm3.train.pretrain import pretrain
@@ -44,7 +43,7 @@ def whole(store_path, short, trace, tmp_path_factory):
     return trace(path)
 
 
-@pytest.mark.parametrize("stop", [1, 2, 3, 4, 7])
+@pytest.mark.parametrize("stop", [1, 2, 7, *(pytest.param(stop, marks=pytest.mark.soak) for stop in (3, 4))])
 def test_a_run_stopped_after_some_steps_and_gone_on_with_is_the_run_not_stopped(
     whole, store, short, trace, tmp_path, stop
 ):
@@ -115,7 +114,9 @@ class Crashed(BaseException):
     """The process is gone: nothing but `finally` runs."""
 
 
-@pytest.mark.parametrize("file", [2, 3, 4, 5, 6, 9, 10, 11, 12, 13, 14])
+@pytest.mark.parametrize(
+    "file", [2, 3, 4, 5, 10, 12, 14, *(pytest.param(file, marks=pytest.mark.soak) for file in (6, 9, 11, 13))]
+)
 def test_a_run_that_crashed_before_the_renaming_of_any_file_is_the_run_that_did_not(
     whole, store, short, trace, tmp_path, monkeypatch, file
 ):
@@ -191,8 +192,9 @@ def test_a_run_killed_many_times_has_the_bits_of_one_that_was_not(store_path, ti
         return ["pretrain", str(store_path), "--run", str(tmp_path / folder), *quick]
 
     folder, kills = tmp_path / "killed", 0
-    # Twice the command itself: once killed, once stopped with Ctrl-C.
-    for signal_, lines, code in ((signal.SIGKILL, 1, -signal.SIGKILL), (signal.SIGINT, 2, 130)):
+    # The command itself: once stopped with Ctrl-C, where there is time once killed before that.
+    both = [(signal.SIGKILL, 1, -signal.SIGKILL), (signal.SIGINT, 2, 130)]
+    for signal_, lines, code in both if times > 3 else both[1:]:
         with subprocess.Popen([COMMAND, *words("killed")], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
             wait_for(trigger(folder, rng, lines), process, lambda process: process.poll() is None)
             process.send_signal(signal_)
@@ -202,8 +204,8 @@ def test_a_run_killed_many_times_has_the_bits_of_one_that_was_not(store_path, ti
     assert told.decode().rstrip("\n").split("\n")[-1] == "pcm3 pretrain: stopped; what was complete is kept"
 
     # Then processes that are forked from one that has imported torch already: the same command, without the wait.
-    for number in range(times - 2):
-        process = fork(main, words("killed"))
+    for number in range(times - kills):
+        process = fork(without_picture, words("killed"))
         wait_for(trigger(folder, rng, 2 + number * 5 // 8), process, lambda process: process.is_alive())
         os.kill(process.pid, signal.SIGKILL)
         process.join()
@@ -212,7 +214,7 @@ def test_a_run_killed_many_times_has_the_bits_of_one_that_was_not(store_path, ti
     assert kills == times
 
     # The one that went on and the one that nothing happened to, beside each other.
-    ends = [fork(main, words(name)) for name in ("killed", "whole")]
+    ends = [fork(without_picture, words(name)) for name in ("killed", "whole")]
     assert finish(ends) == [0, 0]
     trace(folder).assert_equals(trace(tmp_path / "whole"))
     assert trace(folder).state["step"] == steps
