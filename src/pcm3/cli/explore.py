@@ -73,11 +73,13 @@ def _export(explorer: Explorer, options: Any) -> dict[str, Any]:
     from pcm3.web.static_copy import export
 
     print("encoding the clips and making their maps")
-    explorer.work()
-    if explorer.progress.stage != "done":
-        raise RunFailed(explorer.progress.error)
-    size = export(explorer, options.export, overwrite=options.overwrite)
-    explorer.stop()
+    try:
+        explorer.work()
+        if explorer.progress.stage != "done":
+            raise RunFailed(explorer.progress.error)
+        size = export(explorer, options.export, overwrite=options.overwrite)
+    finally:
+        explorer.stop()
     print(f"{options.export}: {len(explorer.store):,} clips, {size / 1e6:.1f} MB; any web server shows it:")
     print(f"  python -m http.server --bind 127.0.0.1 --directory {options.export}")
     return {"folder": str(options.export), "bytes": size}
