@@ -99,6 +99,19 @@ def test_onnxruntime_gives_the_features_of_any_number_of_clips_of_any_length(tmp
     assert list(told["outputs"]) == ["features"]
 
 
+def test_a_lost_joint_leads_nowhere_in_the_file_either(tmp_path):
+    model = model_of(tmp_path / "model", kind="gru", pooling="mean", input_features=("motion",))
+    clips = people(2)
+    for clip in clips:
+        clip[2:19, 0, 7] = 0  # for longer than preparation fills
+    model.export(tmp_path / "model.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    frames, lengths = padded(model, clips)
+    (features,) = session.run(None, {"clips": frames, "lengths": lengths})
+    assert (frames[:, 2:19, 0, 7] == 0).all()
+    np.testing.assert_allclose(features, model.embed(clips), atol=1e-5)
+
+
 @pytest.mark.parametrize(("kind", "form"), [("linear", "onnx"), ("nearest", "pt2")])
 def test_a_classifier_is_one_file_with_its_model(cli, tmp_path, kind, form):
     model = model_of(tmp_path / "model", **KINDS["stgcn" if form == "onnx" else "transformer"])

@@ -126,6 +126,10 @@ class Exportable:
         network: nn.Module = model.encoder
         if isinstance(head, Classifier) and isinstance(head.tuned, nn.Module):
             network = head.tuned
+        if spec.bodies == 1:
+            # The file cannot tell joints that are lost from bodies that come and go, which a model of whole clips has
+            # learned as leaps; with one body there is no difference, and it is told of gaps as `embed` is.
+            spec, network = replace(spec, gaps=True), network.with_gaps()  # type: ignore[operator]
         if isinstance(head, NearestNeighbour):
             head = replace(head, gallery=head.gallery.cpu(), label=head.label.cpu())
         module = WholeClips(deepcopy(network).cpu(), spec, deepcopy(head))
