@@ -1,6 +1,7 @@
 """The list of slow tests leaves some of every file to `make test-fast`."""
 
 import re
+from collections import Counter
 from pathlib import Path
 
 from slow_tests import BUDGET, LIST, told
@@ -15,6 +16,11 @@ def test_every_file_has_a_quick_test():
         name = file.relative_to(HERE).as_posix()
         tests = {f"{name}::{test}" for test in re.findall(r"^def (test_\w+)", file.read_text(encoding="utf-8"), re.M)}
         assert tests - listed or len(tests) == 1, f"{name}: make test-fast would look at nothing of it"
+
+
+def test_no_two_files_have_one_name():
+    names = Counter(file.name for file in HERE.rglob("test_*.py"))
+    assert [name for name, count in names.items() if count > 1] == [], "pytest would collect none of all the tests"
 
 
 def test_every_test_of_the_list_is_there():

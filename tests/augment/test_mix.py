@@ -90,7 +90,7 @@ def drawn():
 def test_mixed_clips_are_those_of_the_slow_reference(per_clip, frames, layout, bodies):
     clips = numbered(4, frames, bodies, len(layout.joints))
     methods = Counter()
-    for seed in range(25):
+    for seed in range(15):
         mixed = mixed_with(seed, clips, layout.parts, per_clip)
         for index in range(len(clips)):
             seen = look(clips, mixed, index, layout.parts)

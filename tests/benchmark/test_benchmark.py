@@ -165,7 +165,7 @@ def test_the_phases_of_a_step_are_all_of_it_and_all_of_them_take_time(toy):
     assert min(spent.values()) > 0
 
 
-@pytest.mark.parametrize("part", ["encoder", "decoder", "projector"])
+@pytest.mark.parametrize("part", ["encoder", "decoder", pytest.param("projector", marks=pytest.mark.soak)])
 def test_what_is_slower_forward_and_backward_is_told_as_that_phase(toy, part):
     stepped = Step(toy, CPU, random_clips())
     module = getattr(stepped.method, part)

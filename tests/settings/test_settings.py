@@ -333,7 +333,7 @@ def test_a_mask_hides_some_part_and_not_all(ratio):
 
 @PRESETS
 def test_settings_survive_json(preset):
-    made = parsed("--preset", preset)
+    made = settings_of_preset(preset)
     again = from_dict(json.loads(json.dumps(to_dict(made))))
     assert again == made
     assert isinstance(again.method.views.crop, tuple)

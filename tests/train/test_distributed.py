@@ -188,8 +188,12 @@ def wait_until(happened, seconds=60):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("precision", "kills"),
-    [("32", [(1, 1), (0, 3)]), pytest.param("bf16", [(0, 1)], marks=pytest.mark.soak)],
-    ids=["32", "bf16"],
+    [
+        ("32", [(1, 1)]),
+        pytest.param("32", [(1, 1), (0, 3)], marks=pytest.mark.soak),
+        pytest.param("bf16", [(0, 1)], marks=pytest.mark.soak),
+    ],
+    ids=["32", "32 twice", "bf16"],
 )
 def test_a_run_of_two_that_loses_one_and_goes_on_has_the_bits_of_one_that_did_not(
     store_path, tiny_words, trace, tmp_path, precision, kills

@@ -60,7 +60,7 @@ BESIDE = {"cmd": {"motion", "bone"}, "crossclr": {"motion", "bone"}, "isc": {"ag
 """Method → the encoders that its runs leave beside the model."""
 
 
-AS_OTHERS = {"aimclr", "cpm", "hiclr", "pstl", "skelemixclr"}
+AS_OTHERS = {"aimclr", "cpm", "crossclr", "gl-transformer", "hiclr", "moco", "pstl", "skelemixclr"}
 """Methods that go through the same by soaking: another one has their encoder, another one what is beside it."""
 
 

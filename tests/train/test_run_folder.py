@@ -256,11 +256,13 @@ def test_settings_of_a_newer_version_are_refused(run_path, store, tiny):
         pretrain(store, run_path, tiny(steps=20), progress=False)
 
 
-@pytest.mark.parametrize("line", ["not json\n", "[]\n", "{}\n", "\x00\x00\x00\n"])
+@pytest.mark.parametrize(
+    "line", ["not json\n", "{}\n", *(pytest.param(one, marks=pytest.mark.soak) for one in ("[]\n", "\x00\x00\x00\n"))]
+)
 def test_a_damaged_line_of_metrics_is_told_in_one_line_or_mended(cli, run_path, store_path, tiny_words, line):
     with (run_path / "metrics.jsonl").open("a") as file:
         file.write(line)
-    found = cli("pretrain", store_path, "--run", run_path, *tiny_words(steps=12))
+    found = cli("pretrain", store_path, "--run", run_path, *tiny_words(steps=11))
     assert found.code == 0 or (found.code == 2 and one_line(found.err) and "metrics.jsonl" in found.err)
 
 
