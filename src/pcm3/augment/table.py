@@ -70,4 +70,4 @@ OUT_OF_PLANE = {"yaw", "tilt"}
 
 SENSOR: dict[str, Callable[[Crops, float, torch.Generator], Crops]] = {"noise": add_noise, "flicker": lose_joints}
 """What a worse sensor does to views that are distorted, after all else: (crops, how much at most, generator) → crops.
-What is to be rebuilt is spared: of PCM³ the view that is masked."""
+Of PCM³ also to what the encoder sees of the view that is masked; what is to be rebuilt of it is spared."""

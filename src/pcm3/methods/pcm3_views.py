@@ -29,6 +29,8 @@ class Views(NamedTuple):
     """x2."""
     source: Float[Tensor, "B T M V C"] | None
     """x3, whole: the truth of the masked prediction."""
+    seen: Float[Tensor, "B T M V C"] | None
+    """What the encoder sees of the source where it is not masked: the source itself, or as a worse sensor has it."""
     masked: Bool[Tensor, "B T M V"] | None
     """True where a joint of the source is masked from the encoder."""
 
@@ -70,8 +72,12 @@ class ViewMaker:
         # Query and key are sheared or jittered or both, the source is sheared.
         plain = self._maker.distort(plain, batch, generator) if len(plain) else plain
         source = in_plane(shear(source, self.settings.views.shear, generator), batch.flat) if len(source) else source
+        every = [plain, source]
+        if len(source) and self._maker.worse_sensor:
+            every.append(self._maker.as_sensed(source, batch, generator))
+            used = [*used, "seen"]
         # Bone and motion are taken after the augmentation, as released (docs/FIDELITY.md 23).
-        made = stream(torch.cat([plain, source]), self.stream, self.layout, batch.gaps)
+        made = stream(torch.cat(every), self.stream, self.layout, batch.gaps)
         return self._views(dict(zip(used, made.split(size), strict=True)), batch.gaps, generator)
 
     def _views(self, crops: dict[str, Float[Tensor, "B T M V C"]], gaps: bool, generator: torch.Generator) -> Views:
@@ -87,4 +93,4 @@ class ViewMaker:
             )
         if query is not None and "inter" in contrasted(self.settings):
             mixed = mix(query, parts, self.settings.mix.per_clip, generator)
-        return Views(query, mixed, crops.get("key"), source, masked)
+        return Views(query, mixed, crops.get("key"), source, crops.get("seen", source), masked)

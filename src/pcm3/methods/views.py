@@ -93,8 +93,28 @@ class CropMaker:
         distorted = spatial_view(
             crops, chosen.spatial, chosen.shear, chosen.jitter_joint_ratio, chosen.jitter_prob, generator
         )
+        return self._as_sensed(crops, distorted, batch, generator)
+
+    @property
+    def worse_sensor(self) -> bool:
+        """Whether views are as of a worse sensor than the clips."""
+        return any(getattr(self.settings, name) for name in SENSOR)
+
+    def as_sensed(
+        self, crops: Float[Tensor, "B T M V C"], batch: ClipBatch, generator: torch.Generator
+    ) -> Float[Tensor, "B T M V C"]:
+        """The crops as the worse sensor of the settings has them, and else as they are."""
+        return self._as_sensed(crops, crops, batch, generator)
+
+    def _as_sensed(
+        self,
+        crops: Float[Tensor, "B T M V C"],
+        distorted: Float[Tensor, "B T M V C"],
+        batch: ClipBatch,
+        generator: torch.Generator,
+    ) -> Float[Tensor, "B T M V C"]:
         for name, harm in SENSOR.items():
-            if amount := getattr(chosen, name):
+            if amount := getattr(self.settings, name):
                 distorted = harm(distorted, amount, generator)
         if batch.gaps:
             distorted = absent_as_in(crops, distorted)
