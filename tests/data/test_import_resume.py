@@ -4,12 +4,11 @@ import errno
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from contextlib import suppress
 
 import pytest
+from forks import fork, run_script
 from ntu_file_text import skeleton_text, walkers
 
 from pcm3.data import importer, store_writer
@@ -164,15 +163,15 @@ def test_killed_again_and_again_it_comes_to_the_same_store(raw, tmp_path):
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
     store = tmp_path / "place" / "s"
-    command = [sys.executable, str(script), str(raw), str(store)]
     kills = 0
     while not store.exists():
-        process = subprocess.Popen(command)
+        process = fork(run_script, str(script), str(tmp_path / "told"), str(raw), str(store))
         done = _saved(store.parent)
-        while process.poll() is None and _saved(store.parent) < done + 3:  # however slow the machine is
+        while process.is_alive() and _saved(store.parent) < done + 3:  # however slow the machine is
             time.sleep(0.005)
-        process.send_signal(signal.SIGKILL)
-        kills += process.wait() == -signal.SIGKILL
+        process.kill()
+        process.join()
+        kills += process.exitcode == -signal.SIGKILL
         assert kills < FILES
     assert kills > 2
     run(raw, tmp_path / "whole")

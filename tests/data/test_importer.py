@@ -353,7 +353,10 @@ def alive(pid):
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="watches processes through /proc")
 @pytest.mark.parametrize(
     ("number", "workers"),
-    [(signal.SIGKILL, 1), pytest.param(signal.SIGINT, 2, marks=pytest.mark.soak), (signal.SIGKILL, 2)],
+    [
+        *(pytest.param(*both, marks=pytest.mark.soak) for both in ((signal.SIGKILL, 1), (signal.SIGINT, 2))),
+        (signal.SIGKILL, 2),
+    ],
 )
 def test_a_killed_import_leaves_the_old_store_and_no_process(folder, tmp_path, number, workers):
     store = tmp_path / "place" / "s"

@@ -12,6 +12,7 @@ PRELOADED = [
     "__main__", "pcm3.train.pretrain", "pcm3.train.plan", "pcm3.cli.parse", "pcm3.cli.pretrain", "pcm3.encoders.gru",
     "pcm3.report.pictures", "jsonargparse", "matplotlib.backends.backend_agg", "lightning_fabric", "toy",
     "torch._dynamo",  # which the first optimiser imports, with sympy
+    "pcm3.tasks.evaluate",  # with scikit-learn
 ]  # fmt: skip
 
 
@@ -31,14 +32,15 @@ def fork(target, *words):
 
 def said_by(script, told, *words):
     """The lines that a script prints, where annotations are not checked; `told`: the file that they are kept in."""
-    process = fork(_run, str(script), str(told), *map(str, words))
+    process = fork(run_script, str(script), str(told), *map(str, words))
     process.join()
     said = told.read_text(encoding="utf-8")
     assert process.exitcode == 0, said
     return said.splitlines()
 
 
-def _run(script, told, *words):
+def run_script(script, told, *words):
+    """A script with these words, whose output goes into a file."""
     sys.argv = [script, *words]
     with open(told, "w", encoding="utf-8") as out, redirect_stdout(out), redirect_stderr(out):  # noqa: PTH123
         runpy.run_path(script, run_name="__main__")

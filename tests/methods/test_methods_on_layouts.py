@@ -23,7 +23,9 @@ HAND = load_layout("hand21")
 STICK = layout_from_hierarchy(["a", "b", "c", "d"], [0, 0, 1, 2], "stick")[0]
 
 
-@pytest.mark.parametrize("layout", [HAND, STICK], ids=lambda layout: layout.name)
+@pytest.mark.parametrize(
+    "layout", [pytest.param(HAND, marks=pytest.mark.soak), STICK], ids=lambda layout: layout.name
+)  # a stick has fewer parts than a hand
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_learns_from_a_skeleton_of_few_parts(name, layout):
     settings = settings_of_preset(METHODS[name].preset)

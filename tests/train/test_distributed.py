@@ -213,14 +213,9 @@ def test_a_run_of_two_that_loses_one_and_goes_on_has_the_bits_of_one_that_did_no
     trace(tmp_path / "killed").assert_equals(trace(tmp_path / "whole"))
 
 
-UNLIKE = {"longt-gan"}
-"""The method with several optimisers; the rest go through the same by soaking."""
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "method", [pytest.param(name, marks=() if name in UNLIKE else pytest.mark.soak) for name in OTHERS]
-)
+@pytest.mark.soak  # several optimisers go on in test_resume, and agree in two processes above
+@pytest.mark.parametrize("method", OTHERS)
 def test_a_run_of_two_of_every_method_that_was_killed_and_goes_on_has_the_bits_of_one_that_was_not(
     store_path, tiny_words, trace, tmp_path, method
 ):
