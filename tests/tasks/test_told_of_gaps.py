@@ -23,15 +23,13 @@ MOVING = EncoderSettings(
 )
 
 
-@pytest.fixture(scope="module")
-def torn(tmp_path_factory):
+@pytest.fixture
+def torn(recordings, write_tiny, tmp_path):
     """The tiny store, of which a hand is not seen for longer than an import fills."""
-    from conftest import tiny_recordings, write_tiny_store
-
-    clips = [replace(clip, changes=Changes(absent=18)) for clip in tiny_recordings()]
+    clips = [replace(clip, changes=Changes(absent=18)) for clip in recordings]
     for clip in clips:
         clip.frames[12:30, 0, 11] = 0
-    made = write_tiny_store(tmp_path_factory.mktemp("gaps") / "store", clips)
+    made = write_tiny(tmp_path / "store", clips)
     assert made.has_gaps
     return made
 
