@@ -1,5 +1,8 @@
 """Files that are dropped on the page."""
 
+import asyncio
+from unittest.mock import AsyncMock
+
 import bvh_text
 import numpy as np
 import pytest
@@ -12,6 +15,16 @@ WALK = bvh_text.text(frames=40, scale=4.0).encode()
 
 def drop(client, name, content):
     return client.post("/api/guests", params={"name": name}, content=content)
+
+
+def test_somebody_who_leaves_while_a_file_is_sent_is_no_failure(client):
+    """As when the page is loaded again meanwhile: the server prints no trace of it."""
+    headers = [(b"host", b"testserver"), (b"content-length", b"9"), (b"authorization", b"Bearer secret")]
+    scope = {"type": "http", "method": "POST", "path": "/api/guests", "query_string": b"name=walk.bvh"}
+    scope["headers"] = headers
+    sent = AsyncMock()
+    asyncio.run(client.app(scope, AsyncMock(return_value={"type": "http.disconnect"}), sent))
+    assert sent.await_args_list[0].args[0]["status"] == 400
 
 
 def test_a_file_falls_where_its_feature_is(client, computed, tmp_path):

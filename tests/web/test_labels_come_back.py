@@ -90,6 +90,23 @@ def test_files_are_imported_with_the_parts_that_the_page_gave_labels(cli, tmp_pa
     assert got == parts
 
 
+def test_labels_come_back_to_recordings_of_one_name_and_with_a_spreadsheets_commas(cli, tmp_path, monkeypatch):
+    (tmp_path / "files" / "day 1").mkdir(parents=True)
+    for place in ("walk.bvh", "day 1/walk.bvh"):
+        (tmp_path / "files" / place).write_text(bvh_text.text(frames=60, scale=4.0))
+    monkeypatch.chdir(tmp_path / "files")
+    assert cli("import", "auto", ".", tmp_path / "store").code == 0
+    ids = ClipStore.open(tmp_path / "store").ids.tolist()
+    assert ids == ["day 1/walk", "walk"]
+    table = tmp_path / "labels.csv"
+    table.write_text("file;label;start;stop\n" + "".join(f"{name};{name};0,5;1,5\n" for name in ids), encoding="utf-8")
+    assert len(LabelBook.open(table).stretches()) == 2
+    assert cli("import", "auto", ".", tmp_path / "labelled", "--labels", table).code == 0
+    again = ClipStore.open(tmp_path / "labelled")
+    assert [again.classes[label] for label in again.label] == again.recordings.ids[again.recording].tolist() == ids
+    assert again.length.tolist() == [30, 30]
+
+
 def test_rows_of_parts_are_no_labels_of_whole_clips(given, store, finished_path):
     given.mark(str(store.ids[0]), (), [Stretch(0, 0.5, "another")])
     _, spec = load_encoder(finished_path)

@@ -79,10 +79,13 @@ def test_labels_are_in_the_csv_when_they_have_been_posted(client, computed):
         "labels": [1, 0],
         "stretches": 0,
     }
-    text = client.get("/api/labels.csv").text
+    text = client.get("/api/labels.csv").content.decode()
     ids = computed.store.ids
     assert dict(csv.reader(io.StringIO(text)))[ids[3]] == "wave"
-    assert text == computed.labels.file.read_text()
+    assert text.encode() == computed.labels.file.read_bytes()
+    computed.labels.file.write_bytes(by_hand := "file,label\na,h\u00fcpfen\n".encode("cp1252"))
+    assert client.get("/api/labels.csv").content == by_hand
+    computed.labels.file.write_bytes(text.encode())
     client.post("/api/labels", json={"clips": [3], "label": None})
     assert computed.labels.given() == {ids[5]: "=<b>nod</b>"}
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from pcm3.augment.crop import crop_resize
+from pcm3.web.labels import Stretch
 from pcm3.web.skeletons import skeleton
 
 
@@ -87,6 +88,22 @@ def test_parts_of_a_recording_are_labelled_in_frames_and_kept_in_seconds(client,
     assert (labels["names"], labels["clips"], labels["stretches"]) == (["<i>odd</i>", "nod"], [], 2)
     assert client.post(place, json={"before": [], "after": []}).status_code == 422  # somebody has not seen them
     computed.labels.mark(name, computed.labels.stretches()[name], ())
+
+
+def test_parts_that_were_written_by_hand_are_kept_as_they_are_and_in_nobodys_way(client, computed):
+    name, frames = str(computed.store.ids[3]), int(computed.store.length[3])
+    by_hand = [Stretch(0.1011, 0.3, "nod"), Stretch(0.2, 99, "nod"), Stretch(0.2, 0.2001, "blink"),
+               Stretch(88, 99, "late")]  # fmt: skip
+    computed.labels.mark(name, (), by_hand)
+    told = client.get("/api/recordings/3").json()
+    assert (told["stretches"], told["outside"]) == ([[3, 9, "nod"], [6, frames, "nod"]], 2)
+    after = [[1, 3, "<i>odd</i>"], *told["stretches"]]
+    answer = client.post("/api/recordings/3/stretches", json={"before": told["stretches"], "after": after})
+    assert answer.json() == {"stretches": after}
+    assert set(computed.labels.stretches()[name]) == {*by_hand, Stretch(0.0333, 0.1, "<i>odd</i>")}
+    answer = client.post("/api/recordings/3/stretches", json={"before": after, "after": []})
+    assert answer.json() == {"stretches": []}
+    assert set(computed.labels.stretches()[name]) == set(by_hand[2:])
 
 
 @pytest.mark.parametrize(

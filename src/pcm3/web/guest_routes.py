@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import FastAPI, HTTPException, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
+from starlette.requests import ClientDisconnect
 
 from pcm3.data.names import printable
 from pcm3.errors import Pcm3Error
@@ -24,7 +25,10 @@ def add_guests(app: FastAPI, explorer: Explorer) -> None:
     @app.post("/api/guests")
     async def drop(request: Request, name: Annotated[str, Query(max_length=500)]) -> dict[str, Any]:
         there(explorer.mine.arrays.get("pca"))
-        content = await request.body()
+        try:
+            content = await request.body()
+        except ClientDisconnect:  # nobody hears it
+            raise HTTPException(400, "expected the whole file") from None
         try:
             numbers = await run_in_threadpool(explorer.receive, name, content)
         except Pcm3Error as error:

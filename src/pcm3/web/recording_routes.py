@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Annotated, Any
 
 import numpy as np
@@ -42,11 +43,15 @@ def add_recordings(app: FastAPI, explorer: Explorer) -> None:
             raise HTTPException(404, f"expected a recording, 0 to {len(recordings) - 1}")
         return number
 
+    def seen(number: int) -> tuple[Stretch, ...]:
+        return explorer.labels.stretches().get(str(recordings.ids[number]), ())
+
     @app.get("/api/recordings/{number}")
     def recording(number: int, like: int | None = None, guest: int | None = None) -> dict[str, Any]:
         line = there(explorer.timelines).of(checked(number))
         mine = np.array([number]) if recordings is store else np.flatnonzero(store.recording == number)
         first = store.start[mine] - recordings.start[number]
+        parts, outside = _parts(seen(number), store.fps, int(recordings.length[number]))
         told = {
             "name": str(recordings.ids[number]),
             "frames": int(recordings.length[number]),
@@ -57,7 +62,8 @@ def add_recordings(app: FastAPI, explorer: Explorer) -> None:
             "windows": line.start.tolist(),
             "says": line.label.tolist(),
             "confidence": [round(float(one), 4) for one in line.confidence],
-            "stretches": _in_frames(store.fps, explorer.labels.stretches().get(str(recordings.ids[number]), ())),
+            "stretches": [part for part, _ in parts],
+            "outside": len(outside),
         }
         query = _query(explorer, like, guest)
         if query is not None:
@@ -69,16 +75,19 @@ def add_recordings(app: FastAPI, explorer: Explorer) -> None:
 
     @app.post("/api/recordings/{number}/stretches")
     def mark(number: int, marking: Marking) -> dict[str, Any]:
-        frames, name = int(recordings.length[checked(number)]), str(recordings.ids[number])
+        frames = int(recordings.length[checked(number)])
         if any(not start < stop <= frames for start, stop, _ in marking.after):
             raise HTTPException(422, f"after: expected parts of the recording, in frames from 0 to {frames}")
-        if any(one[1] > other[0] for one, other in zip(marking.after, marking.after[1:], strict=False)):
-            raise HTTPException(422, "after: expected parts that do not overlap, by their start")
-        seen = explorer.labels.stretches().get(name, ())
-        if _in_frames(store.fps, seen) != [list(part) for part in marking.before]:
+        before = seen(number)
+        parts, outside = _parts(before, store.fps, frames)
+        if [part for part, _ in parts] != marking.before:
             raise HTTPException(422, CHANGED)
+        if _overlap(marking.after) and not _overlap(marking.before):  # those that were written by hand may
+            raise HTTPException(422, "after: expected parts that do not overlap, by their start")
+        known = dict(parts)  # their seconds may be finer than frames
+        after = [known.get(part) or _in_seconds(store.fps, part) for part in marking.after]
         try:
-            explorer.labels.mark(name, seen, _in_seconds(store.fps, marking.after))
+            explorer.labels.mark(str(recordings.ids[number]), before, sorted([*after, *outside]))
         except ConfigError as error:
             raise HTTPException(422, str(error)) from None
         return {"stretches": [list(part) for part in marking.after]}
@@ -97,10 +106,24 @@ def _query(explorer: Explorer, like: int | None, guest: int | None) -> Float[np.
     return None if like is None else np.asarray(explorer.mine.features[clip_number(explorer, like)])
 
 
-def _in_frames(fps: float, stretches: Sequence[Stretch]) -> list[list[Any]]:
-    """Labelled parts of a recording, as the page knows them."""
-    return [[round(start * fps), round(stop * fps), label] for start, stop, label in stretches]
+def _parts(stretches: Sequence[Stretch], fps: float, frames: int) -> tuple[list[tuple[Part, Stretch]], list[Stretch]]:
+    """Labelled parts as the page knows them, each with what the file says; and those without a frame of the recording,
+    which the page does not know: an import takes them so, too.
+    """
+    inside, outside = list[tuple[Part, Stretch]](), list[Stretch]()
+    for stretch in stretches:
+        start, stop = round(stretch.start * fps), min(round(stretch.stop * fps), frames)
+        if start < stop:
+            inside.append(((start, stop, stretch.label), stretch))
+        else:
+            outside.append(stretch)
+    return inside, outside
 
 
-def _in_seconds(fps: float, parts: Sequence[Part]) -> list[Stretch]:
-    return [Stretch(round(start / fps, DIGITS), round(stop / fps, DIGITS), label) for start, stop, label in parts]
+def _overlap(parts: Sequence[Part]) -> bool:
+    return any(one[1] > other[0] for one, other in pairwise(parts))
+
+
+def _in_seconds(fps: float, part: Part) -> Stretch:
+    start, stop, label = part
+    return Stretch(round(start / fps, DIGITS), round(stop / fps, DIGITS), label)

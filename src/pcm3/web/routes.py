@@ -134,8 +134,8 @@ def _add_labels(app: FastAPI, explorer: Explorer) -> None:
     @app.get("/api/labels.csv")
     def table() -> Response:
         file = explorer.labels.file
-        text = file.read_text(encoding="utf-8") if file.exists() else "file,label\n"
-        return Response(text, media_type="text/csv; charset=utf-8",
+        data = file.read_bytes() if file.exists() else b"file,label\n"  # as it is, whatever somebody made of it
+        return Response(data, media_type="text/csv; charset=utf-8",
                         headers={"Content-Disposition": f'attachment; filename="{file.name}"'})  # fmt: skip
 
     @app.post("/api/labels")

@@ -99,7 +99,7 @@ def index_entries(
         arranged(where, typical, layout)  # says why not
     scale = find_scale(where, usable, layout, options.units)
     fps, fps_notes = _fps(where, files, options)
-    labelling = label(groups, options.labels, options.pattern or form.pattern)
+    labelling = label(groups, options.labels, options.pattern or form.pattern, ids)
     classes = sorted({name for about in labelling.about for name in _labels(about) if name})
     for name in classes:
         check_name("class names", name)
@@ -262,10 +262,10 @@ def _intervals(
     whole = [Span(0, frames, about.label, in_frames=True)] if about.label and not about.spans else []
     for span in (*about.spans, *whole):
         start, stop = (round(end if span.in_frames else end * fps) for end in (span.start, span.stop))
-        stop = min(stop, frames)
-        if start < stop:
-            intervals.append(Interval(start, stop, classes.index(span.label) if span.label else UNKNOWN))
-        else:
-            where = f"{span.start:g} to {span.stop:g} s"
-            lost.append((where, f"no frame of the recording, which lasts {frames / fps:.3g} s"))
+        last, lasts = min(stop, frames), frames / fps
+        if start < last:
+            intervals.append(Interval(start, last, classes.index(span.label) if span.label else UNKNOWN))
+        if start >= last or stop > frames + fps:  # labels given by eye may end a second too late
+            where = f"{span.start if start >= last else lasts:.4g} to {span.stop:g} s"
+            lost.append((where, f"no frame of the recording, which lasts {lasts:.3g} s"))
     return tuple(sorted(intervals, key=lambda interval: (interval.start, interval.stop))), tuple(lost)

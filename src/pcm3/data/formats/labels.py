@@ -37,7 +37,7 @@ class Labelling:
     """What is not known of them, and what would tell it."""
 
 
-def label(groups: Sequence[FileGroup], table: str | None, pattern: str | None) -> Labelling:
+def label(groups: Sequence[FileGroup], table: str | None, pattern: str | None, ids: Sequence[str] = ()) -> Labelling:
     """What a table of labels, else a pattern, else the recordings' own columns tell of them; without a table and a
     pattern, folders and names tell what no column does.
 
@@ -47,6 +47,7 @@ def label(groups: Sequence[FileGroup], table: str | None, pattern: str | None) -
             seconds.
         pattern: how the files are named, with ``{label}``, ``{subject}``, ``{camera}`` in it; ``{}`` stands for what
             does not matter, and a ``/`` for a folder.
+        ids: what a store calls the recordings; a table may, too.
 
     Raises:
         DataError: the table cannot be read, or names none of the files.
@@ -59,7 +60,7 @@ def label(groups: Sequence[FileGroup], table: str | None, pattern: str | None) -
     elif table is None:
         notes = _by_places(groups, about)
     if table is not None:
-        notes += _by_table(groups, Path(table), about)
+        notes += _by_table(groups, Path(table), about, ids)
     return Labelling(about, notes, _missing(about))
 
 
@@ -110,15 +111,16 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(text)
 
 
-def _by_table(groups: Sequence[FileGroup], table: Path, about: Sequence[About]) -> list[str]:
+def _by_table(groups: Sequence[FileGroup], table: Path, about: Sequence[About], ids: Sequence[str]) -> list[str]:
     rows = label_rows(table)
-    found = _finder(groups)
-    used, strangers, told = 0, [], dict[int, str]()
+    found = _finder(groups, ids)
+    used, strangers, alike, told = 0, list[str](), list[str](), dict[int, str]()
     for number, row in rows:
-        place = found(row["file"])
-        if place is None:
-            strangers.append(row["file"])
+        places = found(row["file"])
+        if len(places) != 1:
+            (alike if places else strangers).append(row["file"])
             continue
+        place = places[0]
         used += 1
         entry = about[place]
         entry.subject, entry.camera = row.get("subject", "") or entry.subject, row.get("camera", "") or entry.camera
@@ -139,6 +141,12 @@ def _by_table(groups: Sequence[FileGroup], table: Path, about: Sequence[About]) 
     notes = [f"{table.name}: {used:,} rows for {len(groups):,} recordings"]
     if strangers:
         notes.append(f"{table.name}: {len(strangers):,} rows name no recording, as '{printable(strangers[0])}' does")
+    if alike:
+        path = "/".join(_path(groups[found(alike[0])[0]]))
+        notes.append(
+            f"{table.name}: {len(alike):,} rows name several recordings, as '{printable(alike[0])}' does, and are left "
+            f"out: write the folder, too, as in '{printable(path)}'"
+        )
     return notes
 
 
@@ -180,7 +188,7 @@ def label_rows(table: Path) -> list[tuple[int, dict[str, str]]]:
 
 def _span(table: Path, line: int, row: dict[str, str]) -> Span:
     try:
-        start, stop = float(row.get("start") or 0), float(row["stop"])
+        start, stop = (float(cell.replace(",", ".")) for cell in (row.get("start") or "0", row["stop"]))
         if not 0 <= start < stop < 1e7:
             raise ValueError
     except (ValueError, KeyError):
@@ -189,19 +197,25 @@ def _span(table: Path, line: int, row: dict[str, str]) -> Span:
     return Span(start, stop, row.get("label", ""))
 
 
-def _finder(groups: Sequence[FileGroup]) -> Callable[[str], int | None]:
-    """What finds the recording that a table means: by the file's path, its name, or its name without the ending."""
+def _path(group: FileGroup) -> tuple[str, ...]:
+    return *group.folder.parts, group.own_name
+
+
+def _finder(groups: Sequence[FileGroup], ids: Sequence[str]) -> Callable[[str], list[int]]:
+    """What finds the recordings that a table may mean: the one that a store calls so, else by the file's path, its
+    name, or its name without the ending.
+    """
+    called = {name: [place] for place, name in enumerate(ids)}
     places: dict[str, list[int]] = {}
     for place, group in enumerate(groups):
-        path = (*group.folder.parts, group.own_name)
+        path = _path(group)
         names = {"/".join(path[start:]) for start in range(len(path))} | {group.name}
         names |= {"/".join((*path[start:-1], group.name)) for start in range(len(path) - 1)}
         for name in names:
             places.setdefault(name, []).append(place)
 
-    def find(name: str) -> int | None:
-        among = places.get(name.replace("\\", "/").removeprefix("./"), [])
-        return among[0] if len(among) == 1 else None
+    def find(name: str) -> list[int]:
+        return called.get(name) or places.get(name.replace("\\", "/").removeprefix("./"), [])
 
     return find
 
