@@ -1,3 +1,5 @@
+from unittest.mock import Mock
+
 import numpy as np
 import pytest
 
@@ -44,6 +46,16 @@ def test_an_error_in_the_background_is_told(explorer, monkeypatch, capsys):
     explorer.work()
     assert (explorer.progress.stage, explorer.progress.error) == ("failed", "division by zero")
     assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+def test_where_nothing_can_be_kept_the_page_has_all_the_same(explorer, store, monkeypatch, capsys):
+    """A full disk, say: the next visit computes anew."""
+    monkeypatch.setattr("pcm3.web.kept.write_atomically", Mock(side_effect=OSError(28, "No space left on device")))
+    for name in ("pca", "tsne"):
+        explorer.mine.once(name, lambda: np.zeros((len(store), 2), np.float32))
+    assert list(explorer.maps[0]) == ["pca", "tsne"]
+    said = f"note: {explorer.mine.kept.file}: not kept (No space left on device): the next visit computes it anew\n"
+    assert capsys.readouterr().err == said
 
 
 def test_two_explorers_do_not_write_the_same_labels(explorer, store, finished_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -36,6 +37,7 @@ class EmbeddedClips:
 
     _fed: tuple[ClipEncoder, ClipBank] | None = field(default=None, repr=False)
     _lock: Lock = field(default_factory=Lock, repr=False)
+    _complained: bool = field(default=False, repr=False)
 
     @property
     def fed(self) -> tuple[ClipEncoder, ClipBank]:
@@ -51,10 +53,19 @@ class EmbeddedClips:
         return self.arrays["features"]
 
     def once(self, name: str, compute: Callable[[], NDArray[np.float32]]) -> None:
-        """Computes an array, and keeps it, unless it is there."""
-        if name not in self.arrays:
-            self.arrays = self.arrays | {name: compute()}
+        """Computes an array, and keeps it, unless it is there. Where it cannot be kept, whoever started the server
+        reads so, once; the page misses nothing.
+        """
+        if name in self.arrays:
+            return
+        self.arrays = self.arrays | {name: compute()}
+        try:
             self.kept.write(self.arrays)
+        except OSError as error:
+            if not self._complained:
+                why = f"not kept ({error.strerror or error}): the next visit computes it anew"
+                sys.stderr.write(f"note: {self.kept.file}: {why}\n")
+            self._complained = True
 
     def embed(self, on_block: Callable[[int], None]) -> Float[np.ndarray, "N D"]:
         """The features of all clips.
