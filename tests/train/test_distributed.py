@@ -121,7 +121,7 @@ def test_parts_that_are_alike_give_the_gradient_of_the_whole():
     def twice(number):
         views, again = views_of_step(number), torch.arange(8) % 4
         mixed = views.mixed._replace(clips=views.mixed.clips[again], ratio=views.mixed.ratio[again])
-        plain = {name: getattr(views, name)[again] for name in ("query", "key", "source", "masked")}
+        plain = {name: getattr(views, name)[again] for name in ("query", "key", "source", "seen", "masked")}
         return views._replace(mixed=mixed, **plain)
 
     whole = some_steps(ALONE, [list(range(8))], views_of=twice)
