@@ -1,6 +1,5 @@
 """Somebody before the explorer's page in a real browser."""
 
-import math
 import shutil
 import threading
 import time
@@ -71,9 +70,12 @@ class Visitor:
 
     def lasso(self, places, margin=12):
         """Draws around these places, with Shift held."""
-        middle = [sum(place[axis] for place in places) / len(places) for axis in (0, 1)]
-        far = margin + max(math.dist(middle, place) for place in places)
-        ring = [(middle[0] + far * math.cos(turn / 3), middle[1] + far * math.sin(turn / 3)) for turn in range(19)]
+        (left, top), (right, bottom) = (
+            [each(place[axis] for place in places) for axis in (0, 1)] for each in (min, max)
+        )
+        corners = [(left, top), (right, top), (right, bottom), (left, bottom), (left, top)]
+        out = [(-1, -1), (1, -1), (1, 1), (-1, 1), (-1, -1)]
+        ring = [(x + margin * dx, y + margin * dy) for (x, y), (dx, dy) in zip(corners, out, strict=True)]
         self.mouse("Pressed", *ring[0], button="left", clickCount=1, modifiers=SHIFT)
         for place in ring[1:]:
             self.mouse("Moved", *place, button="left", buttons=1, modifiers=SHIFT)
