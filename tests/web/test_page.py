@@ -85,7 +85,7 @@ def test_a_person_looks_at_clips_and_labels_them(visitor, computed, tmp_path):
     for place, clip in enumerate(asked):
         visitor.text("#grid .focus small", store.ids[clip])
         visitor.key(str(store.label[clip] + 1))
-        visitor.text("#labelled", f"{place + 1} clips, saved")
+        visitor.text("#labelled", f"{place + 1} clip{'s' if place else ''}, saved")
         if place == 3:  # of one class there is one alone
             visitor.sees(taught, "3 classes, too few labels of each to say how many it tells right")
     visitor.sees("document.querySelectorAll('#grid figure').length", 9)

@@ -93,6 +93,8 @@ export interface Recording {
   like?: number[];
   /** The labels given here, by their start. */
   stretches: Stretch[];
+  /** How many more labels.csv has without a frame of it. */
+  outside: number;
 }
 
 export interface Finding {

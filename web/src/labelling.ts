@@ -142,7 +142,7 @@ export class Labelling {
     const counts = new Map<string, number>();
     for (const label of state.labels.values()) counts.set(label, (counts.get(label) ?? 0) + 1);
     const some = (count: number, what: string): string[] => (count > 0 ? [`${count.toLocaleString("en")} ${what}`] : []);
-    const given = [...some(state.labels.size, "clips"), ...some(state.parts, state.parts === 1 ? "part" : "parts")];
+    const given = [...some(state.labels.size, state.labels.size === 1 ? "clip" : "clips"), ...some(state.parts, state.parts === 1 ? "part" : "parts")];
     byId("labelled").textContent = given.length > 0 ? `${given.join(" and ")}, saved` : "";
     const { marked } = state;
     const clips = marked.length === 1 ? short(state.name(marked[0] ?? 0)) : `${marked.length.toLocaleString("en")} clips`;

@@ -171,7 +171,9 @@ export class TimelineView {
   private explain(told: api.Recording): void {
     const { state } = this;
     const pale = rowsOf(state, told).includes("model says") ? " · pale: less sure" : "";
-    const words = make("li", { className: "words", textContent: `Drag along “your labels”, then press a label's key${pale}` });
+    const rows = told.outside === 1 ? "1 row" : `${told.outside} rows`;
+    const outside = told.outside > 0 ? ` · labels.csv has ${rows} beyond its end: start,stop are seconds` : "";
+    const words = make("li", { className: "words", textContent: `Drag along “your labels”, then press a label's key${pale}${outside}` });
     const classes = classesIn(state, told, this.view).map((label) => make("li", {}, swatch(classLooks(state, label).colour, 1), state.storeClass(label)));
     byId("meaning").replaceChildren(words, ...classes);
   }
