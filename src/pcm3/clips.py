@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
 import numpy as np
 import torch
@@ -47,6 +47,10 @@ class ClipEncoder(Protocol):
 
     def train(self, mode: bool) -> nn.Module:
         """As every torch module."""
+
+
+AnEncoder = TypeVar("AnEncoder")
+"""The kind of encoder that the caller has, and gets."""
 
 
 @runtime_checkable
@@ -191,12 +195,12 @@ def extract(
     return torch.stack([bank.taken[key] for key in keys])
 
 
-def told_of_gaps(encoder: ClipEncoder, gaps: bool) -> ClipEncoder:
+def told_of_gaps(encoder: AnEncoder, gaps: bool) -> AnEncoder:
     """The encoder, which knows that joints are absent from some frames of its clips, where that is so.
 
     It may have learned from clips that are whole: unless it is told, it takes an absent joint to have leapt away.
     """
-    return encoder.with_gaps() if gaps and isinstance(encoder, GapEncoder) else encoder
+    return cast(AnEncoder, encoder.with_gaps()) if gaps and isinstance(encoder, GapEncoder) else encoder
 
 
 def _extract(

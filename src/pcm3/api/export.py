@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from pcm3.api.contract import FedModel
 from pcm3.augment.crop import crop_resize
-from pcm3.clips import crops_of_a_test
+from pcm3.clips import crops_of_a_test, told_of_gaps
 from pcm3.encoders.encoder import Encoder, StepState
 from pcm3.encoders.inputs import first_past
 from pcm3.encoders.spec import EncoderSpec
@@ -129,7 +129,7 @@ class Exportable:
         if spec.bodies == 1:
             # The file cannot tell joints that are lost from bodies that come and go, which a model of whole clips has
             # learned as leaps; with one body there is no difference, and it is told of gaps as `embed` is.
-            spec, network = replace(spec, gaps=True), network.with_gaps()  # type: ignore[operator]
+            spec, network = replace(spec, gaps=True), told_of_gaps(network, True)
         if isinstance(head, NearestNeighbour):
             head = replace(head, gallery=head.gallery.cpu(), label=head.label.cpu())
         module = WholeClips(deepcopy(network).cpu(), spec, deepcopy(head))

@@ -19,7 +19,7 @@ from pcm3.api.given import AS_THE_MODEL, Clips, GivenClips, Recorded, given_clip
 from pcm3.api.heads import ClassifierHead, DetectorHead, PredictorHead
 from pcm3.api.index import Index
 from pcm3.api.live import WINDOW, LiveFeature, Stream, stream_features
-from pcm3.clips import ClipBank, extract, frozen
+from pcm3.clips import ClipBank, extract, frozen, told_of_gaps
 from pcm3.data.store import ClipStore
 from pcm3.encoders.encoder import Encoder
 from pcm3.encoders.files import load_encoder, save_encoder
@@ -138,7 +138,7 @@ class Model:
         """The feature of each frame of one of the clips."""
         frames = torch.from_numpy(given.store.clip(index)).to(self.device)[None]
         seen = stream(frames, self.spec.stream, self.layout, given.store.has_gaps)
-        encoder = self.encoder.with_gaps() if given.store.has_gaps else self.encoder
+        encoder = told_of_gaps(self.encoder, given.store.has_gaps)
         with frozen(encoder):
             features = encoder.every_frame(encoder.frames(seen), seen.shape[1])
         return features[0].float().cpu().numpy()

@@ -108,8 +108,8 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
         return 0, _labelling(options)
     if len(options.store) > 1:
         raise ConfigError(f"--store: expected one store for {options.table}, got {len(options.store)}")
-    preset = options.preset or (SMALL if TABLES[options.table].all_parts is None else WHOLE)
-    settings = changed(settings_of_preset(preset), _sizes(options))
+    preset = settings_of_preset(options.preset or (SMALL if TABLES[options.table].all_parts is None else WHOLE))
+    settings = changed(preset, _sizes(options))
     settings.check()
     tasks = task_settings(options)
     store = ClipStore.open(options.store[0])
@@ -128,7 +128,7 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
         seeds=options.seeds,
         cached=options.cached,
         out=options.out,
-        scaled=settings_of_preset(preset).encoder.hidden_size == 0,
+        scaled=preset.encoder.hidden_size == 0,
         sizes=_sizes(options),
         rows=_chosen_rows(options.rows, TABLES[options.table]),
     )

@@ -74,7 +74,7 @@ class ViewMaker:
         source = in_plane(shear(source, self.settings.views.shear, generator), batch.flat) if len(source) else source
         every = [plain, source]
         if len(source) and self._maker.worse_sensor:
-            every.append(self._maker.as_sensed(source, batch, generator))
+            every.append(self._maker.as_sensed(source, source, batch, generator))
             used = [*used, "seen"]
         # Bone and motion are taken after the augmentation, as released (docs/FIDELITY.md 23).
         made = stream(torch.cat(every), self.stream, self.layout, batch.gaps)

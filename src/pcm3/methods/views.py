@@ -93,7 +93,7 @@ class CropMaker:
         distorted = spatial_view(
             crops, chosen.spatial, chosen.shear, chosen.jitter_joint_ratio, chosen.jitter_prob, generator
         )
-        return self._as_sensed(crops, distorted, batch, generator)
+        return self.as_sensed(crops, distorted, batch, generator)
 
     @property
     def worse_sensor(self) -> bool:
@@ -101,18 +101,13 @@ class CropMaker:
         return any(getattr(self.settings, name) for name in SENSOR)
 
     def as_sensed(
-        self, crops: Float[Tensor, "B T M V C"], batch: ClipBatch, generator: torch.Generator
-    ) -> Float[Tensor, "B T M V C"]:
-        """The crops as the worse sensor of the settings has them, and else as they are."""
-        return self._as_sensed(crops, crops, batch, generator)
-
-    def _as_sensed(
         self,
         crops: Float[Tensor, "B T M V C"],
         distorted: Float[Tensor, "B T M V C"],
         batch: ClipBatch,
         generator: torch.Generator,
     ) -> Float[Tensor, "B T M V C"]:
+        """What the worse sensor of the settings makes of distorted crops; what is absent from the crops stays so."""
         for name, harm in SENSOR.items():
             if amount := getattr(self.settings, name):
                 distorted = harm(distorted, amount, generator)

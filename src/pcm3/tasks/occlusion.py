@@ -85,10 +85,10 @@ def fit_occlusion(
         def drawn(generator: torch.Generator | None) -> Float[Tensor, "N D"]:
             return occluded_features(encoder, train.bank, train.indices, mask, generator, settings.jumps)
 
-        if features == "cached":
-            once = drawn(None)
-            return fit_on_features(lambda _: once, encoder, train, head, seed, lambda head: on_epoch(kind, head))
-        return fit_on_features(drawn, encoder, train, head, seed, lambda head: on_epoch(kind, head))
+        once = drawn(None) if features == "cached" else None
+        return fit_on_features(
+            drawn if once is None else lambda _: once, encoder, train, head, seed, lambda head: on_epoch(kind, head)
+        )
 
     linear = {kind: fitted(kind) for kind in KINDS}
     clean = masks_of(train.bank, "none", settings)

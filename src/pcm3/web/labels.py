@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
 
+from pcm3.data.formats.labels import seconds_of
 from pcm3.data.formats.table_text import divider_of
 from pcm3.data.names import NOTHING, is_name, printable
 from pcm3.errors import ConfigError
@@ -21,8 +21,6 @@ HEADER = ("file", "label")
 WITH_STRETCHES = (*HEADER, "start", "stop")
 """The columns where there are labels of parts of recordings."""
 CHANGED = "labels of this recording were changed elsewhere meanwhile: load the page again"
-LONGEST = 1e7
-"""Seconds of a recording."""
 
 Written = tuple[int, int, int]
 """Of a file: when it was changed, its bytes, its number on the disk."""
@@ -201,7 +199,6 @@ def _read(file: Path) -> Labels:
 def _seconds(row: Sequence[str]) -> tuple[float, float]:
     """From and to of a part of a recording. Raises ValueError."""
     with suppress(ValueError):
-        start, stop = (float(cell.strip().replace(",", ".")) for cell in (row[2] or "0", row[3]))
-        if math.isfinite(stop) and 0 <= start < stop < LONGEST and row[1].strip():
-            return start, stop
+        if row[1].strip():
+            return seconds_of(row[2], row[3])
     raise ValueError(f"expected a label from and to seconds, from first, got {printable(','.join(row[1:]), 40)}")

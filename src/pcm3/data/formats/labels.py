@@ -24,6 +24,8 @@ SPLIT = "split"
 """The protocol that folders called train and test make."""
 PERSON = re.compile(r"(?:s|p|sub|subj|subject|person|participant|actor|user|id)[-_]?(\d{1,6})", re.IGNORECASE)
 LONGEST_TABLE = 5_000_000
+LONGEST_RECORDING = 1e7
+"""Seconds."""
 
 
 @dataclass(frozen=True)
@@ -188,13 +190,23 @@ def label_rows(table: Path) -> list[tuple[int, dict[str, str]]]:
 
 def _span(table: Path, line: int, row: dict[str, str]) -> Span:
     try:
-        start, stop = (float(cell.replace(",", ".")) for cell in (row.get("start") or "0", row["stop"]))
-        if not 0 <= start < stop < 1e7:
-            raise ValueError
-    except (ValueError, KeyError):
+        start, stop = seconds_of(row.get("start", ""), row.get("stop", ""))
+    except ValueError:
         got = printable(f"{row.get('start', '')},{row.get('stop', '')}", 40)
         raise DataError(f"{table}: line {line}: expected start and stop in seconds, start first, got {got}") from None
     return Span(start, stop, row.get("label", ""))
+
+
+def seconds_of(start: str, stop: str) -> tuple[float, float]:
+    """From and to of a part of a recording, as a table writes them; no start is 0, a decimal comma is one.
+
+    Raises:
+        ValueError: they are no seconds, or not in this order.
+    """
+    first, last = (float(cell.replace(",", ".")) for cell in (start or "0", stop))
+    if not 0 <= first < last < LONGEST_RECORDING:
+        raise ValueError(f"expected seconds, from first, got {first:g} and {last:g}")
+    return first, last
 
 
 def _path(group: FileGroup) -> tuple[str, ...]:
