@@ -40,36 +40,53 @@ def present_joints(frames: Shaped[NDArray[Any], "T M V C"]) -> Bool[NDArray[np.b
     return present
 
 
-def away(clip: Float[Clip, "*lead T M V C"], so_far: bool = False) -> Bool[Any, "*lead T M V"]:
-    """True where a joint is absent for a while: all zeros in this frame, though not in every frame.
+def absent(
+    clip: Float[Clip, "*lead T M V C"], at_origin: Sequence[int] | None = None, so_far: bool = False
+) -> Bool[Any, "*lead T M V"]:
+    """True where a joint is absent: all zeros, which are not its place.
 
-    A joint that is all zeros throughout is none of these: it is the one that clips are centred on, or one that a view
-    leaves out, or a body that is never there. With ``so_far``, a frame counts only itself and those before it.
+    They are its place if it is one of ``at_origin`` (`Layout.at_origin`), all zeros in every frame, and its body is the
+    first of which this is true and that is there: the body that the clip is centred on. Which other joints lie where
+    the centre joint does, as `spine_root` of h36m32, nobody can tell: they are absent.
+
+    Args:
+        clip: in metres, or motions.
+        at_origin: see above; None: a joint that is all zeros in every frame is not absent, as the bone of a root.
+        so_far: a frame counts only itself and those before it.
     """
     zeros = (clip == 0).all(-1)
-    if not so_far:
-        return zeros & ~zeros.all(-3)[..., None, :, :]
-    return zeros & ((~zeros).cumsum(-3) > 0)
+    ever = (~zeros).cumsum(-3) > 0 if so_far else (~zeros).any(-3)[..., None, :, :]
+    if at_origin is None:
+        return zeros & ever
+    if len(at_origin) == 0:
+        return zeros
+    standing = ~ever & ever.any(-1)[..., None]
+    return zeros & ~(standing & (standing.cumsum(-2) == 1) & _are(tuple(at_origin), clip))
 
 
 def bone(clip: Float[Clip, "*lead T M V C"], layout: Layout, gaps: bool = False) -> Float[Clip, "*lead T M V C"]:
     """Each joint seen from its parent; the root's is 0.
 
-    With ``gaps``, it is also 0 where either of them is `away`.
+    With ``gaps``, it is also 0 where either of them is `absent`.
     """
-    return input_feature(clip, "bone", layout.parents, gaps)
+    return input_feature(clip, "bone", layout.parents, gaps, at_origin=layout.at_origin)
 
 
 def motion(clip: Float[Clip, "*lead T M V C"], gaps: bool = False) -> Float[Clip, "*lead T M V C"]:
     """The way of each joint to the next frame, as in the released code, whatever the encoder: not for live frames.
 
-    0 in the last frame; with ``gaps``, also from and to frames in which the joint is `away`.
+    0 in the last frame; with ``gaps``, also from and to frames in which the joint is `absent`.
     """
     return input_feature(clip, "motion", (), gaps)
 
 
 def input_feature(
-    clip: Float[Clip, "*lead T M V C"], name: str, parents: Sequence[int], gaps: bool = False, back: bool = False
+    clip: Float[Clip, "*lead T M V C"],
+    name: str,
+    parents: Sequence[int],
+    gaps: bool = False,
+    back: bool = False,
+    at_origin: Sequence[int] | None = None,
 ) -> Float[Clip, "*lead T M V C"]:
     """What is computed from a clip: itself ("joint"), its bones, or its motion over one of `STRIDES`.
 
@@ -77,9 +94,10 @@ def input_feature(
         clip: in metres.
         name: of the feature.
         parents: of each joint, for bones; the root is its own.
-        gaps: single joints are absent from some frames, as zeros: what leads to or from there is 0.
+        gaps: joints are absent from some frames or from all, as zeros: what leads to or from there is 0.
         back: no frame may know a later one. A motion is then from an earlier frame to this one, and 0 in the first,
             instead of from this one to a later, and 0 in the last; near that end the frames are fewer.
+        at_origin: of bones, see `absent`.
     """
     if name == "joint":
         return clip
@@ -87,8 +105,8 @@ def input_feature(
     values: Clip = clip - other if name == "bone" or back else other - clip
     if not gaps:
         return values
-    # A motion from where a joint has never been is one from zeros: with `back` every zero counts.
-    gone = (clip == 0).all(-1) if back and name in STRIDES else away(clip, so_far=back)
+    # From zeros to zeros there is no motion, wherever they are.
+    gone = absent(clip, at_origin, so_far=back) if name == "bone" else absent(clip, ())
     kept: Clip = values * ~(gone | other_end(gone, name, parents, back, coordinates=False))[..., None]
     return kept
 
@@ -125,6 +143,14 @@ def _shifted(values: Shaped[Values, ...], frames: int, axis: int, back: bool) ->
     return torch.cat([edge, part(0, count - beyond)] if back else [part(beyond, count), edge], axis)
 
 
+def _are(joints: tuple[int, ...], clip: Float[Clip, "*lead T M V C"]) -> Bool[Any, " V"]:
+    """True for these joints."""
+    count = clip.shape[-2]
+    if isinstance(clip, np.ndarray):
+        return np.isin(np.arange(count), joints)
+    return _on(tuple(joint in joints for joint in range(count)), clip.device)
+
+
 @cache
 def _on(numbers: tuple[int, ...], device: Any) -> Any:
     """The numbers as a tensor, sent to the device once: a list as an index is sent every time, and waited for."""
@@ -143,11 +169,11 @@ def stream(
         clip: in metres.
         name: one of `STREAMS`.
         layout: its skeleton.
-        gaps: single joints are absent from some frames, as zeros: nothing leads to or from there.
+        gaps: joints are absent from some frames or from all, as zeros: nothing leads to or from there.
 
     Raises:
         ConfigError: no stream of that name.
     """
     if name not in STREAMS:
         raise ConfigError(f"expected a stream ({', '.join(STREAMS)}), got '{name}'")
-    return input_feature(clip, name, layout.parents, gaps)
+    return input_feature(clip, name, layout.parents, gaps, at_origin=layout.at_origin)

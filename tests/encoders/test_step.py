@@ -36,7 +36,8 @@ def encoder_of(kind, features, gaps=False, layers=2, bodies=2, **changes):
     with torch.random.fork_rng():
         torch.manual_seed(0)
         made = Encoder(bodies, 25, hidden_size=6, layers=layers, kind=kind, input_features=features,
-                       parents=KINECT2.parents, parts=KINECT2.parts, gaps=gaps, **changes)  # fmt: skip
+                       parents=KINECT2.parents, parts=KINECT2.parts, gaps=gaps,
+                       at_origin=KINECT2.at_origin, **changes)  # fmt: skip
         with torch.no_grad():
             made.frames(3 * torch.randn(8, 9, bodies, 25, 3))  # moves the running statistics
     return made.eval()
@@ -80,7 +81,9 @@ def looked_back(name, clip, frame, gaps):
         here = so_far[-1, body, joint]
         if name == "bone":
             parent = KINECT2.parents[joint]
-            absent = [not so_far[-1, body, one].any() and so_far[:, body, one].any() for one in (joint, parent)]
+            # The centre, joint 1, is always 0: that is its place in body 0, and in body 1 until body 0 is there.
+            centred = 0 if so_far[:, 0].any() else 1
+            absent = [not so_far[-1, body, one].any() and (body, one) != (centred, 1) for one in (joint, parent)]
             other = so_far[-1, body, parent]
         else:
             other = so_far[max(frame - {"motion": 1, "motion4": 4, "motion8": 8}[name], 0), body, joint]

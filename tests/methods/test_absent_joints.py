@@ -11,7 +11,7 @@ from pcm3.augment.extreme import extreme_view
 from pcm3.augment.mask import motion_of_units
 from pcm3.augment.partial import drop_moving_frames
 from pcm3.clips import ClipBatch
-from pcm3.geometry import away
+from pcm3.geometry import absent
 from pcm3.methods.gl_transformer import SIZES
 from pcm3.methods.mamp import order_of_tokens
 from pcm3.methods.views import CropMaker
@@ -53,7 +53,7 @@ def test_no_augmentation_puts_an_absent_joint_anywhere(changes):
     maker = CropMaker(KINECT2, FRAMES, replace(VIEWS, **changes))
     for view in maker.two_views(batch_of(before), generator()):
         assert not torch.equal(view, before)
-        assert torch.equal(away(view), away(before))
+        assert torch.equal(absent(view), absent(before))
         assert torch.equal((view != 0).any(dim=-1)[:, :, 0, KINECT2.centre], torch.zeros(6, FRAMES, dtype=torch.bool))
 
 
@@ -75,14 +75,14 @@ def test_no_extreme_augmentation_does_either(changes):
     before = clips()
     view = extreme_view(before, ExtremeSettings(**quiet | changes), KINECT2, generator(), gaps=True)
     assert not torch.equal(view, before)
-    assert torch.equal(away(view), away(before))
+    assert torch.equal(absent(view), absent(before))
 
 
 def test_gl_transformer_tells_no_way_from_or_to_where_a_joint_is_absent():
     method = toy_gl_transformer(intervals=[1])
     views = method.displaced(clips(), torch.full((6,), FRAMES), gaps=True)
     sizes, directions = (of[:, :, 0].unflatten(-1, (25, 2)) for of in (views.sizes, views.directions))
-    gone = away(clips()).transpose(2, 3)
+    gone = absent(clips()).transpose(2, 3)
     gone = gone | (gone[:, :, 20:21] & (torch.arange(25) != 20)[:, None])  # the others are seen from the root
     before = torch.cat([gone[:, :1], gone[:, :-1]], dim=1)
     assert (sizes[gone | before] == SIZES - 1).all()

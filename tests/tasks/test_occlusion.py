@@ -131,7 +131,7 @@ def test_joints_are_occluded_before_the_stream_is_taken(store, name):
     mask = torch.from_numpy(hidden_of(store, "spatial"))
     found = occluded_features(raw, bank, TEST, mask)
     joints = ClipBank.of(store, "joint", 16, torch.device("cpu")).centre(torch.from_numpy(TEST))
-    expected = stream(joints.masked_fill(mask[TEST][:, :, None, :, None], 0), name, store.layout)
+    expected = stream(joints.masked_fill(mask[TEST][:, :, None, :, None], 0), name, store.layout, gaps=True)
     torch.testing.assert_close(found, expected.flatten(1))
 
 
@@ -144,16 +144,18 @@ def test_clean_features_are_those_of_every_other_task(bank, seed):
 
 
 def moving_encoder():
-    """An encoder of motions, as the presets for little data have it, that learned from clips without gaps."""
+    """An encoder of motions, as the presets for little data have it, and bones that learned from whole clips."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         made = Encoder(2, 25, hidden_size=6, layers=1, direction="bidirectional", pooling="mean_max",
-                       input_features=("motion", "motion4"))  # fmt: skip
+                       input_features=("motion", "motion4", "bone"), parents=KINECT2.parents,
+                       at_origin=KINECT2.at_origin)  # fmt: skip
     return made.eval()
 
 
-def test_a_frame_that_is_hidden_is_to_an_encoder_of_motions_what_a_masked_one_is_in_pretraining(bank):
-    encoder, mask = moving_encoder(), torch.from_numpy(hidden_of(bank.store, "temporal"))
+@pytest.mark.parametrize("kind", ["spatial", "temporal"])
+def test_what_is_hidden_is_to_an_encoder_of_bones_and_motions_what_is_masked_in_pretraining(bank, kind):
+    encoder, mask = moving_encoder(), torch.from_numpy(hidden_of(bank.store, kind))
     found = occluded_features(encoder, bank, TEST, mask)
     clips = bank.centre(torch.from_numpy(TEST))
     masked = mask[TEST][:, :, None].expand(clips.shape[:-1])

@@ -8,11 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from toy import KINECT2
 
 from pcm3.api import Model
 from pcm3.clips import ClipBank, extract
 from pcm3.data.recording import Changes
 from pcm3.encoders.encoder import Encoder
+from pcm3.encoders.spec import ClipFormat, EncoderSpec
+from pcm3.geometry import input_feature
 from pcm3.settings.encoder import EncoderSettings
 from pcm3.settings.tasks import LinearSettings, TaskSettings
 from pcm3.tasks.evaluate import LoadedEncoder, evaluate
@@ -89,6 +92,25 @@ def test_a_stream_that_loses_a_joint_is_as_with_a_model_that_knew_of_gaps():
     with torch.no_grad():
         torch.testing.assert_close(torch.stack(features, dim=1), told.frames(clips))
         assert not torch.allclose(encoder.frames(clips), told.frames(clips), atol=1e-3)
+
+
+@pytest.mark.parametrize("direction", ["causal", "bidirectional"])
+@pytest.mark.parametrize("stream", ["joint", "bone", "motion"])
+def test_of_whole_clips_an_encoder_makes_the_same_to_the_bit_told_or_not(stream, direction):
+    features = ["joint", "bone"]
+    if stream != "motion":  # whose last frame has none, which counts as absent for motions of it
+        features += ["motion", "motion4", "motion8"]
+    settings = replace(MOVING, direction=direction, input_features=features)
+    encoder = EncoderSpec.of(settings, ClipFormat(KINECT2, 2), stream, 16).build(0).eval()
+    clips = torch.randn(3, 16, 2, 25, 3, generator=torch.Generator().manual_seed(0))
+    clips[:, :, 0, KINECT2.centre] = 0  # where it stands
+    clips[2, :, 1] = 0  # nobody
+    seen, whole = (
+        input_feature(clips, stream, KINECT2.parents, gaps, False, KINECT2.at_origin) for gaps in (True, False)
+    )
+    assert torch.equal(seen, whole)
+    with torch.no_grad():
+        assert torch.equal(encoder.with_gaps().frames(seen), encoder.frames(whole))
 
 
 def test_views_that_lose_joints_are_of_an_encoder_that_knows(store, tiny):

@@ -56,6 +56,7 @@ class Encoder(nn.Module):
         parts: Sequence[Sequence[int]] = (),
         normalise_features: bool = False,
         gaps: bool = False,
+        at_origin: Sequence[int] | None = None,
         channels: int = 0,
         dropout: float = 0.0,
         frames: int = 64,
@@ -64,9 +65,10 @@ class Encoder(nn.Module):
         """An encoder with fresh weights; what the sizes and choices mean stands in `pcm3.settings.encoder`.
 
         `parents`: of every joint (V,), where bones are input features or the kind works on joints; the root is its own.
-        `parts`: the joints of each, where the kind works on parts.
-        `gaps`: single joints are absent from some frames of the clips, as zeros: bones and motions that lead to or from
-        there are 0. `frames`: of the clips that it will be trained on, where the kind sees whole movements of joints.
+        `parts`: the joints of each, where the kind works on parts. `gaps`: joints are absent from some frames of the
+        clips, as zeros: bones and motions that lead to or from there are 0. `at_origin`: joints whose zeros may be
+        their place, see `pcm3.geometry.absent`. `frames`: of the clips that it will be trained on, where the kind sees
+        whole movements of joints.
 
         Raises:
             ConfigError: the kind cannot be of this size or direction.
@@ -76,6 +78,7 @@ class Encoder(nn.Module):
         self.inputs = bodies * joints * coordinates
         self.hidden_size, self.direction, self.pooling, self.kind = hidden_size, direction, pooling, kind
         self.input_features, self.parents, self.gaps = tuple(input_features), tuple(parents or ()), gaps
+        self.at_origin = None if at_origin is None else tuple(at_origin)
         size = NetworkSize(
             bodies, joints, coordinates, len(self.input_features), hidden_size, layers, direction, self.parents,
             tuple(map(tuple, parts)), channels, dropout, frames, sequence,
@@ -111,8 +114,10 @@ class Encoder(nn.Module):
 
         The motions of a causal encoder look back, those of any other ahead, as the `motion` stream does.
         """
-        how = {"gaps": self.gaps, "back": self.causal}
-        return inputs.build_inputs(clips, self.input_features, self.parents, masked, **how)
+        return inputs.build_inputs(
+            clips, self.input_features, self.parents, masked,
+            gaps=self.gaps, back=self.causal, at_origin=self.at_origin,
+        )  # fmt: skip
 
     def encode_views(
         self,
@@ -204,7 +209,7 @@ class Encoder(nn.Module):
             raise ConfigError(f"expected a causal encoder in evaluation mode to step frame by frame, got one {why}")
         past = inputs.first_past(frame, self.input_features) if state is None else state.past
         before: Sequence[Tensor | None] = [None] * len(self.layers) if state is None else state.layers
-        flat, past = inputs.build_step_inputs(frame, past, self.input_features, self.parents, self.gaps)
+        flat, past = inputs.build_step_inputs(frame, past, self.input_features, self.parents, self.gaps, self.at_origin)
         features, after = self.norm(flat), []
         for layer, own in zip(self.layers, before, strict=True):
             features, kept = layer.step(features, own)  # type: ignore[operator]

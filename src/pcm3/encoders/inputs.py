@@ -21,14 +21,16 @@ def build_inputs(
     *,
     gaps: bool = False,
     back: bool = False,
+    at_origin: Sequence[int] | None = None,
 ) -> Float[Tensor, "B T I"]:
     """The features of clips, flat; zeros where a joint is masked, or a bone or a motion leads to or from one that is.
 
-    `back`: no frame knows a later one, as a causal encoder must have it; `gaps`: see `pcm3.geometry.input_feature`.
+    `back`: no frame knows a later one, as a causal encoder must have it; `gaps` and `at_origin`: see
+    `pcm3.geometry.input_feature`.
     """
     inputs = []
     for name in features:
-        values = input_feature(clips, name, parents, gaps, back)
+        values = input_feature(clips, name, parents, gaps, back, at_origin)
         if masked is not None:
             involved = masked
             if name != "joint":
@@ -54,9 +56,10 @@ def build_step_inputs(
     features: Sequence[InputFeature],
     parents: Sequence[int],
     gaps: bool,
+    at_origin: Sequence[int] | None,
 ) -> tuple[Float[Tensor, "B I"], Float[Tensor, "B P M V C"]]:
     """The inputs of one more frame, as `build_inputs` gives them looking back; and the past of the next."""
     recent = torch.cat([past, frame.unsqueeze(1)], dim=1)
-    inputs = build_inputs(recent, features, parents, gaps=gaps, back=True)[:, -1]
+    inputs = build_inputs(recent, features, parents, gaps=gaps, back=True, at_origin=at_origin)[:, -1]
     there = (frame != 0).any(dim=-1, keepdim=True).to(frame.dtype)
     return inputs, torch.cat([torch.maximum(past[:, :1], there.unsqueeze(1)), recent[:, 2:]], dim=1)

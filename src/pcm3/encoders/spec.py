@@ -162,6 +162,8 @@ class EncoderSpec:
                 parts=self.layout.filled_parts,
                 normalise_features=self.normalise_features,
                 gaps=self.gaps,
+                # The root has no bone: zeros throughout are not an absent one.
+                at_origin=None if self.stream == "bone" else self.layout.at_origin,
                 channels=self.channels,
                 dropout=self.dropout,
                 frames=self.frames,

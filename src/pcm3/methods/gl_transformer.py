@@ -16,7 +16,7 @@ from pcm3.clips import ClipBatch
 from pcm3.encoders.encoder import Encoder
 from pcm3.encoders.gl_transformer import seen_from_root
 from pcm3.encoders.lengths import own_frames
-from pcm3.geometry import away
+from pcm3.geometry import absent
 from pcm3.losses import accurate
 from pcm3.methods.protocol import EncoderMaker, Exported, Progress, StepOutput
 from pcm3.methods.views import CropMaker
@@ -76,8 +76,8 @@ class GLTransformer(nn.Module):
         shape = (*clips.shape[:2], clips.shape[3], clips.shape[2])
         gone = ~there[:, None, None].expand(shape)
         if gaps:
-            root, absent = self.maker.layout.root, away(clips).transpose(2, 3)
-            gone = gone | absent | absent[:, :, root : root + 1]  # from which the others are seen
+            root, zeros = self.maker.layout.root, absent(clips).transpose(2, 3)
+            gone = gone | zeros | zeros[:, :, root : root + 1]  # from which the others are seen
         truth = [self._ways(clips, gone, interval) for interval in self.settings.intervals]
         directions, sizes = (torch.stack(of, dim=2) for of in zip(*truth, strict=True))
         return DisplacedView(clips, lengths, directions, sizes)

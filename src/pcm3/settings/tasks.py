@@ -213,7 +213,8 @@ class OcclusionSettings:
     """Least and greatest share of the body parts, or of the frames, that are hidden; drawn for each clip."""
     jumps: bool = False
     """Whether the zeros of what is hidden count as places, so that what looks at motions sees jumps to the origin and
-    back; else a joint that is hidden for a while is absent, and nothing leads to or from it."""
+    back, and what looks at bones sees some that end there; else what is hidden is absent, and nothing leads to or from
+    it."""
 
     def check(self) -> None:
         """Raises ConfigError for a range that is none."""

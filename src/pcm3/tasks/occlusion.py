@@ -188,8 +188,7 @@ def occluded_features(
 ) -> Float[Tensor, "N D"]:
     """As `clips.extract`, of crops of which what the `mask` of each of the store's K clips hides is zero.
 
-    The joints are occluded, then the stream is taken. A bone to a joint that is not seen in the whole clip is one to
-    the origin; what `jumps` does, where some frames are not seen, stands in `OcclusionSettings`.
+    The joints are occluded, then the stream is taken; what `jumps` does stands in `OcclusionSettings`.
     """
 
     def change(clips: Float[Tensor, "B T M V C"], part: Int[Tensor, " B"]) -> Float[Tensor, "B T M V C"]:
