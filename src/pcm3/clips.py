@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, Num
+from jaxtyping import Bool, Float, Int, Num
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -18,8 +18,8 @@ from pcm3.augment.crop import centre_crops, crop_resize, random_crops, spread_cr
 from pcm3.data.store import ClipStore
 from pcm3.device import free_bytes
 from pcm3.encoders.encoder import Encoder
-from pcm3.geometry import stream
-from pcm3.skeleton import StreamName
+from pcm3.geometry import absent, stream
+from pcm3.skeleton import Layout, StreamName
 
 FITTED_CLIPS = 4096
 """Clips to which a feature normalisation is fitted at most: enough for a mean. Of more, as many are drawn, always the
@@ -201,6 +201,20 @@ def told_of_gaps(encoder: AnEncoder, gaps: bool) -> AnEncoder:
     It may have learned from clips that are whole: unless it is told, it takes an absent joint to have leapt away.
     """
     return cast(AnEncoder, encoder.with_gaps()) if gaps and isinstance(encoder, GapEncoder) else encoder
+
+
+def have_gaps(clips: Float[Tensor, "B T M V C"], lengths: Int[Tensor, " B"], layout: Layout) -> Bool[Tensor, " B"]:
+    """Whether single joints are absent from bodies that are there, as `ClipStore.has_gaps` says of a store.
+
+    Of prepared joints, of which so many frames are each clip's own.
+    """
+    padding = torch.arange(clips.shape[1], device=lengths.device) >= lengths.unsqueeze(1)
+    own = clips.masked_fill(padding[:, :, None, None, None], 0)
+    # What hangs from the centre joint may lie where it does, as in skeletons of motion capture.
+    standing = [joint for joint, parent in enumerate(layout.parents) if {joint, parent} & set(layout.at_origin)]
+    there = (own != 0).any(dim=-1).any(dim=-1, keepdim=True)
+    found: Tensor = (there & absent(own, standing)).flatten(1).any(dim=1)
+    return found
 
 
 def _extract(

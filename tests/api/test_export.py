@@ -14,8 +14,9 @@ from ntu_file_text import walkers
 
 import pcm3
 from pcm3 import geometry
-from pcm3.api.export import KEY
+from pcm3.api.export import KEY, Exportable
 from pcm3.api.given import AS_THE_MODEL
+from pcm3.clips import have_gaps
 from pcm3.encoders.files import save_encoder
 from pcm3.encoders.spec import EncoderSpec
 from pcm3.settings.tasks import LinearSettings
@@ -44,7 +45,8 @@ LABELS = ["bow", "wave", "bow", "wave", "sit"]
 def model_of(folder, **changes):
     """A model with fresh weights; BatchNorms that have seen something."""
     chosen = {"direction": "bidirectional", "stream": "joint"} | changes
-    spec = EncoderSpec(KINECT1, 1, 4, 1, frames=4, fps=30.0, normalised=True, rule="upright", **chosen)
+    chosen = {"layout": KINECT1, "bodies": 1, "hidden_size": 4, "layers": 1, "frames": 4} | chosen
+    spec = EncoderSpec(fps=30.0, normalised=True, rule="upright", **chosen)
     encoder = spec.build(3)
     generator = torch.Generator().manual_seed(0)
     for name, buffer in encoder.named_buffers():
@@ -89,22 +91,64 @@ def test_onnxruntime_gives_the_features_of_any_number_of_clips_of_any_length(tmp
         np.testing.assert_allclose(features, model.embed(clips), atol=1e-5)
 
 
-def test_a_lost_joint_leads_nowhere_in_the_file_either(tmp_path):
-    model = model_of(tmp_path / "model", kind="gru", pooling="mean", input_features=("motion",))
-    clips = people(2)
-    for clip in clips:
-        clip[2:19, 0, 7] = 0  # for longer than preparation fills
+def of_two(model_path, clips, **changes):
+    """A model for two bodies that learned from whole clips, its prepared clips, their lengths, and its features of each
+    clip by itself."""
+    chosen = {"kind": "gru", "pooling": "mean", "bodies": 2, "input_features": ("motion", "bone")} | changes
+    model = model_of(model_path, **chosen)
+    frames, lengths = padded(model, clips)
+    assert frames.shape[2] == chosen["bodies"]
+    return model, frames, lengths, np.concatenate([model.embed([clip]) for clip in clips])
+
+
+def pairs():
+    """Two people: whole, one of whom comes late; who lose a hand, the first or the second of them, for longer than
+    preparation fills; and one of whom lacks the hand all along."""
+    clips = [np.concatenate([walkers(k, 40, 1, 20), walkers(k + 9, 40, 1, 20) + 0.5], axis=1) for k in range(5)]
+    clips[0][:17, 1] = 0
+    clips[1][5:25, 0, 7] = clips[2][5:25, 1, 7] = clips[3][:, 1, 7] = 0
+    return clips
+
+
+def test_a_lost_joint_of_either_body_leads_nowhere_in_the_file_either(tmp_path):
+    model, frames, lengths, expected = of_two(tmp_path / "model", pairs())
+    assert not frames[0, 0, 1].any()
+    assert not frames[2, 5:25, 1, 7].any()
     told = model.export(tmp_path / "model.onnx")
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
-    frames, lengths = padded(model, clips)
     (features,) = session.run(None, {"clips": frames, "lengths": lengths})
-    assert (frames[:, 2:19, 0, 7] == 0).all()
-    np.testing.assert_allclose(features, model.embed(clips), atol=1e-5)
+    np.testing.assert_allclose(features, expected, atol=1e-5)
     assert told_by(session) == json.loads(json.dumps(told))
     assert list(told["layout"]["joints"]) == list(KINECT1.joints)
     assert (told["fps"], told["rule"], told["what"], told["pcm3"]) == (30.0, "upright", "features", version("pcm3"))
-    assert told["inputs"]["clips"].startswith("(B, T, 1, 20, 3) float32")
+    assert told["inputs"]["clips"].startswith("(B, T, 2, 20, 3) float32")
     assert list(told["outputs"]) == ["features"]
+
+
+@pytest.mark.parametrize("bodies", [1, pytest.param(2, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("stream", ["joint", pytest.param("bone", marks=pytest.mark.soak)])
+@torch.no_grad()
+def test_what_becomes_a_file_makes_of_torn_clips_what_the_model_makes_of_each(tmp_path, bodies, stream):
+    clips = [clip[:, :bodies] for clip in pairs()]
+    clips[0] = clips[0][20:]  # some are shorter
+    chosen = {"kind": "transformer", "input_features": ("joint", "motion", "bone"), "frames": 16, "stream": stream}
+    model, frames, lengths, expected = of_two(tmp_path / "model", clips, bodies=bodies, **chosen)
+    module = Exportable.clips(model, None).module
+    together = module(torch.from_numpy(frames), torch.from_numpy(lengths))
+    np.testing.assert_allclose(together, expected, atol=1e-5)
+    assert [bool(gaps) for gaps in have_gaps(torch.from_numpy(frames), torch.from_numpy(lengths), KINECT1)] == [
+        bool(model.given([clip], AS_THE_MODEL).store.has_gaps) for clip in clips
+    ]
+
+
+def test_joints_at_the_place_of_the_centre_are_no_gaps():
+    layout = load_layout("h36m32")
+    clips, lengths = torch.randn(2, 9, 1, 32, 3), torch.tensor([9, 5])
+    clips[:, :, 0, [layout.centre, layout.joints.index("spine_root")]] = 0
+    clips[1, 5:, 0, 4] = 0  # padding
+    assert not have_gaps(clips, lengths, layout).any()
+    clips[0, :, 0, layout.joints.index("left_hand")] = 0
+    assert have_gaps(clips, lengths, layout).tolist() == [True, False]
 
 
 @pytest.mark.parametrize(("kind", "form"), [("linear", "onnx"), ("nearest", "pt2")])
@@ -172,6 +216,19 @@ def test_frame_by_frame_it_is_the_whole_recording(cli, tmp_path, stream):
     with torch.no_grad():
         whole = model.encoder.frames(geometry.stream(torch.from_numpy(frames), stream, KINECT1)).numpy()
     np.testing.assert_allclose(np.stack(features, 1), whole, atol=1e-5)
+
+
+@torch.no_grad()
+def test_frame_by_frame_no_bone_leads_to_or_from_a_lost_joint(tmp_path):
+    model = model_of(tmp_path / "model", **KINDS["gru-causal"] | {"stream": "bone"})
+    exported, (frames, _) = Exportable.step(model), padded(model, people(2))
+    frames[:, 5:12, 0, [7, 13]] = frames[1, :, 0, 4] = 0
+    clips, state, features = torch.from_numpy(frames[:, :20]), torch.zeros(2, exported.about["state"]), []
+    for frame in clips.unbind(1):
+        feature, state = exported.module(frame, state)
+        features.append(feature)
+    told = model.encoder.with_gaps().frames(geometry.stream(clips, "bone", KINECT1, gaps=True))
+    torch.testing.assert_close(torch.stack(features, 1), told, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["gru-bidirectional", pytest.param("graph", marks=pytest.mark.soak)])

@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from pcm3.api.contract import FedModel
 from pcm3.augment.crop import crop_resize
-from pcm3.clips import crops_of_a_test, told_of_gaps
+from pcm3.clips import crops_of_a_test, have_gaps, told_of_gaps
 from pcm3.encoders.encoder import Encoder, StepState
 from pcm3.encoders.inputs import first_past
 from pcm3.encoders.spec import EncoderSpec
@@ -48,7 +48,7 @@ OPSET = 20
 class WholeClips(nn.Module):
     """Prepared clips → their features, as `pcm3.api.Model.embed` gives them, or with a head the share of each class."""
 
-    def __init__(self, encoder: nn.Module, spec: EncoderSpec, head: Classifier | NearestNeighbour | None) -> None:
+    def __init__(self, encoder: Encoder, spec: EncoderSpec, head: Classifier | NearestNeighbour | None) -> None:
         super().__init__()
         self.encoder, self.spec, self.head = encoder, spec, head
         if isinstance(head, Classifier):
@@ -58,17 +58,31 @@ class WholeClips(nn.Module):
         """Of clips padded to one length, of which so many frames are each one's own."""
         frames, first = clips.flatten(0, 1), torch.arange(clips.shape[0], device=clips.device) * clips.shape[1]
         crops = crops_of_a_test(lengths, 1 if self.head is None else self.head.crops)
-        features = [self._embed(frames, first + start, length) for start, length in crops]
+        gaps = None if self.spec.gaps else have_gaps(clips, lengths, self.spec.layout)
+        features = [self._embed(frames, first + start, length, gaps) for start, length in crops]
         feature = torch.stack(features).mean(dim=0)
         return feature if self.head is None else self.head.logits(feature).softmax(dim=1)
 
     def _embed(
-        self, frames: Float[Tensor, "F M V C"], start: Int[Tensor, " B"], length: Int[Tensor, " B"]
+        self,
+        frames: Float[Tensor, "F M V C"],
+        start: Int[Tensor, " B"],
+        length: Int[Tensor, " B"],
+        gaps: Bool[Tensor, " B"] | None,
     ) -> Float[Tensor, "B D"]:
+        """Of a crop of each clip; None: the encoder learned from clips with gaps, and takes all for such."""
+        torn = self._inputs(frames, start, length, gaps=True)
+        if gaps is not None:
+            torn = torch.where(gaps[:, None, None], torn, self._inputs(frames, start, length, gaps=False))
+        (features,) = self.encoder.encode_views(torn)
+        return self.encoder.readout.finish(self.encoder.pool(features))
+
+    def _inputs(
+        self, frames: Float[Tensor, "F M V C"], start: Int[Tensor, " B"], length: Int[Tensor, " B"], *, gaps: bool
+    ) -> Float[Tensor, "B T I"]:
         spec = self.spec
-        crops = crop_resize(frames, start, length, spec.frames, spec.gaps)
-        feature: Tensor = self.encoder.embed(stream(crops, spec.stream, spec.layout, spec.gaps))  # type: ignore[operator]
-        return feature
+        crops = crop_resize(frames, start, length, spec.frames, gaps)
+        return told_of_gaps(self.encoder, gaps).build_inputs(stream(crops, spec.stream, spec.layout, gaps))
 
 
 class OneFrame(nn.Module):
@@ -95,7 +109,7 @@ class OneFrame(nn.Module):
     ) -> tuple[Float[Tensor, "B W"], Float[Tensor, "B S"]]:
         """The feature of the frame, and the next state."""
         begun, past, *layers = state.split(self.sizes, dim=1)
-        seen = frame if self.spec.stream == "joint" else stream(frame, self.spec.stream, self.spec.layout)
+        seen = stream(frame.unsqueeze(1), self.spec.stream, self.spec.layout, gaps=True).squeeze(1)
         before = torch.where(
             begun[..., None, None, None] > 0,
             past.unflatten(1, self.past),
@@ -122,14 +136,9 @@ class Exportable:
     @classmethod
     def clips(cls, model: FedModel, head: Classifier | NearestNeighbour | None) -> Exportable:
         """Whole clips: the model's features, or with a head the shares of its classes."""
-        spec = model.spec
-        network: nn.Module = model.encoder
-        if isinstance(head, Classifier) and isinstance(head.tuned, nn.Module):
+        spec, network = model.spec, model.encoder
+        if isinstance(head, Classifier) and isinstance(head.tuned, Encoder):
             network = head.tuned
-        if spec.bodies == 1:
-            # The file cannot tell joints that are lost from bodies that come and go, which a model of whole clips has
-            # learned as leaps; with one body there is no difference, and it is told of gaps as `embed` is.
-            spec, network = replace(spec, gaps=True), told_of_gaps(network, True)
         if isinstance(head, NearestNeighbour):
             head = replace(head, gallery=head.gallery.cpu(), label=head.label.cpu())
         module = WholeClips(deepcopy(network).cpu(), spec, deepcopy(head))
