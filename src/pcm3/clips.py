@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
 import numpy as np
@@ -18,6 +18,7 @@ from pcm3.augment.crop import centre_crops, crop_resize, random_crops, spread_cr
 from pcm3.data.store import ClipStore
 from pcm3.device import free_bytes
 from pcm3.encoders.encoder import Encoder
+from pcm3.encoders.spec import EncoderSpec
 from pcm3.geometry import absent, stream
 from pcm3.skeleton import Layout, StreamName
 
@@ -49,10 +50,6 @@ class ClipEncoder(Protocol):
         """As every torch module."""
 
 
-AnEncoder = TypeVar("AnEncoder")
-"""The kind of encoder that the caller has, and gets."""
-
-
 @runtime_checkable
 class GapEncoder(Protocol):
     """An encoder that can be told that joints are absent from some frames of a clip."""
@@ -71,6 +68,62 @@ class FrameEncoder(Protocol):
 
     def frames(self, clips: Float[Tensor, "B T M V C"]) -> Float[Tensor, "B t D"]:
         """The feature of each frame, or of each `time_stride` of them."""
+
+
+AnEncoder = TypeVar("AnEncoder")
+"""The kind of encoder that the caller has, and gets."""
+Clips = Float[Tensor, "B T M V C"]
+"""Joints in metres."""
+
+
+@dataclass(frozen=True)
+class Feed:
+    """How clips are fed to encoders: as which stream, and whether anything of it leads to or from absent joints.
+
+    The one place that decides it, for clips of a store, clips of which joints were taken, frames as they come, and
+    files for other programs.
+    """
+
+    stream: StreamName
+    layout: Layout
+    gaps: bool
+    """Whether joints may be absent from frames, as zeros. An encoder that learned from whole clips is told, too: else
+    it takes an absent joint to have leapt away."""
+
+    @classmethod
+    def of(cls, store: ClipStore, stream: StreamName) -> Feed:
+        """Of the clips of a store."""
+        return cls(stream, store.layout, store.has_gaps)
+
+    @classmethod
+    def live(cls, spec: EncoderSpec) -> Feed:
+        """Of frames that come one at a time: nobody knows which joints the next one lacks."""
+        return cls(spec.stream, spec.layout, gaps=True)
+
+    def torn(self, gaps: bool = True) -> Feed:
+        """Of the same clips after joints were taken from them, if they were."""
+        return replace(self, gaps=self.gaps or gaps)
+
+    def crops(
+        self, frames: Num[Tensor, "F M V C"], start: Int[Tensor, " B"], length: Int[Tensor, " B"], size: int
+    ) -> Clips:
+        """Stretches of all frames, resampled to so many; not yet of the stream."""
+        return crop_resize(frames, start, length, size, self.gaps)
+
+    def streamed(self, clips: Clips) -> Float[Tensor, "B T M V C"]:
+        """Clips as the encoder is to see them."""
+        return stream(clips, self.stream, self.layout, self.gaps)
+
+    def told(self, encoder: AnEncoder) -> AnEncoder:
+        """The encoder, its weights shared, as it is to see them."""
+        return cast(AnEncoder, encoder.with_gaps()) if self.gaps and isinstance(encoder, GapEncoder) else encoder
+
+    @contextmanager
+    def embedding(self, encoder: ClipEncoder) -> Iterator[Callable[[Clips], Float[Tensor, "B D"]]]:
+        """Inside, what gives the float32 features of clips; the encoder stays as it is."""
+        told = self.told(encoder)
+        with frozen(told):
+            yield lambda clips: told.embed(self.streamed(clips)).float()
 
 
 @dataclass(frozen=True)
@@ -116,6 +169,11 @@ class ClipBank:
         return cls(store, frames_on(store.frames, device, processes), start, length, stream, size)
 
     @property
+    def feed(self) -> Feed:
+        """How its clips are fed to encoders."""
+        return Feed.of(self.store, self.stream)
+
+    @property
     def device(self) -> torch.device:
         """Where crops are taken; the frames may be on the disk."""
         return self.start.device
@@ -145,16 +203,12 @@ class ClipBank:
         self, indices: Int[Tensor, " B"], start: Int[Tensor, " B"], length: Int[Tensor, " B"]
     ) -> Float[Tensor, "B T M V C"]:
         """Stretches of these clips, from a frame on and so many frames long, resampled to `size`; not of the stream."""
-        return crop_resize(self.frames, self.start[indices] + start, length, self.size, self.store.has_gaps)
-
-    def of_stream(self, clips: Float[Tensor, "B T M V C"]) -> Float[Tensor, "B T M V C"]:
-        """Clips as the encoder sees them."""
-        return stream(clips, self.stream, self.store.layout, self.store.has_gaps)
+        return self.feed.crops(self.frames, self.start[indices] + start, length, self.size)
 
     def _crop(
         self, indices: Int[Tensor, " B"], start: Int[Tensor, " B"], length: Int[Tensor, " B"]
     ) -> Float[Tensor, "B T M V C"]:
-        return self.of_stream(self.stretch(indices, start, length))
+        return self.feed.streamed(self.stretch(indices, start, length))
 
 
 def crops_of_a_test(length: Int[Tensor, " B"], crops: int) -> list[tuple[Int[Tensor, " B"], Int[Tensor, " B"]]]:
@@ -195,14 +249,6 @@ def extract(
     return torch.stack([bank.taken[key] for key in keys])
 
 
-def told_of_gaps(encoder: AnEncoder, gaps: bool) -> AnEncoder:
-    """The encoder, which knows that joints are absent from some frames of its clips, where that is so.
-
-    It may have learned from clips that are whole: unless it is told, it takes an absent joint to have leapt away.
-    """
-    return cast(AnEncoder, encoder.with_gaps()) if gaps and isinstance(encoder, GapEncoder) else encoder
-
-
 def have_gaps(clips: Float[Tensor, "B T M V C"], lengths: Int[Tensor, " B"], layout: Layout) -> Bool[Tensor, " B"]:
     """Whether single joints are absent from bodies that are there, as `ClipStore.has_gaps` says of a store.
 
@@ -225,11 +271,11 @@ def _extract(
     batch: int,
 ) -> Float[Tensor, "N D"]:
     chosen = torch.from_numpy(indices).to(bank.device)
-    features, encoder = [], told_of_gaps(encoder, bank.store.has_gaps)
-    with frozen(encoder):
+    features, told = [], bank.feed.told(encoder)
+    with frozen(told):
         for part in chosen.split(batch):
             crops = bank.test_crops(part) if generator is None else [bank.random(part, generator)]
-            features.append(torch.stack([encoder.embed(clips).float() for clips in crops]).mean(dim=0))
+            features.append(torch.stack([told.embed(clips).float() for clips in crops]).mean(dim=0))
     return torch.cat(features)
 
 

@@ -12,13 +12,17 @@ from toy import KINECT2
 
 from pcm3.api import Model
 from pcm3.clips import ClipBank, extract
-from pcm3.data.recording import Changes
+from pcm3.data.recording import Changes, Interval
 from pcm3.encoders.encoder import Encoder
 from pcm3.encoders.spec import ClipFormat, EncoderSpec
 from pcm3.geometry import input_feature
 from pcm3.settings.encoder import EncoderSettings
-from pcm3.settings.tasks import LinearSettings, TaskSettings
+from pcm3.settings.tasks import DetectionSettings, LinearSettings, PredictionSettings, TaskSettings
+from pcm3.tasks.detection.evaluate import LabelledRecordings, fit_detector
+from pcm3.tasks.detection.windows import RecordingBank
 from pcm3.tasks.evaluate import LoadedEncoder, evaluate
+from pcm3.tasks.prediction.evaluate import fit_predictor
+from pcm3.tasks.prediction.windows import MotionBank
 from pcm3.train.plan import spec_for
 
 MOVING = EncoderSettings(
@@ -64,16 +68,64 @@ def test_tasks_come_to_the_same(torn, tiny, task):
     found = []
     for gaps in (True, False):
         made = loaded(torn, tiny, gaps)
-        few = {"seeds": 1, "baselines": 0, "precision": "32", "device": "cpu"}
         few = {"seeds": 1, "baselines": 0, "device": "cpu"}
         found.append(evaluate(task, [made], torn, "xsub", settings, **few).rows[0].metrics)
     assert found[0] == found[1]
+
+
+@pytest.fixture
+def torn_sessions(recordings, write_tiny, tmp_path):
+    """Untrimmed recordings of two people, of whom the second loses a hand again and again."""
+    made = []
+    for clip in recordings[:4]:
+        frames = np.repeat(clip.frames[:40], 2, axis=0)
+        frames[:, 1] = frames[:, 0] + np.float32(0.7)
+        frames[np.arange(80) // 10 % 2 == 1, 1, 11] = 0
+        intervals = (Interval(5, 35, 0), Interval(40, 70, 1))
+        made.append(replace(clip, frames=frames, label=-1, intervals=intervals, changes=Changes(absent=40)))
+    store = write_tiny(tmp_path / "sessions", made)
+    assert store.has_gaps
+    return store
+
+
+@pytest.mark.parametrize("use", ["frozen", "tuned"])
+def test_heads_of_frames_and_windows_come_to_the_same(torn_sessions, tiny, use):
+    store, found = torn_sessions, []
+    for gaps in (True, False):
+        encoder = loaded(store, tiny, gaps).encoder
+        bank, cpu = RecordingBank.of(store, "joint", torch.device("cpu")), torch.device("cpu")
+        seen = LabelledRecordings(bank, np.arange(3), store.classes)
+        quick = DetectionSettings(epochs=1, windows=4, batch=16, test_every=1)
+        detector = fit_detector(encoder, seen, quick, 0, use)
+        motions = MotionBank.of(store, "joint", 8, 4, cpu)
+        brief = PredictionSettings(seed_frames=8, predicted_frames=4, hidden_size=8, steps=3, batch=4)
+        predictor = fit_predictor(encoder, motions, np.arange(len(store)), brief, 0, use)
+        kept = replace(predictor, tuned=None if predictor.tuned is None else loaded(store, tiny, gaps).encoder)
+        windows = motions.take(torch.arange(6))
+        found.append([
+            *detector.linear.parameters(), torch.from_numpy(detector.scores(encoder, bank, 3)),
+            *predictor.decoder.parameters(), predictor.predict(encoder, motions, windows),
+            kept.predict(encoder, motions, windows),
+        ])  # fmt: skip
+    assert all(torch.equal(told, untold) for told, untold in zip(*found, strict=True))
 
 
 def test_a_model_embeds_and_has_features_of_frames_alike(torn, tiny):
     pair = (loaded(torn, tiny, gaps) for gaps in (True, False))
     models = [Model(made.encoder, made.spec, torch.device("cpu")) for made in pair]
     np.testing.assert_array_equal(models[0].embed(torn), models[1].embed(torn))
+
+
+def test_frames_that_come_one_at_a_time_are_fed_alike(torn, tiny):
+    pair, came = [loaded(torn, tiny, gaps) for gaps in (True, False)], torn.clip(5) + np.float32(0.1)
+    came[5:25, 0, 11] = came[:, 1] = 0
+    live = []
+    for made in pair:
+        model = Model(made.encoder, replace(made.spec, rule="upright"), torch.device("cpu"))
+        with model.stream(fps=30.0) as stream:
+            live.append([result.feature for frame in came[:, :1] if (result := stream.push(frame)) is not None])
+    assert len(live[0]) > 5
+    np.testing.assert_array_equal(live[0], live[1])
 
 
 def test_a_stream_that_loses_a_joint_is_as_with_a_model_that_knew_of_gaps():

@@ -25,14 +25,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from pcm3.api.contract import FedModel
-from pcm3.augment.crop import crop_resize
-from pcm3.clips import crops_of_a_test, have_gaps, told_of_gaps
+from pcm3.clips import Feed, crops_of_a_test, have_gaps
 from pcm3.encoders.encoder import Encoder, StepState
 from pcm3.encoders.inputs import first_past
 from pcm3.encoders.spec import EncoderSpec
 from pcm3.errors import ConfigError, not_one_of
 from pcm3.files import write_atomically
-from pcm3.geometry import stream
 from pcm3.limits import check_path
 from pcm3.tasks.classifier import Classifier
 from pcm3.tasks.head_files import weights_checksum
@@ -71,18 +69,18 @@ class WholeClips(nn.Module):
         gaps: Bool[Tensor, " B"] | None,
     ) -> Float[Tensor, "B D"]:
         """Of a crop of each clip; None: the encoder learned from clips with gaps, and takes all for such."""
-        torn = self._inputs(frames, start, length, gaps=True)
+        crops, feed = (frames, start, length), Feed(self.spec.stream, self.spec.layout, gaps=False)
+        torn = self._inputs(feed.torn(), *crops)
         if gaps is not None:
-            torn = torch.where(gaps[:, None, None], torn, self._inputs(frames, start, length, gaps=False))
+            torn = torch.where(gaps[:, None, None], torn, self._inputs(feed, *crops))
         (features,) = self.encoder.encode_views(torn)
         return self.encoder.readout.finish(self.encoder.pool(features))
 
     def _inputs(
-        self, frames: Float[Tensor, "F M V C"], start: Int[Tensor, " B"], length: Int[Tensor, " B"], *, gaps: bool
+        self, feed: Feed, frames: Float[Tensor, "F M V C"], start: Int[Tensor, " B"], length: Int[Tensor, " B"]
     ) -> Float[Tensor, "B T I"]:
-        spec = self.spec
-        crops = crop_resize(frames, start, length, spec.frames, gaps)
-        return told_of_gaps(self.encoder, gaps).build_inputs(stream(crops, spec.stream, spec.layout, gaps))
+        crops = feed.crops(frames, start, length, self.spec.frames)
+        return feed.told(self.encoder).build_inputs(feed.streamed(crops))
 
 
 class OneFrame(nn.Module):
@@ -109,7 +107,7 @@ class OneFrame(nn.Module):
     ) -> tuple[Float[Tensor, "B W"], Float[Tensor, "B S"]]:
         """The feature of the frame, and the next state."""
         begun, past, *layers = state.split(self.sizes, dim=1)
-        seen = stream(frame.unsqueeze(1), self.spec.stream, self.spec.layout, gaps=True).squeeze(1)
+        seen = Feed.live(self.spec).streamed(frame.unsqueeze(1)).squeeze(1)
         before = torch.where(
             begun[..., None, None, None] > 0,
             past.unflatten(1, self.past),
@@ -160,7 +158,7 @@ class Exportable:
         Raises:
             ConfigError: its frames know later ones.
         """
-        spec, encoder = model.spec, model.encoder.with_gaps()  # as in `Model.stream`
+        spec, encoder = model.spec, Feed.live(model.spec).told(model.encoder)
         why = f"a {encoder.direction} {encoder.kind}" if not encoder.causal else ""
         if spec.stream == "motion" or (spec.stream == "bone" and spec.gaps):
             why = f"one of the stream {spec.stream}{' with gaps' if spec.gaps else ''}"

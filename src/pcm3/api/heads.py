@@ -16,7 +16,6 @@ from pcm3.api.contract import FedModel
 from pcm3.api.export import ExportForm, export
 from pcm3.api.given import AS_THE_MODEL, Clips, Recorded, recorded_so
 from pcm3.api.live import WINDOW, LiveLabel, Stream, stream_actions, stream_classes
-from pcm3.clips import told_of_gaps
 from pcm3.data.store import STORE, ClipStore
 from pcm3.encoders.files import is_model
 from pcm3.errors import CheckpointError, ConfigError, DataError
@@ -331,8 +330,7 @@ class PredictorHead:
             return long, np.empty((0, *frames), np.float32), lost
         last = (bank.first + bank.count - 1)[torch.from_numpy(long).to(bank.first.device)]
         windows = replace(bank, joints=self.fitted.joints).take(last)
-        encoder = told_of_gaps(self.model.encoder, store.has_gaps)
-        poses = bank.bodies(self.fitted.predict(encoder, windows).cpu().numpy())
+        poses = bank.bodies(self.fitted.predict(self.model.encoder, bank, windows).cpu().numpy())
         return long, np.asarray(poses, np.float32), lost
 
     def save(self, folder: str | Path) -> None:

@@ -18,7 +18,6 @@ from torch import Tensor
 from pcm3.api.contract import FedModel
 from pcm3.api.given import AS_THE_MODEL, Clips, Recorded, recorded_so
 from pcm3.checksums import read_checked_json, with_checksum
-from pcm3.clips import frozen, told_of_gaps
 from pcm3.data.names import is_name
 from pcm3.data.store import ClipStore
 from pcm3.encoders.files import check_not_newer, tensors_checksum
@@ -240,13 +239,12 @@ def _embedded(
     """Features of length 1 of stretches, each turned as a clip of its own would be."""
     bank, features = model.bank(store), []
     columns = [torch.from_numpy(column).to(model.device) for column in (recording, start, length)]
-    encoder = told_of_gaps(model.encoder, store.has_gaps)
-    with frozen(encoder):
+    with bank.feed.embedding(model.encoder) as embed:
         for some in zip(*(column.split(BATCH) for column in columns), strict=True):
             clips = bank.stretch(*some)
             if store.normalised:
                 clips = facing_forward(clips, store.layout)
-            features.append(F.normalize(encoder.embed(bank.of_stream(clips)).float(), dim=1).half())
+            features.append(F.normalize(embed(clips), dim=1).half())
     return torch.cat(features).float()
 
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from pcm3.api.contract import FedModel
 from pcm3.api.given import Recorded
-from pcm3.clips import told_of_gaps
+from pcm3.clips import Feed, extract
 from pcm3.data.gravity import given_up
 from pcm3.data.live.clock import Clock, Tick
 from pcm3.data.live.incoming import Frame, IncomingFrames
@@ -152,8 +152,7 @@ class Steps(Generic[Result]):
     """A causal encoder frame by frame."""
 
     def __init__(self, encoder: Encoder, pose: LivePose, result: Callable[[Tensor, float], Result]) -> None:
-        # A joint that is lost for longer than preparation fills must not leap away.
-        self._encoder, self.pose, self._result = encoder.with_gaps(), pose, result
+        self._encoder, self.pose, self._result = encoder, pose, result
         self._device = next(encoder.parameters()).device
         self._state: StepState | None = None
 
@@ -171,20 +170,17 @@ class Steps(Generic[Result]):
 
 def stream_features(model: FedModel, sender: Recorded, window: float, hop: int | None) -> Stream[LiveFeature]:
     """See `Model.stream`."""
-    encoder, fps = model.encoder, _fps(model.spec, sender)
+    fps = _fps(model.spec, sender)
     if can_step(model):
-        pose = LivePose(_preparation(model.spec, sender))
+        pose, encoder = LivePose(_preparation(model.spec, sender)), Feed.live(model.spec).told(model.encoder)
         steps = Steps(encoder, pose, lambda feature, time: LiveFeature(time, feature[0].float().cpu().numpy()))
         return _stream(model.spec, sender, steps, 0.0)
     frames = _window_frames(window, fps)
 
     def result(clip: NDArray[np.float32], time: float) -> LiveFeature:
         given = model.given([clip], Recorded(fps, model.spec.layout, sender.up))
-        bank = model.bank(given.store)
-        told = told_of_gaps(encoder, given.store.has_gaps)
-        with torch.inference_mode():
-            features = told.embed(bank.centre(torch.zeros(1, dtype=torch.long, device=bank.device)))
-        return LiveFeature(time, features[0].float().cpu().numpy())
+        features = extract(model.encoder, model.bank(given.store), np.zeros(1, np.int64))
+        return LiveFeature(time, features[0].cpu().numpy())
 
     return _stream(model.spec, sender, Windows(frames, _hop(hop, fps), result), 0.0)
 
@@ -215,7 +211,7 @@ def stream_actions(model: FedModel, detector: Detector, sender: Recorded, hop: i
     settings, fps = detector.settings, _fps(model.spec, sender)
     if settings.feature == "frame":
         pose = LivePose(_preparation(model.spec, sender))
-        encoder = cast(Encoder, detector.tuned or model.encoder)
+        encoder = Feed.live(model.spec).told(cast(Encoder, detector.tuned or model.encoder))
 
         def of_frame(feature: Tensor, time: float) -> LiveLabel:
             logits: Tensor = detector.linear(feature)

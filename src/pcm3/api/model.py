@@ -19,13 +19,12 @@ from pcm3.api.given import AS_THE_MODEL, Clips, GivenClips, Recorded, given_clip
 from pcm3.api.heads import ClassifierHead, DetectorHead, PredictorHead
 from pcm3.api.index import Index
 from pcm3.api.live import WINDOW, LiveFeature, Stream, stream_features
-from pcm3.clips import ClipBank, extract, frozen, told_of_gaps
+from pcm3.clips import ClipBank, Feed, extract, frozen
 from pcm3.data.store import ClipStore
 from pcm3.encoders.encoder import Encoder
 from pcm3.encoders.files import load_encoder, save_encoder
 from pcm3.encoders.spec import EncoderSpec
 from pcm3.errors import DataError
-from pcm3.geometry import stream
 from pcm3.limits import MOST, check_type, check_whole, folder_to_write
 from pcm3.settings.tasks import DetectionSettings, LinearSettings, PredictionSettings
 from pcm3.skeleton import Layout
@@ -137,10 +136,10 @@ class Model:
     def frame_features(self, given: GivenClips, index: int) -> Float[np.ndarray, "T W"]:
         """The feature of each frame of one of the clips."""
         frames = torch.from_numpy(given.store.clip(index)).to(self.device)[None]
-        seen = stream(frames, self.spec.stream, self.layout, given.store.has_gaps)
-        encoder = told_of_gaps(self.encoder, given.store.has_gaps)
+        feed = Feed.of(given.store, self.spec.stream)
+        encoder = feed.told(self.encoder)
         with frozen(encoder):
-            features = encoder.every_frame(encoder.frames(seen), seen.shape[1])
+            features = encoder.every_frame(encoder.frames(feed.streamed(frames)), frames.shape[1])
         return features[0].float().cpu().numpy()
 
     def stream(

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcm3.checksums import read_checked_json, with_checksum
-from pcm3.clips import ClipEncoder, told_of_gaps
+from pcm3.clips import ClipEncoder
 from pcm3.data.protocol import hold_out, split
 from pcm3.data.recording import UNKNOWN
 from pcm3.data.store import ClipStore
@@ -287,7 +287,7 @@ def _encoder(trial: Trial, setup: Setup, task: str) -> ClipEncoder:
     if trial.encoder == UNTRAINED:
         of_recordings = task != RECOGNITION and TASKS[task].of_recordings
         return untrained(setup, trial.settings.seed, of_recordings)
-    return told_of_gaps(load_encoder(trial.folder)[0].to(setup.device), setup.store.has_gaps)
+    return load_encoder(trial.folder)[0].to(setup.device)
 
 
 def _blind(trial: Trial, store: ClipStore) -> ClipStore:

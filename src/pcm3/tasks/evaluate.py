@@ -54,12 +54,6 @@ class LoadedEncoder:
         """
         return cls(path, *load_encoder(path))
 
-    def fed_with(self, store: ClipStore) -> LoadedEncoder:
-        """The same for the clips of that store: where joints are absent from some of its frames, it is told."""
-        if not store.has_gaps:
-            return self
-        return replace(self, encoder=self.encoder.with_gaps(), spec=replace(self.spec, gaps=True))
-
     def __reduce__(self) -> tuple[Any, ...]:
         """Another process gets the weights as arrays."""
         weights = {name: tensor.cpu().numpy() for name, tensor in self.encoder.state_dict().items()}
@@ -193,7 +187,7 @@ def evaluate(
     """
     chosen = choose_device(device)
     allow_fast_matmul(chosen)
-    loaded = [(LoadedEncoder.of(model) if isinstance(model, Path) else model).fed_with(store) for model in models]
+    loaded = [LoadedEncoder.of(model) if isinstance(model, Path) else model for model in models]
     paths, specs = [model.path for model in loaded], [model.spec for model in loaded]
     _check_compatible(paths, specs, store)
     doubts = check_unchanged(store)
@@ -288,9 +282,10 @@ def untrained(setup: Setup, seed: int, of_recordings: bool = False) -> Encoder:
     encoder = setup.spec.build(1000 + seed).to(setup.device)
     if setup.spec.normalise_features and of_recordings:
         chosen = setup.settings.detection
-        fit_readout(encoder, windows_to_fit(setup.recordings, setup.train, chosen.test_stride, chosen.frames))
+        windows = windows_to_fit(setup.recordings, setup.train, chosen.test_stride, chosen.frames)
+        fit_readout(setup.recordings.feed.told(encoder), windows)
     elif setup.spec.normalise_features:
-        fit_readout(encoder, clips_to_fit(setup.clips, setup.train))
+        fit_readout(setup.clips.feed.told(encoder), clips_to_fit(setup.clips, setup.train))
     return encoder
 
 

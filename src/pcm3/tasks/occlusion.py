@@ -16,8 +16,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from pcm3.clips import ClipBank, ClipEncoder, frozen, told_of_gaps
-from pcm3.geometry import stream
+from pcm3.clips import ClipBank, ClipEncoder
 from pcm3.settings.tasks import LinearSettings, OcclusionSettings, RetrievalSettings
 from pcm3.skeleton import Layout
 from pcm3.tasks.classifier import Classifier, ClassifierResult, History, LabelledClips, accuracy, result_of
@@ -212,13 +211,10 @@ def changed_features(
     """
     chosen = torch.from_numpy(indices).to(bank.device)
     joints, features = replace(bank, stream="joint"), []
-    gaps = gaps or bank.store.has_gaps
-    encoder = told_of_gaps(encoder, gaps)
-    with frozen(encoder):
+    with bank.feed.torn(gaps).embedding(encoder) as embed:
         for part in chosen.split(BATCH):
             clips = joints.centre(part) if generator is None else joints.random(part, generator)
-            seen = stream(change(clips, part), bank.stream, bank.store.layout, gaps)
-            features.append(encoder.embed(seen).float())
+            features.append(embed(change(clips, part)))
     return torch.cat(features)
 
 

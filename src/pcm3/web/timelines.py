@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pcm3.api import Model
 from pcm3.api.teaching import Space, teach
-from pcm3.clips import ClipBank, frozen, told_of_gaps
+from pcm3.clips import ClipBank
 from pcm3.data.recording import UNKNOWN
 from pcm3.data.store import ClipStore
 from pcm3.web.guesses import Confidence
@@ -105,10 +105,8 @@ class Timelines:
             length=torch.from_numpy(whole.length.astype(np.int64)).to(device),
         )
         parts = []
-        encoder = told_of_gaps(self.model.encoder, self.store.has_gaps)
-        with frozen(encoder):
+        with bank.feed.embedding(self.model.encoder) as embed:
             for some in torch.from_numpy(start.astype(np.int64)).to(device).split(BATCH):
                 which, lengths = torch.full_like(some, recording), torch.full_like(some, length)
-                clips = bank.of_stream(bank.stretch(which, some, lengths))
-                parts.append(encoder.embed(clips).float().cpu().numpy())
+                parts.append(embed(bank.stretch(which, some, lengths)).cpu().numpy())
         return np.concatenate(parts)

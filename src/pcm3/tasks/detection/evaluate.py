@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from jaxtyping import Int
 from torch import nn
 
-from pcm3.clips import ClipEncoder, told_of_gaps
+from pcm3.clips import ClipEncoder
 from pcm3.data.store import ClipStore
 from pcm3.errors import DataError
 from pcm3.settings.tasks import DetectionSettings
@@ -72,8 +72,7 @@ class Detector:
 
     def _classifier(self, encoder: ClipEncoder, bank: RecordingBank) -> FrameClassifier:
         use: EncoderUse = "frozen" if self.tuned is None else "tuned"
-        told = told_of_gaps(self.tuned or encoder, bank.store.has_gaps)
-        return FrameClassifier(told, self.linear, self.settings.feature, use)
+        return FrameClassifier(bank.feed.told(self.tuned or encoder), self.linear, self.settings.feature, use)
 
     def detect(self, encoder: ClipEncoder, bank: RecordingBank, recording: int) -> list[tuple[int, int, int, float]]:
         """The actions (label, start, stop, confidence) in a recording, as `find_actions` tells them."""
@@ -133,7 +132,7 @@ def fit_detector(
     """
     bank, classes = train.bank, train.classes
     generator = torch.Generator(device=bank.label.device).manual_seed(seed)
-    classifier = FrameClassifier.fresh(encoder, len(classes), settings.feature, use, generator)
+    classifier = FrameClassifier.fresh(bank.feed.told(encoder), len(classes), settings.feature, use, generator)
     tuned = classifier.encoder if use == "tuned" else None
     detector = Detector(classifier.linear, classes, settings, weights_checksum(encoder), tuned)
     optimiser = torch.optim.SGD(classifier.trained(), settings.lr, momentum=0.9, nesterov=True)

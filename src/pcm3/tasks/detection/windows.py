@@ -10,10 +10,9 @@ import torch
 from jaxtyping import Float, Int, Num
 from torch import Tensor
 
-from pcm3.clips import FITTED_CLIPS, frames_on
+from pcm3.clips import FITTED_CLIPS, Feed, frames_on
 from pcm3.data.store import ClipStore
 from pcm3.errors import ConfigError, DataError
-from pcm3.geometry import stream
 from pcm3.skeleton import StreamName
 
 BACKGROUND = 0
@@ -49,6 +48,11 @@ class RecordingBank:
         length = torch.from_numpy(recordings.length.astype(np.int64)).to(device)
         return cls(store, frames_on(store.frames, device), label, start, length, stream)
 
+    @property
+    def feed(self) -> Feed:
+        """How its recordings are fed to encoders."""
+        return Feed.of(self.store, self.stream)
+
     def labels(self, recording: int) -> Int[Tensor, " T"]:
         """The label of each frame of a recording."""
         start = int(self.start[recording])
@@ -68,7 +72,7 @@ class RecordingBank:
         inside = torch.minimum(wanted.clamp(min=0), self.length[recording, None] - 1)
         rows = self.start[recording, None] + inside
         clips = self.frames[rows.to(self.frames.device)].to(rows.device, torch.float32)
-        return stream(clips, self.stream, self.store.layout, self.store.has_gaps)
+        return self.feed.streamed(clips)
 
     def stretches(
         self, recording: Int[Tensor, " B"], start: Int[Tensor, " B"], size: int

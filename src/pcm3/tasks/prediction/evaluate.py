@@ -46,10 +46,10 @@ class Predictor:
     tuned: ClipEncoder | None = None
     """The encoder that was trained with the decoder; None: the one that it was fitted on serves."""
 
-    def predict(self, encoder: ClipEncoder, windows: MotionWindows) -> Float[Tensor, "B P J C"]:
-        """The poses after the seed of each window, about the root, metres."""
+    def predict(self, encoder: ClipEncoder, bank: MotionBank, windows: MotionWindows) -> Float[Tensor, "B P J C"]:
+        """The poses after the seed of each of these windows of a bank, about the root, metres."""
         with torch.no_grad():
-            feature = feature_of(self.tuned or encoder, windows)
+            feature = feature_of(bank.feed.told(self.tuned or encoder), windows)
             return decode(self.decoder, feature, windows, self.settings.predicted_frames)
 
     def save(self, folder: Path) -> None:
@@ -121,7 +121,8 @@ def fit_predictor(
         DataError: no clip has a window.
     """
     learning = bank.with_windows(train)
-    network = encoder if use == "frozen" else copy.deepcopy(encoder)
+    network = bank.feed.told(encoder)
+    network = network if use == "frozen" else copy.deepcopy(network)
     width = encoder.frame_width if isinstance(encoder, FrameEncoder) else encoder.width
     decoder = _fresh_decoder(width, bank, settings.hidden_size, seed)
     tuned = network if use == "tuned" else None
@@ -156,7 +157,7 @@ def score_predictor(
             f"{bank.store.path}: expected the {len(predictor.joints)} joints of body 0 that the predictor was fitted "
             f"on, found {len(bank.joints)}, or others: fit a predictor on this store"
         )
-    return score_predictions(lambda windows: predictor.predict(encoder, windows), bank, test)
+    return score_predictions(lambda windows: predictor.predict(encoder, bank, windows), bank, test)
 
 
 def evaluate_predictor(

@@ -10,10 +10,10 @@ from jaxtyping import Bool, Float, Int, Num
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pcm3.clips import frames_on
+from pcm3.clips import Feed, frames_on
 from pcm3.data.store import ClipStore
 from pcm3.errors import DataError
-from pcm3.geometry import present_joints, stream
+from pcm3.geometry import present_joints
 from pcm3.settings.tasks import ScoredWindows
 from pcm3.skeleton import StreamName
 from pcm3.tasks.prediction.h36m_windows import h36m_windows
@@ -172,6 +172,11 @@ class MotionBank:
             return "mean over all joints but the root, about which they are"
         return "mean over all joints, the root's 0 among them, as published figures of Human3.6M are"
 
+    @property
+    def feed(self) -> Feed:
+        """How its clips are fed to encoders."""
+        return Feed.of(self.store, self.stream)
+
     def random(self, indices: Int[Tensor, "*shape"], generator: torch.Generator) -> Int[Tensor, "*shape"]:
         """One of the windows of each clip, all as likely."""
         place = torch.rand(indices.shape, generator=generator, device=indices.device, dtype=torch.float64)
@@ -183,7 +188,7 @@ class MotionBank:
         clips = resample(self.frames, self.start[clip], self.length[clip], self.offset[windows], size, self.store.fps)
         body, root = clips[:, :, 0], self.store.layout.root
         poses = body[:, :, list(self.joints)] - body[:, :, root : root + 1]
-        seed = stream(clips[:, : self.seed_frames], self.stream, self.store.layout, self.store.has_gaps)
+        seed = self.feed.streamed(clips[:, : self.seed_frames])
         return MotionWindows(seed, poses[:, : self.seed_frames], poses[:, self.seed_frames :])
 
     def bodies(self, poses: Float[np.ndarray, "*shape J C"]) -> Float[np.ndarray, "*shape V C"]:
