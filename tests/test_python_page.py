@@ -17,6 +17,7 @@ from test_sklearn import PASSED
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "PYTHON.md"
+BLOCKS = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
 EXAMPLES = [ROOT / "examples" / name for name in ("onnx_python.py", "onnx_node.js")]
 
 
@@ -27,19 +28,26 @@ def clip(number, frames):
     return moving
 
 
-def test_every_block_of_the_page_runs(tmp_path, monkeypatch):
-    (tmp_path / "clips").mkdir()
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    """The folder in which the page's blocks ran one after the other, and their names."""
+    folder = tmp_path_factory.mktemp("page")
+    (folder / "clips").mkdir()
     for number in range(12):
-        np.save(tmp_path / "clips" / f"{number:02}.npy", clip(number, 40 + number))
-    monkeypatch.setattr(
-        huggingface_hub, "snapshot_download", lambda name, allow_patterns: str(packaged_model(Path("simulated")))
-    )
-    monkeypatch.chdir(tmp_path)
+        np.save(folder / "clips" / f"{number:02}.npy", clip(number, 40 + number))
     names = {}
-    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    for block in blocks:
-        exec(compile(block, str(PAGE), "exec"), names)
-    assert len(blocks) == 5
+    with pytest.MonkeyPatch.context() as patched:
+        model = str(packaged_model(Path("simulated")))
+        patched.setattr(huggingface_hub, "snapshot_download", lambda name, allow_patterns: model)
+        patched.chdir(folder)
+        for block in BLOCKS:
+            exec(compile(block, str(PAGE), "exec"), names)
+    return folder, names
+
+
+def test_every_block_of_the_page_runs(page):
+    _, names = page
+    assert len(BLOCKS) == 5
     assert names["features"].shape == (12, 512)
     assert names["by_frame"].shape == (40, 256)
     assert names["expected"].people == 3
@@ -65,13 +73,13 @@ def run(*words):
     return np.array(json.loads(done.stdout.splitlines()[-1]))
 
 
-def test_the_examples_give_what_embed_gives(tmp_path):
-    model = pcm3.load("simulated")
-    told = model.export(tmp_path / "model.onnx")
+def test_the_examples_give_what_embed_gives(page, tmp_path):
+    folder, names = page
+    model, told, exported = pcm3.load("simulated"), names["told"], folder / "model.onnx"
     frames = clip(3, 50)
     np.save(tmp_path / "clip.npy", frames)
     expected = model.embed(frames, up="y")
-    found = run(sys.executable, EXAMPLES[0], tmp_path / "model.onnx", tmp_path / "clip.npy")
+    found = run(sys.executable, EXAMPLES[0], exported, tmp_path / "clip.npy")
     np.testing.assert_allclose(found, expected, atol=1e-4)
     (tmp_path / "model.json").write_text(json.dumps(told))
     (tmp_path / "clip.json").write_text(json.dumps(frames.tolist()))
@@ -79,5 +87,5 @@ def test_the_examples_give_what_embed_gives(tmp_path):
         subprocess.run(["node", "-e", 'require("onnxruntime-web")'], capture_output=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("needs node and onnxruntime-web (npm install onnxruntime-web, NODE_PATH=node_modules)")
-    found = run("node", EXAMPLES[1], *(tmp_path / name for name in ("model.onnx", "model.json", "clip.json")))
+    found = run("node", EXAMPLES[1], exported, tmp_path / "model.json", tmp_path / "clip.json")
     np.testing.assert_allclose(found, expected, atol=1e-4)

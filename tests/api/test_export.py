@@ -151,7 +151,7 @@ def test_joints_at_the_place_of_the_centre_are_no_gaps():
     assert have_gaps(clips, lengths, layout).tolist() == [True, False]
 
 
-@pytest.mark.parametrize(("kind", "form"), [("linear", "onnx"), ("nearest", "pt2")])
+@pytest.mark.parametrize(("kind", "form"), [("linear", "onnx"), pytest.param("nearest", "pt2", marks=pytest.mark.soak)])
 def test_a_classifier_is_one_file_with_its_model(cli, tmp_path, kind, form):
     model = model_of(tmp_path / "model", **KINDS["stgcn" if form == "onnx" else "transformer"])
     head = model.fit_classifier(people(), LABELS, kind=kind, settings=LinearSettings(epochs=5))

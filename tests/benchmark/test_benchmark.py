@@ -409,6 +409,7 @@ def test_without_prompts_ours_has_the_settings_of_the_preset_for_it(released, pe
     assert ours == theirs
 
 
+@pytest.mark.soak  # each memory is measured above
 def test_both_memories_stand_in_the_table_of_the_command(cli, peer, monkeypatch):
     asked = []
 

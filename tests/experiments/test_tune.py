@@ -199,6 +199,7 @@ def test_where_nobody_is_held_out_the_test_side_tests(store, quick, tmp_path):
         np.testing.assert_array_equal(found, wanted)
 
 
+@pytest.mark.soak  # nobody sees their labels, below
 def test_the_test_clips_and_their_labels_change_nothing(finished, recordings, write_tiny, tmp_path):
     search, told, _ = finished
     for clip in recordings:
@@ -389,6 +390,7 @@ def test_the_pace_of_a_slow_candidate_is_told_from_fewer_steps(store, quick, tmp
     assert max(made_steps) < pace.PACE_STEPS
 
 
+@pytest.mark.soak  # the pace is tested by itself
 def test_minutes_become_steps_that_fit_in_them(store, quick, tmp_path):
     base = replace(quick(), steps=None, minutes=0.0005)
     search = made(base, store, tmp_path / "out", {"width": {"twice": {"encoder.hidden_size": 16}}}, seeds=[1, 1])
@@ -410,6 +412,7 @@ def test_what_other_programs_take_of_a_core_is_no_part_of_the_pace(store, quick,
         assert (trial_module.seconds_a_step(trial) < 0.5) == busy
 
 
+@pytest.mark.soak  # rows are compared on several below
 def test_two_stores_are_searched_together(store, recordings, write_tiny, quick, tmp_path):
     other = write_tiny(tmp_path / "other", [clip for clip in recordings if clip.label < 2], classes=("a", "b"))
     search = made(quick(steps=2, batch=4), {"one": store, "other": other}, tmp_path / "out", {}, seeds=[2])

@@ -166,7 +166,9 @@ def test_an_optimiser_gone_on_with_from_its_state_has_the_bits_of_one_not_stoppe
         assert torch.equal(one, other)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=() if kind == "adamw" else pytest.mark.soak) for kind in KINDS]
+)
 def test_a_run_stopped_in_and_after_the_warm_up_and_gone_on_with_is_the_run_not_stopped(
     kind, store, tiny, trace, tmp_path
 ):

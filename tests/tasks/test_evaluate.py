@@ -58,7 +58,9 @@ def test_the_words_and_the_table_are_of_the_same_tasks():
     assert list(TASKS) == list(TASK_WORDS)
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize(
+    "task", [pytest.param(task, marks=pytest.mark.soak if f"{task}-frozen" in TASKS else ()) for task in TASKS]
+)
 def test_every_task_stands_beside_its_baselines(finished_path, untrimmed, task):
     told = []
     found = evaluate(task, [finished_path], untrimmed, "xsub", QUICK, seeds=2, device="cpu", on_progress=told.append)

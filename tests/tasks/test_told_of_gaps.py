@@ -62,7 +62,7 @@ def test_features_are_those_of_an_encoder_that_knew_of_gaps_from_the_beginning(t
     assert not torch.allclose(leapt, extract(told, bank_of(torn), every), atol=1e-3), "so the store does tell"
 
 
-@pytest.mark.parametrize("task", ["linear-cached", "finetune"])
+@pytest.mark.parametrize("task", ["linear-cached", pytest.param("finetune", marks=pytest.mark.soak)])
 def test_tasks_come_to_the_same(torn, tiny, task):
     settings = TaskSettings(head=LinearSettings(epochs=1))
     found = []

@@ -301,7 +301,10 @@ def test_a_run_that_failed_leaves_no_file_open(store, tiny, tmp_path, monkeypatc
 NO_SPACE = "No space left on device"
 
 
-@pytest.mark.parametrize("name", ["checkpoint.pt", "model.safetensors", "model.json"])
+@pytest.mark.parametrize(
+    "name",
+    ["checkpoint.pt", *(pytest.param(name, marks=pytest.mark.soak) for name in ("model.safetensors", "model.json"))],
+)
 def test_a_full_disk_stops_the_run_and_leaves_the_checkpoint(cli, run_path, store_path, tiny_words, content, name):
     # What is written to /dev/full never fits; a link leads the half-written file there.
     before = content(run_path)
@@ -448,7 +451,7 @@ def test_the_kept_encoder_is_that_of_the_network_asked_for(store, tiny, tmp_path
     assert not torch.equal(state["encoder.norm.weight"], state["key_encoder.norm.weight"])
 
 
-@pytest.mark.parametrize("checkpoint_steps", [3, 100])
+@pytest.mark.parametrize("checkpoint_steps", [3, pytest.param(100, marks=pytest.mark.soak)])
 def test_a_run_that_fits_and_keeps_the_key_network_goes_on_to_the_same_bits(
     store, tiny, trace, tmp_path, checkpoint_steps
 ):

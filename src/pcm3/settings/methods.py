@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass
+from functools import cache
 from typing import Any, NamedTuple
 
 from pcm3.errors import ConfigError, not_one_of
@@ -40,9 +41,9 @@ class Method(NamedTuple):
     preset: str | None
     """The preset of a run that names the method and no preset."""
 
-    def names(self) -> set[str]:
+    def names(self) -> frozenset[str]:
         """The dotted names of its settings, and of their groups."""
-        return set(_names(self.settings()))
+        return _all_names(self.settings)
 
 
 METHODS = {
@@ -81,6 +82,12 @@ def method_named(name: object, where: str = "setting method") -> Method:
     if not isinstance(name, str) or name not in METHODS:
         raise ConfigError(f"{where}: {not_one_of('a method', str(name), METHODS)}")
     return METHODS[name]
+
+
+@cache
+def _all_names(make: Callable[[], MethodSettings]) -> frozenset[str]:
+    """Asked for with every word of a command line, of every method."""
+    return frozenset(_names(make()))
 
 
 def _names(settings: Any, prefix: str = "") -> Iterator[str]:

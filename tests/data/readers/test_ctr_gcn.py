@@ -217,7 +217,8 @@ def test_a_flipped_byte_is_found_by_the_checksum_at_the_last_clip(file):
     assert not _reads(file)
 
 
-def test_two_thousand_damaged_files_parse_or_are_refused(tmp_path):
+@pytest.mark.parametrize("count", [500, pytest.param(2_000, marks=pytest.mark.soak)])
+def test_many_damaged_files_parse_or_are_refused(tmp_path, count):
     held = arrays([crowd(seed, 4) for seed in range(2)], 1, 5)
     file = tmp_path / "f.npz"
     whole = []
@@ -227,7 +228,7 @@ def test_two_thousand_damaged_files_parse_or_are_refused(tmp_path):
     random = np.random.default_rng(2)
     outcomes = {True: 0, False: 0}
     began = time.process_time()
-    for number in range(2000):
+    for number in range(count):
         data = bytearray(whole[number % 2])
         if number % 4 == 0:
             del data[random.integers(len(data)) :]
@@ -239,7 +240,7 @@ def test_two_thousand_damaged_files_parse_or_are_refused(tmp_path):
         file.write_bytes(data)
         outcomes[_reads(file)] += 1
     assert time.process_time() - began < 60
-    assert min(outcomes.values()) > 20
+    assert min(outcomes.values()) > count // 100
 
 
 def _reads(file):

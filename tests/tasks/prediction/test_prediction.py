@@ -346,7 +346,7 @@ def waving(store_of):
 TRAIN, TEST = np.arange(14), np.arange(14, 20)
 
 
-@pytest.mark.parametrize("use", ["frozen", "tuned"])
+@pytest.mark.parametrize("use", ["frozen", pytest.param("tuned", marks=pytest.mark.soak)])
 def test_learning_beats_zero_velocity(waving, use):
     bank = bank_of(waving, predicted_frames=10)
     encoder = toy_encoder(bodies=1, hidden_size=16, layers=1)
