@@ -13,8 +13,15 @@ FLAGS = ("--headless=new", "--no-sandbox", "--use-gl=angle", "--use-angle=swifts
 SHIFT = 8
 
 
-DRAWN = "[...document.querySelectorAll('#grid canvas')].map((canvas) => canvas.getContext('2d').getImageData(0, 0, " \
-        "canvas.width, canvas.height).data.some((value) => value > 0)).join()"  # fmt: skip
+DRAWN = """(() => {
+    const canvas = document.querySelector('#grid > canvas'), all = canvas.getBoundingClientRect();
+    return [...document.querySelectorAll('#grid .view')].map((view) => {
+        const {left, top, width, height} = view.getBoundingClientRect(), ratio = canvas.width / all.width;
+        const box = [left - all.left, top - all.top, width, height].map((pixels) => Math.round(pixels * ratio));
+        return canvas.getContext('2d').getImageData(...box).data.some((value) => value > 0);
+    }).join();
+})()"""
+"""Whether there is something on each player."""
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from visitors import DRAWN, visiting
 
 from pcm3.web.page import page_files
 
-OUTSIDE = "[...document.querySelectorAll('.map canvas, #grid .focus canvas, #play, #time, #next, #chosen, " \
+OUTSIDE = "[...document.querySelectorAll('.map canvas, #grid .focus .view, #play, #time, #next, #chosen, " \
           "#names button, #name, #undo, #csv')].filter((one) => { const box = one.getBoundingClientRect(); " \
           "return box.top < 0 || box.bottom > innerHeight || box.left < 0 || box.right > innerWidth || " \
           "box.height < 8; }).map((one) => one.id || one.textContent)"  # fmt: skip

@@ -19,7 +19,7 @@ def test_a_piece_is_as_long_for_the_page_as_for_the_server():
 
 
 FRAMES = "Object.fromEntries([...document.querySelectorAll('figure')].map((figure) => [figure.querySelector('small')" \
-         ".textContent, parseInt(figure.querySelector('output').textContent) - 1]))"  # fmt: skip
+         ".textContent, parseInt(figure.dataset.frame)]))"  # fmt: skip
 
 
 @pytest.mark.soak
@@ -71,20 +71,20 @@ OUTSIDE = "Array.from({length: 24}, (_, clip) => window.explorer.maps[0].onScree
 @pytest.mark.soak
 def test_the_map_fits_itself_into_a_resized_window_unless_somebody_has_moved_it(computed, browser):
     with visiting(computed, browser) as visitor:
-        wide = visitor.ask("window.explorer.maps[0].unit")
+        wide = visitor.ask("window.explorer.maps[0].view.unit")
         visitor.driver.set_window_size(1400, 900)
-        visitor.sees(f"window.explorer.maps[0].unit < {0.9 * wide}", True)
+        visitor.sees(f"window.explorer.maps[0].view.unit < {0.9 * wide}", True)
         visitor.sees(OUTSIDE, 0)
         visitor.driver.set_window_size(1000, 640)
-        visitor.sees(f"Math.abs(window.explorer.maps[0].unit / {wide} - 1) < 0.01", True)
-        visitor.ask("document.querySelector('.map canvas').dispatchEvent(new WheelEvent('wheel', {deltaY: -400}))")
-        near = visitor.ask("window.explorer.maps[0].unit")
+        visitor.sees(f"Math.abs(window.explorer.maps[0].view.unit / {wide} - 1) < 0.01", True)
+        visitor.ask("document.querySelector('.field').dispatchEvent(new WheelEvent('wheel', {deltaY: -400}))")
+        near = visitor.ask("window.explorer.maps[0].view.unit")
         assert near < wide
         visitor.driver.set_window_size(1400, 900)
         visitor.sees("document.querySelector('.map').clientWidth > 800", True)
-        visitor.sees("window.explorer.maps[0].unit", near)
+        visitor.sees("window.explorer.maps[0].view.unit", near)
         visitor.ask("document.querySelector('#fit').click()")
-        visitor.sees(f"window.explorer.maps[0].unit < {0.9 * wide}", True)
+        visitor.sees(f"window.explorer.maps[0].view.unit < {0.9 * wide}", True)
 
 
 @pytest.mark.soak

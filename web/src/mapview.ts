@@ -1,37 +1,42 @@
 /** The map: points that can be moved, hovered over, clicked and lassoed. */
 
-import { OrthographicCamera, Scene, WebGLRenderer } from "three";
 import type { Colouring } from "./colours";
-import { byId, make } from "./dom";
+import { byId, make, swatch } from "./dom";
+import { standsFor, transformOf, type View } from "./picture";
 import { Places, type Place } from "./places";
 import { ClipPoints, type Mark } from "./points";
 import type { Side, State } from "./state";
 
 const REACH = 14; // pixels from the pointer to a clip
 const MOST_ZOOM = 400;
-const FEWEST = 3_000; // clips that are drawn at least while the map moves; all of them when it rests
+const QUICK = 25; // milliseconds of a drawing of all clips, up to which each frame of a movement is one
+const FEWEST = 3_000; // clips that are drawn where a slow machine's picture ends, until the map rests
 const REST = 160; // milliseconds
-const [SLOW, FAST] = [30, 20]; // milliseconds of a frame from which on fewer, up to which more of them are drawn
 const STEP = 60; // pixels that an arrow key moves
 
 export class MapView {
-  readonly canvas: HTMLCanvasElement;
   lassoing = false;
+  /** How often all clips have been drawn, and as a sample. */
+  readonly pictures = { whole: 0, sampled: 0 };
   private readonly root: HTMLElement;
-  private readonly renderer: WebGLRenderer;
-  private readonly camera = new OrthographicCamera();
-  private readonly scene = new Scene();
+  private readonly canvas: HTMLCanvasElement;
+  /** Lies over the canvas, and stays where it is while that moves. */
+  private readonly field: HTMLElement;
   private readonly points: ClipPoints;
   private places: Places | null = null;
-  /** In units of the map: what lies in the middle, and what a pixel is. */
-  private centre: [number, number] = [0, 0];
-  private unit = 0.01;
+  private colouring: Colouring | null = null;
+  private view: View = { centre: [0, 0], unit: 0.01 };
   private whole = 0.01;
+  /** What the canvas shows; null: nothing yet. */
+  private picture: View | null = null;
+  /** Milliseconds that all clips took when they were drawn last, and whether they are being drawn. */
+  private took = 0;
+  private drawing = false;
+  /** Whether the canvas shows something else than it should. */
+  private stale = false;
   private waiting = false;
-  /** Clips that are drawn while the map moves: as many as this machine draws 30 times a second. */
-  private moving = 12_000;
-  /** When the last frame of a movement was drawn; 0: it rests. */
-  private drawn = 0;
+  /** Whether nobody has moved it for a while, and what tells. */
+  private rests = false;
   private resting = 0;
   private readonly held = new Map<number, Place>();
   /** Pixels that the pointer has moved since it was pressed. */
@@ -47,18 +52,18 @@ export class MapView {
     const made = byId<HTMLTemplateElement>("one-map").content.cloneNode(true) as DocumentFragment;
     this.root = made.querySelector(".map") as HTMLElement;
     this.canvas = made.querySelector("canvas") as HTMLCanvasElement;
-    this.canvas.ariaLabel = `Each point is a clip; clips whose features of ${side.name} are alike lie near each other`;
+    this.field = made.querySelector(".field") as HTMLElement;
+    this.field.ariaLabel = `Each point is a clip; clips whose features of ${side.name} are alike lie near each other`;
     const head = made.querySelector("h2") as HTMLElement;
     [head.textContent, head.title, head.hidden] = [side.name, side.name, state.sides.length === 1];
     byId("pair").append(made);
-    this.renderer = new WebGLRenderer({ canvas: this.canvas, antialias: false, alpha: true });
-    this.points = new ClipPoints(state.about.clips);
-    this.scene.add(this.points.object);
+    this.points = new ClipPoints(this.canvas, state.about.clips, () => this.draw());
     new ResizeObserver(() => this.resized()).observe(this.root);
     this.listen();
     state.on(["maps"], () => this.showMap());
-    state.on(["filter", "chosen", "pinned", "hovered", "focus", "guests"], () => this.remark());
-    state.on(["hovered"], () => this.tip());
+    state.on(["filter", "chosen", "pinned", "focus", "near"], () => this.remark());
+    state.on(["hovered", "labels"], () => this.tip());
+    state.on(["guests", "maps"], () => this.markGuests());
   }
 
   /** The whole map again after the place for it has changed, unless somebody has moved it. */
@@ -86,12 +91,14 @@ export class MapView {
     const beside = legend < width / 3 ? legend : 0; // the points lie beside the legend where there is room
     const [aside, above] = alone ? [70, 110] : [40, 60];
     this.whole = Math.max((x1 - x0) / Math.max(width - beside - aside, 80), (y1 - y0) / Math.max(height - above, 80), 1e-6);
-    this.unit = this.whole;
-    this.centre = [(x0 + x1) / 2 - (beside / 2) * this.unit, (y0 + y1) / 2 + (alone ? 20 : 10) * this.unit];
+    const unit = this.whole;
+    this.view = { centre: [(x0 + x1) / 2 - (beside / 2) * unit, (y0 + y1) / 2 + (alone ? 20 : 10) * unit], unit };
     this.draw();
   }
 
-  recolour({ groups, of }: Colouring): void {
+  recolour(colouring: Colouring): void {
+    const { groups, of } = colouring;
+    this.colouring = colouring;
     this.points.paint(
       (clip) => groups[of[clip] ?? 0]?.colour ?? "#888888",
       (clip) => groups[of[clip] ?? 0]?.shape ?? 0,
@@ -100,8 +107,8 @@ export class MapView {
   }
 
   remark(): void {
-    const { visible, chosen, pinned, hovered, focus } = this.state;
-    const strong = new Set([...pinned, ...(hovered === null ? [] : [hovered]), ...(focus === null ? [] : [focus])]);
+    const { visible, chosen, pinned, focus } = this.state;
+    const strong = new Set(focus === null ? pinned : [...pinned, focus]);
     const around = new Set(this.side.near);
     this.points.mark((clip): Mark => (strong.has(clip) ? 3 : chosen.has(clip) || around.has(clip) ? 2 : visible[clip] ? 1 : 0));
     this.draw();
@@ -109,153 +116,181 @@ export class MapView {
 
   /** Where a clip is on the screen, in pixels of the window. */
   onScreen(clip: number): Place {
-    const [x, y] = this.state.extra(clip)?.guest?.places[this.side.number]?.[this.state.which] ?? this.places?.at(clip) ?? [0, 0];
-    const box = this.canvas.getBoundingClientRect();
-    return [
-      box.left + box.width / 2 + (x - this.centre[0]) / this.unit,
-      box.top + box.height / 2 - (y - this.centre[1]) / this.unit,
-    ];
+    const [x, y] = this.placeOf(clip);
+    const box = this.field.getBoundingClientRect();
+    const [right, down] = this.inField([x, y]);
+    return [box.left + right, box.top + down];
   }
 
+  /** All clips are drawn before the next frame is shown. */
   draw(): void {
-    const { clips } = this.state.about;
-    if (clips > FEWEST) {
-      this.points.sample(Math.round(this.moving));
-      clearTimeout(this.resting);
-      this.resting = window.setTimeout(() => {
-        this.points.sample(Infinity);
-        this.drawn = 0;
-        this.onNextFrame();
-      }, REST);
-    }
+    this.stale = true;
+    this.onNextFrame();
+  }
+
+  /** After the view has changed. */
+  private move(view: View): void {
+    this.view = view;
+    this.moved = true;
+    this.rests = false;
     this.onNextFrame();
   }
 
   private onNextFrame(): void {
     if (this.waiting) return;
     this.waiting = true;
-    requestAnimationFrame((now) => {
+    requestAnimationFrame(() => {
       this.waiting = false;
-      this.pace(now);
-      this.render();
+      this.show();
     });
   }
 
-  /** Fewer clips where frames of a movement come too slowly, more where there is time. */
-  private pace(now: number): void {
-    const passed = now - this.drawn;
-    if (this.drawn > 0 && passed > SLOW) this.moving = Math.max(FEWEST, this.moving * 0.85);
-    else if (this.drawn > 0 && passed < FAST) this.moving = Math.min(this.state.about.clips, this.moving * 1.05);
-    this.drawn = now;
-  }
-
-  private render(): void {
+  /** Draws all clips; or where that takes too long while the map moves, moves the picture of them until it rests. */
+  private show(): void {
+    clearTimeout(this.resting);
     const { clientWidth: width, clientHeight: height } = this.root;
-    if (width === 0 || height === 0) return;
-    const ratio = Math.min(devicePixelRatio, 2);
-    if (this.canvas.width !== Math.floor(width * ratio) || this.canvas.height !== Math.floor(height * ratio)) {
-      this.renderer.setPixelRatio(ratio); // each setting makes a new buffer
-      this.renderer.setSize(width, height, false);
+    if (width === 0 || height === 0 || this.places === null) return;
+    const slow = this.took > QUICK && this.picture !== null;
+    if (!slow || ((this.stale || this.rests) && !this.drawing)) {
+      this.paint(Infinity);
+    } else {
+      this.resting = window.setTimeout(() => {
+        this.rests = true; // unless it is moved before the next frame, which may have had to wait for the screen
+        this.onNextFrame();
+      }, REST);
+      if (this.picture !== null && standsFor(this.picture, this.view, [width, height], this.places.bounds)) {
+        this.canvas.style.transform = transformOf(this.picture, this.view);
+      } else this.paint(FEWEST);
     }
-    const [x, y] = this.centre;
-    Object.assign(this.camera, {
-      left: x - (width / 2) * this.unit,
-      right: x + (width / 2) * this.unit,
-      top: y + (height / 2) * this.unit,
-      bottom: y - (height / 2) * this.unit,
-      near: -1,
-      far: 1,
-    });
-    this.camera.updateProjectionMatrix();
+    this.placeGuests();
+    this.tip();
+  }
+
+  private paint(clips: number): void {
+    const { clientWidth: width, clientHeight: height } = this.root;
+    const { canvas, view } = this;
+    const ratio = Math.min(devicePixelRatio, 2);
+    const [wide, high] = [Math.floor(width * ratio), Math.floor(height * ratio)];
+    if (canvas.width !== wide || canvas.height !== high) [canvas.width, canvas.height] = [wide, high]; // makes a new buffer
     const style = getComputedStyle(document.documentElement);
+    const look = { centre: view.centre, unit: view.unit / ratio, size: this.size * ratio, edge: style.getPropertyValue("--ink").trim(), ground: style.getPropertyValue("--ground").trim() };
+    this.points.draw(look, clips);
+    this.picture = view;
+    canvas.style.transform = "";
+    this.pictures[clips === Infinity ? "whole" : "sampled"] += 1;
+    if (clips !== Infinity) return;
+    this.stale = this.rests = false;
+    if (this.drawing) return;
+    this.drawing = true;
+    this.points.timed((took) => {
+      [this.took, this.drawing] = [took, false];
+      if (this.stale) this.onNextFrame();
+    });
+  }
+
+  /** Pixels of a usual point. */
+  private get size(): number {
     const usual = Math.min(11, Math.max(3, 260 / Math.sqrt(this.state.about.clips)));
-    const closer = Math.min(2.5, (this.whole / this.unit) ** 0.3);
-    const size = usual * closer * this.renderer.getPixelRatio();
-    this.points.look(size, style.getPropertyValue("--ink").trim(), style.getPropertyValue("--ground").trim());
-    this.renderer.render(this.scene, this.camera);
-    this.drawGuests();
+    return usual * Math.min(2.5, (this.whole / this.view.unit) ** 0.3);
   }
 
   /** Marks where dropped files fall. */
-  private drawGuests(): void {
-    const box = this.canvas.getBoundingClientRect();
-    const root = this.root.querySelector(".guests");
-    if (this.state.extras.length === 0 && root?.childElementCount === 0) return;
-    const marks = this.state.extras.flatMap(({ guest, name }, place) => {
-      if (guest === null || guest.places[this.side.number]?.[this.state.which] === undefined) return [];
+  private markGuests(): void {
+    this.root.querySelector(".guests")?.replaceChildren(...this.state.extras.flatMap(({ guest, name }, place) => {
+      if (guest?.places[this.side.number]?.[this.state.which] === undefined) return [];
       const clip = this.state.about.clips + place;
-      const [x, y] = this.onScreen(clip);
       const mark = make("button", { type: "button", title: name, ariaLabel: name, onclick: () => this.state.pin(clip) }, "★");
-      mark.style.left = `${x - box.left}px`;
-      mark.style.top = `${y - box.top}px`;
+      mark.dataset.clip = String(clip);
       return [mark];
-    });
-    root?.replaceChildren(...marks);
+    }));
+    this.placeGuests();
   }
 
-  /** The class and name of the clip under the pointer, beside it. */
+  private placeGuests(): void {
+    for (const mark of this.root.querySelectorAll<HTMLElement>(".guests button")) {
+      mark.style.translate = this.inField(this.placeOf(Number(mark.dataset.clip))).map((pixels) => `${pixels}px`).join(" ");
+    }
+  }
+
+  /** The clip under the pointer, larger, and its class and name beside it: the map itself is not drawn again for that. */
   private tip(): void {
     const { hovered } = this.state;
-    const tip = this.root.querySelector(".tip") as HTMLElement;
-    tip.hidden = hovered === null || this.places === null;
+    const [here, tip] = [this.root.querySelector(".here") as HTMLElement, this.root.querySelector(".tip") as HTMLElement];
+    here.hidden = tip.hidden = hovered === null || this.places === null;
     if (hovered === null) return;
-    const box = this.root.getBoundingClientRect();
-    const [x, y] = this.onScreen(hovered);
-    tip.replaceChildren(make("b", { textContent: this.state.className(hovered) || "no class" }), make("span", { textContent: this.state.name(hovered) }));
-    tip.style.left = `${Math.min(Math.max(x - box.left, 60), box.width - 60)}px`;
-    tip.style.top = `${Math.max(y - box.top - 14, 40)}px`;
+    const [x, y] = this.inField(this.placeOf(hovered));
+    const group = this.colouring?.groups[this.colouring.of[hovered] ?? -1];
+    const words = `${this.state.className(hovered)}\n${this.state.name(hovered)}\n${group?.colour} ${group?.shape}`;
+    if (words !== tip.dataset.words) {
+      tip.dataset.words = words;
+      here.replaceChildren(swatch(group?.colour ?? "#888888", group?.shape ?? 0));
+      tip.replaceChildren(make("b", { textContent: this.state.className(hovered) || "no class" }), make("span", { textContent: this.state.name(hovered) }));
+    }
+    const room = this.root.clientWidth - tip.offsetWidth / 2;
+    here.style.translate = `${x}px ${y}px`;
+    here.style.setProperty("--size", `${Math.max(1.9 * this.size, 8)}px`);
+    tip.style.translate = `${Math.min(Math.max(x, tip.offsetWidth / 2), room)}px ${Math.max(y - 14, 40)}px`;
+  }
+
+  /** Where a clip, or one of a dropped file, lies on the map. */
+  private placeOf(clip: number): Place {
+    return this.state.extra(clip)?.guest?.places[this.side.number]?.[this.state.which] ?? this.places?.at(clip) ?? [0, 0];
+  }
+
+  /** Pixels of a place of the map from the left and from the top. */
+  private inField([x, y]: Place): Place {
+    const { centre, unit } = this.view;
+    return [this.root.clientWidth / 2 + (x - centre[0]) / unit, this.root.clientHeight / 2 - (y - centre[1]) / unit];
   }
 
   private inMap(event: { clientX: number; clientY: number }): Place {
-    const box = this.canvas.getBoundingClientRect();
+    const box = this.field.getBoundingClientRect();
+    const { centre, unit } = this.view;
     return [
-      this.centre[0] + (event.clientX - box.left - box.width / 2) * this.unit,
-      this.centre[1] - (event.clientY - box.top - box.height / 2) * this.unit,
+      centre[0] + (event.clientX - box.left - box.width / 2) * unit,
+      centre[1] - (event.clientY - box.top - box.height / 2) * unit,
     ];
   }
 
   private under(event: PointerEvent): number | null {
-    return this.places?.nearest(this.inMap(event), REACH * this.unit, (clip) => this.state.visible[clip] === 1) ?? null;
+    return this.places?.nearest(this.inMap(event), REACH * this.view.unit, (clip) => this.state.visible[clip] === 1) ?? null;
   }
 
   private zoom(by: number, at: Place): void {
-    const unit = Math.min(this.whole * 4, Math.max(this.whole / MOST_ZOOM, this.unit * by));
-    const share = unit / this.unit;
-    this.centre = [at[0] + (this.centre[0] - at[0]) * share, at[1] + (this.centre[1] - at[1]) * share];
-    this.unit = unit;
-    this.moved = true;
-    this.draw();
+    const { centre } = this.view;
+    const unit = Math.min(this.whole * 4, Math.max(this.whole / MOST_ZOOM, this.view.unit * by));
+    const share = unit / this.view.unit;
+    this.move({ centre: [at[0] + (centre[0] - at[0]) * share, at[1] + (centre[1] - at[1]) * share], unit });
   }
 
   private pan(right: number, down: number): void {
-    this.moved = true;
-    this.centre = [this.centre[0] - right * this.unit, this.centre[1] + down * this.unit];
-    this.draw();
+    const { centre, unit } = this.view;
+    this.move({ centre: [centre[0] - right * unit, centre[1] + down * unit], unit });
   }
 
   private listen(): void {
-    const { canvas } = this;
-    canvas.addEventListener("wheel", (event) => {
+    const { field } = this;
+    field.addEventListener("wheel", (event) => {
       event.preventDefault();
       this.zoom(Math.exp(Math.sign(event.deltaY) * Math.min(Math.abs(event.deltaY), 120) * 0.002), this.inMap(event));
     }, { passive: false });
-    canvas.addEventListener("pointerdown", (event) => this.press(event));
-    canvas.addEventListener("pointermove", (event) => this.move(event));
-    canvas.addEventListener("pointerup", (event) => this.release(event));
-    canvas.addEventListener("pointercancel", (event) => this.held.delete(event.pointerId));
-    canvas.addEventListener("pointerleave", () => this.state.hover(null));
-    canvas.addEventListener("keydown", (event) => this.key(event));
+    field.addEventListener("pointerdown", (event) => this.press(event));
+    field.addEventListener("pointermove", (event) => this.drag(event));
+    field.addEventListener("pointerup", (event) => this.release(event));
+    field.addEventListener("pointercancel", (event) => this.held.delete(event.pointerId));
+    field.addEventListener("pointerleave", () => this.state.hover(null));
+    field.addEventListener("keydown", (event) => this.key(event));
   }
 
   private press(event: PointerEvent): void {
-    this.canvas.focus({ preventScroll: true });
-    this.canvas.setPointerCapture(event.pointerId);
+    this.field.focus({ preventScroll: true });
+    this.field.setPointerCapture(event.pointerId);
     this.held.set(event.pointerId, [event.clientX, event.clientY]);
     this.way = 0;
     this.lasso = this.held.size === 1 && (this.lassoing || event.shiftKey) ? [this.inMap(event)] : [];
   }
 
-  private move(event: PointerEvent): void {
+  private drag(event: PointerEvent): void {
     const before = this.held.get(event.pointerId);
     if (before === undefined) {
       this.state.hover(this.under(event));
@@ -298,19 +333,15 @@ export class MapView {
     const moves: Record<string, Place> = { ArrowLeft: [STEP, 0], ArrowRight: [-STEP, 0], ArrowUp: [0, STEP], ArrowDown: [0, -STEP] };
     const move = moves[event.key];
     if (move !== undefined) this.pan(...move);
-    else if (event.key === "+" || event.key === "=") this.zoom(0.8, this.centre);
-    else if (event.key === "-") this.zoom(1.25, this.centre);
+    else if (event.key === "+" || event.key === "=") this.zoom(0.8, this.view.centre);
+    else if (event.key === "-") this.zoom(1.25, this.view.centre);
     else return;
     event.preventDefault();
     event.stopPropagation();
   }
 
   private drawLasso(): void {
-    const box = this.canvas.getBoundingClientRect();
-    const corners = this.lasso.map(([x, y]) => [
-      box.width / 2 + (x - this.centre[0]) / this.unit,
-      box.height / 2 - (y - this.centre[1]) / this.unit,
-    ]);
+    const corners = this.lasso.map((corner) => this.inField(corner));
     this.root.querySelector("polygon")?.setAttribute("points", corners.map((corner) => corner.join(",")).join(" "));
   }
 }

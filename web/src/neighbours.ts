@@ -34,7 +34,7 @@ export class NeighbourList {
       if (shown !== undefined) shown.near = clips;
       this.lists[side]?.replaceChildren(...clips.map((near, place) => this.line(near, distances[place] ?? 0, clip, others.has(near))));
     });
-    state.tell("hovered");
+    state.tell("near");
   }
 
   private line(near: number, far: number, clip: number | null, inBoth: boolean): HTMLElement {

@@ -1,7 +1,7 @@
 /** The frames of clips, as they come from the server: whole, or of long ones the pieces around the clock. */
 
 import * as api from "./api";
-import { extentOf, joined, type Extent } from "./stage";
+import { extentOf, joined, type Extent } from "./camera";
 import type { State } from "./state";
 
 const CLIPS = 200; // that are remembered

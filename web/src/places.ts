@@ -5,11 +5,12 @@ export type Place = readonly [number, number];
 export class Places {
   private readonly cells = new Map<number, number[]>();
   private readonly low: [number, number] = [Infinity, Infinity];
+  private readonly high: [number, number] = [-Infinity, -Infinity];
   private readonly side: number;
   private readonly across: number;
 
   constructor(readonly of: Float32Array) {
-    const high: [number, number] = [-Infinity, -Infinity];
+    const { high } = this;
     const count = of.length / 2;
     for (let clip = 0; clip < count; clip += 1) {
       for (const axis of [0, 1] as const) {
@@ -35,9 +36,7 @@ export class Places {
 
   /** From and to in x, then in y. */
   get bounds(): [Place, Place] {
-    const high: [number, number] = [-Infinity, -Infinity];
-    this.of.forEach((value, place) => (high[(place % 2) as 0 | 1] = Math.max(high[(place % 2) as 0 | 1], value)));
-    return [this.low, high];
+    return [this.low, this.high];
   }
 
   /** The nearest clip within a distance that is wanted; null where there is none. */

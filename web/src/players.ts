@@ -6,13 +6,15 @@ import { Stage, type Shot } from "./stage";
 import type { State } from "./state";
 
 const SPEEDS = ["0.1×", "0.25×", "0.5×", "1×", "2×", "4×"];
+const LONGEST = 1; // seconds that pass at once: a page that was hidden goes on where it was
+const SLIDES = 100; // milliseconds between two places of the slider, which takes longer to draw than a skeleton
 const [PLAY, PAUSE] = ["M3 1.5v9L10 6z", "M3 2h2.2v8H3zM6.8 2H9v8H6.8z"];
 
 interface Player {
   clip: number;
   root: HTMLElement;
-  canvas: HTMLCanvasElement;
-  words: HTMLElement;
+  /** Over which it is drawn. */
+  view: HTMLElement;
 }
 
 export class Players {
@@ -23,7 +25,11 @@ export class Players {
   private before = 0;
   /** Is told when a frame has been drawn. */
   onFrame: () => void = () => undefined;
+  /** Whether the players are those that there should be: made once before a frame, however often the pointer moves. */
+  private arranged = false;
   private stale = true;
+  private drawn = "";
+  private told = 0;
   private shown: Player[] = [];
   readonly pieces: Pieces;
   /** Where the clock stands when a clip begins, in frames: an interval moves with its recording. */
@@ -32,12 +38,12 @@ export class Players {
   private readonly time = byId<HTMLInputElement>("time");
 
   constructor(private readonly state: State) {
-    this.stage = new Stage(state.about);
+    this.stage = new Stage(state.about, this.grid.querySelector("canvas") as HTMLCanvasElement);
     const isShown = (clip: number): boolean => this.shown.some((player) => player.clip === clip);
     this.pieces = new Pieces(state, isShown, () => this.refresh());
-    state.on(["pinned", "hovered", "focus", "labels"], () => this.arrange());
+    state.on(["pinned", "focus", "labels"], () => this.arrange());
+    state.on(["hovered"], () => (this.arranged = false));
     this.listen();
-    this.arrange();
     requestAnimationFrame((now) => this.tick(now));
   }
 
@@ -80,34 +86,38 @@ export class Players {
     return ((frame % count) + count) % count;
   }
 
+  /** The clock goes as time does, however many frames are left out; what would look the same is not drawn again. */
   private tick(now: number): void {
-    const passed = Math.min(0.1, (now - this.before) / 1000);
+    const passed = Math.min(LONGEST, (now - this.before) / 1000);
     this.before = now;
-    if (this.playing && this.shown.length > 0) {
-      this.seconds = (this.seconds + passed * this.speed) % this.longest;
-      this.stale = true;
-    }
-    if (this.stale) {
-      this.stale = false;
+    if (!this.arranged) this.arrange();
+    if (this.playing && this.shown.length > 0) this.seconds = (this.seconds + passed * this.speed) % this.longest;
+    const frames = this.shown.map(({ clip }) => this.frameOf(clip, this.pieces.count(clip) ?? 1)).join();
+    if (this.stale || frames !== this.drawn) {
+      [this.stale, this.drawn] = [false, frames];
       this.stage.draw(this.shown.flatMap((player) => this.shot(player)));
-      this.time.value = String(Math.min(1, this.seconds / this.longest));
+      if (!this.playing || now - this.told > SLIDES) {
+        this.told = now;
+        this.time.value = String(Math.min(1, this.seconds / this.longest));
+      }
       this.onFrame();
     }
     requestAnimationFrame((next) => this.tick(next));
   }
 
   /** What a player shows now; nothing while that is not there. */
-  private shot({ clip, canvas, words }: Player): Shot[] {
+  private shot({ clip, root, view }: Player): Shot[] {
     const count = this.pieces.count(clip);
     if (count === undefined) return [];
     const frame = this.frameOf(clip, count);
-    words.textContent = `${frame + 1}/${count}`;
+    root.dataset.frame = String(frame);
     const held = this.pieces.at(clip, frame);
-    return held === undefined ? [] : [{ canvas, ...held }];
+    return held === undefined ? [] : [{ over: view, words: `${frame + 1}/${count}`, ...held }];
   }
 
   /** The player under the pointer first, if it is not pinned, then those that are pinned. */
   private arrange(): void {
+    this.arranged = true;
     const { hovered, pinned, focus } = this.state;
     const wanted = hovered !== null && !pinned.includes(hovered) ? [hovered, ...pinned].slice(0, 9) : pinned;
     const kept = new Map(this.shown.map((player) => [player.clip, player]));
@@ -116,13 +126,18 @@ export class Players {
       const isPinned = pinned.includes(clip);
       root.classList.toggle("focus", clip === focus);
       root.classList.toggle("preview", !isPinned);
+      const words = `${this.state.className(clip)}\n${isPinned}`;
+      if (words === root.dataset.words) continue;
+      root.dataset.words = words;
       root.querySelector("figcaption")?.replaceChildren(...this.caption(clip, isPinned));
     }
-    this.grid.replaceChildren(...this.shown.map(({ root }) => root));
+    const wants = this.shown.map(({ root }) => root as HTMLElement);
+    if (wants.length === 0) wants.push(make("p", { className: "hint", textContent: "Point at a clip on the map to see it move; click to keep it here." }));
+    for (const old of [...this.grid.children].slice(0, -1)) if (!wants.includes(old as HTMLElement)) old.remove();
+    wants.forEach((one, place) => {
+      if (this.grid.children[place] !== one) this.grid.insertBefore(one, this.grid.children[place] ?? null);
+    });
     this.grid.dataset.count = String(this.shown.length);
-    if (this.shown.length === 0) {
-      this.grid.append(make("p", { className: "hint", textContent: "Point at a clip on the map to see it move; click to keep it here." }));
-    }
     this.shown.forEach(({ clip }) => void this.pieces.load(clip).catch(() => undefined)); // a server that has gone draws nothing
     this.stale = true;
   }
@@ -135,23 +150,21 @@ export class Players {
   }
 
   private makePlayer(clip: number): Player {
-    const canvas = make("canvas", { ariaLabel: `Moving skeleton of ${this.state.name(clip)}`, role: "img" });
-    const words = make("output");
-    const root = make("figure", {}, canvas, words, make("figcaption"));
-    const player = { clip, root, canvas, words };
+    const view = make("div", { className: "view", ariaLabel: `Moving skeleton of ${this.state.name(clip)}`, role: "img" });
+    const player = { clip, view, root: make("figure", {}, view, make("figcaption")) };
     let held = false;
-    canvas.addEventListener("pointerdown", (event) => {
+    view.addEventListener("pointerdown", (event) => {
       held = true;
-      canvas.setPointerCapture(event.pointerId);
+      view.setPointerCapture(event.pointerId);
       if (this.state.pinned.includes(clip) && this.state.focus !== clip) this.state.pin(clip);
     });
-    canvas.addEventListener("pointerup", () => (held = false));
-    canvas.addEventListener("pointermove", (event) => {
+    view.addEventListener("pointerup", () => (held = false));
+    view.addEventListener("pointermove", (event) => {
       if (held) this.stage.orbit(event.movementX, event.movementY);
-      canvas.title = held ? "" : this.jointUnder(player, event);
-      this.stale = true;
+      view.title = held ? "" : this.jointUnder(player, event);
+      this.stale ||= held;
     });
-    canvas.addEventListener("wheel", (event) => {
+    view.addEventListener("wheel", (event) => {
       event.preventDefault();
       this.stage.zoom(Math.exp(Math.sign(event.deltaY) * 0.1));
       this.stale = true;
@@ -159,11 +172,10 @@ export class Players {
     return player;
   }
 
-  private jointUnder({ clip, canvas }: Player, event: PointerEvent): string {
+  private jointUnder({ clip, view }: Player, event: PointerEvent): string {
     const held = this.pieces.at(clip, this.frameOf(clip, this.pieces.count(clip) ?? 1));
     if (held === undefined) return "";
-    const at: [number, number] = [event.offsetX / canvas.clientWidth, event.offsetY / canvas.clientHeight];
-    return this.stage.jointAt(held.frames, held.frame, held.extent, canvas, at) ?? "";
+    return this.stage.jointAt(held.frames, held.frame, held.extent, view, [event.offsetX, event.offsetY]) ?? "";
   }
 
   private listen(): void {

@@ -1,12 +1,11 @@
 /** All clips as points on the graphics card: one draw, whatever their number. */
 
-import { BufferAttribute, BufferGeometry, Color, GLSL3, Points, RawShaderMaterial } from "three";
-
-const VERTEX = `
+const VERTEX = `#version 300 es
 precision highp float;
-uniform mat4 projectionMatrix, modelViewMatrix;
+uniform vec2 centre;
+uniform vec2 scale;
 uniform float size;
-in vec3 position;
+in vec2 position;
 in vec3 colour;
 in float shape;
 in float mark;
@@ -15,7 +14,7 @@ flat out float form;
 flat out float state;
 flat out float pixels;
 void main() {
-  gl_Position = projectionMatrix * modelViewMatrix * vec4(position.xy, 0.0, 1.0);
+  gl_Position = vec4((position - centre) * scale, 0.0, 1.0);
   float large = mark > 2.5 ? 1.9 : mark > 1.5 ? 1.25 : mark > 0.5 ? 1.0 : 0.6;
   pixels = size * large;
   gl_PointSize = pixels;
@@ -24,7 +23,7 @@ void main() {
   state = mark;
 }`;
 
-const FRAGMENT = `
+const FRAGMENT = `#version 300 es
 precision highp float;
 uniform vec3 edge;
 uniform vec3 ground;
@@ -47,70 +46,146 @@ void main() {
   drawn = state < 0.5 ? vec4(paint, cover * 0.12) : vec4(tone, cover * (state > 1.5 ? 1.0 : 0.9));
 }`;
 
-/** 0 left out by a filter, 1 usual, 2 chosen or a neighbour, 3 pinned or under the pointer. */
+const LOOKS = 4; // milliseconds between two looks at whether the graphics card is done
+
+/** 0 left out by a filter, 1 usual, 2 chosen or a neighbour, 3 pinned. */
 export type Mark = 0 | 1 | 2 | 3;
 
+/** Numbers of each clip that the graphics card holds. */
+const SIZES = { position: 2, colour: 3, shape: 1, mark: 1 };
+type Name = keyof typeof SIZES;
+
+type Tone = [red: number, green: number, blue: number];
+
+/** What a picture shows: in the map's units what lies in its middle and what a pixel is; in pixels, and in "#rrggbb". */
+export interface Look {
+  centre: readonly [number, number];
+  unit: number;
+  size: number;
+  edge: string;
+  ground: string;
+}
+
 export class ClipPoints {
-  readonly object: Points<BufferGeometry, RawShaderMaterial>;
-  private readonly geometry = new BufferGeometry();
+  private readonly gl: WebGL2RenderingContext;
+  private readonly values: Record<Name, Float32Array>;
+  private readonly order: Uint32Array;
+  private buffers = new Map<Name, WebGLBuffer>();
+  private uniforms = new Map<string, WebGLUniformLocation | null>();
 
-  constructor(count: number) {
-    this.geometry.setAttribute("position", new BufferAttribute(new Float32Array(3 * count), 3));
-    this.geometry.setAttribute("colour", new BufferAttribute(new Float32Array(3 * count), 3));
-    this.geometry.setAttribute("shape", new BufferAttribute(new Float32Array(count), 1));
-    this.geometry.setAttribute("mark", new BufferAttribute(new Float32Array(count), 1));
-    this.geometry.setIndex(new BufferAttribute(shuffled(count), 1)); // so that the first of them are a fair sample
-    const material = new RawShaderMaterial({
-      glslVersion: GLSL3,
-      vertexShader: VERTEX,
-      fragmentShader: FRAGMENT,
-      transparent: true,
-      depthTest: false,
-      uniforms: { size: { value: 8 }, edge: { value: new Color() }, ground: { value: new Color() } },
+  /** Points on a canvas; `again` is called where the graphics card has forgotten them and knows them again. */
+  constructor(
+    private readonly canvas: HTMLCanvasElement,
+    private readonly count: number,
+    again: () => void,
+  ) {
+    const gl = canvas.getContext("webgl2", { alpha: false, antialias: false, depth: false }); // opaque: nothing below it is drawn
+    if (gl === null) throw new Error("this browser has no WebGL 2, which the map needs: try another one, or switch on hardware acceleration");
+    this.gl = gl;
+    const numbers = (size: number): Float32Array => new Float32Array(size * count);
+    this.values = { position: numbers(2), colour: numbers(3), shape: numbers(1), mark: numbers(1) };
+    this.order = shuffled(count);
+    this.begin();
+    canvas.addEventListener("webglcontextlost", (event) => event.preventDefault());
+    canvas.addEventListener("webglcontextrestored", () => {
+      this.begin();
+      again();
     });
-    this.object = new Points(this.geometry, material);
-    this.object.frustumCulled = false;
-  }
-
-  /** Draws only so many of the clips, or with Infinity all. */
-  sample(count: number): void {
-    this.geometry.setDrawRange(0, count);
   }
 
   place(places: Float32Array): void {
-    this.fill("position", (values) => {
-      for (let clip = 0; clip < places.length / 2; clip += 1) values.set(places.subarray(2 * clip, 2 * clip + 2), 3 * clip);
-    });
+    this.values.position.set(places);
+    this.send("position");
   }
 
   paint(colourOf: (clip: number) => string, shapeOf: (clip: number) => number): void {
-    const known = new Map<string, [number, number, number]>();
-    this.fill("colour", (values) => {
-      for (let clip = 0; clip < values.length / 3; clip += 1) {
-        const name = colourOf(clip);
-        let rgb = known.get(name);
-        if (rgb === undefined) known.set(name, (rgb = rgbOf(name)));
-        values.set(rgb, 3 * clip);
-      }
-    });
-    this.fill("shape", (values) => values.forEach((_, clip) => (values[clip] = shapeOf(clip))));
+    const known = new Map<string, Tone>();
+    const { colour, shape } = this.values;
+    for (let clip = 0; clip < this.count; clip += 1) {
+      const name = colourOf(clip);
+      let rgb = known.get(name);
+      if (rgb === undefined) known.set(name, (rgb = rgbOf(name)));
+      colour.set(rgb, 3 * clip);
+      shape[clip] = shapeOf(clip);
+    }
+    this.send("colour");
+    this.send("shape");
   }
 
   mark(marks: (clip: number) => Mark): void {
-    this.fill("mark", (values) => values.forEach((_, clip) => (values[clip] = marks(clip))));
+    const { mark } = this.values;
+    for (let clip = 0; clip < this.count; clip += 1) mark[clip] = marks(clip);
+    this.send("mark");
   }
 
-  look(size: number, edge: string, ground: string): void {
-    const { uniforms } = this.object.material;
-    if (uniforms.size) uniforms.size.value = size;
-    (uniforms.edge?.value as Color).setRGB(...rgbOf(edge));
-    (uniforms.ground?.value as Color).setRGB(...rgbOf(ground));
+  /** Draws so many clips that are a fair sample, with Infinity all. */
+  draw({ centre, unit, size, edge, ground }: Look, sample: number): void {
+    const { gl, canvas } = this;
+    gl.viewport(0, 0, canvas.width, canvas.height);
+    gl.clearColor(...rgbOf(ground), 1);
+    gl.clear(gl.COLOR_BUFFER_BIT);
+    gl.uniform2f(this.uniform("centre"), ...centre);
+    gl.uniform2f(this.uniform("scale"), 2 / (canvas.width * unit), 2 / (canvas.height * unit));
+    gl.uniform1f(this.uniform("size"), size);
+    gl.uniform3f(this.uniform("edge"), ...rgbOf(edge));
+    gl.uniform3f(this.uniform("ground"), ...rgbOf(ground));
+    gl.drawElements(gl.POINTS, Math.min(sample, this.count), gl.UNSIGNED_INT, 0);
   }
 
-  private fill(name: string, write: (values: Float32Array) => void): void {
-    const attribute = this.geometry.getAttribute(name) as BufferAttribute;
-    write(attribute.array as Float32Array);
-    attribute.needsUpdate = true;
+  /** Calls back with the milliseconds that all that was asked for until now has taken. */
+  timed(told: (milliseconds: number) => void): void {
+    const { gl } = this;
+    const begun = performance.now();
+    const done = gl.fenceSync(gl.SYNC_GPU_COMMANDS_COMPLETE, 0);
+    gl.flush();
+    const look = (): void => {
+      if (done === null || gl.isContextLost()) return;
+      if (gl.getSyncParameter(done, gl.SYNC_STATUS) !== gl.SIGNALED) {
+        setTimeout(look, LOOKS);
+        return;
+      }
+      gl.deleteSync(done);
+      told(performance.now() - begun);
+    };
+    setTimeout(look, LOOKS);
+  }
+
+  private begin(): void {
+    const { gl } = this;
+    const program = gl.createProgram();
+    for (const [kind, source] of [[gl.VERTEX_SHADER, VERTEX], [gl.FRAGMENT_SHADER, FRAGMENT]] as const) {
+      const shader = gl.createShader(kind);
+      if (shader === null) continue; // the card is lost again: it will be restored
+      gl.shaderSource(shader, source);
+      gl.compileShader(shader);
+      gl.attachShader(program, shader);
+    }
+    gl.linkProgram(program);
+    gl.useProgram(program);
+    this.uniforms = new Map(["centre", "scale", "size", "edge", "ground"].map((name) => [name, gl.getUniformLocation(program, name)]));
+    this.buffers.clear();
+    for (const name of Object.keys(SIZES) as Name[]) {
+      const place = gl.getAttribLocation(program, name);
+      this.buffers.set(name, gl.createBuffer());
+      this.send(name);
+      if (place < 0) continue;
+      gl.enableVertexAttribArray(place);
+      gl.vertexAttribPointer(place, SIZES[name], gl.FLOAT, false, 0, 0);
+    }
+    gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, gl.createBuffer());
+    gl.bufferData(gl.ELEMENT_ARRAY_BUFFER, this.order, gl.STATIC_DRAW);
+    gl.enable(gl.BLEND);
+    gl.blendFuncSeparate(gl.SRC_ALPHA, gl.ONE_MINUS_SRC_ALPHA, gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
+  }
+
+  private uniform(name: string): WebGLUniformLocation | null {
+    return this.uniforms.get(name) ?? null;
+  }
+
+  private send(name: Name): void {
+    const { gl } = this;
+    gl.bindBuffer(gl.ARRAY_BUFFER, this.buffers.get(name) ?? null);
+    gl.bufferData(gl.ARRAY_BUFFER, this.values[name], gl.DYNAMIC_DRAW);
   }
 }
 
@@ -127,7 +202,7 @@ function shuffled(count: number): Uint32Array {
 }
 
 /** "#rrggbb" as it stands on the screen: no conversion of colour spaces. */
-export function rgbOf(colour: string): [number, number, number] {
+function rgbOf(colour: string): Tone {
   const number = Number.parseInt(colour.slice(1), 16);
   return [((number >> 16) & 255) / 255, ((number >> 8) & 255) / 255, (number & 255) / 255];
 }

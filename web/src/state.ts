@@ -2,7 +2,7 @@
 
 import type { About, Comparison, Guest, Recording, Status } from "./api";
 
-export type Change = "maps" | "colours" | "filter" | "chosen" | "pinned" | "hovered" | "focus" | "labels" | "taught" | "guests" | "compared" | "part";
+export type Change = "maps" | "colours" | "filter" | "chosen" | "pinned" | "hovered" | "focus" | "labels" | "taught" | "guests" | "compared" | "part" | "near";
 
 export const MOST_PINNED = 9;
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import traceback
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event, Thread, get_native_id
 
 import numpy as np
 from filelock import BaseFileLock
@@ -43,6 +45,8 @@ COLUMNS = ("label", "subject", "camera", "setup", "length", "recording")
 
 LAST_BLOCK = 10
 """Seconds that the work has to end."""
+YIELDS = 10
+"""How far the work in the background steps back for what people wait for (Unix: the nicer, the higher, to 19)."""
 
 
 @dataclass
@@ -121,7 +125,7 @@ class Explorer:
 
     def begin(self) -> Thread:
         """Starts the work in the background, on a thread that does not outlive the program."""
-        self._thread = Thread(target=self.work, name="explorer", daemon=True)
+        self._thread = Thread(target=self._work_behind, name="explorer", daemon=True)
         self._thread.start()
         return self._thread
 
@@ -222,6 +226,12 @@ class Explorer:
     @property
     def _known(self) -> tuple[Int32[np.ndarray, " N"], Int32[np.ndarray, " N"]]:
         return self.store.label, self.store.subject
+
+    def _work_behind(self) -> None:
+        """The work, on a thread that gives way to others: the page and its browser may be on the same few cores."""
+        if sys.platform == "linux":  # elsewhere a thread has no number of its own for this
+            os.setpriority(os.PRIO_PROCESS, get_native_id(), YIELDS)
+        self.work()
 
     def _embed(self, clips: EmbeddedClips, stage: str) -> None:
         """The features, and the first map."""
