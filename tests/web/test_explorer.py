@@ -1,3 +1,6 @@
+import os
+import sys
+from threading import get_native_id
 from unittest.mock import Mock
 
 import numpy as np
@@ -6,6 +9,7 @@ import pytest
 import pcm3
 from pcm3.errors import CheckpointError, ConfigError
 from pcm3.render.scene import make_scene
+from pcm3.web import explorer as explorer_module
 from pcm3.web.embedded import EmbeddedClips
 from pcm3.web.explorer import Explorer
 from pcm3.web.kept import folder_beside
@@ -103,6 +107,21 @@ def test_on_a_first_visit_there_is_a_map_of_poses_until_the_model_has_encoded_th
     assert same < np.linalg.norm(seen[0]["poses"], axis=1).mean()  # squats lie together, no model needed
     assert list(explorer.maps[0]) == ["pca", "tsne"]
     assert "poses" not in explorer.mine.kept.read(len(store), features=False)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have no priority of their own")
+def test_the_work_in_the_background_gives_way_and_nobody_else_does(explorer, store, monkeypatch):
+    found = {}
+    nice = lambda: os.getpriority(os.PRIO_PROCESS, get_native_id())  # noqa: E731
+    poses, embed = explorer_module.pose_map, EmbeddedClips.embed
+    monkeypatch.setattr(explorer_module, "pose_map", lambda store: (found.update(poses=nice()), poses(store))[1])
+    monkeypatch.setattr(EmbeddedClips, "embed", lambda *given: (found.update(features=nice()), embed(*given))[1])
+    explorer.mine.arrays["tsne"] = np.zeros((len(store), 2), np.float32)
+    before = nice()
+    explorer.begin().join()
+    assert explorer.progress.stage == "done"
+    assert found == {"poses": before, "features": max(before, explorer_module.YIELDS)}
+    assert nice() == before
 
 
 def test_no_work_goes_on_when_the_explorer_is_closed(explorer):

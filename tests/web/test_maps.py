@@ -82,6 +82,15 @@ def test_few_clips_or_clips_that_are_all_the_same_have_a_map(shape):
             assert np.isfinite(places).all()
 
 
+def test_a_map_of_poses_is_that_of_all_clips_though_some_tell_the_plane(store, monkeypatch):
+    whole = maps.pose_map(store)
+    monkeypatch.setattr(maps, "MOST_PLACED", len(store) // 2)
+    some = maps.pose_map(store)
+    assert some.shape == whole.shape
+    for axis in (0, 1):  # either may be mirrored
+        assert abs(np.corrcoef(some[:, axis], whole[:, axis])[0, 1]) > 0.9
+
+
 def test_nearest_rows_are_those_of_all_distances(monkeypatch):
     monkeypatch.setattr(maps, "BLOCK", 7)
     rng = np.random.default_rng(1)

@@ -93,6 +93,16 @@ def test_a_quick_map_is_drawn_as_it_moves(visitor):
     assert visitor.ask(f"{MAP}.canvas.style.transform") == ""
 
 
+def test_a_map_that_the_graphics_card_has_forgotten_is_drawn_again(visitor):
+    before, drawn = seen(visitor), pictures(visitor)["whole"]
+    lose = f"window.lost = {MAP}.points.gl.getExtension('WEBGL_lose_context')"
+    visitor.ask(f"({lose}, window.lost.loseContext())")
+    visitor.driver.execute_async_script(AGAIN)
+    visitor.ask("window.lost.restoreContext()")
+    visitor.sees(f"{MAP}.pictures.whole > {drawn} && !{MAP}.drawing", True)
+    np.testing.assert_array_equal(seen(visitor), before)
+
+
 def test_whoever_points_at_clips_has_the_nearest_marked_and_the_map_is_not_drawn(visitor, computed):
     before = pictures(visitor)
     for clip in (7, 3, 12):

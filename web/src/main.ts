@@ -17,6 +17,7 @@ import { Teaching } from "./teaching";
 import "./style.css";
 
 const AGAIN = 600; // milliseconds between two looks at what is computed
+const SOON = 100; // while there is no map yet
 
 const POSES = "poses"; // the map of a first visit, until the model has encoded the clips
 const MAPS: Record<string, string> = { [POSES]: "poses, until the model is done", pca: "PCA", tsne: "t-SNE", umap: "UMAP" };
@@ -150,7 +151,7 @@ class Page {
         tellWrong(error);
         this.later();
       });
-    }, AGAIN);
+    }, this.state.sides[0]?.maps.size ? AGAIN : SOON);
   }
 
   /** What a check of the store found; a click chooses those clips, and shows the first. */

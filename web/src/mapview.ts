@@ -57,7 +57,10 @@ export class MapView {
     const head = made.querySelector("h2") as HTMLElement;
     [head.textContent, head.title, head.hidden] = [side.name, side.name, state.sides.length === 1];
     byId("pair").append(made);
-    this.points = new ClipPoints(this.canvas, state.about.clips, () => this.draw());
+    this.points = new ClipPoints(this.canvas, state.about.clips, () => {
+      this.drawing = false; // what was being drawn is lost
+      this.draw();
+    });
     new ResizeObserver(() => this.resized()).observe(this.root);
     this.listen();
     state.on(["maps"], () => this.showMap());

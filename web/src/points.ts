@@ -1,14 +1,16 @@
 /** All clips as points on the graphics card: one draw, whatever their number. */
 
+/** What holds for all points: see `draw`. Neither this nor what a point has is ever asked for by name, which would wait for the compiler. */
+const LOOK = `
+layout(std140) uniform Look { vec2 centre; vec2 scale; vec4 edge; vec4 ground; float size; };`;
+
 const VERTEX = `#version 300 es
 precision highp float;
-uniform vec2 centre;
-uniform vec2 scale;
-uniform float size;
-in vec2 position;
-in vec3 colour;
-in float shape;
-in float mark;
+${LOOK}
+layout(location = 0) in vec2 position;
+layout(location = 1) in vec3 colour;
+layout(location = 2) in float shape;
+layout(location = 3) in float mark;
 out vec3 paint;
 flat out float form;
 flat out float state;
@@ -25,8 +27,7 @@ void main() {
 
 const FRAGMENT = `#version 300 es
 precision highp float;
-uniform vec3 edge;
-uniform vec3 ground;
+${LOOK}
 in vec3 paint;
 flat in float form;
 flat in float state;
@@ -42,7 +43,7 @@ void main() {
   float cover = 1.0 - smoothstep(1.0 - soft, 1.0, far);
   if (cover < 0.02) discard;
   float rim = smoothstep(1.0 - 3.0 * soft, 1.0 - 2.0 * soft, far);
-  vec3 tone = state > 1.5 ? mix(paint, edge, rim) : mix(paint, ground, rim * 0.5);
+  vec3 tone = state > 1.5 ? mix(paint, edge.rgb, rim) : mix(paint, ground.rgb, rim * 0.5);
   drawn = state < 0.5 ? vec4(paint, cover * 0.12) : vec4(tone, cover * (state > 1.5 ? 1.0 : 0.9));
 }`;
 
@@ -51,7 +52,7 @@ const LOOKS = 4; // milliseconds between two looks at whether the graphics card 
 /** 0 left out by a filter, 1 usual, 2 chosen or a neighbour, 3 pinned. */
 export type Mark = 0 | 1 | 2 | 3;
 
-/** Numbers of each clip that the graphics card holds. */
+/** Numbers of each clip that the graphics card holds, by their location. */
 const SIZES = { position: 2, colour: 3, shape: 1, mark: 1 };
 type Name = keyof typeof SIZES;
 
@@ -71,7 +72,6 @@ export class ClipPoints {
   private readonly values: Record<Name, Float32Array>;
   private readonly order: Uint32Array;
   private buffers = new Map<Name, WebGLBuffer>();
-  private uniforms = new Map<string, WebGLUniformLocation | null>();
 
   /** Points on a canvas; `again` is called where the graphics card has forgotten them and knows them again. */
   constructor(
@@ -124,11 +124,8 @@ export class ClipPoints {
     gl.viewport(0, 0, canvas.width, canvas.height);
     gl.clearColor(...rgbOf(ground), 1);
     gl.clear(gl.COLOR_BUFFER_BIT);
-    gl.uniform2f(this.uniform("centre"), ...centre);
-    gl.uniform2f(this.uniform("scale"), 2 / (canvas.width * unit), 2 / (canvas.height * unit));
-    gl.uniform1f(this.uniform("size"), size);
-    gl.uniform3f(this.uniform("edge"), ...rgbOf(edge));
-    gl.uniform3f(this.uniform("ground"), ...rgbOf(ground));
+    const scale = [2 / (canvas.width * unit), 2 / (canvas.height * unit)];
+    gl.bufferData(gl.UNIFORM_BUFFER, new Float32Array([...centre, ...scale, ...rgbOf(edge), 1, ...rgbOf(ground), 1, size, 0, 0, 0]), gl.DYNAMIC_DRAW);
     gl.drawElements(gl.POINTS, Math.min(sample, this.count), gl.UNSIGNED_INT, 0);
   }
 
@@ -162,24 +159,18 @@ export class ClipPoints {
     }
     gl.linkProgram(program);
     gl.useProgram(program);
-    this.uniforms = new Map(["centre", "scale", "size", "edge", "ground"].map((name) => [name, gl.getUniformLocation(program, name)]));
+    gl.bindBufferBase(gl.UNIFORM_BUFFER, 0, gl.createBuffer()); // where the only block of a program is
     this.buffers.clear();
-    for (const name of Object.keys(SIZES) as Name[]) {
-      const place = gl.getAttribLocation(program, name);
+    (Object.keys(SIZES) as Name[]).forEach((name, place) => {
       this.buffers.set(name, gl.createBuffer());
       this.send(name);
-      if (place < 0) continue;
       gl.enableVertexAttribArray(place);
       gl.vertexAttribPointer(place, SIZES[name], gl.FLOAT, false, 0, 0);
-    }
+    });
     gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, gl.createBuffer());
     gl.bufferData(gl.ELEMENT_ARRAY_BUFFER, this.order, gl.STATIC_DRAW);
     gl.enable(gl.BLEND);
     gl.blendFuncSeparate(gl.SRC_ALPHA, gl.ONE_MINUS_SRC_ALPHA, gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
-  }
-
-  private uniform(name: string): WebGLUniformLocation | null {
-    return this.uniforms.get(name) ?? null;
   }
 
   private send(name: Name): void {
@@ -196,7 +187,9 @@ function shuffled(count: number): Uint32Array {
   for (let place = count - 1; place > 0; place -= 1) {
     seed = (Math.imul(seed, 1_664_525) + 1_013_904_223) >>> 0;
     const other = seed % (place + 1);
-    [order[place], order[other]] = [order[other] ?? 0, order[place] ?? 0];
+    const held = order[place] ?? 0;
+    order[place] = order[other] ?? 0;
+    order[other] = held;
   }
   return order;
 }

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
-from threading import Event, Thread, get_native_id
+from threading import Event, Thread, current_thread, get_native_id
 
 import numpy as np
 from filelock import BaseFileLock
@@ -125,7 +125,7 @@ class Explorer:
 
     def begin(self) -> Thread:
         """Starts the work in the background, on a thread that does not outlive the program."""
-        self._thread = Thread(target=self._work_behind, name="explorer", daemon=True)
+        self._thread = Thread(target=self.work, name="explorer", daemon=True)
         self._thread.start()
         return self._thread
 
@@ -227,17 +227,17 @@ class Explorer:
     def _known(self) -> tuple[Int32[np.ndarray, " N"], Int32[np.ndarray, " N"]]:
         return self.store.label, self.store.subject
 
-    def _work_behind(self) -> None:
-        """The work, on a thread that gives way to others: the page and its browser may be on the same few cores."""
-        if sys.platform == "linux":  # elsewhere a thread has no number of its own for this
-            os.setpriority(os.PRIO_PROCESS, get_native_id(), YIELDS)
-        self.work()
-
-    def _embed(self, clips: EmbeddedClips, stage: str) -> None:
-        """The features, and the first map."""
-        clips.arrays |= clips.kept.read(len(self.store), features=False)  # so that the page has its picture at once
+    def _first_maps(self, clips: EmbeddedClips) -> None:
+        """What the page can show at once: the maps of a visit before, or one of poses."""
+        clips.arrays |= clips.kept.read(len(self.store), features=False)
         if clips is self.mine and "pca" not in clips.arrays:
             self.poses = pose_map(self.store)
+
+    def _embed(self, clips: EmbeddedClips, stage: str) -> None:
+        """The features, and the first map that is theirs."""
+        self._first_maps(clips)
+        if current_thread() is self._thread:
+            step_back()
         self._stage(stage)
         clips.arrays |= clips.kept.read(len(self.store), features=True)
         clips.once("features", lambda: clips.embed(self._encoded))
@@ -259,6 +259,13 @@ class Explorer:
     def _pause(self) -> None:
         if self._stop.is_set():
             raise _Stopped
+
+
+def step_back() -> None:
+    """This thread gives way to others from now on: the page's browser may be on the same few cores."""
+    if sys.platform == "linux":  # elsewhere a thread has no number of its own for this
+        thread = get_native_id()
+        os.setpriority(os.PRIO_PROCESS, thread, max(YIELDS, os.getpriority(os.PRIO_PROCESS, thread)))
 
 
 class _Stopped(Exception):  # noqa: N818 (nothing went wrong)

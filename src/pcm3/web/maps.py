@@ -33,11 +33,13 @@ def pca_map(features: Float[np.ndarray, "N D"]) -> Float[np.ndarray, "N 2"]:
 
 
 def pose_map(store: ClipStore) -> Float32[np.ndarray, "N 2"]:
-    """The same of how people stand at the beginning, in the middle and at the end of each clip: no model is asked."""
+    """The same of how people stand at the beginning, in the middle and at the end of each clip: no model is asked. The
+    components are those of at most some `MOST_PLACED` clips, since somebody waits for it.
+    """
     length = store.length.astype(np.int64)
     places = store.start.astype(np.int64)[:, None] + np.stack([0 * length, length // 2, length - 1], axis=1)
     poses = np.asarray(store.frames[places], np.float32).reshape(len(length), -1)
-    return pca_map(poses).astype(np.float32)
+    return _scaled(components(poses, 2, taught_by=poses[:: -(-len(poses) // MOST_PLACED)])).astype(np.float32)
 
 
 def tsne_map(features: Float[np.ndarray, "N D"], seed: int = 0) -> Float[np.ndarray, "N 2"]:
@@ -128,12 +130,17 @@ def _among(
     return np.asarray((placed[near] * (weight / weight.sum(axis=1, keepdims=True))[..., None]).sum(axis=1))
 
 
-def components(features: Float[np.ndarray, "N D"], most: int) -> Float[np.ndarray, "N K"]:
-    """Principal components; at least two columns, zeros where there is no more to tell."""
-    count = min(most, *features.shape)
+def components(
+    features: Float[np.ndarray, "N D"], most: int, taught_by: Float[np.ndarray, "G D"] | None = None
+) -> Float[np.ndarray, "N K"]:
+    """Principal components, of all rows or of some; at least two columns, zeros where there is no more to tell."""
+    rows = features if taught_by is None else taught_by
+    count = min(most, *rows.shape)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of clips that are all the same: no variance to explain
-        found = PCA(count, svd_solver="randomized", random_state=0).fit_transform(features.astype(np.float32))
+        plane = PCA(count, svd_solver="randomized", random_state=0).fit(rows.astype(np.float32))
+        blocks = np.array_split(features, max(1, -(-len(features) // BLOCK)))  # a copy of all takes ten times as long
+        found = np.concatenate([plane.transform(block.astype(np.float32)) for block in blocks])
     return np.pad(found, ((0, 0), (0, max(0, 2 - count))))
 
 

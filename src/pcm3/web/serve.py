@@ -38,18 +38,17 @@ def serve(explorer: Explorer, host: str, port: int, ready: Callable[[str], None]
     except ImportError as error:
         raise ConfigError(f"needs the library {error.name}: {install('web')}") from None
     with _listening(host, port) as own:
-        port = own.getsockname()[1]
-        token = secrets.token_urlsafe(24)
-        app = Guard(explorer_app(explorer), token, allowed_hosts(host, port))
-        settings = uvicorn.Config(
-            app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=LAST_ANSWERS
-        )
-        server = uvicorn.Server(settings)
-        explorer.begin()
-        # What stands behind a # is not sent to any server, and is in no log.
-        ready(f"http://{'localhost' if is_everywhere(host) else _in_address(host)}:{port}/#token={token}")
+        explorer.begin()  # the first map is there when the page asks for it
         try:
-            server.run(sockets=[own])
+            port = own.getsockname()[1]
+            token = secrets.token_urlsafe(24)
+            app = Guard(explorer_app(explorer), token, allowed_hosts(host, port))
+            settings = uvicorn.Config(
+                app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=LAST_ANSWERS
+            )
+            # What stands behind a # is not sent to any server, and is in no log.
+            ready(f"http://{'localhost' if is_everywhere(host) else _in_address(host)}:{port}/#token={token}")
+            uvicorn.Server(settings).run(sockets=[own])
         finally:
             explorer.stop()
 
