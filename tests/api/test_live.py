@@ -8,7 +8,7 @@ from ntu_file_text import walkers
 import pcm3
 from pcm3.api.live import Windows
 from pcm3.data.importer import store_recordings
-from pcm3.data.live.clock import Tick
+from pcm3.data.live.clock import TimedFrame
 from pcm3.data.recording import Interval, Recording
 from pcm3.encoders.files import save_encoder
 from pcm3.encoders.spec import EncoderSpec
@@ -293,5 +293,5 @@ def test_streams_of_one_head_do_not_know_each_other(head):
 def test_no_window_goes_over_a_pause():
     windows = Windows(3, 2, lambda clip, time: (time, clip[:, 0, 0, 0].tolist()))
     frames = [np.full((1, 1, 3), number, np.float32) for number in range(9)]
-    told = [windows.read(Tick(float(number), frame, number in (0, 5))) for number, frame in enumerate(frames)]
+    told = [windows.read(TimedFrame(float(number), frame, number in (0, 5))) for number, frame in enumerate(frames)]
     assert [one for one in told if one is not None] == [(2.0, [0, 1, 2]), (4.0, [2, 3, 4]), (7.0, [5, 6, 7])]

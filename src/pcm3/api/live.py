@@ -22,7 +22,7 @@ from pcm3.api.contract import FedModel
 from pcm3.api.given import Recorded
 from pcm3.clips import Feed, extract
 from pcm3.data.gravity import given_up
-from pcm3.data.live.clock import Clock, Tick
+from pcm3.data.live.clock import Clock, TimedFrame
 from pcm3.data.live.incoming import Frame, IncomingFrames
 from pcm3.data.live.pose import LivePose
 from pcm3.data.live.start import Preparation, Start
@@ -73,7 +73,7 @@ class LiveFeature:
 class Reader(Protocol[Result_co]):
     """What is made of frames at the model's rate."""
 
-    def read(self, tick: Tick) -> Result_co | None:
+    def read(self, timed: TimedFrame) -> Result_co | None:
         """The result of one more frame; None: none yet, or not for this one."""
 
 
@@ -103,8 +103,8 @@ class Stream(Generic[Result]):
         if self._closed:
             raise ConfigError("expected an open stream to push a frame into, got one that is closed: open another")
         latest = None
-        for tick in self._clock.push(self._incoming(frame), time):
-            latest = self._reader.read(tick) or latest
+        for timed in self._clock.push(self._incoming(frame), time):
+            latest = self._reader.read(timed) or latest
         return latest
 
     @property
@@ -132,20 +132,20 @@ class Windows(Generic[Result]):
     """The last frames as a clip of their own, every few frames."""
 
     def __init__(self, frames: int, hop: int, result: Callable[[NDArray[np.float32], float], Result]) -> None:
-        self._recent: deque[Tick] = deque(maxlen=frames)
+        self._recent: deque[TimedFrame] = deque(maxlen=frames)
         self._frames, self._hop, self._since = frames, hop, 0
         self._result = result
 
-    def read(self, tick: Tick) -> Result | None:
+    def read(self, timed: TimedFrame) -> Result | None:
         """The result of the window that this frame ends, where one does."""
-        if tick.anew:
+        if timed.anew:
             self._recent.clear()
             self._since = 0
-        self._recent.append(tick)
+        self._recent.append(timed)
         if len(self._recent) < self._frames:
             return None
         since, self._since = self._since, (self._since + 1) % self._hop
-        return None if since else self._result(_clip(self._recent), tick.time)
+        return None if since else self._result(_clip(self._recent), timed.time)
 
 
 class Steps(Generic[Result]):
@@ -156,16 +156,16 @@ class Steps(Generic[Result]):
         self._device = next(encoder.parameters()).device
         self._state: StepState | None = None
 
-    def read(self, tick: Tick) -> Result | None:
+    def read(self, timed: TimedFrame) -> Result | None:
         """The result of this frame, once its preparation is known."""
-        if tick.anew:
+        if timed.anew:
             self._state = None
         feature = None
         with torch.inference_mode():
-            for frame in self.pose.push(tick):
+            for frame in self.pose.push(timed):
                 clip = torch.from_numpy(frame).to(self._device)[None]
                 feature, self._state = self._encoder.step(clip, self._state)
-            return None if feature is None or self.pose.start is None else self._result(feature, tick.time)
+            return None if feature is None or self.pose.start is None else self._result(feature, timed.time)
 
 
 def stream_features(model: FedModel, sender: Recorded, window: float, hop: int | None) -> Stream[LiveFeature]:
@@ -215,7 +215,7 @@ def stream_actions(model: FedModel, detector: Detector, sender: Recorded, hop: i
 
         def of_frame(feature: Tensor, time: float) -> LiveLabel:
             logits: Tensor = detector.linear(feature)
-            return _told(detector, logits[0].double().softmax(dim=0).cpu().numpy(), time)
+            return _live_label(detector, logits[0].double().softmax(dim=0).cpu().numpy(), time)
 
         return _stream(model.spec, sender, Steps(encoder, pose, of_frame), 0.0)
     after = (settings.frames - 1 - settings.frames // 2) * settings.test_stride
@@ -227,7 +227,7 @@ def stream_actions(model: FedModel, detector: Detector, sender: Recorded, hop: i
         given = model.given_recordings([clip], Recorded(fps, model.spec.layout, sender.up))
         bank = RecordingBank.of(given.store, model.spec.stream, model.device)
         shares = detector.score_of(model.encoder, bank, 0, frames - 1 - after)[0]
-        return _told(detector, shares, time - after / fps)
+        return _live_label(detector, shares, time - after / fps)
 
     return _stream(model.spec, sender, Windows(frames, _hop(hop, fps), result), after / fps)
 
@@ -237,7 +237,7 @@ def can_step(model: FedModel) -> bool:
     return model.encoder.causal and model.spec.stream == "joint"
 
 
-def _told(detector: Detector, shares: NDArray[np.float64], time: float) -> LiveLabel:
+def _live_label(detector: Detector, shares: NDArray[np.float64], time: float) -> LiveLabel:
     """The likeliest class where something is done, as `find_actions` tells it of a frame."""
     best = int(shares[BACKGROUND + 1 :].argmax()) + 1
     if 1 - shares[BACKGROUND] < detector.settings.activity:
@@ -288,10 +288,10 @@ def _hop(hop: int | None, fps: float) -> int:
     return hop or max(1, round(EVERY * fps))
 
 
-def _clip(ticks: Sequence[Tick] | deque[Tick]) -> NDArray[np.float32]:
+def _clip(frames: Sequence[TimedFrame] | deque[TimedFrame]) -> NDArray[np.float32]:
     """The frames (T, M, V, 3), with as many bodies as the one that has most."""
-    most = max(len(tick.frame) for tick in ticks)
-    clip = np.zeros((len(ticks), most, *ticks[0].frame.shape[1:]), np.float32)
-    for place, tick in enumerate(ticks):
-        clip[place, : len(tick.frame)] = tick.frame
+    most = max(len(timed.frame) for timed in frames)
+    clip = np.zeros((len(frames), most, *frames[0].frame.shape[1:]), np.float32)
+    for place, timed in enumerate(frames):
+        clip[place, : len(timed.frame)] = timed.frame
     return clip

@@ -109,13 +109,13 @@ def list_entries(source: Path) -> tuple[list[Entry], list[Skipped]]:
 
 def walk(folder: Path) -> Iterator[Path]:
     """Every regular file below the folder; links are followed, but into no folder twice."""
-    seen: set[tuple[int, int]] = set()
+    visited: set[tuple[int, int]] = set()
     for parent, folders, files in os.walk(folder, followlinks=True):
         status = Path(parent).stat()
-        if (status.st_dev, status.st_ino) in seen:
+        if (status.st_dev, status.st_ino) in visited:
             folders.clear()
             continue
-        seen.add((status.st_dev, status.st_ino))
+        visited.add((status.st_dev, status.st_ino))
         yield from (Path(parent, file) for file in files if Path(parent, file).is_file())
 
 
@@ -135,7 +135,7 @@ def _zip_entries(file: Path) -> tuple[list[Entry], list[Skipped]]:
     for member in members:
         path = PurePosixPath(member.filename.replace("\\", "/"))
         entry = Entry(file, str(path), member.filename)
-        if _is_passed_over(member, path):
+        if _is_skipped(member, path):
             continue
         reason = _unreadable(member, path)
         same = taken.get(str(path))
@@ -150,7 +150,7 @@ def _zip_entries(file: Path) -> tuple[list[Entry], list[Skipped]]:
     return list(entries.values()), list(dict.fromkeys(skipped))
 
 
-def _is_passed_over(member: ZipInfo, path: PurePosixPath) -> bool:
+def _is_skipped(member: ZipInfo, path: PurePosixPath) -> bool:
     """Whether it is a folder, or what macOS adds."""
     folder = member.is_dir() or (member.filename.endswith("\\") and member.file_size == 0)
     return folder or "__MACOSX" in path.parts or path.name.startswith("._")

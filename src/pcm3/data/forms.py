@@ -20,7 +20,7 @@ from pcm3.data.names import printable
 from pcm3.data.recording import NPY_ERRORS
 from pcm3.errors import DataError
 
-LOOKED_AT = 1000
+FILES_EXAMINED = 1000
 """Files of a folder that are looked at."""
 OWN = "docs/YOUR_DATA.md shows how to bring your own form, in ten lines"
 FOLDERS = (
@@ -196,7 +196,7 @@ def mistaken(kind: str, source: Path) -> str | None:
 
 def nothing_of(kind: str, folder: Path) -> str:
     """What lies in a folder in which no recordings of a kind were found, to go on a sentence; perhaps nothing."""
-    forms = Counter(form_of(file) for file in islice(walk(folder), LOOKED_AT)) if folder.is_dir() else Counter()
+    forms = Counter(form_of(file) for file in islice(walk(folder), FILES_EXAMINED)) if folder.is_dir() else Counter()
     known = [(form, count) for form, count in forms.most_common() if form is not None and kind not in form.datasets]
     if not known:
         return ""

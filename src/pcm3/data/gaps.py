@@ -65,8 +65,8 @@ def _interpolated(
     completed = body.copy()
     time = np.arange(len(body))
     for joint in np.flatnonzero(missing.any(axis=0)):
-        seen, wanted = np.flatnonzero(present[:, joint]), np.flatnonzero(missing[:, joint])
-        beside = body[seen, joint] - path[seen]
+        known, wanted = np.flatnonzero(present[:, joint]), np.flatnonzero(missing[:, joint])
+        beside = body[known, joint] - path[known]
         for axis in range(body.shape[2]):
-            completed[wanted, joint, axis] = path[wanted, axis] + np.interp(time[wanted], seen, beside[:, axis])
+            completed[wanted, joint, axis] = path[wanted, axis] + np.interp(time[wanted], known, beside[:, axis])
     return completed

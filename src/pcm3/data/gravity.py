@@ -88,17 +88,17 @@ def find_up(recordings: Iterable[Recording], layout: Layout) -> Up:
     name, axis = max(AXES.items(), key=lambda entry: float(np.dot(entry[1], common)))
     lean = float(np.median(_degrees(every @ common)))
     off = float(_degrees(np.dot(axis, common)))
-    found = f"{len(directions)} recording{'s' * (len(directions) > 1)}"
-    seen = f"found in {found}, whose bodies stand within {lean:.0f} degrees of it in the median"
+    count = f"{len(directions)} recording{'s' * (len(directions) > 1)}"
+    evidence = f"found in {count}, whose bodies stand within {lean:.0f} degrees of it in the median"
     others = int((means @ common < np.cos(np.radians(ALIKE))).sum())
     if others:
-        seen += f"; in {others} they lie, or another way is up"
+        evidence += f"; in {others} they lie, or another way is up"
     if off <= ON_AXIS:
-        return Up(axis, f"up is {name} of the recordings ({seen}; --up tells another)")
+        return Up(axis, f"up is {name} of the recordings ({evidence}; --up tells another)")
     direction = ",".join(f"{number:.2f}" for number in common)
     return Up(
         _tuple(common),
-        f"up is {direction}, {off:.0f} degrees off the axis {name}: a tilted camera? ({seen}; --up tells another)",
+        f"up is {direction}, {off:.0f} degrees off the axis {name}: a tilted camera? ({evidence}; --up tells another)",
     )
 
 

@@ -120,11 +120,11 @@ def oriented(recipe: Recipe, up: Up | None, recordings: Sequence[Recording]) -> 
         return recipe, []
     origin = joint_at_origin(recordings, recipe.layout)
     notes = [] if origin is None else [_centred_on(recipe.layout.joints[origin])]
-    found = up or find_up(recordings, recipe.layout)
+    up_axis = up or find_up(recordings, recipe.layout)
     if recipe.rule == FLAT:
-        sign = -1.0 if found.direction is not None and found.direction[1] < 0 else 1.0
-        return replace(recipe, origin=origin, up=(0.0, sign, 0.0)), [IN_PICTURE, found.text, *notes]
-    return replace(recipe, origin=origin, up=found.direction), [found.text, *notes]
+        sign = -1.0 if up_axis.direction is not None and up_axis.direction[1] < 0 else 1.0
+        return replace(recipe, origin=origin, up=(0.0, sign, 0.0)), [IN_PICTURE, up_axis.text, *notes]
+    return replace(recipe, origin=origin, up=up_axis.direction), [up_axis.text, *notes]
 
 
 IN_PICTURE = (

@@ -43,12 +43,12 @@ def joint_positions(
 
 def about_axis(axis: int, angle: Float[NDArray[Any], " T"]) -> Float[NDArray[Any], "T 3 3"]:
     """Rotations about a coordinate axis, by radians."""
-    one, two = (axis + 1) % 3, (axis + 2) % 3
+    i, j = (axis + 1) % 3, (axis + 2) % 3
     matrix = np.zeros((len(angle), 3, 3))
     matrix[:, axis, axis] = 1
-    matrix[:, one, one] = matrix[:, two, two] = np.cos(angle)
-    matrix[:, two, one] = np.sin(angle)
-    matrix[:, one, two] = -matrix[:, two, one]
+    matrix[:, i, i] = matrix[:, j, j] = np.cos(angle)
+    matrix[:, j, i] = np.sin(angle)
+    matrix[:, i, j] = -matrix[:, j, i]
     return matrix
 
 

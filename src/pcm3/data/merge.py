@@ -70,21 +70,21 @@ def _common(stores: Mapping[str, ClipStore]) -> dict[str, Any]:
 
 def _check_alike(first: ClipStore, store: ClipStore) -> None:
     """Raises DataError where the coordinates of two stores do not mean the same; says what to do about it."""
-    origins = [one.preparation.get("origin") for one in (first, store)]
+    origins = [each.preparation.get("origin") for each in (first, store)]
     meanings = [
         ("the layout", first.layout.name, store.layout.name, "pcm3 retarget writes a store in another"),
         ("the joints", first.layout, store.layout, "pcm3 retarget writes a store in another layout"),
         ("frames a second", first.fps, store.fps, "pcm3 import --fps reads at another rate"),
-        ("clips", *("centred and turned" if one.normalised else "as recorded" for one in (first, store)),
+        ("clips", *("centred and turned" if each.normalised else "as recorded" for each in (first, store)),
          "import both with the same --normalise"),
         ("the rule", first.rule, store.rule, "import both with the same --rule"),
         ("the origin", *origins, "import both with the same --normalise"),
     ]  # fmt: skip
     for what, mine, its, remedy in meanings:
         if mine != its:
-            told = "" if what == "the joints" else f" {mine}"
+            expected = "" if what == "the joints" else f" {mine}"
             got = "others of the same name" if what == "the joints" else its
-            raise DataError(f"{store.path}: expected {what}{told}, as of {first.path}, got {got}: {remedy}")
+            raise DataError(f"{store.path}: expected {what}{expected}, as of {first.path}, got {got}: {remedy}")
 
 
 def _clips(
@@ -96,7 +96,7 @@ def _clips(
         side = np.full(len(store), UNKNOWN)
         for number, clips in zip((TRAIN, TEST), split(store, protocol), strict=True):
             side[clips] = number
-        label_of = [classes.index(one) for one in store.classes]
+        label_of = [classes.index(class_name) for class_name in store.classes]
         numbers = {column: _moved(getattr(store, column), first) for column, first in begin.items()}
         for index in range(len(store)):
             clip = as_recording(store, index)

@@ -131,8 +131,8 @@ class PreparedRecordings:
         meaning = StoreMeaning(
             self.recipe.made_layout, self.fps, self.recipe.normalise, self.recipe.to_dict(), tuple(classes)
         )
-        whole = recordings.columns() if recordings.rows else None
-        return store_in_memory(name, np.concatenate(frames), clips.columns(), whole, meaning), lost
+        recording_table = recordings.columns() if recordings.rows else None
+        return store_in_memory(name, np.concatenate(frames), clips.columns(), recording_table, meaning), lost
 
 
 def _bodies(recording: Recording) -> int:

@@ -28,8 +28,8 @@ Booleans = NDArray[np.bool_]
 
 def are_flat(clips: Sequence[Frames]) -> bool:
     """Whether the clips (T, M, V, 2 or 3), some of which show somebody, have no third coordinate, or always 0."""
-    seen = [np.nan_to_num(clip) for clip in clips if clip.ndim == 4 and clip.shape[-1] in (2, 3)]
-    return any(clip.any() for clip in seen) and not any(clip[..., 2:].any() for clip in seen)
+    skeletons = [np.nan_to_num(clip) for clip in clips if clip.ndim == 4 and clip.shape[-1] in (2, 3)]
+    return any(clip.any() for clip in skeletons) and not any(clip[..., 2:].any() for clip in skeletons)
 
 
 def with_third(frames: Frames) -> Frames:
@@ -56,8 +56,8 @@ def body_size(frames: Frames) -> float:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of frames in which a body is not
-        sides = np.nanmax(frames, axis=2) - np.nanmin(frames, axis=2) if frames.shape[2] else np.full(1, np.nan)
-        longest = sides.max(axis=-1)
+        extents = np.nanmax(frames, axis=2) - np.nanmin(frames, axis=2) if frames.shape[2] else np.full(1, np.nan)
+        longest = extents.max(axis=-1)
         return float(np.nanmedian(longest)) if np.isfinite(longest).any() else float("nan")
 
 

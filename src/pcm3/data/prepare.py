@@ -178,7 +178,7 @@ def _untrimmed(recording: Recording, recipe: Recipe) -> list[Recording | str]:
     bodies = fill_gaps(chosen, recipe.fill, recipe.layout, whole_bodies=rule.whole_bodies)
     parts = list(zip(recording.intervals or (), cut_into_clips(recording), strict=True))
     present_bodies = [_bodies(clip).present.any() for _, clip in parts]
-    kept = tuple(interval for (interval, _), seen in zip(parts, present_bodies, strict=True) if seen)
+    kept = tuple(interval for (interval, _), is_present in zip(parts, present_bodies, strict=True) if is_present)
     frames = rule.normalise_untrimmed(bodies, recipe) if recipe.normalise else bodies.frames
     prepared = replace(
         recording,
@@ -188,7 +188,7 @@ def _untrimmed(recording: Recording, recipe: Recipe) -> list[Recording | str]:
         intervals=kept,
         changes=_changes(whole, chosen, bodies, cut=0),
     )
-    return [prepared, *(clip.id for (_, clip), seen in zip(parts, present_bodies, strict=True) if not seen)]
+    return [prepared, *(clip.id for (_, clip), is_present in zip(parts, present_bodies, strict=True) if not is_present)]
 
 
 def _changes(before: Bodies, chosen: Bodies, filled: Bodies, cut: int) -> Changes:

@@ -61,17 +61,17 @@ def hold_out(store: ClipStore, train: Indices, subjects: Sequence[int]) -> tuple
     there = np.unique(of[of != UNKNOWN])
     if len(there) == 0:
         raise DataError(f"{store.path}: no subject can be excluded, since no training clip has one; exclude none")
-    subjects_here = ", ".join(map(str, there))
+    available = ", ".join(map(str, there))
     strangers = [subject for subject in subjects if subject not in there]
     if strangers:
         raise ConfigError(
-            f"setting exclude_subjects: expected subjects on the training side ({subjects_here}), got {strangers[0]}"
+            f"setting exclude_subjects: expected subjects on the training side ({available}), got {strangers[0]}"
         )
     held = np.isin(of, subjects)
     rest = (of != UNKNOWN) & ~held
     if not rest.any():
         raise ConfigError(
-            f"setting exclude_subjects: expected a subject to be left to train on; the store has only {subjects_here}"
+            f"setting exclude_subjects: expected a subject to be left to train on; the store has only {available}"
         )
     return train[rest], train[held]
 

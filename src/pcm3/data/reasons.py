@@ -72,7 +72,7 @@ def account(unusable: Sequence[Skipped], skipped: Sequence[Skipped], source: Pat
     """
     prefix = f"{source}{os.sep}"
 
-    def seen(part: Sequence[Skipped]) -> list[Skipped]:
+    def relative(part: Sequence[Skipped]) -> list[Skipped]:
         reasons = []
         for file, reason in part:
             path = printable(file.removeprefix(prefix).replace(f"{source}: ", f"{source.name}: "), LONGEST_KEPT)
@@ -80,7 +80,7 @@ def account(unusable: Sequence[Skipped], skipped: Sequence[Skipped], source: Pat
             reasons.append((path, text.removeprefix(f"{Path(path).name}: ")))
         return reasons
 
-    return by_cause(seen(unusable), seen(skipped))
+    return by_cause(relative(unusable), relative(skipped))
 
 
 def nothing(kind: str, source: Path, skipped: Sequence[Skipped], recordings: int) -> str:

@@ -19,7 +19,7 @@ from pcm3.errors import DataError
 AUTO = "auto"
 """The kind that is told by looking."""
 
-LOOKED_AT = 60
+FILES_EXAMINED = 60
 """Files of each ending whose first bytes are looked at."""
 
 NAMES: dict[str, str] = {
@@ -80,18 +80,18 @@ def recognise(source: Path) -> Belief:
 def _of_one_file(source: Path) -> Belief | None:
     """What a single file is whose content alone tells it."""
     form = form_of(source)
-    kinds = [kind for kind in (form.datasets if form is not None else ()) if kind in ("npz", "ctrgcn", "pyskl")]
-    if form is None or not kinds:
+    datasets = [kind for kind in (form.datasets if form is not None else ()) if kind in ("npz", "ctrgcn", "pyskl")]
+    if form is None or not datasets:
         return None
-    kind = "npz" if "npz" in kinds and "CTR-GCN" not in form.name else kinds[0]
+    kind = "npz" if "npz" in datasets and "CTR-GCN" not in form.name else datasets[0]
     return Belief(kind, f"taken for {kind}: it is {form.name}")
 
 
 def _by_ending(entries: Sequence[Entry]) -> str | None:
     """The only format whose files end as all of these do, so that its reader says what is wrong with them."""
     names = [entry.name.lower() for entry in entries]
-    kinds = [kind for kind, form in FORMATS.items() if all(name.endswith(form.suffixes) for name in names)]
-    return kinds[0] if len(kinds) == 1 and not any(name.endswith(".txt") for name in names) else None
+    datasets = [kind for kind, form in FORMATS.items() if all(name.endswith(form.suffixes) for name in names)]
+    return datasets[0] if len(datasets) == 1 and not any(name.endswith(".txt") for name in names) else None
 
 
 def _counts(entries: Sequence[Entry]) -> Counter[str]:
@@ -111,8 +111,8 @@ def _counts(entries: Sequence[Entry]) -> Counter[str]:
         candidates = [entry for entry in left if entry.name.lower().endswith(endings)]
         if not candidates:
             continue
-        places = np.unique(np.linspace(0, len(candidates) - 1, LOOKED_AT).astype(int))
-        so = [form.looks_so(candidates[place].name, _head(candidates[place])) for place in places]
+        places = np.unique(np.linspace(0, len(candidates) - 1, FILES_EXAMINED).astype(int))
+        so = [form.matches(candidates[place].name, _head(candidates[place])) for place in places]
         if sum(so) * 2 > len(so):
             count[kind] += len(candidates)
             taken = set(map(id, candidates))

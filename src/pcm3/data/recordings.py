@@ -84,7 +84,7 @@ def read_files(paths: Paths, options: Options = Options(), *, kind: str = AUTO) 
     for source, other in zip(sources[1:], read[1:], strict=False):
         for what in ("layout", "classes"):
             if getattr(other, what) != getattr(first, what):
-                mine, theirs = (_shown(getattr(files, what)) for files in (other, first))
+                mine, theirs = (_described(getattr(files, what)) for files in (other, first))
                 raise DataError(
                     f"{source}: expected {what} {theirs} as in {sources[0]}, got {mine}: give them apart, one command "
                     "each"
@@ -95,14 +95,14 @@ def read_files(paths: Paths, options: Options = Options(), *, kind: str = AUTO) 
         notes.append(f"recordings of {', '.join(f'{rate:g}' for rate in others)} frames a second are resampled to "
                      f"{first.fps:g}")  # fmt: skip
     lost = [skipped for files in read for skipped in files.lost]
-    return Recordings(_told_apart(recordings), first.layout, first.fps, first.classes, notes, lost)
+    return Recordings(_with_unique_ids(recordings), first.layout, first.fps, first.classes, notes, lost)
 
 
 def _together(sources: Sequence[Path], kind: str, options: Options) -> Recordings:
     """Paths of one format of users' own as one source: skeleton, unit and rate are those of most of them."""
     check_options(kind, options)
     listed = [list_entries(source) for source in sources]
-    entries = [entry for found, _ in listed for entry in found]
+    entries = [entry for source_entries, _ in listed for entry in source_entries]
     where = f"{sources[0]} and {len(sources) - 1:,} more"
     unusable = [bad for _, refused in listed for bad in refused]
     index = index_entries(where, entries, unusable, options, form=FORMATS[kind], as_named=True)
@@ -144,7 +144,7 @@ def _at_rate(files: Recordings, fps: float) -> list[Recording]:
     return [resample(recording, fps / files.fps) for recording in files.recordings]
 
 
-def _told_apart(recordings: list[Recording]) -> list[Recording]:
+def _with_unique_ids(recordings: list[Recording]) -> list[Recording]:
     """The recordings with ids that differ: of files of one name in several folders, ``walk`` and ``walk.2``."""
     count: Counter[str] = Counter()
     apart = []
@@ -155,5 +155,5 @@ def _told_apart(recordings: list[Recording]) -> list[Recording]:
     return apart
 
 
-def _shown(value: object) -> str:
+def _described(value: object) -> str:
     return value.name if isinstance(value, Layout) else f"{value}"

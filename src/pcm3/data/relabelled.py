@@ -26,7 +26,7 @@ def relabelled(store: ClipStore, table: Path) -> tuple[ClipStore, list[str]]:
         DataError: the table cannot be read, tells a clip two labels, or names none of the store's clips.
     """
     place = {name: number for number, name in enumerate(store.ids.tolist())}
-    told: dict[int, str] = {}
+    taken: dict[int, str] = {}
     strangers: list[str] = []
     parts = 0
     for line, row in label_rows(table):
@@ -36,22 +36,22 @@ def relabelled(store: ClipStore, table: Path) -> tuple[ClipStore, list[str]]:
         clip, word = place.get(row["file"]), row.get("label", "")
         if clip is None:
             strangers.append(row["file"])
-        elif word and told.setdefault(clip, word) != word:
+        elif word and taken.setdefault(clip, word) != word:
             raise DataError(
                 f"{table}: line {line}: expected one label for '{printable(row['file'])}', got "
-                f"'{printable(told[clip], 30)}' and '{printable(word, 30)}'"
+                f"'{printable(taken[clip], 30)}' and '{printable(word, 30)}'"
             )
-    if not told:
+    if not taken:
         nothing = "rows of parts of recordings alone" if parts else "rows without a label"
         raise DataError(
             f"{table}: expected labels of the store's clips, named in the column 'file' like "
             f"'{printable(str(store.ids[0]))}', got " + (f"'{printable(strangers[0])}'" if strangers else nothing)
         )
-    classes = sorted(set(told.values()))
+    classes = sorted(set(taken.values()))
     label = np.full(len(store), UNKNOWN, np.int32)
-    label[list(told)] = [classes.index(word) for word in told.values()]
+    label[list(taken)] = [classes.index(word) for word in taken.values()]
     notes = [
-        f"{table.name}: labels of {len(told):,} of the store's {len(store):,} clips; those of its import do not count"
+        f"{table.name}: labels of {len(taken):,} of the store's {len(store):,} clips; those of its import do not count"
     ]
     if strangers:
         rows = "1 row names" if len(strangers) == 1 else f"{len(strangers):,} rows name"

@@ -24,10 +24,10 @@ def resample(recording: Recording, ratio: float) -> Recording:
     high = np.minimum(low + 1, count - 1)
     share = (at - low)[:, None, None]
     present = bodies_of(recording.frames).present if recording.present is None else recording.present
-    here, following = present[low], present[high]
-    share = np.where(here & following, share, share >= 0.5)[..., None]
+    preceding, following = present[low], present[high]
+    share = np.where(preceding & following, share, share >= 0.5)[..., None]
     frames = recording.frames[low] * (1 - share) + recording.frames[high] * share
-    there = np.where(share[..., 0] < 0.5, here, following) | (here & following)
+    there = np.where(share[..., 0] < 0.5, preceding, following) | (preceding & following)
     return replace(
         recording,
         frames=np.where(there[..., None], frames, 0).astype(recording.frames.dtype),

@@ -77,9 +77,9 @@ def notes_of(store: ClipStore) -> list[str]:
 
 def retargeting_lines(store: ClipStore) -> list[str]:
     """Where each joint of a retargeted store comes from, in whole lines; none where it is as recorded."""
-    told: dict[str, Any] = store.preparation.get("retargeted") or {}
-    lines = [f"{joint}: {words}" for joint, words in told.get("joints", {}).items()]
-    unused = told.get("unused", [])
+    record: dict[str, Any] = store.preparation.get("retargeted") or {}
+    lines = [f"{joint}: {words}" for joint, words in record.get("joints", {}).items()]
+    unused = record.get("unused", [])
     return [*lines, f"not used, as their names are not known: {', '.join(unused)}"] if unused else lines
 
 

@@ -103,15 +103,17 @@ def measure(clips: Sequence[Frames], layout: Layout) -> Sample | None:
         & ~(_thrice(body) & np.isin(body[..., 0], list(marks)))
         for body in bodies
     ]
-    bodies = [np.where(seen[..., None], body, np.nan) for body, seen in zip(bodies, there, strict=True)]
-    total = sum(int(seen.sum()) for seen in there)
+    bodies = [np.where(present[..., None], body, np.nan) for body, present in zip(bodies, there, strict=True)]
+    total = sum(int(present.sum()) for present in there)
     if total < 2:
         return None
-    extents = [size for body, seen in zip(bodies, there, strict=True) for size in _extents(body[seen.sum(axis=1) > 1])]
+    extents = [
+        size for body, present in zip(bodies, there, strict=True) for size in _extents(body[present.sum(axis=1) > 1])
+    ]
     if not extents:
         return None
     size = np.median(extents, axis=0)
-    joints = np.concatenate([body[seen] for body, seen in zip(bodies, there, strict=True)])
+    joints = np.concatenate([body[present] for body, present in zip(bodies, there, strict=True)])
     ways = np.concatenate([np.hypot(*np.diff(body[..., :2], axis=0).reshape(-1, 2).T) for body in bodies])
     return Sample(
         joints,

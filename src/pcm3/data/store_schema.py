@@ -37,7 +37,7 @@ Schema = Value | list[Any] | Mapping[Any, Any]
 ``{value: schema}``: any names that are such values."""
 
 
-def _is_whole(value: Any, low: int = 0, high: int = 2**62) -> bool:
+def _is_integer(value: Any, low: int = 0, high: int = 2**62) -> bool:
     return type(value) is int and low <= value <= high
 
 
@@ -56,12 +56,12 @@ def _is_pair(value: Any) -> bool:
 NAME = Value("a name that can be printed", is_name)
 TEXT = Value("a text", lambda value: isinstance(value, str))
 BOOLEAN = Value("true or false", lambda value: isinstance(value, bool))
-COUNT = Value("how many", _is_whole)
-WHOLE = Value("a whole number", lambda value: _is_whole(value, -INT32, INT32))
+COUNT = Value("how many", _is_integer)
+INTEGER = Value("a whole number", lambda value: _is_integer(value, -INT32, INT32))
 DIGEST = Value(
     "64 hexadecimal digits", lambda value: isinstance(value, str) and bool(re.fullmatch("[0-9a-f]{64}", value))
 )
-LIMIT = Value("a whole number from 0 on", lambda value: value is None or _is_whole(value, 0, INT32))
+LIMIT = Value("a whole number from 0 on", lambda value: value is None or _is_integer(value, 0, INT32))
 
 BEFORE_CLIPS: dict[str, Schema] = {
     "kind": NAME,
@@ -71,10 +71,10 @@ BEFORE_CLIPS: dict[str, Schema] = {
     "protocols": {
         NAME: {
             "by": Value(f"one of {', '.join(PROTOCOL_COLUMNS)}", lambda value: value in PROTOCOL_COLUMNS),
-            "train": [WHOLE],
+            "train": [INTEGER],
         }
     },
-    "dimensions?": Value("2 or 3", lambda value: _is_whole(value, 2, 3)),
+    "dimensions?": Value("2 or 3", lambda value: _is_integer(value, 2, 3)),
     # What `pcm3.data.prepare.Recipe.to_dict` gives; a later version may give more.
     "preparation?": {
         "max_frames?": LIMIT,

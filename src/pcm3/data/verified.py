@@ -59,9 +59,9 @@ def verified(store: ClipStore, at_most: float = AT_ONCE, *, anew: bool = False) 
     now = {name: _fingerprint(store, name) for name in files}
     to_read = [name for name in files if not any(there.get(name) == now[name] for there in known)]
     never = [name for name in to_read if not anew and not any(name in there for there in known)]
-    sizes = {name: (store.path / name).stat().st_size for name in never}
-    for name in sorted(never, key=sizes.__getitem__):
-        at_most -= sizes[name]
+    file_sizes = {name: (store.path / name).stat().st_size for name in never}
+    for name in sorted(never, key=file_sizes.__getitem__):
+        at_most -= file_sizes[name]
         if at_most >= 0:
             never.remove(name)
     changed = [

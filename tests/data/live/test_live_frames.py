@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ntu_file_text import walkers
 
-from pcm3.data.live.clock import Clock, Tick
+from pcm3.data.live.clock import Clock, TimedFrame
 from pcm3.data.live.incoming import IncomingFrames
 from pcm3.data.live.pose import LivePose
 from pcm3.data.live.start import Preparation
@@ -25,7 +25,7 @@ def prepared(pose, recording):
     """All frames that come out."""
     made = []
     for number, frame in enumerate(recording):
-        made += pose.push(Tick(number / 30, frame, anew=number == 0))
+        made += pose.push(TimedFrame(number / 30, frame, anew=number == 0))
     return np.stack(made)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pcm3.data.audit.body_pose import LOOKED_AT, copied, depth, presence, repeated, sharing, upwards, without_gaps
+from pcm3.data.audit.body_pose import FRAMES_EXAMINED, copied, depth, presence, repeated, sharing, upwards, without_gaps
 from pcm3.data.audit.facing import elbows_backwards, toes_forwards
 from pcm3.data.store import ClipStore
 from pcm3.joint_names import roles
@@ -110,7 +110,7 @@ def _twin(frames: Frames, present: NDArray[np.bool_], body: int, before: list[di
 
 def _step(frames: Frames) -> int:
     """Every so many frames are looked at."""
-    return -(-len(frames) // LOOKED_AT)
+    return -(-len(frames) // FRAMES_EXAMINED)
 
 
 def _of_body(
@@ -131,13 +131,13 @@ def _of_body(
     spans = _size(planes[:, :, bones] - planes[:, :, parents])
     lengths = np.sort(spans, axis=0)[[int(share * (len(body) - 1)) for share in QUARTILES]].astype(np.float64)
     lengths[:, ~(ever[bones] & ever[parents])] = np.nan
-    shown = planes if ever.all() else planes[:, :, joints]
-    extent = float(np.median((shown.max(axis=2) - shown.min(axis=2)).max(axis=0)))
-    leap, spike, spiking, leaps, spikes = _jumps(shown, at, store.fps)
+    observed = planes if ever.all() else planes[:, :, joints]
+    extent = float(np.median((observed.max(axis=2) - observed.min(axis=2)).max(axis=0)))
+    leap, spike, spiking, leaps, spikes = _jumps(observed, at, store.fps)
     return {
         "lengths": lengths,
         "extent": extent,
-        "still": _still(shown, float(np.finfo(store.frames.dtype).eps)),
+        "still": _still(observed, float(np.finfo(store.frames.dtype).eps)),
         "leap": leap,
         "spike": spike,
         "spiking": joints[spiking],

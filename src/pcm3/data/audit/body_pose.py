@@ -13,9 +13,9 @@ from pcm3.skeleton import Layout
 Frames = NDArray[np.floating[Any]]
 Booleans = NDArray[np.bool_]
 
-ONE_PLACE = 1e-5
+SAME_POINT = 1e-5
 """Joints nearer than this share of the body's size are at one place."""
-LOOKED_AT = 100
+FRAMES_EXAMINED = 100
 """Frames of a clip, evenly spread, in which joints are looked for that share a place."""
 SAME = 0.006
 """Two bodies are one if their forms differ by less than this share of the body's size (a centimetre of a person): the
@@ -81,7 +81,7 @@ def depth(body: Frames) -> float:
 
 def sharing(body: Frames, present: Booleans, extent: float) -> float:
     """The share of frames of the body (T, V, 3) in which two joints that are there lie at one place; looks at some."""
-    step = -(-len(body) // LOOKED_AT)
+    step = -(-len(body) // FRAMES_EXAMINED)
     body, present = body[::step], present[::step]
     line = body.astype(np.float64) @ np.array([0.5123, 0.6871, 0.5151])
     line[~present] = np.inf
@@ -89,7 +89,7 @@ def sharing(body: Frames, present: Booleans, extent: float) -> float:
     rows = np.arange(len(body))[:, None]
     apart = np.abs(np.diff(body[rows, order], axis=1)).max(axis=2)
     both = present[rows, order][:, 1:]  # absent ones come last
-    return float((both & (apart < ONE_PLACE * extent)).any(axis=1).mean())
+    return float((both & (apart < SAME_POINT * extent)).any(axis=1).mean())
 
 
 def copied(body: Frames, other: Frames, present: Booleans, extent: float) -> tuple[float, int]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pcm3.data.audit.copy_search import Hits, between, in_parts
+from pcm3.data.audit.copy_search import Hits, between, in_batches
 from pcm3.data.audit.pose_paths import Booleans, Doubles, Floats, Indices, PosePaths
 from pcm3.data.store import ClipStore
 
@@ -57,7 +57,7 @@ def copied(proof: Proof) -> Booleans:
 
 def prove(store: ClipStore, paths: PosePaths, hits: Hits) -> Proof:
     """What is left between the paths' bodies where the hits say that they run together."""
-    return in_parts(partial(_best_of_cases, store, paths), hits, HITS_AT_ONCE)
+    return in_batches(partial(_best_of_cases, store, paths), hits, HITS_AT_ONCE)
 
 
 def _best_of_cases(store: ClipStore, paths: PosePaths, hits: Hits) -> Proof:
@@ -88,12 +88,12 @@ def _case(store: ClipStore, paths: PosePaths, hits: Hits, by_test: bool, exchang
     else:
         train_at = np.round(train_frame + rate * (test_at - test_frame))
         test_at = test_frame + (train_at - train_frame) / rate
-    test, here = _bodies_at(store, paths, hits["test"], test_at)
-    train, there = _bodies_at(store, paths, hits["train"], train_at)
+    test, test_present = _bodies_at(store, paths, hits["test"], test_at)
+    train, train_present = _bodies_at(store, paths, hits["train"], train_at)
     if exchanged:
         place = {int(joint): index for index, joint in enumerate(paths.joints)}
         train = train[:, :, [place.get(store.layout.mirrored[joint], index) for joint, index in place.items()]]
-    proof = _compare(test, train, here & there, test_at, train_at)
+    proof = _compare(test, train, test_present & train_present, test_at, train_at)
     proof["exchanged"] = exchanged
     frames = [np.where(np.isfinite(proof["left"]), np.ptp(proof[name], axis=1) + 1, 0.0) for name in ("test", "train")]
     proof["frames"] = np.minimum(*frames)
@@ -123,8 +123,8 @@ def _compare(test: Floats, train: Floats, there: Booleans, test_at: Doubles, tra
     products = bodies.transpose(0, 1, 3, 2) @ others
     for _ in range(ROUNDS):
         before, _, after = np.linalg.svd(np.einsum("hs,hsij->hij", weight, products))
-        turn = before @ after  # the rotations, mirrored or not, that bring the bodies nearest to each other
-        left = squares - 2 * np.einsum("hij,hsij->hs", turn, products)
+        rotation = before @ after  # the rotations, mirrored or not, that bring the bodies nearest to each other
+        left = squares - 2 * np.einsum("hij,hsij->hs", rotation, products)
         left = np.sqrt(np.maximum(left, 0) / test.shape[2])  # metres, per frame
         weight = there / (1 + (left / (FRAME * ALIKE)) ** 2) ** 2
     good = there & (left <= FRAME * ALIKE)
@@ -136,7 +136,7 @@ def _compare(test: Floats, train: Floats, there: Booleans, test_at: Doubles, tra
     rms = np.sqrt((left**2 * inside).sum(axis=1) / np.maximum(inside.sum(axis=1), 1))
     proof["left"] = np.where(proven, rms, np.inf)
     proof["moves"] = _moves(bodies, inside)
-    proof["mirrored"] = np.linalg.det(turn) < 0
+    proof["mirrored"] = np.linalg.det(rotation) < 0
     for name, at in (("test", test_at), ("train", train_at)):
         proof[name] = np.take_along_axis(at, np.stack([begin, end], axis=1), axis=1)
     return proof

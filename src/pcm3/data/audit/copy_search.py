@@ -60,7 +60,7 @@ FIRST_RATES, FIRST_AROUND, FIRST_ALIKE = RATES[::3], np.array([-9, -5, 5, 9]), 0
 PATHS_AT_ONCE, QUERIES_AT_ONCE, HITS_AT_ONCE = 1024, 65536, 4096
 
 
-def in_parts(work: Callable[[Any], NDArray[Any]], rows: NDArray[Any], at_once: int) -> NDArray[Any]:
+def in_batches(work: Callable[[Any], NDArray[Any]], rows: NDArray[Any], at_once: int) -> NDArray[Any]:
     """What the work makes of the rows, done so many at a time, as one array."""
     return np.concatenate([work(part) for part in np.array_split(rows, max(len(rows) // at_once, 1))])
 
@@ -75,14 +75,14 @@ def search(paths: PosePaths, train: Indices, test: Indices, workers: int) -> Hit
         workers: threads that look up frames.
     """
     known, queries = (
-        in_parts(partial(_characteristic, paths, stretches), chosen, PATHS_AT_ONCE)
+        in_batches(partial(_characteristic, paths, stretches), chosen, PATHS_AT_ONCE)
         for chosen, stretches in ((train, INDEX), (test, QUERY))
     )
     if len(known) == 0 or len(queries) == 0:
         return np.zeros(0, HIT)
     hits = _neighbours(paths, known, queries, workers)
     for rates, around, alike in ((FIRST_RATES, FIRST_AROUND, FIRST_ALIKE), (RATES, AROUND, ALIKE)):
-        hits = in_parts(partial(_with_best_rate, paths, rates, around, alike), hits, HITS_AT_ONCE)
+        hits = in_batches(partial(_with_best_rate, paths, rates, around, alike), hits, HITS_AT_ONCE)
     return hits[_least(1, (hits["test"], hits["train"]), hits["apart"])]
 
 
@@ -111,7 +111,7 @@ def _neighbours(paths: PosePaths, known: Indices, queries: Indices, workers: int
         hits["apart"] = (apart[:, 0] / np.minimum(apart[:, -1], NEAR).clip(1e-9))[row]
         return hits
 
-    hits = in_parts(look_up, queries, QUERIES_AT_ONCE)
+    hits = in_batches(look_up, queries, QUERIES_AT_ONCE)
     return hits[_least(FOLLOWED, (hits["test"],), hits["apart"])]
 
 
@@ -127,9 +127,9 @@ def _characteristic(paths: PosePaths, stretches: Stretches, chosen: Indices) -> 
     speed = np.linalg.norm(after - before, axis=1) / 2
     speed[np.isnan(speed)] = 1e3  # beside a gap: the last choice
     # Whatever stretches a copy is divided into, the frames slower than those around them are the same.
-    turns = (speed <= np.roll(speed, 1)) & (speed <= np.roll(speed, -1))
+    is_minimum = (speed <= np.roll(speed, 1)) & (speed <= np.roll(speed, -1))
     advance = np.clip(speed / stretches.metres, 1 / stretches.longest, 1 / stretches.shortest)[there]
-    number, place, speed, passes = number[there], place[there], speed[there], ~turns[there]
+    number, place, speed, passes = number[there], place[there], speed[there], ~is_minimum[there]
     stretch = np.cumsum(advance, dtype=np.float64).astype(np.int64)
     order = np.lexsort((speed, passes, stretch, number))
     new = (np.diff(number[order], prepend=-1) != 0) | (np.diff(stretch[order], prepend=-1) != 0)
@@ -147,9 +147,9 @@ def _with_best_rate(paths: PosePaths, rates: Doubles, around: Indices, alike: fl
 def _apart(paths: PosePaths, hits: Hits, rate: float, around: Indices) -> Doubles:
     """How far the paths are from each other around the hits (H,), if they run at this rate; inf where none can say."""
     steps = around / max(rate, 1.0)
-    test, there = poses_at(paths, hits["test"], hits["test_frame"][:, None] + steps)
-    train, here = poses_at(paths, hits["train"], hits["train_frame"][:, None] + rate * steps)
-    both = there & here
+    test, test_present = poses_at(paths, hits["test"], hits["test_frame"][:, None] + steps)
+    train, train_present = poses_at(paths, hits["train"], hits["train_frame"][:, None] + rate * steps)
+    both = test_present & train_present
     squares = np.where(both, np.minimum(((test - train) ** 2).sum(axis=2), (3 * ALIKE) ** 2), 0)
     count = both.sum(axis=1)
     enough = count >= len(around) // 4 + 1

@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from pcm3.data.audit.copy_search import RATES, Hits, in_parts, poses_at
+from pcm3.data.audit.copy_search import RATES, Hits, in_batches, poses_at
 from pcm3.data.audit.pose_paths import Doubles, PosePaths
 
 WINDOWS = (16, 32, 64, 128, 320)
@@ -25,7 +25,7 @@ HITS_AT_ONCE = 1024
 
 def timed(paths: PosePaths, hits: Hits) -> Hits:
     """The hits with rate and training frame such that the paths are as near to each other as can be."""
-    return in_parts(partial(_timed, paths), hits, HITS_AT_ONCE)
+    return in_batches(partial(_timed, paths), hits, HITS_AT_ONCE)
 
 
 def _timed(paths: PosePaths, hits: Hits) -> Hits:
@@ -42,13 +42,13 @@ def _improve(paths: PosePaths, hits: Hits, window: int) -> None:
     before = np.minimum(window, hits["test_frame"])
     steps = np.linspace(0, 1, SAMPLES) * (after + before)[:, None] - before[:, None]  # (H, S)
     frame = hits["train_frame"][:, None] + hits["rate"][:, None] * steps
-    test, here = poses_at(paths, hits["test"], hits["test_frame"][:, None] + steps)
-    train, there = poses_at(paths, hits["train"], frame)
+    test, test_present = poses_at(paths, hits["test"], hits["test_frame"][:, None] + steps)
+    train, train_present = poses_at(paths, hits["train"], frame)
     earlier, was = poses_at(paths, hits["train"], frame - SPEED_SPAN)
     later, will = poses_at(paths, hits["train"], frame + SPEED_SPAN)
     speed = ((later - earlier) / (2 * SPEED_SPAN)).astype(np.float64)
     left = (test - train).astype(np.float64)
-    weight = (here & there & was & will) / (1 + (left**2).sum(axis=2) / SOFT**2) ** 2
+    weight = (test_present & train_present & was & will) / (1 + (left**2).sum(axis=2) / SOFT**2) ** 2
     _solve(hits, steps, weight * (speed**2).sum(axis=2), weight * (speed * left).sum(axis=2))
 
 

@@ -153,12 +153,12 @@ def _near(store: ClipStore, paths: PosePaths, train: NDArray[np.int64], test: ND
     hits = timed(paths, search(paths, paths.of_clips(train), paths.of_clips(test), cores()))
     proofs = prove(store, paths, hits)
     rows = np.flatnonzero(copied(proofs))
-    seen: set[tuple[int, int]] = set()
+    reported: set[tuple[int, int]] = set()
     for row in rows[np.argsort(-proofs["frames"][rows], kind="stable")]:
         hit, proof = hits[row], proofs[row]
         pair = int(paths.clip[hit["train"]]), int(paths.clip[hit["test"]])
-        if pair not in seen:
-            seen.add(pair)
+        if pair not in reported:
+            reported.add(pair)
             yield Leak(
                 str(store.ids[pair[0]]),
                 str(store.ids[pair[1]]),

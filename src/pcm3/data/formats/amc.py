@@ -23,7 +23,7 @@ from pcm3.data.units import HUMAN, UNITS
 from pcm3.errors import DataError
 
 
-def looks_so(name: str, head: bytes) -> bool:
+def matches(name: str, head: bytes) -> bool:
     """Whether AMC's words stand in the heading."""
     return b":FULLY-SPECIFIED" in head or b":DEGREES" in head
 
@@ -39,8 +39,8 @@ def with_skeletons(entries: Sequence[Entry], suffixes: Sequence[str]) -> list[Fi
         if entry.name.lower().endswith(".amc"):
             stem = PurePosixPath(entry.name).stem
             there = skeletons.get(str(folder_of(entry))) or _beside(entry)
-            fitting = [one for one in there if stem.startswith(PurePosixPath(one.name).stem)]
-            best = max(fitting, key=lambda one: len(one.name)) if fitting else there[0] if len(there) == 1 else None
+            fitting = [file for file in there if stem.startswith(PurePosixPath(file.name).stem)]
+            best = max(fitting, key=lambda file: len(file.name)) if fitting else there[0] if len(there) == 1 else None
             groups.append(FileGroup(stem, (entry,) if best is None else (entry, best)))
     return groups
 
@@ -69,17 +69,17 @@ def parse(name: str, motion: bytes, skeleton: asf.Skeleton) -> MotionFile:
     bones = skeleton.bones
     values = _values(name, motion, bones)
     count = len(next(iter(values.values())))
-    turned, places = np.empty((len(bones), count, 3, 3)), np.empty((count, len(bones), 3))
+    rotations, places = np.empty((len(bones), count, 3, 3)), np.empty((count, len(bones), 3))
     for number, (bone, about) in enumerate(bones.items()):
         angles = np.zeros((count, 6))
         for column, degree in enumerate(about.degrees):
             angles[:, asf.DEGREES.index(degree)] = values[bone][:, column]
-        turn = about.axes @ about_xyz(angles[:, :3]) @ about.axes.T
+        rotation = about.axes @ about_xyz(angles[:, :3]) @ about.axes.T
         if number == 0:
-            turned[0], places[:, 0] = turn, angles[:, 3:]
+            rotations[0], places[:, 0] = rotation, angles[:, 3:]
         else:
-            turned[number] = turned[about.parent] @ turn
-            places[:, number] = places[:, about.parent] + turned[number] @ (about.direction * about.length)
+            rotations[number] = rotations[about.parent] @ rotation
+            places[:, number] = places[:, about.parent] + rotations[number] @ (about.direction * about.length)
     places /= skeleton.unit
     inches = HUMAN[0] <= body_size(places[:, None]) * UNITS["inches"] <= HUMAN[1]
     parents = tuple(bone.parent for bone in bones.values())

@@ -43,7 +43,7 @@ def columns_of_csv(
         arrow, csv = library("pyarrow", "CSV"), library("pyarrow.csv", "CSV")
     except DataError:
         return None
-    kinds = {
+    types = {
         name: arrow.string() if name in texts or not _may_be_number(cell.strip()) else arrow.float64()
         for name, cell in zip(names, first, strict=True)
     }
@@ -52,11 +52,11 @@ def columns_of_csv(
             arrow.BufferReader(rows.encode()),
             csv.ReadOptions(use_threads=False, column_names=names),
             csv.ParseOptions(delimiter=divider, newlines_in_values=True),
-            csv.ConvertOptions(column_types=kinds, null_values=sorted(NOTHING), strings_can_be_null=True),
+            csv.ConvertOptions(column_types=types, null_values=sorted(NOTHING), strings_can_be_null=True),
         )
     except arrow.ArrowException:
         return None
-    return columns_of(table, {name for name, kind in kinds.items() if kind == arrow.string()})
+    return columns_of(table, {name for name, kind in types.items() if kind == arrow.string()})
 
 
 def _may_be_number(cell: str) -> bool:

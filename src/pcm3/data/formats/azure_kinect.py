@@ -21,7 +21,7 @@ LEVELS = {0: 0.0, 1: 0.3, 2: 0.7, 3: 1.0}
 """Confidence of a joint: none (out of range), low (hidden), medium, high."""
 
 
-def looks_so(name: str, head: bytes) -> bool:
+def matches(name: str, head: bytes) -> bool:
     """Whether the beginning is that of the offline processor's output."""
     return head.lstrip()[:1] == b"{" and (b'"bone_list"' in head or b'"joint_positions"' in head or b'"k4abt' in head)
 
@@ -42,12 +42,15 @@ def parse(name: str, data: bytes) -> MotionFile:
     frames = held.get("frames") if isinstance(held, dict) else None
     if not isinstance(frames, list) or not frames or not all(isinstance(frame, dict) for frame in frames):
         raise DataError(f"{name}: expected 'frames' as Azure Kinect's offline processor writes them")
-    found = [_bodies(name, number, frame) for number, frame in enumerate(frames)]
-    ids = [body for body, _ in Counter(body for bodies in found for body in bodies).most_common(BODIES)]
+    frame_bodies = [_bodies(name, number, frame) for number, frame in enumerate(frames)]
+    ids = [body for body, _ in Counter(body for bodies in frame_bodies for body in bodies).most_common(BODIES)]
     if not ids:
         raise DataError(f"{name}: expected a body in one of the {len(frames)} frames, found nobody")
-    points, scores = np.full((len(found), len(ids), JOINTS, 3), np.nan), np.zeros((len(found), len(ids), JOINTS))
-    for number, bodies in enumerate(found):
+    points, scores = (
+        np.full((len(frame_bodies), len(ids), JOINTS, 3), np.nan),
+        np.zeros((len(frame_bodies), len(ids), JOINTS)),
+    )
+    for number, bodies in enumerate(frame_bodies):
         for place, body in enumerate(ids):
             if body in bodies:
                 points[number, place], scores[number, place] = bodies[body]
@@ -62,7 +65,7 @@ def _bodies(name: str, number: int, frame: dict[str, Any]) -> dict[int, tuple[An
     bodies = frame.get("bodies", [])
     if not isinstance(bodies, list) or not all(isinstance(body, dict) for body in bodies):
         raise DataError(f"{where}: expected a list of 'bodies'")
-    found = {}
+    bodies_by_id = {}
     for place, body in enumerate(bodies):
         points = numbers(where, body.get("joint_positions"), 3, "joint_positions")
         if len(points) != JOINTS:
@@ -72,8 +75,8 @@ def _bodies(name: str, number: int, frame: dict[str, Any]) -> dict[int, tuple[An
         if isinstance(levels, list) and len(levels) == JOINTS:
             sure = np.array([LEVELS.get(level, 1.0) if isinstance(level, int) else 1.0 for level in levels])
         own = body.get("body_id", place)
-        found[own if isinstance(own, int) else place] = (points, sure)
-    return found
+        bodies_by_id[own if isinstance(own, int) else place] = (points, sure)
+    return bodies_by_id
 
 
 def _rate(times: list[Any]) -> float | None:
@@ -86,5 +89,5 @@ def _rate(times: list[Any]) -> float | None:
     if not len(steps):
         return None
     rate = 1e6 / float(np.median(steps))
-    whole = round(rate)
-    return (float(whole) if abs(rate - whole) < 0.02 * rate else rate) if 0.1 <= rate <= 10_000 else None
+    nearest = round(rate)
+    return (float(nearest) if abs(rate - nearest) < 0.02 * rate else rate) if 0.1 <= rate <= 10_000 else None

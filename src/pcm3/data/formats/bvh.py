@@ -34,7 +34,7 @@ class Joint:
     channels: list[str] = field(default_factory=list)
 
 
-def looks_so(name: str, head: bytes) -> bool:
+def matches(name: str, head: bytes) -> bool:
     """Whether a file begins as BVH does."""
     return head.removeprefix(b"\xef\xbb\xbf").lstrip()[:9].upper() == b"HIERARCHY"
 
@@ -80,22 +80,22 @@ class _Hierarchy:
             return ""
         key = words[0].upper()
         if key in (b"ROOT", b"JOINT"):
-            told = self._joint([word for word in words[1:] if word != b"{"], root=key == b"ROOT")
+            expected = self._joint([word for word in words[1:] if word != b"{"], root=key == b"ROOT")
         elif key in (b"OFFSET", b"CHANNELS"):
-            told = self._about(key, words[1:])
+            expected = self._about(key, words[1:])
         elif key == b"}":
-            told = "" if self.opened else "no } where no { is open"
+            expected = "" if self.opened else "no } where no { is open"
             del self.opened[-1:]
         elif key == b"END":
-            told, self.coming = "", -1
+            expected, self.coming = "", -1
         else:
-            told = "" if key == b"{" else "a part of the hierarchy"
-        if b"{" in words and not told:
+            expected = "" if key == b"{" else "a part of the hierarchy"
+        if b"{" in words and not expected:
             if self.coming is None:
                 return "ROOT, JOINT or End Site before {"
             self.opened.append(self.coming)
             self.coming = None
-        return told
+        return expected
 
     def _joint(self, words: list[bytes], *, root: bool) -> str:
         name = b" ".join(words).decode("utf-8", "replace")
@@ -115,8 +115,8 @@ class _Hierarchy:
             joint.offset = _floats(words)
             return "" if len(joint.offset) == 3 else "OFFSET x y z"
         joint.channels = [word.decode("latin-1").lower() for word in words[1:]]
-        count, kinds = len(joint.channels), set(joint.channels)
-        right = words[:1] == [b"%d" % count] and len(kinds) == count and kinds <= set(CHANNELS)
+        count, unique = len(joint.channels), set(joint.channels)
+        right = words[:1] == [b"%d" % count] and len(unique) == count and unique <= set(CHANNELS)
         return "" if right else "CHANNELS, their number and their names, as Xposition or Zrotation"
 
 
@@ -141,26 +141,26 @@ def _hierarchy(name: str, lines: list[bytes]) -> tuple[list[Joint], int]:
 
 def _motion_head(name: str, lines: list[bytes], at: int) -> tuple[float, int]:
     """Frames a second, and the index of the first line of numbers."""
-    told: dict[str, float] = {}
+    header: dict[str, float] = {}
     for number in range(at + 1, min(at + 8, len(lines))):
         key, divided, value = lines[number].partition(b":")
         numbers = _floats(value.split())
         word = key.strip().lower().decode("latin-1")
         if divided and len(numbers) == 1 and word in ("frames", "frame time"):
-            told[word] = numbers[0]
-        if len(told) == 2:
-            if not 1e-4 <= told["frame time"] <= 100:
+            header[word] = numbers[0]
+        if len(header) == 2:
+            if not 1e-4 <= header["frame time"] <= 100:
                 raise DataError(
-                    f"{name}: line {number + 1}: expected the seconds of a frame, got {told['frame time']:g}"
+                    f"{name}: line {number + 1}: expected the seconds of a frame, got {header['frame time']:g}"
                 )
             rows = sum(1 for line in lines[number + 1 :] if line.strip())
-            if told["frames"] != rows:
+            if header["frames"] != rows:
                 raise DataError(
-                    f"{name}: says {told['frames']:.0f} frames, but has {rows} lines of numbers: is it whole?"
+                    f"{name}: says {header['frames']:.0f} frames, but has {rows} lines of numbers: is it whole?"
                 )
-            rate = 1 / told["frame time"]
-            whole = round(rate)
-            return (float(whole) if abs(rate - whole) < SNAP * rate else rate), number + 1
+            rate = 1 / header["frame time"]
+            nearest = round(rate)
+            return (float(nearest) if abs(rate - nearest) < SNAP * rate else rate), number + 1
     raise DataError(f"{name}: line {at + 2}: expected Frames: and Frame Time: after MOTION")
 
 

@@ -23,7 +23,7 @@ MOST_MARKERS = 1000
 MOST_FRAMES = 2_000_000
 
 
-def looks_so(name: str, head: bytes) -> bool:
+def matches(name: str, head: bytes) -> bool:
     """Whether the second byte is C3D's mark."""
     return head[1:2] == b"\x50"
 

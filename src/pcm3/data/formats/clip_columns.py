@@ -16,21 +16,21 @@ from functools import lru_cache, partial
 import numpy as np
 from numpy.typing import NDArray
 
+from pcm3.data.formats.coded_columns import CodedColumn, Codes, Table, about_rows, codes, numbered
 from pcm3.data.formats.columns import (
     FRAMES,
     PEOPLE,
     TIMES,
+    duplicate_row,
     first_of,
     from_columns,
+    is_motion_column,
     joint_column,
     repeated,
-    said_twice,
     spelled,
-    tells_motion,
 )
 from pcm3.data.formats.mediapipe import as_mediapipe
 from pcm3.data.formats.motion_file import FileFormat, FileGroup, MotionFile, TableFormat, TablePart
-from pcm3.data.formats.told_columns import Codes, Table, Told, about_rows, codes, numbered
 from pcm3.data.names import printable
 from pcm3.data.source_index import Options
 from pcm3.errors import ConfigError, DataError
@@ -131,12 +131,12 @@ def split_tables(
     roles, notes = _roles(list(tables.values()), given, names)
     splits = {file: _split(table, roles, guessed="clip" not in given) for file, table in tables.items()}
     roles["subject"] = _subject(list(splits.values()), roles["subject"], given)
-    found: list[FileGroup] = []
+    recordings: list[FileGroup] = []
     for group in groups:
         split = splits.get(group.file)
-        found += [group] if split is None else _parts(split, form.table, roles)
-    notes += _notes(list(splits.values()), found, roles, names)
-    return found, notes + _not_taken(roles, given, names)
+        recordings += [group] if split is None else _parts(split, form.table, roles)
+    notes += _notes(list(splits.values()), recordings, roles, names)
+    return recordings, notes + _not_taken(roles, given, names)
 
 
 def _check_given(given: Mapping[str, tuple[str, ...]], names: Mapping[str, str]) -> None:
@@ -144,7 +144,7 @@ def _check_given(given: Mapping[str, tuple[str, ...]], names: Mapping[str, str])
     for wrong in sorted({name for some in given.values() for name in some} - set(names)):
         near = get_close_matches(wrong, names, n=1, cutoff=0.5)
         hint = f"; did you mean '{names[near[0]]}'?" if near else ""
-        others = sorted((name for name in names.values() if name.strip()), key=tells_motion)
+        others = sorted((name for name in names.values() if name.strip()), key=is_motion_column)
         some = ", ".join(others[:6]) + (", …" if len(others) > 6 else "")
         raise ConfigError(
             f"setting columns: expected a column of the tables ({printable(some, 120)}), got "
@@ -158,12 +158,12 @@ def _not_taken(
     """The columns that may tell class or person, where none was found that does."""
     missing = [role for role in ("clip", "label", "subject") if not roles[role] and role not in given]
     taken = {name for some in roles.values() for name in some}
-    others = [name for plain, name in names.items() if plain not in taken and not tells_motion(name)]
+    others = [name for plain, name in names.items() if plain not in taken and not is_motion_column(name)]
     if not {"label", "subject"} & set(missing) or not others:
         return []
-    shown = ", ".join(f"'{printable(name, 30)}'" for name in others[:6]) + (", …" if len(others) > 6 else "")
+    listed = ", ".join(f"'{printable(name, 30)}'" for name in others[:6]) + (", …" if len(others) > 6 else "")
     asked = ",".join(f"{role}=NAME" for role in missing)
-    return [f"columns of which nothing is taken: {shown} (--columns {asked} says what they tell)"]
+    return [f"columns of which nothing is taken: {listed} (--columns {asked} says what they tell)"]
 
 
 def _candidates(there: Mapping[str, str], given: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
@@ -189,7 +189,7 @@ def _table(group: FileGroup, form: TableFormat, names: Sequence[str], wanted: di
         group,
         columns,
         wanted,
-        {plain: Told.of(table[name]) for plain, name in wanted.items()},
+        {plain: CodedColumn.of(table[name]) for plain, name in wanted.items()},
         place,
         None if isinstance(cells, list) else cells,
         rounded=first_of(FRAMES, known) is None and person is None and joint is None,
@@ -206,42 +206,44 @@ def _roles(
     roles, notes = _candidates(there, given), []
     if "label" not in given and roles["label"]:
         words = {
-            name: {word for table in tables if name in table.told for word in table.told[name].words if word}
+            name: {word for table in tables if name in table.coded for word in table.coded[name].words if word}
             for name in roles["label"]
         }
-        telling = [name for name in roles["label"] if len(words[name]) > 1]
-        if not telling:
+        informative = [name for name in roles["label"] if len(words[name]) > 1]
+        if not informative:
             name = roles["label"][0]
             only = f"'{printable(min(words[name]), 30)}' alone" if words[name] else "nothing"
-            told = names[name]
-            notes.append(f"the column '{told}' holds {only} and is not taken for the class (--columns label={told})")
-        roles["label"] = tuple(telling)
+            column = names[name]
+            notes.append(
+                f"the column '{column}' holds {only} and is not taken for the class (--columns label={column})"
+            )
+        roles["label"] = tuple(informative)
     return roles, notes
 
 
 def _split(table: Table, roles: Mapping[str, tuple[str, ...]], *, guessed: bool) -> Split:
     """The table's rows by recordings."""
     rows, entry = len(table.place), table.group.entries[0]
-    keys = [name for name in roles["clip"] if name in table.told]
+    keys = [name for name in roles["clip"] if name in table.coded]
     for name in keys:
-        if not table.told[name].there.all():
-            row = int(np.argmin(table.told[name].there)) + 2
+        if not table.coded[name].there.all():
+            row = int(np.argmin(table.coded[name].there)) + 2
             raise DataError(f"{entry.name}: row {row}: expected a recording's name in the column '{table.names[name]}'")
 
     def clips() -> Codes:
-        return codes([table.told[name].code for name in keys], rows)
+        return codes([table.coded[name].code for name in keys], rows)
 
     frames = len(np.unique(codes([clips(), *_moments(table)], rows)))
     if guessed and frames < LEAST_FRAMES * len(np.unique(clips())):
         keys = []
-    subject = next((name for name in roles["subject"] if name in table.told and name != BODY), None)
-    if subject is not None and _varies(clips(), table.told[subject]):
+    subject = next((name for name in roles["subject"] if name in table.coded and name != BODY), None)
+    if subject is not None and _varies(clips(), table.coded[subject]):
         keys = [subject, *keys]
-    label = next((name for name in roles["label"] if name in table.told), None)
-    if _taken(table, clips()) is not None and label is not None and _varies(clips(), table.told[label]):
+    label = next((name for name in roles["label"] if name in table.coded), None)
+    if _taken(table, clips()) is not None and label is not None and _varies(clips(), table.coded[label]):
         keys = [*keys, label]
     if (again := _taken(table, clips())) is not None:
-        raise said_twice(entry.name, again, float(np.asarray(table.moment)[again]), table.columns())
+        raise duplicate_row(entry.name, again, float(np.asarray(table.moment)[again]), table.columns())
     clip = clips()
     order = np.argsort(clip, kind="stable")
     return Split(table, tuple(keys), np.split(order, np.flatnonzero(np.diff(clip[order])) + 1))
@@ -251,10 +253,10 @@ def _moments(table: Table) -> list[Codes]:
     return [np.arange(len(table.place)) if table.moment is None else numbered(table.moment)]
 
 
-def _varies(clip: Codes, told: Told) -> bool:
+def _varies(clip: Codes, column: CodedColumn) -> bool:
     """Whether a recording has two words in the column."""
-    there = told.there
-    both = codes([clip[there], told.code[there]], int(there.sum()))
+    there = column.there
+    both = codes([clip[there], column.code[there]], int(there.sum()))
     return len(np.unique(both)) > len(np.unique(clip[there]))
 
 
@@ -274,13 +276,13 @@ def _subject(
     if "subject" in given or candidates[:1] != (BODY,):
         return tuple(candidates)
     named = [
-        {split.table.told[BODY].words[code] for code in np.unique(split.table.told[BODY].code[rows])}
+        {split.table.coded[BODY].words[code] for code in np.unique(split.table.coded[BODY].code[rows])}
         for split in splits
-        if BODY in split.table.told
+        if BODY in split.table.coded
         for rows in split.rows
     ]
-    one_each = all(len(words) == 1 for words in named) and len(set.union(*named)) > 1
-    return tuple(candidates) if one_each else tuple(candidates[1:])
+    constant_per_file = all(len(words) == 1 for words in named) and len(set.union(*named)) > 1
+    return tuple(candidates) if constant_per_file else tuple(candidates[1:])
 
 
 def _parts(split: Split, form: TableFormat, roles: Mapping[str, tuple[str, ...]]) -> list[FileGroup]:
@@ -294,7 +296,9 @@ def _parts(split: Split, form: TableFormat, roles: Mapping[str, tuple[str, ...]]
     for rows in split.rows:
         name = group.name
         if several:
-            name = printable("/".join(table.told[key].words[table.told[key].code[rows[0]]] for key in split.keys), 150)
+            name = printable(
+                "/".join(table.coded[key].words[table.coded[key].code[rows[0]]] for key in split.keys), 150
+            )
         about = about_rows(group.entries[0].name, name, table, rows, roles, bodies=bodies)
         part = TablePart(group.name if several else None, columns, rows, beside, about)
         parts.append(FileGroup(name, group.entries, part))
@@ -303,7 +307,7 @@ def _parts(split: Split, form: TableFormat, roles: Mapping[str, tuple[str, ...]]
 
 def _notes(
     splits: Sequence[Split],
-    found: Sequence[FileGroup],
+    recordings: Sequence[FileGroup],
     roles: Mapping[str, tuple[str, ...]],
     written: Mapping[str, str],
 ) -> list[str]:
@@ -316,19 +320,23 @@ def _notes(
         tables = "1 table" if len(several) == 1 else f"{len(several):,} tables"
         count = sum(len(split.rows) for split in several)
         notes.append(f"recordings by the {keys}: {count:,} in {tables} (--columns clip=NAME)")
-    abouts = [group.part.about for group in found if group.part is not None]
+    abouts = [group.part.about for group in recordings if group.part is not None]
     labelled = [about for about in abouts if about.label or about.spans]
     if labelled:
         classes = {
             label for about in labelled for label in (about.label, *(span.label for span in about.spans)) if label
         }
         name, *others = (written[column] for column in roles["label"])
-        some = "" if len(labelled) == len(found) else f", {len(labelled):,} of {len(found):,} recordings have one"
+        some = (
+            ""
+            if len(labelled) == len(recordings)
+            else f", {len(labelled):,} of {len(recordings):,} recordings have one"
+        )
         notes.append(f"classes by the column '{name}': {len(classes):,}{some}{_or(others, 'label')}")
     changing = sum(bool(about.spans) for about in abouts)
     if changing:
         notes.append(
-            f"the label changes within {changing:,} of {len(found):,} recordings: they are untrimmed, and the "
+            f"the label changes within {changing:,} of {len(recordings):,} recordings: they are untrimmed, and the "
             "stretches of one label are the clips"
         )
     for role, what in (("subject", "people"), ("camera", "cameras")):

@@ -93,14 +93,14 @@ def first_of(names: Iterable[str], known: Mapping[str, str]) -> str | None:
     return next((known[name] for name in names if name in known), None)
 
 
-def tells_motion(column: str) -> bool:
+def is_motion_column(column: str) -> bool:
     """Whether a column is known for what frames hold: a coordinate, how sure it is, moments, bodies, joints."""
     bare = column.strip()
     known = bare.lower() in {*TIMES, *FRAMES, *PEOPLE, *JOINTS, *"xyz", *SCORES.split("|")}
     return known or any(form.fullmatch(bare) for form in (*COORDINATES, *CONFIDENCES))
 
 
-def said_twice(name: str, row: int, moment: float, columns: Iterable[str]) -> DataError:
+def duplicate_row(name: str, row: int, moment: float, columns: Iterable[str]) -> DataError:
     """That a moment is there twice: the table holds several recordings.
 
     Args:
@@ -109,7 +109,7 @@ def said_twice(name: str, row: int, moment: float, columns: Iterable[str]) -> Da
         moment: frame or time.
         columns: all of the table.
     """
-    others = ", ".join(f"'{printable(column, 30)}'" for column in columns if not tells_motion(column))
+    others = ", ".join(f"'{printable(column, 30)}'" for column in columns if not is_motion_column(column))
     return DataError(
         f"{name}: row {row + 2}: frame or time {moment:g} is there twice in one recording: which columns tell "
         f"recordings apart{f', of {printable(others, 150)}' if others else ''}? Name them with --columns clip=NAME "
@@ -142,9 +142,9 @@ def _wide(name: str, table: Mapping[str, Column], known: Mapping[str, str]) -> M
             places.setdefault(match["joint"], {})[match["axis"].lower()] = column
     joints = [joint for joint, axes in places.items() if {"x", "y"} <= set(axes)]
     if not joints:
-        shown = ", ".join(printable(column, 20) for column in list(table)[:6])
+        listed = ", ".join(printable(column, 20) for column in list(table)[:6])
         raise DataError(
-            f"{name}: expected columns like left_hip_x, left_hip_y, left_hip_z, or joint, x, y, z, got {shown or 'no'}"
+            f"{name}: expected columns like left_hip_x, left_hip_y, left_hip_z, or joint, x, y, z, got {listed or 'no'}"
         )
     flat = not any("z" in places[joint] for joint in joints)
     if not flat:
@@ -179,7 +179,7 @@ def _long(name: str, table: Mapping[str, Column], known: Mapping[str, str], word
         )
     again = repeated(at * len(joints) + joint, rounded=False)
     if again is not None:
-        raise said_twice(name, again, moments[again], known.values())
+        raise duplicate_row(name, again, moments[again], known.values())
     points = np.full((len(keys), len(joints), len(axes)), np.nan)
     points[at, joint] = values
     scores = None
@@ -217,8 +217,8 @@ def _motion(
         sure = np.full(shape, np.nan)
         sure[place[kept, 0], place[kept, 1]] = scores[kept]
         frames[np.isnan(sure)] = np.nan
-    fps, told = _rate(name, table, known)
-    return MotionFile(frames, tuple(joints), fps=fps, unit=PIXELS if flat else None, scores=sure, notes=told)
+    fps, notes = _rate(name, table, known)
+    return MotionFile(frames, tuple(joints), fps=fps, unit=PIXELS if flat else None, scores=sure, notes=notes)
 
 
 def _numbers(name: str, table: Mapping[str, Column], column: str) -> NDArray[np.float64]:
@@ -261,14 +261,14 @@ def numbered_words(cells: Column) -> tuple[list[str], NDArray[np.int64]]:
 
 def _scores(name: str, table: Mapping[str, Column], joints: Sequence[str]) -> NDArray[np.float64] | None:
     """How sure the source was of each joint (R, V), where it tells that of all."""
-    found: dict[str, str] = {}
+    score_columns: dict[str, str] = {}
     for column in table:
         match = next((match for form in CONFIDENCES if (match := form.fullmatch(column.strip()))), None)
         if match is not None:
-            found.setdefault(match["joint"], column)
-    if not set(joints) <= set(found):
+            score_columns.setdefault(match["joint"], column)
+    if not set(joints) <= set(score_columns):
         return None
-    return np.stack([_numbers(name, table, found[joint]) for joint in joints], axis=1)
+    return np.stack([_numbers(name, table, score_columns[joint]) for joint in joints], axis=1)
 
 
 def _slots(
@@ -282,7 +282,7 @@ def _slots(
         if isinstance(moments, np.ndarray) and len(np.unique(moments)) > 1:
             again = repeated(moments, rounded=first_of(FRAMES, there) is None)
             if again is not None:
-                raise said_twice(name, again, moments[again], known.values())
+                raise duplicate_row(name, again, moments[again], known.values())
         return np.stack([frames_of_rows(moments, rows), np.zeros(rows, np.int64)], axis=1), 1
     _, frame = np.unique(_numbers(name, table, moment), return_inverse=True)
     words = [cell_word(value) for value in table[person]]
@@ -293,7 +293,7 @@ def _slots(
     place = np.stack([frame, np.array([slot[who] for who in words])], axis=1)
     again = repeated(place[:, 0] * len(longest) + place[:, 1], rounded=False)
     if again is not None:
-        raise said_twice(name, again, _numbers(name, table, moment)[again], known.values())
+        raise duplicate_row(name, again, _numbers(name, table, moment)[again], known.values())
     return place, len(longest)
 
 
@@ -310,6 +310,6 @@ def _rate(name: str, table: Mapping[str, Column], known: Mapping[str, str]) -> t
     rate = 1 / (step * units[unit]) if step > 0 else 0.0
     if not 0.1 <= rate <= 10_000:
         return None, ()
-    whole = round(rate)
-    rate = float(whole) if abs(rate - whole) < 0.02 * rate else round(rate, 2)
+    nearest = round(rate)
+    rate = float(nearest) if abs(rate - nearest) < 0.02 * rate else round(rate, 2)
     return rate, (f"{rate:g} frames a second by the column '{printable(column)}', taken for {unit}",)

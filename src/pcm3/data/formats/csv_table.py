@@ -23,7 +23,7 @@ from pcm3.errors import DataError
 
 FEWEST = 6
 """Fields of a table of motion."""
-LOOKED_AT = 10
+ROWS_EXAMINED = 10
 """Rows by which it is told."""
 LONGEST_HEAD = 2**18
 """Bytes of a table among which its first line is looked for."""
@@ -31,11 +31,11 @@ BEFORE = 3
 """Numbers that may stand before the coordinates of a row without names: frame, time, person."""
 
 
-def looks_so(name: str, head: bytes) -> bool:
+def matches(name: str, head: bytes) -> bool:
     """Whether the first lines are rows of equally many fields."""
     text = table_text(head, whole=False)
-    rows = [] if text is None else [row for row in _rows(text, divider_of(text)) if row][: LOOKED_AT + 1]
-    counts = {len(row) for row in (rows[:-1] if len(head) >= HEAD else rows)[:LOOKED_AT]}
+    rows = [] if text is None else [row for row in _rows(text, divider_of(text)) if row][: ROWS_EXAMINED + 1]
+    counts = {len(row) for row in (rows[:-1] if len(head) >= HEAD else rows)[:ROWS_EXAMINED]}
     return len(rows) > 1 and len(counts) == 1 and counts.pop() >= FEWEST
 
 

@@ -56,8 +56,8 @@ def from_columns(name: str, columns: Sequence[Sequence[str]], values: NDArray[np
             cells[:, people.index(column[-3]), joints.index(column[-2]), COORDINATES.index(column[-1])] = values[
                 :, place
             ]
-    kinds = {column[-1] for column in columns}
-    return upwards(cells[..., :3], tuple(joints), cells[..., 3] if "likelihood" in kinds else None)
+    fields = {column[-1] for column in columns}
+    return upwards(cells[..., :3], tuple(joints), cells[..., 3] if "likelihood" in fields else None)
 
 
 def upwards(

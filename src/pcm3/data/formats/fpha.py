@@ -16,7 +16,7 @@ ORDER = np.array([0, 1, 6, 7, 8, 2, 9, 10, 11, 3, 12, 13, 14, 4, 15, 16, 17, 5, 
 """The place in a line of each joint of the layout: a line has the wrist, the five knuckles, then finger by finger."""
 
 
-def looks_so(name: str, head: bytes) -> bool:
+def matches(name: str, head: bytes) -> bool:
     """Whether the first line is that of a frame."""
     return name == "skeleton.txt" and len(head.split(b"\n", 1)[0].split()) == 64
 

@@ -36,8 +36,8 @@ def parse(name: str, data: bytes) -> MotionFile:
         try:
             return _of_root(name, root)
         except DataError as error:
-            told = str(error)
-            raise DataError(told if told.startswith(name) else f"{name}: {told}") from None
+            message = str(error)
+            raise DataError(message if message.startswith(name) else f"{name}: {message}") from None
 
 
 def _of_root(name: str, root: Any) -> MotionFile:
@@ -53,10 +53,10 @@ def _of_root(name: str, root: Any) -> MotionFile:
     for key in list(root)[:20]:
         if inside(root, f"{key}/table") is not None:
             return _deeplabcut(name, inside(root, f"{key}/table"))
-    found = ", ".join(list(root)[:5])
+    names = ", ".join(list(root)[:5])
     raise DataError(
         f"{name}: expected a project or an analysis file of SLEAP, a table of DeepLabCut, a file of movement or an "
-        f"NWB file with poses, got {found or 'an empty file'}"
+        f"NWB file with poses, got {names or 'an empty file'}"
     )
 
 
@@ -153,7 +153,7 @@ def _poses(root: Any, path: str, deep: int) -> list[str]:
         return []
     if _kind(node) == "PoseEstimation":
         return [path]
-    return [found for key in sorted(node)[:1000] for found in (_poses(root, f"{path}/{key}", deep - 1) if deep else [])]
+    return [poses for key in sorted(node)[:1000] for poses in (_poses(root, f"{path}/{key}", deep - 1) if deep else [])]
 
 
 def _kind(node: Any) -> str:

@@ -79,7 +79,7 @@ def index_entries(
     if not 0 <= options.min_score <= 1:
         raise ConfigError(f"setting min_score: expected 0 to 1, got {options.min_score:g}")
     in_files = sorted(form.group(list(dict.fromkeys(entries)), form.suffixes), key=lambda group: group.file)
-    recordings, told = split_tables(form, in_files, options.columns)
+    recordings, table_notes = split_tables(form, in_files, options.columns)
     if not recordings:
         return SourceIndex([], unusable=unusable)
     named = _ids(recordings)
@@ -103,17 +103,25 @@ def index_entries(
     classes = sorted({name for about in labelling.about for name in _labels(about) if name})
     for name in classes:
         check_name("class names", name)
-    subjects, told_subjects = _numbers("subjects", {about.subject for about in labelling.about})
-    cameras, told_cameras = _numbers("cameras", {about.camera for about in labelling.about})
+    subjects, subject_notes = _numbers("subjects", {about.subject for about in labelling.about})
+    cameras, camera_notes = _numbers("cameras", {about.camera for about in labelling.about})
     untrimmed = any(about.spans for about in labelling.about)
-    whole = Source(layout, scale, fps, options, subjects, cameras, tuple(classes), untrimmed)
+    source = Source(layout, scale, fps, options, subjects, cameras, tuple(classes), untrimmed)
     clips = [
-        SourceClip(name, group.file, partial(read, form, group, name, about, whole))
+        SourceClip(name, group.file, partial(read, form, group, name, about, source))
         for name, group, about in zip(ids, groups, labelling.about, strict=True)
     ]
     notes = [
         note
-        for note in (*layout_notes, scale.text, *fps_notes, *told, *labelling.notes, *told_subjects, *told_cameras)
+        for note in (
+            *layout_notes,
+            scale.text,
+            *fps_notes,
+            *table_notes,
+            *labelling.notes,
+            *subject_notes,
+            *camera_notes,
+        )
         if note
     ]
     notes += dict.fromkeys(note for file in files for note in file.notes)
@@ -239,8 +247,8 @@ def _numbers(what: str, words: set[str]) -> tuple[dict[str, int], list[str]]:
         if len(set(own.values())) == len(own):  # 7 and 007 are two
             return own, []
     numbers = {word: number for number, word in enumerate(names, 1)}
-    shown = ", ".join(f"{printable(word, 20)} = {number}" for word, number in list(numbers.items())[:4])
-    return numbers, [f"{what} by number: {shown}" + (", …" if len(names) > 4 else "")]
+    listed = ", ".join(f"{printable(word, 20)} = {number}" for word, number in list(numbers.items())[:4])
+    return numbers, [f"{what} by number: {listed}" + (", …" if len(names) > 4 else "")]
 
 
 def _protocols(about: Sequence[About], subjects: dict[str, int]) -> dict[str, Any]:
@@ -259,8 +267,8 @@ def _intervals(
 ) -> tuple[tuple[Interval, ...], tuple[Skipped, ...]]:
     """The labelled parts that lie in the recording, by their start; and those that do not."""
     intervals, lost = [], []
-    whole = [Span(0, frames, about.label, in_frames=True)] if about.label and not about.spans else []
-    for span in (*about.spans, *whole):
+    full_span = [Span(0, frames, about.label, in_frames=True)] if about.label and not about.spans else []
+    for span in (*about.spans, *full_span):
         start, stop = (round(end if span.in_frames else end * fps) for end in (span.start, span.stop))
         last, lasts = min(stop, frames), frames / fps
         if start < last:

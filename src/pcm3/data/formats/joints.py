@@ -90,11 +90,11 @@ def arranged(where: str, file: MotionFile, layout: Layout) -> MotionFile:
     places = _places(file, layout)
     if not all(places):
         raise DataError(f"{where}: {_missing(file, layout)}")
-    for joint, found in zip(layout.joints, places, strict=True):
-        if len(found) > 1:
-            names = " and ".join(f"'{printable(file.joints[place], 40)}'" for place in found[:2])
+    for joint, matches in zip(layout.joints, places, strict=True):
+        if len(matches) > 1:
+            names = " and ".join(f"'{printable(file.joints[place], 40)}'" for place in matches[:2])
             raise DataError(f"{where}: which is '{joint}' of layout '{layout.name}': {names}?")
-    order = np.array([found[0] for found in places])
+    order = np.array([matches[0] for matches in places])
     return replace(
         file,
         frames=file.frames[:, :, order],
@@ -111,7 +111,7 @@ def _share(file: MotionFile, layout: Layout) -> float:
 
 def _missing(file: MotionFile, layout: Layout) -> str:
     """Which joints of the layout the file has not, and what they may be called there."""
-    missing = [joint for joint, found in zip(layout.joints, _places(file, layout), strict=True) if not found]
+    missing = [joint for joint, matches in zip(layout.joints, _places(file, layout), strict=True) if not matches]
     known = {canonical(name): name for name in file.joints}
     close = ((joint, get_close_matches(canonical(joint), known, n=1, cutoff=0.6)) for joint in missing)
     near = next(((joint, known[names[0]]) for joint, names in close if names), None)

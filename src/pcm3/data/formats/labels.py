@@ -19,7 +19,7 @@ from pcm3.errors import ConfigError, DataError, not_one_of
 
 TABLE_COLUMNS = ("file", "label", "subject", "start", "stop", "camera")
 FIELDS = ("label", "subject", "camera")
-SIDES = {"train": TRAIN, "training": TRAIN, "test": TEST, "testing": TEST, "val": TEST, "validation": TEST}
+SPLITS = {"train": TRAIN, "training": TRAIN, "test": TEST, "testing": TEST, "val": TEST, "validation": TEST}
 SPLIT = "split"
 """The protocol that folders called train and test make."""
 PERSON = re.compile(r"(?:s|p|sub|subj|subject|person|participant|actor|user|id)[-_]?(\d{1,6})", re.IGNORECASE)
@@ -115,10 +115,10 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 def _by_table(groups: Sequence[FileGroup], table: Path, about: Sequence[About], ids: Sequence[str]) -> list[str]:
     rows = label_rows(table)
-    found = _finder(groups, ids)
-    used, strangers, alike, told = 0, list[str](), list[str](), dict[int, str]()
+    find = _finder(groups, ids)
+    used, strangers, alike, label_of = 0, list[str](), list[str](), dict[int, str]()
     for number, row in rows:
-        places = found(row["file"])
+        places = find(row["file"])
         if len(places) != 1:
             (alike if places else strangers).append(row["file"])
             continue
@@ -129,10 +129,11 @@ def _by_table(groups: Sequence[FileGroup], table: Path, about: Sequence[About], 
         if row.get("start") or row.get("stop"):
             entry.spans = [*_of_tables(entry), _span(table, number, row)]
         elif row.get("label"):
-            if told.setdefault(place, row["label"]) != row["label"]:
+            if label_of.setdefault(place, row["label"]) != row["label"]:
                 raise DataError(
                     f"{table}: line {number}: expected one label for '{printable(row['file'])}', got "
-                    f"'{printable(told[place], 30)}' and '{printable(row['label'], 30)}': columns start,stop tell parts"
+                    f"'{printable(label_of[place], 30)}' and '{printable(row['label'], 30)}': "
+                    "columns start,stop tell parts"
                 )
             entry.label, entry.spans = row["label"], _of_tables(entry)
     if used == 0:
@@ -144,7 +145,7 @@ def _by_table(groups: Sequence[FileGroup], table: Path, about: Sequence[About], 
     if strangers:
         notes.append(f"{table.name}: {len(strangers):,} rows name no recording, as '{printable(strangers[0])}' does")
     if alike:
-        path = "/".join(_path(groups[found(alike[0])[0]]))
+        path = "/".join(_path(groups[find(alike[0])[0]]))
         notes.append(
             f"{table.name}: {len(alike):,} rows name several recordings, as '{printable(alike[0])}' does, and are left "
             f"out: write the folder, too, as in '{printable(path)}'"
@@ -236,12 +237,12 @@ def _by_places(groups: Sequence[FileGroup], about: Sequence[About]) -> list[str]
     """What folders and names tell by themselves, where it is not known from elsewhere."""
     notes: list[str] = []
     folders = [list(group.folder.parts) for group in groups]
-    sides = [next((part for part in reversed(parts) if part.lower() in SIDES), None) for parts in folders]
-    if len({SIDES[side.lower()] for side in sides if side is not None}) == 2:
-        for entry, side in zip(about, sides, strict=True):
-            entry.side = UNKNOWN if side is None else SIDES[side.lower()]
+    splits = [next((part for part in reversed(parts) if part.lower() in SPLITS), None) for parts in folders]
+    if len({SPLITS[side.lower()] for side in splits if side is not None}) == 2:
+        for entry, side in zip(about, splits, strict=True):
+            entry.side = UNKNOWN if side is None else SPLITS[side.lower()]
         notes.append("folders called train and test make the protocol 'split'")
-    names = [[part for part in parts if part.lower() not in SIDES] for parts in folders]
+    names = [[part for part in parts if part.lower() not in SPLITS] for parts in folders]
     shared = _shared(names)
     below = [tuple(parts[shared:]) for parts in names]
     if not any(entry.subject for entry in about):
@@ -250,10 +251,10 @@ def _by_places(groups: Sequence[FileGroup], about: Sequence[About]) -> list[str]
         return notes
     words = _label_words(groups, below)
     if words is not None:
-        told, labels = words
+        note, labels = words
         for entry, word in zip(about, labels, strict=True):
             entry.label = word
-        notes.append(told)
+        notes.append(note)
     return notes
 
 
@@ -300,5 +301,5 @@ def _label_words(groups: Sequence[FileGroup], below: Sequence[tuple[str, ...]]) 
     if len(varied) != 1 or not all(map(is_name, varied[0])):
         return None
     classes = sorted(set(varied[0]))
-    shown = ", ".join(classes[:4]) + (", …" if len(classes) > 4 else "")
-    return f"a word in the files' names is taken for the class: {printable(shown)}", varied[0]
+    listed = ", ".join(classes[:4]) + (", …" if len(classes) > 4 else "")
+    return f"a word in the files' names is taken for the class: {printable(listed)}", varied[0]

@@ -26,7 +26,7 @@ RATES = ("fps", "frame_rate", "frameRate", "framerate")
 DEEP = 6
 
 
-def looks_so(name: str, head: bytes) -> bool:
+def matches(name: str, head: bytes) -> bool:
     """Whether names of landmarks stand in the beginning."""
     return head.lstrip()[:1] in (b"[", b"{") and any(
         f'"{word}"'.encode() in head for word in (*LANDMARKS, "visibility")
@@ -53,9 +53,9 @@ def parse(name: str, data: bytes) -> MotionFile:
         held = next((held[key] for key in FRAMES if isinstance(held.get(key), list)), None)
     if not isinstance(held, list) or not held:
         raise DataError(f"{name}: expected a list of frames, or one under {', '.join(FRAMES)}")
-    found = [_landmarks(frame, DEEP) for frame in held]
-    count = max((len(landmarks) for landmarks in found), default=0)
-    first = next((landmarks for landmarks in found if landmarks), None)
+    frame_landmarks = [_landmarks(frame, DEEP) for frame in held]
+    count = max((len(landmarks) for landmarks in frame_landmarks), default=0)
+    first = next((landmarks for landmarks in frame_landmarks if landmarks), None)
     if first is None:
         raise DataError(
             f"{name}: expected landmarks, as a list or under {', '.join(LANDMARKS[:6])}, in one of the frames"
@@ -63,11 +63,11 @@ def parse(name: str, data: bytes) -> MotionFile:
     names = _names(first)
     points, scores = np.full((len(held), count, 3), np.nan), np.full((len(held), count), np.nan)
     flat = True
-    for number, landmarks in enumerate(found):
+    for number, landmarks in enumerate(frame_landmarks):
         if len(landmarks) not in (0, count):
             raise DataError(f"{name}: frame {number}: expected {count} landmarks as in others, got {len(landmarks)}")
         if landmarks:
-            rows = numbers(f"{name}: frame {number}", [_row(one) for one in landmarks], 4, "landmarks")
+            rows = numbers(f"{name}: frame {number}", [_row(landmark) for landmark in landmarks], 4, "landmarks")
             flat = flat and bool(np.isnan(rows[:, 2]).all())
             points[number], scores[number] = rows[:, :3], rows[:, 3]
     if flat:
@@ -86,13 +86,13 @@ def _landmarks(frame: Any, deep: int) -> list[Any]:
         return []
     if len(frame) == 1 and isinstance(frame[0], dict | list) and not _is_landmark(frame[0]):  # a list of people
         return _landmarks(frame[0], deep - 1) if deep else []
-    return frame if all(_is_landmark(one) for one in frame) else []
+    return frame if all(_is_landmark(landmark) for landmark in frame) else []
 
 
 def _is_landmark(value: Any) -> bool:
     if isinstance(value, dict):
         return "x" in value and "y" in value
-    return isinstance(value, list) and 2 <= len(value) <= 5 and all(isinstance(one, int | float) for one in value)
+    return isinstance(value, list) and 2 <= len(value) <= 5 and all(isinstance(number, int | float) for number in value)
 
 
 def _row(landmark: Any) -> list[Any]:
@@ -105,7 +105,9 @@ def _row(landmark: Any) -> list[Any]:
 
 def _names(landmarks: list[Any]) -> tuple[str, ...]:
     """The names that the landmarks have, or numbers."""
-    names = [one.get("name", one.get("part")) if isinstance(one, dict) else None for one in landmarks]
+    names = [
+        landmark.get("name", landmark.get("part")) if isinstance(landmark, dict) else None for landmark in landmarks
+    ]
     if all(isinstance(name, str) and name for name in names) and len(set(names)) == len(names):
         return tuple(str(name) for name in names)
     return tuple(f"landmark{number}" for number in range(len(landmarks)))

@@ -23,10 +23,10 @@ def as_mediapipe(file: MotionFile) -> MotionFile:
     """The file with MediaPipe's joints and unit, where it has 33 joints by number or by their names; else as it is."""
     numbers = [re.fullmatch(r"\D*(\d+)", name) for name in file.joints]
     if len(numbers) == JOINTS and all(numbers):
-        found = [int(number[1]) for number in numbers if number is not None]
-        if sorted(found) not in ([*range(JOINTS)], [*range(1, JOINTS + 1)]):
+        indices = [int(number[1]) for number in numbers if number is not None]
+        if sorted(indices) not in ([*range(JOINTS)], [*range(1, JOINTS + 1)]):
             return file
-        order = np.argsort(found)
+        order = np.argsort(indices)
         file = replace(
             file,
             frames=file.frames[:, :, order],
@@ -39,20 +39,20 @@ def as_mediapipe(file: MotionFile) -> MotionFile:
         note = ()
     else:
         return file
-    unit, told = _unit(file)
-    return replace(file, unit=file.unit or unit, notes=(*file.notes, *note, *told))
+    unit, unit_notes = _unit(file)
+    return replace(file, unit=file.unit or unit, notes=(*file.notes, *note, *unit_notes))
 
 
 def _unit(file: MotionFile) -> tuple[str | None, tuple[str, ...]]:
     """Metres for world landmarks, a picture's for those that are shares of it; None: told by the bodies' size."""
     hips = file.frames[:, :, HIPS].mean(axis=2)
-    seen = hips[np.isfinite(hips).all(axis=-1)]
-    if not len(seen) or file.unit is not None:
+    known_hips = hips[np.isfinite(hips).all(axis=-1)]
+    if not len(known_hips) or file.unit is not None:
         return None, ()
-    if np.median(np.linalg.norm(seen, axis=-1)) < WORLD:
+    if np.median(np.linalg.norm(known_hips, axis=-1)) < WORLD:
         return "metres", ()
     finite = file.frames[np.isfinite(file.frames).all(axis=-1)]
-    if np.percentile(np.abs(finite[:, :2]), 95) < PICTURE and np.median(seen[:, 0]) > WORLD:
+    if np.percentile(np.abs(finite[:, :2]), 95) < PICTURE and np.median(known_hips[:, 0]) > WORLD:
         note = "landmarks are shares of a picture, which is taken for a square: world landmarks give better bodies"
         return PIXELS, (note,)
     return None, ()

@@ -104,8 +104,8 @@ class FileGroup:
     @property
     def file(self) -> str:
         """Where it lies, as a report names it."""
-        whole = self.part is None or self.part.table is None
-        return str(self.entries[0]) if whole else f"{self.entries[0]}:{self.name}"
+        whole_file = self.part is None or self.part.table is None
+        return str(self.entries[0]) if whole_file else f"{self.entries[0]}:{self.name}"
 
     @property
     def folder(self) -> PurePosixPath:
@@ -124,7 +124,7 @@ class FileGroup:
         return self.entries[0].name if self.part is None or self.part.table is None else self.name
 
 
-def one_each(entries: Sequence[Entry], suffixes: Sequence[str]) -> list[FileGroup]:
+def group_per_file(entries: Sequence[Entry], suffixes: Sequence[str]) -> list[FileGroup]:
     """Each file that ends so is a recording of its own."""
     groups = []
     for entry in entries:
@@ -152,11 +152,11 @@ class FileFormat:
     """In the plural, as a sentence goes on after 'these are'."""
     suffixes: tuple[str, ...]
     """How names of such files end, in lower case."""
-    looks_so: Callable[[str, bytes], bool]
+    matches: Callable[[str, bytes], bool]
     """Whether a file of that name whose first bytes are these is one."""
     read: Callable[[FileGroup, Options], MotionFile]
     """Reads a recording; raises DataError for what is not of the format."""
-    group: Callable[[Sequence[Entry], Sequence[str]], list[FileGroup]] = field(default=one_each)
+    group: Callable[[Sequence[Entry], Sequence[str]], list[FileGroup]] = field(default=group_per_file)
     """Which files make a recording."""
     pattern: str | None = None
     """How such files are named, where the format tells; a user's own pattern goes before it."""

@@ -22,7 +22,7 @@ PEOPLE = 4
 MOST_FRAMES = 1_000_000
 
 
-def looks_so(name: str, head: bytes) -> bool:
+def matches(name: str, head: bytes) -> bool:
     """Whether it is the file of a frame."""
     return NAME.fullmatch(name) is not None and b'"people"' in head
 
@@ -36,8 +36,8 @@ def frames_of_folders(entries: Sequence[Entry], suffixes: Sequence[str]) -> list
             key = (str(folder_of(entry)), match["name"])
             frames.setdefault(key, []).append((int(match["frame"]), entry))
     groups = []
-    for (folder, name), found in frames.items():
-        ordered = sorted(found, key=lambda pair: pair[0])
+    for (folder, name), numbered in frames.items():
+        ordered = sorted(numbered, key=lambda pair: pair[0])
         groups.append(FileGroup(name or folder.rsplit("/", 1)[-1], tuple(entry for _, entry in ordered)))
     return groups
 
@@ -53,18 +53,21 @@ def read(group: FileGroup, options: Options) -> MotionFile:
 
 def parse(files: Sequence[tuple[str, bytes]]) -> MotionFile:
     """As `read`, of the names and bytes of the frames."""
-    found = [_people(name, data) for name, data in files]
-    counts = {len(person) for _, people in found for person in people}
+    frame_people = [_people(name, data) for name, data in files]
+    counts = {len(person) for _, people in frame_people for person in people}
     name = files[0][0]
     if not counts:
         raise DataError(f"{name}: expected people in one of the {len(files)} frames, found nobody")
     if len(counts) > 1 or not counts <= set(LAYOUTS):
         raise DataError(f"{name}: expected 25 or 18 keypoints in all frames, got {', '.join(map(str, sorted(counts)))}")
-    space = any(deep for deep, people in found if people)
+    space = any(deep for deep, people in frame_people if people)
     (count,) = counts
-    bodies = min(PEOPLE, max(len(people) for _, people in found))
-    frames, scores = np.full((len(found), bodies, count, 3), np.nan), np.zeros((len(found), bodies, count))
-    for number, (deep, people) in enumerate(found):
+    bodies = min(PEOPLE, max(len(people) for _, people in frame_people))
+    frames, scores = (
+        np.full((len(frame_people), bodies, count, 3), np.nan),
+        np.zeros((len(frame_people), bodies, count)),
+    )
+    for number, (deep, people) in enumerate(frame_people):
         for body, person in enumerate(people[:bodies]):
             if deep != space:
                 raise DataError(f"{files[number][0]}: expected keypoints in two dimensions, or in three, in all frames")

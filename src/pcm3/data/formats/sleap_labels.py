@@ -88,9 +88,9 @@ def _joints(name: str, root: Any) -> tuple[str, ...]:
     """The nodes of the one skeleton, in the order in which points stand."""
     text = inside(root, "metadata").attrs.get("json", b"")
     try:
-        told = json.loads(text)
-        (skeleton,) = told["skeletons"]
-        joints = tuple(str(told["nodes"][node["id"]]["name"]) for node in skeleton["nodes"])
+        metadata = json.loads(text)
+        (skeleton,) = metadata["skeletons"]
+        joints = tuple(str(metadata["nodes"][node["id"]]["name"]) for node in skeleton["nodes"])
     except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
         raise DataError(
             f"{name}: expected the nodes of one skeleton in its metadata ({printable(str(error), 60)})"

@@ -28,15 +28,15 @@ def _begins(*magic: bytes) -> Callable[[str, bytes], bool]:
 
 
 FORMATS: dict[str, FileFormat] = {
-    "bvh": FileFormat("BVH files", (".bvh",), bvh.looks_so, bvh.read),
-    "c3d": FileFormat("C3D files", (".c3d",), c3d.looks_so, c3d.read),
-    "trc": FileFormat("TRC files of markers", (".trc",), trc.looks_so, trc.read),
-    "amc": FileFormat("AMC motions", (".amc",), amc.looks_so, amc.read, amc.with_skeletons),
+    "bvh": FileFormat("BVH files", (".bvh",), bvh.matches, bvh.read),
+    "c3d": FileFormat("C3D files", (".c3d",), c3d.matches, c3d.read),
+    "trc": FileFormat("TRC files of markers", (".trc",), trc.matches, trc.read),
+    "amc": FileFormat("AMC motions", (".amc",), amc.matches, amc.read, amc.with_skeletons),
     "hdf5": FileFormat(
         "HDF5 files of poses", (".h5", ".hdf5", ".nc", ".nwb", ".slp"), _begins(hdf5_poses.MAGIC), hdf5_poses.read
     ),
     "pose": FileFormat(".pose files", (".pose",), lambda name, head: True, pose_file.read),
-    "fpha": FileFormat("hands of FPHA", ("skeleton.txt",), fpha.looks_so, fpha.read, pattern=fpha.PATTERN),
+    "fpha": FileFormat("hands of FPHA", ("skeleton.txt",), fpha.matches, fpha.read, pattern=fpha.PATTERN),
     "npy": FileFormat("NumPy arrays (.npy)", (".npy",), _begins(npy.MAGIC), npy.read),
     "parquet": FileFormat(
         "Parquet tables",
@@ -47,14 +47,14 @@ FORMATS: dict[str, FileFormat] = {
     ),
     "skeleton": FileFormat("Kinect .skeleton files", (".skeleton",), lambda name, head: True, kinect_text.read),
     "openpose": FileFormat(
-        "frames of OpenPose", ("_keypoints.json",), openpose.looks_so, openpose.read, openpose.frames_of_folders
+        "frames of OpenPose", ("_keypoints.json",), openpose.matches, openpose.read, openpose.frames_of_folders
     ),
-    "azure-kinect": FileFormat("JSON files of Azure Kinect", (".json",), azure_kinect.looks_so, azure_kinect.read),
-    "landmarks": FileFormat("JSON files of landmarks", (".json",), landmarks.looks_so, landmarks.read),
+    "azure-kinect": FileFormat("JSON files of Azure Kinect", (".json",), azure_kinect.matches, azure_kinect.read),
+    "landmarks": FileFormat("JSON files of landmarks", (".json",), landmarks.matches, landmarks.read),
     "csv": FileFormat(
         "tables",
         (".csv", ".tsv", ".txt"),
-        csv_table.looks_so,
+        csv_table.matches,
         csv_table.read,
         table=TableFormat(csv_table.names, csv_table.columns),
     ),

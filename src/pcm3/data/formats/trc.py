@@ -12,7 +12,7 @@ from pcm3.data.source_index import Options
 from pcm3.errors import DataError
 
 
-def looks_so(name: str, head: bytes) -> bool:
+def matches(name: str, head: bytes) -> bool:
     """Whether it begins with the word of the first line."""
     return head.startswith(b"PathFileType")
 
@@ -52,8 +52,8 @@ def parse(name: str, data: bytes) -> MotionFile:
         if any(np.isinf(value) for value in values):
             raise DataError(f"{name}: line {number}: expected numbers, got {printable(line.encode())}")
         rows.append(values)
-    told = _number(about.get("NumFrames", ""))
-    if not rows or (np.isfinite(told) and told != len(rows)):
+    declared = _number(about.get("NumFrames", ""))
+    if not rows or (np.isfinite(declared) and declared != len(rows)):
         raise DataError(f"{name}: line 3 says {about.get('NumFrames', '?')[:20]} frames, got {len(rows)}: is it whole?")
     frames = np.array(rows).reshape(len(rows), 1, -1, 3)
     frames[~frames.any(axis=-1) | np.isnan(frames).any(axis=-1)] = np.nan

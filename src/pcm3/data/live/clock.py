@@ -20,7 +20,7 @@ EQUAL = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
-class Tick:
+class TimedFrame:
     """A frame at the model's rate."""
 
     time: float
@@ -42,14 +42,14 @@ class Clock:
         self._fps, self._ratio = fps, to_fps / fps
         self._place = -1.0  # in frames of the sender since the clock began
         self._last: NDArray[np.float32] | None = None
-        self._began, self._ticks = 0.0, 0
+        self._began, self._frames_out = 0.0, 0
 
     @property
     def time(self) -> float:
         """Of the last frame that came, in seconds."""
         return self._began + max(self._place, 0.0) / self._fps
 
-    def push(self, frame: Float[NDArray[np.float32], "M V 3"], time: float | None = None) -> list[Tick]:
+    def push(self, frame: Float[NDArray[np.float32], "M V 3"], time: float | None = None) -> list[TimedFrame]:
         """The moments that lie after the frame before, up to this one.
 
         Args:
@@ -67,29 +67,29 @@ class Clock:
         if place <= self._place:
             before = self._began + self._place / self._fps
             raise DataError(f"time: expected more than that of the frame before ({before:g} s), got {time:g}")
-        last, here = _alike(self._last, frame)
-        ticks = []
-        while (wanted := self._ticks / self._ratio) <= place + EQUAL:
+        last, current = _alike(self._last, frame)
+        frames = []
+        while (wanted := self._frames_out / self._ratio) <= place + EQUAL:
             share = (wanted - self._place) / (place - self._place)
-            ticks.append(self._tick(here if wanted >= place - EQUAL else _between(last, here, share)))
+            frames.append(self._timed(current if wanted >= place - EQUAL else _between(last, current, share)))
         self._place, self._last = place, frame
-        return ticks
+        return frames
 
-    def _begin(self, frame: NDArray[np.float32], time: float) -> list[Tick]:
-        self._place, self._last, self._began, self._ticks = 0.0, frame, time, 0
-        return [self._tick(frame, anew=True)]
+    def _begin(self, frame: NDArray[np.float32], time: float) -> list[TimedFrame]:
+        self._place, self._last, self._began, self._frames_out = 0.0, frame, time, 0
+        return [self._timed(frame, anew=True)]
 
-    def _tick(self, frame: NDArray[np.float32], *, anew: bool = False) -> Tick:
-        time = self._began + self._ticks / self._ratio / self._fps
-        self._ticks += 1
-        return Tick(time, frame, anew)
+    def _timed(self, frame: NDArray[np.float32], *, anew: bool = False) -> TimedFrame:
+        time = self._began + self._frames_out / self._ratio / self._fps
+        self._frames_out += 1
+        return TimedFrame(time, frame, anew)
 
 
-def _between(last: NDArray[np.float32], here: NDArray[np.float32], share: float) -> NDArray[np.float32]:
+def _between(last: NDArray[np.float32], current: NDArray[np.float32], share: float) -> NDArray[np.float32]:
     """Linear where both have a joint; else as in the nearer."""
-    both = (present_joints(last[None]) & present_joints(here[None]))[0]
+    both = (present_joints(last[None]) & present_joints(current[None]))[0]
     shares = np.where(both, share, float(share >= 0.5))[..., None]
-    return np.asarray(last * (1 - shares) + here * shares, np.float32)
+    return np.asarray(last * (1 - shares) + current * shares, np.float32)
 
 
 def _alike(*frames: NDArray[np.float32]) -> list[NDArray[np.float32]]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pcm3.body_centre import path_of_first
 from pcm3.data.bodies import Bodies
 from pcm3.data.gaps import fill_gaps
-from pcm3.data.live.clock import Tick
+from pcm3.data.live.clock import TimedFrame
 from pcm3.data.live.start import Preparation, Start, start_from
 from pcm3.normalisation import moved
 
@@ -26,7 +26,7 @@ Frame = Float[NDArray[np.float32], "M V 3"]
 
 
 class LivePose:
-    """Ticks in, frames (M, V, 3) out as an encoder is fed with them."""
+    """Timed frames in, frames (M, V, 3) out as an encoder is fed with them."""
 
     start: Start | None = None
     """What the first second told; None: it is not over yet."""
@@ -39,14 +39,14 @@ class LivePose:
         self._held: list[NDArray[np.float32]] = []
         self._recent: deque[Bodies] = deque(maxlen=self._second)
 
-    def push(self, tick: Tick) -> list[Frame]:
+    def push(self, timed: TimedFrame) -> list[Frame]:
         """The frames that are ready: this one; none while the first second lasts; at its end all of it.
 
         Raises:
             DataError: the frames of the first second cannot be metres in space; it begins again.
         """
-        frame = self._kept(tick.frame)
-        if tick.anew:
+        frame = self._kept(timed.frame)
+        if timed.anew:
             self._recent.clear()
             self._held.clear()
         if self.start is not None:

@@ -155,8 +155,8 @@ def _frames(rows: NpzRows, index: int, layout: Layout, id: str) -> NDArray[np.fl
     """The frames (T, M, V, C) up to the last that is not empty, absent bodies all zeros."""
     values = rows.read(index)
     frames = metres(id, values.reshape(len(values), -1, len(layout.joints), 3))
-    seen = np.flatnonzero(frames.any(axis=(1, 2, 3)))
-    return _absent_as_zeros(frames[: seen[-1] + 1 if len(seen) else 0])
+    occupied = np.flatnonzero(frames.any(axis=(1, 2, 3)))
+    return _absent_as_zeros(frames[: occupied[-1] + 1 if len(occupied) else 0])
 
 
 def _absent_as_zeros(frames: NDArray[np.float32]) -> NDArray[np.float32]:

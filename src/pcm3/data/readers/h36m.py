@@ -105,15 +105,15 @@ def parse(name: str, data: bytes, fixed_root: bool = False) -> NDArray[np.float3
         DataError: the content is not of that form; the error names the line.
     """
     rows = number_rows(name, data, COLUMNS, b",")
-    turns = from_rotation_vectors(-rows[:, 3:].reshape(len(rows), -1, 3))
+    rotations = from_rotation_vectors(-rows[:, 3:].reshape(len(rows), -1, 3))
     way = np.zeros((len(rows), 3))
     if fixed_root:
-        turns[:, 0] = np.eye(3)
+        rotations[:, 0] = np.eye(3)
     for frame, step in enumerate(rows[:, :3] if not fixed_root else ()):
-        before = turns[frame - 1, 0] if frame else np.eye(3)
+        before = rotations[frame - 1, 0] if frame else np.eye(3)
         way[frame] = (way[frame - 1] if frame else 0) + before @ step
-        turns[frame, 0] = before @ turns[frame, 0]
-    places = joint_positions(OFFSETS_MM, load_layout(LAYOUT).parents, turns, way) / 1000
+        rotations[frame, 0] = before @ rotations[frame, 0]
+    places = joint_positions(OFFSETS_MM, load_layout(LAYOUT).parents, rotations, way) / 1000
     return metres(name, places[:, None])
 
 

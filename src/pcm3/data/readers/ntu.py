@@ -126,13 +126,13 @@ def _numbered_by_id(name: str, data: bytes, bodies: Bodies) -> NDArray[np.int64]
     """
     lines = data.splitlines()
     ids = [lines[line].split(None, 1)[0] for line in bodies.line.tolist()]
-    seen: dict[bytes, list[int]] = {}
+    frames_of: dict[bytes, list[int]] = {}
     for number, frame, line in zip(ids, bodies.frame.tolist(), bodies.line.tolist(), strict=True):
-        frames = seen.setdefault(number, [])
+        frames = frames_of.setdefault(number, [])
         if not number.isdigit() or frames[-1:] == [frame]:
             raise DataError(f"{name}: line {line + 1}: expected a body id, once a frame, got {printable(number)}")
         frames.append(frame)
-    order = sorted(seen, key=lambda number: (seen[number][0], len(number), number))
-    longest = set(sorted(order, key=lambda number: -len(seen[number]))[:IDS])
+    order = sorted(frames_of, key=lambda number: (frames_of[number][0], len(number), number))
+    longest = set(sorted(order, key=lambda number: -len(frames_of[number]))[:IDS])
     place = {number: index for index, number in enumerate(number for number in order if number in longest)}
     return np.array([place.get(number, IDS) for number in ids], np.int64)

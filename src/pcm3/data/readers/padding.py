@@ -30,8 +30,8 @@ def unpadded(frames: Frames, precision: float = SINGLE) -> Frames:
         precision: of the numbers as they were stored, relative.
     """
     present = present_bodies(frames)
-    seen = np.flatnonzero(present.any(axis=1))
-    end = int(seen[-1]) + 1 if len(seen) else 0
+    occupied = np.flatnonzero(present.any(axis=1))
+    end = int(occupied[-1]) + 1 if len(occupied) else 0
     periods = [_period(frames[:, body], precision) for body in np.flatnonzero(present.any(axis=0))]
     moving = [period for period in periods if period is not None]
     return frames[: min(end, max(moving, default=end))]

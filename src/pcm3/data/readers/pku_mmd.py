@@ -42,7 +42,7 @@ LATE = 30
 """Frames, a second, that an action may reach beyond the last one and is cut there; one that reaches further is not its
 video's, and skipped. Both are reported."""
 
-LOOKS = 8
+FILES_EXAMINED = 8
 """Files of a folder that are looked at to learn what it holds: the first ones may be damaged."""
 
 
@@ -119,7 +119,7 @@ def _by_content(videos: Sequence[Entry]) -> tuple[Files, Files, list[Skipped]]:
 
 def _what_holds(files: Sequence[Entry]) -> str | None:
     """What the first file of a folder that is one or the other is; all files of a folder are the same."""
-    for entry in files[:LOOKS]:
+    for entry in files[:FILES_EXAMINED]:
         try:
             kind = what_is(entry.read())
         except DataError:
@@ -144,8 +144,8 @@ def _clips(
             unusable.append((str(entries[0]), str(error)))
             continue
         broken += wrong
-        its_sides = {protocol: named[video] for protocol, named in splits.items() if video in named}
-        clips.append(SourceClip(video, str(entries[0]), partial(_read, entries[0], video, rows, its_sides)))
+        own_splits = {protocol: named[video] for protocol, named in splits.items() if video in named}
+        clips.append(SourceClip(video, str(entries[0]), partial(_read, entries[0], video, rows, own_splits)))
     for video in sorted(labels.keys() - skeletons.keys()):
         unusable += [(str(entry), f"the labels of '{video}', which has no skeleton file") for entry in labels[video]]
     return clips, broken, unusable

@@ -33,8 +33,8 @@ def parse_list(where: str, data: bytes) -> dict[str, int]:
     """
     splits: dict[str, int] = {}
     side: int | None = None
-    for number, whole in enumerate(data.decode("latin-1").splitlines(), 1):
-        line = whole
+    for number, raw_line in enumerate(data.decode("latin-1").splitlines(), 1):
+        line = raw_line
         if heading := HEADING.match(line):
             side = TRAIN if heading[1].lower() == "train" else TEST
             line = line[heading.end() :]
@@ -114,7 +114,7 @@ def _protocol(entry: Entry, named: Split) -> str:
     Raises:
         DataError: the videos are not split so.
     """
-    both = {protocol: _on_both_sides(named, protocol) for protocol in NAMES}
+    both = {protocol: _in_both_splits(named, protocol) for protocol in NAMES}
     match = re.search(r"sub|view", entry.name, re.IGNORECASE)
     protocol = f"x{match[0].lower()}" if match else next((name for name in NAMES if both[name] is None), None)
     if protocol is None:
@@ -126,7 +126,7 @@ def _protocol(entry: Entry, named: Split) -> str:
     return protocol
 
 
-def _on_both_sides(named: Split, protocol: str) -> str | None:
+def _in_both_splits(named: Split, protocol: str) -> str | None:
     """A performance (xsub) or a camera (xview) that has videos on both sides."""
     splits: dict[str, int] = {}
     for video, side in named.items():
@@ -143,16 +143,16 @@ def _notes(protocol: str, entry: Entry, named: Mapping[str, int], videos: set[st
     Raises:
         DataError: that is all of them.
     """
-    here = videos & named.keys()
-    if videos and not here:
+    matched = videos & named.keys()
+    if videos and not matched:
         raise DataError(f"{entry}: names none of the {len(videos)} videos that are there")
     notes = []
     for side, what in ((TRAIN, "training"), (TEST, "validation")):
         listed = {video for video in named if named[video] == side}
         if not listed:
             notes.append(f"{protocol}: the list names no {what} videos")
-        if not listed <= here:
-            notes.append(f"{protocol}: {len(listed & here):,} of the list's {len(listed):,} {what} videos are there")
-    if here != videos:
-        notes.append(f"{protocol}: {len(videos - here):,} videos are in no list, and on neither side")
+        if not listed <= matched:
+            notes.append(f"{protocol}: {len(listed & matched):,} of the list's {len(listed):,} {what} videos are there")
+    if matched != videos:
+        notes.append(f"{protocol}: {len(videos - matched):,} videos are in no list, and on neither side")
     return notes

@@ -19,15 +19,15 @@ Codes = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
-class Told:
-    """What a column says in each row."""
+class CodedColumn:
+    """A column as its different words, and which of them is in each row."""
 
     words: list[str]
     code: Codes
     """(R) which of the words."""
 
     @classmethod
-    def of(cls, cells: Column) -> Told:
+    def of(cls, cells: Column) -> CodedColumn:
         """The cells of a column."""
         return cls(*numbered_words(cells))
 
@@ -45,8 +45,8 @@ class Table:
     columns: Callable[[], Mapping[str, Column]]
     names: dict[str, str]
     """Those columns, as they are called here, by their `plain_name`."""
-    told: dict[str, Told]
-    """What they say."""
+    coded: dict[str, CodedColumn]
+    """Their cells."""
     place: Codes
     """(R) rows of one number are of one moment, body and joint."""
     moment: NDArray[np.float64] | None
@@ -79,14 +79,14 @@ def about_rows(
     """What the columns tell of a recording."""
 
     def words(role: str) -> list[str]:
-        column = next((one for one in roles[role] if one in table.told), None)
-        told = None if column is None else table.told[column]
-        return [""] * len(rows) if told is None else [told.words[code] for code in told.code[rows].tolist()]
+        column = next((key for key in roles[role] if key in table.coded), None)
+        coded = None if column is None else table.coded[column]
+        return [""] * len(rows) if coded is None else [coded.words[code] for code in coded.code[rows].tolist()]
 
     about = About()
     for role in ("subject", "camera"):
-        said = set(words(role)) - {""}
-        setattr(about, role, min(said) if len(said) == 1 else "")
+        values = set(words(role)) - {""}
+        setattr(about, role, min(values) if len(values) == 1 else "")
     labels = ["" if word == UNKNOWN_CLASS else word for word in words("label")]
     for label in sorted(set(labels) - {""}):
         check_name(f"{file}: class names", label)
