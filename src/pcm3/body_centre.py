@@ -32,12 +32,12 @@ def reference_path(
     if present[:, layout.centre].all():
         return body[:, layout.centre].copy()
     joint = _reference_joint(present, layout)
-    seen = np.flatnonzero(present[:, joint])
+    valid = np.flatnonzero(present[:, joint])
     time = np.arange(len(body))
-    path = np.stack([np.interp(time, seen, body[seen, joint, axis]) for axis in range(3)], axis=1)
+    path = np.stack([np.interp(time, valid, body[valid, joint, axis]) for axis in range(3)], axis=1)
     gaps = np.flatnonzero(~present[:, joint] & present.any(axis=1))
-    after = seen[np.minimum(np.searchsorted(seen, gaps), len(seen) - 1)]
-    before = seen[np.maximum(np.searchsorted(seen, gaps) - 1, 0)]
+    after = valid[np.minimum(np.searchsorted(valid, gaps), len(valid) - 1)]
+    before = valid[np.maximum(np.searchsorted(valid, gaps) - 1, 0)]
     share = ((gaps - before) / np.maximum(after - before, 1))[:, None]
     near = np.zeros(present.shape[1], np.bool_)
     near[layout.neighbours(joint)] = True
@@ -74,14 +74,14 @@ def _way(
     return ways.sum(axis=1) / np.maximum(both.sum(axis=1), 1)[:, None], np.asarray(both.any(axis=1))
 
 
-SEEN = 0.1
+MIN_PRESENT_SHARE = 0.1
 """Share of a body's frames in which the joint is seen that it is centred on."""
 
 
 def _reference_joint(present: NDArray[np.bool_], layout: Layout) -> int:
     """The joint that a body is seen from: see `reference_path`."""
     count = present.sum(axis=0)
-    enough = SEEN * present.any(axis=1).sum()
+    enough = MIN_PRESENT_SHARE * present.any(axis=1).sum()
     nearest = [layout.centre]
     for joint in nearest:  # grows while it is walked: breadth first through the tree
         if count[joint] >= enough:
@@ -102,7 +102,7 @@ def path_of_first(
         centre[first == body] = path[first == body]
     empty = ~there.any(axis=1)
     if empty.any():
-        seen = np.flatnonzero(~empty)
-        nearest = seen[np.clip(np.searchsorted(seen, np.flatnonzero(empty)), 0, len(seen) - 1)]
+        valid = np.flatnonzero(~empty)
+        nearest = valid[np.clip(np.searchsorted(valid, np.flatnonzero(empty)), 0, len(valid) - 1)]
         centre[empty] = centre[nearest]
     return centre

@@ -52,7 +52,7 @@ class ClipEncoder(Protocol):
 
 @runtime_checkable
 class GapEncoder(Protocol):
-    """An encoder that can be told that joints are absent from some frames of a clip."""
+    """An encoder that can take clips from some frames of which joints are absent."""
 
     def with_gaps(self) -> ClipEncoder:
         """The same encoder, for such clips: nothing leads to or from an absent joint."""
@@ -87,8 +87,8 @@ class Feed:
     stream: StreamName
     layout: Layout
     gaps: bool
-    """Whether joints may be absent from frames, as zeros. An encoder that learned from whole clips is told, too: else
-    it takes an absent joint to have leapt away."""
+    """Whether joints may be absent from frames, as zeros. An encoder that learned from whole clips must
+    know it, too: else it takes an absent joint to have leapt away."""
 
     @classmethod
     def of(cls, store: ClipStore, stream: StreamName) -> Feed:
@@ -111,19 +111,19 @@ class Feed:
         return crop_resize(frames, start, length, size, self.gaps)
 
     def streamed(self, clips: Clips) -> Float[Tensor, "B T M V C"]:
-        """Clips as the encoder is to see them."""
+        """Clips as input of the encoder."""
         return stream(clips, self.stream, self.layout, self.gaps)
 
-    def told(self, encoder: AnEncoder) -> AnEncoder:
-        """The encoder, its weights shared, as it is to see them."""
+    def adapted(self, encoder: AnEncoder) -> AnEncoder:
+        """The encoder for these clips, its weights shared: with gaps where joints may be absent."""
         return cast(AnEncoder, encoder.with_gaps()) if self.gaps and isinstance(encoder, GapEncoder) else encoder
 
     @contextmanager
     def embedding(self, encoder: ClipEncoder) -> Iterator[Callable[[Clips], Float[Tensor, "B D"]]]:
         """Inside, what gives the float32 features of clips; the encoder stays as it is."""
-        told = self.told(encoder)
-        with frozen(told):
-            yield lambda clips: told.embed(self.streamed(clips)).float()
+        adapted = self.adapted(encoder)
+        with frozen(adapted):
+            yield lambda clips: adapted.embed(self.streamed(clips)).float()
 
 
 @dataclass(frozen=True)
@@ -259,8 +259,8 @@ def have_gaps(clips: Float[Tensor, "B T M V C"], lengths: Int[Tensor, " B"], lay
     # What hangs from the centre joint may lie where it does, as in skeletons of motion capture.
     standing = [joint for joint, parent in enumerate(layout.parents) if {joint, parent} & set(layout.at_origin)]
     there = (own != 0).any(dim=-1).any(dim=-1, keepdim=True)
-    found: Tensor = (there & absent(own, standing)).flatten(1).any(dim=1)
-    return found
+    result: Tensor = (there & absent(own, standing)).flatten(1).any(dim=1)
+    return result
 
 
 def _extract(
@@ -271,11 +271,11 @@ def _extract(
     batch: int,
 ) -> Float[Tensor, "N D"]:
     chosen = torch.from_numpy(indices).to(bank.device)
-    features, told = [], bank.feed.told(encoder)
-    with frozen(told):
+    features, adapted = [], bank.feed.adapted(encoder)
+    with frozen(adapted):
         for part in chosen.split(batch):
             crops = bank.test_crops(part) if generator is None else [bank.random(part, generator)]
-            features.append(torch.stack([told.embed(clips).float() for clips in crops]).mean(dim=0))
+            features.append(torch.stack([adapted.embed(clips).float() for clips in crops]).mean(dim=0))
     return torch.cat(features)
 
 

@@ -43,8 +43,8 @@ def program(name: str) -> str:
     """What the user's shell knows a program by that lies beside this Python: its name where the shell would find this
     one, else its path, as in a virtual environment that is not activated.
     """
-    beside, found = Path(sys.executable).with_name(name), which(name)
-    if not beside.exists() or (found is not None and Path(found).parent.absolute() == beside.parent.absolute()):
+    beside, on_path = Path(sys.executable).with_name(name), which(name)
+    if not beside.exists() or (on_path is not None and Path(on_path).parent.absolute() == beside.parent.absolute()):
         return name
     return str(beside.relative_to(Path.cwd()) if beside.is_relative_to(Path.cwd()) else beside)
 

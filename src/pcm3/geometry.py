@@ -35,8 +35,8 @@ T_AXIS = -4
 def present_joints(frames: Shaped[NDArray[Any], "T M V C"]) -> Bool[NDArray[np.bool_], "T M V"]:
     """True where a joint is there (T, M, V), by what raw files say: absent ones are all zeros in (T, M, V, C)."""
     # Eight times as fast as `any` over so short an axis.
-    seen = np.moveaxis(frames != 0, -1, 0)
-    present: NDArray[np.bool_] = np.logical_or.reduce(list(seen))
+    nonzero = np.moveaxis(frames != 0, -1, 0)
+    present: NDArray[np.bool_] = np.logical_or.reduce(list(nonzero))
     return present
 
 
@@ -152,12 +152,12 @@ def _are(joints: tuple[int, ...], clip: Float[Clip, "*lead T M V C"]) -> Bool[An
 
 
 @cache
-def _on(numbers: tuple[int, ...], device: Any) -> Any:
+def _on(indices: tuple[int, ...], device: Any) -> Any:
     """The numbers as a tensor, sent to the device once: a list as an index is sent every time, and waited for."""
     import torch
 
     with torch.inference_mode(False):  # what is made there cannot be used in training later
-        return torch.tensor(numbers, device=device)
+        return torch.tensor(indices, device=device)
 
 
 def stream(

@@ -42,10 +42,10 @@ def layout_from_hierarchy(names: Sequence[str], parents: Sequence[int], name: st
     centre = middle[0] if middle else root
     if not middle:
         notes.append(f"no name of a pelvis or spine: clips are centred on the root, '{names[root]}'")
-    told = _across(places, pairs)
-    up = _up(middle, centre, told, climbing)
-    across = told or _any_other(up, len(names))
-    for what, known_way, way in (("up", len(middle) > 1, up), ("across", told is not None, across)):
+    named_across = _across(places, pairs)
+    up = _up(middle, centre, named_across, climbing)
+    across = named_across or _any_other(up, len(names))
+    for what, known_way, way in (("up", len(middle) > 1, up), ("across", named_across is not None, across)):
         if not known_way:
             taken = " to ".join(f"'{names[joint]}'" for joint in way)
             notes.append(f"no names that tell what goes {what} in the body: from {taken} is taken")
@@ -76,8 +76,8 @@ _SIDE = re.compile(r"left|right|(?<![a-zA-Z])[lr](?![a-z])|(?<=[_. ])[LRlr]$|^[L
 
 
 def _named_side(name: str) -> str | None:
-    found = _SIDE.search(name)
-    return {"l": "left", "r": "right"}[found.group()[0].lower()] if found else None
+    match = _SIDE.search(name)
+    return {"l": "left", "r": "right"}[match.group()[0].lower()] if match else None
 
 
 def _without_side(name: str) -> str:

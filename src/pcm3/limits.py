@@ -47,13 +47,13 @@ def check_range(name: str, value: int | float | None, least: int, most: int) -> 
     raise ConfigError(f"setting {name}: expected {bounds}, got {_short(value)}")
 
 
-def check_type(name: str, value: object, kinds: type | tuple[type, ...], expected: str) -> None:
+def check_type(name: str, value: object, types: type | tuple[type, ...], expected: str) -> None:
     """Raises ConfigError unless the value is of one of these types; true and false are no numbers."""
-    if not isinstance(value, kinds) or (isinstance(value, bool) and kinds is not bool):
+    if not isinstance(value, types) or (isinstance(value, bool) and types is not bool):
         raise ConfigError(f"{name}: expected {expected}, got {brief(value)}")
 
 
-def check_whole(name: str, value: object, least: int, most: int) -> None:
+def check_integer(name: str, value: object, least: int, most: int) -> None:
     """Raises ConfigError unless the value is a whole number from `least` to `most`."""
     check_type(f"setting {name}", value, Integral, "a whole number")
     check_range(name, int(str(value)), least, most)
@@ -61,7 +61,7 @@ def check_whole(name: str, value: object, least: int, most: int) -> None:
 
 def check_seed(value: object) -> None:
     """Raises ConfigError unless the value is a seed."""
-    check_whole("seed", value, 0, SEEDS - 1)
+    check_integer("seed", value, 0, SEEDS - 1)
 
 
 def check_real(name: str, value: object) -> None:

@@ -50,24 +50,26 @@ def info_nce_with_neighbours(
     """
     positive, relations = accurate(positive) / temperature, accurate(relations) / temperature
     everything = torch.logaddexp(positive, relations.logsumexp(dim=-1))
-    found = positive + relations.masked_fill(~also, 0).sum(dim=-1)
-    return (everything - found / (1 + also.sum(dim=-1))).mean()
+    positives = positive + relations.masked_fill(~also, 0).sum(dim=-1)
+    return (everything - positives / (1 + also.sum(dim=-1))).mean()
 
 
-def barlow_twins(one: Float[Tensor, "B E"], other: Float[Tensor, "B E"], redundancy_weight: float) -> Float[Tensor, ""]:
+def barlow_twins(
+    first: Float[Tensor, "B E"], second: Float[Tensor, "B E"], redundancy_weight: float
+) -> Float[Tensor, ""]:
     """How far the correlations between two views' embeddings, over the batch, are from 1 for each value and 0 for two.
 
     Zbontar et al., Barlow Twins (ICML 2021), eq. 1. All E x E correlations are never there at once: the sum of their
     squares is that of the products of the B x B similarities of either view.
 
     Args:
-        one: embeddings of any length.
-        other: of the same clips.
+        first: embeddings of any length.
+        second: of the same clips.
         redundancy_weight: of the squared correlations of two different values.
     """
-    one, other = (F.batch_norm(accurate(view), None, None, training=True) for view in (one, other))
-    own = (one * other).mean(dim=0)
-    every = ((one @ one.T) * (other @ other.T)).sum() / one.shape[0] ** 2
+    first, second = (F.batch_norm(accurate(view), None, None, training=True) for view in (first, second))
+    own = (first * second).mean(dim=0)
+    every = ((first @ first.T) * (second @ second.T)).sum() / first.shape[0] ** 2
     return (own - 1).square().sum() + redundancy_weight * (every - own.square().sum())
 
 
@@ -131,8 +133,8 @@ def masked_prediction(
         difference = difference / _deviation(source.var(dim=(0, 1), correction=0))
     loss = difference.square().sum() / (joints * source.shape[-1])
     if error == "motion" and source.shape[1] > 1:
-        seen = torch.where(masked.unsqueeze(-1), predicted, source)
-        change, wrong = source.diff(dim=1), (seen - source).diff(dim=1)
+        completed = torch.where(masked.unsqueeze(-1), predicted, source)
+        change, wrong = source.diff(dim=1), (completed - source).diff(dim=1)
         changes = (masked[:, 1:] | masked[:, :-1]).sum().clamp(min=1)
         wrong = wrong / _deviation(change.var(dim=(0, 1), correction=0))
         loss = loss + wrong.square().sum() / (changes * source.shape[-1])

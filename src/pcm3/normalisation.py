@@ -121,9 +121,9 @@ def rotation_upright(
 ) -> NDArray[np.float64]:
     """The rotation (3, 3) of `normalise_upright` for a clip, whose arguments it takes."""
     main = main_body(np.asarray(present.any(axis=2)))
-    pose, seen = frames[:, main].astype(np.float64), present[:, main]
-    towards = body_direction(pose, seen, layout) if up is None else np.asarray(up, np.float64)
-    return upright_rotation(towards, _facing(pose, seen, towards, layout))
+    pose, valid = frames[:, main].astype(np.float64), present[:, main]
+    towards = body_direction(pose, valid, layout) if up is None else np.asarray(up, np.float64)
+    return upright_rotation(towards, _facing(pose, valid, towards, layout))
 
 
 def normalise_untrimmed(
@@ -174,13 +174,13 @@ def moved(
     rotation: NDArray[np.float64],
 ) -> NDArray[np.floating[Any]]:
     """The clip seen from its centre (T, 3), then turned by the rotation (3, 3)."""
-    turn = rotation.T.astype(frames.dtype)
+    matrix = rotation.T.astype(frames.dtype)
     clip = np.zeros_like(frames)
     for body in np.flatnonzero(present.any(axis=(0, 2))):  # often there is one, and room for more
         centred = np.empty((len(frames), *frames.shape[2:]), frames.dtype)
         for axis in range(3):  # NumPy's loops are as long as the last axis, and three is short
             np.subtract(frames[:, body, :, axis], centre[:, axis, None], out=centred[..., axis])
-        joints = centred.reshape(-1, 3) @ turn
+        joints = centred.reshape(-1, 3) @ matrix
         joints[~present[:, body].ravel()] = 0
         clip[:, body] = joints.reshape(centred.shape)
     return clip
@@ -205,11 +205,11 @@ def _first_direction(
     pair: tuple[int, int],
 ) -> NDArray[np.float64]:
     """From one joint of the pair to the other (3,), in the first frame of (T, V, 3) that has both; 0 if none has."""
-    seen = np.flatnonzero(present[:, pair[0]] & present[:, pair[1]])
-    if len(seen) == 0:
+    valid = np.flatnonzero(present[:, pair[0]] & present[:, pair[1]])
+    if len(valid) == 0:
         return np.zeros(3)
     # As seen from the centre, in the precision of the frames, as the released code does: to the same bits.
-    start, end = (body[seen[0], joint] - centre[seen[0]] for joint in pair)
+    start, end = (body[valid[0], joint] - centre[valid[0]] for joint in pair)
     return np.asarray(end.astype(np.float64) - start.astype(np.float64))
 
 
@@ -233,9 +233,9 @@ def body_directions(body: NDArray[np.floating[Any]], present: NDArray[np.bool_],
         trunk = arms
     if not (present[:, legs].any() and present[:, trunk].any()):
         legs, trunk = [layout.up[0]], [layout.up[1]]
-    shown = present[:, legs].any(axis=1) & present[:, trunk].any(axis=1)
-    weights = present[shown].astype(np.float64)[..., None]
-    joints = body[shown].astype(np.float64) * weights
+    valid = present[:, legs].any(axis=1) & present[:, trunk].any(axis=1)
+    weights = present[valid].astype(np.float64)[..., None]
+    joints = body[valid].astype(np.float64) * weights
     high, low = (joints[:, part].sum(axis=1) / weights[:, part].sum(axis=1) for part in (trunk, legs))
     way = high - low
     length = np.linalg.norm(way, axis=1, keepdims=True)
@@ -267,8 +267,8 @@ def _facing(
     for left, right in (layout.across, *inner):
         ways = body[:, right] - body[:, left]
         lengths = np.linalg.norm(ways, axis=1)
-        seen = present[:, left] & present[:, right] & (lengths > DEGENERATE)
-        share = np.where(seen, np.linalg.norm(ways @ level, axis=1) / np.maximum(lengths, DEGENERATE), 0)
+        valid = present[:, left] & present[:, right] & (lengths > DEGENERATE)
+        share = np.where(valid, np.linalg.norm(ways @ level, axis=1) / np.maximum(lengths, DEGENERATE), 0)
         good = np.flatnonzero(share >= LEVEL)
         if len(good):
             return np.asarray(ways[good[0]])

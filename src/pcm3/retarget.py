@@ -65,14 +65,14 @@ class Retargeting:
         finite = ~np.isnan(clip).any(axis=-1)
         there = finite & ((clip != 0).any(axis=-1) if present is None else present)
         moved = np.zeros((*clip.shape[:-2], len(self.joints), clip.shape[-1]), clip.dtype)
-        found = np.zeros(moved.shape[:-1], np.bool_)
+        filled = np.zeros(moved.shape[:-1], np.bool_)
         for place, joint in enumerate(self.joints):
             for way in joint.ways:
-                fresh = there[..., [number for number, _ in way]].all(axis=-1) & ~found[..., place]
+                fresh = there[..., [number for number, _ in way]].all(axis=-1) & ~filled[..., place]
                 if fresh.any():
                     moved[fresh, place] = sum(clip[fresh, number] * clip.dtype.type(weight) for number, weight in way)
-                    found[..., place] |= fresh
-        return moved, found
+                    filled[..., place] |= fresh
+        return moved, filled
 
     def scores(self, scores: Float[NDArray[Any], "*lead V"]) -> Float[NDArray[Any], "*lead W"]:
         """How sure the source was of each joint of the target: that of the least sure joint it is made of."""
@@ -99,9 +99,9 @@ class Retargeting:
         groups: dict[str, list[str]] = {"approximated": [], "absent": []}
         for joint in self.joints:
             groups.setdefault(joint.words.split()[0], []).append(joint.joint)
-        told = [f"{len(groups.get('copied', []))} of {len(self.joints)} joints copied"]
-        told += [f"{', '.join(names)} {how}" for how, names in groups.items() if names and how != "copied"]
-        return f"{self.source.name} to {self.target.name}: {'; '.join(told)}"
+        phrases = [f"{len(groups.get('copied', []))} of {len(self.joints)} joints copied"]
+        phrases += [f"{', '.join(names)} {how}" for how, names in groups.items() if names and how != "copied"]
+        return f"{self.source.name} to {self.target.name}: {'; '.join(phrases)}"
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as JSON-able data for a store."""
@@ -156,7 +156,7 @@ def plan_retarget(source: Layout, target: Layout) -> Retargeting:
 
 def _missing(plan: Retargeting, missing: Sequence[str]) -> str:
     """Why a skeleton cannot be brought into the target."""
-    told = (
+    message = (
         f"layout {plan.source.name} cannot be retargeted to {plan.target.name}: expected joints that tell "
         f"{', '.join(missing)}, which clips are centred and turned by, got none"
     )
@@ -165,7 +165,7 @@ def _missing(plan: Retargeting, missing: Sequence[str]) -> str:
         near = nearest_names(name)
         hints.append(f"'{name}'" + (f" (nearest: {', '.join(near)})" if near else ""))
     more = f" and {len(plan.unknown) - 5} more" if len(plan.unknown) > 5 else ""
-    return f"{told}; unknown joint names: {', '.join(hints)}{more}: rename them in the layout" if hints else told
+    return f"{message}; unknown joint names: {', '.join(hints)}{more}: rename them in the layout" if hints else message
 
 
 def _places(known: Sequence[str | None]) -> dict[str, int]:
@@ -201,7 +201,7 @@ def _approximated(role: str, places: Mapping[str, int], tried: frozenset[str]) -
         return [("", ((places[role], 1.0),))]
     if role in tried:
         return []
-    found = []
+    ways = []
     for words, parts in _rules().get(role, ()):
         options = [_approximated(part, places, tried | {role}) for part, _ in parts]
         for chosen in product(*options):
@@ -209,8 +209,8 @@ def _approximated(role: str, places: Mapping[str, int], tried: frozenset[str]) -
             for (_, share), (_, way) in zip(parts, chosen, strict=True):
                 for number, weight in way:
                     weights[number] = weights.get(number, 0.0) + share * weight
-            found.append((words, tuple(sorted(weights.items()))))
-    return found
+            ways.append((words, tuple(sorted(weights.items()))))
+    return ways
 
 
 @lru_cache(maxsize=1)

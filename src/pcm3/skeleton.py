@@ -240,13 +240,13 @@ def tree_flaw(parents: Sequence[int], names: Sequence[str]) -> str:
     roots = [names[joint] for joint, parent in enumerate(parents) if joint == parent]
     if len(roots) != 1:
         return f"expected one root (a joint without parent), got {len(roots)}: {', '.join(roots[:5])}"
-    seen: dict[int, int] = {}  # joint → from which joint it was first climbed to
+    climbed_from: dict[int, int] = {}  # joint → from which joint it was first climbed to
     for start in range(len(parents)):
         joint = start
-        while joint not in seen:
-            seen[joint] = start
+        while joint not in climbed_from:
+            climbed_from[joint] = start
             joint = parents[joint]
-        if seen[joint] == start and parents[joint] != joint:
+        if climbed_from[joint] == start and parents[joint] != joint:
             return f"parents form a circle at joint '{names[joint]}'"
     return ""
 

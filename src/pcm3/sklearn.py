@@ -142,9 +142,9 @@ class MotionEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         """
         check_type("X", X, (Sequence, np.ndarray, torch.Tensor), "a list of clips")
         self.model_ = self._pretrained(X) if self.model is None else load(self.model, device=self.device)
-        seen = self.model_.given(self.clips(X[:PROBED]), Recorded(self.fps, self.layout, self.up)).store
-        found = seen.preparation.get("up")
-        self.up_ = self.up if self.up or not found else ",".join(f"{number:g}" for number in found)
+        probe = self.model_.given(self.clips(X[:PROBED]), Recorded(self.fps, self.layout, self.up)).store
+        up = probe.preparation.get("up")
+        self.up_ = self.up if self.up or not up else ",".join(f"{number:g}" for number in up)
         return self
 
     def transform(self, X: Cases) -> NDArray[np.float32]:  # noqa: N803

@@ -8,7 +8,7 @@ from slow_attention import linear, normed
 from toy import KINECT2
 
 from pcm3.encoders.encoder import Encoder
-from pcm3.encoders.gl_transformer import DropPath, JointsAndFrames, seen_from_root
+from pcm3.encoders.gl_transformer import DropPath, JointsAndFrames, relative_to_root
 from pcm3.errors import ConfigError
 
 PARENTS = (1, 1, 0)
@@ -85,7 +85,7 @@ def test_every_frame_is_that_of_the_slow_reference(bodies, channels, heads):
 
 def test_joints_are_seen_from_the_root_of_their_body_and_that_from_the_origin():
     values = random(2, 4, 3, 2, 3)
-    found = seen_from_root(values, 1)
+    found = relative_to_root(values, 1)
     for joint in range(3):
         expected = values[:, :, joint] - (values[:, :, 1] if joint != 1 else 0)
         assert torch.equal(found[:, :, joint], expected)

@@ -97,7 +97,7 @@ def views_of_step(number):
     views = toy_views(CLIPS, seed=number)
     partner = torch.arange(CLIPS) ^ 2  # so they stay together, however the batch is parted
     mixed = views.mixed._replace(partner=partner, clips=views.mixed.clips.double(), ratio=views.mixed.ratio.double())
-    plain = {name: getattr(views, name).double() for name in ("query", "key", "source", "seen")}
+    plain = {name: getattr(views, name).double() for name in ("query", "key", "source", "observed")}
     return views._replace(mixed=mixed, **plain)
 
 
@@ -116,7 +116,7 @@ def some_of(views, clips):
     partner = place[mixed.partner[clips]]
     assert (partner >= 0).all(), "the partner is elsewhere"
     mixed = mixed._replace(clips=mixed.clips[clips], partner=partner, ratio=mixed.ratio[clips])
-    plain = {name: getattr(views, name)[clips] for name in ("query", "key", "source", "seen", "masked")}
+    plain = {name: getattr(views, name)[clips] for name in ("query", "key", "source", "observed", "masked")}
     return views._replace(mixed=mixed, **plain)
 
 

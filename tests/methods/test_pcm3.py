@@ -209,7 +209,7 @@ def test_any_skeleton_and_number_of_bodies_trains(bodies, layout):
 def test_the_second_body_matters():
     views = toy_views()
     kept = step(toy_method(), views).losses["all"]
-    for view in ("query", "key", "seen"):
+    for view in ("query", "key", "observed"):
         other = getattr(views, view).clone()
         other[:, :, 1] = other[:, :, 1].flip(1)
         assert step(toy_method(), views._replace(**{view: other})).losses["all"] != kept

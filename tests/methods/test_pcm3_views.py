@@ -298,10 +298,10 @@ def test_a_layout_that_knows_no_left_and_right_cannot_be_mirrored():
 
 
 USES = {
-    ("intra", "inter", "mask", "predict"): {"query", "mixed", "key", "source", "seen", "masked"},
+    ("intra", "inter", "mask", "predict"): {"query", "mixed", "key", "source", "observed", "masked"},
     ("intra", "inter"): {"query", "mixed", "key"},
     ("intra",): {"query", "key"},
-    ("mask",): {"key", "source", "seen", "masked"},
+    ("mask",): {"key", "source", "observed", "masked"},
     (): set(),
 }
 """Positives → the views that are used where nothing is predicted."""
@@ -311,7 +311,7 @@ USES = {
 @pytest.mark.parametrize("prediction", [0.0, 1.0])
 def test_a_view_that_nothing_uses_is_not_made(positives, used, prediction):
     of = maker(KINECT2, objective__positives=list(positives), objective__prediction_weight=prediction)
-    used = used | {"source", "seen", "masked"} if prediction else used
+    used = used | {"source", "observed", "masked"} if prediction else used
     if not used:
         return
     views = made(of, store())
@@ -364,13 +364,13 @@ def test_a_setting_of_the_views_that_makes_no_sense_is_refused(name, fine, wrong
 
 def test_a_worse_sensor_sees_the_masked_view_too_and_what_is_to_be_rebuilt_is_spared():
     clean, noisy = (toy_views(6, settings={"views.noise": noise}) for noise in (0.0, 0.03))
-    assert clean.seen is clean.source
-    off = (noisy.seen - noisy.source).abs()
+    assert clean.observed is clean.source
+    off = (noisy.observed - noisy.source).abs()
     assert 0.001 < off.mean() < 0.03
     method, views = toy_method(**{"views.noise": 0.03}), noisy
     fed, told = [], []
     method.domain_prompts["mask"].register_forward_pre_hook(lambda _, args: fed.append(args[0]))
     method.miss = lambda predicted, source, masked: told.append(source) or predicted.square().mean()
     step(method, views)
-    assert torch.equal(fed[0], method.encoder.build_inputs(views.seen, views.masked))
+    assert torch.equal(fed[0], method.encoder.build_inputs(views.observed, views.masked))
     assert told[0] is views.source

@@ -70,8 +70,8 @@ def test_every_task_stands_beside_its_baselines(finished_path, untrimmed, task):
     assert [len(row.values) for row in found.rows] == [heads, 2, heads, *(1 for _ in TASKS[task].baselines)]
     assert len(told) == work(task, 1, 2)
     assert all(np.isfinite(value) for row in found.rows for values in row.metrics.values() for value in values)
-    assert len(found.header) == len(found.table()[0]) == 1 + len(found.shown)
-    assert set(found.shown) <= set(found.rows[0].metrics)
+    assert len(found.header) == len(found.table()[0]) == 1 + len(found.table_metrics)
+    assert set(found.table_metrics) <= set(found.rows[0].metrics)
     told = json.loads(json.dumps(found.to_dict()))
     first = next(iter(found.rows[0].metrics))
     assert told[first] == pytest.approx(np.mean(told["rows"][0]["values"]))

@@ -35,7 +35,7 @@ from torch import nn
 from pcm3.data.store import ClipStore
 from pcm3.errors import ConfigError, RunFailed
 from pcm3.train import distributed as processes_of_a_run
-from pcm3.train.distributed import agree_with_launcher, told_of_lost_processes
+from pcm3.train.distributed import agree_with_launcher, reporting_lost_processes
 from pcm3.train.pretrain import pretrain
 from pcm3.train.sync_batch_norm import (
     GlobalBatchNorm,
@@ -121,7 +121,7 @@ def test_parts_that_are_alike_give_the_gradient_of_the_whole():
     def twice(number):
         views, again = views_of_step(number), torch.arange(8) % 4
         mixed = views.mixed._replace(clips=views.mixed.clips[again], ratio=views.mixed.ratio[again])
-        plain = {name: getattr(views, name)[again] for name in ("query", "key", "source", "seen", "masked")}
+        plain = {name: getattr(views, name)[again] for name in ("query", "key", "source", "observed", "masked")}
         return views._replace(mixed=mixed, **plain)
 
     whole = some_steps(ALONE, [list(range(8))], views_of=twice)
@@ -271,11 +271,11 @@ def test_an_error_of_the_connection_is_told_in_one_line_and_others_pass():
         "[a/gloo/transport/tcp/pair.cc:537] Read error [::1]:9: Connection reset by peer. Check it.\nmore"
     )
     told = r"another process .* \(Connection reset by peer\)\. .* same command again"
-    with pytest.raises(RunFailed, match=told), told_of_lost_processes(several=True):
+    with pytest.raises(RunFailed, match=told), reporting_lost_processes(several=True):
         raise lost
-    with pytest.raises(RuntimeError, match="gloo"), told_of_lost_processes(several=False):
+    with pytest.raises(RuntimeError, match="gloo"), reporting_lost_processes(several=False):
         raise lost
-    with pytest.raises(RuntimeError, match="shape"), told_of_lost_processes(several=True):
+    with pytest.raises(RuntimeError, match="shape"), reporting_lost_processes(several=True):
         raise RuntimeError("shape '[2]' is invalid")
 
 

@@ -80,7 +80,7 @@ class WholeClips(nn.Module):
         self, feed: Feed, frames: Float[Tensor, "F M V C"], start: Int[Tensor, " B"], length: Int[Tensor, " B"]
     ) -> Float[Tensor, "B T I"]:
         crops = feed.crops(frames, start, length, self.spec.frames)
-        return feed.told(self.encoder).build_inputs(feed.streamed(crops))
+        return feed.adapted(self.encoder).build_inputs(feed.streamed(crops))
 
 
 class OneFrame(nn.Module):
@@ -158,7 +158,7 @@ class Exportable:
         Raises:
             ConfigError: its frames know later ones.
         """
-        spec, encoder = model.spec, Feed.live(model.spec).told(model.encoder)
+        spec, encoder = model.spec, Feed.live(model.spec).adapted(model.encoder)
         why = f"a {encoder.direction} {encoder.kind}" if not encoder.causal else ""
         if spec.stream == "motion" or (spec.stream == "bone" and spec.gaps):
             why = f"one of the stream {spec.stream}{' with gaps' if spec.gaps else ''}"
@@ -236,28 +236,28 @@ def export(
     if form == "onnx":
         _check_installed()
     exported = Exportable.step(model) if step else Exportable.clips(model, head)
-    told = description(model, exported)
+    metadata = description(model, exported)
     with torch.no_grad(), _quiet():
         exported.module(*exported.example)  # what is kept between calls is kept before anything is traced
-        data = (_onnx if form == "onnx" else _pt2)(exported, told)
+        data = (_onnx if form == "onnx" else _pt2)(exported, metadata)
     write_atomically(path, lambda file: file.write(data))
-    return told
+    return metadata
 
 
-def _pt2(exported: Exportable, told: dict[str, Any]) -> bytes:
+def _pt2(exported: Exportable, metadata: dict[str, Any]) -> bytes:
     buffer = io.BytesIO()
-    torch.export.save(_program(exported), buffer, extra_files={f"{KEY}.json": json.dumps(told)})
+    torch.export.save(_program(exported), buffer, extra_files={f"{KEY}.json": json.dumps(metadata)})
     return buffer.getvalue()
 
 
-def _onnx(exported: Exportable, told: dict[str, Any]) -> bytes:
+def _onnx(exported: Exportable, metadata: dict[str, Any]) -> bytes:
     program = torch.onnx.export(
         _program(exported), dynamo=True, opset_version=OPSET, verbose=False,
         input_names=list(exported.inputs), output_names=list(exported.outputs),
     )  # fmt: skip
     if program is None:
         raise ConfigError("expected an ONNX program from torch.onnx.export, got none")
-    program.model.metadata_props[KEY] = json.dumps(told)
+    program.model.metadata_props[KEY] = json.dumps(metadata)
     return bytes(program.model_proto.SerializeToString())
 
 

@@ -23,7 +23,7 @@ from pcm3.data.store import ClipStore
 from pcm3.encoders.files import check_not_newer, tensors_checksum
 from pcm3.errors import CheckpointError, ConfigError, DataError, brief
 from pcm3.files import write_atomically, write_json
-from pcm3.limits import MOST, check_real, check_whole, folder_to_write
+from pcm3.limits import MOST, check_integer, check_real, folder_to_write
 from pcm3.skeleton import Layout
 from pcm3.tasks.head_files import weights_checksum
 
@@ -126,7 +126,7 @@ class Index:
         Raises:
             DataError: as `Model.embed`; or more than one clip.
         """
-        check_whole("k", k, 1, MOST)
+        check_integer("k", k, 1, MOST)
         store = self.model.given(query, recorded_so(recorded, fps, layout, up)).store
         if len(store) != 1:
             raise DataError(f"query: expected one clip, got {len(store)}")

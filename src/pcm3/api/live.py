@@ -31,7 +31,7 @@ from pcm3.data.prepare import RuleName
 from pcm3.encoders.encoder import Encoder, StepState
 from pcm3.encoders.spec import EncoderSpec
 from pcm3.errors import ConfigError
-from pcm3.limits import MOST, check_real, check_whole
+from pcm3.limits import MOST, check_integer, check_real
 from pcm3.skeleton import Layout, load_layout
 from pcm3.tasks.detection.evaluate import Detector
 from pcm3.tasks.detection.windows import BACKGROUND, RecordingBank
@@ -172,7 +172,7 @@ def stream_features(model: FedModel, sender: Recorded, window: float, hop: int |
     """See `Model.stream`."""
     fps = _fps(model.spec, sender)
     if can_step(model):
-        pose, encoder = LivePose(_preparation(model.spec, sender)), Feed.live(model.spec).told(model.encoder)
+        pose, encoder = LivePose(_preparation(model.spec, sender)), Feed.live(model.spec).adapted(model.encoder)
         steps = Steps(encoder, pose, lambda feature, time: LiveFeature(time, feature[0].float().cpu().numpy()))
         return _stream(model.spec, sender, steps, 0.0)
     frames = _window_frames(window, fps)
@@ -211,7 +211,7 @@ def stream_actions(model: FedModel, detector: Detector, sender: Recorded, hop: i
     settings, fps = detector.settings, _fps(model.spec, sender)
     if settings.feature == "frame":
         pose = LivePose(_preparation(model.spec, sender))
-        encoder = Feed.live(model.spec).told(cast(Encoder, detector.tuned or model.encoder))
+        encoder = Feed.live(model.spec).adapted(cast(Encoder, detector.tuned or model.encoder))
 
         def of_frame(feature: Tensor, time: float) -> LiveLabel:
             logits: Tensor = detector.linear(feature)
@@ -284,7 +284,7 @@ def _window_frames(seconds: float, fps: float) -> int:
 
 def _hop(hop: int | None, fps: float) -> int:
     if hop is not None:
-        check_whole("hop", hop, 1, MOST)
+        check_integer("hop", hop, 1, MOST)
     return hop or max(1, round(EVERY * fps))
 
 

@@ -25,7 +25,7 @@ from pcm3.encoders.encoder import Encoder
 from pcm3.encoders.files import load_encoder, save_encoder
 from pcm3.encoders.spec import EncoderSpec
 from pcm3.errors import DataError
-from pcm3.limits import MOST, check_type, check_whole, folder_to_write
+from pcm3.limits import MOST, check_integer, check_type, folder_to_write
 from pcm3.settings.tasks import DetectionSettings, LinearSettings, PredictionSettings
 from pcm3.skeleton import Layout
 from pcm3.tasks.head_files import EncoderUse
@@ -100,8 +100,8 @@ class Model:
             DataError: they are not clips, of another skeleton, not in metres, or somebody is missing from one.
             CheckpointError: a store that the model cannot be fed with.
         """
-        check_whole("crops", crops, 1, 1000)
-        check_whole("batch", batch, 1, MOST)
+        check_integer("crops", crops, 1, 1000)
+        check_integer("batch", batch, 1, MOST)
         given = self.given(clips, recorded_so(recorded, fps, layout, up))
         bank = replace(self.bank(given.store), crops=crops)
         features = extract(self.encoder, bank, np.arange(len(given.store)), batch=batch).cpu().numpy()
@@ -137,7 +137,7 @@ class Model:
         """The feature of each frame of one of the clips."""
         frames = torch.from_numpy(given.store.clip(index)).to(self.device)[None]
         feed = Feed.of(given.store, self.spec.stream)
-        encoder = feed.told(self.encoder)
+        encoder = feed.adapted(self.encoder)
         with frozen(encoder):
             features = encoder.every_frame(encoder.frames(feed.streamed(frames)), frames.shape[1])
         return features[0].float().cpu().numpy()

@@ -76,9 +76,9 @@ def rotate(clips: Float[Tensor, "B T M V C"], angles: Float[Tensor, "B 3"]) -> F
     for axis in range(3):
         angle = angles[:, axis, None, None, None]
         first, second = (axis + 1) % 3, (axis + 2) % 3
-        one, other = coordinates[first], coordinates[second]
-        coordinates[first] = angle.cos() * one + angle.sin() * other
-        coordinates[second] = angle.cos() * other - angle.sin() * one
+        a, b = coordinates[first], coordinates[second]
+        coordinates[first] = angle.cos() * a + angle.sin() * b
+        coordinates[second] = angle.cos() * b - angle.sin() * a
     return torch.stack(coordinates, dim=-1)
 
 

@@ -78,11 +78,11 @@ def rotate_all_axes(
     angles = uniform((len(clips), 3), math.radians(degrees), clips, generator)
     matrix = torch.eye(3, dtype=clips.dtype, device=clips.device)
     for axis, (cosine, sine) in enumerate(zip(angles.cos().T, angles.sin().T, strict=True)):
-        one, other = (axis + 1) % 3, (axis + 2) % 3
-        turn = torch.eye(3, dtype=clips.dtype, device=clips.device).repeat(len(clips), 1, 1)
-        turn[:, one, one] = turn[:, other, other] = cosine
-        turn[:, one, other], turn[:, other, one] = -sine, sine
-        matrix = turn @ matrix
+        i, j = (axis + 1) % 3, (axis + 2) % 3
+        rotation = torch.eye(3, dtype=clips.dtype, device=clips.device).repeat(len(clips), 1, 1)
+        rotation[:, i, i] = rotation[:, j, j] = cosine
+        rotation[:, i, j], rotation[:, j, i] = -sine, sine
+        matrix = rotation @ matrix
     return _apply(matrix, clips)
 
 

@@ -103,9 +103,9 @@ class Encoder(nn.Module):
 
     def with_gaps(self) -> Encoder:
         """The same encoder, its weights shared, for clips in which joints are absent from some frames (``gaps``)."""
-        told = copy(self)
-        told.gaps = True
-        return told
+        encoder = copy(self)
+        encoder.gaps = True
+        return encoder
 
     def build_inputs(
         self, clips: Float[Tensor, "B T M V C"], masked: Bool[Tensor, "B T M V"] | None = None

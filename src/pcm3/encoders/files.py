@@ -172,7 +172,7 @@ def _load_weights(
     if beside is not None and beside != mine and (owner is None or beside.get("run") != owner):
         raise CheckpointError(f"{path}: is of another model than {DESCRIPTION} beside it: copy both anew")
     _fill(encoder, tensors, str(path))
-    if not _is_whole(header, tensors):
+    if not _is_complete(header, tensors):
         raise CheckpointError(f"{path}: damaged, its bytes are not those that were written: copy it anew")
     return encoder.eval(), spec
 
@@ -186,7 +186,7 @@ def _read_weights(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     return header, tensors
 
 
-def _is_whole(header: dict[str, Any], tensors: Mapping[str, Tensor]) -> bool:
+def _is_complete(header: dict[str, Any], tensors: Mapping[str, Tensor]) -> bool:
     """Whether a file of ours holds what was written, by its checksums; files of format 1 have none."""
     if header["format"] < 3:
         return header.get(OWN) in (None, _earlier_checksum(header, tensors))

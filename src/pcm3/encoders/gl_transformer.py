@@ -56,14 +56,14 @@ class JointsAndFrames(nn.Module):
     ) -> Float[Tensor, "B T W"]:
         """Nobody attends to frames beyond a clip's length."""
         own = None if lengths is None else own_frames(lengths, inputs.shape[1])
-        values, root = seen_from_root(inputs, self.root), self.root
+        values, root = relative_to_root(inputs, self.root), self.root
         place = self.embed_place(values[:, :, root : root + 1])
         tokens = torch.cat([self.embed(values[:, :, :root]), place, self.embed(values[:, :, root + 1 :])], dim=2)
         features = self.dropout(tokens.flatten(2, 3))
         for block in self.blocks:
             features = block(features, own, lengths)
-        told: Tensor = self.mlp(self.norm(features.flatten(2)))
-        return told
+        output: Tensor = self.mlp(self.norm(features.flatten(2)))
+        return output
 
 
 class Block(nn.Module):
@@ -90,8 +90,8 @@ class Block(nn.Module):
         joints = joints + self.drop_path(self.among_joints(joints, None))
         frames = (joints.view(shape) + places).flatten(2)
         frames = frames + self.drop_path(self.among_frames(frames, own))
-        told: Tensor = frames + self.drop_path(self.mlp(frames))
-        return told.view(shape)
+        output: Tensor = frames + self.drop_path(self.mlp(frames))
+        return output.view(shape)
 
     def _places(self, frames: int, lengths: Int[Tensor, " B"] | None) -> Float[Tensor, "#B {frames} J C"]:
         """Of the first frames; in clips that are longer than those learned from, all are spread over a clip's own."""
@@ -116,8 +116,8 @@ class Attention(nn.Module):
         """What each takes from those that are a clip's own."""
         share = self.share if self.training else 0.0
         taken = attend_to_many(self.project(self.norm(places)), self.heads, own, share)
-        told: Tensor = self.dropout(self.gather(taken))
-        return told
+        output: Tensor = self.dropout(self.gather(taken))
+        return output
 
 
 class DropPath(nn.Module):
@@ -140,7 +140,7 @@ def root_of(parents: Sequence[int]) -> int:
     return next(joint for joint, parent in enumerate(parents) if joint == parent)
 
 
-def seen_from_root(values: Shaped[Tensor, "B T V M K"], root: int) -> Shaped[Tensor, "B T V M K"]:
+def relative_to_root(values: Shaped[Tensor, "B T V M K"], root: int) -> Shaped[Tensor, "B T V M K"]:
     """The values of each joint of each body, less those of its root, which is left as it is."""
     relative = values - values[:, :, root : root + 1]
     return torch.cat([relative[:, :, :root], values[:, :, root : root + 1], relative[:, :, root + 1 :]], dim=2)

@@ -18,7 +18,7 @@ from pcm3.encoders.network import Network, NetworkSize
 from pcm3.encoders.per_joint import PerJointAdapter
 from pcm3.errors import ConfigError
 
-KINDS = 3
+PARTITIONS = 3
 """A joint's neighbours by where they lie: the joint itself, towards the root, away from it ("spatial", §3.3)."""
 KERNEL = 9
 """Frames that a temporal convolution sees."""
@@ -114,13 +114,13 @@ class GraphConvolution(nn.Module):
         self.register_buffer("edges", edges, persistent=False)
         self.register_buffer("shares", shares, persistent=False)
         self.importance = nn.Parameter(torch.ones(len(edges)))
-        self.weights = nn.Linear(KINDS * inputs, outputs, bias=False)
+        self.weights = nn.Linear(PARTITIONS * inputs, outputs, bias=False)
 
     def forward(self, features: Float[Tensor, "N T V C"]) -> Float[Tensor, "N T V C2"]:
         """A joint's neighbours of each kind, weighted."""
         size, frames, joints, _ = features.shape
-        empty = self.importance.new_zeros(joints * KINDS * joints)
-        mixing = empty.index_add(0, self.edges, self.shares * self.importance).view(1, joints * KINDS, joints)
+        empty = self.importance.new_zeros(joints * PARTITIONS * joints)
+        mixing = empty.index_add(0, self.edges, self.shares * self.importance).view(1, joints * PARTITIONS, joints)
         neighbours = _mixed(mixing, features).view(size, frames, joints, -1)
         output: Tensor = self.weights(neighbours)
         return output
@@ -138,7 +138,7 @@ def _edges(parents: Sequence[int]) -> tuple[Int[Tensor, " E"], Float[Tensor, " E
         *((joint, 1, parent, 1.0) for joint, parent in bones),
         *((parent, 2, joint, 1 / children[parent]) for joint, parent in bones),
     ]
-    places = [(to * KINDS + kind) * len(parents) + source for to, kind, source, _ in to_from]
+    places = [(to * PARTITIONS + kind) * len(parents) + source for to, kind, source, _ in to_from]
     return torch.tensor(places), torch.tensor([share for *_, share in to_from])
 
 

@@ -105,12 +105,12 @@ class DualGRULayer(nn.Module):
 
     def _on_two_streams(self, features: Float[Tensor, "B T I"]) -> list[Tensor]:
         """Both halves at once on a GPU: neither alone fills it. The backward pass follows on the same streams."""
-        here, beside = torch.cuda.current_stream(features.device), torch.cuda.Stream(features.device)
-        beside.wait_stream(here)
+        current, beside = torch.cuda.current_stream(features.device), torch.cuda.Stream(features.device)
+        beside.wait_stream(current)
         with torch.cuda.stream(beside):
             second = self.halves[1](features)[0]
         first = self.halves[0](features)[0]
-        here.wait_stream(beside)
+        current.wait_stream(beside)
         features.record_stream(beside)
-        second.record_stream(here)
+        second.record_stream(current)
         return [first, second]

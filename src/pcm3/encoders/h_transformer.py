@@ -68,8 +68,8 @@ class PartsAndBody(nn.Module):
         parts = self.of_part.to(joints.dtype).unsqueeze(1).expand(*members.shape[:4], 1, -1)
         tokens = torch.cat([parts, members], dim=4).flatten(0, 3)
         own = self.own.expand(tokens.shape[0] // len(self.own), -1, -1).flatten(0, 1)
-        told = self.within_parts(tokens, own)[:, 0].view(*members.shape[:4], -1) + self.of_body.unsqueeze(1)
-        frame = self.of_frame.to(told.dtype).expand(*told.shape[:2], 1, -1)
-        all_parts = torch.cat([frame, told.flatten(2, 3)], dim=2).flatten(0, 1)
+        part_features = self.within_parts(tokens, own)[:, 0].view(*members.shape[:4], -1) + self.of_body.unsqueeze(1)
+        frame = self.of_frame.to(part_features.dtype).expand(*part_features.shape[:2], 1, -1)
+        all_parts = torch.cat([frame, part_features.flatten(2, 3)], dim=2).flatten(0, 1)
         of_frames: Tensor = self.among_parts(all_parts)[:, 0]
         return of_frames.view(*inputs.shape[:2], -1)

@@ -105,7 +105,7 @@ class Domain(nn.Module):
         self, sequence: Float[Tensor, "B S I"], lengths: Int[Tensor, " B"] | None = None
     ) -> list[Float[Tensor, "B _ W"]]:
         """The finest first."""
-        places, found = self.embed(sequence), []
+        places, outputs = self.embed(sequence), []
         for granularity in range(GRANULARITIES):
             if granularity:
                 places = self.coarsen(places, lengths)
@@ -113,8 +113,8 @@ class Domain(nn.Module):
             features = places
             for layer in self.layers:
                 features = layer(features, lengths)
-            found.append(features)
-        return found
+            outputs.append(features)
+        return outputs
 
 
 class Coarsen(nn.Module):

@@ -106,9 +106,9 @@ class EncoderSpec:
         for name in ("fps", "dropout", "channels"):
             if not isinstance(getattr(self, name), int | float) or not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} is {getattr(self, name)!r}")
-        kinds_of: dict[str, Any] = {"normalise_features": bool, "gaps": bool, "normalised": bool | None, "rule": str}
-        for name, kinds in kinds_of.items():
-            if not isinstance(getattr(self, name), kinds):
+        types_of: dict[str, Any] = {"normalise_features": bool, "gaps": bool, "normalised": bool | None, "rule": str}
+        for name, types in types_of.items():
+            if not isinstance(getattr(self, name), types):
                 raise ValueError(f"{name} is {getattr(self, name)!r}")
 
     @classmethod

@@ -195,12 +195,12 @@ def evaluated(trial: Trial, shared: None = None) -> list[dict[str, Any]]:
         trial.folder.mkdir(parents=True, exist_ok=True)
         write_json(file, with_checksum(evaluation))
     _drop_weights(trial.folder)
-    found = []
+    results = []
     for tested in stores:
         files = [file for store, _, file in asked if store is tested]
         read = [read_checked_json(file, CheckpointError, ANEW) for file in files]
-        found.append({name: value for of in reversed(read) for name, value in of.items()})  # recognition's count
-    return found
+        results.append({name: value for of in reversed(read) for name, value in of.items()})  # recognition's count
+    return results
 
 
 def served(store: ClipStore, tasks: Sequence[str]) -> list[str]:
@@ -259,7 +259,7 @@ def _recognised(encoder: ClipEncoder, setup: Setup, seed: int) -> dict[str, floa
 def _of_task(task: str, encoder: ClipEncoder, setup: Setup, seed: int) -> dict[str, float]:
     """The metrics of a task that are shown, after its name."""
     metrics = TASKS[task].evaluate(encoder, setup, seed).metrics
-    return {f"{task}_{name}": metrics[name] for name in TASKS[task].shown or metrics if name in metrics}
+    return {f"{task}_{name}": metrics[name] for name in TASKS[task].table_metrics or metrics if name in metrics}
 
 
 def _pretrained_or_failed(trial: Trial) -> dict[str, Any]:

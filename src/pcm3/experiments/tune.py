@@ -144,7 +144,7 @@ def _words(result: TrialResult) -> str:
     words += [
         f"{name} {result[name]:.1f}"
         for task in TASKS
-        for name in (f"{task}_{metric}" for metric in TASKS[task].shown[:1])
+        for name in (f"{task}_{metric}" for metric in TASKS[task].table_metrics[:1])
         if name in result
     ]
     return ", ".join([*words, f"{result['seconds']:.0f} s"] if "seconds" in result else words)

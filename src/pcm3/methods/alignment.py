@@ -43,12 +43,12 @@ def align(
     """
     with torch.autocast(key.device.type, enabled=False):
         embeddings = [query, *(student.embedding for student in students.values())]
-        seen = [with_key(branch, embedding, key) for embedding in embeddings]
+        cosines = [with_key(branch, embedding, key) for embedding in embeddings]
         terms = {
-            name: aligned(own, seen[student.teacher], branch.temperature)
-            for (name, student), own in zip(students.items(), seen[1:], strict=True)
+            name: aligned(own, cosines[student.teacher], branch.temperature)
+            for (name, student), own in zip(students.items(), cosines[1:], strict=True)
         }
-        first = contrast(seen, branch.temperature, neighbours)
+        first = contrast(cosines, branch.temperature, neighbours)
         loss = first + weight * torch.stack([*terms.values()]).sum()
     terms = {"contrast": first} | terms
     return StepOutput({"all": loss}, {name: term.detach() for name, term in terms.items()}, {"keys": key})
@@ -61,12 +61,12 @@ def with_key(
     return torch.cat([(embedding * key).sum(dim=-1, keepdim=True), branch.relations(embedding)], dim=1)
 
 
-def contrast(seen: Sequence[Float[Tensor, "B K1"]], temperature: float, neighbours: int) -> Float[Tensor, ""]:
+def contrast(cosines: Sequence[Float[Tensor, "B K1"]], temperature: float, neighbours: int) -> Float[Tensor, ""]:
     """InfoNCE of the first view; so many nearest earlier keys of each of the views are positives of it, too."""
-    own, others = seen[0][:, 0], seen[0][:, 1:]
+    own, others = cosines[0][:, 0], cosines[0][:, 1:]
     also = torch.zeros_like(others, dtype=torch.bool)
     if neighbours:
-        also = torch.stack([nearest(of[:, 1:], neighbours) for of in seen]).any(dim=0)
+        also = torch.stack([nearest(of[:, 1:], neighbours) for of in cosines]).any(dim=0)
     return info_nce_with_neighbours(own, others, also, temperature)
 
 

@@ -64,10 +64,10 @@ class CrosSCLR(nn.Module):
         for other in STREAMS:
             if other == name:
                 continue
-            also, told = nearest(relations[other], self.settings.nearest), own
+            also, similarities = nearest(relations[other], self.settings.nearest), own
             if self.context:
-                also, told = also.repeat(1, 2), torch.cat([own, own * relations[other]], dim=1)
-            terms.append(info_nce_with_neighbours(positive, told, also, self.branches.of(name).temperature))
+                also, similarities = also.repeat(1, 2), torch.cat([own, own * relations[other]], dim=1)
+            terms.append(info_nce_with_neighbours(positive, similarities, also, self.branches.of(name).temperature))
         return torch.stack(terms).mean()
 
     def after_step(self, state: dict[str, Shaped[Tensor, "B ..."]], progress: Progress) -> None:

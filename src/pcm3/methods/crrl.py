@@ -116,14 +116,14 @@ class CRRL(nn.Module):
         ahead, back = (self.decoder(states[:, frame], views.clips.shape[1]) for frame in (0, -1))
         moved = learner.encoder.pool(learner.encoder.frames(views.clips))
         query, key = unit(learner.projector(moved)), learner.embed_keys(views.motion)
-        told = self.fuser(self.encoder.pool(states))
+        fused = self.fuser(self.encoder.pool(states))
         with torch.autocast(key.device.type, enabled=False):
             poses = accurate(flatten(views.clips))
             terms = {
                 "contrast": learner.contrast(query, key),
                 "forwards": squared(accurate(ahead), poses).mean(),
                 "backwards": squared(accurate(back), poses.flip(1)).mean(),
-                "fusion": squared(accurate(told), accurate(moved.detach())).mean(),
+                "fusion": squared(accurate(fused), accurate(moved.detach())).mean(),
             }
             loss = terms["contrast"] + terms["forwards"] + terms["backwards"] + self.fusion_weight * terms["fusion"]
         return StepOutput({"all": loss}, {name: term.detach() for name, term in terms.items()}, {"keys": key})
@@ -146,9 +146,9 @@ def unit(values: Float[Tensor, "B E"]) -> Float[Tensor, "B E"]:
     return F.normalize(accurate(values), dim=-1)
 
 
-def squared(one: Float[Tensor, "*lead N"], other: Float[Tensor, "*lead N"]) -> Float[Tensor, "*lead"]:
+def squared(first: Float[Tensor, "*lead N"], second: Float[Tensor, "*lead N"]) -> Float[Tensor, "*lead"]:
     """The squared length of their difference."""
-    return (one - other).square().sum(dim=-1)
+    return (first - second).square().sum(dim=-1)
 
 
 def build(make_encoder: EncoderMaker, layout: Layout, settings: PretrainSettings) -> CRRL:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from pcm3.clips import ClipBatch
 from pcm3.encoders.encoder import Encoder
-from pcm3.encoders.gl_transformer import seen_from_root
+from pcm3.encoders.gl_transformer import relative_to_root
 from pcm3.encoders.lengths import own_frames
 from pcm3.geometry import absent
 from pcm3.losses import accurate
@@ -91,8 +91,8 @@ class GLTransformer(nn.Module):
         with torch.autocast(clips.device.type, enabled=False):
             own = own_frames(lengths, clips.shape[1])
             terms = {
-                "direction": self._told(direction, directions, own),
-                "size": self._told(size, sizes, own),
+                "direction": self._class_loss(direction, directions, own),
+                "size": self._class_loss(size, sizes, own),
             }
             loss = terms["direction"] + terms["size"]
         return StepOutput({"all": loss}, {name: term.detach() for name, term in terms.items()}, {})
@@ -104,14 +104,14 @@ class GLTransformer(nn.Module):
 
         There is none from or to where it is gone.
         """
-        joints = seen_from_root(clips.transpose(2, 3), self.maker.layout.root)
+        joints = relative_to_root(clips.transpose(2, 3), self.maker.layout.root)
         before = (torch.arange(clips.shape[1], device=clips.device) - interval).clamp(min=0)
         nowhere = gone | gone[:, before]
         way = (joints[:, before] - joints).masked_fill(nowhere.unsqueeze(-1), 0)
         sizes = size_class(way, self.settings.bin).masked_fill(nowhere, SIZES - 1)
         return direction_class(way).flatten(2), sizes.flatten(2)
 
-    def _told(
+    def _class_loss(
         self, logits: Float[Tensor, "B T _"], classes: Int[Tensor, "B T R J"], own: Bool[Tensor, "B T"]
     ) -> Float[Tensor, ""]:
         """The mean cross-entropy over joints and the clips' own frames, and that of places with its weight."""

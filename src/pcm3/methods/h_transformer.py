@@ -82,7 +82,7 @@ class HTransformer(nn.Module):
         features = self.encoder.every_frame(frames, views.clips.shape[1])
         joints, parts = self.tell_joints(features), self.tell_parts(features)
         with torch.autocast(joints.device.type, enabled=False):
-            terms = {"joints": told(joints, views.joints), "parts": told(parts, views.parts)}
+            terms = {"joints": direction_loss(joints, views.joints), "parts": direction_loss(parts, views.parts)}
             loss = terms["joints"] + self.settings.part_weight * terms["parts"]
         return StepOutput({"all": loss}, {name: term.detach() for name, term in terms.items()}, {})
 
@@ -98,7 +98,7 @@ class HTransformer(nn.Module):
         return {"encoder": Exported(self.encoder, "joint")}
 
 
-def told(logits: Float[Tensor, "B T _"], classes: Int[Tensor, "B T M U"]) -> Float[Tensor, ""]:
+def direction_loss(logits: Float[Tensor, "B T _"], classes: Int[Tensor, "B T M U"]) -> Float[Tensor, ""]:
     """The mean cross-entropy of the directions; the last frame, from which nothing leads on, does not count."""
     each = accurate(logits).unflatten(-1, (*classes.shape[2:], DIRECTIONS))
     return F.cross_entropy(each[:, :-1].flatten(0, 3), classes[:, :-1].flatten())

@@ -162,8 +162,8 @@ def any_of_several(
 ) -> Float[Tensor, ""]:
     """How badly a query finds its P keys among the queue's, where any of them will do; the mean over the batch."""
     positive, negative = positive / temperature, negative / temperature
-    found = positive.logsumexp(dim=-1)
-    return (torch.logaddexp(found, negative.logsumexp(dim=-1)) - found).mean()
+    positives = positive.logsumexp(dim=-1)
+    return (torch.logaddexp(positives, negative.logsumexp(dim=-1)) - positives).mean()
 
 
 def build(make_encoder: EncoderMaker, layout: Layout, settings: PretrainSettings) -> HiCo:

@@ -54,10 +54,10 @@ class MotionDecoder(nn.Module):
             nn.init.xavier_uniform_(layer.weight)
             nn.init.zeros_(layer.bias)
 
-    def forward(self, seen: Float[Tensor, "N K W"], order: Int[Tensor, "N L"]) -> Float[Tensor, "N _ P"]:
+    def forward(self, visible: Float[Tensor, "N K W"], order: Int[Tensor, "N L"]) -> Float[Tensor, "N _ P"]:
         """In the order of the masked tokens."""
-        known = seen.shape[1]
-        entered = self.enter(seen)
+        known = visible.shape[1]
+        entered = self.enter(visible)
         unknown = self.unknown.to(entered.dtype).expand(entered.shape[0], order.shape[1] - known, -1)
         places = self.places(self.places.of_time.shape[0]).flatten(1, 3).expand(entered.shape[0], -1, -1)
         decoded = self.blocks(torch.cat([entered, unknown], dim=1) + taken(places, order))
@@ -94,10 +94,10 @@ class MAMP(nn.Module):
             loss = (accurate(predicted) - accurate(target)).square().mean()
         return StepOutput({"all": loss}, {"prediction": loss.detach()}, {})
 
-    def encode(self, clips: Float[Tensor, "B T M V C"], seen: Int[Tensor, "N K"]) -> Float[Tensor, "N K W"]:
+    def encode(self, clips: Float[Tensor, "B T M V C"], visible: Int[Tensor, "N K"]) -> Float[Tensor, "N K W"]:
         """The features of these tokens of each body, from no others."""
         tokens, blocks = tokens_and_blocks(self.encoder, clips)
-        features: Tensor = blocks(taken(tokens.flatten(0, 1), seen))
+        features: Tensor = blocks(taken(tokens.flatten(0, 1), visible))
         return features
 
     def after_step(self, state: dict[str, Shaped[Tensor, "B ..."]], progress: Progress) -> None:

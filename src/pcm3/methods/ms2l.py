@@ -90,12 +90,12 @@ class MS2L(nn.Module):
     def forward(self, views: OrderedView, progress: Progress, generator: torch.Generator) -> StepOutput:
         """The three losses together: motion prediction, jigsaw, contrast."""
         clips, inputs = views.clips, self.encoder.build_inputs
-        shown = [
+        view_inputs = [
             inputs(clips),
             inputs(clips, end_hidden(clips, self.settings.hidden_share)),
             inputs(reordered(clips, self.orders[views.order])),
         ]
-        frames = self.encoder.encode_views(*shown)
+        frames = self.encoder.encode_views(*view_inputs)
         plain, masked, shuffled = (self.encoder.pool(of) for of in frames)
         predicted = self.predict(self.encoder.every_frame(frames[1], clips.shape[1]))
         order = self.find_order(shuffled)

@@ -94,8 +94,8 @@ class PCM3(nn.Module):
         # Views within and between clips, and the masked one, share one pass of the encoder (§3.1, §3.2).
         frames = self.encode(*self._inputs(views))
         queries = {name: self.embed(of, generator) for name, of in frames.items() if name in positives}
-        if self.predicts and views.source is not None and views.seen is not None and views.masked is not None:
-            predicted, filled = self.predict(frames["mask"], views.seen, views.masked, generator)
+        if self.predicts and views.source is not None and views.observed is not None and views.masked is not None:
+            predicted, filled = self.predict(frames["mask"], views.observed, views.masked, generator)
             if objective.prediction_weight:
                 terms["prediction"] = self.miss(predicted, views.source, views.masked)
             # The prediction is one more view (§3.3).
@@ -137,8 +137,8 @@ class PCM3(nn.Module):
             inputs.append(("intra", self.encoder.build_inputs(views.query)))
         if "inter" in positives and views.mixed is not None:
             inputs.append(("inter", self.encoder.build_inputs(views.mixed.clips)))
-        if ("mask" in positives or self.predicts) and views.seen is not None:
-            inputs.append(("mask", self.encoder.build_inputs(views.seen, views.masked)))
+        if ("mask" in positives or self.predicts) and views.observed is not None:
+            inputs.append(("mask", self.encoder.build_inputs(views.observed, views.masked)))
         return inputs
 
     @property
@@ -189,7 +189,7 @@ class PCM3(nn.Module):
     def predict(
         self,
         frames: Float[Tensor, "B T D"],
-        seen: Float[Tensor, "B T M V C"],
+        observed: Float[Tensor, "B T M V C"],
         masked: Bool[Tensor, "B T M V"],
         generator: torch.Generator,
     ) -> tuple[Float[Tensor, "B T M V C"], Float[Tensor, "B T M V C"]]:
@@ -199,7 +199,7 @@ class PCM3(nn.Module):
         the decoder (§3.3, 2): the features are detached there, so the decoder runs over them twice.
         """
         objective = self.settings.objective
-        features = self.encoder.every_frame(self._prompted("prediction", frames, generator), seen.shape[1])
+        features = self.encoder.every_frame(self._prompted("prediction", frames, generator), observed.shape[1])
         if not objective.prediction_weight:
             (flat,) = self.decoder(features.detach())
             flat_view = flat if objective.decoder_gradient else flat.detach()
@@ -210,10 +210,10 @@ class PCM3(nn.Module):
             flat_view = flat.detach()
         predicted, view = (unflatten(of, self.encoder.bodies, self.encoder.joints) for of in (flat, flat_view))
         if objective.prediction_base == "line":
-            lines = straight_lines(seen, masked)
+            lines = straight_lines(observed, masked)
             predicted, view = predicted + lines, view + lines
         if objective.predicted_view == "filled":
-            view = torch.where(masked.unsqueeze(-1), view, seen)
+            view = torch.where(masked.unsqueeze(-1), view, observed)
         return predicted, view
 
     def miss(
@@ -245,8 +245,8 @@ class PCM3(nn.Module):
         terms: dict[str, Tensor] = {}
         if objective.contrast_weight:
             positive = (query * torch.stack([pair.key.embedding for pair in pairs])).sum(dim=-1)
-            told_apart = info_nce(positive, relations, objective.temperature)
-            terms |= {f"contrast/{pair.name}": term for pair, term in zip(pairs, told_apart, strict=True)}
+            contrasts = info_nce(positive, relations, objective.temperature)
+            terms |= {f"contrast/{pair.name}": term for pair, term in zip(pairs, contrasts, strict=True)}
         if objective.distillation_weight:
             teacher = torch.stack([pair.key.relations for pair in pairs])
             distilled = relational_distillation(

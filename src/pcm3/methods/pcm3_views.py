@@ -29,7 +29,7 @@ class Views(NamedTuple):
     """x2."""
     source: Float[Tensor, "B T M V C"] | None
     """x3, whole: the truth of the masked prediction."""
-    seen: Float[Tensor, "B T M V C"] | None
+    observed: Float[Tensor, "B T M V C"] | None
     """What the encoder sees of the source where it is not masked: the source itself, or as a worse sensor has it."""
     masked: Bool[Tensor, "B T M V"] | None
     """True where a joint of the source is masked from the encoder."""
@@ -75,7 +75,7 @@ class ViewMaker:
         every = [plain, source]
         if len(source) and self._maker.worse_sensor:
             every.append(self._maker.as_sensed(source, source, batch, generator))
-            used = [*used, "seen"]
+            used = [*used, "observed"]
         # Bone and motion are taken after the augmentation, as released (docs/FIDELITY.md 23).
         made = stream(torch.cat(every), self.stream, self.layout, batch.gaps)
         return self._views(dict(zip(used, made.split(size), strict=True)), batch.gaps, generator)
@@ -93,4 +93,4 @@ class ViewMaker:
             )
         if query is not None and "inter" in contrasted(self.settings):
             mixed = mix(query, parts, self.settings.mix.per_clip, generator)
-        return Views(query, mixed, crops.get("key"), source, crops.get("seen", source), masked)
+        return Views(query, mixed, crops.get("key"), source, crops.get("observed", source), masked)

@@ -60,7 +60,7 @@ def gru_layer(inputs: Float[Tensor, "B T I"], cells: Sequence[Cell]) -> Float[Te
     backward = tuple(cell.backward for cell in cells)
     with torch.autocast("cpu", enabled=False):
         if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (inputs, *weights)):
-            outputs: Tensor = _Recurrence.apply(inputs, dtype, backward, *weights)  # type: ignore[no-untyped-call]
+            outputs: Tensor = _GRUFunction.apply(inputs, dtype, backward, *weights)  # type: ignore[no-untyped-call]
         else:
             with torch.no_grad():
                 outputs, _ = _forward(_time_major(inputs, dtype), cells, keep=False)
@@ -87,7 +87,7 @@ def _product_dtype(inputs: Tensor, cells: Sequence[Cell]) -> torch.dtype:
     return torch.get_autocast_dtype("cpu") if autocast else cells[0].weight_hh.dtype
 
 
-class _Recurrence(torch.autograd.Function):
+class _GRUFunction(torch.autograd.Function):
     """`_forward` with its derivative."""
 
     @staticmethod

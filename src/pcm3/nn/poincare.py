@@ -24,10 +24,10 @@ def to_ball(vectors: Float[Tensor, "*lead D"]) -> Float[Tensor, "*lead D"]:
     return points
 
 
-def hyperbolic_distance(one: Float[Tensor, "*lead D"], other: Float[Tensor, "*lead D"]) -> Float[Tensor, "*lead"]:
-    """The distance of points of the ball: 2 artanh |(-one) ⊕ other|, ⊕ being Möbius addition."""
-    apart = (one - other).norm(dim=-1)
-    squares = one.square().sum(dim=-1) * other.square().sum(dim=-1)
-    shrunk = (1 - 2 * (one * other).sum(dim=-1) + squares).clamp(min=TINY).sqrt()
+def hyperbolic_distance(first: Float[Tensor, "*lead D"], second: Float[Tensor, "*lead D"]) -> Float[Tensor, "*lead"]:
+    """The distance of points of the ball: 2 artanh |(-first) ⊕ second|, ⊕ being Möbius addition."""
+    apart = (first - second).norm(dim=-1)
+    squares = first.square().sum(dim=-1) * second.square().sum(dim=-1)
+    shrunk = (1 - 2 * (first * second).sum(dim=-1) + squares).clamp(min=TINY).sqrt()
     distance: Tensor = 2 * (apart / shrunk).clamp(max=FARTHEST).atanh()
     return distance

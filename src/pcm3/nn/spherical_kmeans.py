@@ -16,9 +16,9 @@ def spherical_kmeans(points: Float[Tensor, "N E"], clusters: int, rounds: int = 
     farthest from all that were taken, and goes so many rounds. A centre without points stays where it was.
     """
     centres = _far_from_each_other(points, clusters)
-    numbers = torch.arange(clusters, device=points.device)
+    indices = torch.arange(clusters, device=points.device)
     for _ in range(rounds):
-        belongs = (points @ centres.T).argmax(dim=1, keepdim=True) == numbers
+        belongs = (points @ centres.T).argmax(dim=1, keepdim=True) == indices
         sums = belongs.to(points.dtype).T @ points
         centres = torch.where(belongs.any(dim=0)[:, None], F.normalize(sums, dim=-1), centres)
     return centres

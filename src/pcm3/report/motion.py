@@ -29,7 +29,7 @@ TRUE, STILL = "#8a9099", "#e3d3bd"
 class Predicted:
     """One window: bodies about their root, metres, NaN where there is no joint."""
 
-    seen: Poses
+    last_pose: Poses
     """(V, 3) the last seed frame, which is also the zero-velocity prediction."""
     true: Poses
     """(P, V, 3) what happened."""
@@ -42,10 +42,10 @@ def moving_clips(result: PredictionResult, bank: MotionBank, count: int = 5) -> 
 
     The choice looks at the truth alone, so it shows no method in a better light than another.
     """
-    liveliness = np.linalg.norm(result.true - result.seen[:, None], axis=-1).mean(axis=(1, 2))
+    liveliness = np.linalg.norm(result.true - result.last_pose[:, None], axis=-1).mean(axis=(1, 2))
     order = np.argsort(liveliness, kind="stable")[len(liveliness) // 2 :]
     chosen = order[np.unique(np.linspace(0, len(order) - 1, count).round().astype(int))]
-    bodies = [bank.bodies(poses[chosen]) for poses in (result.seen, result.true, result.predicted)]
+    bodies = [bank.bodies(poses[chosen]) for poses in (result.last_pose, result.true, result.predicted)]
     names = [_name(bank, int(clip)) for clip in result.clips[chosen]]
     return {name: Predicted(*parts) for name, *parts in zip(names, *bodies, strict=True)}
 
@@ -72,13 +72,17 @@ def motion_strips(
     )
     axes_of_view = FRONT.axes if normalised else SENSOR.axes @ FROM_KINECT
     for row, (name, clip) in zip(grid, clips.items(), strict=True):
-        seen, true, predicted = ((poses @ axes_of_view.T)[..., :2] for poses in (clip.seen, clip.true, clip.predicted))
-        centre, reach = square(np.concatenate([seen[None], true, predicted]))
+        last_pose, true, predicted = (
+            (poses @ axes_of_view.T)[..., :2] for poses in (clip.last_pose, clip.true, clip.predicted)
+        )
+        centre, reach = square(np.concatenate([last_pose[None], true, predicted]))
         for axes, frame in zip(row, frames.values(), strict=True):
-            draw_body(axes, seen, layout, [STILL] * 5, 1.6)
+            draw_body(axes, last_pose, layout, [STILL] * 5, 1.6)
             draw_body(axes, true[frame], layout, [TRUE] * 5, 3.2)
             draw_body(axes, predicted[frame], layout, PART_COLOURS, 1.3)
-            errors = [_millimetres(poses, clip.true[frame], layout) for poses in (clip.predicted[frame], clip.seen)]
+            errors = [
+                _millimetres(poses, clip.true[frame], layout) for poses in (clip.predicted[frame], clip.last_pose)
+            ]
             text = f"{errors[0]:.0f} mm  (zero velocity {errors[1]:.0f})"
             axes.text(0.5, 0.0, text, ha="center", va="top", fontsize=6.5, color=INK, transform=axes.transAxes)
             axes.set(xlim=(centre[0] - reach, centre[0] + reach), ylim=(centre[1] - reach, centre[1] + reach))

@@ -66,13 +66,13 @@ class PSTLSettings:
 
     def check(self, run: Run) -> None:
         """Raises ConfigError for a value that makes no sense, alone or in this run."""
-        kinds = [kind for kind, row in KINDS.items() if row.some_joints]
+        names = [kind for kind, row in KINDS.items() if row.some_joints]
         run.require(
             [
                 (
-                    run.encoder.kind in kinds,
+                    run.encoder.kind in names,
                     "encoder.kind",
-                    f"{' or '.join(kinds)} for the method pstl, which leaves joints out",
+                    f"{' or '.join(names)} for the method pstl, which leaves joints out",
                 ),
                 *self.views.rules(),
                 *self.extreme.rules(),

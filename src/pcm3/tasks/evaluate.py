@@ -112,20 +112,20 @@ class Evaluation:
         return TASKS[self.task].picture
 
     @property
-    def shown(self) -> tuple[str, ...]:
+    def table_metrics(self) -> tuple[str, ...]:
         """The metrics in the table for people."""
         there = self.rows[0].metrics
-        shown = tuple(name for name in self.columns or TASKS[self.task].shown if name in there)
-        return shown or tuple(name for name in there if not name.startswith("best_"))
+        table_metrics = tuple(name for name in self.columns or TASKS[self.task].table_metrics if name in there)
+        return table_metrics or tuple(name for name in there if not name.startswith("best_"))
 
     @property
     def header(self) -> list[str]:
         """The heads of `table`."""
-        return header(self.shown)
+        return header(self.table_metrics)
 
     def table(self) -> list[list[str]]:
         """Rows of text under `header`."""
-        return [row.cells(self.shown) for row in self.rows]
+        return [row.cells(self.table_metrics) for row in self.rows]
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON; the metrics beside the rows are the pretrained encoders'."""
@@ -283,9 +283,9 @@ def untrained(setup: Setup, seed: int, of_recordings: bool = False) -> Encoder:
     if setup.spec.normalise_features and of_recordings:
         chosen = setup.settings.detection
         windows = windows_to_fit(setup.recordings, setup.train, chosen.test_stride, chosen.frames)
-        fit_readout(setup.recordings.feed.told(encoder), windows)
+        fit_readout(setup.recordings.feed.adapted(encoder), windows)
     elif setup.spec.normalise_features:
-        fit_readout(setup.clips.feed.told(encoder), clips_to_fit(setup.clips, setup.train))
+        fit_readout(setup.clips.feed.adapted(encoder), clips_to_fit(setup.clips, setup.train))
     return encoder
 
 

@@ -39,7 +39,7 @@ def fit_finetuned(
     """
     generator = torch.Generator(device=train.bank.device).manual_seed(seed)
     label, chosen = train.label, torch.from_numpy(train.indices).to(train.bank.device)
-    network = deepcopy(train.bank.feed.told(encoder))
+    network = deepcopy(train.bank.feed.adapted(encoder))
     linear = fresh_head(network.width, len(train.classes), generator)
     head = Classifier(linear, train.classes, settings, weights_checksum(encoder), train.bank.crops, network)
     weights = [*linear.parameters(), *(network.parameters() if isinstance(network, nn.Module) else ())]

@@ -137,7 +137,7 @@ def evaluate_occlusion(
 
     heads = fit_occlusion(encoder, train, settings, head, seed, features, record)
     of_clean, of_occluded = (
-        {kind: seen.result() for kind, seen in histories.items()} for histories in (clean, occluded)
+        {kind: history.result() for kind, history in histories.items()} for histories in (clean, occluded)
     )
     return heads, _result(of_clean, of_occluded, heads.nearest, tests, test.label)
 

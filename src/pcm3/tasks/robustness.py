@@ -82,15 +82,15 @@ def evaluate_robustness(
         name = "clean" if harm is None else harm.name
         metrics[name] = accuracy(linear.logits(features).argmax(dim=1), test.label)
         nearest[name] = accuracy(train.label[find_neighbours(features, gallery, 1).row[:, 0]], test.label)
-    return linear, RobustnessResult(_told(metrics, "") | _told(nearest, "nearest_"))
+    return linear, RobustnessResult(_named_metrics(metrics, "") | _named_metrics(nearest, "nearest_"))
 
 
-def _told(top1: dict[str, float], prefix: str) -> dict[str, float]:
+def _named_metrics(top1: dict[str, float], prefix: str) -> dict[str, float]:
     """The accuracies by their names in a table, with the mean over all harms and what they cost."""
     harmed = [value for name, value in top1.items() if name != "clean"]
     mean = sum(harmed) / len(harmed)
-    told = {f"{prefix}top1_clean": top1["clean"], f"{prefix}top1_harmed": mean, f"{prefix}delta": top1["clean"] - mean}
-    return told | {f"{prefix}top1_{name}": value for name, value in top1.items() if name != "clean"}
+    named = {f"{prefix}top1_clean": top1["clean"], f"{prefix}top1_harmed": mean, f"{prefix}delta": top1["clean"] - mean}
+    return named | {f"{prefix}top1_{name}": value for name, value in top1.items() if name != "clean"}
 
 
 def harmed_features(
@@ -109,7 +109,7 @@ def harmed_features(
 def harmed_clips(clips: Float[Tensor, "B T M V C"], harm: Harmed, names: Sequence[str]) -> Float[Tensor, "B T M V C"]:
     """The clips, whose names decide what is random about it, made worse; a body that is absent, all zero, stays so."""
     if harm.kind == "every":
-        return _one_of(clips, int(harm.strength))
+        return _every_nth(clips, int(harm.strength))
     made = [_drawn(harm, clips.shape[1:], name) for name in names]
     drawn = torch.from_numpy(np.stack(made)).to(clips.device)
     if harm.kind == "noise":
@@ -131,7 +131,7 @@ def _drawn(harm: Harmed, shape: torch.Size, name: str) -> np.ndarray:
     return lost
 
 
-def _one_of(clips: Float[Tensor, "B T M V C"], every: int) -> Float[Tensor, "B T M V C"]:
+def _every_nth(clips: Float[Tensor, "B T M V C"], every: int) -> Float[Tensor, "B T M V C"]:
     """One of so many frames, and straight lines between them; after the last of them, it stands still."""
     frames = clips.shape[1]
     place = torch.arange(frames, device=clips.device)

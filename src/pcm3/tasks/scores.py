@@ -259,8 +259,8 @@ def every(rows: Float[Tensor, "N D"]) -> Float[Tensor, "n D"]:
     return rows[:: -(-len(rows) // SAMPLE)]
 
 
-def _thirds(numbers: Float[Tensor, " N"]) -> BFloat16[Tensor, "N 3"]:
+def _thirds(values: Float[Tensor, " N"]) -> BFloat16[Tensor, "N 3"]:
     """Numbers as sums of three of bfloat16, to float32's precision."""
-    first = numbers.bfloat16()
-    second = (numbers - first).bfloat16()
-    return torch.stack([first, second, (numbers - first - second).bfloat16()], dim=1)
+    first = values.bfloat16()
+    second = (values - first).bfloat16()
+    return torch.stack([first, second, (values - first - second).bfloat16()], dim=1)

@@ -82,8 +82,8 @@ class Setup:
     def motions(self) -> MotionBank:
         """The store's windows of motion on the device."""
         chosen = self.settings.prediction
-        sizes = chosen.seed_frames, chosen.predicted_frames
-        return MotionBank.of(self.store, self.spec.stream, *sizes, self.device, chosen.scored)
+        lengths = chosen.seed_frames, chosen.predicted_frames
+        return MotionBank.of(self.store, self.spec.stream, *lengths, self.device, chosen.scored)
 
 
 def _setup_elsewhere(path: Path, *rest: Any) -> Setup:

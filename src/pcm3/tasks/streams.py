@@ -18,7 +18,7 @@ from pcm3.tasks.task_table import TASKS, TaskResult
 
 FUSED = ("linear", "linear-cached", "finetune")
 """Tasks whose results are logits, which can be summed."""
-SHOWN = ("top1", "top1_logits_664", "top1_scores_equal", "top1_scores_664", *(f"top1_{name}" for name in STREAMS))
+METRICS = ("top1", "top1_logits_664", "top1_scores_equal", "top1_scores_664", *(f"top1_{name}" for name in STREAMS))
 
 
 def streams_of(folder: Path, of_run: bool = False) -> dict[str, Path]:
@@ -81,7 +81,7 @@ def evaluate_streams(
         first=TaskResult(fused.metrics, fused, heads),
         notes=list(dict.fromkeys(note for evaluation in each for note in evaluation.notes)),
         streams=tuple(alone),
-        columns=tuple(name for name in SHOWN if name in rows[0].metrics),
+        columns=tuple(name for name in METRICS if name in rows[0].metrics),
     )
 
 

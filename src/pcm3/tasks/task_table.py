@@ -65,7 +65,7 @@ class Task:
     about: About
     groups: tuple[str, ...]
     """The groups of `TaskSettings` that it goes by."""
-    shown: tuple[str, ...] = ()
+    table_metrics: tuple[str, ...] = ()
     """Metrics in the table for people; empty: all but those of the best epoch."""
     raw_frames: Callable[[TaskSettings, EncoderSpec], int] = lambda _, spec: spec.frames
     """T of the raw coordinates that stand beside."""

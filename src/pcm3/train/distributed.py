@@ -133,7 +133,7 @@ GO_ON = "The last checkpoint is intact: run the same command again to go on"
 
 
 @contextmanager
-def told_of_lost_processes(several: bool) -> Iterator[None]:
+def reporting_lost_processes(several: bool) -> Iterator[None]:
     """Inside, an error of the connection between the processes becomes one line: another process has ended.
 
     Raises:

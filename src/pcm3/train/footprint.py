@@ -61,7 +61,7 @@ def _sizes(settings: PretrainSettings) -> dict[str, int]:
     return {name: values[name] for name in SIZES if name in values}
 
 
-class _Numbers(NamedTuple):
+class _Counts(NamedTuple):
     """How many numbers a method holds."""
 
     held: int
@@ -73,7 +73,7 @@ class _Numbers(NamedTuple):
 
 def _bytes(spec: EncoderSpec, settings: PretrainSettings, size: dict[str, int]) -> int:
     try:
-        held, trained, encoders = _numbers(spec, changed(settings, size))
+        held, trained, encoders = _counts(spec, changed(settings, size))
     except RuntimeError:  # torch's, of a tensor whose size overflows its counting
         return UNCOUNTABLE
     moving = trained * (1 + STATES[settings.optimiser.kind])  # gradients, and what the optimiser keeps
@@ -84,23 +84,23 @@ def _bytes(spec: EncoderSpec, settings: PretrainSettings, size: dict[str, int]) 
     return 4 * (held + moving + encoders * (views + kept))
 
 
-def _numbers(spec: EncoderSpec, settings: PretrainSettings) -> _Numbers:
+def _counts(spec: EncoderSpec, settings: PretrainSettings) -> _Counts:
     """Counted in the method, built without memory; each layer from the fourth on is taken to be like the third."""
 
-    def count(layers: int) -> _Numbers:
+    def count(layers: int) -> _Counts:
         of = replace(spec, hidden_size=settings.encoder.hidden_size, layers=layers)
         with torch.device("meta"):
             method = build_method(of.build, spec.layout, settings)
         held = sum(tensor.numel() for tensor in method.state_dict().values())
         trained = sum(weight.numel() for weight in method.parameters() if weight.requires_grad)
-        return _Numbers(held, trained, len(method.encoders()))
+        return _Counts(held, trained, len(method.encoders()))
 
     layers = settings.encoder.layers
     if layers <= 3:
         return count(layers)
     two, three = count(2), count(3)
     more = layers - 3
-    return _Numbers(
+    return _Counts(
         three.held + more * (three.held - two.held),
         three.trained + more * (three.trained - two.trained),
         three.encoders,

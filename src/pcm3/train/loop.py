@@ -246,14 +246,14 @@ def _micro_batches(
 ) -> Iterator[MicroBatch]:
     """This process's share of a step's batch."""
     rank, device = fabric.global_rank, fabric.device
-    numbers = plan.order.at(step, rank, fabric.world_size)
-    for number, some in enumerate(np.split(numbers, plan.micro_batches)):
+    indices = plan.order.at(step, rank, fabric.world_size)
+    for number, some in enumerate(np.split(indices, plan.micro_batches)):
         yield MicroBatch(clips_of(_sent(some, device)), generator_for(plan.seed, step, rank, device, number))
 
 
-def _sent(numbers: NDArray[np.int64], device: torch.device) -> Int[Tensor, " B"]:
+def _sent(indices: NDArray[np.int64], device: torch.device) -> Int[Tensor, " B"]:
     """The numbers on the device, without waiting for it."""
-    tensor = torch.from_numpy(numbers)
+    tensor = torch.from_numpy(indices)
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 

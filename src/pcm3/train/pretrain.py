@@ -14,7 +14,7 @@ from pcm3.errors import RunFailed
 from pcm3.files import DISK_FULL, write_json
 from pcm3.methods.build import build_method
 from pcm3.settings.pretrain import PretrainSettings
-from pcm3.train.distributed import told_of_lost_processes
+from pcm3.train.distributed import reporting_lost_processes
 from pcm3.train.pace import measure_pace
 from pcm3.train.plan import FILE, RunPlan, plan_run
 from pcm3.train.run_folder import RunFolder, locked
@@ -68,7 +68,7 @@ def pretrain(
             if first_process():
                 _begin(run, store, plan)
             several = plan.settings.devices * plan.settings.nodes > 1
-            with threads(plan.settings.threads or 1), told_of_lost_processes(several):
+            with threads(plan.settings.threads or 1), reporting_lost_processes(several):
                 return _train(Session(store, plan, method, run), progress, log)
         except OSError as error:
             reason = error.strerror or error

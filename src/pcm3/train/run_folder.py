@@ -201,7 +201,7 @@ def commit_of(source: Path) -> str | None:
     """
     asked = ["git", "rev-parse", f"HEAD:./{source.name}", "HEAD"]
     try:
-        told = subprocess.run(asked, cwd=source.parent, capture_output=True, text=True, check=False)
+        result = subprocess.run(asked, cwd=source.parent, capture_output=True, text=True, check=False)
     except OSError:
         return None
-    return told.stdout.split()[-1] if told.returncode == 0 else None
+    return result.stdout.split()[-1] if result.returncode == 0 else None

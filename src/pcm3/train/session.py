@@ -86,7 +86,7 @@ class Session:
                     fabric,
                     self._learner,
                     plan,
-                    clips_of=lambda numbers: replace(self._clips.batch(own[numbers]), gaps=self.plan.spec.gaps),
+                    clips_of=lambda indices: replace(self._clips.batch(own[indices]), gaps=self.plan.spec.gaps),
                     clock=Clock(run.clock if first_process else None, plan.steps, self.plan.seconds),
                     first_step=self.first_step,
                     seconds_before=self.seconds_before,

@@ -34,14 +34,14 @@ class GlobalBatchNorm2d(nn.BatchNorm2d):
         return _normalised(self, last.flatten(0, -2)).view(last.shape).movedim(-1, 1)
 
 
-KINDS: dict[type[nn.Module], type[nn.Module]] = {nn.BatchNorm1d: GlobalBatchNorm, nn.BatchNorm2d: GlobalBatchNorm2d}
+GLOBAL: dict[type[nn.Module], type[nn.Module]] = {nn.BatchNorm1d: GlobalBatchNorm, nn.BatchNorm2d: GlobalBatchNorm2d}
 
 
 def normalise_over_processes(module: nn.Module) -> None:
     """Every BatchNorm in the module normalises over all processes, with the same parameters and names."""
     for part in module.modules():
-        if type(part) in KINDS:
-            part.__class__ = KINDS[type(part)]  # it has no state of its own, so nothing has to be copied
+        if type(part) in GLOBAL:
+            part.__class__ = GLOBAL[type(part)]  # it has no state of its own, so nothing has to be copied
 
 
 def norms_with_statistics(module: nn.Module) -> list[nn.BatchNorm1d | nn.BatchNorm2d]:

@@ -55,7 +55,7 @@ def beside(word: str, model: Model, store: ClipStore, bank: Callable[[], ClipBan
 
         def make_untrained() -> Fed:
             if model.spec.normalise_features:
-                fit_readout(bank().feed.told(encoder), clips_to_fit(bank(), np.arange(len(store))))
+                fit_readout(bank().feed.adapted(encoder), clips_to_fit(bank(), np.arange(len(store))))
             return encoder, bank()
 
         name = f"{UNTRAINED} {weights_checksum(encoder)}"

@@ -485,7 +485,7 @@ def test_the_picture_shows_lively_clips_at_every_horizon(waving, tmp_path):
         np.testing.assert_array_equal(
             clip.true, bank.bodies(bank.take(bank.centre(torch.tensor([number]))).future.numpy())[0]
         )
-        np.testing.assert_array_equal(clip.predicted, np.broadcast_to(clip.seen, clip.predicted.shape))
+        np.testing.assert_array_equal(clip.predicted, np.broadcast_to(clip.last_pose, clip.predicted.shape))
     motion_strips(shown, waving.layout, False, tmp_path / "new" / "motion.png")
     assert (tmp_path / "new" / "motion.png").read_bytes().startswith(b"\x89PNG")
 

@@ -88,7 +88,7 @@ def detection_metrics(predicted: Segments, true: Segments, theta: float, classes
         "map_v_official": mean_over("official", predicted.video, true.video, np.unique(true.video).tolist()),
         "map_a_official": mean_over("official", predicted.label, true.label, range(classes)),
         "ap_official": together(theta),
-        "ap_2d_official": float(np.mean([together(one) for one in THETAS])),
+        "ap_2d_official": float(np.mean([together(least) for least in THETAS])),
         "f1_official": f1_of(reached, len(true)),
     }
     return {name: 100 * value for name, value in metrics.items()}
@@ -135,9 +135,9 @@ class Ranking:
 
     made: Indices
     """(S,) predictions made up to and with each step."""
-    found: Indices
+    true_positives: Indices
     """(S,) different actions that these have found."""
-    finds: NDArray[np.bool_]
+    matches: NDArray[np.bool_]
     """(S,) whether a prediction of the step belongs to an action, found before or not."""
 
 
@@ -157,8 +157,8 @@ def _voc(ranking: Ranking, truths: int) -> float:
     """The area under precision over recall, with each precision raised to the best at its recall or beyond."""
     if truths == 0:
         return float("nan")
-    precision = np.maximum.accumulate((ranking.found / ranking.made)[::-1])[::-1]
-    return float(precision @ np.diff(ranking.found, prepend=0)) / truths
+    precision = np.maximum.accumulate((ranking.true_positives / ranking.made)[::-1])[::-1]
+    return float(precision @ np.diff(ranking.true_positives, prepend=0)) / truths
 
 
 def _official(ranking: Ranking, truths: int) -> float:
@@ -170,10 +170,10 @@ def _official(ranking: Ranking, truths: int) -> float:
     """
     if truths == 0 or len(ranking.made) == 0:
         return 0.0
-    precision = ranking.found / ranking.made
-    left = np.where(ranking.finds, np.append(0.0, precision[:-1]), 0.0)[::-1]
+    precision = ranking.true_positives / ranking.made
+    left = np.where(ranking.matches, np.append(0.0, precision[:-1]), 0.0)[::-1]
     best = np.maximum.accumulate(np.append(precision[-1], left))[1:]
-    lost = np.diff(ranking.found, prepend=0)[::-1]
+    lost = np.diff(ranking.true_positives, prepend=0)[::-1]
     return float(best @ lost) / truths
 
 

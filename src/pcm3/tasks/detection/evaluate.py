@@ -72,7 +72,7 @@ class Detector:
 
     def _classifier(self, encoder: ClipEncoder, bank: RecordingBank) -> FrameClassifier:
         use: EncoderUse = "frozen" if self.tuned is None else "tuned"
-        return FrameClassifier(bank.feed.told(self.tuned or encoder), self.linear, self.settings.feature, use)
+        return FrameClassifier(bank.feed.adapted(self.tuned or encoder), self.linear, self.settings.feature, use)
 
     def detect(self, encoder: ClipEncoder, bank: RecordingBank, recording: int) -> list[tuple[int, int, int, float]]:
         """The actions (label, start, stop, confidence) in a recording, as `find_actions` tells them."""
@@ -132,7 +132,7 @@ def fit_detector(
     """
     bank, classes = train.bank, train.classes
     generator = torch.Generator(device=bank.label.device).manual_seed(seed)
-    classifier = FrameClassifier.fresh(bank.feed.told(encoder), len(classes), settings.feature, use, generator)
+    classifier = FrameClassifier.fresh(bank.feed.adapted(encoder), len(classes), settings.feature, use, generator)
     tuned = classifier.encoder if use == "tuned" else None
     detector = Detector(classifier.linear, classes, settings, weights_checksum(encoder), tuned)
     optimiser = torch.optim.SGD(classifier.trained(), settings.lr, momentum=0.9, nesterov=True)

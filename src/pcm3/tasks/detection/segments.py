@@ -40,9 +40,9 @@ def find_actions(scores: Scores, activity: float) -> list[tuple[int, int, int, f
         activity: the threshold.
     """
     active = 1 - scores[:, BACKGROUND] >= activity
-    turns = np.flatnonzero(np.diff(active, prepend=False, append=False))
+    changes = np.flatnonzero(np.diff(active, prepend=False, append=False))
     actions = []
-    for start, stop in turns.reshape(-1, 2).tolist():
+    for start, stop in changes.reshape(-1, 2).tolist():
         mean = scores[start:stop, BACKGROUND + 1 :].mean(axis=0)
         label = int(mean.argmax())
         actions.append((label, start, stop, float(mean[label])))

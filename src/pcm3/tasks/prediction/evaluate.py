@@ -49,7 +49,7 @@ class Predictor:
     def predict(self, encoder: ClipEncoder, bank: MotionBank, windows: MotionWindows) -> Float[Tensor, "B P J C"]:
         """The poses after the seed of each of these windows of a bank, about the root, metres."""
         with torch.no_grad():
-            feature = feature_of(bank.feed.told(self.tuned or encoder), windows)
+            feature = feature_of(bank.feed.adapted(self.tuned or encoder), windows)
             return decode(self.decoder, feature, windows, self.settings.predicted_frames)
 
     def save(self, folder: Path) -> None:
@@ -87,7 +87,7 @@ class PredictionResult:
     """Poses of body 0 about its root, metres."""
     true: Float[np.ndarray, "N P J C"]
     """What happened."""
-    seen: Float[np.ndarray, "N J C"]
+    last_pose: Float[np.ndarray, "N J C"]
     """The last seed frame."""
     skipped: int
     """Test clips without a scored window, most of them too short."""
@@ -121,7 +121,7 @@ def fit_predictor(
         DataError: no clip has a window.
     """
     learning = bank.with_windows(train)
-    network = bank.feed.told(encoder)
+    network = bank.feed.adapted(encoder)
     network = network if use == "frozen" else copy.deepcopy(network)
     width = encoder.frame_width if isinstance(encoder, FrameEncoder) else encoder.width
     decoder = _fresh_decoder(width, bank, settings.hidden_size, seed)
@@ -306,7 +306,7 @@ def score_predictions(
         poses = predict(windows)
         columns = (errors_mm(poses, windows.future), poses, windows.future, windows.past[:, -1])
         parts.append([column.cpu().numpy() for column in columns])
-    errors, predicted, true, seen = (np.concatenate(column) for column in zip(*parts, strict=True))
+    errors, predicted, true, last_pose = (np.concatenate(column) for column in zip(*parts, strict=True))
     of = bank.clip[scored].cpu().numpy()
     skipped = len(test) - len(np.unique(of))
-    return PredictionResult(metrics_of(errors * bank.counted), of, predicted, true, seen, skipped)
+    return PredictionResult(metrics_of(errors * bank.counted), of, predicted, true, last_pose, skipped)

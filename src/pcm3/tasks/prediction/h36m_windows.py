@@ -17,7 +17,7 @@ from pcm3.errors import DataError
 SEED = 1234567890
 EARLIEST = 16
 """The first frame, at 25 a second, with which one may begin."""
-SEEN, AFTER = 50, 100
+PAST, FUTURE = 50, 100
 """Frames that are seen, and frames that must follow them in the recording, however many are predicted."""
 RATE = 25.0
 
@@ -40,9 +40,9 @@ def h36m_windows(
     Raises:
         DataError: no action has both recordings, or more frames are seen than come before.
     """
-    if seed_frames > SEEN + EARLIEST:
+    if seed_frames > PAST + EARLIEST:
         raise DataError(
-            f"expected at most {SEEN + EARLIEST} seed frames, got {seed_frames}: more are not there before every "
+            f"expected at most {PAST + EARLIEST} seed frames, got {seed_frames}: more are not there before every "
             "published window of Human3.6M"
         )
     place = {name: number for number, name in enumerate(names)}
@@ -50,17 +50,17 @@ def h36m_windows(
     for first in sorted(name for name in names if name.endswith("_1")):
         pair = [place.get(name) for name in (first, f"{first.removesuffix('_1')}_2")]
         known = [number for number in pair if number is not None]
-        ends = frames[known] - SEEN - AFTER
+        ends = frames[known] - PAST - FUTURE
         if len(known) < 2 or (ends <= EARLIEST).any():
             continue
         generator = np.random.RandomState(SEED)
         for _ in range(per_action // 2):
             for number, end in zip(known, ends.tolist(), strict=True):
                 recordings.append(number)
-                begins.append(generator.randint(EARLIEST, end) + SEEN - seed_frames)
+                begins.append(generator.randint(EARLIEST, end) + PAST - seed_frames)
     if not recordings:
         raise DataError(
             "expected both recordings of an action of Human3.6M (S5_walking_1 and S5_walking_2), each with more than "
-            f"{(EARLIEST + SEEN + AFTER) / RATE:.0f} s, on the test side, found none: take prediction.scored=centre"
+            f"{(EARLIEST + PAST + FUTURE) / RATE:.0f} s, on the test side, found none: take prediction.scored=centre"
         )
     return np.array(recordings), np.array(begins)

@@ -155,10 +155,10 @@ class MotionBank:
         # Clip and offset ascend over all windows, so that they can be looked up as one number.
         span = int(self.offset.max()) + 1
         known, wanted = self.clip * span + self.offset, clip * span + offset.to(clip.device)
-        found = torch.searchsorted(known, wanted).clamp(max=len(known) - 1)
-        if not torch.equal(known[found], wanted):
+        rows = torch.searchsorted(known, wanted).clamp(max=len(known) - 1)
+        if not torch.equal(known[rows], wanted):
             raise DataError(f"{self.store.path}: expected body 0 to be whole in the published windows, and it is not")
-        return found
+        return rows
 
     @property
     def counted(self) -> float:
@@ -246,8 +246,8 @@ def _present(store: ClipStore) -> Bool[np.ndarray, "F V"]:
     """True where body 0 has the joint."""
     present = np.empty((len(store.frames), store.frames.shape[2]), np.bool_)
     for begin in range(0, len(present), CHUNK):
-        here = slice(begin, begin + CHUNK)
-        present[here] = present_joints(store.frames[here, :1])[:, 0]
+        chunk = slice(begin, begin + CHUNK)
+        present[chunk] = present_joints(store.frames[chunk, :1])[:, 0]
     if store.normalised:  # the joint at the origin looks as if it were absent
         for joint in store.layout.at_origin:
             present[:, joint] = present.any(axis=1)
