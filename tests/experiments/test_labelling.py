@@ -20,7 +20,7 @@ def session(clips=120, seed=0):
 @pytest.fixture(autouse=True)
 def few_clicks(monkeypatch):
     monkeypatch.setattr(labelling, "CLICKS", 20)
-    monkeypatch.setattr(labelling, "TOLD", (5, 20))
+    monkeypatch.setattr(labelling, "REPORTED", (5, 20))
 
 
 @pytest.mark.parametrize("batch", [1, 9])
@@ -34,7 +34,7 @@ def test_clips_that_are_asked_for_teach_sooner_than_random_ones(batch):
 
 def test_the_command_writes_what_it_found(cli, finished_path, store_path, tmp_path, monkeypatch):
     monkeypatch.setattr(labelling, "CLICKS", 8)
-    monkeypatch.setattr(labelling, "TOLD", (4, 8))
+    monkeypatch.setattr(labelling, "REPORTED", (4, 8))
     words = ("reproduce", "labelling", "--store", store_path, "--protocol", "xsub", "--seeds", 2, "--out", tmp_path)
     assert "expected one for each store (1)" in cli(*words).err
     found = cli(*words, "--model", finished_path, "--json")

@@ -66,7 +66,7 @@ def test_it_knows_the_same_motion_in_other_layouts():
 
 def test_what_a_sensor_sees_is_its_joints_and_what_follows_from_them():
     recording = Recording("r", clip()[:, None])
-    seen = module.seen_by(recording, load_layout("kinect_v1"), KINECT)
+    seen = module.recorded_by(recording, load_layout("kinect_v1"), KINECT)
     for joint, name in enumerate(KINECT.joints):
         same = np.array_equal(seen.frames[:, :, joint], recording.frames[:, :, joint])
         assert same != ("tip" in name or "thumb" in name or name in ("spine_mid", "neck")), name
@@ -76,7 +76,7 @@ def test_what_a_sensor_sees_is_its_joints_and_what_follows_from_them():
 def test_half_of_the_recordings_are_seen_by_other_sensors():
     whole = Recording("r", clip()[:, None]).frames
     clips = [SourceClip("r", "r", lambda: Recording("r", whole))] * 200
-    seen = [np.array_equal(recording.frames, whole) for recording in module.as_sensors_see(clips)]
+    seen = [np.array_equal(recording.frames, whole) for recording in module.recorded_by_sensors(clips)]
     assert 70 < sum(seen) < 130
 
 

@@ -16,10 +16,10 @@ from pcm3.data.readers import ntu
 from pcm3.simulate import ACTIONS, simulate, subject_of
 from pcm3.simulate.actions import PAIR_ACTIONS, SOLO_ACTIONS
 from pcm3.simulate.body import JOINT, KINECT
-from pcm3.simulate.camera import Camera, record, record_pair, seen_from
+from pcm3.simulate.camera import Camera, camera_coordinates, record, record_pair
 from pcm3.simulate.pair import Role, perform_together, play
 from pcm3.simulate.performance import LONGEST, SHORTEST, draw_manner, draw_posture
-from pcm3.simulate.random_streams import partner_of, sides_of
+from pcm3.simulate.random_streams import partner_of, splits_of
 from pcm3.simulate.script import PairWay, other_handed, other_handed_pair
 from pcm3.simulate.track import meet, sampled
 
@@ -131,14 +131,14 @@ def test_partner_is_somebody_else_on_the_same_side_of_every_subject_split(subjec
     partner = partner_of(subject, np.random.default_rng(seed))
     assert 1 <= partner <= 1000
     assert partner != subject
-    assert sides_of(partner) == sides_of(subject)
+    assert splits_of(partner) == splits_of(subject)
     assert (partner in ntu.TRAIN_SUBJECTS_60) == (subject in ntu.TRAIN_SUBJECTS_60)
     assert (partner in ntu.TRAIN_SUBJECTS_120) == (subject in ntu.TRAIN_SUBJECTS_120)
 
 
 def test_who_stands_before_the_other_hides_him() -> None:
     joints = performance("shake hands", 0)
-    behind = seen_from(Camera(angle=0.0, distance=3.0, height=1.2), joints)
+    behind = camera_coordinates(Camera(angle=0.0, distance=3.0, height=1.2), joints)
     order = np.argsort(behind[:, :, JOINT["spine_mid"], 2].mean(axis=0))
     near, far = (behind[:, int(body)] for body in order)
     clear = record(far, np.random.default_rng(0))[1]
@@ -149,7 +149,7 @@ def test_who_stands_before_the_other_hides_him() -> None:
 
 
 def test_lost_body_comes_back_with_a_new_number() -> None:
-    bodies = seen_from(Camera(angle=np.pi / 2, distance=3.0, height=1.2), performance("hug", 1))
+    bodies = camera_coordinates(Camera(angle=np.pi / 2, distance=3.0, height=1.2), performance("hug", 1))
     swaps = 0
     for seed in range(40):
         frames, ids, states = record_pair(bodies, np.random.default_rng(seed))

@@ -13,7 +13,7 @@ from pcm3.errors import DataError
 from pcm3.simulate import ACTIONS, _performance, _recording, simulate, skeleton_bytes, subject_of
 from pcm3.simulate.actions import PAIR_ACTIONS, SOLO_ACTIONS
 from pcm3.simulate.body import JOINT, KINECT, mirrored
-from pcm3.simulate.camera import Camera, draw_cameras, record, seen_from
+from pcm3.simulate.camera import Camera, camera_coordinates, draw_cameras, record
 from pcm3.simulate.performance import LONGEST, SHORTEST, draw_manner, perform, smooth_path
 from pcm3.simulate.random_streams import RECORDING, SETUP, random
 
@@ -176,7 +176,7 @@ def test_people_differ_and_some_are_left_handed() -> None:
 
 def test_who_faces_the_camera_has_his_right_hand_at_greater_x() -> None:
     joints = performances()["bow 0"]
-    seen = seen_from(Camera(angle=0.0, distance=3.0, height=1.4), joints)
+    seen = camera_coordinates(Camera(angle=0.0, distance=3.0, height=1.4), joints)
     assert (seen[:, JOINT["right_shoulder"], 0] > seen[:, JOINT["left_shoulder"], 0]).all()
     assert np.median(seen[..., 2]) == pytest.approx(3.0, abs=0.4)
     assert (seen[0, JOINT["head"], 1] > seen[0, JOINT["left_foot"], 1]).all()
@@ -184,14 +184,16 @@ def test_who_faces_the_camera_has_his_right_hand_at_greater_x() -> None:
 
 def test_camera_looks_at_the_middle_of_the_stage() -> None:
     for camera in (Camera(0.7, 3.0, 1.6), Camera(-0.7, 2.5, 0.5)):
-        middle = seen_from(camera, np.array([[0.0, 0.9, 0.0]]))
+        middle = camera_coordinates(camera, np.array([[0.0, 0.9, 0.0]]))
         assert np.allclose(middle, [[0.0, 0.0, np.hypot(camera.distance, camera.height - 0.9)]])
-        assert np.allclose(np.linalg.det(seen_from(camera, np.eye(3)) - seen_from(camera, np.zeros((1, 3)))), 1.0)
+        assert np.allclose(
+            np.linalg.det(camera_coordinates(camera, np.eye(3)) - camera_coordinates(camera, np.zeros((1, 3)))), 1.0
+        )
 
 
 def test_sensor_sees_the_far_side_worse() -> None:
     joints = np.concatenate([performances()["bow 0"]] * 3)
-    side = seen_from(Camera(angle=np.pi / 2, distance=3.0, height=1.2), joints)
+    side = camera_coordinates(Camera(angle=np.pi / 2, distance=3.0, height=1.2), joints)
     reported, state = record(side, np.random.default_rng(0))
     error = np.linalg.norm(reported - side, axis=-1)
     near, far = sorted(("left_elbow", "right_elbow"), key=lambda name: float(side[0, JOINT[name], 2]))

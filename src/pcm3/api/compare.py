@@ -99,13 +99,13 @@ def compare(
             raise DataError(f"the {name}: expected one clip of at most {MOST_FRAMES:,} frames, got {got}")
     mine, theirs = (extract(model.encoder, model.bank(store), np.zeros(1, np.int64)) for store in stores)
     cosine = float(F.cosine_similarity(mine, theirs)[0])
-    one, other = (_first_body(store) for store in stores)
-    cost = _mean_distances(one, other)
+    first_body, second_body = (_first_body(store) for store in stores)
+    cost = _mean_distances(first_body, second_body)
     if np.isnan(cost).all():
         raise DataError("expected two bodies with joints in common, got none")
     path = align(np.where(np.isnan(cost), np.nanmax(cost), cost))
-    apart = np.linalg.norm(one[path[:, 0]].astype(np.float64) - other[path[:, 1]], axis=-1)
-    return Comparison(cosine, path, apart, one, other, stores[0].fps, stores[0].layout)
+    apart = np.linalg.norm(first_body[path[:, 0]].astype(np.float64) - second_body[path[:, 1]], axis=-1)
+    return Comparison(cosine, path, apart, first_body, second_body, stores[0].fps, stores[0].layout)
 
 
 def align(cost: Float64[np.ndarray, "S T"]) -> Int[np.ndarray, "P 2"]:

@@ -107,13 +107,13 @@ class OneFrame(nn.Module):
     ) -> tuple[Float[Tensor, "B W"], Float[Tensor, "B S"]]:
         """The feature of the frame, and the next state."""
         begun, past, *layers = state.split(self.sizes, dim=1)
-        seen = Feed.live(self.spec).streamed(frame.unsqueeze(1)).squeeze(1)
+        streamed = Feed.live(self.spec).streamed(frame.unsqueeze(1)).squeeze(1)
         before = torch.where(
             begun[..., None, None, None] > 0,
             past.unflatten(1, self.past),
-            first_past(seen, self.encoder.input_features),
+            first_past(streamed, self.encoder.input_features),
         )
-        feature, after = self.encoder.step(seen, StepState(before, tuple(layers)))
+        feature, after = self.encoder.step(streamed, StepState(before, tuple(layers)))
         return feature, torch.cat([torch.ones_like(begun), after.past.flatten(1), *after.layers], dim=1)
 
 

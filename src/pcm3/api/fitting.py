@@ -285,8 +285,8 @@ def expect_predictor(
     who = store.subject[usable]
     results = []
     for train, test in folds_of(np.zeros(len(who), np.int64), who, LONG_FOLDS):
-        sides = (bank, usable[train], usable[test])
-        results.append(evaluate_predictor(model.encoder, *sides, chosen, seed, use)[1].metrics)
+        splits = (bank, usable[train], usable[test])
+        results.append(evaluate_predictor(model.encoder, *splits, chosen, seed, use)[1].metrics)
     still = zero_velocity(bank, usable).metrics
     names = [name for name in still if not name.startswith("best_")]
     return mean_over_folds(results, names, {name: ("standing still", still[name]) for name in names}, people_of(who))

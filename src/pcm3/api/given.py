@@ -192,8 +192,8 @@ def _given_store(store: ClipStore, recorded: Recorded, *, untrimmed: bool) -> Gi
     unused = "what is told of files (fps, layout, up, units, …) is not looked at where a store is given"
     notes = [] if replace(recorded, labels=None) == AS_THE_MODEL else [unused]
     if recorded.labels is not None:
-        store, told = relabelled(store, Path(recorded.labels))
-        notes += told
+        store, label_notes = relabelled(store, Path(recorded.labels))
+        notes += label_notes
     return GivenClips(store, single=False, lost=[], notes=notes)
 
 

@@ -220,14 +220,14 @@ class DetectorHead:
         """The id and the actions of each recording of a store that the model can be fed with."""
         bank = RecordingBank.of(store, self.model.spec.stream, self.model.device)
         names = (store.recordings or store).ids.tolist()
-        found = []
+        predictions = []
         for place, name in enumerate(names):
             actions = [
                 Action(self.classes[label], start / store.fps, stop / store.fps, confidence)
                 for label, start, stop, confidence in self.fitted.detect(self.model.encoder, bank, place)
             ]
-            found.append((name, actions))
-        return found
+            predictions.append((name, actions))
+        return predictions
 
     def stream(
         self,

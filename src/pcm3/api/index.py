@@ -130,8 +130,8 @@ class Index:
         store = self.model.given(query, recorded_so(recorded, fps, layout, up)).store
         if len(store) != 1:
             raise DataError(f"query: expected one clip, got {len(store)}")
-        whole = np.zeros(1, np.int64), np.zeros(1, np.int64), store.length.astype(np.int64)
-        return self.nearest(_embedded(self.model, store, *whole), k)
+        whole_clips = np.zeros(1, np.int64), np.zeros(1, np.int64), store.length.astype(np.int64)
+        return self.nearest(_embedded(self.model, store, *whole_clips), k)
 
     def nearest(self, feature: Float[Tensor, "1 D"], k: int) -> list[Match]:
         """The stretches of the nearest features."""
@@ -140,7 +140,7 @@ class Index:
         for row, cosine in zip(near.indices.tolist(), near.values.tolist(), strict=True):
             score = min(max(cosine, -1.0), 1.0)  # rounding to half precision leads a little beyond
             match = Match(self.ids[self.recording[row]], float(self.start[row]), float(self.stop[row]), score)
-            if not (self.window and any(_are_one(match, other) for other in matches)):
+            if not (self.window and any(_overlap(match, other) for other in matches)):
                 matches.append(match)
             if len(matches) == k:
                 break
@@ -257,17 +257,17 @@ def facing_forward(clips: Float[Tensor, "B T M V C"], layout: Layout) -> Float[T
     ends = clips[:, :, 0, [left, right]]  # (B, T, 2, C)
     ways = ends[:, :, 1, :2] - ends[:, :, 0, :2]
     lengths = ways.norm(dim=-1)
-    seen = (ends != 0).any(dim=-1).any(dim=-1) & (lengths > NOWHERE)
-    first = seen.float().argmax(dim=1)
+    valid = (ends != 0).any(dim=-1).any(dim=-1) & (lengths > NOWHERE)
+    first = valid.float().argmax(dim=1)
     rows = torch.arange(len(clips), device=clips.device)
     x, y = (ways[rows, first] / lengths[rows, first].clamp(min=NOWHERE).unsqueeze(1)).unbind(dim=1)
-    anywhere = seen.any(dim=1)
+    anywhere = valid.any(dim=1)
     x, y = torch.where(anywhere, x, 1.0), torch.where(anywhere, y, 0.0)
     x, y = x.view(-1, 1, 1, 1), y.view(-1, 1, 1, 1)
-    turned = (x * clips[..., 0] + y * clips[..., 1], x * clips[..., 1] - y * clips[..., 0], clips[..., 2])
-    return torch.stack(turned, dim=-1)
+    rotated = (x * clips[..., 0] + y * clips[..., 1], x * clips[..., 1] - y * clips[..., 0], clips[..., 2])
+    return torch.stack(rotated, dim=-1)
 
 
-def _are_one(match: Match, other: Match) -> bool:
+def _overlap(match: Match, other: Match) -> bool:
     common = min(match.stop, other.stop) - max(match.start, other.start)
     return match.id == other.id and common > OVERLAP * min(match.stop - match.start, other.stop - other.start)

@@ -96,10 +96,10 @@ def expected(
         folds = folds_of(number, subject[labelled], FOLDS)
     except DataError:
         return None
-    mine, told = rows[labelled], np.zeros(len(labelled), np.int64)
+    mine, predicted = rows[labelled], np.zeros(len(labelled), np.int64)
     for train, test in folds:
-        told[test] = teach(mine, train, number[train]).label[test]
-    return 100 * float(np.mean(told == number)), people_of(subject[labelled])
+        predicted[test] = teach(mine, train, number[train]).label[test]
+    return 100 * float(np.mean(predicted == number)), people_of(subject[labelled])
 
 
 def next_clips(

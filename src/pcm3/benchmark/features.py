@@ -116,11 +116,11 @@ def benchmark_linear(
         generator = torch.Generator(device=device).manual_seed(0)
         head = fresh_head(sizes.width, sizes.classes, generator)
 
-        def look() -> None:
+        def after_epoch() -> None:
             accuracy(head(tests).argmax(dim=1), test_label)
             on_progress("epochs")
 
-        train_linear(head, lambda _: features, label, asked, generator, look)
+        train_linear(head, lambda _: features, label, asked, generator, after_epoch)
         return now(device) - began
 
     train(replace(settings, epochs=1))

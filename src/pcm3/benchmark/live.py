@@ -78,7 +78,7 @@ def benchmark_live(
 
 def _timed(way: str, hidden_size: int, streams: Sequence[Stream[LiveLabel]], frames: int) -> LiveSpeed:
     warm = round(2.5 * FPS)
-    people = [_person(number, warm + frames) for number in range(len(streams))]
+    people = [_simulated_person(number, warm + frames) for number in range(len(streams))]
     answered, spent, cpu = [], 0.0, 0.0
     for frame in range(warm + frames):
         cpu_began = time.process_time()
@@ -97,7 +97,7 @@ def _timed(way: str, hidden_size: int, streams: Sequence[Stream[LiveLabel]], fra
     return LiveSpeed(way, hidden_size, len(streams), frames, median, slow, *carried, psutil.getloadavg()[0])
 
 
-def _person(seed: int, frames: int) -> NDArray[np.float32]:
+def _simulated_person(seed: int, frames: int) -> NDArray[np.float32]:
     """Joints about a place that drifts (T, V, 3), of about human size; y is up."""
     random, layout = np.random.default_rng(seed), load_layout(LAYOUT)
     pose = random.normal(0, 0.15, (1, len(layout.joints), 3))

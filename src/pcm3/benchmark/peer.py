@@ -25,7 +25,7 @@ import torch
 from torch import nn
 
 from pcm3.benchmark.machine import now
-from pcm3.benchmark.step import BODIES, FEW, Clips, StepSeconds, random_numbers
+from pcm3.benchmark.step import BODIES, FEW, Clips, StepSeconds, random_indices
 from pcm3.device import threads
 from pcm3.errors import ConfigError
 from pcm3.settings.pcm3 import pcm3_of
@@ -145,7 +145,7 @@ class PeerStep:
         with _at_home(self._path, self.device), _seeded(turn), threads(self.threads):
             began = time.perf_counter()
             views = torch.utils.data.default_collate(
-                [self._feeder[int(index)] for index in random_numbers(turn, batch)]
+                [self._feeder[int(index)] for index in random_indices(turn, batch)]
             )
             ready = now(self.device)
             self._script.train([views], self.method, self._loss, self.optimiser, 0, options, f=os.devnull)

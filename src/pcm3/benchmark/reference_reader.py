@@ -43,7 +43,7 @@ def clip_line_by_line(file: Path) -> Floats:
     for body in bodies:
         body[:] = (body - centre) * (body.sum(axis=-1, keepdims=True) != 0)
     for (start, end), axis in ((UP, np.array([0.0, 0.0, 1.0])), (ACROSS, np.array([1.0, 0.0, 0.0]))):
-        turn(bodies, rotation(bodies[0, 0, end] - bodies[0, 0, start], axis))
+        rotate_bodies(bodies, rotation(bodies[0, 0, end] - bodies[0, 0, start], axis))
     return bodies.transpose(1, 0, 2, 3)
 
 
@@ -73,8 +73,8 @@ def chosen_bodies(frames: list[list[dict[str, Any]]]) -> Floats:
                 bodies[m, t, v] = [joint["x"], joint["y"], joint["z"]]
     energies = []
     for coordinates in bodies:
-        seen = coordinates[coordinates.sum(axis=-1).sum(axis=-1) != 0]
-        energies.append(sum(seen[:, :, c].std() for c in range(3)) if len(seen) else 0.0)
+        nonzero = coordinates[coordinates.sum(axis=-1).sum(axis=-1) != 0]
+        energies.append(sum(nonzero[:, :, c].std() for c in range(3)) if len(nonzero) else 0.0)
     return bodies[sorted(range(SLOTS), key=lambda m: -energies[m])[:KEPT]]
 
 
@@ -83,9 +83,9 @@ def fill(body: Floats) -> None:
     if body.sum() == 0:
         return
     if body[0].sum() == 0:
-        seen = body[body.sum(axis=-1).sum(axis=-1) != 0].copy()
+        nonzero = body[body.sum(axis=-1).sum(axis=-1) != 0].copy()
         body[:] = 0
-        body[: len(seen)] = seen
+        body[: len(nonzero)] = nonzero
     for t, frame in enumerate(body):
         if frame.sum() == 0 and body[t:].sum() == 0:
             rest = len(body) - t
@@ -111,7 +111,7 @@ def rotation(source: Floats, target: Floats) -> Floats:
     )
 
 
-def turn(bodies: Floats, matrix: Floats) -> None:
+def rotate_bodies(bodies: Floats, matrix: Floats) -> None:
     """Turns every joint of the bodies (2, 300, 25, 3), one after the other."""
     for body in bodies:
         if body.sum() == 0:

@@ -37,7 +37,7 @@ def random_clips() -> Clips:
     return np.random.default_rng(0).normal(scale=0.3, size=shape).astype(np.float32)
 
 
-def random_numbers(turn: int, batch: int) -> NDArray[np.int64]:
+def random_indices(turn: int, batch: int) -> NDArray[np.int64]:
     """(B,) which clips a turn's batch holds, the same for whoever has a go in that turn."""
     return np.random.default_rng([1, turn]).integers(CLIPS, size=batch)
 
@@ -98,15 +98,15 @@ class Step:
         # The few clips of the first step are one micro-batch.
         count = self.settings.micro_batches if batch == self.settings.batch else 1
         micro_batches = [
-            MicroBatch(self._clips(numbers), generator_for(0, turn, 0, self.device, part))
-            for part, numbers in enumerate(np.split(random_numbers(turn, batch), count))
+            MicroBatch(self._clips(indices), generator_for(0, turn, 0, self.device, part))
+            for part, indices in enumerate(np.split(random_indices(turn, batch), count))
         ]
         with threads(self.threads):
             train_step(self._fabric, self._learner, micro_batches, Progress(turn, 0, 0.0), watch.start)
             watch.start("done")
         self.optimiser.zero_grad(set_to_none=True)
 
-    def _clips(self, numbers: NDArray[np.int64]) -> ClipBatch:
+    def _clips(self, indices: NDArray[np.int64]) -> ClipBatch:
         """The clips of these numbers (B,)."""
-        index = torch.from_numpy(numbers).to(self.device)
+        index = torch.from_numpy(indices).to(self.device)
         return ClipBatch(self._frames, self._start[index], self._length[index], index, gaps=False)

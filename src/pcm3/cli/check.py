@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-SHOWN = 5
+MOST_LISTED = 5
 """Lines printed of a finding; ``--json`` has all."""
 
 
@@ -34,15 +34,17 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     print(f"{options.store}: {len(store):,} clips checked ({took}): {summary}")
     clean = [protocol for protocol, leaks in check.leaks.items() if not leaks]
     if clean:
-        names = ", ".join(clean[:SHOWN]) + (f" and {len(clean) - SHOWN} more" if len(clean) > SHOWN else "")
+        names = ", ".join(clean[:MOST_LISTED]) + (
+            f" and {len(clean) - MOST_LISTED} more" if len(clean) > MOST_LISTED else ""
+        )
         print(f"  {names}: no test clip has a copy in training")
     for finding in check.findings:
         print(f"  {'WRONG' if finding.wrong else 'look'} {finding.name}: {finding.text}")
         listed = finding.details or finding.clips
-        for line in listed[:SHOWN]:
+        for line in listed[:MOST_LISTED]:
             print(f"    {line}")
-        if len(listed) > SHOWN:
-            print(f"    … and {len(listed) - SHOWN:,} more (--json lists all)")
+        if len(listed) > MOST_LISTED:
+            print(f"    … and {len(listed) - MOST_LISTED:,} more (--json lists all)")
     findings = [asdict(finding) | {"wrong": finding.wrong} for finding in check.findings]
     pairs = [list(pair) for pair in sorted({pair for finding in check.findings for pair in finding.pairs})]
     result = {"clips": len(store), "findings": findings, "leaks": pairs, "seconds": check.seconds}

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pcm3.cli.places import check_file
-from pcm3.cli.sources import SHOWN, add_device, add_head, add_source, loaded_head, recorded, say_what_was_given, sources
+from pcm3.cli.sources import MOST_LISTED, add_device, add_head, add_source, loaded_head, print_given, recorded, sources
 
 
 def add_arguments(parser: Any, words: list[str]) -> None:
@@ -31,16 +31,16 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
         check_file("--out", options.out)
     head = loaded_head(options, ClassifierHead, "classifier")
     given = given_clips(sources(options.source), head.model.spec, recorded(options))
-    say_what_was_given(given)
+    print_given(given)
     shares = head.predict_proba(given.store)
     best = shares.argmax(axis=1)
     rows = [
         [str(name), head.classes[label], float(share[label])]
         for name, label, share in zip(given.store.ids, best.tolist(), shares, strict=True)
     ]
-    print(text_table(["clip", "class", "share"], rows[:SHOWN]))
-    if len(rows) > SHOWN:
-        print(f"… {len(rows) - SHOWN:,} more{'' if options.out else ': --out FILE.csv has all of them'}")
+    print(text_table(["clip", "class", "share"], rows[:MOST_LISTED]))
+    if len(rows) > MOST_LISTED:
+        print(f"… {len(rows) - MOST_LISTED:,} more{'' if options.out else ': --out FILE.csv has all of them'}")
     result: dict[str, Any] = {"classes": list(head.classes), "notes": given.notes, "not_used": given.lost}
     labels = given.store.label
     if given.store.classes == head.classes and (labels >= 0).any():

@@ -32,7 +32,7 @@ def add_arguments(parser: Any, words: list[str]) -> None:
 
 def run(options: Any) -> tuple[int, dict[str, Any]]:
     """Runs the demo, and says where its page is."""
-    from pcm3.experiments.demo import SHOWN, demo
+    from pcm3.experiments.demo import METRICS, demo
     from pcm3.report.tables import text_table
     from pcm3.settings.presets import settings_of_preset
     from pcm3.settings.pretrain import changed
@@ -67,7 +67,7 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
             f"{evaluation['train_clips']:,} training clips, {evaluation['test_clips']:,} test clips of other people"
         )
         print(f"\n{task}: {counts}")
-        print(text_table(header(SHOWN), [_shown(row) for row in evaluation["rows"]]))
+        print(text_table(header(METRICS), [_cells(row) for row in evaluation["rows"]]))
     print(f"\nthe page: {result['report']}   ({result['seconds'] / 60:.1f} minutes in all)")
     explore = command(program("pcm3"), "explore", options.folder / "run", options.folder / "store")
     print(f"to look at the clips themselves: {explore}   (--export DIR: a copy for a web host)")
@@ -77,6 +77,6 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     return 0, result
 
 
-def _shown(row: dict[str, Any]) -> list[str]:
+def _cells(row: dict[str, Any]) -> list[str]:
     best = f"{row['best_top1']:.1f}" if "best_top1" in row else ""
     return [row["name"], mean_and_spread(row["values"]), best]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pcm3.cli.places import check_file, check_folder
-from pcm3.cli.sources import SHOWN, add_device, add_head, add_source, loaded_head, recorded, say_what_was_given, sources
+from pcm3.cli.sources import MOST_LISTED, add_device, add_head, add_source, loaded_head, print_given, recorded, sources
 
 
 def add_arguments(parser: Any, words: list[str]) -> None:
@@ -37,20 +37,20 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
         (check_folder if form.folder else check_file)("--out", options.out)
     head = loaded_head(options, DetectorHead, "detector")
     given = given_recordings(sources(options.recording), head.model.spec, recorded(options))
-    say_what_was_given(given)
-    found = head.predict_named(given.store)
+    print_given(given)
+    recordings = head.predict_named(given.store)
     rows: list[list[str | float]] = [
         [name, action.label, f"{action.start:.2f}", f"{action.stop:.2f}", action.confidence]
-        for name, actions in found
+        for name, actions in recordings
         for action in actions
     ]
-    print(text_table(["recording", "class", "start s", "stop s", "confidence"], rows[:SHOWN]))
-    if len(rows) > SHOWN:
-        print(f"… {len(rows) - SHOWN:,} more{'' if options.out else ': --out FILE has all of them'}")
-    print(f"{len(rows):,} actions in {len(found):,} recordings")
+    print(text_table(["recording", "class", "start s", "stop s", "confidence"], rows[:MOST_LISTED]))
+    if len(rows) > MOST_LISTED:
+        print(f"… {len(rows) - MOST_LISTED:,} more{'' if options.out else ': --out FILE has all of them'}")
+    print(f"{len(rows):,} actions in {len(recordings):,} recordings")
     result: dict[str, Any] = {"notes": given.notes, "not_used": given.lost}
     if options.out is not None:
-        form.write(options.out, found, head.classes, given.store.fps)
+        form.write(options.out, recordings, head.classes, given.store.fps)
         print(f"written: {options.out}")
         result["written"] = str(options.out)
-    return 0, result | {"recordings": {name: [vars(action) for action in actions] for name, actions in found}}
+    return 0, result | {"recordings": {name: [vars(action) for action in actions] for name, actions in recordings}}

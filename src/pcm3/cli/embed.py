@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pcm3.cli.places import check_file
-from pcm3.cli.sources import add_device, add_source, recorded, say_what_was_given, sources
+from pcm3.cli.sources import add_device, add_source, print_given, recorded, sources
 from pcm3.limits import check_range
 
 
@@ -38,7 +38,7 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     check_range("crops", options.crops, 1, 1000)
     model = api.load(options.model, device=options.device)
     given = given_clips(sources(options.source), model.spec, recorded(options))
-    say_what_was_given(given)
+    print_given(given)
     bank = replace(model.bank(given.store), crops=options.crops)
     features = extract(model.encoder, bank, np.arange(len(given.store))).cpu().numpy()
     FORMS[options.out.suffix](options.out, given.store, features)

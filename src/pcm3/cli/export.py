@@ -32,11 +32,11 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
         if not isinstance(head, ClassifierHead):
             name = type(head).__name__.removesuffix("Head").lower()
             raise ConfigError(f"{options.model}: expected a model or a classifier to export, got a {name}")
-        told = export(head.model, options.out, head=head.fitted, to=options.to, step=options.step)
+        metadata = export(head.model, options.out, head=head.fitted, to=options.to, step=options.step)
     else:
-        told = export(load(options.model, device="cpu"), options.out, to=options.to, step=options.step)
-    print(f"{options.out}: {told['what']}, {options.out.stat().st_size / 1e6:.1f} MB")
+        metadata = export(load(options.model, device="cpu"), options.out, to=options.to, step=options.step)
+    print(f"{options.out}: {metadata['what']}, {options.out.stat().st_size / 1e6:.1f} MB")
     for way in ("inputs", "outputs"):
-        for name, words in told[way].items():
+        for name, words in metadata[way].items():
             print(f"  {name} {words}")
-    return 0, told | {"file": str(options.out)}
+    return 0, metadata | {"file": str(options.out)}

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pcm3.cli.parse import add_task_settings, task_settings
 from pcm3.cli.places import check_folder
-from pcm3.cli.proposals import after_fitting, say_next
-from pcm3.cli.sources import add_device, add_source, recorded, say_what_was_given, sources
+from pcm3.cli.proposals import after_fitting, print_next
+from pcm3.cli.sources import add_device, add_source, print_given, recorded, sources
 
 if TYPE_CHECKING:
     from pcm3.api import Head, Model
@@ -64,15 +64,15 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     model = api.load(options.model, device=options.device)
     read = given_recordings if options.what == "detector" else given_clips
     given = read(sources(options.source), model.spec, recorded(options))
-    say_what_was_given(given)
+    print_given(given)
     head, expect = FIT[options.what](model, given.store, settings, options)
     head.save(options.out)
     expected = _expected(expect) if options.expect else {"lines": []}
     for line in expected["lines"]:
         print(line)
     print(f"written: {options.out}")
-    told = {name: options[name] for name in ("fps", "layout", "up", "units", "columns")}
-    say_next(after_fitting(options.what, options.out, options.source, told))
+    about_files = {name: options[name] for name in ("fps", "layout", "up", "units", "columns")}
+    print_next(after_fitting(options.what, options.out, options.source, about_files))
     return 0, {"written": str(options.out), "expected": {k: v for k, v in expected.items() if k != "lines"}}
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pcm3.cli.places import check_new_store
-from pcm3.cli.proposals import after_import, say_next
+from pcm3.cli.proposals import after_import, print_next
 from pcm3.limits import MOST, MOST_PROCESSES, check_range, check_ranges
 
 
@@ -105,8 +105,8 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
         print(f"note: {note}")
     for line in retargeting_lines(store):
         print(f"  {line}")
-    for name, told_sides in protocol_lines(held).items():
-        print(f"{name}: {told_sides}")
+    for name, counts in protocol_lines(held).items():
+        print(f"{name}: {counts}")
     if report.skipped:
         files = "1 file" if len(report.skipped) == 1 else f"{len(report.skipped):,} files"
         print(f"skipped: {files} (all of them in {options.store}/store.json under report)")
@@ -115,7 +115,7 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     else:
         print("skipped: nothing")
     print(f"{report.seconds:.1f} s, {report.clips_per_s:,.0f} recordings/s")
-    say_next(after_import(store, options.store))
+    print_next(after_import(store, options.store))
     result = {
         "store": str(options.store),
         "clips": report.clips,

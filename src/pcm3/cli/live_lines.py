@@ -38,10 +38,10 @@ class LineStream:
             self.errors += 1
             return json.dumps({"line": number, "error": printable(" ".join(str(error).split()), 500)})
         latest, now = self._latest, self.stream.time
-        told: dict[str, object] = {"line": number, "time": round(now if latest is None else latest.time, 6)}
-        told |= {"label": None, "share": None} if latest is None else {"label": latest.label, "share": latest.share}
+        reply: dict[str, object] = {"line": number, "time": round(now if latest is None else latest.time, 6)}
+        reply |= {"label": None, "share": None} if latest is None else {"label": latest.label, "share": latest.share}
         late = 0.0 if latest is None else now - latest.time
-        return json.dumps(told | {"delay_ms": round(1000 * (late + time.perf_counter() - began), 3)})
+        return json.dumps(reply | {"delay_ms": round(1000 * (late + time.perf_counter() - began), 3)})
 
 
 def parse_frame(line: bytes | str) -> tuple[Frame, float | None]:
@@ -55,17 +55,17 @@ def parse_frame(line: bytes | str) -> tuple[Frame, float | None]:
     if len(line) > LONGEST:
         raise DataError(f"expected a line of at most {LONGEST:,} bytes, got more")
     try:
-        told = json.loads(line)
+        message = json.loads(line)
     except (ValueError, RecursionError):
         raise DataError(f"expected a line of JSON, {FORM}, got something else") from None
-    if not isinstance(told, dict) or ("joints" in told) == ("bodies" in told):
-        raise DataError(f"expected {FORM}, or such bodies in a list as bodies, got {brief(told)}")
-    moment = told.get("time")
+    if not isinstance(message, dict) or ("joints" in message) == ("bodies" in message):
+        raise DataError(f"expected {FORM}, or such bodies in a list as bodies, got {brief(message)}")
+    moment = message.get("time")
     if moment is not None and (isinstance(moment, bool) or not isinstance(moment, int | float)):
         raise DataError(f"time: expected seconds, got {brief(moment)}")
-    if "joints" in told:
-        return _frame(told["joints"]), moment
-    bodies = told["bodies"]
+    if "joints" in message:
+        return _frame(message["joints"]), moment
+    bodies = message["bodies"]
     if not isinstance(bodies, list):
         raise DataError(f"bodies: expected a list, got {brief(bodies)}")
     return [_body(body) for body in bodies], moment

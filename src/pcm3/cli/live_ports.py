@@ -14,7 +14,7 @@ from typing import Any
 from pcm3.cli.live_lines import LONGEST, LineStream
 from pcm3.data.names import printable
 
-HERE = "127.0.0.1"
+LOCALHOST = "127.0.0.1"
 MOST_SENDERS = 64
 """Senders of datagrams that are remembered; of more, the one that was silent for longest is forgotten."""
 PAGES = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
@@ -22,7 +22,7 @@ PAGES = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
 ("null"), and so is a frame that any page of the web puts into a sandbox."""
 
 
-def on_stdin(open_lines: Callable[[], LineStream], say_notes: Callable[[LineStream], None]) -> tuple[int, int]:
+def on_stdin(open_lines: Callable[[], LineStream], log_notes: Callable[[LineStream], None]) -> tuple[int, int]:
     """Answers lines until standard input ends; gives how many there were, and how many were no frames."""
     lines = open_lines()
     while line := sys.stdin.buffer.readline(LONGEST + 1):
@@ -30,17 +30,17 @@ def on_stdin(open_lines: Callable[[], LineStream], say_notes: Callable[[LineStre
         while len(rest) > LONGEST and not rest.endswith(b"\n"):
             rest = sys.stdin.buffer.readline(LONGEST + 1)
         print(lines.answer(line), flush=True)
-        say_notes(lines)
+        log_notes(lines)
     return lines.lines, lines.errors
 
 
-def on_udp(port: int, open_lines: Callable[[], LineStream], say: Callable[[str], None]) -> None:
+def on_udp(port: int, open_lines: Callable[[], LineStream], log: Callable[[str], None]) -> None:
     """Answers datagrams, each of them a line, until it is stopped; every sender has a stream of its own."""
     senders: dict[Any, LineStream] = {}
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as own:
-        with _port_told("udp", port):
-            own.bind((HERE, port))
-        say(f"listening on UDP {HERE}:{own.getsockname()[1]}")
+        with _naming_port("udp", port):
+            own.bind((LOCALHOST, port))
+        log(f"listening on UDP {LOCALHOST}:{own.getsockname()[1]}")
         while True:
             line, sender = own.recvfrom(1 << 16)
             lines = senders.pop(sender, None) or open_lines()
@@ -54,7 +54,7 @@ def on_udp(port: int, open_lines: Callable[[], LineStream], say: Callable[[str],
 
 
 @contextmanager
-def _port_told(option: str, port: int) -> Iterator[None]:
+def _naming_port(option: str, port: int) -> Iterator[None]:
     """An error of opening a port as one that names it."""
     from pcm3.errors import ConfigError
 
@@ -66,14 +66,14 @@ def _port_told(option: str, port: int) -> Iterator[None]:
 
 
 def on_websocket(
-    port: int, open_lines: Callable[[], LineStream], say: Callable[[str], None], origins: Sequence[str] = ()
+    port: int, open_lines: Callable[[], LineStream], log: Callable[[str], None], origins: Sequence[str] = ()
 ) -> None:
     """Answers messages, each of them a line, until it is stopped; every connection has a stream of its own.
 
     Args:
         port: of this machine; 0: any free one.
         open_lines: makes a stream.
-        say: tells whoever started it.
+        log: tells whoever started it.
         origins: pages that may connect beside those of this machine, as browsers name them.
 
     Raises:
@@ -96,21 +96,21 @@ def on_websocket(
         except ConnectionClosed:
             return
 
-    told: set[str] = set()
+    refused: set[str] = set()
 
     def only_known(connection: ServerConnection, request: Request) -> Response | None:
         for origin in request.headers.get_all("Origin"):  # programs send none
             if origin not in origins and re.fullmatch(PAGES, origin) is None:
-                if origin not in told and len(told) < MOST_SENDERS:
-                    told.add(origin)
-                    say(f"refused a page of {printable(origin)} (--origin {printable(origin)} lets such pages in)")
+                if origin not in refused and len(refused) < MOST_SENDERS:
+                    refused.add(origin)
+                    log(f"refused a page of {printable(origin)} (--origin {printable(origin)} lets such pages in)")
                 return connection.respond(
                     HTTPStatus.FORBIDDEN, "pages from elsewhere are refused: pcm3 stream --origin\n"
                 )
         return None
 
-    with _port_told("websocket", port):
-        opened = serve(talk, HERE, port, max_size=LONGEST, process_request=only_known)
+    with _naming_port("websocket", port):
+        opened = serve(talk, LOCALHOST, port, max_size=LONGEST, process_request=only_known)
     with opened as server:
-        say(f"listening on ws://{HERE}:{server.socket.getsockname()[1]}")
+        log(f"listening on ws://{LOCALHOST}:{server.socket.getsockname()[1]}")
         server.serve_forever()

@@ -38,8 +38,8 @@ def in_one_line(text: str, hints: dict[str, Any], help_command: str) -> str:
     if text.startswith("the following arguments are required"):
         text += f" ({help_command} lists them)"
     # Options that do not exist were refused before: what is left over are words that no argument takes.
-    told = rf"got too many words: \1 ({help_command} tells what goes where)"
-    return re.sub("^unrecognized arguments: (.*)$", told, text)
+    replacement = rf"got too many words: \1 ({help_command} tells what goes where)"
+    return re.sub("^unrecognized arguments: (.*)$", replacement, text)
 
 
 def in_words(hint: Any) -> str:

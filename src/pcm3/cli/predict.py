@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pcm3.cli.places import check_file
-from pcm3.cli.sources import add_device, add_head, add_source, loaded_head, recorded, say_what_was_given, sources
+from pcm3.cli.sources import add_device, add_head, add_source, loaded_head, print_given, recorded, sources
 
 
 def add_arguments(parser: Any, words: list[str]) -> None:
@@ -33,7 +33,7 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     given = given_clips(sources(options.source), head.model.spec, recorded(options))
     long, poses, short = head.predict_store(given.store)
     given.lost.extend(short)
-    say_what_was_given(given)
+    print_given(given)
     if len(long) == 0:
         raise DataError(": ".join(short[0]))
     FORMS[options.out.suffix](options.out, given.store.ids[long].tolist(), given.store.layout.joints, head.fps, poses)

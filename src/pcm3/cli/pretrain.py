@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pcm3.cli.places import check_folder
 from pcm3.cli.pretrain_settings import add_pretrain_settings, asked_for
-from pcm3.cli.proposals import after_pretraining, say_next
+from pcm3.cli.proposals import after_pretraining, print_next
 from pcm3.settings.presets import preset_file, preset_names
 from pcm3.settings.pretrain import PretrainSettings, from_dict
 
@@ -61,7 +61,7 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     if first_process():
         if store.recordings is not None:
             print("note: trained on the labelled actions of untrimmed recordings: on their times, not their classes")
-        say_next(after_pretraining(store, options.store, options.run, settings.protocol, options.streams))
+        print_next(after_pretraining(store, options.store, options.run, settings.protocol, options.streams))
         sys.stdout.flush()
     return 0, results
 

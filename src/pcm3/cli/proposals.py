@@ -22,8 +22,8 @@ def after_import(store: ClipStore, place: Path) -> list[str]:
     if len(store) < FEWEST:
         return []
     usual = next(iter(store.protocols), None)
-    whole = usual is not None and sum(map(len, split(store, usual))) == len(store)
-    return [command("pcm3", "pretrain", place, "--run", free("run"), *([] if whole else ["--protocol", "all"]))]
+    covers_all = usual is not None and sum(map(len, split(store, usual))) == len(store)
+    return [command("pcm3", "pretrain", place, "--run", free("run"), *([] if covers_all else ["--protocol", "all"]))]
 
 
 def after_pretraining(store: ClipStore, place: Path, run: Path, protocol: str, streams: Sequence[str]) -> list[str]:
@@ -45,16 +45,16 @@ def after_pretraining(store: ClipStore, place: Path, run: Path, protocol: str, s
     return [command(*words, *(["--protocol", protocol] if protocol not in ("auto", usual) else []))]
 
 
-def after_fitting(kind: str, head: Path, source: list[Path], told: dict[str, object]) -> list[str]:
+def after_fitting(kind: str, head: Path, source: list[Path], about_files: dict[str, object]) -> list[str]:
     """The head on what it learned from, as it may hold clips without labels.
 
     Args:
         kind: of the head.
         head: its folder.
         source: a store, or files.
-        told: what was said of files, by options.
+        about_files: what was said of files, by options.
     """
-    known = {name: f"{value:g}" if isinstance(value, float) else value for name, value in told.items()}
+    known = {name: f"{value:g}" if isinstance(value, float) else value for name, value in about_files.items()}
     about = [word for name, value in known.items() if value is not None for word in (f"--{name}", value)]
     out = {"classifier": "labels.csv", "detector": "actions.csv", "predictor": "poses.npz"}[kind]
     use = {"classifier": "classify", "detector": "detect", "predictor": "predict"}[kind]
@@ -70,7 +70,7 @@ def free(name: str) -> Path:
     return place
 
 
-def say_next(proposals: list[str]) -> None:
+def print_next(proposals: list[str]) -> None:
     """Prints them."""
     for proposal in proposals:
         print(f"next: {proposal}")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 SIZES = {"encoder.hidden_size": int, "epochs": int, "steps": int, "minutes": float, "batch": int}
 """Settings of the preset that the command line may replace, by their types."""
-WHOLE, SMALL = "pcm3-small", "small"
+PAPER, SMALL = "pcm3-small", "small"
 """Presets that are meant where none is named: of all of PCM³, which tables take apart, and of contrast alone."""
 MODEL = "simulated-model"
 ROWS = "rows"
@@ -66,7 +66,7 @@ def add_arguments(parser: Any, words: list[str]) -> None:
     parser.add_argument("--untrimmed", type=Path, default=None, help="untrimmed recordings, for detection")
     parser.add_argument("--seeds", type=int, default=3, help="runs of each row")
     parser.add_argument("--preset", type=str | None, default=None,
-                        help=f"{', '.join(preset_names())}; null: {WHOLE} for the paper's tables, {SMALL} for all "
+                        help=f"{', '.join(preset_names())}; null: {PAPER} for the paper's tables, {SMALL} for all "
                              "else")  # fmt: skip
     for name, kind in SIZES.items():
         more = "; epochs or steps that are given leave its minutes out" if name == "minutes" else ""
@@ -108,7 +108,7 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
         return 0, _labelling(options)
     if len(options.store) > 1:
         raise ConfigError(f"--store: expected one store for {options.table}, got {len(options.store)}")
-    preset = settings_of_preset(options.preset or (SMALL if TABLES[options.table].all_parts is None else WHOLE))
+    preset = settings_of_preset(options.preset or (SMALL if TABLES[options.table].all_parts is None else PAPER))
     settings = changed(preset, _sizes(options))
     settings.check()
     tasks = task_settings(options)
@@ -251,9 +251,9 @@ def _labelling(options: Any) -> dict[str, Any]:
         store = ClipStore.open(path)
         protocol = next(iter(store.protocols), "all") if options.protocol == "auto" else options.protocol
         sessions[path.absolute().name] = Session.of(api.load(model), store, protocol)
-    found = label_by_oracle(sessions, options.seeds, options.out, lambda line: print(line, flush=True))
+    results = label_by_oracle(sessions, options.seeds, options.out, lambda line: print(line, flush=True))
     print(f"written: {', '.join(str(options.out / f'labelling.{ending}') for ending in ('json', 'md', 'png'))}")
-    return {name: {"goal": of["goal"], "reached": of["reached"]} for name, of in found.items()}
+    return {name: {"goal": of["goal"], "reached": of["reached"]} for name, of in results.items()}
 
 
 def _simulated_model(options: Any) -> dict[str, Any]:

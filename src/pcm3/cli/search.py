@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pcm3.cli.places import check_file, check_folder
-from pcm3.cli.sources import add_device, add_source, one_clip, recorded, say_what_was_given, sources
+from pcm3.cli.sources import add_device, add_source, one_clip, print_given, recorded, sources
 from pcm3.limits import check_range
 
 if TYPE_CHECKING:
@@ -50,16 +50,18 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     query = one_clip(model, options.query, known)
     index = _index(model, query, options, known)
     matches = index.search(query, options.top)
-    rows: list[list[str | float]] = [[one.id, f"{one.start:.2f}", f"{one.stop:.2f}", one.score] for one in matches]
+    rows: list[list[str | float]] = [
+        [match.id, f"{match.start:.2f}", f"{match.stop:.2f}", match.score] for match in matches
+    ]
     print(text_table(["found in", "start s", "stop s", "cosine"], rows))
     what = f"windows of {index.window:.2f} s" if index.window else "clips"
     print(f"the {len(matches):,} most alike of {len(index.rows):,} {what} in {len(index.ids):,} recordings")
     if options.out is not None:
         write_csv(options.out, ["id", "start_s", "stop_s", "cosine"],
-                  [[one.id, one.start, one.stop, one.score] for one in matches])  # fmt: skip
+                  [[match.id, match.start, match.stop, match.score] for match in matches])  # fmt: skip
         print(f"written: {options.out}")
-    found = [vars(one) for one in matches]
-    return 0, {"matches": found, "searched": len(index.rows), "window": index.window}
+    results = [vars(match) for match in matches]
+    return 0, {"matches": results, "searched": len(index.rows), "window": index.window}
 
 
 def _index(model: Model, query: ClipStore, options: Any, known: Recorded) -> Index:
@@ -84,7 +86,7 @@ def _index(model: Model, query: ClipStore, options: Any, known: Recorded) -> Ind
     own = float(query.length[0] / query.fps) if options.window is None else options.window
     window = own if options.inside else None
     given = (given_clips if window is None else given_recordings)(sources(options.source), model.spec, known)
-    say_what_was_given(given)
+    print_given(given)
     index = model.index(given.store, window=window)
     if options.index is not None:
         index.save(options.index)

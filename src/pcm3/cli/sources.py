@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pcm3.data.store import ClipStore
 
 HeadType = TypeVar("HeadType")
-SHOWN = 20
+MOST_LISTED = 20
 """Rows of a result, and clips that cannot be used, that are printed at most; files have all of them."""
 
 
@@ -60,8 +60,8 @@ def recorded(options: Any) -> Recorded:
     """
     from pcm3.api.given import Recorded
 
-    told = ("fps", "layout", "up", "labels", "pattern", "columns", "units", "min_score")
-    return Recorded(**{name: options[name] for name in told if name in options})
+    names = ("fps", "layout", "up", "labels", "pattern", "columns", "units", "min_score")
+    return Recorded(**{name: options[name] for name in names if name in options})
 
 
 def sources(paths: list[Path]) -> Clips:
@@ -83,14 +83,14 @@ def sources(paths: list[Path]) -> Clips:
     return paths[0] if len(paths) == 1 else paths
 
 
-def say_what_was_given(given: GivenClips) -> None:
+def print_given(given: GivenClips) -> None:
     """Prints what was found about units and axes, and what cannot be used."""
     for note in given.notes:
         print(f"note: {note}")
-    for name, reason in given.lost[:SHOWN]:
+    for name, reason in given.lost[:MOST_LISTED]:
         print(f"not used: {name}: {reason}")
-    if len(given.lost) > SHOWN:
-        print(f"not used: {len(given.lost) - SHOWN:,} more")
+    if len(given.lost) > MOST_LISTED:
+        print(f"not used: {len(given.lost) - MOST_LISTED:,} more")
 
 
 def add_head(parser: Any, kind: str) -> None:

@@ -47,12 +47,12 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     opened()  # settings that make no sense are told now, not to each sender
     with threads(1):  # frames are small: more threads only wait for each other
         if options.udp is not None:
-            on_udp(options.udp, opened, _say)
+            on_udp(options.udp, opened, _log)
         elif options.websocket is not None:
-            on_websocket(options.websocket, opened, _say, options.origin)
+            on_websocket(options.websocket, opened, _log, options.origin)
         else:
             if sys.stdin.isatty():
-                _say("reading frames from standard input, a line of JSON each (docs/LIVE.md); Ctrl-D ends it")
+                _log("reading frames from standard input, a line of JSON each (docs/LIVE.md); Ctrl-D ends it")
             lines, errors = on_stdin(opened, _Notes())
             return 0, {"lines": lines, "errors": errors}
     return 0, {}
@@ -92,15 +92,15 @@ class _Notes:
     """Says once what the first second told."""
 
     def __init__(self) -> None:
-        self._said = False
+        self._logged = False
 
     def __call__(self, lines: LineStream) -> None:
-        if not self._said and lines.stream.start is not None:
-            self._said = True
+        if not self._logged and lines.stream.start is not None:
+            self._logged = True
             for note in lines.stream.start.notes:
-                _say(f"note: {note}")
+                _log(f"note: {note}")
 
 
-def _say(text: str) -> None:
+def _log(text: str) -> None:
     """To whoever started the command; standard output is for the answers."""
     print(text, file=sys.stderr, flush=True)

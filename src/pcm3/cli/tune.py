@@ -127,7 +127,7 @@ def read_search(file: Path, base: PretrainSettings, preset: PretrainSettings) ->
 
     of_base, candidates = read_candidates(file, name_of_method(base.method))
     before, now = flat(preset), flat(base)
-    told = {name for name in now if name in of_base or name in SEARCHED_BY or now[name] != before[name]}
+    stated = {name for name in now if name in of_base or name in SEARCHED_BY or now[name] != before[name]}
     made = []
     for group, of_group in candidates.items():
         for name, changes in of_group.items():
@@ -135,7 +135,7 @@ def read_search(file: Path, base: PretrainSettings, preset: PretrainSettings) ->
             begins, begins_with = base, changes.pop(PRESET, None)
             if begins_with is not None:
                 begins = settings_of_preset(begins_with)
-                shared = {of: value for of, value in now.items() if of in told}
+                shared = {of: value for of, value in now.items() if of in stated}
                 check_names(shared, name_of_method(begins.method), f"{file}: base, as {where} has it too: ")
                 begins = with_changes(begins, shared, where)
             settings = with_changes(begins, changes, where)

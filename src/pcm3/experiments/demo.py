@@ -45,10 +45,10 @@ from pcm3.train.run_folder import RunFolder
 PROTOCOL = "xsub"
 TASKS = ("linear-cached", "retrieval")
 """`linear` encodes every clip anew in each of a hundred epochs: minutes more, much the same figure."""
-SHOWN = ("top1", "best_top1")
+METRICS = ("top1", "best_top1")
 """Figures in the table of the page."""
 SEEDS = 3
-SHOWN_ACTIONS = 12
+MOST_ACTIONS = 12
 """Actions on the contact sheet."""
 
 
@@ -128,8 +128,8 @@ def _page(
     pictures.bars(rows, drawn / "accuracy.png", "top-1 %", f"simulated recordings, {PROTOCOL}, {SEEDS} seeds")
     pictures.feature_map(*_feature_map(store, run_path), store.classes, drawn / "features.png")
     train, test = labelled_split(store, PROTOCOL)
-    heads = header(SHOWN)
-    lines = [line for e in evaluations for line in [[f"{e.task}:", "", ""], *(row.cells(SHOWN) for row in e.rows)]]
+    heads = header(METRICS)
+    lines = [line for e in evaluations for line in [[f"{e.task}:", "", ""], *(row.cells(METRICS) for row in e.rows)]]
     happened = (
         f"{len(store):,} recordings of {len(store.classes)} actions by {len(np.unique(store.subject))} simulated "
         "people, seen by three cameras, were written as NTU RGB+D files and imported. An encoder (two halves of "
@@ -143,7 +143,7 @@ def _page(
         f"over {SEEDS} seeds of the head (of the weights too, for the untrained encoder). The figure is that of the "
         "last epoch; the best epoch on the test clips stands beside it because published tables use it."
     )
-    recordings = f"A clip of each of the first {SHOWN_ACTIONS} actions, seen from the front."
+    recordings = f"A clip of each of the first {MOST_ACTIONS} actions, seen from the front."
     features = "Test clips in the plane (t-SNE of the features), coloured by action."
     losses = "Contrast and distillation of the four views, and masked prediction."
     confusion = run.results / f"retrieval-{PROTOCOL}-confusion.png"
@@ -173,7 +173,7 @@ def _chosen(run_path: Path) -> str:
 def _one_clip_a_class(store: ClipStore) -> list[Scene]:
     """The first clip of each class from the front camera (2), whole, called like the class."""
     chosen = []
-    for label, name in list(enumerate(store.classes))[:SHOWN_ACTIONS]:
+    for label, name in list(enumerate(store.classes))[:MOST_ACTIONS]:
         clips = np.flatnonzero((store.label == label) & (store.camera == 2))
         if len(clips):
             clip = store.clip(int(clips[0]))

@@ -29,7 +29,7 @@ CLICKS = 100
 """Labels of a session."""
 BATCHES = (1, 9)
 """Clips that are asked for at a time: one, and as many as the page shows."""
-TOLD = (10, 20, 30, 40, 50, 60, 80, 100)
+REPORTED = (10, 20, 30, 40, 50, 60, 80, 100)
 """After so many labels the table tells the accuracy."""
 Rows = Float[np.ndarray, "N D"]
 
@@ -83,7 +83,7 @@ class Session:
 
 
 def label_by_oracle(
-    sessions: Mapping[str, Session], seeds: int, out: Path, say: Callable[[str], None]
+    sessions: Mapping[str, Session], seeds: int, out: Path, log: Callable[[str], None]
 ) -> dict[str, Any]:
     """Runs the sessions, and writes ``labelling.json``, ``labelling.md`` and ``labelling.png``.
 
@@ -91,23 +91,23 @@ def label_by_oracle(
         sessions: by the names of their stores.
         seeds: random orders, over which their mean is taken; the other order has no chance in it.
         out: a folder; made where it is not there.
-        say: is told what was found.
+        log: called with each line of the results.
     """
-    found: dict[str, Any] = {}
+    results: dict[str, Any] = {}
     for name, session in sessions.items():
         curves = {"random": [session.at_random(seed) for seed in range(seeds)]}
         curves |= {_asked(batch): [session.as_asked(batch)] for batch in BATCHES}
         goal = float(np.mean(curves["random"], axis=0)[-1])
         reached = {how: _reached(np.mean(runs, axis=0), goal) for how, runs in curves.items()}
         about = {"classes": len(np.unique(session.label)), "pool": len(session.pool), "test": len(session.test)}
-        found[name] = about | {"curves": curves, "goal": goal, "reached": reached}
-        say(f"{name}: {goal:.1f} % after {CLICKS} random labels; "
+        results[name] = about | {"curves": curves, "goal": goal, "reached": reached}
+        log(f"{name}: {goal:.1f} % after {CLICKS} random labels; "
             + "; ".join(f"{how}: after {reached[how]}" for how in curves if how != "random"))  # fmt: skip
     out.mkdir(parents=True, exist_ok=True)
-    write_json(out / "labelling.json", with_checksum({"clicks": CLICKS, "seeds": seeds, "stores": found}))
-    (out / "labelling.md").write_text(_page(found, seeds), encoding="utf-8")
-    _draw(found, out / "labelling.png")
-    return found
+    write_json(out / "labelling.json", with_checksum({"clicks": CLICKS, "seeds": seeds, "stores": results}))
+    (out / "labelling.md").write_text(_page(results, seeds), encoding="utf-8")
+    _draw(results, out / "labelling.png")
+    return results
 
 
 def _asked(batch: int) -> str:
@@ -120,7 +120,7 @@ def _reached(curve: Sequence[float] | np.ndarray, goal: float) -> int | None:
     return int(above[0]) + 1 if len(above) else None
 
 
-def _page(found: Mapping[str, Any], seeds: int) -> str:
+def _page(results: Mapping[str, Any], seeds: int) -> str:
     lines = [
         "# Labels by an oracle",
         "",
@@ -128,22 +128,22 @@ def _page(found: Mapping[str, Any], seeds: int) -> str:
         f"clips of other people that it tells right. At random: the mean of {seeds} orders ± their standard deviation. "
         "As the explorer asks: the clips that stand for most that are in doubt, without chance.",
     ]
-    for name, of in found.items():
+    for name, of in results.items():
         rows = []
         for how, runs in of["curves"].items():
             curve = np.array(runs)
-            spread = [f" ± {one:.1f}" if len(runs) > 1 else "" for one in curve.std(axis=0)]
-            cells = [f"{curve[:, count - 1].mean():.1f}{spread[count - 1]}" for count in TOLD]
+            spread = [f" ± {deviation:.1f}" if len(runs) > 1 else "" for deviation in curve.std(axis=0)]
+            cells = [f"{curve[:, count - 1].mean():.1f}{spread[count - 1]}" for count in REPORTED]
             rows.append([how, *cells, str(of["reached"][how] or "never")])
         lines += ["", f"## {name}", "",
                   f"{of['classes']} classes, {of['pool']} clips to label, {of['test']} to test on.", "",
-                  markdown_table(["labels", *map(str, TOLD), f"labels to {of['goal']:.1f} %"], rows)]  # fmt: skip
+                  markdown_table(["labels", *map(str, REPORTED), f"labels to {of['goal']:.1f} %"], rows)]  # fmt: skip
     return "\n".join(lines) + "\n"
 
 
-def _draw(found: Mapping[str, Any], picture: Path) -> None:
-    figure = Figure(figsize=(4.4 * len(found), 3.4), layout="constrained")
-    for axes, (name, of) in zip(np.atleast_1d(figure.subplots(1, len(found))), found.items(), strict=True):
+def _draw(results: Mapping[str, Any], picture: Path) -> None:
+    figure = Figure(figsize=(4.4 * len(results), 3.4), layout="constrained")
+    for axes, (name, of) in zip(np.atleast_1d(figure.subplots(1, len(results))), results.items(), strict=True):
         clicks = np.arange(1, CLICKS + 1)
         random, mean = np.array(of["curves"]["random"]), np.mean(of["curves"]["random"], axis=0)
         axes.fill_between(clicks, random.min(axis=0), random.max(axis=0), color=OTHER, alpha=0.2, lw=0)

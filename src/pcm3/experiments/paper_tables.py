@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pcm3.report.published_order import Published
 
-Figures = tuple[float | None, ...]
+PublishedValues = tuple[float | None, ...]
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class PaperTable:
     title: str
     heads: tuple[str, ...]
     """Of the paper's columns."""
-    published: dict[str, Figures]
+    published: dict[str, PublishedValues]
     """Row → the paper's figures; None where it has none."""
     columns: tuple[Column, ...]
     """What we measure on the store that is given."""
@@ -311,11 +311,11 @@ def published_columns() -> list[Published]:
     for name, head, streams, metric in asked:
         table = TABLES[name]
         at = table.heads.index(head)
-        figures = {
+        values = {
             variant.preset or "pcm3": figure
             for row, variant in table.variants.items()
             if variant.streams == streams and (figure := table.published[row][at]) is not None
         }
         words = ", three streams (one here)" if streams else ""
-        columns.append(Published(f"Table {name[-1]}{words}, {head}", metric, figures))
+        columns.append(Published(f"Table {name[-1]}{words}, {head}", metric, values))
     return columns

@@ -76,10 +76,10 @@ def reproduce(name: str, plan: Plan, log: Callable[[str], object], map_fn: MapFu
     """
     plan, table = sized(plan, log), TABLES[name]
     if table.all_parts is not None:
-        whole = with_all_parts(plan.settings, table.all_parts)
-        if whole != plan.settings:
+        complete = with_all_parts(plan.settings, table.all_parts)
+        if complete != plan.settings:
             log("the preset leaves parts of PCM³ out: all views, the prediction and prompts are put in")
-        plan = replace(plan, settings=whole)
+        plan = replace(plan, settings=complete)
     variants = {row: variant for row, variant in table.variants.items() if not plan.rows or row in plan.rows}
     asked = [column for column in table.columns if any(variant.has(column) for variant in variants.values())]
     served = [column for column in asked if _store_of(column, plan) is not None]
@@ -109,7 +109,7 @@ def reproduce(name: str, plan: Plan, log: Callable[[str], object], map_fn: MapFu
         "rows": rows,
         "baselines": baselines,
         "untrained_of": usual[0],
-        "published": {"heads": table.heads, **{row: list(figures) for row, figures in table.published.items()}},
+        "published": {"heads": table.heads, **{row: list(values) for row, values in table.published.items()}},
         "presets": {
             row: variant.preset + ("-small" if plan.scaled else "")
             for row, variant in variants.items()
@@ -325,7 +325,7 @@ def _markdown(name: str, table: PaperTable, served: Sequence[Column], result: di
         "in all. The paper: NTU RGB+D at 2 x 1024 units and 450 epochs. The two are not the same experiment.",
         "",
         markdown_table(["ours", *(column.head for column in served)], [
-            [row, *(_shown(cells.get(column.head), table, row, number) for number, column in enumerate(served))]
+            [row, *(_cell_text(cells.get(column.head), table, row, number) for number, column in enumerate(served))]
             for row, cells in [*result["rows"].items(), *result["baselines"].items()]
         ]),
     ]  # fmt: skip
@@ -368,8 +368,8 @@ def _markdown(name: str, table: PaperTable, served: Sequence[Column], result: di
     ])]  # fmt: skip
     if table.published:
         lines += ["", "## As published", "", markdown_table(["", *table.heads], [
-            [row, *("" if figure is None else f"{figure:.1f}" for figure in figures)]
-            for row, figures in table.published.items()
+            [row, *("" if value is None else f"{value:.1f}" for value in values)]
+            for row, values in table.published.items()
         ])]  # fmt: skip
     return "\n".join(lines) + "\n"
 
@@ -391,7 +391,7 @@ def _bars(
     return bars
 
 
-def _shown(cell: dict[str, Any] | None, table: PaperTable, row: str, number: int) -> str:
+def _cell_text(cell: dict[str, Any] | None, table: PaperTable, row: str, number: int) -> str:
     if cell is None:
         return ""
     spread = "" if cell["sd"] is None else f" ± {cell['sd']:.1f}"

@@ -127,8 +127,8 @@ class Search:
                 f"{store.layout.name}; pcm3 retarget brings a store onto another skeleton"
             )
         trial = trial_of(self, learned, self.all[0], 0, 1)
-        known = _contents(learned, training_clips(learned, trial.settings))
-        leaked = len(known & _contents(store, fold(trial, store)[1]))
+        known = _clip_hashes(learned, training_clips(learned, trial.settings))
+        leaked = len(known & _clip_hashes(store, fold(trial, store)[1]))
         if leaked:
             raise ConfigError(
                 f"{name}: expected test clips that {learned.path.name} does not pretrain on, but {leaked:,} are among "
@@ -151,14 +151,14 @@ class Search:
                 )
             for tested in self.stores.values() if self.learned else [store]:
                 if any((tested.label[clips] >= 0).sum() == 0 for clips in fold(trial, tested)):
-                    sides = f"with and without {_left(trial)}" if self.held_out else "on both sides of the protocol"
-                    raise ConfigError(f"{tested.path.name}: expected labelled clips {sides}, but there are none")
+                    where = f"with and without {_left(trial)}" if self.held_out else "on both sides of the protocol"
+                    raise ConfigError(f"{tested.path.name}: expected labelled clips {where}, but there are none")
         spec = encoder_spec(store.layout, store.frames.shape[1], settings)
         check_memory(spec, settings, choose_device(settings.device))
         build_method(spec.build, store.layout, settings)
 
 
-def _contents(store: ClipStore, clips: NDArray[np.int64]) -> set[bytes]:
+def _clip_hashes(store: ClipStore, clips: NDArray[np.int64]) -> set[bytes]:
     """What tells a clip from all others: its first body, which a merged store has as it was."""
     return {
         hashlib.blake2b(np.ascontiguousarray(store.clip(index)[:, 0], np.float32).tobytes(), digest_size=16).digest()

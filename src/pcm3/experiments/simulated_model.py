@@ -45,21 +45,21 @@ def simulated_store(folder: Path, subjects: int = SUBJECTS) -> ClipStore:
                      actions=len(SOLO_ACTIONS), seed=SEED)  # fmt: skip
     if not stored.exists():
         clips = DATASETS["ntu60"].read(raw, Options()).clips
-        store_recordings(as_sensors_see(clips), stored, layout=LAYOUT, fps=30.0, classes=tuple(SOLO_ACTIONS),
+        store_recordings(recorded_by_sensors(clips), stored, layout=LAYOUT, fps=30.0, classes=tuple(SOLO_ACTIONS),
                          bodies=1, kind="simulated", up="y", dtype="float16")  # fmt: skip
     return ClipStore.open(stored)
 
 
-def as_sensors_see(clips: Sequence[SourceClip]) -> Iterator[Recording]:
+def recorded_by_sensors(clips: Sequence[SourceClip]) -> Iterator[Recording]:
     """The recordings, every second one with only what a sensor drawn from `SENSORS` tells of it."""
     home = load_layout(LAYOUT)
     rng = np.random.default_rng(SEED)
     for clip in clips:
         recording, drawn = clip.read(), int(rng.integers(2 * len(SENSORS)))
-        yield seen_by(recording, load_layout(SENSORS[drawn]), home) if drawn < len(SENSORS) else recording
+        yield recorded_by(recording, load_layout(SENSORS[drawn]), home) if drawn < len(SENSORS) else recording
 
 
-def seen_by(recording: Recording, sensor: Layout, home: Layout) -> Recording:
+def recorded_by(recording: Recording, sensor: Layout, home: Layout) -> Recording:
     """The recording with only what another layout has of it: retargeted there and back."""
     there, back = plan_retarget(home, sensor), plan_retarget(sensor, home)
     frames, present = back(*there(recording.frames, recording.present))

@@ -125,9 +125,9 @@ def _run(
             titles.setdefault(trial.folder, f"{title}, {names[trial.store]}, seed {trial.settings.seed}")
     results: dict[Path, list[TrialResult]] = {}
     all_trials = [trial for of_title in trials.values() for trial in of_title]
-    for trial, found in each_folder_once(evaluated, all_trials, None, map_fn):
+    for trial, of_stores in each_folder_once(evaluated, all_trials, None, map_fn):
         results[trial.folder] = [
-            {"store": names[path]} | result for path, result in zip(trial.tested, found, strict=True)
+            {"store": names[path]} | result for path, result in zip(trial.tested, of_stores, strict=True)
         ]
         for result in results[trial.folder]:
             on = f" on {result['store']}" if search.learned else ""

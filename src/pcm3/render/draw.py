@@ -97,20 +97,20 @@ class Panel:
         `names`: write the joints' names left and right of the box, where `names_width` is left free for them.
         """
         self.scene, self.camera, self.box, self.axes = scene, camera, box, axes
-        seen = scene.project(camera.view)
-        self.pixels: Floats = self._pixels(seen)
-        self.depth: Floats = seen[..., 2]
+        projected = scene.project(camera.view)
+        self.pixels: Floats = self._pixels(projected)
+        self.depth: Floats = projected[..., 2]
         self.shadows: Floats = self._pixels((scene.points * (1.0, 1.0, 0.0)) @ camera.view.axes.T)
         self.part_of = _part_of(scene)
         self.head = _head(scene.layout.joints)
         self.width = max(round(LIMB * camera.scale * FINE), 3)
         self.labels = _place_names(self) if names else []
 
-    def _pixels(self, seen: Floats) -> Floats:
+    def _pixels(self, projected: Floats) -> Floats:
         """Metres in the picture's plane (..., 2 or more) as pixels of the fine picture (..., 2)."""
         left, top, right, bottom = self.box
-        x = (left + right) / 2 + (seen[..., 0] - self.camera.centre[0]) * self.camera.scale
-        y = (top + bottom) / 2 - (seen[..., 1] - self.camera.centre[1]) * self.camera.scale
+        x = (left + right) / 2 + (projected[..., 0] - self.camera.centre[0]) * self.camera.scale
+        y = (top + bottom) / 2 - (projected[..., 1] - self.camera.centre[1]) * self.camera.scale
         return np.stack([x, y], axis=-1) * FINE
 
     def _floor_point(self, x: float, y: float, z: float = 0.0) -> tuple[float, float]:

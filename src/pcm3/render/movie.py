@@ -105,12 +105,12 @@ def _gif_header(frame: Image.Image) -> bytes:
 
 def _hundredths(fps: float) -> Iterator[int]:
     """How long each frame stands, in 1/100 s: whole numbers that keep the true speed on average."""
-    number, shown = 0, 0
+    number, elapsed = 0, 0
     while True:
         number += 1
         until = round(100 * number / fps)
-        yield max(until - shown, 1)
-        shown = until
+        yield max(until - elapsed, 1)
+        elapsed = until
 
 
 def _save_mp4(frames: Iterable[Image.Image], path: Path, fps: float) -> None:
@@ -119,10 +119,10 @@ def _save_mp4(frames: Iterable[Image.Image], path: Path, fps: float) -> None:
     first = next(rest)
     width, height = (side + side % 2 for side in first.size)  # H.264 stores colours of 2 × 2 pixels: sides are even
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".pcm3-show-") as folder:
-        made, said = Path(folder) / "movie.mp4", Path(folder) / "said"
+        made, log_file = Path(folder) / "movie.mp4", Path(folder) / "log"
         taken = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", f"{fps:g}", "-i", "-"]
         given = ["-c:v", "libx264", "-crf", "18", "-pix_fmt", "yuv420p", "-movflags", "+faststart", str(made)]
-        with said.open("wb") as log:
+        with log_file.open("wb") as log:
             writer = subprocess.Popen(["ffmpeg", "-v", "error", *taken, *given], stdin=subprocess.PIPE, stderr=log)
             # That it stopped listening is no news: it says why, below.
             with suppress(BrokenPipeError), writer:
@@ -132,6 +132,6 @@ def _save_mp4(frames: Iterable[Image.Image], path: Path, fps: float) -> None:
                     even.paste(frame)
                     writer.stdin.write(even.tobytes())
         if writer.returncode != 0 or not made.is_file():
-            message = " ".join(said.read_text(encoding="utf-8", errors="replace").split())
+            message = " ".join(log_file.read_text(encoding="utf-8", errors="replace").split())
             raise DataError(f"{path}: ffmpeg could not write it: {message or f'exit code {writer.returncode}'}")
         made.replace(path)

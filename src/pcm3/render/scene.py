@@ -47,9 +47,11 @@ class View:
     @cached_property
     def axes(self) -> Floats:
         """(3, 3): rows are the directions of the picture's right, its up, and towards the camera."""
-        turn, lift = np.radians([self.azimuth, self.elevation])
-        right = np.array([-np.cos(turn), -np.sin(turn), 0.0])
-        towards = np.array([-np.sin(turn) * np.cos(lift), np.cos(turn) * np.cos(lift), np.sin(lift)])
+        azimuth, elevation = np.radians([self.azimuth, self.elevation])
+        right = np.array([-np.cos(azimuth), -np.sin(azimuth), 0.0])
+        towards = np.array(
+            [-np.sin(azimuth) * np.cos(elevation), np.cos(azimuth) * np.cos(elevation), np.sin(elevation)]
+        )
         return np.stack([right, np.cross(towards, right), towards])
 
 
@@ -103,8 +105,8 @@ class Scene:
 
     def project(self, view: View) -> Floats:
         """The joints as the view sees them (T, M, V, 3): metres to the right, up, and towards the camera."""
-        seen: Floats = self.points @ view.axes.T
-        return seen
+        projected: Floats = self.points @ view.axes.T
+        return projected
 
 
 def make_scene(
@@ -137,7 +139,7 @@ def make_scene(
     if frames.ndim != 4 or frames.shape[2:] != (len(layout.joints), 3) or len(frames) == 0:
         raise DataError(f"{title}: expected frames (T, M, {len(layout.joints)}, 3) to draw, got {frames.shape}")
     excerpt = excerpt or Excerpt(range(len(frames)), range(len(frames)), len(frames))
-    present = shown_joints(frames, layout, normalised)
+    present = visible_joints(frames, layout, normalised)
     rotation = np.eye(3) if normalised else FROM_KINECT if up is None else rotation_upright(frames, present, layout, up)
     points = frames.astype(np.float64) @ rotation.T
     ground = _ground(points, present, layout, normalised)
@@ -158,7 +160,7 @@ def make_scene(
     )
 
 
-def shown_joints(frames: NDArray[np.floating[Any]], layout: Layout, normalised: bool) -> NDArray[np.bool_]:
+def visible_joints(frames: NDArray[np.floating[Any]], layout: Layout, normalised: bool) -> NDArray[np.bool_]:
     """Which joints of a clip (T, M, V, 3) are drawn (T, M, V)."""
     present = present_joints(frames)
     if normalised:
@@ -207,13 +209,13 @@ def _floor(points: Floats) -> Bounds:
 
 def bounds(scene: Scene, view: View) -> Bounds:
     """What the bodies and the floor under them take up of the picture's plane, to the right and up; strays excepted."""
-    seen = scene.project(view)[scene.present][:, :2]
+    projected = scene.project(view)[scene.present][:, :2]
     x0, x1, y0, y1 = scene.floor
     floor = np.array([[x, y, 0.0] for x in (x0, x1) for y in (y0, y1)]) @ view.axes.T
     low, high = floor[:, :2].min(axis=0), floor[:, :2].max(axis=0)
-    if len(seen):
+    if len(projected):
         # Half a metre beyond nearly all joints there may be a hand; farther off is a joint that jumped away.
-        usual = np.percentile(seen, [1, 99], axis=0) + np.array([[-0.5], [0.5]])
-        low = np.minimum(low, np.maximum(seen.min(axis=0), usual[0]) - HEAD)
-        high = np.maximum(high, np.minimum(seen.max(axis=0), usual[1]) + HEAD)
+        usual = np.percentile(projected, [1, 99], axis=0) + np.array([[-0.5], [0.5]])
+        low = np.minimum(low, np.maximum(projected.min(axis=0), usual[0]) - HEAD)
+        high = np.maximum(high, np.minimum(projected.max(axis=0), usual[1]) + HEAD)
     return float(low[0]), float(high[0]), float(low[1]), float(high[1])

@@ -88,16 +88,18 @@ class Picture:
 def side_by_side(scenes: Sequence[Scene], *, size: int = 420, names: bool = False, view: View | None = None) -> Picture:
     """Clips beside each other on one scale and one clock, each with its caption, in squares of `size` pixels."""
     views = [view or scene.view for scene in scenes]
-    extents = [bounds(scene, seen) for scene, seen in zip(scenes, views, strict=True)]
+    extents = [bounds(scene, scene_view) for scene, scene_view in zip(scenes, views, strict=True)]
     bottom, top = min(extent[2] for extent in extents), max(extent[3] for extent in extents)
     extents = [(*extent[:2], bottom, top) for extent in extents]  # the floors are level
-    scale = min(fit(seen, extent, (0, 0, size, size)).scale for seen, extent in zip(views, extents, strict=True))
+    scale = min(
+        fit(scene_view, extent, (0, 0, size, size)).scale for scene_view, extent in zip(views, extents, strict=True)
+    )
     cells = []
     x, y = PAD, PAD + 2 * LINE + 4
-    for scene, seen, extent in zip(scenes, views, extents, strict=True):
+    for scene, scene_view, extent in zip(scenes, views, extents, strict=True):
         margin = names_width(scene) if names else 0
         box = (x + margin, y, x + margin + size, y + size)
-        camera = replace(fit(seen, extent, box), scale=scale)
+        camera = replace(fit(scene_view, extent, box), scale=scale)
         cells.append(Cell(Panel(scene, camera, box, names=names), (x, PAD), 2 * margin + size))
         x += 2 * margin + size + 3 * PAD
     return Picture((x - 2 * PAD, y + size + LINE + PAD), cells, large=True)
@@ -111,8 +113,8 @@ def grid(scenes: Sequence[Scene], *, size: int = 130, view: View | None = None) 
     for number, scene in enumerate(scenes):
         row, column = divmod(number, columns)
         x, y = PAD + column * (size + PAD), PAD + row * (size + line + PAD)
-        seen, box = view or scene.view, (x, y + line, x + size, y + line + size)
-        cells.append(Cell(Panel(scene, fit(seen, bounds(scene, seen), box), box, axes=False), (x, y), size))
+        scene_view, box = view or scene.view, (x, y + line, x + size, y + line + size)
+        cells.append(Cell(Panel(scene, fit(scene_view, bounds(scene, scene_view), box), box, axes=False), (x, y), size))
     rows = ceil(len(scenes) / columns)
     return Picture((PAD + columns * (size + PAD), PAD + rows * (size + line + PAD) + LINE), cells, large=False)
 

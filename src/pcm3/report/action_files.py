@@ -15,7 +15,7 @@ from pcm3.report.csv_files import Value, write_csv
 from pcm3.tasks.detection.average_precision import segments
 from pcm3.tasks.detection.files import write_segments
 
-Found = Sequence[tuple[str, Sequence[Action]]]
+Predictions = Sequence[tuple[str, Sequence[Action]]]
 """Id and actions of each recording."""
 
 
@@ -26,34 +26,34 @@ class Form:
     what: str
     folder: bool
     """Whether it is a folder with a file a recording."""
-    write: Callable[[Path, Found, Sequence[str], float], None]
+    write: Callable[[Path, Predictions, Sequence[str], float], None]
     """(place, found, names of the classes, frames a second)."""
 
 
-def _csv(file: Path, found: Found, classes: Sequence[str], fps: float) -> None:
+def _csv(file: Path, predictions: Predictions, classes: Sequence[str], fps: float) -> None:
     rows: list[list[Value]] = [
         [name, action.label, action.start, action.stop, action.confidence]
-        for name, actions in found
+        for name, actions in predictions
         for action in actions
     ]
     write_csv(file, ["recording", "class", "start_s", "stop_s", "confidence"], rows)
 
 
-def _json(file: Path, found: Found, classes: Sequence[str], fps: float) -> None:
-    text = json.dumps({name: [vars(action) for action in actions] for name, actions in found}, indent=1)
+def _json(file: Path, predictions: Predictions, classes: Sequence[str], fps: float) -> None:
+    text = json.dumps({name: [vars(action) for action in actions] for name, actions in predictions}, indent=1)
     write_atomically(file, lambda opened: opened.write(text.encode()))
 
 
-def _audacity(folder: Path, found: Found, classes: Sequence[str], fps: float) -> None:
+def _audacity(folder: Path, predictions: Predictions, classes: Sequence[str], fps: float) -> None:
     """Label tracks: start, stop in seconds and a text, with tabs between."""
-    for name, actions in found:
+    for name, actions in predictions:
         lines = [f"{action.start:.6f}\t{action.stop:.6f}\t{action.label}\n" for action in actions]
         _write(folder, name, ".txt", "".join(lines).encode())
 
 
-def _elan(folder: Path, found: Found, classes: Sequence[str], fps: float) -> None:
+def _elan(folder: Path, predictions: Predictions, classes: Sequence[str], fps: float) -> None:
     """ELAN's annotation format 3.0: one tier of alignable annotations, times in milliseconds."""
-    for name, actions in found:
+    for name, actions in predictions:
         document = ElementTree.Element("ANNOTATION_DOCUMENT", AUTHOR="pcm3", DATE="1970-01-01T00:00:00+00:00",
                                        FORMAT="3.0", VERSION="3.0")  # fmt: skip
         ElementTree.SubElement(document, "HEADER", MEDIA_FILE="", TIME_UNITS="milliseconds")
@@ -73,13 +73,13 @@ def _elan(folder: Path, found: Found, classes: Sequence[str], fps: float) -> Non
         _write(folder, name, ".eaf", text)
 
 
-def _pku(folder: Path, found: Found, classes: Sequence[str], fps: float) -> None:
+def _pku(folder: Path, predictions: Predictions, classes: Sequence[str], fps: float) -> None:
     rows = [
         (video, classes.index(action.label), round(action.start * fps), round(action.stop * fps), action.confidence)
-        for video, (_, actions) in enumerate(found)
+        for video, (_, actions) in enumerate(predictions)
         for action in actions
     ]
-    write_segments(folder, segments(rows), {video: name for video, (name, _) in enumerate(found)})
+    write_segments(folder, segments(rows), {video: name for video, (name, _) in enumerate(predictions)})
 
 
 def _write(folder: Path, name: str, ending: str, content: bytes) -> None:

@@ -78,11 +78,11 @@ def _of_store(
     there, titles = _metrics(log, store), standing(log, store)
     heads = [METRICS[metric] for metric in there]
     lines = ["", markdown_table(["", *heads, "s a run"], _absolute(log, store, titles, there))]
-    for words, found in differences.items():
+    for words, by_row in differences.items():
         rows = [
             [title_of(log, title), *(str(of.get(metric, "")) for metric in there)]
             for title in titles
-            if (of := found.get((title, store)))
+            if (of := by_row.get((title, store)))
         ]
         lines += ["", words, "", markdown_table(["", *heads], rows)] if rows else []
     return lines
@@ -135,31 +135,33 @@ def first_comment(rows: Path) -> str:
     if not rows.is_file():
         return ""
     lines = rows.read_text(encoding="utf-8").splitlines()
-    said = [line.lstrip("# ") for line in lines[: next((at for at, line in enumerate(lines) if line[:1] != "#"), None)]]
-    return " ".join(said)
+    comment = [
+        line.lstrip("# ") for line in lines[: next((at for at, line in enumerate(lines) if line[:1] != "#"), None)]
+    ]
+    return " ".join(comment)
 
 
 def over_base(log: Mapping[str, Any]) -> dict[tuple[str, str], dict[str, Difference]]:
     """(row, store) → metric → its difference to the base, over the seeds that both have."""
     base = base_of(log)
-    return _over(log, {title: base for title in runs_of(log) if title != base and title not in log["baselines"]})
+    return _differences(log, {title: base for title in runs_of(log) if title != base and title not in log["baselines"]})
 
 
 def over_untrained(log: Mapping[str, Any]) -> dict[tuple[str, str], dict[str, Difference]]:
     """(row, store) → metric → its difference to its encoder with fresh weights; nothing of a log that names none."""
     titles = [title for title in runs_of(log) if title not in log["baselines"]]
     beside = {title: log["candidates"][title].get("untrained") for title in titles}
-    return _over(log, {title: untrained for title, untrained in beside.items() if untrained is not None})
+    return _differences(log, {title: untrained for title, untrained in beside.items() if untrained is not None})
 
 
-def _over(log: Mapping[str, Any], beside: Mapping[str, str]) -> dict[tuple[str, str], dict[str, Difference]]:
+def _differences(log: Mapping[str, Any], beside: Mapping[str, str]) -> dict[tuple[str, str], dict[str, Difference]]:
     """Rows, each over the row or baseline that it stands beside."""
     runs = runs_of(log)
     return {
         (title, store): {
-            metric: over
+            metric: gain
             for metric in METRICS
-            if (over := difference(on_store(runs[title], store), on_store(runs[other], store), metric)) is not None
+            if (gain := difference(on_store(runs[title], store), on_store(runs[other], store), metric)) is not None
         }
         for title, other in beside.items()
         for store in log["stores"]
@@ -211,8 +213,10 @@ def _metrics(log: Mapping[str, Any], store: str) -> list[str]:
 
 def named_stores(log: Mapping[str, Any]) -> dict[str, str]:
     """What each store is called: its data set, where no other store is of the same."""
-    kinds = [about["kind"] for about in log["stores"].values()]
-    return {name: about["kind"] if kinds.count(about["kind"]) == 1 else name for name, about in log["stores"].items()}
+    datasets = [about["kind"] for about in log["stores"].values()]
+    return {
+        name: about["kind"] if datasets.count(about["kind"]) == 1 else name for name, about in log["stores"].items()
+    }
 
 
 def _method(log: Mapping[str, Any]) -> str:

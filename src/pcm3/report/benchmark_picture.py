@@ -17,9 +17,9 @@ STORES = (("#0072b2", "o"), ("#d55e00", "s"), ("#009e73", "^"), ("#cc79a7", "D")
 
 def draw_over_base(log: Mapping[str, Any], picture: Path) -> None:
     """Every row's difference to the base on every store, with its interval; rows as they stand on the first store."""
-    over, stores = over_base(log), named_stores(log)
-    titles = [title for title in standing(log, next(iter(stores))) if any(title == row for row, _ in over)]
-    there = [metric for metric in METRICS if any(metric in of for of in over.values())] or ["linear"]
+    gains, stores = over_base(log), named_stores(log)
+    titles = [title for title in standing(log, next(iter(stores))) if any(title == row for row, _ in gains)]
+    there = [metric for metric in METRICS if any(metric in of for of in gains.values())] or ["linear"]
     height = 1.4 + 0.16 * max(len(titles) * (1 + len(stores)), 6)
     figure = Figure(figsize=(max(9, 3 + 1.7 * len(there)), height), layout="constrained")
     (panels,) = figure.subplots(1, len(there), sharey=True, squeeze=False)
@@ -27,7 +27,7 @@ def draw_over_base(log: Mapping[str, Any], picture: Path) -> None:
         axes.axvline(0, color=INK, lw=0.8)
         for number, (store, called) in enumerate(stores.items()):
             colour, shape = STORES[number % len(STORES)]
-            there_at = [(at, of[metric]) for at, title in enumerate(titles) if metric in (of := over[title, store])]
+            there_at = [(at, of[metric]) for at, title in enumerate(titles) if metric in (of := gains[title, store])]
             axes.errorbar(
                 [of.mean for _, of in there_at],
                 [at + 0.8 * ((number + 0.5) / len(stores) - 0.5) for at, _ in there_at],

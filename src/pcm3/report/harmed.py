@@ -28,9 +28,9 @@ def _scenes(store: ClipStore, clip: int, frames: int, settings: RobustnessSettin
     (crop, fps), title = crop_of_test(store, clip, frames), str(store.ids[clip])
     scenes = []
     for harm in (None, *harms_of(settings)):
-        seen = crop if harm is None else harmed_clips(crop, harm, [title])
+        inputs = crop if harm is None else harmed_clips(crop, harm, [title])
         name = "clean" if harm is None else harm.name.replace("_", " ")
-        scene = make_scene(seen[0].numpy(), store.layout, fps=fps, normalised=store.normalised, title=title)
-        there = (seen[0] != 0).any(dim=-1).numpy() | (crop[0] == 0).all(dim=-1).numpy()
+        scene = make_scene(inputs[0].numpy(), store.layout, fps=fps, normalised=store.normalised, title=title)
+        there = (inputs[0] != 0).any(dim=-1).numpy() | (crop[0] == 0).all(dim=-1).numpy()
         scenes.append(replace(scene, present=scene.present & there, labels=(name,) * frames))
     return scenes

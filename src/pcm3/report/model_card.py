@@ -38,7 +38,7 @@ def model_card(name: str, spec: EncoderSpec, run: Path, licence: str) -> str:
     words = printable(" ".join(licence.split()), LONGEST)
     parts = [
         _front_matter(words), f"# {name}", _what(spec), "## Use", _use(name), "## What goes in", _fed_with(spec),
-        "## How it learned", _origin(spec, _store(run)), "## What it is worth", _figures(run / "results"),
+        "## How it learned", _origin(spec, _store(run)), "## What it is worth", _results(run / "results"),
         "## Limits", _limits(spec), "## Licence", f"The data that it learned from: {words}.",
     ]  # fmt: skip
     return "\n\n".join(parts) + "\n"
@@ -102,24 +102,29 @@ def _store(run: Path) -> dict[str, Any]:
         return {}
 
 
-def _figures(results: Path) -> str:
+def _results(results: Path) -> str:
     """A row for each task that was evaluated, beside the baselines that went the same way."""
     files = sorted(results.glob("*.json"))
-    rows = [row for row in map(_figure, files) if row is not None]
+    rows = [row for row in map(_result_row, files) if row is not None]
     if not rows:
         return "Not measured: `pcm3 evaluate` would, beside an untrained encoder and raw coordinates."
     table = markdown_table(["task", "data", "split", "metric", PRETRAINED, UNTRAINED, RAW], rows)
     return f"Mean ± standard deviation, measured by `pcm3 evaluate`.\n\n{table}"
 
 
-def _figure(file: Path) -> list[str] | None:
+def _result_row(file: Path) -> list[str] | None:
     try:
-        told = json.loads(file.read_text(encoding="utf-8"))
-        if "rows" not in told or "task" not in told:
+        result = json.loads(file.read_text(encoding="utf-8"))
+        if "rows" not in result or "task" not in result:
             return None
-        values = {row["name"]: row["values"] for row in told["rows"]}
-        metric = next(name for name in told["rows"][0] if name not in ("name", "values"))
-        where = [told["task"], printable(str(told["store"]["kind"]), LONGEST), told["protocol"], header([metric])[1]]
+        values = {row["name"]: row["values"] for row in result["rows"]}
+        metric = next(name for name in result["rows"][0] if name not in ("name", "values"))
+        where = [
+            result["task"],
+            printable(str(result["store"]["kind"]), LONGEST),
+            result["protocol"],
+            header([metric])[1],
+        ]
         return where + [
             mean_and_spread(values[name]) if name in values else "" for name in (PRETRAINED, UNTRAINED, RAW)
         ]

@@ -33,9 +33,9 @@ def occluded_picture(
 
 def crop_of_test(store: ClipStore, clip: int, frames: int) -> tuple[Float[Tensor, "1 T M V C"], float]:
     """What a test sees of a clip, in so many frames, and how many of them are a second."""
-    whole = torch.from_numpy(store.clip(clip))
-    start, length = centre_crops(torch.tensor([len(whole)]), TEST_CROP)
-    return crop_resize(whole, start, length, frames), frames * store.fps / float(length)
+    frames_of_clip = torch.from_numpy(store.clip(clip))
+    start, length = centre_crops(torch.tensor([len(frames_of_clip)]), TEST_CROP)
+    return crop_resize(frames_of_clip, start, length, frames), frames * store.fps / float(length)
 
 
 def _scenes(store: ClipStore, clip: int, settings: OcclusionSettings) -> list[Scene]:

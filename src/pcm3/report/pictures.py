@@ -23,14 +23,14 @@ def loss_curve(metrics: Path, picture: Path) -> None:
     lines = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
     if not lines:
         return
-    kinds = {"contrast": [], "distillation": [], "prediction": []}  # type: dict[str, list[str]]
+    terms = {"contrast": [], "distillation": [], "prediction": []}  # type: dict[str, list[str]]
     for name in lines[-1]:
         kind = name.partition("/")[0]
-        if kind in kinds:
-            kinds[kind].append(name)
-    shown = {"loss": ["loss"]} | {kind: names for kind, names in kinds.items() if names}
-    figure = Figure(figsize=(3.4 * len(shown), 2.8), layout="constrained")
-    for axes, (kind, names) in zip(np.atleast_1d(figure.subplots(1, len(shown))), shown.items(), strict=True):
+        if kind in terms:
+            terms[kind].append(name)
+    panels = {"loss": ["loss"]} | {kind: names for kind, names in terms.items() if names}
+    figure = Figure(figsize=(3.4 * len(panels), 2.8), layout="constrained")
+    for axes, (kind, names) in zip(np.atleast_1d(figure.subplots(1, len(panels))), panels.items(), strict=True):
         for name in names:
             steps = [line["step"] for line in lines if name in line]
             values = [line[name] for line in lines if name in line]

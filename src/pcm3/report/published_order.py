@@ -18,7 +18,7 @@ class Published:
     """Table and column, as the page calls them."""
     metric: str
     """Of a run, whose figure it is; more is better."""
-    figures: Mapping[str, float]
+    values: Mapping[str, float]
     """Preset of a method, without ``-small`` → its figure."""
 
 
@@ -55,14 +55,14 @@ def order_of(log: Mapping[str, Any], store: str, published: Published) -> Order 
     runs, rows = runs_of(log), dict[str, str]()
     for title, candidate in log["candidates"].items():
         method = (candidate.get("preset") or "").removesuffix("-small")
-        if method in published.figures and title in runs:
+        if method in published.values and title in runs:
             rows.setdefault(method, title)
     if len(rows) < 3:
         return None
     signs, beyond = list[int](), list[bool]()
-    for one, other in combinations(rows, 2):
-        of = difference(on_store(runs[rows[one]], store), on_store(runs[rows[other]], store), published.metric)
-        paper = published.figures[one] - published.figures[other]
+    for method, other in combinations(rows, 2):
+        of = difference(on_store(runs[rows[method]], store), on_store(runs[rows[other]], store), published.metric)
+        paper = published.values[method] - published.values[other]
         if of is not None and paper:
             signs.append(0 if not of.mean else 1 if of.mean * paper > 0 else -1)
             beyond.append(of.half is not None and abs(of.mean) > of.half)

@@ -22,7 +22,7 @@ from pcm3.tasks.evaluate import Evaluation
 from pcm3.tasks.prediction.evaluate import PredictionResult
 from pcm3.tasks.task_table import Picture
 
-SHOWN = 6
+MOST_DRAWN = 6
 """Test recordings in the picture of a detection."""
 
 
@@ -68,11 +68,11 @@ def _timelines(evaluation: Evaluation, store: ClipStore, folder: Path, stem: str
     tested = evaluation.setup.test
     files = folder / f"{stem}-found"
     write_segments(files, result.predicted, {int(video): str(names[video]) for video in tested})
-    picture, shown = folder / f"{stem}-timeline.png", [int(video) for video in tested[:SHOWN]]
-    seconds = {video: float(store.recordings.length[video] / store.fps) for video in shown}
-    predicted, true = (all_of.take(np.isin(all_of.video, shown)) for all_of in (result.predicted, result.true))
+    picture, selected = folder / f"{stem}-timeline.png", [int(video) for video in tested[:MOST_DRAWN]]
+    seconds = {video: float(store.recordings.length[video] / store.fps) for video in selected}
+    predicted, true = (all_of.take(np.isin(all_of.video, selected)) for all_of in (result.predicted, result.true))
     timelines(
-        predicted, true, {video: str(names[video]) for video in shown}, store.classes, seconds, store.fps, picture
+        predicted, true, {video: str(names[video]) for video in selected}, store.classes, seconds, store.fps, picture
     )
     return [picture, files]
 
@@ -89,16 +89,18 @@ def _motion(evaluation: Evaluation, store: ClipStore, folder: Path, stem: str) -
 def _occluded(evaluation: Evaluation, store: ClipStore, folder: Path, stem: str) -> list[Path]:
     """A few test clips, and what is left of them."""
     picture = folder / f"{stem}-clips.png"
-    shown = evaluation.setup.test[np.linspace(0, len(evaluation.setup.test) - 1, 4).astype(int)]
-    occluded_picture(store, [int(clip) for clip in dict.fromkeys(shown)], picture, evaluation.setup.settings.occlusion)
+    selected = evaluation.setup.test[np.linspace(0, len(evaluation.setup.test) - 1, 4).astype(int)]
+    occluded_picture(
+        store, [int(clip) for clip in dict.fromkeys(selected)], picture, evaluation.setup.settings.occlusion
+    )
     return [picture]
 
 
 def _harmed(evaluation: Evaluation, store: ClipStore, folder: Path, stem: str) -> list[Path]:
     """A test clip, and all that was done to it."""
     picture, setup = folder / f"{stem}-clips.png", evaluation.setup
-    shown = [int(setup.test[len(setup.test) // 2])]
-    harmed_picture(store, shown, setup.spec.frames, picture, setup.settings.robustness)
+    selected = [int(setup.test[len(setup.test) // 2])]
+    harmed_picture(store, selected, setup.spec.frames, picture, setup.settings.robustness)
     return [picture]
 
 

@@ -26,7 +26,7 @@ def search_page(report: Mapping[str, Any]) -> str:
     lines = [
         f"# {_what(report)} on {stores}",
         "",
-        f"{_sides(report)} The score is the mean of linear evaluation and 1-NN (last epoch) over stores and seeds, ± "
+        f"{_splits(report)} The score is the mean of linear evaluation and 1-NN (last epoch) over stores and seeds, ± "
         "its standard deviation over the seeds. Differences are to the base in the same rung, over the same subjects "
         "and seeds; different rungs do not compare.",
         "",
@@ -104,7 +104,7 @@ def _held_out(report: Mapping[str, Any]) -> int:
     return int(report.get("held_out", 1))
 
 
-def _sides(report: Mapping[str, Any]) -> str:
+def _splits(report: Mapping[str, Any]) -> str:
     """Who was learned from, and who tested."""
     count = _held_out(report)
     if count == 0:
@@ -112,11 +112,11 @@ def _sides(report: Mapping[str, Any]) -> str:
         return (
             f"Learned from the training side{of}, evaluated on the test side: nothing may be chosen by these figures."
         )
-    one = count == 1
+    single = count == 1
     return (
-        f"Learned from the clips of the training subjects but {'one' if one else count}, evaluated on the "
-        f"clips of {'that one' if one else 'those'}; {'which one is' if one else 'who are'} held out changes with the "
-        "seed. Clips of the test side were not looked at."
+        f"Learned from the clips of the training subjects but {'one' if single else count}, evaluated on the "
+        f"clips of {'that one' if single else 'those'}; {'which one is' if single else 'who are'} held out changes "
+        "with the seed. Clips of the test side were not looked at."
     )
 
 
@@ -145,8 +145,8 @@ def few_labels_table(report: Mapping[str, Any]) -> list[list[str]]:
             mine, others = on_store(of_title, store), on_store(runs[base], store)
             cells = [title, store]
             for metric in FEW_LABELS:
-                over = None if title == base else difference(mine, others, metric)
-                cells += [f"{mean_of([run[metric] for run in mine]):.1f}", "" if over is None else str(over)]
+                gain = None if title == base else difference(mine, others, metric)
+                cells += [f"{mean_of([run[metric] for run in mine]):.1f}", "" if gain is None else str(gain)]
             rows.append(cells)
     return rows
 

@@ -13,7 +13,7 @@ MOST_DECIMALS = 4
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
     """Columns aligned with spaces, numbers to the right."""
-    cells = [list(header), *_shown(rows)]
+    cells = [list(header), *_formatted(rows)]
     columns = list(zip(*cells, strict=True))
     widths = [max(map(len, column)) for column in columns]
     right = [any(column[1:]) and all(map(NUMBER.fullmatch, column[1:])) for column in columns]
@@ -30,7 +30,7 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
     """A Markdown table."""
     lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
-    lines += ["| " + " | ".join(row) + " |" for row in _shown(rows)]
+    lines += ["| " + " | ".join(row) + " |" for row in _formatted(rows)]
     return "\n".join(lines)
 
 
@@ -43,8 +43,8 @@ def alike(column: Sequence[Cell]) -> list[str]:
     numbers = [cell for cell in column if isinstance(cell, int | float)]
     if not any(isinstance(number, float) for number in numbers):
         return [_text(cell) for cell in column]
-    sizes = [floor(log10(abs(number))) for number in numbers if number and isfinite(number)]
-    decimals = min(max(3 - max(sizes), 1 - min(sizes), 0), MOST_DECIMALS) if sizes else 0
+    magnitudes = [floor(log10(abs(number))) for number in numbers if number and isfinite(number)]
+    decimals = min(max(3 - max(magnitudes), 1 - min(magnitudes), 0), MOST_DECIMALS) if magnitudes else 0
     texts = [f"{cell:,.{decimals}f}" if isinstance(cell, int | float) else cell or "" for cell in column]
     while decimals and all(text.endswith("0") for text in texts if text.endswith(tuple("0123456789"))):
         decimals -= 1
@@ -58,6 +58,6 @@ def _text(cell: Cell) -> str:
     return "" if cell is None else str(cell)
 
 
-def _shown(rows: Sequence[Sequence[Cell]]) -> list[list[str]]:
+def _formatted(rows: Sequence[Sequence[Cell]]) -> list[list[str]]:
     columns = [alike(column) for column in zip(*rows, strict=True)]
     return [list(row) for row in zip(*columns, strict=True)]

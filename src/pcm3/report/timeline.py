@@ -59,8 +59,8 @@ def timelines(
         axes.spines[:].set_visible(False)
         axes.set_ylabel(title, rotation=0, ha="right", va="center", fontsize=10)
     wrong = f"finds no action of its class (overlap {theta:g})"
-    shown = [Patch(facecolor="white", edgecolor=INK, hatch="////", label=wrong)]
-    figure.legend(handles=shown, fontsize=8, frameon=False, loc="outside lower right")
+    handles = [Patch(facecolor="white", edgecolor=INK, hatch="////", label=wrong)]
+    figure.legend(handles=handles, fontsize=8, frameon=False, loc="outside lower right")
     save_figure(figure, picture)
 
 

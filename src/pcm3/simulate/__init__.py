@@ -21,12 +21,12 @@ from pcm3.simulate.camera import (
     FIRST_ID,
     INFERRED,
     Camera,
+    camera_coordinates,
     draw_cameras,
     furniture,
     missing_frames,
     record,
     record_pair,
-    seen_from,
 )
 from pcm3.simulate.folder import begin, check_counts
 from pcm3.simulate.ntu_files import skeleton_bytes, write_skeleton
@@ -123,7 +123,7 @@ def _recording(
     bodies: Floats, camera: Camera, rng: np.random.Generator
 ) -> tuple[Floats, tuple[int, ...], NDArray[np.int64]]:
     """What `write_skeleton` needs of one camera's view: frames (T, M, 25, 3), body ids (M), tracking (T, M, 25)."""
-    true = seen_from(camera, bodies)
+    true = camera_coordinates(camera, bodies)
     if true.shape[1] == 2:
         return record_pair(true, rng)
     true = true[:, 0]

@@ -130,12 +130,12 @@ def mirrored(joints: Floats) -> Floats:
 
 def rotation(axis: int, angle: Floats) -> Floats:
     """Matrices (..., 3, 3) that turn column vectors by `angle` (...) about axis 0, 1 or 2, by the right-hand rule."""
-    one, two = (axis + 1) % 3, (axis + 2) % 3
+    i, j = (axis + 1) % 3, (axis + 2) % 3
     matrix = np.zeros((*angle.shape, 3, 3))
     matrix[..., axis, axis] = 1.0
-    matrix[..., one, one] = matrix[..., two, two] = np.cos(angle)
-    matrix[..., two, one] = np.sin(angle)
-    matrix[..., one, two] = -matrix[..., two, one]
+    matrix[..., i, i] = matrix[..., j, j] = np.cos(angle)
+    matrix[..., j, i] = np.sin(angle)
+    matrix[..., i, j] = -matrix[..., j, i]
     return matrix
 
 

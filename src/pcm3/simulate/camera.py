@@ -72,13 +72,13 @@ def draw_cameras(rng: np.random.Generator, cameras: int) -> tuple[Camera, ...]:
     )
 
 
-def seen_from(camera: Camera, points: Floats) -> Floats:
+def camera_coordinates(camera: Camera, points: Floats) -> Floats:
     """Points of the stage (..., 3) in the frame of the camera."""
     down = np.arctan2(camera.height - 0.9, camera.distance)
     # Row vectors times a rotation: the inverse turn, that of the camera undone.
     before_it = points @ rotation(1, np.array(camera.angle)) - np.array([0.0, camera.height, -camera.distance])
-    seen: Floats = before_it @ rotation(0, np.array(down))
-    return seen
+    rotated: Floats = before_it @ rotation(0, np.array(down))
+    return rotated
 
 
 def record(joints: Floats, rng: np.random.Generator, other: Floats | None = None) -> tuple[Floats, NDArray[np.int64]]:

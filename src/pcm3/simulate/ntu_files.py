@@ -54,9 +54,9 @@ def skeleton_bytes(frames: Floats, body_ids: Sequence[int], tracking: NDArray[np
     blocks = iter(_joint_blocks(frames[present], tracking[present]))
     leans = _lean(frames)
     lines = [b"%d" % len(frames), END]
-    for frame, here in enumerate(present):
-        lines += [b"%d" % here.sum(), END]
-        for body in np.flatnonzero(here):
+    for frame, in_frame in enumerate(present):
+        lines += [b"%d" % in_frame.sum(), END]
+        for body in np.flatnonzero(in_frame):
             x, y = leans[frame, body]
             lines += [b"%d 0 1 1 1 1 0 %.7g %.7g 2" % (body_ids[int(body)], x, y), END, b"%d" % len(JOINT), END]
             lines.append(next(blocks))
@@ -110,14 +110,14 @@ def written(values: Floats, decimals: int) -> NDArray[np.uint8]:
 def _pixels(bodies: Floats) -> Floats:
     """Depth and colour pixels (N, 25, 4) of the joints; NaN where the Kinect's mapping gives none."""
     x, y, z = np.moveaxis(bodies, -1, 0)
-    seen = z > 0.1
-    z = np.where(seen, z, 1.0)
+    in_front = z > 0.1
+    z = np.where(in_front, z, 1.0)
     depth_x = DEPTH_MIDDLE[0] + DEPTH_FOCAL * x / z
     depth_y = DEPTH_MIDDLE[1] - DEPTH_FOCAL * y / z
     colour_x = COLOUR_MIDDLE[0] + COLOUR_FOCAL * (x + COLOUR_OFFSET) / z
     colour_y = COLOUR_MIDDLE[1] - COLOUR_FOCAL * y / z
     pixels = np.stack([depth_x, depth_y, colour_x, colour_y], axis=-1)
-    usable = seen & np.all(np.abs(pixels) < 5000, axis=-1)
+    usable = in_front & np.all(np.abs(pixels) < 5000, axis=-1)
     return np.where(usable[..., None], pixels, np.nan)
 
 

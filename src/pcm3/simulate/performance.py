@@ -208,9 +208,9 @@ def smooth_path(times: Floats, values: Floats, at: Floats) -> Floats:
     slope = np.diff(values, axis=0) / step
     tangent = np.zeros_like(values)
     same_way = slope[:-1] * slope[1:] > 0
-    one, two = 2 * step[1:] + step[:-1], step[1:] + 2 * step[:-1]
+    before_weight, after_weight = 2 * step[1:] + step[:-1], step[1:] + 2 * step[:-1]
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        harmonic = (one + two) / (one / slope[:-1] + two / slope[1:])
+        harmonic = (before_weight + after_weight) / (before_weight / slope[:-1] + after_weight / slope[1:])
     tangent[1:-1] = np.where(same_way, harmonic, 0.0)
     at = np.clip(at, times[0], times[-1])
     left = np.clip(np.searchsorted(times, at, side="right") - 1, 0, len(times) - 2)

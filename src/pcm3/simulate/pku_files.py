@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pcm3.data.readers.ntu import TRAIN_SUBJECTS_60
 from pcm3.simulate.actions import ACTIONS
 from pcm3.simulate.body import JOINT, Floats
-from pcm3.simulate.camera import Camera, draw_cameras, in_view, missing_frames, record, seen_from
+from pcm3.simulate.camera import Camera, camera_coordinates, draw_cameras, in_view, missing_frames, record
 from pcm3.simulate.folder import begin, check_counts
 from pcm3.simulate.ntu_files import written
 from pcm3.simulate.random_streams import (
@@ -98,12 +98,12 @@ def film(session: Session, camera: Camera, rng: np.random.Generator) -> Floats:
 
     Who comes into view, or is found again after being lost, gets the place after the other's, as new ids do.
     """
-    true = seen_from(camera, session.bodies)
+    true = camera_coordinates(camera, session.bodies)
     frames, bodies = true.shape[:2]
-    seen, present = np.zeros_like(true), np.zeros((frames, bodies), dtype=bool)
+    recorded, present = np.zeros_like(true), np.zeros((frames, bodies), dtype=bool)
     for body in range(bodies):
         other = true[:, 1 - body] if bodies == 2 else None
-        seen[:, body], _ = record(true[:, body], rng, other)
+        recorded[:, body], _ = record(true[:, body], rng, other)
         present[slice(*session.there[body]), body] = True
         present[:, body] &= in_view(true[:, body])
         for start in rng.integers(frames, size=int(rng.poisson(frames / 900))):
@@ -111,10 +111,10 @@ def film(session: Session, camera: Camera, rng: np.random.Generator) -> Floats:
     for start in range(0, frames, 500):
         gap = missing_frames(min(500, frames - start), rng)
         present[start : start + 500][gap] = False
-    return _in_slots(seen, present)
+    return _in_slots(recorded, present)
 
 
-def _in_slots(seen: Floats, present: NDArray[np.bool_]) -> Floats:
+def _in_slots(recorded: Floats, present: NDArray[np.bool_]) -> Floats:
     """Bodies (T, M, 25, 3) by how long they have been there without a break: (T, 2, 25, 3), the first come first."""
     frames, bodies = present.shape
     before = np.concatenate([np.zeros((1, bodies), dtype=bool), present[:-1]])
@@ -122,8 +122,8 @@ def _in_slots(seen: Floats, present: NDArray[np.bool_]) -> Floats:
     since = np.where(present, np.maximum.accumulate(arrived, axis=0), np.iinfo(np.int64).max)
     slots = np.zeros((frames, 2, len(JOINT), 3))
     for slot, body in enumerate(np.argsort(since, axis=1, kind="stable").T):
-        here = np.flatnonzero(present[np.arange(frames), body])
-        slots[here, slot] = seen[here, body[here]]
+        occupied = np.flatnonzero(present[np.arange(frames), body])
+        slots[occupied, slot] = recorded[occupied, body[occupied]]
     return slots
 
 
@@ -168,8 +168,8 @@ def _subject(number: int, subjects: int) -> int:
 
 def _write_list(path: Path, numbers: Sequence[int], trains: Callable[[int, str], bool]) -> None:
     """Writes a split list."""
-    sides: tuple[list[str], list[str]] = ([], [])
+    splits: tuple[list[str], list[str]] = ([], [])
     for number, letter in product(numbers, VIEWS):
-        sides[0 if trains(number, letter) else 1].append(f"{number:04}-{letter}")
-    text = "".join(f"{heading} \n{', '.join(videos)}\n" for heading, videos in zip(HEADINGS, sides, strict=True))
+        splits[0 if trains(number, letter) else 1].append(f"{number:04}-{letter}")
+    text = "".join(f"{heading} \n{', '.join(videos)}\n" for heading, videos in zip(HEADINGS, splits, strict=True))
     path.write_text(text, encoding="utf-8")

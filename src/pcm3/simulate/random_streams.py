@@ -35,11 +35,11 @@ def partner_of(subject: int, rng: np.random.Generator) -> int:
     company = [
         number
         for number in range(first, first + COMPANY)
-        if number != subject and sides_of(number) == sides_of(subject)
+        if number != subject and splits_of(number) == splits_of(subject)
     ]
     return int(rng.choice(company))
 
 
-def sides_of(subject: int) -> tuple[bool, bool]:
+def splits_of(subject: int) -> tuple[bool, bool]:
     """Whether the person is a training subject of xsub in NTU 60 and in NTU 120."""
     return subject in TRAIN_SUBJECTS_60, subject in TRAIN_SUBJECTS_120

@@ -136,7 +136,9 @@ def in_order(actions: Sequence[int], rng: np.random.Generator) -> tuple[list[int
     seated = [part for number, part in enumerate(parts) if (number % 2 == 0) == seated_first]
     standing = [part for number, part in enumerate(parts) if (number % 2 == 0) != seated_first]
     pairs = []
-    for action in rng.permutation(np.array([one for one in actions if one not in (SIT_DOWN, STAND_UP)], dtype=int)):
+    for action in rng.permutation(
+        np.array([action for action in actions if action not in (SIT_DOWN, STAND_UP)], dtype=int)
+    ):
         if ACTIONS[action - 1] in PAIR_ACTIONS:
             pairs.append(int(action))
             continue
@@ -295,8 +297,8 @@ def _recorded(stage: Stage) -> Session:
         still = sampled(person.subject, joined(person.tracks), at)
         actors.append(replace(still, motion=swaying(person.subject, still.motion, at, stage.rng)))
     for partner_acts, meeting in stage.meetings:
-        one, other = (1, 0) if partner_acts else (0, 1)
-        actors[one], actors[other] = meet((actors[one], actors[other]), meeting, at)
+        first, second = (1, 0) if partner_acts else (0, 1)
+        actors[first], actors[second] = meet((actors[first], actors[second]), meeting, at)
     there = [(0, len(at)), (round(min(stage.came, 1e6) * FPS), min(round(min(stage.left, 1e6) * FPS), len(at)))]
     return Session(
         np.stack([actor.joints() for actor in actors], axis=1), tuple(there[: len(actors)]), tuple(stage.labelled)

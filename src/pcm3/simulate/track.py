@@ -72,7 +72,7 @@ def on_stage(points: Floats, root: Floats) -> Floats:
     return placed
 
 
-TURNS, MOST_TURNS = 5, 60
+ITERATIONS, MOST_ITERATIONS = 5, 60
 """Times that a hand is brought nearer to where it is to be, and the most for a hand that meets another."""
 NEAR = 0.0145
 """Metres from there that are near enough for two hands that meet: half of what they may be apart."""
@@ -80,9 +80,9 @@ NEAR = 0.0145
 
 def placed(track: Track, root: Floats) -> Track:
     """The track as part of a scene whose origin is put at `root` (3,)."""
-    turn = rotation(1, -root[2:])[0]
+    matrix = rotation(1, -root[2:])[0]
     x, z = track.root[:, 0], track.root[:, 1]
-    moved = np.stack([x, 0 * x, z], axis=1) @ turn
+    moved = np.stack([x, 0 * x, z], axis=1) @ matrix
     return replace(
         track, root=np.stack([moved[:, 0] + root[0], moved[:, 2] + root[1], track.root[:, 2] + root[2]], axis=1)
     )
@@ -111,12 +111,12 @@ def meet(pair: tuple[Actor, Actor], meeting: Meeting, at: Floats) -> tuple[Actor
     for contact in meeting.contacts:
         by, other = contact.by, 1 - contact.by
         goal = _goal(short[other], contact)
-        turns = TURNS
+        iterations = ITERATIONS
         if contact.meets:
-            turns = MOST_TURNS
+            iterations = MOST_ITERATIONS
             goal = _half_way(short[by], contact.hand, short[other], contact.joint)
-            short[other] = _reaching(short[other], contact.joint.removeprefix("hand"), goal, weight, turns)
-        short[by] = _reaching(short[by], contact.hand.removeprefix("hand"), goal, weight, turns)
+            short[other] = _reaching(short[other], contact.joint.removeprefix("hand"), goal, weight, iterations)
+        short[by] = _reaching(short[by], contact.hand.removeprefix("hand"), goal, weight, iterations)
     return _put_back(pair[0], short[0], frames), _put_back(pair[1], short[1], frames)
 
 
@@ -146,11 +146,11 @@ def _goal(other: Actor, contact: Contact) -> Floats:
     return goal
 
 
-def _half_way(one: Actor, hand: str, other: Actor, other_hand: str) -> Floats:
+def _half_way(first: Actor, hand: str, second: Actor, other_hand: str) -> Floats:
     """The place (T, 3) between two hands that is nearest to half way and in reach of both arms."""
     reach = []
     hands = []
-    for actor, name in ((one, hand), (other, other_hand)):
+    for actor, name in ((first, hand), (second, other_hand)):
         joints, bones = actor.joints(), actor.subject.bones
         hands.append(joints[:, _joint(name)])
         reach.append((joints[:, _joint(name.replace("hand", "shoulder"))], 0.97 * actor.subject.arm + bones["palm"]))
@@ -162,13 +162,13 @@ def _half_way(one: Actor, hand: str, other: Actor, other_hand: str) -> Floats:
     return goal
 
 
-def _reaching(actor: Actor, mark: str, goal: Floats, weight: Floats, turns: int) -> Actor:
+def _reaching(actor: Actor, mark: str, goal: Floats, weight: Floats, iterations: int) -> Actor:
     """The actor with his hand at the goal (T, 3) where the weight (T, 1) is 1, as far as his arm reaches."""
     solved, hand = actor, _joint("hand" + mark)
-    for turn in range(turns):
+    for iteration in range(iterations):
         missing = goal - solved.joints()[:, hand]
         # Where the elbow swings far with the hand, a few frames take longer.
-        far = np.linalg.norm(missing, axis=1, keepdims=True) > (NEAR if turn >= TURNS else 0.0)
+        far = np.linalg.norm(missing, axis=1, keepdims=True) > (NEAR if iteration >= ITERATIONS else 0.0)
         if not far.any():
             break
         off = on_stage(missing[:, None], np.stack([0 * weight[:, 0], 0 * weight[:, 0], -actor.root[:, 2]], axis=1))[

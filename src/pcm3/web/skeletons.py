@@ -14,7 +14,7 @@ from pcm3.data.recording import UNKNOWN
 from pcm3.data.store import ClipStore
 from pcm3.geometry import present_joints
 from pcm3.normalisation import normalise, normalise_untrimmed, normalise_upright, normalise_upright_untrimmed
-from pcm3.render.scene import Scene, make_scene, shown_joints
+from pcm3.render.scene import Scene, make_scene, visible_joints
 
 PIECE = 9_000
 """Frames that come at a time; where a longer clip stands is told by so many of its frames, at equal distances."""
@@ -43,7 +43,7 @@ def skeleton(
     else:
         part = np.asarray(frames[first : first + PIECE], np.float32)
         points = part.astype(np.float64) @ scene.axes - scene.ground
-        present = shown_joints(part, store.layout, normalised)
+        present = visible_joints(part, store.layout, normalised)
     return np.where(present[..., None], points, np.nan).astype("<f4")
 
 
