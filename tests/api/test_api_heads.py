@@ -222,7 +222,7 @@ def test_clips_without_a_label_are_left_out(walking):
 def test_what_is_no_better_than_nothing_is_said():
     label = np.array([0, 0, 1, 1])
     assert (
-        "no better than always telling the most frequent class"
+        "no better than always predicting the most frequent class"
         in Expected((), label[::-1], label, ("a", "b"), 4).warnings[-1]
     )
     for mean, worse in ((70.0, True), (60.0, False)):

@@ -203,7 +203,7 @@ def test_what_is_told_of_a_store_that_knows_better_is_not_used_in_silence(model,
     store_recordings([Recording("a", walkers(0, 30, 1, 20))], tmp_path / "store", layout="kinect_v1", fps=30.0)
     given = model.given(tmp_path / "store", Recorded(fps=15.0))
     assert (given.notes, model.given(tmp_path / "store", Recorded()).notes) == (
-        ["what is told of files (fps, layout, up, units, …) is not looked at where a store is given"],
+        ["options that describe files (fps, layout, up, units, …) are ignored where a store is given"],
         [],
     )
 

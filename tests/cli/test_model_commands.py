@@ -82,7 +82,7 @@ def test_fit_and_classify(cli, sessions, tmp_path):
     expected = found.json["expected"]
     assert (expected["people"], expected["folds"]) == (4, 4)
     assert f"{expected['accuracy']:.1f}" in found.out
-    assert "always telling the most frequent class: 50.0 %" in found.out
+    assert "always predicting the most frequent class: 50.0 %" in found.out
     assert "warning: fewer than 5 clips: bow, wave" in found.out
     head = pcm3.load_head(tmp_path / "head")
     again = cli("classify", tmp_path / "head", sessions / "clips", "--out", tmp_path / "labels.csv", "--json")

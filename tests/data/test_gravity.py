@@ -69,7 +69,7 @@ def test_an_import_says_what_it_took_for_up_and_does_as_it_is_told(tmp_path):
     report = import_recordings("npz", tmp_path / "mine.npz", tmp_path / "found", progress=False)
     assert report.notes[0].startswith("up is y of the recordings (found in 6 recordings")
     told = import_recordings("npz", tmp_path / "mine.npz", tmp_path / "told", up="-y", progress=False)
-    assert told.notes[0] == "up is -y of the recordings, as told"
+    assert told.notes[0] == "up is -y of the recordings, as given"
     heads = [ClipStore.open(tmp_path / name).frames[:, 0, KINECT.joints.index("head"), 2] for name in ("found", "told")]
     assert heads[0].min() > 0 > heads[1].max()
     with pytest.raises(ConfigError, match="setting up: expected it only where clips are turned upright"):

@@ -426,7 +426,7 @@ def test_models_that_need_other_clips_are_not_put_into_one_table(finished_path, 
 def test_an_unfinished_run_and_pretraining_on_another_split_are_noted(store, tiny, run_path):
     assert evaluate("retrieval", [run_path], store, "xsub", seeds=1, device="cpu").notes == []
     untested, note = evaluate("retrieval", [run_path], store, "xview", seeds=1, device="cpu").notes
-    assert untested == "1 class without test clips (hand over): figures say nothing of them"
+    assert untested == "1 class without test clips (hand over): no metric covers them"
     assert "pretrained on the training side of 'xsub' of this store" in note
     assert "may have seen test clips of 'xview'" in note
 

@@ -88,7 +88,7 @@ def test_recordings_without_background_of_another_rate_and_few_are_told(finished
     assert "only 1 test recording" in told
     assert "windows and smoothing are made for 30 frames a second, the store has 60" in told
     for side in ("training", "test"):
-        assert f"every frame of the {side} recordings is in an action, so there is no background to tell" in told
+        assert f"every frame of the {side} recordings is in an action, so there is no background to predict" in told
 
 
 def test_an_encoder_knows_what_it_was_pretrained_on_and_other_clips_are_told(

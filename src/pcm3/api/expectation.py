@@ -45,7 +45,7 @@ class Expected:
     people: int
     """How many people are told apart; 0: they are not, so that the same one may be on both sides."""
     unseen: int = 0
-    """Clips of a class that nobody shows whom the head of their fold learned from: they cannot be told right."""
+    """Clips of a class that nobody shows whom the head of their fold learned from: always wrong."""
 
     def __str__(self) -> str:
         """What to expect, in a sentence."""
@@ -54,13 +54,13 @@ class Expected:
         low, high = self.interval
         return (
             f"to expect on {whom}, {len(self.accuracies)} folds): {self.accuracy:.1f} % of the clips, with so many "
-            f"clips likely {low:.0f} to {high:.0f} %; always telling the most frequent class: "
+            f"clips likely {low:.0f} to {high:.0f} %; always predicting the most frequent class: "
             f"{self.most_frequent:.1f} %"
         )
 
     @property
     def most_frequent(self) -> float:
-        """Per cent of all clips that always telling the most frequent class gets right."""
+        """Per cent of all clips that always predicting the most frequent class gets right."""
         return 100 * float(np.bincount(self.label).max()) / len(self.label)
 
     @property
@@ -83,7 +83,7 @@ class Expected:
 
     @property
     def by_class(self) -> dict[str, tuple[int, float]]:
-        """Class → its clips, and per cent of them that are told right."""
+        """Class → its clips, and per cent of them that are classified correctly."""
         rows = {}
         for number, name in enumerate(self.classes):
             mine = self.label == number
@@ -101,7 +101,7 @@ class Expected:
         if few:
             words.append(f"fewer than {FEW} clips: {', '.join(few[:8])}{' …' if len(few) > 8 else ''}")
         if self.accuracy <= self.most_frequent:
-            words.append("it does no better than always telling the most frequent class")
+            words.append("it does no better than always predicting the most frequent class")
         if self.unseen:
             whose = "nobody else shows" if self.people else "no other clip shows"
             words.append(

@@ -232,7 +232,9 @@ def export(
     if form is None:
         raise ConfigError(f"{path}: expected a file {' or '.join(ENDINGS)}, or --to onnx or torch")
     if step and head is not None:
-        raise ConfigError("--step: expected a model, whose frames have features, got a head, which tells whole clips")
+        raise ConfigError(
+            "--step: expected a model, whose frames have features, got a head, which classifies whole clips"
+        )
     if form == "onnx":
         _check_installed()
     exported = Exportable.step(model) if step else Exportable.clips(model, head)

@@ -189,7 +189,7 @@ def _given_store(store: ClipStore, recorded: Recorded, *, untrimmed: bool) -> Gi
         raise ConfigError("setting pattern: expected with files, got a store, whose clips have names of its own")
     if recorded.labels is not None and untrimmed:
         raise ConfigError("setting labels: expected with files or clips, got recordings of a store, which has its own")
-    unused = "what is told of files (fps, layout, up, units, …) is not looked at where a store is given"
+    unused = "options that describe files (fps, layout, up, units, …) are ignored where a store is given"
     notes = [] if replace(recorded, labels=None) == AS_THE_MODEL else [unused]
     if recorded.labels is not None:
         store, label_notes = relabelled(store, Path(recorded.labels))

@@ -78,7 +78,7 @@ def expected(
     label: Int[np.ndarray, " K"],
     subject: Int[np.ndarray, " N"],
 ) -> tuple[float, int] | None:
-    """Per cent of the labelled clips that are told right by what other people's teach, and how many people there are.
+    """Per cent of the labelled clips that are right by what other people's teach, and how many people there are.
 
     Args:
         rows: of all clips, see `directions`.

@@ -51,7 +51,7 @@ LONGEST_MESSAGE = 2000
 OUT_OF_MEMORY = (
     "out of memory; what was complete is kept. Less needs less: a smaller batch or width, micro-batches, fewer workers"
 )
-USAGE = "usage: pcm3 COMMAND …      pcm3 COMMAND --help tells a command's arguments; pcm3 --version"
+USAGE = "usage: pcm3 COMMAND …      pcm3 COMMAND --help lists a command's arguments; pcm3 --version"
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -127,7 +127,7 @@ def _settings(data: Any, where: str, method: str, *, of_candidate: bool) -> dict
 def _unknown(name: str, known: Mapping[str, Any]) -> str:
     """What to say about a setting that does not exist, without naming all that do."""
     hint = not_one_of("", name, known).partition("; did you mean ")[2]
-    return f"there is no setting '{name}'" + (f"; did you mean {hint}" if hint else "; pcm3 pretrain --help tells them")
+    return f"there is no setting '{name}'" + (f"; did you mean {hint}" if hint else "; pcm3 pretrain --help lists them")
 
 
 def _first(known: Mapping[str, Any], group: str) -> str:

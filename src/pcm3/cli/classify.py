@@ -47,8 +47,8 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
         known = labels >= 0
         result["accuracy"] = 100 * float(np.mean(best[known] == labels[known]))
         print(
-            f"of {known.sum():,} clips that have a label, {result['accuracy']:.1f} % are told as labelled (clips that "
-            "the head learned from count, too, if they are among them)"
+            f"of {known.sum():,} clips that have a label, {result['accuracy']:.1f} % are classified as labelled (clips "
+            "that the head learned from count, too, if they are among them)"
         )
     if options.out is not None:
         write_csv(

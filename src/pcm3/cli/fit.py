@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     """Measures what to expect of a head: figures for JSON, and "lines" to print."""
 
 HEADS = {
-    "classifier": "tells the class of a clip; the store's clips must have labels",
+    "classifier": "predicts the class of a clip; the store's clips must have labels",
     "detector": "finds actions in long recordings; the store's must be untrimmed, with their actions",
     "predictor": "goes on with a motion for 400 ms; no label is used",
 }

@@ -14,7 +14,7 @@ BETWEEN = 1.0
 def add_arguments(parser: Any, words: list[str]) -> None:
     """Adds the command's arguments."""
     parser.add_argument("source", type=Path, nargs="+", help="files of any format that pcm3 reads")
-    parser.add_argument("--fps", type=float | None, default=None, help="frames a second of files that do not tell them")
+    parser.add_argument("--fps", type=float | None, default=None, help="frames a second of files that do not hold them")
     parser.add_argument("--layout", type=str | None, default=None,
                         help="skeleton of such files: a name or a TOML file")  # fmt: skip
     parser.add_argument("--units", type=str | None, default=None,

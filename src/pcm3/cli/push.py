@@ -8,7 +8,7 @@ from typing import Any
 
 def add_arguments(parser: Any, words: list[str]) -> None:
     """Adds the command's arguments."""
-    parser.add_argument("model", type=Path, help="a run or a model folder; figures come from its results/")
+    parser.add_argument("model", type=Path, help="a run or a model folder; metrics come from its results/")
     parser.add_argument("name", type=str, help="on the hub of Hugging Face, org/name")
     parser.add_argument("--licence", type=str, required=True, help="of the data that it learned from, for its page")
     parser.add_argument("--private", type=bool, default=False, help="only you and your organisation may see it")

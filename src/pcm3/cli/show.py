@@ -19,7 +19,7 @@ def add_arguments(parser: Any, words: list[str]) -> None:
     )
     parser.add_argument("--out", type=Path, help="file to write: .gif, .mp4 or .png; replaced where there is one")
     parser.add_argument(
-        "--kind", type=str, help="of raw recordings, as pcm3 import calls it (default: told by looking)"
+        "--kind", type=str, help="of raw recordings, as pcm3 import calls it (default: recognised from the files)"
     )
     parser.add_argument("--layout", type=str, help="of raw recordings whose kind has none: a name or a TOML file")
     parser.add_argument("--names", type=bool, help="write the joints' names (default: for a single clip)")

@@ -30,7 +30,7 @@ def add_source(parser: Any, name: str, what: str, number: int | str = "+", *, la
 def add_recorded(parser: Any) -> None:
     """Adds what is to be known of recordings in files."""
     parser.add_argument("--fps", type=float | None, default=None,
-                        help="frames a second of files that do not tell them; null: as the model's")  # fmt: skip
+                        help="frames a second of files that do not hold them; null: as the model's")  # fmt: skip
     parser.add_argument("--layout", type=str | None, default=None,
                         help="skeleton of such files: a name or a TOML file; null: the model's")  # fmt: skip
     parser.add_argument("--up", type=str | None, default=None,

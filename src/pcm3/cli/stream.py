@@ -23,7 +23,7 @@ def add_arguments(parser: Any, words: list[str]) -> None:
                         help="of the frames: name or TOML file; null: the model's, or told by joint names")  # fmt: skip
     parser.add_argument("--up", type=str | None, default=None,
                         help="which way is up: x, y, z, -x …; null: found by how people stand")  # fmt: skip
-    parser.add_argument("--window", type=float, default=2.0, help="seconds that a classifier sees")
+    parser.add_argument("--window", type=float, default=2.0, help="seconds of the stream that a classifier is given")
     parser.add_argument("--hop", type=int | None, default=None,
                         help="frames from one window to the next; null: a fifth of a second")  # fmt: skip
     parser.add_argument("--udp", type=int | None, default=None,

@@ -52,7 +52,7 @@ def given_up(word: str) -> Up:
     axis = word.strip().lower()
     axis = axis[1:] if axis[:1] == "+" and axis[1:2] != "-" else axis
     if axis in AXES:
-        return Up(AXES[axis], f"up is {word} of the recordings, as told")
+        return Up(AXES[axis], f"up is {word} of the recordings, as given")
     try:
         vector = np.array([float(number) for number in word.split(",")])
         length = float(np.linalg.norm(vector))
@@ -62,7 +62,7 @@ def given_up(word: str) -> Up:
         raise ConfigError(
             f"setting up: expected x, y, z, -x, -y, -z or three numbers like 0,-1,0, got '{word}'"
         ) from None
-    return Up(_tuple(vector / length), f"up is {word} of the recordings, as told")
+    return Up(_tuple(vector / length), f"up is {word} of the recordings, as given")
 
 
 def find_up(recordings: Iterable[Recording], layout: Layout) -> Up:

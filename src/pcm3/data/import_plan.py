@@ -82,9 +82,9 @@ def plan(
         "protocols": dataset.protocols if index.protocols is None else index.protocols,
         "normalised": normalise or index.normalised,
     }
-    turn = normalise and not index.normalised
+    rotate = normalise and not index.normalised
     longest, rate = round(fill * (fps or recorded)), (fps or recorded) / recorded
-    return Recipe(layout, bodies, turn, max_frames, index.chosen, trim, fill=longest, rate=rate), description
+    return Recipe(layout, bodies, rotate, max_frames, index.chosen, trim, fill=longest, rate=rate), description
 
 
 def sample(index: SourceIndex, rule: str) -> list[Recording]:

@@ -111,7 +111,7 @@ def import_recordings(
     An import that was killed, stopped or had no room goes on where it was when it is run again.
 
     Args:
-        kind: one of `pcm3.data.datasets.DATASETS`, or ``auto``: told by looking.
+        kind: one of `pcm3.data.datasets.DATASETS`, or ``auto``: recognised from the files.
         source: the folder, zip or file as it was downloaded.
         store_path: the folder to write.
         workers: processes that read; default: one a core, or none but this one for a small source.

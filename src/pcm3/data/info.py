@@ -15,7 +15,7 @@ from pcm3.data.recording import UNKNOWN
 from pcm3.data.store import ClipStore
 from pcm3.errors import DataError
 
-SHOWN_PROTOCOLS = 5
+MOST_PROTOCOLS = 5
 
 
 def describe(store: ClipStore) -> dict[str, Any]:
@@ -96,8 +96,8 @@ def protocol_lines(held: dict[str, Any]) -> dict[str, str]:
         name: _split_in_words(splits, held["published"].get(name), held["clips"])
         for name, splits in held["protocols"].items()
     }
-    first_lines = dict(list(lines.items())[:SHOWN_PROTOCOLS])
-    more = list(lines)[SHOWN_PROTOCOLS:]
+    first_lines = dict(list(lines.items())[:MOST_PROTOCOLS])
+    more = list(lines)[MOST_PROTOCOLS:]
     return first_lines | ({"…": f"and {len(more)} more, up to {more[-1]}"} if more else {})
 
 

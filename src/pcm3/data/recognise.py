@@ -17,7 +17,7 @@ from pcm3.data.forms import form_of
 from pcm3.errors import DataError
 
 AUTO = "auto"
-"""The kind that is told by looking."""
+"""The kind that is recognised from the files."""
 
 FILES_EXAMINED = 60
 """Files of each ending whose first bytes are looked at."""

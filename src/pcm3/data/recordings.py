@@ -43,9 +43,9 @@ def read_recordings(
     Args:
         paths: one or several, of one skeleton; those of other rates are resampled to the first one's. What is read
             keeps their order; what lies in one folder is sorted by name.
-        kind: of all of them, as ``pcm3 import`` calls it; ``auto``: told by looking at each.
+        kind: of all of them, as ``pcm3 import`` calls it; ``auto``: recognised from each.
         layout: of files that do not tell their skeleton: a name, a TOML file, or a `Layout`.
-        fps: frames a second of files that do not tell them.
+        fps: frames a second of files that do not hold them.
 
     Raises:
         DataError: a file cannot be read, or what it does not tell is missing.

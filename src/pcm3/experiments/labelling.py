@@ -62,7 +62,7 @@ class Session:
         return cls(directions(model.embed(store)), store.label.astype(np.int64), train, test)
 
     def at_random(self, seed: int) -> list[float]:
-        """Per cent of the test clips that are told right after each label, in random order."""
+        """Per cent of the test clips that are classified correctly after each label, in random order."""
         order = self.pool[np.random.default_rng(seed).permutation(len(self.pool))[:CLICKS]]
         return [self._right(order[:count]) for count in range(1, CLICKS + 1)]
 
@@ -125,8 +125,8 @@ def _page(results: Mapping[str, Any], seeds: int) -> str:
         "# Labels by an oracle",
         "",
         "A classifier on frozen features (`pcm3.api.teaching`) learns from one more label at a time; per cent of the "
-        f"clips of other people that it tells right. At random: the mean of {seeds} orders ± their standard deviation. "
-        "As the explorer asks: the clips that stand for most that are in doubt, without chance.",
+        f"clips of other people that it classifies correctly. At random: the mean of {seeds} orders ± their standard "
+        "deviation. As the explorer asks: the clips that stand for most that are in doubt, without chance.",
     ]
     for name, of in results.items():
         rows = []
@@ -153,7 +153,7 @@ def _draw(results: Mapping[str, Any], picture: Path) -> None:
         axes.axhline(of["goal"], color="#999999", lw=0.7, ls="--")
         axes.set_title(name, fontsize=10)
         axes.set_xlabel("labels")
-        axes.set_ylabel("told right, %")
+        axes.set_ylabel("classified correctly, %")
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(fontsize=8, frameon=False)
     save_figure(figure, picture)

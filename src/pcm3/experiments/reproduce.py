@@ -342,7 +342,7 @@ def _markdown(name: str, table: PaperTable, served: Sequence[Column], result: di
             f"{row} {', '.join(f'{name} {value}' for name, value in head.items())}"
             for row, head in result["authors_heads"].items()
         )
-        lines += ["", f"Their authors' heads: {heads}. The last epoch counts, also where they told the best one."]
+        lines += ["", f"Their authors' heads: {heads}. The last epoch counts, also where they reported the best one."]
     if about["not_the_protocols"]:
         lines += ["", f"Not the protocols' settings: {', '.join(about['not_the_protocols'])}."]
     if table.aligned:

@@ -140,7 +140,7 @@ class Search:
         settings.check()
         length = "steps" if self.base.minutes is None else "minutes"
         if other := {"steps", "minutes"} - {length} & candidate.changes.keys():
-            raise ConfigError(f"expected {length}, as the first rung is told in, got {other.pop()}")
+            raise ConfigError(f"expected {length}, as the first rung is given in, got {other.pop()}")
         for seed in range(max(self.seeds)):
             trial = trial_of(self, store, candidate, seed, 1)
             clips = training_clips(store, trial.settings)

@@ -219,7 +219,7 @@ def summary(runs: Sequence[TrialResult], base: Sequence[TrialResult] = ()) -> di
     if failed is not None:
         return {"failed": failed, "score": None}
     report: dict[str, Any] = {figure: mean_of([run[figure] for run in runs]) for figure in METRICS}
-    scores = _over_seeds(runs, [_score(run) for run in runs])
+    scores = _mean_over_seeds(runs, [_score(run) for run in runs])
     report |= {"score": mean_of(scores), "spread": spread_of(scores), "scores": scores}
     report["stores"] = {
         name: mean_of([_score(run) for run in runs if run["store"] == name])
@@ -230,7 +230,7 @@ def summary(runs: Sequence[TrialResult], base: Sequence[TrialResult] = ()) -> di
         report[name] = mean_of(values) if values else None
     if base and not any("failed" in run for run in base):
         pairs = list(zip(runs, base, strict=True))
-        gains = _over_seeds(runs, [_score(run) - _score(other) for run, other in pairs])
+        gains = _mean_over_seeds(runs, [_score(run) - _score(other) for run, other in pairs])
         report |= {"difference": mean_of(gains), "difference_spread": spread_of(gains)}
         report["difference_interval"] = interval_of(gains)
         report["store_differences"] = {name: _gains(pairs, name) for name in report["stores"]}
@@ -245,7 +245,7 @@ def _gains(pairs: Sequence[tuple[TrialResult, TrialResult]], store: str) -> dict
     return {metric: {"mean": mean_of(of), "interval": interval_of(of)} for metric, of in gains.items()}
 
 
-def _over_seeds(runs: Sequence[TrialResult], values: Sequence[float]) -> list[float]:
+def _mean_over_seeds(runs: Sequence[TrialResult], values: Sequence[float]) -> list[float]:
     """Of values of the runs, the mean over the stores for each seed."""
     seeds = np.array([run["seed"] for run in runs])
     return [float(np.mean(np.array(values)[seeds == seed])) for seed in dict.fromkeys(seeds.tolist())]

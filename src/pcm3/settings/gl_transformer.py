@@ -58,8 +58,8 @@ class GLTransformerSettings:
         """Raises ConfigError for a value that makes no sense, alone or in this run."""
         run.require(
             [
-                (run.stream == "joint", "stream", "joint for the method gl-transformer, which tells ways from places"),
-                (run.frames > 1, "frames", "at least 2 for the method gl-transformer, which tells how joints move"),
+                (run.stream == "joint", "stream", "joint for the method gl-transformer, which predicts displacements"),
+                (run.frames > 1, "frames", "at least 2 for the method gl-transformer, which predicts how joints move"),
                 (run.encoder.pooling != "attention", "encoder.pooling", "one without weights of its own, as the method "
                  "gl-transformer trains none"),
                 *self.views.rules(),

@@ -49,8 +49,8 @@ class HTransformerSettings:
         """Raises ConfigError for a value that makes no sense, alone or in this run."""
         run.require(
             [
-                (run.stream == "joint", "stream", "joint for the method h-transformer, which tells motion of places"),
-                (run.frames > 1, "frames", "at least 2 for the method h-transformer, which tells how joints move"),
+                (run.stream == "joint", "stream", "joint for the method h-transformer, which predicts displacements"),
+                (run.frames > 1, "frames", "at least 2 for the method h-transformer, which predicts how joints move"),
                 (run.encoder.pooling != "attention", "encoder.pooling", "one without weights of its own, as the method "
                  "h-transformer trains none"),
                 *self.views.rules(),

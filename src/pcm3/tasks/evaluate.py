@@ -310,7 +310,7 @@ def _check_compatible(models: Sequence[Path], specs: Sequence[EncoderSpec], stor
         methods = [of.provenance.method for of in (specs[0], spec)]
         if methods[0] != methods[1]:
             raise CheckpointError(
-                f"{path}: expected a run of the method {methods[0]} as {models[0]}, as their mean is told, got one of "
+                f"{path}: expected a run of the method {methods[0]} as {models[0]}, whose mean is reported, got one of "
                 f"{methods[1]}: evaluate them one by one, or side by side by pcm3 reproduce rows"
             )
         if (spec.stream, spec.frames) != (specs[0].stream, specs[0].frames):

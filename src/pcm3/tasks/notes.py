@@ -70,7 +70,7 @@ def _background(setup: Setup) -> list[str]:
             ]
         )
         if not (frames == BACKGROUND).any():
-            notes.append(f"every frame of the {name} recordings is in an action, so there is no background to tell")
+            notes.append(f"every frame of the {name} recordings is in an action, so there is no background to predict")
     return notes
 
 

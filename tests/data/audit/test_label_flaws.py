@@ -54,14 +54,14 @@ def with_unseen():
     [
         ("unseen_class", with_unseen(), "6 of 60 test clips are of 1 class without training clips (4): recognition "
          "cannot be right there, so its accuracy is at most 90.0 %"),
-        ("untested_class", np.roll(with_unseen(), 1), "1 class without test clips (4): figures say nothing of them"),
+        ("untested_class", np.roll(with_unseen(), 1), "1 class without test clips (4): no metric covers them"),
         ("one_class", np.zeros(120, int), "all labelled clips are of one class (0), so an accuracy of 100 % says "
          "nothing"),
         ("empty_class", BALANCED + 1, "no clip has label 0: the labels go from 1 to 4, but are counted from 0; "
          "subtract 1 from them"),
         ("empty_class", BALANCED * 10, "only 4 of the 31 labels from 0 to 30 have a clip: are they classes?"),
         ("largest_class", np.where(np.arange(120) < 100, 0, 1), "83.3 % of the test clips are of one class (0): "
-         "always to say this class would be right in 83.3 %"),
+         "always predicting this class would be right in 83.3 %"),
     ],
 )  # fmt: skip
 def test_a_flaw_is_told_for_the_store_and_beside_the_figures(tmp_path, name, label, text):
@@ -97,7 +97,7 @@ def test_a_side_of_one_class_or_without_labels_is_told(tmp_path):
 
 def test_people_on_both_sides_are_told_unless_cameras_part_them(tmp_path):
     subject = np.arange(120) // 20
-    text = "6 of the 6 subjects that test also train: figures say little about people who are new"
+    text = "6 of the 6 subjects that test also train: metrics say little about people who are new"
     assert told(store_of(tmp_path / "a", BALANCED, subject=subject)) == {"shared_subjects": f"protocol 'split': {text}"}
     assert told(store_of(tmp_path / "b", BALANCED, subject=subject, camera=1 + np.arange(120) % 2)) == {}
     cross_view = {"xview": {"by": "camera", "train": [1]}}

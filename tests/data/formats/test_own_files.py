@@ -72,7 +72,7 @@ def test_a_unit_that_nobody_knows_is_asked_for_and_taken(tmp_path):
         imported(tmp_path / "raw", tmp_path / "store")
     store, report = imported(tmp_path / "raw", tmp_path / "store", units=str(1 / 18))
     assert 0.5 < np.ptp(store.frames, axis=2).max() < 3
-    assert any("as told" in note for note in report.notes)
+    assert any("as given" in note for note in report.notes)
     assert (given_scale("mm"), given_scale("feet"), given_scale("0.5")) == (0.001, 0.3048, 0.5)
     with pytest.raises(ConfigError, match="setting units: expected metres"):
         imported(tmp_path / "raw", tmp_path / "other", units="yards")

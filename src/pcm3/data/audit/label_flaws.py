@@ -51,7 +51,7 @@ def label_flaws(store: ClipStore) -> list[Finding]:
         lines = [
             f"protocol '{labelled.protocol}': {line}"
             for labelled in splits
-            if not (name in EXPECTED_OF_ONE and _tests_one_recording(store, labelled))
+            if not (name in EXPECTED_OF_ONE_RECORDING and _tests_one_recording(store, labelled))
             and (line := flaw(store, labelled))
         ]
         if lines:
@@ -125,7 +125,7 @@ def _untested(store: ClipStore, labelled: LabelledSplit) -> str | None:
     untested = np.setdiff1d(store.label[labelled.train], store.label[labelled.test])
     if len(untested) == 0 or len(labelled.test) == 0:
         return None
-    return f"{_classes(len(untested))} without test clips ({_named(store, untested)}): figures say nothing of them"
+    return f"{_classes(len(untested))} without test clips ({_named(store, untested)}): no metric covers them"
 
 
 def _unlabelled(store: ClipStore, labelled: LabelledSplit) -> str | None:
@@ -153,8 +153,8 @@ def _largest(store: ClipStore, labelled: LabelledSplit) -> str | None:
         return None
     share = 100 * counts.max() / len(labelled.test)
     return (
-        f"{share:.1f} % of the test clips are of one class ({_named(store, values[[counts.argmax()]])}): always to say "
-        f"this class would be right in {share:.1f} %"
+        f"{share:.1f} % of the test clips are of one class ({_named(store, values[[counts.argmax()]])}): always "
+        f"predicting this class would be right in {share:.1f} %"
     )
 
 
@@ -168,7 +168,7 @@ def _shared_subjects(store: ClipStore, labelled: LabelledSplit) -> str | None:
     if len(both) == 0:
         return None
     people = f"{len(both)} of the {int((test != UNKNOWN).sum())} subjects that test also train"
-    return f"{people}: figures say little about people who are new"
+    return f"{people}: metrics say little about people who are new"
 
 
 def _by_design(store: ClipStore, labelled: LabelledSplit) -> bool:
@@ -206,7 +206,7 @@ SPLIT_FLAWS: dict[str, Callable[[ClipStore, LabelledSplit], str | None]] = {
 }
 """What may be odd about a protocol's sides; each gives one line without the protocol's name, or None."""
 
-EXPECTED_OF_ONE = ("untested_class", "largest_class", "few_clips")
+EXPECTED_OF_ONE_RECORDING = ("untested_class", "largest_class", "few_clips")
 """What is no news of a test side that is one recording, where every recording is left out in turn."""
 
 

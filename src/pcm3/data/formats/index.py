@@ -199,7 +199,7 @@ def _fps(where: str, files: Sequence[MotionFile], options: Options) -> tuple[flo
         return rate, [f"recordings of {others} frames a second are resampled to {rate:g}"] if others else []
     if options.fps is None:
         raise DataError(f"{where}: how many frames a second? The files do not tell: give them with --fps")
-    return options.fps, [f"{options.fps:g} frames a second, as told"]
+    return options.fps, [f"{options.fps:g} frames a second, as given"]
 
 
 def _ids(groups: Sequence[FileGroup]) -> dict[str, FileGroup]:

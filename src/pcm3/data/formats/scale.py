@@ -63,7 +63,7 @@ def find_scale(where: str, files: Sequence[MotionFile], layout: Layout, given: s
         ConfigError: no such unit.
     """
     if given is not None:
-        return Scale(given_scale(given), f"a unit of the files is {given_scale(given):g} m, as told")
+        return Scale(given_scale(given), f"a unit of the files is {given_scale(given):g} m, as given")
     unit = next((file.unit for file in files if file.unit is not None), None)
     size = _median([body_size(file.frames) for file in files])
     if unit == PIXELS:

@@ -98,7 +98,7 @@ class DetectionResult:
 
     metrics: dict[str, float]
     """Per cent, after the last epoch, as `detection_metrics` names them; ``frame_accuracy``, the share of frames whose
-    label is told right, before smoothing; ``best_…``, both of the epoch with the best ``map_a_voc`` of those after
+    label is right, before smoothing; ``best_…``, both of the epoch with the best ``map_a_voc`` of those after
     which the test recordings were looked at."""
     ceiling: dict[str, float]
     """The same of a classifier that tells every frame right: what smoothing and segmenting alone cost."""

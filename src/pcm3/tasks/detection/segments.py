@@ -14,7 +14,7 @@ Scores = Float64[np.ndarray, "T scores"]
 def smooth(scores: Scores, reach: int) -> Scores:
     """Each frame t's mean over the frames t − reach … t + reach − 1, as far as they are there; (T, 1 + L).
 
-    An action amid background, told right in every frame, so becomes a quarter of the 2 · reach frames longer, where the
+    An action amid background, right in every frame, so becomes a quarter of the 2 · reach frames longer, where the
     threshold of `find_actions` is 0.4: with 10 it begins 2 frames early and ends 3 late, is not found if it is shorter
     than 8, and becomes one with the next if less than 13 frames of background are between them.
 
