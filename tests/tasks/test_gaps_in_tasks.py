@@ -1,6 +1,6 @@
 """An encoder that learned from whole clips, fed with clips from which joints are absent for a while.
 
-Wherever a model meets clips it is told of their gaps: an absent joint leads nowhere, it does not leap to the origin.
+Wherever a model meets clips it is adapted to their gaps: an absent joint leads nowhere, it does not leap to the origin.
 """
 
 from dataclasses import replace
