@@ -151,6 +151,22 @@ def test_where_the_file_cannot_be_written_the_labels_stay_as_they_were(tmp_path,
     assert book.given() == {"a": "wave"}
 
 
+def test_a_label_that_somebody_else_has_changed_meanwhile_is_not_overwritten_unseen(tmp_path):
+    book = LabelBook.open(tmp_path / "labels.csv")
+    book.give(["a", "b"], "wave", [None, None])
+    book.give(["a"], "nod", ["wave"])
+    for before, words in (([None, "wave"], "a: 'nod' was given to it elsewhere"), (["nod", "bow"], "b: 'wave' was")):
+        with pytest.raises(ConfigError, match=words):
+            book.give(["a", "b"], "kick", before)
+    assert book.given() == {"a": "nod", "b": "wave"}
+    book.give(["a"], None)
+    with pytest.raises(ConfigError, match="a: its label was taken away elsewhere"):
+        book.give(["a"], "kick", ["nod"])
+    book.give(["b"], "wave", [None])  # it has that label
+    book.give(["a", "b"], "kick")  # who does not ask
+    assert book.given() == {"a": "kick", "b": "kick"}
+
+
 WRITER = """
 import sys
 from pathlib import Path

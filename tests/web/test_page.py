@@ -95,7 +95,7 @@ def test_a_person_looks_at_clips_and_labels_them(visitor, computed, tmp_path):
     file = tmp_path / "half a walk.bvh"
     file.write_text(bvh_text.text(frames=40, scale=4.0)[:3000])
     visitor.driver.find_element("css selector", "#drop input").send_keys(str(file))
-    visitor.text("#notice p", "half a walk.bvh: says 40 frames, but has 1 lines of numbers: is it whole?")
+    visitor.text("#notice p", "half a walk.bvh: says 40 frames, but has 1 line of numbers: is it whole?")
     visitor.driver.get_log("browser")  # where the refusal stands, too
     file = tmp_path / "walk.bvh"
     file.write_text(bvh_text.text(frames=40, scale=4.0))

@@ -55,6 +55,12 @@ def test_a_person_jumps_along_a_recording_and_labels_a_part_of_it(untrimmed, bro
         assert abs(stop - length / 2) < 3
         visitor.key("3")
         visitor.text("#labelled", "1 part, saved")
+        visitor.key("2")
+        visitor.sees("window.explorer.state.recording.told.stretches[0][2]", store.classes[1])
+        visitor.key("3")  # the part is selected still: another key changes its label, and no key that of the clip
+        visitor.sees("window.explorer.state.recording.told.stretches[0][2]", store.classes[2])
+        assert untrimmed.labels.given() == {}
+        visitor.text("#labelled", "1 part, saved")
         visitor.text("#grid .focus b", name)  # the clip has the label that it had
         with untrimmed.labels.file.open(encoding="utf-8", newline="") as opened:
             rows = list(csv.reader(opened))
@@ -80,3 +86,7 @@ def test_a_person_jumps_along_a_recording_and_labels_a_part_of_it(untrimmed, bro
         visitor.key("Backspace")
         visitor.text("#labelled", "")
         assert untrimmed.labels.stretches() == {}
+        visitor.ask("window.explorer.state.pin(arguments[0])", clip)  # a label is for what was selected last
+        visitor.key("1")
+        visitor.text("#labelled", "1 clip, saved")
+        assert untrimmed.labels.given() == {str(store.ids[clip]): store.classes[0]}

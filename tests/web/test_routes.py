@@ -87,6 +87,10 @@ def test_labels_are_in_the_csv_when_they_have_been_posted(client, computed):
     assert client.get("/api/labels.csv").content == by_hand
     computed.labels.file.write_bytes(text.encode())
     client.post("/api/labels", json={"clips": [3], "label": None})
+    for before, words in ((["wave"], "elsewhere meanwhile"), ([], "before: expected a label or null for each of 1")):
+        refused = client.post("/api/labels", json={"clips": [5], "label": "kick", "before": before})
+        assert refused.status_code == 422
+        assert words in refused.json()["detail"]
     assert computed.labels.given() == {ids[5]: "=<b>nod</b>"}
 
 

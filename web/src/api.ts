@@ -234,9 +234,9 @@ export async function drop(file: File): Promise<Guest[]> {
 const post = (path: string, body: unknown): Promise<Response> =>
   ask(path, { method: "POST", body: JSON.stringify(body), headers: { "Content-Type": "application/json" } });
 
-/** Gives clips a label, or with null takes it away; they are on the disk when this comes back. */
-export async function give(clips: number[], label: string | null): Promise<number> {
-  return ((await (await post("labels", { clips, label })).json()) as { labelled: number }).labelled;
+/** Gives clips a label, or with null takes it away; they are on the disk when this comes back. Refused where one has another label than before. */
+export async function give(clips: number[], label: string | null, before: (string | null)[]): Promise<number> {
+  return ((await (await post("labels", { clips, label, before })).json()) as { labelled: number }).labelled;
 }
 
 /** Replaces the labelled parts of a recording; refused where somebody else has changed them since. */

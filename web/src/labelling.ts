@@ -6,10 +6,12 @@ import { painted, partWords } from "./parts";
 import type { Shown, State } from "./state";
 
 const KEYS = "1234567890";
+const HINT = matchMedia("(pointer: coarse)").matches ? "Tap a clip, or “lasso” and draw around some." : "Click a clip, or hold Shift and draw around some.";
 const MOST_UNDO = 50;
 
 export class Labelling {
   names: string[];
+  private readonly field = byId<HTMLInputElement>("name");
   /** Each takes one labelling back, and says whether that is on the disk. */
   private readonly done: (() => Promise<boolean>)[] = [];
   /** What is being saved: one after the other, so that the disk has what the last key said. */
@@ -18,12 +20,14 @@ export class Labelling {
   constructor(private readonly state: State) {
     this.names = [...state.about.classes];
     state.on(["chosen", "focus", "labels", "part"], () => this.show());
-    const form = byId<HTMLFormElement>("new");
-    form.onsubmit = (event) => {
+    byId<HTMLFormElement>("new").onsubmit = (event) => {
       event.preventDefault();
-      const field = byId<HTMLInputElement>("name");
-      this.add(field.value.trim());
-      field.value = "";
+      this.add(this.field.value.trim());
+      this.typed("");
+    };
+    this.field.oninput = () => this.show();
+    this.field.onkeydown = (event) => {
+      if (event.key === "Enter" && this.giveTyped()) event.preventDefault(); // else it is a new one
     };
     byId("clear").onclick = () => void this.give(null);
     byId("undo").onclick = () => void this.undo();
@@ -65,9 +69,8 @@ export class Labelling {
     });
   }
 
+  /** The part stays selected: another key changes its label. */
   private async givePart(recording: Shown, [from, to]: readonly [number, number], label: string | null): Promise<void> {
-    this.state.part = null; // so that the next key is not its
-    this.state.tell("part");
     await this.next(async () => {
       const before = recording.told.stretches;
       if (await this.mark(recording, painted(before, from, to, label))) this.remember(() => this.mark(recording, before));
@@ -99,6 +102,7 @@ export class Labelling {
       await save();
       return true;
     } catch (error) {
+      await api.labels().then((found) => this.take(found)).catch(() => undefined); // so that the page shows what there is
       byId("chosen").textContent = `not saved: ${error instanceof Error ? error.message : String(error)}`;
       byId("chosen").classList.add("wrong");
       return false;
@@ -106,7 +110,8 @@ export class Labelling {
   }
 
   private async send(clips: number[], label: string | null): Promise<boolean> {
-    if (!(await this.saved(() => api.give(clips, label)))) return false;
+    const before = clips.map((clip) => this.state.labels.get(clip) ?? null);
+    if (!(await this.saved(() => api.give(clips, label, before)))) return false;
     for (const clip of clips) {
       if (label === null) this.state.labels.delete(clip);
       else this.state.labels.set(clip, label);
@@ -121,6 +126,30 @@ export class Labelling {
     this.state.parts += after.length - told.stretches.length;
     told.stretches = [...after];
     this.state.tell("labels", "part");
+    return true;
+  }
+
+  /** The labels that hold what is being typed. */
+  private get found(): string[] {
+    const word = this.field.value.trim().toLowerCase();
+    return this.names.filter((name) => name.toLowerCase().includes(word));
+  }
+
+  private typed(words: string): void {
+    this.field.value = words;
+    this.show();
+  }
+
+  /** Gives the one label that holds what is typed, or is that; false where there is none. */
+  private giveTyped(): boolean {
+    const { found } = this;
+    const word = this.field.value.trim().toLowerCase();
+    if (word === "" || found.length === 0) return false;
+    const name = found.length === 1 ? found[0] : found.find((one) => one.toLowerCase() === word);
+    if (name === undefined) return true; // several: go on typing
+    void this.give(name);
+    this.typed("");
+    this.field.blur();
     return true;
   }
 
@@ -149,12 +178,13 @@ export class Labelling {
     const what = partWords(state) || (marked.length > 0 ? clips : "");
     const words = byId("chosen");
     words.classList.remove("wrong");
-    words.textContent = what !== "" ? `${what}: press a key, or click a label` : "Choose clips with the lasso (hold Shift and draw), or click one.";
+    words.textContent = what !== "" ? `${what}: press a key, or click a label` : HINT;
+    const found = new Set(this.found);
     byId("names").replaceChildren(...this.names.map((name, place) => {
       const key = make("kbd", { textContent: KEYS[place] ?? "" });
       const count = make("small", { textContent: counts.has(name) ? String(counts.get(name)) : "" });
       const button = make("button", { type: "button", disabled: what === "", onclick: () => void this.give(name) }, key, make("span", { textContent: name, title: name }), count);
-      return make("li", {}, button);
+      return make("li", { hidden: !found.has(name) }, button);
     }));
   }
 }

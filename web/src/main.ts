@@ -27,6 +27,7 @@ const KEYS: [string, string][] = [
   ["click", "keeps it there, and shows its neighbours"],
   ["Shift + drag", "chooses clips with a lasso (with Alt: more of them)"],
   ["1 … 9, 0", "gives what is chosen the label of that key"],
+  ["t", "types a label, of which Enter gives the one that is left; or a new one"],
   ["Backspace", "takes its label away"],
   ["u", "undoes the last label"],
   ["n", "asks you for labels of the clips that would teach most"],
@@ -243,6 +244,7 @@ class Page {
       f: () => this.maps.forEach((map) => map.fit()),
       u: () => void this.labelling.undo(),
       "/": () => byId("search").focus(),
+      t: () => byId("name").focus(),
       "?": () => byId("help").click(),
       Backspace: () => void this.labelling.give(null),
       Delete: () => void this.labelling.give(null),
@@ -250,7 +252,7 @@ class Page {
       "]": () => this.timeline?.cut("to"),
       Escape: () => this.escape(),
     };
-    if (this.state.about.fixed && /^([nu0-9]|Backspace|Delete)$/.test(event.key)) return;
+    if (this.state.about.fixed && /^([ntu0-9]|Backspace|Delete)$/.test(event.key)) return;
     const action = actions[event.key];
     if (event.key === " " && target.matches("button, summary, input")) return; // that is pressed by it
     if (action !== undefined) action();

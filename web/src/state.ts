@@ -128,7 +128,8 @@ export class State {
   pin(clip: number): void {
     if (!this.pinned.includes(clip)) this.pinned = [...this.pinned, clip].slice(-MOST_PINNED);
     this.focus = clip;
-    this.tell("pinned", "focus");
+    this.part = null; // a label is for what was selected last
+    this.tell("pinned", "focus", "part");
   }
 
   /** Shows these clips alone, and nothing is chosen. */
@@ -136,7 +137,8 @@ export class State {
     this.pinned = clips.slice(0, MOST_PINNED);
     this.focus = this.pinned[0] ?? null;
     this.chosen = new Set();
-    this.tell("pinned", "focus", "chosen");
+    this.part = null;
+    this.tell("pinned", "focus", "chosen", "part");
   }
 
   unpin(clip: number): void {
@@ -147,7 +149,8 @@ export class State {
 
   choose(clips: Iterable<number>): void {
     this.chosen = new Set(clips);
-    this.tell("chosen");
+    this.part = null;
+    this.tell("chosen", "part");
   }
 
   /** What labels are given to: the chosen clips, else the one whose neighbours are shown. */

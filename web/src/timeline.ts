@@ -170,7 +170,7 @@ export class TimelineView {
   /** What stands below the rows: what to do, what pale means, and the classes that are in sight. */
   private explain(told: api.Recording): void {
     const { state } = this;
-    const pale = rowsOf(state, told).includes("model says") ? " · pale: less sure" : "";
+    const pale = rowsOf(state, told).includes("model says") ? " · pale: less sure; in % of whole clips, windows are told right less often" : "";
     const rows = told.outside === 1 ? "1 row" : `${told.outside} rows`;
     const outside = told.outside > 0 ? ` · labels.csv has ${rows} beyond its end: start,stop are seconds` : "";
     const words = make("li", { className: "words", textContent: `Drag along “your labels”, then press a label's key${pale}${outside}` });

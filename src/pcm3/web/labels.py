@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from io import StringIO
@@ -85,8 +85,14 @@ class LabelBook:
         """Name of a recording → its labelled parts, by their start."""
         return dict(self._now().stretches)
 
-    def give(self, clips: Iterable[str], label: str | None) -> int:
+    def give(self, clips: Collection[str], label: str | None, before: Sequence[str | None] | None = None) -> int:
         """These clips have that label from now on, or with None no label; the number of clips that have one.
+
+        Args:
+            clips: their names.
+            label: the same for all.
+            before: the labels that whoever asks for it has seen; it is refused where one is another one now. None:
+                whatever there is.
 
         Raises:
             ConfigError: a label that does not print, is too long, or says in tables that there is none; or somebody
@@ -97,6 +103,11 @@ class LabelBook:
         with self._lock:
             self._look()
             changed = dict(self._labels.clips)
+            for name, seen in zip(clips, before or (), strict=before is not None):
+                now = changed.get(name)
+                if now not in (seen, label):
+                    what = "its label was taken away" if now is None else f"'{printable(now, 30)}' was given to it"
+                    raise ConfigError(f"{printable(name)}: {what} elsewhere meanwhile: look, and press the key again")
             for name in clips:
                 changed.pop(name, None)
                 if label is not None:

@@ -23,10 +23,11 @@ from pcm3.web.told import told_about, told_findings, told_labels, told_neighbour
 
 
 class Labelling(BaseModel):
-    """Clips, by their numbers, that are to have a label; null takes it away."""
+    """Clips, by their numbers, that are to have a label; null takes it away. `before` is what they are seen to have."""
 
     clips: list[Annotated[StrictInt, Field(ge=0)]] = Field(min_length=1)
     label: StrictStr | None
+    before: list[StrictStr | None] | None = None
 
 
 def explorer_app(explorer: Explorer) -> FastAPI:
@@ -141,7 +142,9 @@ def _add_labels(app: FastAPI, explorer: Explorer) -> None:
     @app.post("/api/labels")
     def give(labelling: Labelling) -> dict[str, Any]:
         names = [str(store.ids[clip_number(explorer, clip)]) for clip in labelling.clips]
+        if labelling.before is not None and len(labelling.before) != len(names):
+            raise HTTPException(422, f"before: expected a label or null for each of {len(names)} clips")
         try:
-            return {"labelled": explorer.labels.give(names, labelling.label)}
+            return {"labelled": explorer.labels.give(names, labelling.label, labelling.before)}
         except ConfigError as error:
             raise HTTPException(422, str(error)) from None

@@ -138,7 +138,7 @@ def test_a_table_gives_labels_people_and_intervals(tmp_path):
     store, report = imported(tmp_path / "raw", tmp_path / "store", labels=str(table))
     assert store.label.tolist() == [1, 0, 1]
     assert store.subject.tolist() == [1, 2, 3]
-    assert any("1 rows name no recording, as 'other'" in note for note in report.notes)
+    assert any("1 row names no recording, as 'other'" in note for note in report.notes)
     table.write_text("file;label;start;stop\na;wave;0.5;1\na;walk;1;1.5\nb;wave;0;9\nc;wave;7;9\n")
     store, report = imported(tmp_path / "raw", tmp_path / "spans", labels=str(table))
     assert store.ids.tolist() == ["a:15-29", "a:30-44", "b:0-59"]

@@ -155,9 +155,8 @@ def _motion_head(name: str, lines: list[bytes], at: int) -> tuple[float, int]:
                 )
             rows = sum(1 for line in lines[number + 1 :] if line.strip())
             if header["frames"] != rows:
-                raise DataError(
-                    f"{name}: says {header['frames']:.0f} frames, but has {rows} lines of numbers: is it whole?"
-                )
+                lines_of = f"{rows} line{'' if rows == 1 else 's'} of numbers"
+                raise DataError(f"{name}: says {header['frames']:.0f} frames, but has {lines_of}: is it whole?")
             rate = 1 / header["frame time"]
             nearest = round(rate)
             return (float(nearest) if abs(rate - nearest) < SNAP * rate else rate), number + 1

@@ -143,12 +143,13 @@ def _by_table(groups: Sequence[FileGroup], table: Path, about: Sequence[About], 
         )
     notes = [f"{table.name}: {used:,} rows for {len(groups):,} recordings"]
     if strangers:
-        notes.append(f"{table.name}: {len(strangers):,} rows name no recording, as '{printable(strangers[0])}' does")
+        rows = "1 row names" if len(strangers) == 1 else f"{len(strangers):,} rows name"
+        notes.append(f"{table.name}: {rows} no recording, as '{printable(strangers[0])}' does")
     if alike:
         path = "/".join(_path(groups[find(alike[0])[0]]))
         notes.append(
-            f"{table.name}: {len(alike):,} rows name several recordings, as '{printable(alike[0])}' does, and are left "
-            f"out: write the folder, too, as in '{printable(path)}'"
+            f"{table.name}: rows that name several recordings, as '{printable(alike[0])}' does, are left out "
+            f"({len(alike):,}): write the folder, too, as in '{printable(path)}'"
         )
     return notes
 
