@@ -8,6 +8,7 @@ import { isDark } from "./colours";
 const TRAIL = 24; // frames
 const THICK = 0.022; // metres, half of a stick
 const LEAST = 1.3; // pixels of a line
+const THIN = 3; // pixels
 const [FLOOR, TILES] = [3, 12]; // metres to each side, tiles along it
 const TONES = { dark: ["#d8dde3", "#56b4e9", "#f0a63a"], light: ["#4c535b", "#0072b2", "#c96a00"] };
 
@@ -125,13 +126,18 @@ export class Figure {
   }
 }
 
+/** What is drawn of a thing of so many pixels, and how wide: of thin ones nobody sees the shade. */
+function tonesOf({ tone, shade }: Paint, wide: number, lit: number): [string, number][] {
+  return wide < THIN ? [[tone, 1]] : [[shade, 1], [tone, lit]];
+}
+
 /** A ball or a stick, with light from above: its tone within its shade. */
 function drawPart(context: CanvasRenderingContext2D, camera: Camera, { from, to, radius, paint }: Part): void {
   if (from[2] < NEAREST || (to !== null && to[2] < NEAREST)) return;
   const [x, y, metre] = camera.drawn(from);
   if (to === null) {
     const wide = Math.max(radius * metre, LEAST / 2);
-    for (const [tone, share] of [[paint.shade, 1], [paint.tone, 0.74]] as const) {
+    for (const [tone, share] of tonesOf(paint, 2 * wide, 0.74)) {
       context.fillStyle = tone;
       context.beginPath();
       context.arc(x - (1 - share) * wide * 0.4, y - (1 - share) * wide * 0.6, wide * share, 0, 2 * Math.PI);
@@ -141,7 +147,7 @@ function drawPart(context: CanvasRenderingContext2D, camera: Camera, { from, to,
   }
   const [toX, toY, there] = camera.drawn(to);
   const wide = Math.max(radius * (metre + there), LEAST);
-  for (const [tone, share] of [[paint.shade, 1], [paint.tone, 0.62]] as const) {
+  for (const [tone, share] of tonesOf(paint, wide, 0.62)) {
     context.strokeStyle = tone;
     context.lineWidth = wide * share;
     context.beginPath();
