@@ -110,10 +110,10 @@ def test_a_person_looks_at_clips_and_labels_them(visitor, computed, tmp_path):
 def test_the_disk_has_what_the_last_key_said_and_a_server_that_is_gone_is_told(visitor, computed, monkeypatch):
     give, waits, given = computed.labels.give, [0.6, 0.3], []
 
-    def slowly(clips, label):
+    def slowly(clips, label, before):
         time.sleep(waits.pop(0) if waits else 0)
         given.append(label)
-        return give(clips, label)
+        return give(clips, label, before)
 
     monkeypatch.setattr(computed.labels, "give", slowly)
     classes, name = computed.store.classes, str(computed.store.ids[7])
