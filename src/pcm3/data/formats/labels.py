@@ -143,8 +143,8 @@ def _by_table(groups: Sequence[FileGroup], table: Path, about: Sequence[About], 
         )
     notes = [f"{table.name}: {used:,} rows for {len(groups):,} recordings"]
     if strangers:
-        rows = "1 row names" if len(strangers) == 1 else f"{len(strangers):,} rows name"
-        notes.append(f"{table.name}: {rows} no recording, as '{printable(strangers[0])}' does")
+        some = "1 row names" if len(strangers) == 1 else f"{len(strangers):,} rows name"
+        notes.append(f"{table.name}: {some} no recording, as '{printable(strangers[0])}' does")
     if alike:
         path = "/".join(_path(groups[find(alike[0])[0]]))
         notes.append(
