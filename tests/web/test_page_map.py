@@ -18,7 +18,9 @@ AGAIN = "requestAnimationFrame(() => requestAnimationFrame(() => arguments[argum
 def visitor(computed, browser):
     with visiting(computed, browser) as somebody:
         somebody.ask("(window.explorer.players.play(false), document.querySelector('#legend').hidden = true)")
-        somebody.sees(f"{MAP}.pictures.whole > 0 && !{MAP}.drawing && !{MAP}.stale", True)
+        quiet = f"!window.explorer.waiting && !{MAP}.waiting && !{MAP}.drawing && !{MAP}.stale"  # colours come late
+        somebody.driver.execute_async_script(AGAIN)
+        somebody.sees(f"document.documentElement.dataset.stage === 'done' && {MAP}.pictures.whole > 0 && {quiet}", True)
         yield somebody
 
 
