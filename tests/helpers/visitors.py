@@ -33,16 +33,16 @@ def served(explorer):
 
     from pcm3.web.guard import Guard
     from pcm3.web.routes import explorer_app
-    from pcm3.web.serve import HERE, allowed_hosts
+    from pcm3.web.serve import LOCALHOST, allowed_hosts
 
-    with socket.create_server((HERE, 0)) as own:
+    with socket.create_server((LOCALHOST, 0)) as own:
         port = own.getsockname()[1]
-        app = Guard(explorer_app(explorer), "secret", allowed_hosts(HERE, port))
+        app = Guard(explorer_app(explorer), "secret", allowed_hosts(LOCALHOST, port))
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [own]})
         thread.start()
         try:
-            yield f"http://{HERE}:{port}/#token=secret"
+            yield f"http://{LOCALHOST}:{port}/#token=secret"
         finally:
             server.should_exit = True
             thread.join()

@@ -108,7 +108,7 @@ def test_the_page_is_told_of_both_sides(compare_with):
     assert (status["maps"], status["compared"]) == ([["pca", "tsne"]] * 2, True)
     told = client.get("/api/comparison/told").json()
     units = tuple(side.unit_rows for side in explorer.sides)
-    wanted = compare(units, explorer.comparison.judged[0].label, *explorer._known, lambda: None)
+    wanted = compare(units, explorer.comparison.classifiers[0].label, *explorer._known, lambda: None)
     assert told["changed"] == wanted.changed.tolist()
     assert told["kept"] == pytest.approx(wanted.kept.mean())
     assert told["taught_here"] == [True, False]

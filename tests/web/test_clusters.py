@@ -31,7 +31,7 @@ def test_groups_that_are_there_are_found_with_their_number(groups):
 def test_of_many_clips_some_are_looked_at_and_the_others_belong_to_the_nearest(monkeypatch):
     rows, number = grouped(6, each=50)
     monkeypatch.setattr(found, "MOST", 90)
-    monkeypatch.setattr(found, "JUDGED", 60)
+    monkeypatch.setattr(found, "SILHOUETTE_CLIPS", 60)
     assert same_groups(found.clusters(rows, lambda: None)[:, 0], number)
 
 

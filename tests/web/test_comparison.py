@@ -61,13 +61,13 @@ def test_all_figures_are_those_counted_clip_by_clip(unlabelled):
     known = label >= 0
     assert found.clips == known.sum()
     assert found.people == 6
-    right = found.judged[1].label[:, known] == label[known]
-    assert found.judged[1].interval == difference_interval(right, subject[known])
-    for one in found.judged:
+    right = found.classifiers[1].label[:, known] == label[known]
+    assert found.classifiers[1].interval == difference_interval(right, subject[known])
+    for one in found.classifiers:
         np.testing.assert_array_equal(one.label[:, known], says[one.name][:, known])
         np.testing.assert_allclose(one.correct, 100 * (says[one.name][:, known] == label[known]).mean(axis=1))
-    assert [one.name for one in found.judged] == ["linear", "1-NN"]
-    assert found.judged[0].correct[0] > found.judged[0].correct[1] + 20
+    assert [one.name for one in found.classifiers] == ["linear", "1-NN"]
+    assert found.classifiers[0].correct[0] > found.classifiers[0].correct[1] + 20
     assert found.most_frequent == 100 * np.bincount(label[known]).max() / known.sum()
     assert found.by_chance == 10 / 59
 
@@ -81,7 +81,7 @@ def test_clips_whose_neighbours_changed_most_come_first():
     assert (np.diff(found.kept[found.changed]) >= 0).all()
     same = compared((features[0], features[0].copy()), label, subject)
     assert (same.kept == 1).all()
-    assert same.judged[1].interval == (0, 0)
+    assert same.classifiers[1].interval == (0, 0)
 
 
 def test_nobody_is_judged_by_what_the_same_person_taught():
@@ -90,7 +90,7 @@ def test_nobody_is_judged_by_what_the_same_person_taught():
     own = np.eye(6, dtype=np.float32)[subject] * 9
     both = tuple(np.concatenate([rows, own], axis=1) for rows in features)
     found = compared(both, subject, subject)
-    assert [one.correct for one in found.judged] == [(0, 0), (0, 0)]
+    assert [one.correct for one in found.classifiers] == [(0, 0), (0, 0)]
 
 
 def test_where_there_are_many_clips_some_are_looked_at_among_all(monkeypatch):
@@ -102,14 +102,14 @@ def test_where_there_are_many_clips_some_are_looked_at_among_all(monkeypatch):
     assert len(looked) == some.clips == 20
     np.testing.assert_array_equal(some.kept[looked], whole.kept[looked])
     assert np.isnan(some.kept[np.setdiff1d(np.arange(60), looked)]).all()
-    np.testing.assert_array_equal(some.judged[1].label[:, looked], whole.judged[1].label[:, looked])
+    np.testing.assert_array_equal(some.classifiers[1].label[:, looked], whole.classifiers[1].label[:, looked])
 
 
 def test_where_there_are_no_labels_nothing_is_judged_and_neighbours_are_compared_all_the_same():
     features, label, subject = made()
     for known in (np.full(60, -1), np.where(label == 0, 0, -1)):
         found = compared(features, known.astype(np.int32), subject)
-        assert (found.judged, found.clips, found.people) == ((), 0, 0)
+        assert (found.classifiers, found.clips, found.people) == ((), 0, 0)
         assert np.isfinite(found.kept).all()
         assert (folds(known, subject) == -1).all()
 
@@ -118,9 +118,9 @@ def test_where_one_person_is_not_known_folds_and_intervals_are_of_clips():
     features, label, subject = made(120)
     subject[3] = -1
     found = compared(features, label, subject)
-    right = found.judged[1].label == label
+    right = found.classifiers[1].label == label
     assert (found.people, found.clips) == (0, 120)
-    assert found.judged[1].interval == difference_interval(right, np.arange(120))
+    assert found.classifiers[1].interval == difference_interval(right, np.arange(120))
     assert len(set(folds(label, subject)[subject == 2].tolist())) > 1
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pcm3.data.audit.check import check_store, odd_clips
 from pcm3.data.audit.findings import Finding
 from pcm3.data.store import ClipStore
-from pcm3.web.told import told_findings
+from pcm3.web.payloads import findings_payload
 
 
 def test_odd_clips_are_those_of_a_check_and_the_store_is_only_read(recordings, write_tiny, tmp_path, content):
@@ -21,10 +21,10 @@ def test_odd_clips_are_those_of_a_check_and_the_store_is_only_read(recordings, w
 
 
 def test_findings_are_told_with_the_clips_that_they_are_about(client, computed, monkeypatch):
-    assert client.get("/api/findings").json() == told_findings(computed, odd_clips(computed.store))
+    assert client.get("/api/findings").json() == findings_payload(computed, odd_clips(computed.store))
     ids = [str(name) for name in computed.store.ids]
     odd = Finding("leak", "two\x1b[1m\nlines", [ids[1], ids[5], ids[7], "gone"], [(ids[7], ids[1])])
-    (told,) = told_findings(computed, [odd])
+    (told,) = findings_payload(computed, [odd])
     assert told["clips"] == [7, 1, 5]
     assert told["text"].isprintable()
     monkeypatch.setattr(computed, "findings", None)

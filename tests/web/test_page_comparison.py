@@ -30,7 +30,7 @@ def test_a_person_compares_a_model_with_raw_coordinates(compare_with, browser):
 
         cells = "[...document.querySelectorAll('#comparison tbody tr')].map((row) => [...row.children].slice(0, 3)" \
                 ".map((cell) => cell.textContent).join(' ')).join()"  # fmt: skip
-        wanted = ["{} {:.1f} % {:.1f} %".format(one.name, *one.correct) for one in found.judged]
+        wanted = ["{} {:.1f} % {:.1f} %".format(one.name, *one.correct) for one in found.classifiers]
         visitor.sees(cells, ",".join(wanted))
         visitor.sees("document.querySelector('#comparison p').textContent.startsWith('On people not seen (4)')", True)
         first = found.changed[0]
@@ -57,7 +57,7 @@ def test_a_person_compares_a_model_with_raw_coordinates(compare_with, browser):
         visitor.sees("document.querySelectorAll('#grid figure').length", 9)
 
         visitor.ask("(window.explorer.state.colouring = '1-NN: told right by', window.explorer.recolour())")
-        right = found.judged[1].label == store.label
+        right = found.classifiers[1].label == store.label
         counts = "[...document.querySelectorAll('#legend small')].map((count) => Number(count.textContent)).join()"
         both = [(right[0] & right[1]).sum(), (right[0] & ~right[1]).sum(), (~right[0] & right[1]).sum()]
         visitor.sees(counts, ",".join(map(str, [*both, (~right[0] & ~right[1]).sum()])))

@@ -39,7 +39,7 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     from pcm3.errors import ConfigError
     from pcm3.web.explorer import Explorer
     from pcm3.web.kept import folder_beside
-    from pcm3.web.serve import is_here, serve
+    from pcm3.web.serve import is_local, serve
 
     if not 0 <= options.port <= 65_535:
         raise ConfigError(f"--port: expected a port, 0 to 65535, got {options.port}")
@@ -52,7 +52,7 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     explorer = Explorer.open(model, store, folder, name=str(options.model), compare=options.compare)
     if options.export is not None:
         return 0, _export(explorer, options)
-    if not is_here(options.host):
+    if not is_local(options.host):
         print("note: other machines reach the page, too; whoever has the address may look and label")
 
     def ready(address: str) -> None:

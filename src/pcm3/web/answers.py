@@ -18,7 +18,7 @@ from pcm3.web.guests import Guest
 from pcm3.web.maps import MAPS, POSES
 from pcm3.web.skeletons import skeleton
 
-Found = TypeVar("Found")
+Computed = TypeVar("Computed")
 MOST_NEIGHBOURS = 100
 BINARY = "application/octet-stream"
 
@@ -54,11 +54,11 @@ def guest_of(explorer: Explorer, number: int) -> Guest:
     return guest
 
 
-def there(found: Found | None) -> Found:
+def there(value: Computed | None) -> Computed:
     """What was found. Raises HTTPException where it is still being computed."""
-    if found is None:
+    if value is None:
         raise HTTPException(409, "not computed yet: /api/status tells how far it is")
-    return found
+    return value
 
 
 def map_of(explorer: Explorer, side: int, name: str) -> Float32[np.ndarray, "N 2"]:

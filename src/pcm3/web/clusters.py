@@ -19,7 +19,7 @@ ENOUGH = 0.85
 """The most clusters are taken whose silhouette is so large a share of the best one's."""
 MOST = 5_000
 """Clips that clusters are found of; of more, as many are drawn, and the others belong to the nearest centre."""
-JUDGED = 2_000
+SILHOUETTE_CLIPS = 2_000
 """Of these, whose silhouettes are looked at."""
 KEPT = 50
 """Principal components that are looked at."""
@@ -41,15 +41,15 @@ def clusters(units: Float[np.ndarray, "N D"], pause: Callable[[], None], seed: i
     reduced, count = components(units, KEPT), len(units)
     rng = np.random.default_rng(seed)
     drawn = reduced if count <= MOST else reduced[np.sort(rng.choice(count, MOST, replace=False))]
-    judged = rng.permutation(len(drawn))[:JUDGED]
+    sampled = rng.permutation(len(drawn))[:SILHOUETTE_CLIPS]
     silhouettes: dict[int, float] = {}
     for number in NUMBERS:
-        if 2 * number > len(judged):
+        if 2 * number > len(sampled):
             break
         pause()
-        label = _fitted(drawn, number, 1, seed).labels_[judged]
+        label = _fitted(drawn, number, 1, seed).labels_[sampled]
         if 1 < len(np.unique(label)) < len(label):
-            silhouettes[number] = float(silhouette_score(drawn[judged], label))
+            silhouettes[number] = float(silhouette_score(drawn[sampled], label))
     if not silhouettes:
         return np.zeros((count, 1), np.float32)
     least = ENOUGH * max(silhouettes.values())

@@ -30,7 +30,7 @@ Pair = tuple[Float32[np.ndarray, "N D"], Float32[np.ndarray, "N E"]]
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class ClassifierResult:
     """What one simple classifier makes of both kinds of features, taught and asked by the same folds."""
 
     name: str
@@ -52,7 +52,7 @@ class Comparison:
     k: int
     changed: Int[np.ndarray, " Q"]
     """The clips that were looked at, those whose neighbours changed most first."""
-    judged: tuple[Judged, ...]
+    classifiers: tuple[ClassifierResult, ...]
     """Linear and 1-NN; none where there is nothing to judge by."""
     clips: int
     """Labelled clips that were judged."""
@@ -84,31 +84,31 @@ def compare(
         pause: is called now and then; what it raises ends the work.
     """
     count = len(label)
-    looked = np.arange(count)
+    compared = np.arange(count)
     if count > MOST:
-        looked = np.sort(np.random.default_rng(0).choice(count, MOST, replace=False))
+        compared = np.sort(np.random.default_rng(0).choice(count, MOST, replace=False))
     fold = folds(label, subject)
     k = min(NEIGHBOURS, count - 1)
     wide = min(WIDER * NEIGHBOURS, count - 1)
-    near, told = zip(*(nearest(rows, looked, fold, wide, pause) for rows in units), strict=True)
+    near, nearest_labelled = zip(*(nearest(rows, compared, fold, wide, pause) for rows in units), strict=True)
     common = in_common(near[0][:, :k], near[1][:, :k])
     kept = np.full(count, np.nan)
-    kept[looked] = common / max(k, 1)
+    kept[compared] = common / max(k, 1)
     order = np.lexsort((in_common(*near), common))
-    asked = looked[fold[looked] != UNKNOWN]
+    asked = compared[fold[compared] != UNKNOWN]
     people = people_of(subject[fold != UNKNOWN]) if len(asked) else 0
     who = subject[asked] if people else np.arange(len(asked))
-    judged: list[Judged] = []
+    classifiers: list[ClassifierResult] = []
     if len(asked):
         one_nn = np.full((2, count), UNKNOWN)
-        for says, of in zip(one_nn, told, strict=True):
-            says[looked] = np.where(of >= 0, label[of], UNKNOWN)
-        judged = [
-            judge("linear", linear, label, asked, who),
-            judge("1-NN", one_nn, label, asked, who),
+        for predicted, of in zip(one_nn, nearest_labelled, strict=True):
+            predicted[compared] = np.where(of >= 0, label[of], UNKNOWN)
+        classifiers = [
+            classifier_result("linear", linear, label, asked, who),
+            classifier_result("1-NN", one_nn, label, asked, who),
         ]
     most = 100 * float(np.bincount(label[asked]).max()) / len(asked) if len(asked) else 0.0
-    return Comparison(kept, k, looked[order], tuple(judged), len(asked), people, most)
+    return Comparison(kept, k, compared[order], tuple(classifiers), len(asked), people, most)
 
 
 def folds(label: Int[np.ndarray, " N"], subject: Int[np.ndarray, " N"]) -> Int[np.ndarray, " N"]:
@@ -129,7 +129,7 @@ def folds(label: Int[np.ndarray, " N"], subject: Int[np.ndarray, " N"]) -> Int[n
 
 def nearest(
     rows: Float[np.ndarray, "N D"],
-    looked: Int[np.ndarray, " Q"],
+    queries: Int[np.ndarray, " Q"],
     fold: Int[np.ndarray, " N"],
     k: int,
     pause: Callable[[], None],
@@ -138,15 +138,15 @@ def nearest(
 
     Args:
         rows: of all clips, of length 1.
-        looked: the clips whose neighbours are looked for.
+        queries: the clips whose neighbours are looked for.
         fold: see `folds`.
         k: less than N.
         pause: is called before every block.
     """
-    near, told = [], []
-    for start in range(0, len(looked), BLOCK):
+    near, nearest_labelled = [], []
+    for start in range(0, len(queries), BLOCK):
         pause()
-        mine = looked[start : start + BLOCK]
+        mine = queries[start : start + BLOCK]
         cosine = rows[mine] @ rows.T
         cosine[np.arange(len(mine)), mine] = -np.inf
         best = np.argpartition(-cosine, k - 1, axis=1)[:, :k] if k else np.zeros((len(mine), 0), np.int64)
@@ -154,28 +154,28 @@ def nearest(
         near.append(np.take_along_axis(best, order, axis=1))
         teaches = (fold != UNKNOWN) & (fold != fold[mine, None])
         cosine[~teaches] = -np.inf
-        found = cosine.argmax(axis=1)
-        told.append(np.where(teaches.any(axis=1) & (fold[mine] != UNKNOWN), found, UNKNOWN))
-    return np.concatenate(near), np.concatenate(told)
+        best_teacher = cosine.argmax(axis=1)
+        nearest_labelled.append(np.where(teaches.any(axis=1) & (fold[mine] != UNKNOWN), best_teacher, UNKNOWN))
+    return np.concatenate(near), np.concatenate(nearest_labelled)
 
 
-def in_common(one: Int[np.ndarray, "Q k"], other: Int[np.ndarray, "Q k"]) -> Int[np.ndarray, " Q"]:
+def in_common(first: Int[np.ndarray, "Q k"], second: Int[np.ndarray, "Q k"]) -> Int[np.ndarray, " Q"]:
     """How many numbers of each row are in that of the other; none stands twice in a row."""
-    both = np.sort(np.concatenate([one, other], axis=1), axis=1)
+    both = np.sort(np.concatenate([first, second], axis=1), axis=1)
     return np.asarray((both[:, 1:] == both[:, :-1]).sum(axis=1))
 
 
-def judge(
+def classifier_result(
     name: str,
-    says: Int[np.ndarray, "2 N"],
+    predicted: Int[np.ndarray, "2 N"],
     label: Int[np.ndarray, " N"],
     asked: Int[np.ndarray, " K"],
     who: Int[np.ndarray, " K"],
-) -> Judged:
+) -> ClassifierResult:
     """What a classifier comes to on the clips that were asked, and whose they are."""
-    right = says[:, asked] == label[asked]
+    right = predicted[:, asked] == label[asked]
     first, second = 100 * right.mean(axis=1)
-    return Judged(name, says, (float(first), float(second)), difference_interval(right, who))
+    return ClassifierResult(name, predicted, (float(first), float(second)), difference_interval(right, who))
 
 
 def difference_interval(right: Bool[np.ndarray, "2 K"], who: Int[np.ndarray, " K"]) -> tuple[float, float] | None:

@@ -10,7 +10,7 @@ from fastapi.responses import Response
 from pcm3.web.answers import MOST_NEIGHBOURS, array_answer, clip_number, map_of, there
 from pcm3.web.embedded import EmbeddedClips
 from pcm3.web.explorer import Explorer
-from pcm3.web.told import comparison_rows, told_comparison, told_neighbours
+from pcm3.web.payloads import comparison_payload, comparison_rows, neighbours_payload
 
 
 def add_comparison(app: FastAPI, explorer: Explorer, other: EmbeddedClips) -> None:
@@ -24,11 +24,11 @@ def add_comparison(app: FastAPI, explorer: Explorer, other: EmbeddedClips) -> No
     def neighbours(index: int, k: Annotated[int, Query(ge=1, le=MOST_NEIGHBOURS)] = 12) -> dict[str, Any]:
         clip_number(explorer, index)
         there(other.arrays.get("features"))
-        return told_neighbours(*other.neighbours(index, k))
+        return neighbours_payload(*other.neighbours(index, k))
 
     @app.get("/api/comparison/told")
     def comparison() -> dict[str, Any]:
-        return told_comparison(explorer, there(explorer.comparison))
+        return comparison_payload(explorer, there(explorer.comparison))
 
     @app.get("/api/comparison/clips")
     def rows(request: Request) -> Response:

@@ -57,9 +57,9 @@ def guess(rows: Float[np.ndarray, "N D"], label: Int[np.ndarray, " N"], subject:
         label: their classes; −1: not known. Those say nothing and are told by what all others teach.
         subject: who moves; −1: not known.
     """
-    told, margin = np.full(len(label), UNKNOWN, np.int32), np.zeros(len(label), np.float32)
+    predicted, margin = np.full(len(label), UNKNOWN, np.int32), np.zeros(len(label), np.float32)
     known = np.flatnonzero(label != UNKNOWN)
-    nothing = Guesses(told, margin, None, Confidence())
+    nothing = Guesses(predicted, margin, None, Confidence())
     if len(np.unique(label[known])) < 2:
         return nothing
     try:
@@ -68,7 +68,7 @@ def guess(rows: Float[np.ndarray, "N D"], label: Int[np.ndarray, " N"], subject:
         return nothing
     for train, test in [*folds, (known, np.flatnonzero(label == UNKNOWN))]:
         taught = teach(rows, train, label[train])
-        told[test], margin[test] = taught.label[test], taught.margin[test]
-    right = told[known] == label[known]
+        predicted[test], margin[test] = taught.label[test], taught.margin[test]
+    right = predicted[known] == label[known]
     sure = Confidence.of(margin[known], right)
-    return Guesses(told, sure(margin).astype(np.float32), 100 * float(right.mean()), sure)
+    return Guesses(predicted, sure(margin).astype(np.float32), 100 * float(right.mean()), sure)

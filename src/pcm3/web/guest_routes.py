@@ -14,7 +14,7 @@ from pcm3.errors import Pcm3Error
 from pcm3.web.answers import guest_of, skeleton_answer, there
 from pcm3.web.explorer import Explorer
 from pcm3.web.guests import LONGEST, placed
-from pcm3.web.told import told_neighbours
+from pcm3.web.payloads import neighbours_payload
 
 NEIGHBOURS = 12
 
@@ -33,7 +33,7 @@ def add_guests(app: FastAPI, explorer: Explorer) -> None:
             numbers = await run_in_threadpool(explorer.receive, name, content)
         except Pcm3Error as error:
             raise HTTPException(422, printable(str(error), LONGEST)) from None
-        return {"guests": [_told(explorer, number) for number in numbers]}
+        return {"guests": [_guest_payload(explorer, number) for number in numbers]}
 
     @app.get("/api/guests/{number}/skeleton")
     def frames(request: Request, number: int, first: int = 0, normalised: bool = False) -> Response:
@@ -53,10 +53,10 @@ def add_guests(app: FastAPI, explorer: Explorer) -> None:
 
 def _neighbours(explorer: Explorer, number: int, side: int) -> dict[str, Any]:
     feature = guest_of(explorer, number).features[side]
-    return told_neighbours(*explorer.sides[side].neighbours_of(feature, NEIGHBOURS))
+    return neighbours_payload(*explorer.sides[side].neighbours_of(feature, NEIGHBOURS))
 
 
-def _told(explorer: Explorer, number: int) -> dict[str, Any]:
+def _guest_payload(explorer: Explorer, number: int) -> dict[str, Any]:
     guest = guest_of(explorer, number)
     places = []
     for side, feature, maps in zip(explorer.sides, guest.features, explorer.maps, strict=True):

@@ -66,9 +66,9 @@ def received(model: Model, sides: Sequence[EmbeddedClips], name: str, content: b
             raise DataError(_refusal(str(error), file)) from None
         clips = [given.store.only(index) for index in range(min(len(given.store), MOST_CLIPS))]
         features = [tuple(side.feature_of(clip) for side in sides) for clip in clips]
-    shown = printable(Path(name.replace("\\", "/")).name or "dropped", 60)
-    names = [shown] if len(clips) == 1 else [f"{shown} {number}" for number in range(1, len(clips) + 1)]
-    return [Guest(*one) for one in zip(names, clips, features, strict=True)]
+    title = printable(Path(name.replace("\\", "/")).name or "dropped", 60)
+    names = [title] if len(clips) == 1 else [f"{title} {number}" for number in range(1, len(clips) + 1)]
+    return [Guest(*fields) for fields in zip(names, clips, features, strict=True)]
 
 
 def _check_known(file: Path) -> None:
@@ -87,15 +87,15 @@ def _check_known(file: Path) -> None:
 
 def _refusal(words: str, file: Path) -> str:
     """What is wrong with a file, without the name that it has here, and what its owner can do."""
-    said = words.replace(f"{file}: ", "").replace(f"{file.name}: ", "").replace(file.name, "the file")
-    if "--" in said or "setting " in said:  # what a command would be told
+    message = words.replace(f"{file}: ", "").replace(f"{file.name}: ", "").replace(file.name, "the file")
+    if "--" in message or "setting " in message:  # what a command would be told
         todo = "; the page takes no options: pcm3 import FILE STORE does, then explore that store"
     else:
-        todo = "" if said.endswith("?") else ": export it anew, or see docs/YOUR_DATA.md"
-    return printable(said, LONGEST - len(todo)) + todo
+        todo = "" if message.endswith("?") else ": export it anew, or see docs/YOUR_DATA.md"
+    return printable(message, LONGEST - len(todo)) + todo
 
 
 def placed(places: Float[np.ndarray, "N 2"], near: Int[np.ndarray, " k"], far: Float[np.ndarray, " k"]) -> list[float]:
     """Where something lies on a map: among its nearest clips, the nearer the closer."""
     weight = 1 / np.maximum(far[:NEAREST], 1e-3)
-    return [float(one) for one in (places[near[:NEAREST]] * weight[:, None]).sum(axis=0) / weight.sum()]
+    return [float(coordinate) for coordinate in (places[near[:NEAREST]] * weight[:, None]).sum(axis=0) / weight.sum()]

@@ -194,8 +194,8 @@ def _read(file: Path) -> Labels:
             if any(row[2:]):
                 stretches.setdefault(name, []).append(Stretch(*_seconds(row), label))
             elif label and clips.setdefault(name, label) != label:
-                one, other = printable(clips[name], 30), printable(label, 30)
-                raise ValueError(f"expected one label for '{printable(name)}', got '{one}' and '{other}'")
+                first, second = printable(clips[name], 30), printable(label, 30)
+                raise ValueError(f"expected one label for '{printable(name)}', got '{first}' and '{second}'")
     except UnicodeDecodeError:
         why = "expected text in UTF-8"
     except OSError as error:

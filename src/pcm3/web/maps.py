@@ -52,8 +52,8 @@ def tsne_map(features: Float[np.ndarray, "N D"], seed: int = 0) -> Float[np.ndar
 
     def place(drawn: Float[np.ndarray, "G K"]) -> Float[np.ndarray, "G 2"]:
         perplexity = min(30.0, (len(drawn) - 1) / 3)
-        found = TSNE(perplexity=perplexity, init=_begin(drawn, seed), random_state=seed).fit_transform(drawn)
-        return np.asarray(found)
+        placed = TSNE(perplexity=perplexity, init=_begin(drawn, seed), random_state=seed).fit_transform(drawn)
+        return np.asarray(placed)
 
     return _placed(features, place, seed)
 
@@ -114,10 +114,10 @@ def _begin(reduced: Float[np.ndarray, "G K"], seed: int) -> Float[np.ndarray, "G
 def nearest_rows(rows: Float[np.ndarray, "Q D"], among: Float[np.ndarray, "G D"], k: int) -> Int[np.ndarray, "Q k"]:
     """Of each row the k nearest of others by Euclidean distance, in no order."""
     squares = (among**2).sum(axis=1)
-    found = []
+    neighbours = []
     for block in np.array_split(rows, max(1, -(-len(rows) // BLOCK))):
-        found.append(np.argpartition(squares - 2 * block @ among.T, k - 1, axis=1)[:, :k])
-    return np.concatenate(found)
+        neighbours.append(np.argpartition(squares - 2 * block @ among.T, k - 1, axis=1)[:, :k])
+    return np.concatenate(neighbours)
 
 
 def _among(
@@ -140,8 +140,8 @@ def components(
         warnings.simplefilter("ignore", RuntimeWarning)  # of clips that are all the same: no variance to explain
         plane = PCA(count, svd_solver="randomized", random_state=0).fit(rows.astype(np.float32))
         blocks = np.array_split(features, max(1, -(-len(features) // BLOCK)))  # a copy of all takes ten times as long
-        found = np.concatenate([plane.transform(block.astype(np.float32)) for block in blocks])
-    return np.pad(found, ((0, 0), (0, max(0, 2 - count))))
+        projected = np.concatenate([plane.transform(block.astype(np.float32)) for block in blocks])
+    return np.pad(projected, ((0, 0), (0, max(0, 2 - count))))
 
 
 def _scaled(places: Float[np.ndarray, "N 2"]) -> Float[np.ndarray, "N 2"]:

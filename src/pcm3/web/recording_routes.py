@@ -43,7 +43,7 @@ def add_recordings(app: FastAPI, explorer: Explorer) -> None:
             raise HTTPException(404, f"expected a recording, 0 to {len(recordings) - 1}")
         return number
 
-    def seen(number: int) -> tuple[Stretch, ...]:
+    def stretches_of(number: int) -> tuple[Stretch, ...]:
         return explorer.labels.stretches().get(str(recordings.ids[number]), ())
 
     @app.get("/api/recordings/{number}")
@@ -51,8 +51,8 @@ def add_recordings(app: FastAPI, explorer: Explorer) -> None:
         line = there(explorer.timelines).of(checked(number))
         mine = np.array([number]) if recordings is store else np.flatnonzero(store.recording == number)
         first = store.start[mine] - recordings.start[number]
-        parts, outside = _parts(seen(number), store.fps, int(recordings.length[number]))
-        told = {
+        parts, outside = _parts(stretches_of(number), store.fps, int(recordings.length[number]))
+        payload = {
             "name": str(recordings.ids[number]),
             "frames": int(recordings.length[number]),
             "clips": mine.tolist(),
@@ -61,7 +61,7 @@ def add_recordings(app: FastAPI, explorer: Explorer) -> None:
             "window": line.length,
             "windows": line.start.tolist(),
             "says": line.label.tolist(),
-            "confidence": [round(float(one), 4) for one in line.confidence],
+            "confidence": [round(float(value), 4) for value in line.confidence],
             "stretches": [part for part, _ in parts],
             "outside": len(outside),
         }
@@ -70,15 +70,15 @@ def add_recordings(app: FastAPI, explorer: Explorer) -> None:
             cosines = (
                 line.features @ query / np.maximum(np.linalg.norm(line.features, axis=1) * np.linalg.norm(query), 1e-12)
             )
-            told["like"] = [round(float(one), 4) for one in cosines]
-        return told
+            payload["like"] = [round(float(value), 4) for value in cosines]
+        return payload
 
     @app.post("/api/recordings/{number}/stretches")
     def mark(number: int, marking: Marking) -> dict[str, Any]:
         frames = int(recordings.length[checked(number)])
         if any(not start < stop <= frames for start, stop, _ in marking.after):
             raise HTTPException(422, f"after: expected parts of the recording, in frames from 0 to {frames}")
-        before = seen(number)
+        before = stretches_of(number)
         parts, outside = _parts(before, store.fps, frames)
         if [part for part, _ in parts] != marking.before:
             raise HTTPException(422, CHANGED)
@@ -121,7 +121,7 @@ def _parts(stretches: Sequence[Stretch], fps: float, frames: int) -> tuple[list[
 
 
 def _overlap(parts: Sequence[Part]) -> bool:
-    return any(one[1] > other[0] for one, other in pairwise(parts))
+    return any(first[1] > second[0] for first, second in pairwise(parts))
 
 
 def _in_seconds(fps: float, part: Part) -> Stretch:

@@ -18,8 +18,8 @@ from pcm3.web.comparison_routes import add_comparison
 from pcm3.web.explorer import Explorer
 from pcm3.web.guest_routes import add_guests
 from pcm3.web.page import page_files
+from pcm3.web.payloads import about_payload, findings_payload, labels_payload, neighbours_payload, status_payload
 from pcm3.web.recording_routes import add_recordings
-from pcm3.web.told import told_about, told_findings, told_labels, told_neighbours, told_status
 
 
 class Labelling(BaseModel):
@@ -43,10 +43,10 @@ def explorer_app(explorer: Explorer) -> FastAPI:
 
     @app.get("/{path:path}")
     def page(request: Request) -> Response:
-        found = page_files().get(request.url.path)
-        if found is None:
+        file = page_files().get(request.url.path)
+        if file is None:
             raise HTTPException(404, "there is nothing here")
-        return Response(found[0], media_type=found[1])
+        return Response(file[0], media_type=file[1])
 
     @app.exception_handler(RequestValidationError)
     def not_understood(request: Request, error: RequestValidationError) -> Response:
@@ -78,13 +78,13 @@ def _add_arrays(app: FastAPI, explorer: Explorer) -> None:
 
     @app.get("/api/guesses")
     def guesses(request: Request) -> Response:
-        found = there(explorer.guesses)
-        return array_answer(request, np.stack([found.label.astype(np.float32), found.confidence]))
+        result = there(explorer.guesses)
+        return array_answer(request, np.stack([result.label.astype(np.float32), result.confidence]))
 
     @app.get("/api/lesson/guesses")
     def taught(request: Request) -> Response:
-        found = there(there(explorer.lessons).now().taught)
-        return array_answer(request, np.stack([found.label, found.margin]).astype(np.float32))
+        result = there(there(explorer.lessons).now().taught)
+        return array_answer(request, np.stack([result.label, result.margin]).astype(np.float32))
 
     @app.get("/api/clips/{index}/skeleton")
     def frames(request: Request, index: int, first: int = 0, normalised: bool = False) -> Response:
@@ -96,7 +96,7 @@ def _add_words(app: FastAPI, explorer: Explorer) -> None:
 
     @app.get("/api/about")
     def about() -> dict[str, Any]:
-        return told_about(explorer)
+        return about_payload(explorer)
 
     @app.get("/api/ids")
     def ids() -> Response:
@@ -104,17 +104,17 @@ def _add_words(app: FastAPI, explorer: Explorer) -> None:
 
     @app.get("/api/status")
     def status() -> dict[str, Any]:
-        return told_status(explorer)
+        return status_payload(explorer)
 
     @app.get("/api/findings")
     def findings() -> list[dict[str, Any]]:
-        return told_findings(explorer, there(explorer.findings))
+        return findings_payload(explorer, there(explorer.findings))
 
     @app.get("/api/clips/{index}/neighbours")
     def neighbours(index: int, k: Annotated[int, Query(ge=1, le=MOST_NEIGHBOURS)] = 12) -> dict[str, Any]:
         clip_number(explorer, index)
         there(explorer.mine.arrays.get("features"))
-        return told_neighbours(*explorer.mine.neighbours(index, k))
+        return neighbours_payload(*explorer.mine.neighbours(index, k))
 
 
 def _add_labels(app: FastAPI, explorer: Explorer) -> None:
@@ -122,7 +122,7 @@ def _add_labels(app: FastAPI, explorer: Explorer) -> None:
 
     @app.get("/api/labels")
     def labels() -> dict[str, Any]:
-        return told_labels(explorer)
+        return labels_payload(explorer)
 
     @app.get("/api/lesson")
     def lesson(n: Annotated[int, Query(ge=0, le=MOST_NEIGHBOURS)] = 9) -> dict[str, Any]:

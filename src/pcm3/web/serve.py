@@ -11,8 +11,8 @@ from ipaddress import ip_address
 from pcm3.errors import ConfigError, install
 from pcm3.web.explorer import Explorer
 
-HERE = "127.0.0.1"
-NAMES = (HERE, "localhost", "[::1]")
+LOCALHOST = "127.0.0.1"
+NAMES = (LOCALHOST, "localhost", "[::1]")
 """What this machine calls itself."""
 LAST_ANSWERS = 3
 """Seconds that requests have when it ends: one that is sent too slowly must not keep it from ending."""
@@ -23,7 +23,7 @@ def serve(explorer: Explorer, host: str, port: int, ready: Callable[[str], None]
 
     Args:
         explorer: its work in the background begins here.
-        host: where to listen; `HERE`: only this machine reaches it.
+        host: where to listen; `LOCALHOST`: only this machine reaches it.
         port: 0: any free one.
         ready: is called with the page's address when the page can be opened.
 
@@ -68,7 +68,7 @@ def is_everywhere(host: str) -> bool:
         return False
 
 
-def is_here(host: str) -> bool:
+def is_local(host: str) -> bool:
     """Whether other machines cannot reach it."""
     try:
         return ip_address(host).is_loopback

@@ -14,8 +14,8 @@ from pcm3.files import new_folder
 from pcm3.web.embedded import EmbeddedClips
 from pcm3.web.explorer import Explorer
 from pcm3.web.page import page_files
+from pcm3.web.payloads import about_payload, comparison_payload, comparison_rows, labels_payload, status_payload
 from pcm3.web.skeletons import whole_skeleton
-from pcm3.web.told import comparison_rows, told_about, told_comparison, told_labels, told_status
 
 ROOM = 16_000_000
 """Bytes for all skeletons: with maps and page a copy of 5,000 clips stays below 20 MB."""
@@ -45,8 +45,12 @@ def export(explorer: Explorer, out: Path, *, overwrite: bool = False) -> int:
     with new_folder(out, overwrite=overwrite) as folder:
         for path, (data, _) in page_files().items():
             _write(folder, path.strip("/") or "index.html", data)
-        about = told_about(explorer) | {"recordings": 0, "fixed": True}
-        answers: dict[str, Any] = {"about": about, "status": told_status(explorer), "labels": told_labels(explorer)}
+        about = about_payload(explorer) | {"recordings": 0, "fixed": True}
+        answers: dict[str, Any] = {
+            "about": about,
+            "status": status_payload(explorer),
+            "labels": labels_payload(explorer),
+        }
         for name, answer in answers.items():
             _write(folder, f"api/{name}", json.dumps(answer, ensure_ascii=False).encode())
         _write(folder, "api/ids", "\n".join(store.ids.tolist()).encode())
@@ -56,13 +60,13 @@ def export(explorer: Explorer, out: Path, *, overwrite: bool = False) -> int:
                 _write(folder, f"api/{prefix}map/{name}", _bytes(places))
             _write(folder, f"api/{prefix}neighbours", _neighbours(side, len(store)))
         if explorer.comparison is not None:
-            told = told_comparison(explorer, explorer.comparison)
-            _write(folder, "api/comparison/told", json.dumps(told).encode())
+            payload = comparison_payload(explorer, explorer.comparison)
+            _write(folder, "api/comparison/told", json.dumps(payload).encode())
             _write(folder, "api/comparison/clips", _bytes(comparison_rows(explorer.comparison)))
         _write(folder, "api/clusters", _bytes(explorer.mine.arrays["clusters"][:, 0].astype(np.int32)))
         if explorer.guesses is not None:
-            says = np.stack([explorer.guesses.label, explorer.guesses.confidence]).astype(np.float32)
-            _write(folder, "api/guesses", _bytes(says))
+            guesses = np.stack([explorer.guesses.label, explorer.guesses.confidence]).astype(np.float32)
+            _write(folder, "api/guesses", _bytes(guesses))
         for clip in range(len(store)):
             _write(folder, f"api/clips/{clip}/small", packed(whole_skeleton(store, clip), room))
         return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
@@ -76,9 +80,9 @@ def packed(clip: Float[np.ndarray, "T M V 3"], room: int) -> bytes:
     web/src/packed.ts reads it.
     """
     bodies = 1 + max((body for body in range(clip.shape[1]) if np.isfinite(clip[:, body]).any()), default=0)
-    shown = clip[:, :bodies]
+    bodies_kept = clip[:, :bodies]
     count = min(len(clip), max(LEAST, room // (bodies * clip.shape[2] * 3)))
-    kept = shown[np.round(np.linspace(0, len(clip) - 1, count)).astype(int)]
+    kept = bodies_kept[np.round(np.linspace(0, len(clip) - 1, count)).astype(int)]
     there = np.isfinite(kept).all(axis=-1)
     low, high = (edge(kept[there], axis=0) if there.any() else np.zeros(3) for edge in (np.min, np.max))
     extent = max(float((high - low).max()), 1e-6)
@@ -90,8 +94,8 @@ def packed(clip: Float[np.ndarray, "T M V 3"], room: int) -> bytes:
 def _neighbours(side: EmbeddedClips, clips: int) -> bytes:
     """Clips (N, k), then distances (N, k), both of four bytes."""
     count = min(NEIGHBOURS, clips - 1)
-    found = [side.neighbours(clip, count) for clip in range(clips)]
-    near, far = np.stack([clips for clips, _ in found]), np.stack([distances for _, distances in found])
+    answers = [side.neighbours(clip, count) for clip in range(clips)]
+    near, far = np.stack([clips for clips, _ in answers]), np.stack([distances for _, distances in answers])
     return _bytes(near.astype(np.int32)) + _bytes(far.astype(np.float32))
 
 

@@ -1,4 +1,4 @@
-"""What the page is told in words of a store, of the work in the background, and of labels."""
+"""The JSON answers to the page: about a store, the work in the background, and labels."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LONGEST = 300
 """Characters of a finding."""
 
 
-def told_about(explorer: Explorer) -> dict[str, Any]:
+def about_payload(explorer: Explorer) -> dict[str, Any]:
     """What does not change while the page is open."""
     store, layout = explorer.store, explorer.store.layout
     return {
@@ -47,7 +47,7 @@ def told_about(explorer: Explorer) -> dict[str, Any]:
     }
 
 
-def told_status(explorer: Explorer) -> dict[str, Any]:
+def status_payload(explorer: Explorer) -> dict[str, Any]:
     """How far the work is."""
     correct = explorer.guesses and explorer.guesses.correct
     return asdict(explorer.progress) | {
@@ -60,47 +60,51 @@ def told_status(explorer: Explorer) -> dict[str, Any]:
     }
 
 
-def told_neighbours(near: Int[np.ndarray, " n"], far: Float[np.ndarray, " n"]) -> dict[str, Any]:
+def neighbours_payload(near: Int[np.ndarray, " n"], far: Float[np.ndarray, " n"]) -> dict[str, Any]:
     """The nearest clips, and how far they are."""
-    return {"clips": near.tolist(), "distances": [round(float(one), 6) for one in far]}
+    return {"clips": near.tolist(), "distances": [round(float(distance), 6) for distance in far]}
 
 
-def told_comparison(explorer: Explorer, found: Comparison) -> dict[str, Any]:
+def comparison_payload(explorer: Explorer, comparison: Comparison) -> dict[str, Any]:
     """What the model is beside what it is compared with."""
     return {
-        "k": found.k,
-        "kept": float(np.nanmean(found.kept)) if len(found.changed) else None,
-        "chance": found.by_chance,
-        "looked": len(found.changed),
-        "changed": found.changed[:MOST_CHANGED].tolist(),
-        "clips": found.clips,
-        "people": found.people,
-        "most_frequent": found.most_frequent,
-        "judged": [{"name": one.name, "correct": one.correct, "interval": one.interval} for one in found.judged],
+        "k": comparison.k,
+        "kept": float(np.nanmean(comparison.kept)) if len(comparison.changed) else None,
+        "chance": comparison.by_chance,
+        "looked": len(comparison.changed),
+        "changed": comparison.changed[:MOST_CHANGED].tolist(),
+        "clips": comparison.clips,
+        "people": comparison.people,
+        "most_frequent": comparison.most_frequent,
+        "judged": [
+            {"name": classifier.name, "correct": classifier.correct, "interval": classifier.interval}
+            for classifier in comparison.classifiers
+        ],
         "taught_here": [explorer.store.checksum == side.taught_by for side in explorer.sides],
     }
 
 
-def comparison_rows(found: Comparison) -> Float32[np.ndarray, "R N"]:
+def comparison_rows(comparison: Comparison) -> Float32[np.ndarray, "R N"]:
     """Of each clip: the share of neighbours that is kept, then what each classifier says by the one and by the other
     kind of features.
     """
-    return np.concatenate([found.kept[None], *(one.label for one in found.judged)]).astype(np.float32)
+    labels = [classifier.label for classifier in comparison.classifiers]
+    return np.concatenate([comparison.kept[None], *labels]).astype(np.float32)
 
 
-def told_findings(explorer: Explorer, findings: list[Finding]) -> list[dict[str, Any]]:
+def findings_payload(explorer: Explorer, findings: list[Finding]) -> list[dict[str, Any]]:
     """What is wrong or odd about the store, with the clips that it is about; of pairs, those that belong together."""
     number = {name: clip for clip, name in enumerate(explorer.store.ids.tolist())}
-    told = []
+    payloads = []
     for finding in findings:
         paired = [name for pair in finding.pairs for name in pair]
         clips = dict.fromkeys(number[name] for name in [*paired, *finding.clips] if name in number)
         text, wrong = printable(finding.text, LONGEST), finding.wrong
-        told.append({"name": finding.name, "text": text, "wrong": wrong, "clips": list(clips)[:MOST_CLIPS]})
-    return told
+        payloads.append({"name": finding.name, "text": text, "wrong": wrong, "clips": list(clips)[:MOST_CLIPS]})
+    return payloads
 
 
-def told_labels(explorer: Explorer) -> dict[str, Any]:
+def labels_payload(explorer: Explorer) -> dict[str, Any]:
     """The labels that were given."""
     given = explorer.labels.given()
     parts = [part for parts in explorer.labels.stretches().values() for part in parts]
