@@ -103,9 +103,9 @@ class LabelBook:
         with self._lock:
             self._look()
             changed = dict(self._labels.clips)
-            for name, seen in zip(clips, before or (), strict=before is not None):
+            for name, expected in zip(clips, before or (), strict=before is not None):
                 now = changed.get(name)
-                if now not in (seen, label):
+                if now not in (expected, label):
                     what = "its label was taken away" if now is None else f"'{printable(now, 30)}' was given to it"
                     raise ConfigError(f"{printable(name)}: {what} elsewhere meanwhile: look, and press the key again")
             for name in clips:
