@@ -63,11 +63,12 @@ TINY = {
 ON_JOINTS = {"encoder.kind": "stgcn", "encoder.direction": "bidirectional", "encoder.pooling": "mean"}
 NEEDED = {
     "aimclr": ON_JOINTS,
+    "cpm": {"neighbours.nearest": 4},
     "hico": {"encoder.kind": "hico", "encoder.direction": "bidirectional", "encoder.pooling": "max"},
     "gl-transformer": {"encoder.kind": "gl_transformer", "encoder.direction": "bidirectional"},
     "h-transformer": {"encoder.kind": "h_transformer", "encoder.direction": "bidirectional"},
     "mamp": {"encoder.kind": "vit", "encoder.direction": "bidirectional", "objective.decoder_layers": 1},
-    "pstl": ON_JOINTS | {"partial.frames": 4},
+    "pstl": ON_JOINTS | {"partial.frames": 3},
     "skelemixclr": ON_JOINTS,
 }
 """Method → what its runs cannot do without."""

@@ -193,9 +193,9 @@ def test_a_predictor_says_what_it_said_when_it_was_evaluated(store, tmp_path, us
     np.testing.assert_array_equal(again.predicted, result.predicted)
     assert again.metrics["mpjpe_mm"] == result.metrics["mpjpe_mm"]
     windows = motions.take(motions.centre(torch.from_numpy(result.clips)))
-    np.testing.assert_array_equal(loaded.predict(encoder, windows).numpy(), result.predicted)
+    np.testing.assert_array_equal(loaded.predict(encoder, motions, windows).numpy(), result.predicted)
     single = motions.take(motions.centre(torch.from_numpy(result.clips[:1])))
-    np.testing.assert_allclose(loaded.predict(encoder, single).numpy(), result.predicted[:1], atol=1e-6)
+    np.testing.assert_allclose(loaded.predict(encoder, motions, single).numpy(), result.predicted[:1], atol=1e-6)
     with pytest.raises(DataError, match="joints of body 0"):
         score_predictor(encoder, loaded, replace(motions, joints=motions.joints[1:]), TEST)
 

@@ -46,7 +46,7 @@ def test_a_person_compares_a_model_with_raw_coordinates(compare_with, browser):
         visitor.text("#grid .focus small", store.ids[7])
         visitor.sees(DRAWN, "true")
         nearest = (
-            "[...document.querySelectorAll('#near ol')].map((list) => list.querySelector('small').textContent).join()"
+            "[...document.querySelectorAll('#near ol')].map((list) => list.querySelector('small')?.textContent).join()"
         )
         visitor.sees(nearest, ",".join(store.ids[side.neighbours(7, 1)[0][0]] for side in explorer.sides))
 

@@ -8,13 +8,13 @@ from visitors import DRAWN, visiting
 import pcm3
 from pcm3.data.store import ClipStore
 from pcm3.encoders.files import load_encoder
-from pcm3.web import skeletons, told
+from pcm3.web import payloads, skeletons
 from pcm3.web.explorer import Explorer
 from pcm3.web.skeletons import skeleton
 
 
 def test_a_piece_is_as_long_for_the_page_as_for_the_server():
-    assert told.PIECE == skeletons.PIECE
+    assert payloads.PIECE == skeletons.PIECE
     assert "state.about.piece" in (SOURCES / "src/pieces.ts").read_text()
 
 
@@ -24,7 +24,7 @@ FRAMES = "Object.fromEntries([...document.querySelectorAll('figure')].map((figur
 
 @pytest.mark.soak
 def test_a_recording_plays_in_step_with_its_clip_and_timeline_beyond_the_first_piece(untrimmed, browser, monkeypatch):
-    for module in (skeletons, told):
+    for module in (skeletons, payloads):
         monkeypatch.setattr(module, "PIECE", 100)
     skeletons._standing.cache_clear()
     store, clip = untrimmed.store, 7
