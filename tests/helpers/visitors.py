@@ -11,6 +11,8 @@ FLAGS = ("--headless=new", "--no-sandbox", "--use-gl=angle", "--use-angle=swifts
          "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
          "--disable-sync", "--window-size=1000,640")  # fmt: skip
 SHIFT = 8
+ALT_GR = 3
+"""Alt and Control, as Windows has it."""
 
 
 DRAWN = """(() => {
@@ -71,9 +73,9 @@ class Visitor:
     def wheel(self, x, y, down):
         self.mouse("Wheel", x, y, deltaX=0, deltaY=down)
 
-    def key(self, key):
+    def key(self, key, modifiers=0):
         for kind in ("keyDown", "keyUp"):
-            self.driver.execute_cdp_cmd("Input.dispatchKeyEvent", {"type": kind, "key": key})
+            self.driver.execute_cdp_cmd("Input.dispatchKeyEvent", {"type": kind, "key": key, "modifiers": modifiers})
 
     def lasso(self, places, margin=12):
         """Draws around these places, with Shift held."""

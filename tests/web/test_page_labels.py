@@ -46,3 +46,18 @@ def test_a_label_is_typed_as_far_as_no_other_one_begins_so(visitor, computed):
     field.send_keys("a new one\n")
     visitor.text("#grid .focus b", "a new one")
     assert computed.labels.given() == {name: "a new one"}
+    visitor.sees("document.activeElement.id === 'name'", False)  # the next key is a label's
+
+
+def test_a_new_label_that_is_refused_stands_in_its_field_again(visitor, computed):
+    field = visitor.driver.find_element("css selector", "#name")
+    visitor.key("t")
+    field.send_keys("nan\n")
+    visitor.sees("document.querySelector('#chosen').textContent.startsWith('not saved: label')", True)
+    visitor.sees("document.querySelector('#name').value", "nan")
+    visitor.sees("window.explorer.labelling.names.includes('nan')", False)
+    visitor.sees("document.activeElement.id", "name")
+    field.send_keys("a\n")
+    visitor.text("#grid .focus b", "nana")
+    assert list(computed.labels.given().values()) == ["nana"]
+    visitor.driver.get_log("browser")  # where the refusal stands, too

@@ -167,3 +167,36 @@ def test_the_clock_goes_as_time_does_though_pictures_are_left_out_and_none_is_dr
     for _ in range(10):
         visitor.driver.execute_async_script(AGAIN)
     assert visitor.ask("window.explorer.players.stage.pictures") == drawn  # nothing moves: nothing is drawn
+
+
+@pytest.mark.parametrize("button", ["right", "left"])
+def test_a_pointer_without_a_pressed_first_button_moves_no_map(visitor, button):
+    """A menu takes the release of the right button, another window that of the left one."""
+    x, y = before = visitor.where(7)
+    if button == "left":
+        visitor.mouse("Moved", x, y)
+    visitor.mouse("Pressed", x, y, button=button, buttons=2 if button == "right" else 1, clickCount=1)
+    visitor.mouse("Moved", x + 60, y, buttons=0)
+    visitor.mouse("Moved", x + 90, y, buttons=0)
+    visitor.mouse("Released", x, y, button=button, clickCount=1)
+    assert visitor.where(7) == before
+    assert visitor.ask("window.explorer.state.pinned.length") == 0
+
+
+@pytest.mark.parametrize("width", [800, 1000, 1280])
+def test_a_long_legend_leaves_the_controls_free(visitor, width):
+    visitor.size((width, 640))
+    visitor.ask("Object.assign(document.querySelector('#legend'), {hidden: false}).style.height = '2000px'")
+    below = "document.querySelector('#controls').getBoundingClientRect().bottom"
+    visitor.sees(f"document.querySelector('#legend').getBoundingClientRect().top >= {below}", True, seconds=5)
+
+
+def test_a_slow_map_is_not_stretched_into_another_size(visitor):
+    before = pictures(visitor)
+    visitor.ask(f"({MAP}.took = 1000, {MAP}.drawing = true)")
+    visitor.size((800, 500))
+    sizes = "canvas.width === Math.floor(canvas.clientWidth * devicePixelRatio)"
+    visitor.sees(f"(({{canvas}}) => {sizes} && canvas.clientWidth < 400)({MAP})", True, seconds=5)
+    assert pictures(visitor)["whole"] == before["whole"]
+    visitor.ask(f"({MAP}.drawing = false)")
+    visitor.sees(f"{MAP}.pictures.whole", before["whole"] + 1)

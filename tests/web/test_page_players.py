@@ -110,3 +110,15 @@ def test_recordings_as_they_are_are_shown_so_or_normalised(recordings, write_tin
             visitor.sees("window.explorer.players.pieces.count(5)", int(store.length[5]))
         visitor.sees("getComputedStyle(document.querySelector('#normalised').parentElement).display !== 'none'", True)
     explorer.stop()
+
+
+def test_players_that_pause_are_drawn_again_where_they_have_another_size(computed, browser):
+    fits = "canvas.width === Math.round(canvas.clientWidth * devicePixelRatio) && canvas.clientWidth"
+    drawn = f"(({{canvas}}) => {fits})(window.explorer.players.stage)"
+    with visiting(computed, browser) as visitor:
+        visitor.ask("(window.explorer.players.play(false), window.explorer.state.pin(7))")
+        visitor.sees(DRAWN, "true")
+        wide = visitor.ask(drawn)
+        visitor.size((600, 800))
+        visitor.sees(f"document.querySelector('#grid').clientWidth !== {wide}", True)
+        visitor.sees(f"![false, {wide}].includes({drawn})", True, seconds=5)

@@ -22,8 +22,9 @@ export class Labelling {
     state.on(["chosen", "focus", "labels", "part"], () => this.show());
     byId<HTMLFormElement>("new").onsubmit = (event) => {
       event.preventDefault();
-      this.add(this.field.value.trim());
+      const name = this.field.value.trim();
       this.typed("");
+      void this.add(name);
     };
     this.field.oninput = () => this.show();
     this.field.onkeydown = (event) => {
@@ -50,15 +51,17 @@ export class Labelling {
     return true;
   }
 
-  /** Labels the selected part of a recording, else the clips that are marked. */
-  give(label: string | null): Promise<void> {
+  /** Labels the selected part of a recording, else the clips that are marked; whether that is on the disk. */
+  give(label: string | null): Promise<boolean> {
     const { part, recording } = this.state;
     if (part !== null && recording !== null) return this.givePart(recording, part, label);
     const clips = this.state.marked;
     return this.next(async () => {
-      if (clips.length === 0) return;
+      if (clips.length === 0) return false;
       const before = clips.map((clip): [number, string | null] => [clip, this.state.labels.get(clip) ?? null]);
-      if (await this.send(clips, label)) this.remember(() => this.takeBack(before));
+      if (!(await this.send(clips, label))) return false;
+      this.remember(() => this.takeBack(before));
+      return true;
     });
   }
 
@@ -70,10 +73,12 @@ export class Labelling {
   }
 
   /** The part stays selected: another key changes its label. */
-  private async givePart(recording: Shown, [from, to]: readonly [number, number], label: string | null): Promise<void> {
-    await this.next(async () => {
+  private givePart(recording: Shown, [from, to]: readonly [number, number], label: string | null): Promise<boolean> {
+    return this.next(async () => {
       const before = recording.told.stretches;
-      if (await this.mark(recording, painted(before, from, to, label))) this.remember(() => this.mark(recording, before));
+      if (!(await this.mark(recording, painted(before, from, to, label)))) return false;
+      this.remember(() => this.mark(recording, before));
+      return true;
     });
   }
 
@@ -90,9 +95,9 @@ export class Labelling {
     this.done.splice(0, this.done.length - MOST_UNDO);
   }
 
-  private next(save: () => Promise<void>): Promise<void> {
+  private next<Saved>(save: () => Promise<Saved>): Promise<Saved> {
     const saved = this.saving.then(save);
-    this.saving = saved.catch(() => undefined); // whoever asked hears of it; the next is saved all the same
+    this.saving = saved.then(() => undefined, () => undefined); // whoever asked hears of it; the next is saved all the same
     return saved;
   }
 
@@ -153,11 +158,19 @@ export class Labelling {
     return true;
   }
 
-  private add(name: string): void {
+  /** A new label stands among the others, and what is marked has it; one that is refused stands in the field again. */
+  private async add(name: string): Promise<void> {
     if (name === "") return;
-    if (!this.names.includes(name)) this.names.push(name);
-    if (this.state.part !== null || this.state.marked.length > 0) void this.give(name);
+    const isNew = !this.names.includes(name);
+    if (isNew) this.names.push(name);
     this.show();
+    if (this.state.part === null && this.state.marked.length === 0) return;
+    this.field.blur(); // the next key is a label's
+    if ((await this.give(name)) || !isNew) return;
+    this.names = this.names.filter((one) => one !== name);
+    this.field.value = name;
+    this.field.focus();
+    this.list(); // and what was wrong stays there
   }
 
   private async download(): Promise<void> {
@@ -168,8 +181,6 @@ export class Labelling {
 
   private show(): void {
     const { state } = this;
-    const counts = new Map<string, number>();
-    for (const label of state.labels.values()) counts.set(label, (counts.get(label) ?? 0) + 1);
     const some = (count: number, what: string): string[] => (count > 0 ? [`${count.toLocaleString("en")} ${what}`] : []);
     const given = [...some(state.labels.size, state.labels.size === 1 ? "clip" : "clips"), ...some(state.parts, state.parts === 1 ? "part" : "parts")];
     byId("labelled").textContent = given.length > 0 ? `${given.join(" and ")}, saved` : "";
@@ -179,11 +190,20 @@ export class Labelling {
     const words = byId("chosen");
     words.classList.remove("wrong");
     words.textContent = what !== "" ? `${what}: press a key, or click a label` : HINT;
+    this.list();
+  }
+
+  /** Shows the labels that hold what is typed, and how many clips have each. */
+  private list(): void {
+    const { state } = this;
+    const counts = new Map<string, number>();
+    for (const label of state.labels.values()) counts.set(label, (counts.get(label) ?? 0) + 1);
+    const disabled = state.part === null && state.marked.length === 0;
     const found = new Set(this.found);
     byId("names").replaceChildren(...this.names.map((name, place) => {
       const key = make("kbd", { textContent: KEYS[place] ?? "" });
       const count = make("small", { textContent: counts.has(name) ? String(counts.get(name)) : "" });
-      const button = make("button", { type: "button", disabled: what === "", onclick: () => void this.give(name) }, key, make("span", { textContent: name, title: name }), count);
+      const button = make("button", { type: "button", disabled, onclick: () => void this.give(name) }, key, make("span", { textContent: name, title: name }), count);
       return make("li", { hidden: !found.has(name) }, button);
     }));
   }

@@ -231,7 +231,9 @@ class Page {
 
   private key(event: KeyboardEvent): void {
     const target = event.target as HTMLElement;
-    if (event.ctrlKey || event.metaKey || event.altKey || target.matches("input[type=search], #name, select") || byId<HTMLDialogElement>("keys").open) {
+    const isBracket = /^[[\]]$/.test(event.key) && (event.altKey || !event.ctrlKey); // with AltGr, or Option, on many keyboards
+    const isOther = event.metaKey || (!isBracket && (event.ctrlKey || event.altKey));
+    if (isOther || target.matches("input[type=search], #name, select") || byId<HTMLDialogElement>("keys").open) {
       if (event.key === "Escape") target.blur();
       return;
     }

@@ -14,6 +14,9 @@ const FEWEST = 3_000; // clips that are drawn where a slow machine's picture end
 const REST = 160; // milliseconds
 const STEP = 60; // pixels that an arrow key moves
 
+/** Pixels of the screen for each of the page. */
+const density = (): number => Math.min(devicePixelRatio, 2);
+
 export class MapView {
   lassoing = false;
   /** How often all clips have been drawn, and as a sample. */
@@ -161,7 +164,7 @@ export class MapView {
         this.rests = true; // unless it is moved before the next frame, which may have had to wait for the screen
         this.onNextFrame();
       }, REST);
-      if (this.picture !== null && standsFor(this.picture, this.view, [width, height], this.places.bounds)) {
+      if (this.picture !== null && this.isFilled && standsFor(this.picture, this.view, [width, height], this.places.bounds)) {
         this.canvas.style.transform = transformOf(this.picture, this.view);
       } else this.paint(FEWEST);
     }
@@ -170,11 +173,9 @@ export class MapView {
   }
 
   private paint(clips: number): void {
-    const { clientWidth: width, clientHeight: height } = this.root;
     const { canvas, view } = this;
-    const ratio = Math.min(devicePixelRatio, 2);
-    const [wide, high] = [Math.floor(width * ratio), Math.floor(height * ratio)];
-    if (canvas.width !== wide || canvas.height !== high) [canvas.width, canvas.height] = [wide, high]; // makes a new buffer
+    const ratio = density();
+    if (!this.isFilled) [canvas.width, canvas.height] = this.buffer;
     const style = getComputedStyle(document.documentElement);
     const look = { centre: view.centre, unit: view.unit / ratio, size: this.size * ratio, edge: style.getPropertyValue("--ink").trim(), ground: style.getPropertyValue("--ground").trim() };
     this.points.draw(look, clips);
@@ -189,6 +190,17 @@ export class MapView {
       [this.took, this.drawing] = [took, false];
       if (this.stale) this.onNextFrame();
     });
+  }
+
+  /** Pixels of the screen on which the map lies. */
+  private get buffer(): [number, number] {
+    return [Math.floor(this.root.clientWidth * density()), Math.floor(this.root.clientHeight * density())];
+  }
+
+  /** Whether the canvas has these; else what it shows would be stretched. */
+  private get isFilled(): boolean {
+    const [wide, high] = this.buffer;
+    return this.canvas.width === wide && this.canvas.height === high;
   }
 
   /** Pixels of a usual point. */
@@ -286,6 +298,7 @@ export class MapView {
   }
 
   private press(event: PointerEvent): void {
+    if (event.button !== 0) return;
     this.field.focus({ preventScroll: true });
     this.field.setPointerCapture(event.pointerId);
     this.held.set(event.pointerId, [event.clientX, event.clientY]);
@@ -294,8 +307,10 @@ export class MapView {
   }
 
   private drag(event: PointerEvent): void {
+    if (event.buttons === 0 && this.held.delete(event.pointerId)) this.lasso = []; // it was released where nobody told
     const before = this.held.get(event.pointerId);
     if (before === undefined) {
+      this.drawLasso();
       this.state.hover(this.under(event));
       return;
     }
@@ -318,7 +333,7 @@ export class MapView {
   }
 
   private release(event: PointerEvent): void {
-    this.held.delete(event.pointerId);
+    if (!this.held.delete(event.pointerId)) return;
     const clip = this.under(event);
     if (this.lasso.length > 2 && this.way > 6) {
       const inside = this.places?.within(this.lasso, (one) => this.state.visible[one] === 1) ?? [];

@@ -43,6 +43,7 @@ export class Players {
     this.pieces = new Pieces(state, isShown, () => this.refresh());
     state.on(["pinned", "focus", "labels"], () => this.arrange());
     state.on(["hovered"], () => (this.arranged = false));
+    new ResizeObserver(() => this.refresh()).observe(this.grid);
     this.listen();
     requestAnimationFrame((now) => this.tick(now));
   }
@@ -154,12 +155,14 @@ export class Players {
     const player = { clip, view, root: make("figure", {}, view, make("figcaption")) };
     let held = false;
     view.addEventListener("pointerdown", (event) => {
+      if (event.button !== 0) return;
       held = true;
       view.setPointerCapture(event.pointerId);
       if (this.state.pinned.includes(clip) && this.state.focus !== clip) this.state.pin(clip);
     });
     view.addEventListener("pointerup", () => (held = false));
     view.addEventListener("pointermove", (event) => {
+      held &&= event.buttons !== 0; // else it was released where nobody told
       if (held) this.stage.orbit(event.movementX, event.movementY);
       view.title = held ? "" : this.jointUnder(player, event);
       this.stale ||= held;

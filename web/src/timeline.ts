@@ -243,7 +243,7 @@ export class TimelineView {
     const { canvas, state } = this;
     let from: { frame: number; x: number } | null = null; // where the row of labels was pressed
     canvas.addEventListener("pointerdown", (event) => {
-      if (this.shown === null) return;
+      if (this.shown === null || event.button !== 0) return;
       canvas.setPointerCapture(event.pointerId);
       const own = rowsOf(state, this.shown).length - 1;
       const frame = this.frameAt(event.offsetX);
@@ -251,7 +251,7 @@ export class TimelineView {
       if (from === null) this.jump(frame);
     });
     canvas.addEventListener("pointermove", (event) => {
-      if (event.buttons === 0) return;
+      if ((event.buttons & 1) === 0) return;
       const frame = this.frameAt(event.offsetX);
       if (from === null) this.jump(frame);
       else if (Math.abs(event.offsetX - from.x) > CLICK) select(state, Math.min(from.frame, frame), Math.max(from.frame, frame));
