@@ -6,6 +6,7 @@ import math
 import pytest
 
 from pcm3.experiments.paper_tables import TABLES, published_columns
+from pcm3.report.all_stores import ALL, over_all_stores
 from pcm3.report.benchmark_page import (
     benchmark_page,
     first_comment,
@@ -85,6 +86,58 @@ def test_the_page_tells_rows_baselines_and_what_was_chosen_on_what(log):
     ]
     assert "labels" not in page.partition("## one")[2], "no column of what no run has"
     assert "Kendall" not in page, "no paper has these rows"
+
+
+def test_over_all_stores_a_run_is_the_mean_over_them_where_all_have_finished(log):
+    found = over_all_stores(log)
+    assert list(found["stores"]) == [ALL]
+    (base,) = found["candidates"]["base"]["runs"]
+    assert [(run["seed"], run["linear"], run["retrieval"], run["score"]) for run in base] == [
+        (0, 35.0, 34.0, 34.5),
+        (1, 38.0, 37.0, 37.5),
+    ]
+    (row,) = found["candidates"]["g: row"]["runs"]
+    assert [(run["seed"], run["linear"]) for run in row] == [(0, 35.5)], "seed 1 has failed on a store"
+    assert found["baselines"]["raw coordinates"]["runs"] == [], "measured on one store alone"
+    assert str(over_base(found)["g: row", ALL]["linear"]) == "+0.5"
+
+
+def test_a_metric_is_averaged_over_the_stores_that_have_it_the_same_for_all_rows(log):
+    base, row = (log["candidates"][title]["runs"][0][0] for title in ("base", "g: row"))
+    base["detection_map_a_voc"], row["detection_map_a_voc"] = 30.0, 33.0  # on store s alone, with seed 0
+    log["candidates"]["base"]["runs"][0][1]["prediction_mpjpe_mm"] = 9.0  # of store t, where the row has none
+    found = over_all_stores(log)
+    first = {title: found["candidates"][title]["runs"][0][0] for title in ("base", "g: row")}
+    assert (first["base"]["detection_map_a_voc"], first["g: row"]["detection_map_a_voc"]) == (30.0, 33.0)
+    assert "prediction_mpjpe_mm" in first["base"]
+    assert "prediction_mpjpe_mm" not in first["g: row"]
+    log["candidates"]["base"]["runs"][0][1]["detection_map_a_voc"] = 10.0  # now both stores have it, the row one
+    found = over_all_stores(log)
+    assert found["candidates"]["base"]["runs"][0][0]["detection_map_a_voc"] == 20.0
+    assert "detection_map_a_voc" not in found["candidates"]["g: row"]["runs"][0][0]
+
+
+def test_the_page_begins_with_how_much_was_compared_and_the_best_row_of_each_log(log):
+    page = benchmark_page({"one": log}, {}, ONE)
+    assert "| [one](#one) | 2 | utd-mhad, npz | 0.0 | base | 36.0 ± 2.1 | 36.0 ± 2.1 |  |" in page.splitlines()
+    log["candidates"]["g: row"]["runs"][0][3] = run("t", 1, 25.0)
+    page = benchmark_page({"one": log}, {}, ONE)
+    assert "| row | 37.2 ± 3.2 | 36.0 ± 2.1 | +1.2 ± 9.5 |" in page.partition("## one")[0]
+    assert "### one: all stores" in page
+    for of in (log["candidates"]["base"], log["candidates"]["g: row"]):
+        of["runs"] = [of["runs"][0][:1]]
+    assert "| [one](#one) | 2 | utd-mhad, npz | 0.0 |  |  |  |  |" in benchmark_page({"one": log}, {}, ONE)
+
+
+def test_a_row_is_told_how_many_of_its_figures_are_beyond_the_interval(log):
+    base, row = (
+        {(of["store"], of["seed"]): of for of in log["candidates"][title]["runs"][0]} for title in ("base", "g: row")
+    )
+    for seed in (0, 1):  # over the base by exactly as much with either seed
+        row["s", seed] |= {"linear": base["s", seed]["linear"] + 1.0, "retrieval": base["s", seed]["retrieval"] - 2.0}
+        base["s", seed]["prediction_mpjpe_mm"], row["s", seed]["prediction_mpjpe_mm"] = 20.0, 19.0  # less is better
+    page = benchmark_page({"one": log}, {}, ONE)
+    assert "| row | 2 | 1 | 3 |" in page.splitlines(), "store t has one pair and no interval"
 
 
 def test_rows_of_several_groups_keep_their_groups_names_and_a_failed_row_stands_last(log):

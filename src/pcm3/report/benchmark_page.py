@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pcm3.report.all_stores import ALL, SCORE, over_all_stores
 from pcm3.report.paired import Difference, base_of, difference, on_store, runs_of
 from pcm3.report.published_order import Published, order_of
-from pcm3.report.tables import markdown_table
+from pcm3.report.tables import Cell, markdown_table
 from pcm3.summary import mean_and_spread, mean_of
 
 METRICS = {
@@ -52,6 +53,8 @@ def benchmark_page(
         "(`semi-frozen`). Rows stand by the mean of linear and 1-NN. Mean ± standard deviation over the seeds; "
         "differences are means over the seeds, each to the run with the same seed, ± half of their 95 % interval "
         "(Student's t).",
+        "",
+        *_overview(logs),
     ]
     for name, log in logs.items():
         lines += ["", f"## {name}", ""]
@@ -61,23 +64,49 @@ def benchmark_page(
         if otherwise := log.get("not_the_protocols", []):
             lines += [f"Tasks otherwise than their protocols: {', '.join(otherwise)}.", ""]
         lines += [f"![By how much each row is over its base]({pictures[name]})"]
-        differences = {
-            "Over the base:": over_base(log),
-            "Over its own encoder untrained, what each has learned:": over_untrained(log),
-        }
+        if len(log["stores"]) > 1:
+            lines += ["", f"### {name}: {ALL}", *_of_store(over_all_stores(log), ALL), *_beyond(log)]
         for store, called in named_stores(log).items():
-            lines += ["", f"### {name}: {called}", *_of_store(log, store, differences)]
+            lines += ["", f"### {name}: {called}", *_of_store(log, store)]
         lines += _orders(log, published)
     return "\n".join(lines) + "\n"
 
 
-def _of_store(
-    log: Mapping[str, Any], store: str, differences: Mapping[str, Mapping[tuple[str, str], Mapping[str, Difference]]]
-) -> list[str]:
+def _overview(logs: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A line for each log: how much was compared, and its best row beside its base."""
+    rows: list[list[Cell]] = []
+    for name, log in logs.items():
+        runs, of = runs_of(log), runs_of(over_all_stores(log))
+        base = base_of(log)
+        hours = sum(run.get("seconds", 0.0) for of_title in runs.values() for run in of_title) / 3600
+        compared: list[Cell] = [
+            f"[{name}](#{name})",
+            len(log["standing"]),
+            ", ".join(named_stores(log).values()),
+            f"{hours:.1f}",
+        ]
+        scored = {title: of[title] for title in log["standing"] if any(SCORE in run for run in of[title])}
+        if not scored:  # nothing has finished on every store
+            rows.append([*compared, "", "", "", ""])
+            continue
+        best = max(scored, key=lambda title: mean_of([run[SCORE] for run in scored[title] if SCORE in run]))
+        gain = "" if best == base else str(difference(of[best], of[base], SCORE) or "")
+        scores = [_over_seeds(of[title], SCORE) for title in (best, base)]
+        rows.append([*compared, title_of(log, best), *scores, gain])
+    heads = ["", "rows", "stores", "hours of training", "best row", "its score", "the base's", "over it"]
+    words = "The score: mean of linear and 1-NN, over all stores. Hours: of pretraining, all rows and seeds together."
+    return [markdown_table(heads, rows), "", words]
+
+
+def _of_store(log: Mapping[str, Any], store: str) -> list[str]:
     """The tables of a store: what everything came to, and differences, by what is said of them."""
     there, titles = _metrics(log, store), standing(log, store)
     heads = [METRICS[metric] for metric in there]
     lines = ["", markdown_table(["", *heads, "s a run"], _absolute(log, store, titles, there))]
+    differences = {
+        "Over the base:": over_base(log),
+        "Over its own encoder untrained, what each has learned:": over_untrained(log),
+    }
     for words, by_row in differences.items():
         rows = [
             [title_of(log, title), *(str(of.get(metric, "")) for metric in there)]
@@ -86,6 +115,27 @@ def _of_store(
         ]
         lines += ["", words, "", markdown_table(["", *heads], rows)] if rows else []
     return lines
+
+
+def _beyond(log: Mapping[str, Any]) -> list[str]:
+    """How many of a row's figures are better or worse than the base's beyond the interval; nothing of single seeds."""
+    rows: list[list[Cell]] = []
+    gains = over_base(log)
+    for title in standing(over_all_stores(log), ALL):
+        of_row = [
+            (-gain.mean if metric.endswith("_mm") else gain.mean, gain.half)
+            for store in log["stores"]
+            for metric, gain in gains.get((title, store), {}).items()
+            if gain.half is not None
+        ]
+        better = sum(mean > half for mean, half in of_row)
+        worse = sum(-mean > half for mean, half in of_row)
+        rows += [[title_of(log, title), better, worse, len(of_row)]] if of_row else []
+    words = (
+        "Of a row's figures, store by store and column by column (below), those that are better than the base's beyond "
+        "the interval, and those that are worse:"
+    )
+    return ["", words, "", markdown_table(["", "better", "worse", "of"], rows)] if rows else []
 
 
 def _length(log: Mapping[str, Any]) -> str:
