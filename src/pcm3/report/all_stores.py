@@ -44,7 +44,7 @@ def over_all_stores(log: Mapping[str, Any]) -> dict[str, Any]:
 
 def _mean(runs: Sequence[Mapping[str, Any]], having: Mapping[str, set[str]]) -> dict[str, Any]:
     """One seed's runs, a run a store, as one; `having`: the stores that have each metric."""
-    values = {metric: [run[metric] for run in runs if metric in run] for metric in having}
+    values = {metric: [float(run[metric]) for run in runs if metric in run] for metric in having}
     means = {metric: mean_of(of) for metric, of in values.items() if of and len(of) == len(having[metric])}
     score = {SCORE: (means["linear"] + means["retrieval"]) / 2} if {"linear", "retrieval"} <= set(means) else {}
     return {"store": ALL, "seed": runs[0]["seed"], **means, **score}
