@@ -106,7 +106,7 @@ def test_the_page_is_told_of_both_sides(compare_with):
     about, status = client.get("/api/about").json(), client.get("/api/status").json()
     assert about["sides"] == ["mine", "raw coordinates"]
     assert (status["maps"], status["compared"]) == ([["pca", "tsne"]] * 2, True)
-    told = client.get("/api/comparison/told").json()
+    told = client.get("/api/comparison/summary").json()
     units = tuple(side.unit_rows for side in explorer.sides)
     wanted = compare(units, explorer.comparison.classifiers[0].label, *explorer._known, lambda: None)
     assert told["changed"] == wanted.changed.tolist()
@@ -143,7 +143,7 @@ def test_models_of_one_name_are_called_as_they_were_given(finished_path, store, 
 
 def test_who_compares_with_nothing_has_no_other_side(client):
     assert client.get("/api/about").json()["sides"] == ["model"]
-    for path in ("other/map/pca", "comparison/told", "comparison/clips", "other/clips/3/neighbours"):
+    for path in ("other/map/pca", "comparison/summary", "comparison/clips", "other/clips/3/neighbours"):
         assert client.get(f"/api/{path}").status_code == 404
 
 

@@ -4,6 +4,7 @@ import csv
 
 from visitors import ALT_GR, visiting
 
+from pcm3.web.labels import Stretch
 from pcm3.web.page import page_files
 
 LEFT = 76
@@ -56,9 +57,9 @@ def test_a_person_jumps_along_a_recording_and_labels_a_part_of_it(untrimmed, bro
         visitor.key("3")
         visitor.text("#labelled", "1 part, saved")
         visitor.key("2")
-        visitor.sees("window.explorer.state.recording.told.stretches[0][2]", store.classes[1])
+        visitor.sees("window.explorer.state.recording.data.stretches[0][2]", store.classes[1])
         visitor.key("3")  # the part is selected still: another key changes its label, and no key that of the clip
-        visitor.sees("window.explorer.state.recording.told.stretches[0][2]", store.classes[2])
+        visitor.sees("window.explorer.state.recording.data.stretches[0][2]", store.classes[2])
         assert untrimmed.labels.given() == {}
         visitor.text("#labelled", "1 part, saved")
         visitor.text("#grid .focus b", name)  # the clip has the label that it had
@@ -90,3 +91,29 @@ def test_a_person_jumps_along_a_recording_and_labels_a_part_of_it(untrimmed, bro
         visitor.key("1")
         visitor.text("#labelled", "1 clip, saved")
         assert untrimmed.labels.given() == {str(store.ids[clip]): store.classes[0]}
+
+
+def test_parts_that_another_page_has_given_meanwhile_are_shown_and_neither_overwritten_nor_undone(untrimmed, browser):
+    labels, classes = untrimmed.labels, untrimmed.store.classes
+    with visiting(untrimmed, browser) as visitor:
+        visitor.ask("window.explorer.state.pin(7)")
+        visitor.text("#recording", "r2")
+        first, second = Stretch(0.0, 1.0, classes[2]), Stretch(2.0, 3.0, "theirs")
+        visitor.ask("Object.assign(window.explorer.state, { part: [0, 30] })")
+        visitor.key("3")
+        visitor.text("#labelled", "1 part, saved")
+        labels.mark("r2", [first], [first, second])  # as another page does
+        visitor.key("1")
+        visitor.sees("document.querySelector('#chosen').textContent.includes('changed elsewhere meanwhile')", True)
+        visitor.sees("document.querySelector('#chosen').classList.contains('wrong')", True)
+        visitor.sees(
+            "window.explorer.state.recording.data.stretches.map((part) => part[2]).join()", f"{classes[2]},theirs"
+        )
+        visitor.key("u")  # there is nothing to undo: it would take theirs away
+        visitor.key("1")
+        visitor.sees(
+            "window.explorer.state.recording.data.stretches.map((part) => part[2]).join()", f"{classes[0]},theirs"
+        )
+        visitor.sees("document.querySelector('#chosen').classList.contains('wrong')", False)
+        assert labels.stretches()["r2"] == (Stretch(0.0, 1.0, classes[0]), second)
+        visitor.driver.get_log("browser")  # where the refusal stands, too

@@ -144,9 +144,9 @@ const packedNeighbours = new Map<string, Promise<ArrayBuffer>>();
 const SIDES = ["", "other/"];
 
 export async function about(): Promise<About> {
-  const found = await json<About>("about");
-  if (found.fixed) copy = found;
-  return found;
+  const about = await json<About>("about");
+  if (about.fixed) copy = about;
+  return about;
 }
 
 export const status = (): Promise<Status> => json("status");
@@ -170,7 +170,7 @@ export async function neighbours(side: number, whose: string): Promise<Neighbour
   };
 }
 
-export const comparison = (): Promise<Comparison> => json("comparison/told");
+export const comparison = (): Promise<Comparison> => json("comparison/summary");
 
 /** Rows of one number a clip: the share of neighbours kept, then what each classifier says by each side's features. */
 export async function comparisonRows(clips: number): Promise<Float32Array[]> {

@@ -65,7 +65,7 @@ export function extentOf(clip: Float32Array): Extent {
 }
 
 /** What holds both: it stands where the first does. */
-export function joined(one: Extent, other: Extent): Extent {
-  const far = Math.hypot(...one.middle.map((value, axis) => value - (other.middle[axis] ?? 0)));
-  return { middle: one.middle, radius: Math.max(one.radius, far + other.radius) };
+export function joined(first: Extent, second: Extent): Extent {
+  const far = Math.hypot(...first.middle.map((value, axis) => value - (second.middle[axis] ?? 0)));
+  return { middle: first.middle, radius: Math.max(first.radius, far + second.radius) };
 }

@@ -76,9 +76,9 @@ const places = new WeakMap<State, number[]>();
 
 /** The colour and shape of a class, wherever it stands. */
 export function classLooks(state: State, label: number): { colour: string; shape: number } {
-  const found = places.get(state) ?? [...new Set(state.column("label"))].filter((one) => one >= 0).sort((a, b) => a - b);
-  places.set(state, found);
-  return label < 0 ? { colour: NOTHING, shape: 0 } : looks(found.indexOf(label));
+  const classes = places.get(state) ?? [...new Set(state.column("label"))].filter((number) => number >= 0).sort((a, b) => a - b);
+  places.set(state, classes);
+  return label < 0 ? { colour: NOTHING, shape: 0 } : looks(classes.indexOf(label));
 }
 
 function looks(place: number): { colour: string; shape: number } {
@@ -95,8 +95,8 @@ function grouped(title: string, names: string[], of: Int32Array): Colouring {
     ...(name === UNKNOWN ? { colour: NOTHING, shape: 0 } : looks(place++)),
   }));
   for (const group of of) {
-    const found = groups[group];
-    if (found) found.count += 1;
+    const known = groups[group];
+    if (known) known.count += 1;
   }
   return { title, groups, of };
 }
@@ -121,29 +121,29 @@ function againstLabel(state: State): Colouring {
   const label = state.column("label");
   const says = state.guessed ?? label;
   const of = label.map((value, clip) => (value < 0 || (says[clip] ?? -1) < 0 ? 2 : value === says[clip] ? 0 : 1));
-  const found = grouped("classifier against label", ["agree", "differ", UNKNOWN], of);
-  const [agree, differ] = found.groups;
+  const colours = grouped("classifier against label", ["agree", "differ", UNKNOWN], of);
+  const [agree, differ] = colours.groups;
   if (agree && differ) {
     agree.colour = isDark() ? "#4b8fe0" : "#2e96d3";
     differ.colour = isDark() ? "#ffb000" : "#c94f00";
     differ.shape = 3;
   }
-  if (found.groups[2]?.count === 0) found.groups.pop();
-  return found;
+  if (colours.groups[2]?.count === 0) colours.groups.pop();
+  return colours;
 }
 
 /** Clusters, each with the class that most of its clips have, of those whose class is known. */
 function byCluster(state: State): Colouring {
   const of = state.clusters ?? new Int32Array(state.about.clips);
-  const number = 1 + of.reduce((most, one) => Math.max(most, one), 0);
+  const number = 1 + of.reduce((most, cluster) => Math.max(most, cluster), 0);
   const words = Array.from({ length: number }, () => new Map<string, number>());
   of.forEach((cluster, clip) => {
     const name = state.className(clip);
     if (name !== "") words[cluster]?.set(name, (words[cluster].get(name) ?? 0) + 1);
   });
   const names = words.map((counts, cluster) => {
-    const [name, count] = [...counts].reduce((best, one) => (one[1] > best[1] ? one : best), ["", 0]);
-    const known = [...counts.values()].reduce((sum, one) => sum + one, 0);
+    const [name, count] = [...counts].reduce((best, next) => (next[1] > best[1] ? next : best), ["", 0]);
+    const known = [...counts.values()].reduce((sum, count) => sum + count, 0);
     return count === 0 ? `cluster ${cluster + 1}` : `${cluster + 1}: ${((100 * count) / known).toFixed(0)} % ${name}`;
   });
   return grouped(`cluster: ${number} by k-means`, names, of);
@@ -162,20 +162,20 @@ function neighboursInBoth(state: State): Colouring {
 /** Which side a classifier tells a clip right by. */
 function whoIsRight(state: State, title: string): Colouring {
   const place = 1 + 2 * (state.comparison?.judged.findIndex(({ name }) => `${name}${RIGHT}` === title) ?? 0);
-  const [one, other] = [state.compared[place], state.compared[place + 1]];
+  const [ofFirst, ofSecond] = [state.compared[place], state.compared[place + 1]];
   const of = state.column("label").map((label, clip) => {
-    if (label < 0 || (one?.[clip] ?? -1) < 0) return 4;
-    return (one?.[clip] === label ? 0 : 2) + (other?.[clip] === label ? 0 : 1);
+    if (label < 0 || (ofFirst?.[clip] ?? -1) < 0) return 4;
+    return (ofFirst?.[clip] === label ? 0 : 2) + (ofSecond?.[clip] === label ? 0 : 1);
   });
   const [first, second] = state.sides.map(({ name }) => name);
-  const found = grouped(title, ["both", `only ${first}`, `only ${second}`, "neither", UNKNOWN], of);
+  const colours = grouped(title, ["both", `only ${first}`, `only ${second}`, "neither", UNKNOWN], of);
   const tones = isDark() ? ["#5b646d", "#ffb000", "#56b4e9", "#d8dde3"] : ["#b9c0c8", "#c94f00", "#0062a8", "#3a4148"];
-  found.groups.forEach((group, number) => {
+  colours.groups.forEach((group, number) => {
     group.colour = tones[number] ?? NOTHING;
     group.shape = [0, 3, 1, 2, 0][number] ?? 0;
   });
-  if (found.groups[4]?.count === 0) found.groups.pop();
-  return found;
+  if (colours.groups[4]?.count === 0) colours.groups.pop();
+  return colours;
 }
 
 /** Five parts with equally many clips each. */
@@ -189,11 +189,11 @@ function inSteps(title: string, values: Float32Array, words: string[]): Colourin
 }
 
 /** The groups from little to much; what is not known is left out where there is nothing of it. */
-function ramped(found: Colouring): Colouring {
-  found.groups.forEach((group, step) => {
+function ramped(colours: Colouring): Colouring {
+  colours.groups.forEach((group, step) => {
     group.colour = RAMP[step] ?? NOTHING;
     group.shape = 0;
   });
-  if (found.groups.at(-1)?.name === UNKNOWN && found.groups.at(-1)?.count === 0) found.groups.pop();
-  return found;
+  if (colours.groups.at(-1)?.name === UNKNOWN && colours.groups.at(-1)?.count === 0) colours.groups.pop();
+  return colours;
 }

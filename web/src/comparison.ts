@@ -20,44 +20,44 @@ export class ComparisonList {
 
   private show(): void {
     const { state } = this;
-    const found = state.comparison;
-    if (found === null) return;
+    const { comparison } = state;
+    if (comparison === null) return;
     this.root.hidden = false;
-    const [one, other] = state.sides.map(({ name }) => name);
-    this.find("h2 span").textContent = `${one} with ${other}`;
-    const head = ["told right by", one ?? "", other ?? "", "second − first"].map((textContent) => make("th", { textContent, title: textContent, scope: "col" }));
-    this.find("thead").replaceChildren(...(found.judged.length > 0 ? [make("tr", {}, ...head)] : []));
-    this.find("tbody").replaceChildren(...found.judged.map((judged) => this.row(judged)));
+    const [first, second] = state.sides.map(({ name }) => name);
+    this.find("h2 span").textContent = `${first} with ${second}`;
+    const head = ["told right by", first ?? "", second ?? "", "second − first"].map((textContent) => make("th", { textContent, title: textContent, scope: "col" }));
+    this.find("thead").replaceChildren(...(comparison.judged.length > 0 ? [make("tr", {}, ...head)] : []));
+    this.find("tbody").replaceChildren(...comparison.judged.map((judged) => this.row(judged)));
     this.find("p").textContent = this.words();
-    const changed = found.changed.slice(0, LISTED);
+    const changed = comparison.changed.slice(0, LISTED);
     this.find("h3 span").textContent = "Neighbours changed most";
     this.find("h3 button").onclick = () => {
       state.show(changed);
-      state.choose(found.changed);
+      state.choose(comparison.changed);
     };
-    this.find("ol").replaceChildren(...changed.map((clip) => this.line(clip, found.k)));
+    this.find("ol").replaceChildren(...changed.map((clip) => this.line(clip, comparison.k)));
   }
 
   private row({ name, correct, interval }: Judged): HTMLElement {
-    const [one, other] = correct;
+    const [first, second] = correct;
     const signed = (value: number): string => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(1)}`;
     const between = interval === null ? "" : ` (${signed(interval[0])} … ${signed(interval[1])})`;
-    const cells = [`${one.toFixed(1)} %`, `${other.toFixed(1)} %`, signed(other - one) + between];
+    const cells = [`${first.toFixed(1)} %`, `${second.toFixed(1)} %`, signed(second - first) + between];
     return make("tr", {}, make("th", { textContent: name, scope: "row" }), ...cells.map((textContent) => make("td", { textContent })));
   }
 
   private words(): string {
-    const { comparison: found, sides } = this.state;
-    if (found === null) return "";
+    const { comparison, sides } = this.state;
+    if (comparison === null) return "";
     const per = (share: number): string => `${(100 * share).toFixed(share < 0.095 ? 1 : 0)} %`;
     const of = (count: number): string => count.toLocaleString("en");
-    const whom = found.people > 0 ? `people not seen (${found.people})` : "clips not seen, people not told apart";
-    const judged = found.judged.length > 0
-      ? `On ${whom}, ${of(found.clips)} clips; always the most frequent class: ${found.most_frequent.toFixed(1)} %. In brackets: 95 % interval. `
+    const whom = comparison.people > 0 ? `people not seen (${comparison.people})` : "clips not seen, people not told apart";
+    const judged = comparison.judged.length > 0
+      ? `On ${whom}, ${of(comparison.clips)} clips; always the most frequent class: ${comparison.most_frequent.toFixed(1)} %. In brackets: 95 % interval. `
       : "There are no classes to judge by. ";
-    const here = sides.filter((_, side) => found.taught_here[side]).map(({ name }) => name);
+    const here = sides.filter((_, side) => comparison.taught_here[side]).map(({ name }) => name);
     const pretrained = here.length > 0 ? `Pretrained on clips of this store, without labels: ${here.join(", ")}. ` : "";
-    const kept = found.kept === null ? "" : `Of a clip's ${found.k} nearest, both have ${per(found.kept)} (by chance ${per(found.chance)}).`;
+    const kept = comparison.kept === null ? "" : `Of a clip's ${comparison.k} nearest, both have ${per(comparison.kept)} (by chance ${per(comparison.chance)}).`;
     return judged + pretrained + kept;
   }
 

@@ -1,9 +1,9 @@
 /** Elements by their names. Words that come with data are only ever set as text. */
 
 export function byId<Kind extends HTMLElement>(id: string): Kind {
-  const found = document.getElementById(id);
-  if (found === null) throw new Error(`no element ${id}`);
-  return found as Kind;
+  const element = document.getElementById(id);
+  if (element === null) throw new Error(`no element ${id}`);
+  return element as Kind;
 }
 
 /** A new element with properties and children. */

@@ -44,6 +44,6 @@ export class Dropping {
         notice(`${file.name}: ${error instanceof Error ? error.message : String(error)}`);
       }
     }
-    this.state.tell("guests");
+    this.state.emit("guests");
   }
 }

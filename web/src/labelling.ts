@@ -12,8 +12,8 @@ const MOST_UNDO = 50;
 export class Labelling {
   names: string[];
   private readonly field = byId<HTMLInputElement>("name");
-  /** Each takes one labelling back, and says whether that is on the disk. */
-  private readonly done: (() => Promise<boolean>)[] = [];
+  /** Each takes one labelling back, of clips or of parts of a recording, and says whether that is on the disk. */
+  private done: { parts: Shown | null; undo: () => Promise<boolean> }[] = [];
   /** What is being saved: one after the other, so that the disk has what the last key said. */
   private saving: Promise<void> = Promise.resolve();
 
@@ -36,11 +36,11 @@ export class Labelling {
   }
 
   /** Takes what was given before. */
-  take(found: api.Labels): void {
-    this.state.labels = new Map(found.clips.map((clip, place) => [clip, found.names[found.labels[place] ?? -1] ?? ""]));
-    this.state.parts = found.stretches;
-    this.names = [...new Set([...this.names, ...found.names])];
-    this.state.tell("labels", "colours");
+  take(given: api.Labels): void {
+    this.state.labels = new Map(given.clips.map((clip, place) => [clip, given.names[given.labels[place] ?? -1] ?? ""]));
+    this.state.parts = given.stretches;
+    this.names = [...new Set([...this.names, ...given.names])];
+    this.state.emit("labels", "colours");
   }
 
   /** Gives the label of a key; false where no label has it. */
@@ -60,7 +60,7 @@ export class Labelling {
       if (clips.length === 0) return false;
       const before = clips.map((clip): [number, string | null] => [clip, this.state.labels.get(clip) ?? null]);
       if (!(await this.send(clips, label))) return false;
-      this.remember(() => this.takeBack(before));
+      this.remember(null, () => this.takeBack(before));
       return true;
     });
   }
@@ -68,16 +68,16 @@ export class Labelling {
   undo(): Promise<void> {
     return this.next(async () => {
       const last = this.done.at(-1);
-      if (last !== undefined && (await last())) this.done.pop(); // else it can be undone again
+      if (last !== undefined && (await last.undo())) this.done.pop(); // else it can be undone again
     });
   }
 
   /** The part stays selected: another key changes its label. */
   private givePart(recording: Shown, [from, to]: readonly [number, number], label: string | null): Promise<boolean> {
     return this.next(async () => {
-      const before = recording.told.stretches;
+      const before = recording.data.stretches;
       if (!(await this.mark(recording, painted(before, from, to, label)))) return false;
-      this.remember(() => this.mark(recording, before));
+      this.remember(recording, () => this.mark(recording, before));
       return true;
     });
   }
@@ -90,8 +90,8 @@ export class Labelling {
     return true;
   }
 
-  private remember(undo: () => Promise<boolean>): void {
-    this.done.push(undo);
+  private remember(parts: Shown | null, undo: () => Promise<boolean>): void {
+    this.done.push({ parts, undo });
     this.done.splice(0, this.done.length - MOST_UNDO);
   }
 
@@ -107,9 +107,8 @@ export class Labelling {
       await save();
       return true;
     } catch (error) {
-      await api.labels().then((found) => this.take(found)).catch(() => undefined); // so that the page shows what there is
-      byId("chosen").textContent = `not saved: ${error instanceof Error ? error.message : String(error)}`;
-      byId("chosen").classList.add("wrong");
+      await api.labels().then((given) => this.take(given)).catch(() => undefined); // so that the page shows what there is
+      this.refused(`not saved: ${error instanceof Error ? error.message : String(error)}`);
       return false;
     }
   }
@@ -121,21 +120,40 @@ export class Labelling {
       if (label === null) this.state.labels.delete(clip);
       else this.state.labels.set(clip, label);
     }
-    this.state.tell("labels", "colours");
+    this.state.emit("labels", "colours");
     return true;
   }
 
   private async mark(recording: Shown, after: readonly api.Stretch[]): Promise<boolean> {
-    const { told, number } = recording;
-    if (!(await this.saved(() => api.mark(number, told.stretches, after)))) return false;
-    this.state.parts += after.length - told.stretches.length;
-    told.stretches = [...after];
-    this.state.tell("labels", "part");
+    const { data, number } = recording;
+    if (!(await this.saved(() => api.mark(number, data.stretches, after)))) {
+      await this.reload(recording);
+      return false;
+    }
+    this.state.parts += after.length - data.stretches.length;
+    data.stretches = [...after];
+    this.state.emit("labels", "part");
     return true;
   }
 
+  /** Shows the parts that are on the disk, which another page has changed; what was before these is not undone to. */
+  private async reload(recording: Shown): Promise<void> {
+    const now = await api.recording(recording.number).catch(() => null);
+    if (now === null) return;
+    recording.data.stretches = now.stretches;
+    this.done = this.done.filter(({ parts }) => parts !== recording);
+    const why = byId("chosen").textContent;
+    this.state.emit("labels", "part");
+    this.refused(why);
+  }
+
+  private refused(why: string): void {
+    byId("chosen").textContent = why;
+    byId("chosen").classList.add("wrong");
+  }
+
   /** The labels that hold what is being typed. */
-  private get found(): string[] {
+  private get matching(): string[] {
     const word = this.field.value.trim().toLowerCase();
     return this.names.filter((name) => name.toLowerCase().includes(word));
   }
@@ -147,10 +165,10 @@ export class Labelling {
 
   /** Gives the one label that holds what is typed, or is that; false where there is none. */
   private giveTyped(): boolean {
-    const { found } = this;
+    const { matching } = this;
     const word = this.field.value.trim().toLowerCase();
-    if (word === "" || found.length === 0) return false;
-    const name = found.length === 1 ? found[0] : found.find((one) => one.toLowerCase() === word);
+    if (word === "" || matching.length === 0) return false;
+    const name = matching.length === 1 ? matching[0] : matching.find((label) => label.toLowerCase() === word);
     if (name === undefined) return true; // several: go on typing
     void this.give(name);
     this.typed("");
@@ -167,7 +185,7 @@ export class Labelling {
     if (this.state.part === null && this.state.marked.length === 0) return;
     this.field.blur(); // the next key is a label's
     if ((await this.give(name)) || !isNew) return;
-    this.names = this.names.filter((one) => one !== name);
+    this.names = this.names.filter((label) => label !== name);
     this.field.value = name;
     this.field.focus();
     this.list(); // and what was wrong stays there
@@ -199,12 +217,12 @@ export class Labelling {
     const counts = new Map<string, number>();
     for (const label of state.labels.values()) counts.set(label, (counts.get(label) ?? 0) + 1);
     const disabled = state.part === null && state.marked.length === 0;
-    const found = new Set(this.found);
+    const matching = new Set(this.matching);
     byId("names").replaceChildren(...this.names.map((name, place) => {
       const key = make("kbd", { textContent: KEYS[place] ?? "" });
       const count = make("small", { textContent: counts.has(name) ? String(counts.get(name)) : "" });
       const button = make("button", { type: "button", disabled, onclick: () => void this.give(name) }, key, make("span", { textContent: name, title: name }), count);
-      return make("li", { hidden: !found.has(name) }, button);
+      return make("li", { hidden: !matching.has(name) }, button);
     }));
   }
 }

@@ -45,6 +45,6 @@ export class Legend {
       count += kept ? 1 : 0;
     }
     byId("count").textContent = count === visible.length ? `${count.toLocaleString("en")} clips` : `${count.toLocaleString("en")} of ${visible.length.toLocaleString("en")}`;
-    this.state.tell("filter");
+    this.state.emit("filter");
   }
 }

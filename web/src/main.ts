@@ -18,6 +18,7 @@ import "./style.css";
 
 const AGAIN = 600; // milliseconds between two looks at what is computed
 const SOON = 100; // while there is no map yet
+const LONGEST = 30_000; // between two looks while nobody answers
 
 const POSES = "poses"; // the map of a first visit, until the model has encoded the clips
 const MAPS: Record<string, string> = { [POSES]: "poses, until the model is done", pca: "PCA", tsne: "t-SNE", umap: "UMAP" };
@@ -47,7 +48,7 @@ function applyTheme(theme: string): void {
 }
 
 /** What went wrong, whoever asked for it. */
-function tellWrong(error: unknown): void {
+function showError(error: unknown): void {
   byId("progress").textContent = error instanceof Error ? error.message : String(error);
   byId("progress").classList.add("wrong");
 }
@@ -105,9 +106,9 @@ class Page {
   recolour(): void {
     fill(byId("colour"), colourings(this.state), this.state.colouring);
     this.state.colouring = byId<HTMLSelectElement>("colour").value;
-    const found = colouring(this.state, this.state.colouring);
-    this.maps.forEach((map) => map.recolour(found));
-    this.legend.show(found);
+    const colours = colouring(this.state, this.state.colouring);
+    this.maps.forEach((map) => map.recolour(colours));
+    this.legend.show(colours);
   }
 
   /** Looks at what the server has computed until it is done. */
@@ -128,39 +129,41 @@ class Page {
       for (const name of maps[side.number] ?? []) if (!side.maps.has(name)) await this.addMap(side, name);
     }
     if (guesses && state.guessed === null) {
-      const found = await api.guesses();
-      state.guessed = Int32Array.from(found.subarray(0, state.about.clips));
-      state.confidence = found.subarray(state.about.clips);
-      state.tell("colours", "labels");
+      const guesses = await api.guesses();
+      state.guessed = Int32Array.from(guesses.subarray(0, state.about.clips));
+      state.confidence = guesses.subarray(state.about.clips);
+      state.emit("colours", "labels");
     }
     if (clusters && state.clusters === null) {
       state.clusters = await api.clusters();
-      state.tell("colours");
+      state.emit("colours");
     }
     if (checked && !state.about.fixed && !this.listed) await this.listFindings();
     if (compared && state.comparison === null) {
       [state.comparison, state.compared] = await Promise.all([api.comparison(), api.comparisonRows(state.about.clips)]);
-      state.tell("compared");
+      state.emit("compared");
     }
     document.documentElement.dataset.stage = stage;
     if (stage !== "done" && stage !== "failed") this.later();
   }
 
-  private later(): void {
+  /** Each time that nobody answers, it waits twice as long. */
+  private later(unanswered = 0): void {
+    const wait = this.state.sides[0]?.maps.size ? AGAIN : SOON;
     setTimeout(() => {
       this.follow().catch((error: unknown) => {
-        tellWrong(error);
-        this.later();
+        showError(error);
+        this.later(unanswered + 1);
       });
-    }, this.state.sides[0]?.maps.size ? AGAIN : SOON);
+    }, Math.min(LONGEST, wait * 2 ** unanswered));
   }
 
   /** What a check of the store found; a click chooses those clips, and shows the first. */
   private async listFindings(): Promise<void> {
     this.listed = true;
-    const found = (await api.findings()).filter(({ clips }) => clips.length > 0);
-    byId("findings").hidden = found.length === 0;
-    byId("findings").querySelector("ul")?.replaceChildren(...found.map(({ name, text, wrong, clips }) => {
+    const findings = (await api.findings()).filter(({ clips }) => clips.length > 0);
+    byId("findings").hidden = findings.length === 0;
+    byId("findings").querySelector("ul")?.replaceChildren(...findings.map(({ name, text, wrong, clips }) => {
       const words = make("span", { textContent: text });
       const button = make("button", { type: "button", className: wrong ? "wrong" : "" }, make("b", { textContent: name }), words);
       button.onclick = () => {
@@ -183,7 +186,7 @@ class Page {
     const first = side.number === 0 && !side.maps.has(state.which);
     if (first) state.which = name;
     if (side.number === 0) fill(byId("which"), [...side.maps.keys()], state.which, MAPS);
-    if (name === state.which) state.tell("maps");
+    if (name === state.which) state.emit("maps");
     document.documentElement.dataset.maps = [...side.maps.keys()].join(" ");
   }
 
@@ -199,22 +202,22 @@ class Page {
     byId("controls").onsubmit = (event) => event.preventDefault();
     byId<HTMLSelectElement>("which").onchange = (event) => {
       state.which = (event.target as HTMLSelectElement).value;
-      state.tell("maps");
+      state.emit("maps");
     };
     byId<HTMLSelectElement>("colour").onchange = (event) => {
       state.colouring = (event.target as HTMLSelectElement).value;
       this.recolour();
     };
     byId<HTMLInputElement>("search").onkeydown = (event) => {
-      const found = state.visible.indexOf(1);
-      if (event.key === "Enter" && found >= 0) state.pin(found);
+      const match = state.visible.indexOf(1);
+      if (event.key === "Enter" && match >= 0) state.pin(match);
     };
     byId("mode").onclick = () => this.lasso();
     byId("fit").onclick = () => this.maps.forEach((map) => map.fit());
     byId("legend").addEventListener("toggle", () => this.maps.forEach((map) => map.resized()));
     byId("theme").onclick = () => {
       applyTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark");
-      state.tell("colours");
+      state.emit("colours");
       this.players.stage.figure.recolour();
       this.players.refresh();
     };
@@ -270,13 +273,13 @@ class Page {
 }
 
 async function start(): Promise<void> {
-  addEventListener("unhandledrejection", (event) => tellWrong(event.reason));
+  addEventListener("unhandledrejection", (event) => showError(event.reason));
   applyTheme(matchMedia("(prefers-color-scheme: light)").matches ? "light" : "dark");
   try {
     Object.assign(window, { explorer: await begun() });
     document.documentElement.dataset.ready = "yes";
   } catch (error) {
-    tellWrong(error);
+    showError(error);
   }
 }
 

@@ -307,7 +307,7 @@ export class MapView {
   }
 
   private drag(event: PointerEvent): void {
-    if (event.buttons === 0 && this.held.delete(event.pointerId)) this.lasso = []; // it was released where nobody told
+    if (event.buttons === 0 && this.held.delete(event.pointerId)) this.lasso = []; // it was released where nobody heard of it
     const before = this.held.get(event.pointerId);
     if (before === undefined) {
       this.drawLasso();
@@ -336,7 +336,7 @@ export class MapView {
     if (!this.held.delete(event.pointerId)) return;
     const clip = this.under(event);
     if (this.lasso.length > 2 && this.way > 6) {
-      const inside = this.places?.within(this.lasso, (one) => this.state.visible[one] === 1) ?? [];
+      const inside = this.places?.within(this.lasso, (clip) => this.state.visible[clip] === 1) ?? [];
       this.state.choose(event.altKey ? [...this.state.chosen, ...inside] : inside);
     } else if (this.way <= 6) {
       if (event.shiftKey && clip !== null) this.state.choose([...this.state.chosen, clip]);

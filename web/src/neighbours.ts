@@ -26,15 +26,15 @@ export class NeighbourList {
     byId("near").hidden = none;
     byId("of").textContent = none ? "" : `of ${state.name(clip)}`;
     const empty: Neighbours = { clips: [], distances: [] };
-    const found = await Promise.all(state.sides.map(({ number }) => (none ? empty : api.neighbours(number, state.whose(clip)).catch(() => empty))));
+    const lists = await Promise.all(state.sides.map(({ number }) => (none ? empty : api.neighbours(number, state.whose(clip)).catch(() => empty))));
     if (clip !== state.focus) return;
-    found.forEach(({ clips, distances }, side) => {
-      const others = new Set(found.filter((_, other) => other !== side).flatMap((other) => other.clips));
+    lists.forEach(({ clips, distances }, side) => {
+      const others = new Set(lists.filter((_, other) => other !== side).flatMap((other) => other.clips));
       const shown = state.sides[side];
       if (shown !== undefined) shown.near = clips;
       this.lists[side]?.replaceChildren(...clips.map((near, place) => this.line(near, distances[place] ?? 0, clip, others.has(near))));
     });
-    state.tell("near");
+    state.emit("near");
   }
 
   private line(near: number, far: number, clip: number | null, inBoth: boolean): HTMLElement {

@@ -15,16 +15,16 @@ export function painted(parts: readonly Stretch[], from: number, to: number, lab
 
 /** Selects frames of the recording that is shown; none where there are none between. */
 export function select(state: State, from: number, to: number): void {
-  const frames = state.recording?.told.frames ?? 0;
+  const frames = state.recording?.data.frames ?? 0;
   const [start, stop] = [Math.max(0, Math.round(from)), Math.min(frames, Math.round(to))];
   state.part = start < stop ? [start, stop] : null;
-  state.tell("part");
+  state.emit("part");
 }
 
 /** Selects the labelled part that holds a frame, else nothing. */
 export function selectAt(state: State, frame: number): void {
-  const found = state.recording?.told.stretches.find(([start, stop]) => start <= frame && frame < stop);
-  select(state, found?.[0] ?? 0, found?.[1] ?? 0);
+  const stretch = state.recording?.data.stretches.find(([start, stop]) => start <= frame && frame < stop);
+  select(state, stretch?.[0] ?? 0, stretch?.[1] ?? 0);
 }
 
 /** The selection begins, or ends, at a frame; where there is none yet, it is a second long. */
@@ -42,5 +42,5 @@ export function selectTo(state: State, frame: number): void {
 export function partWords(state: State): string {
   if (state.part === null) return "";
   const [from, to] = state.part.map((frame) => (frame / state.about.fps).toFixed(1));
-  return `${from} to ${to} s of ${short(state.recording?.told.name ?? "")}`;
+  return `${from} to ${to} s of ${short(state.recording?.data.name ?? "")}`;
 }

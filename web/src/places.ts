@@ -66,11 +66,11 @@ export class Places {
 
   /** All wanted clips inside a polygon (by how often a ray crosses it). */
   within(polygon: readonly Place[], wanted: (clip: number) => boolean): number[] {
-    const found: number[] = [];
+    const inside: number[] = [];
     for (let clip = 0; clip < this.of.length / 2; clip += 1) {
-      if (wanted(clip) && isInside(this.at(clip), polygon)) found.push(clip);
+      if (wanted(clip) && isInside(this.at(clip), polygon)) inside.push(clip);
     }
-    return found;
+    return inside;
   }
 
   /** The number of the cell along an axis. */

@@ -29,7 +29,7 @@ export class Players {
   private arranged = false;
   private stale = true;
   private drawn = "";
-  private told = 0;
+  private updated = 0;
   private shown: Player[] = [];
   readonly pieces: Pieces;
   /** Where the clock stands when a clip begins, in frames: an interval moves with its recording. */
@@ -97,8 +97,8 @@ export class Players {
     if (this.stale || frames !== this.drawn) {
       [this.stale, this.drawn] = [false, frames];
       this.stage.draw(this.shown.flatMap((player) => this.shot(player)));
-      if (!this.playing || now - this.told > SLIDES) {
-        this.told = now;
+      if (!this.playing || now - this.updated > SLIDES) {
+        this.updated = now;
         this.time.value = String(Math.min(1, this.seconds / this.longest));
       }
       this.onFrame();
@@ -135,8 +135,8 @@ export class Players {
     const wants = this.shown.map(({ root }) => root as HTMLElement);
     if (wants.length === 0) wants.push(make("p", { className: "hint", textContent: "Point at a clip on the map to see it move; click to keep it here." }));
     for (const old of [...this.grid.children].slice(0, -1)) if (!wants.includes(old as HTMLElement)) old.remove();
-    wants.forEach((one, place) => {
-      if (this.grid.children[place] !== one) this.grid.insertBefore(one, this.grid.children[place] ?? null);
+    wants.forEach((player, place) => {
+      if (this.grid.children[place] !== player) this.grid.insertBefore(player, this.grid.children[place] ?? null);
     });
     this.grid.dataset.count = String(this.shown.length);
     this.shown.forEach(({ clip }) => void this.pieces.load(clip).catch(() => undefined)); // a server that has gone draws nothing
@@ -162,7 +162,7 @@ export class Players {
     });
     view.addEventListener("pointerup", () => (held = false));
     view.addEventListener("pointermove", (event) => {
-      held &&= event.buttons !== 0; // else it was released where nobody told
+      held &&= event.buttons !== 0; // else it was released where nobody heard of it
       if (held) this.stage.orbit(event.movementX, event.movementY);
       view.title = held ? "" : this.jointUnder(player, event);
       this.stale ||= held;

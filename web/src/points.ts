@@ -130,7 +130,7 @@ export class ClipPoints {
   }
 
   /** Calls back with the milliseconds that all that was asked for until now has taken. */
-  timed(told: (milliseconds: number) => void): void {
+  timed(onTimed: (milliseconds: number) => void): void {
     const { gl } = this;
     const begun = performance.now();
     const done = gl.fenceSync(gl.SYNC_GPU_COMMANDS_COMPLETE, 0);
@@ -142,7 +142,7 @@ export class ClipPoints {
         return;
       }
       gl.deleteSync(done);
-      told(performance.now() - begun);
+      onTimed(performance.now() - begun);
     };
     setTimeout(look, LOOKS);
   }

@@ -16,7 +16,7 @@ export interface Extra {
 /** The recording on the timeline. */
 export interface Shown {
   number: number;
-  told: Recording;
+  data: Recording;
 }
 
 /** What is shown by one kind of features: the model's, or those of what it is compared with. */
@@ -76,16 +76,16 @@ export class State {
     this.listeners.push([new Set(changes), listener]);
   }
 
-  tell(...changes: Change[]): void {
+  emit(...changes: Change[]): void {
     for (const [wanted, listener] of this.listeners) {
       if (changes.some((change) => wanted.has(change))) listener();
     }
   }
 
   column(name: string): Int32Array {
-    const found = this.columns.get(name);
-    if (found === undefined) throw new Error(`no column ${name}`);
-    return found;
+    const column = this.columns.get(name);
+    if (column === undefined) throw new Error(`no column ${name}`);
+    return column;
   }
 
   /** The number by which a thing is shown that is no clip of the store. */
@@ -121,7 +121,7 @@ export class State {
   hover(clip: number | null): void {
     if (clip === this.hovered) return;
     this.hovered = clip;
-    this.tell("hovered");
+    this.emit("hovered");
   }
 
   /** Shows a clip beside the others; the oldest goes where there are too many. */
@@ -129,7 +129,7 @@ export class State {
     if (!this.pinned.includes(clip)) this.pinned = [...this.pinned, clip].slice(-MOST_PINNED);
     this.focus = clip;
     this.part = null; // a label is for what was selected last
-    this.tell("pinned", "focus", "part");
+    this.emit("pinned", "focus", "part");
   }
 
   /** Shows these clips alone, and nothing is chosen. */
@@ -138,19 +138,19 @@ export class State {
     this.focus = this.pinned[0] ?? null;
     this.chosen = new Set();
     this.part = null;
-    this.tell("pinned", "focus", "chosen", "part");
+    this.emit("pinned", "focus", "chosen", "part");
   }
 
   unpin(clip: number): void {
-    this.pinned = this.pinned.filter((one) => one !== clip);
+    this.pinned = this.pinned.filter((other) => other !== clip);
     if (this.focus === clip) this.focus = this.pinned.at(-1) ?? null;
-    this.tell("pinned", "focus");
+    this.emit("pinned", "focus");
   }
 
   choose(clips: Iterable<number>): void {
     this.chosen = new Set(clips);
     this.part = null;
-    this.tell("chosen", "part");
+    this.emit("chosen", "part");
   }
 
   /** What labels are given to: the chosen clips, else the one whose neighbours are shown. */

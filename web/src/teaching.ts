@@ -41,17 +41,17 @@ export class Teaching {
     }
     if (!state.status.guesses || state.about.fixed) return;
     const { labelled, correct, people, names } = await api.lesson(0);
-    const told = correct !== null && labelled >= EACH * names.length ? correct : null;
-    if (told !== null && this.curve.at(-1)?.[0] !== labelled) this.curve.push([labelled, told]);
+    const known = correct !== null && labelled >= EACH * names.length ? correct : null;
+    if (known !== null && this.curve.at(-1)?.[0] !== labelled) this.curve.push([labelled, known]);
     const whom = people > 0 ? `people not seen (${people})` : "clips not seen";
-    const words = told === null ? "too few labels of each to say how many it tells right" : `${told.toFixed(0)} % right on ${whom}`;
+    const words = known === null ? "too few labels of each to say how many it tells right" : `${known.toFixed(0)} % right on ${whom}`;
     byId("taught").textContent = correct === null ? "" : `${names.length} classes, ${words}`;
     this.draw();
     if (labelled > 0) {
-      const found = await api.lessonGuesses();
-      state.taught = { names, of: Int32Array.from(found.subarray(0, state.about.clips)) };
+      const guesses = await api.lessonGuesses();
+      state.taught = { names, of: Int32Array.from(guesses.subarray(0, state.about.clips)) };
     } else state.taught = null;
-    state.tell("taught");
+    state.emit("taught");
   }
 
   private show(): void {

@@ -39,7 +39,7 @@ export class TimelineView {
   }
 
   private get shown(): api.Recording | null {
-    return this.state.recording?.told ?? null;
+    return this.state.recording?.data ?? null;
   }
 
   /** The selection begins, or ends, where the line stands. */
@@ -75,27 +75,27 @@ export class TimelineView {
     const isOfMany = state.about.recordings > 0;
     const another = number !== this.number || byId("timeline").hidden;
     [this.number, this.like] = [number, clip];
-    const told = await api.recording(number, isOfMany ? { like: clip } : {}).catch(() => null);
-    if (told === null || state.focus !== clip) return;
-    const recording = this.known.get(number) ?? { number, told }; // one for good, so that what was labelled can be undone
+    const data = await api.recording(number, isOfMany ? { like: clip } : {}).catch(() => null);
+    if (data === null || state.focus !== clip) return;
+    const recording = this.known.get(number) ?? { number, data }; // kept for good, so that what was labelled can be undone
     this.known.set(number, recording);
-    recording.told = told;
+    recording.data = data;
     state.recording = recording;
-    if (another) [this.view, state.part] = [[0, told.frames], null];
+    if (another) [this.view, state.part] = [[0, data.frames], null];
     byId("timeline").hidden = false;
-    byId("recording").textContent = told.name;
-    this.canvas.style.height = `${heightOf(rowsOf(state, told))}px`;
-    if (isOfMany) await this.showWhole(number, told.name);
-    this.jump(told.start[told.clips.indexOf(clip)] ?? 0);
+    byId("recording").textContent = data.name;
+    this.canvas.style.height = `${heightOf(rowsOf(state, data))}px`;
+    if (isOfMany) await this.showWhole(number, data.name);
+    this.jump(data.start[data.clips.indexOf(clip)] ?? 0);
     this.draw(true);
-    state.tell("part");
+    state.emit("part");
   }
 
   /** Marks where the recording is like a clip of a dropped file. */
   private async search(recording: Shown, guest: number): Promise<void> {
-    const told = await api.recording(recording.number, { guest }).catch(() => null);
-    if (told === null || this.state.recording !== recording) return;
-    recording.told = told;
+    const data = await api.recording(recording.number, { guest }).catch(() => null);
+    if (data === null || this.state.recording !== recording) return;
+    recording.data = data;
     this.draw(true);
   }
 
@@ -103,15 +103,15 @@ export class TimelineView {
     byId("timeline").hidden = true;
     if (this.state.part === null) return;
     this.state.part = null;
-    this.state.tell("part");
+    this.state.emit("part");
   }
 
   private async showWhole(number: number, name: string): Promise<void> {
     const { state } = this;
     const whole = state.addExtra({ whose: `recordings/${number}`, name, what: "recording", guest: null });
     if (!state.pinned.includes(whole)) {
-      state.pinned = [...state.pinned.filter((one) => !state.whose(one).startsWith("recordings")), whole].slice(-9);
-      state.tell("pinned");
+      state.pinned = [...state.pinned.filter((clip) => !state.whose(clip).startsWith("recordings")), whole].slice(-9);
+      state.emit("pinned");
     }
     await this.players.pieces.load(whole);
   }
@@ -168,13 +168,13 @@ export class TimelineView {
   }
 
   /** What stands below the rows: what to do, what pale means, and the classes that are in sight. */
-  private explain(told: api.Recording): void {
+  private explain(data: api.Recording): void {
     const { state } = this;
-    const pale = rowsOf(state, told).includes("model says") ? " · pale: less sure; in % of whole clips, windows are told right less often" : "";
-    const rows = told.outside === 1 ? "1 row" : `${told.outside} rows`;
-    const outside = told.outside > 0 ? ` · labels.csv has ${rows} beyond its end: start,stop are seconds` : "";
+    const pale = rowsOf(state, data).includes("model says") ? " · pale: less sure; in % of whole clips, windows are told right less often" : "";
+    const rows = data.outside === 1 ? "1 row" : `${data.outside} rows`;
+    const outside = data.outside > 0 ? ` · labels.csv has ${rows} beyond its end: start,stop are seconds` : "";
     const words = make("li", { className: "words", textContent: `Drag along “your labels”, then press a label's key${pale}${outside}` });
-    const classes = classesIn(state, told, this.view).map((label) => make("li", {}, swatch(classLooks(state, label).colour, 1), state.storeClass(label)));
+    const classes = classesIn(state, data, this.view).map((label) => make("li", {}, swatch(classLooks(state, label).colour, 1), state.storeClass(label)));
     byId("meaning").replaceChildren(words, ...classes);
   }
 
@@ -202,10 +202,10 @@ export class TimelineView {
     context.drawImage(this.picture, 0, 0);
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     const below = topOf(rowsOf(state, shown).length);
-    const at = (one: number): number => LEFT + ((one - this.view[0]) / (this.view[1] - this.view[0])) * (canvas.clientWidth - LEFT);
+    const at = (frame: number): number => LEFT + ((frame - this.view[0]) / (this.view[1] - this.view[0])) * (canvas.clientWidth - LEFT);
     const style = getComputedStyle(document.documentElement);
     if (state.part !== null) {
-      const [from, to] = state.part.map((one) => Math.max(LEFT, at(one))) as [number, number];
+      const [from, to] = state.part.map((edge) => Math.max(LEFT, at(edge))) as [number, number];
       context.fillStyle = context.strokeStyle = style.getPropertyValue("--mark");
       context.globalAlpha = 0.3;
       context.fillRect(from, 0, Math.max(0, to - from), below);
@@ -214,12 +214,12 @@ export class TimelineView {
     }
     context.fillStyle = style.getPropertyValue("--ink");
     if (at(frame) >= LEFT) context.fillRect(at(frame) - 1, 0, 2, below);
-    this.tell(shown, frame);
+    this.describe(shown, frame);
   }
 
-  private tell(shown: api.Recording, frame: number): void {
+  private describe(shown: api.Recording, frame: number): void {
     const { state } = this;
-    const second = (one: number): string => (one / state.about.fps).toFixed(1);
+    const second = (at: number): string => (at / state.about.fps).toFixed(1);
     const rows = rowsOf(state, shown);
     const place = shown.start.findIndex((start, at) => start <= frame && frame < (shown.stop[at] ?? 0));
     const truth = place < 0 ? "nothing" : state.storeClass(state.column("label")[shown.clips[place] ?? -1] ?? -1) || "no class";

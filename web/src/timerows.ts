@@ -16,11 +16,11 @@ export type RowName = "labelled" | "model says" | "like clip" | "your labels";
 export type Span = readonly [number, number];
 
 /** The rows that there is something to say in. */
-export function rowsOf(state: State, told: Recording): RowName[] {
+export function rowsOf(state: State, recording: Recording): RowName[] {
   const rows: RowName[] = [];
   if (state.about.recordings > 0) rows.push("labelled");
-  if (told.says.some((one) => one >= 0)) rows.push("model says");
-  if (told.like !== undefined) rows.push("like clip");
+  if (recording.says.some((label) => label >= 0)) rows.push("model says");
+  if (recording.like !== undefined) rows.push("like clip");
   return [...rows, "your labels"];
 }
 
@@ -32,10 +32,10 @@ export function hopOf({ window, windows }: Recording): number {
   return (windows[1] ?? window) - (windows[0] ?? 0);
 }
 
-/** The numbers of the classes that are labelled or said within a view. */
-export function classesIn(state: State, told: Recording, [first, last]: Span): number[] {
-  const labels = told.clips.filter((_, place) => (told.start[place] ?? 0) < last && (told.stop[place] ?? 0) > first).map((clip) => state.column("label")[clip] ?? -1);
-  const says = told.says.filter((_, place) => (told.windows[place] ?? 0) < last && (told.windows[place] ?? 0) + told.window > first);
+/** The numbers of the classes that are labelled or predicted within a view. */
+export function classesIn(state: State, recording: Recording, [first, last]: Span): number[] {
+  const labels = recording.clips.filter((_, place) => (recording.start[place] ?? 0) < last && (recording.stop[place] ?? 0) > first).map((clip) => state.column("label")[clip] ?? -1);
+  const says = recording.says.filter((_, place) => (recording.windows[place] ?? 0) < last && (recording.windows[place] ?? 0) + recording.window > first);
   return [...new Set([...labels, ...says])].filter((label) => label >= 0).sort((a, b) => a - b);
 }
 
@@ -45,10 +45,10 @@ export function colourOf(state: State, label: string): string {
 }
 
 /** Draws all but what moves: the part of the recording within a view, into a context of so many pixels. */
-export function paintRows(context: CanvasRenderingContext2D, width: number, state: State, told: Recording, view: Span): void {
+export function paintRows(context: CanvasRenderingContext2D, width: number, state: State, recording: Recording, view: Span): void {
   const style = getComputedStyle(document.documentElement);
   const tone = (name: string): string => style.getPropertyValue(name).trim();
-  const rows = rowsOf(state, told);
+  const rows = rowsOf(state, recording);
   const [first, last] = view;
   const at = (frame: number): number => LEFT + ((Math.min(Math.max(frame, first), last) - first) / (last - first)) * (width - LEFT);
   const box = (row: RowName, [from, to]: Span, colour: string, strength = 1, name = ""): void => {
@@ -68,23 +68,23 @@ export function paintRows(context: CanvasRenderingContext2D, width: number, stat
     context.fillText(name, 0, topOf(row) + 13);
     box(name, view, tone("--panel"));
   });
-  told.clips.forEach((clip, place) => {
+  recording.clips.forEach((clip, place) => {
     const label = state.column("label")[clip] ?? -1;
-    box("labelled", [told.start[place] ?? 0, told.stop[place] ?? 0], classLooks(state, label).colour, 1, state.storeClass(label));
+    box("labelled", [recording.start[place] ?? 0, recording.stop[place] ?? 0], classLooks(state, label).colour, 1, state.storeClass(label));
   });
-  const hop = hopOf(told);
-  const said = told.windows.map((start): Span => [start + (told.window - hop) / 2, start + (told.window + hop) / 2]); // of its middle
-  said.forEach((span, place) => {
-    const label = told.says[place] ?? -1;
-    if (label >= 0) box("model says", span, classLooks(state, label).colour, 0.25 + 0.75 * (told.confidence[place] ?? 0));
-    box("like clip", span, tone("--mark"), Math.max(0, told.like?.[place] ?? 0) ** 3);
+  const hop = hopOf(recording);
+  const middles = recording.windows.map((start): Span => [start + (recording.window - hop) / 2, start + (recording.window + hop) / 2]); // of its middle
+  middles.forEach((span, place) => {
+    const label = recording.says[place] ?? -1;
+    if (label >= 0) box("model says", span, classLooks(state, label).colour, 0.25 + 0.75 * (recording.confidence[place] ?? 0));
+    box("like clip", span, tone("--mark"), Math.max(0, recording.like?.[place] ?? 0) ** 3);
   });
-  for (const [from, to] of runs(told.says)) {
+  for (const [from, to] of runs(recording.says)) {
     const place = rows.indexOf("model says");
-    const span: Span = [said[from]?.[0] ?? 0, said[to]?.[1] ?? 0];
-    if (place >= 0 && span[1] > first && span[0] < last) write(context, state.storeClass(told.says[from] ?? -1), at(span[0]), topOf(place), at(span[1]) - at(span[0]), tone("--ink"), tone("--ground"));
+    const span: Span = [middles[from]?.[0] ?? 0, middles[to]?.[1] ?? 0];
+    if (place >= 0 && span[1] > first && span[0] < last) write(context, state.storeClass(recording.says[from] ?? -1), at(span[0]), topOf(place), at(span[1]) - at(span[0]), tone("--ink"), tone("--ground"));
   }
-  for (const [from, to, label] of told.stretches) box("your labels", [from, to], colourOf(state, label), 1, label);
+  for (const [from, to, label] of recording.stretches) box("your labels", [from, to], colourOf(state, label), 1, label);
   axis(context, width, topOf(rows.length), [first / state.about.fps, last / state.about.fps], tone("--soft"));
 }
 
@@ -108,18 +108,18 @@ function inkOn(colour: string): string {
 
 /** First and last places of what is the same in a row. */
 function runs(values: readonly number[]): Span[] {
-  const found: [number, number][] = [];
+  const spans: [number, number][] = [];
   values.forEach((value, place) => {
-    const before = found.at(-1);
+    const before = spans.at(-1);
     if (before !== undefined && values[before[0]] === value) before[1] = place;
-    else found.push([place, place]);
+    else spans.push([place, place]);
   });
-  return found.filter(([from]) => (values[from] ?? -1) >= 0);
+  return spans.filter(([from]) => (values[from] ?? -1) >= 0);
 }
 
 function axis(context: CanvasRenderingContext2D, width: number, top: number, [first, last]: Span, colour: string): void {
   const second = (width - LEFT) / Math.max(last - first, 1e-6); // in pixels
-  const step = TICKS.find((one) => one * second >= APART) ?? 7200;
+  const step = TICKS.find((step) => step * second >= APART) ?? 7200;
   context.fillStyle = colour;
   for (let tick = Math.ceil(first / step); tick * step <= last; tick += 1) {
     const x = LEFT + (tick * step - first) * second;

@@ -26,7 +26,7 @@ def add_comparison(app: FastAPI, explorer: Explorer, other: EmbeddedClips) -> No
         there(other.arrays.get("features"))
         return neighbours_payload(*other.neighbours(index, k))
 
-    @app.get("/api/comparison/told")
+    @app.get("/api/comparison/summary")
     def comparison() -> dict[str, Any]:
         return comparison_payload(explorer, there(explorer.comparison))
 

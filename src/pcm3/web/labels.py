@@ -20,7 +20,7 @@ from pcm3.report.csv_files import write_csv
 HEADER = ("file", "label")
 WITH_STRETCHES = (*HEADER, "start", "stop")
 """The columns where there are labels of parts of recordings."""
-CHANGED = "labels of this recording were changed elsewhere meanwhile: load the page again"
+CHANGED = "labels of this recording were changed elsewhere meanwhile: look at them, and give yours again"
 
 Written = tuple[int, int, int]
 """Of a file: when it was changed, its bytes, its number on the disk."""
