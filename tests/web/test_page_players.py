@@ -118,6 +118,7 @@ def test_players_that_pause_are_drawn_again_where_they_have_another_size(compute
     with visiting(computed, browser) as visitor:
         visitor.ask("(window.explorer.players.play(false), window.explorer.state.pin(7))")
         visitor.sees(DRAWN, "true")
+        visitor.sees(f"{drawn} > 0", True)  # it may have been drawn before the page had its size
         wide = visitor.ask(drawn)
         visitor.size((600, 800))
         visitor.sees(f"document.querySelector('#grid').clientWidth !== {wide}", True)
