@@ -90,8 +90,8 @@ def test_a_comparison_is_in_the_copy_too(compare_with, tmp_path):
     client = TestClient(explorer_app(explorer))
     for path in ("other/map/pca", "other/map/tsne", "comparison/clips"):
         assert (tmp_path / "copy/api" / path).read_bytes() == client.get(f"/api/{path}").content
-    told = json.loads((tmp_path / "copy/api/comparison/told").read_bytes())
-    assert told == client.get("/api/comparison/told").json()
+    summary = json.loads((tmp_path / "copy/api/comparison/summary").read_bytes())
+    assert summary == client.get("/api/comparison/summary").json()
     near = np.frombuffer((tmp_path / "copy/api/other/neighbours").read_bytes(), np.int32).reshape(2, 24, 12)[0]
     assert near[5].tolist() == explorer.other.neighbours(5, 12)[0].tolist()
 

@@ -61,7 +61,7 @@ def export(explorer: Explorer, out: Path, *, overwrite: bool = False) -> int:
             _write(folder, f"api/{prefix}neighbours", _neighbours(side, len(store)))
         if explorer.comparison is not None:
             payload = comparison_payload(explorer, explorer.comparison)
-            _write(folder, "api/comparison/told", json.dumps(payload).encode())
+            _write(folder, "api/comparison/summary", json.dumps(payload).encode())
             _write(folder, "api/comparison/clips", _bytes(comparison_rows(explorer.comparison)))
         _write(folder, "api/clusters", _bytes(explorer.mine.arrays["clusters"][:, 0].astype(np.int32)))
         if explorer.guesses is not None:
