@@ -22,6 +22,7 @@ COMMANDS = {
     "import": "read a data set's raw recordings into a store",
     "retarget": "a store in another layout: joints found by their names, others approximated",
     "merge": "several stores as one, to pretrain on all of their clips",
+    "join": "a person's labelled clips one after another, as untrimmed recordings to detect actions in",
     "info": "what a store holds: counts, classes, protocols",
     "show": "draw clips: a moving skeleton, two side by side, or a contact sheet, as GIF, MP4 or PNG",
     "check": "whether a store is sound: checksums, copies across a split (leaks), odd clips and bodies",

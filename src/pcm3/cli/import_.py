@@ -27,6 +27,9 @@ class ImportOptions:
     """ntu60 and ntu120: what makes a body the same from frame to frame, its place in the frame or its body id."""
     fixed_root: bool = False
     """h36m only: leave out where the root goes and turns, as published results on motion prediction do."""
+    reach: float | None = None
+    """msrc12 only: seconds before and after a tag that belong to its gesture, unless the next one is nearer; null for
+    2. Less leaves frames without a gesture between two, as detection needs them."""
     labels: str | None = None
     """Files of your own: a CSV table with the columns file,label[,subject,camera,start,stop], times in seconds.
     utkinect: which file of labels to take, original or modified. kinder-gator: which classes, named or merged."""

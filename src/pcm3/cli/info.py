@@ -35,7 +35,8 @@ def _rows(held: dict[str, Any], protocols: dict[str, str]) -> list[tuple[str, st
     """What `describe` found in lines: a word, and what there is to say."""
     length, skipped = held["length"], held["skipped"]
     bodies = "1 body" if held["bodies"] == 1 else f"up to {held['bodies']} bodies"
-    files = "1 file" if skipped["files"] == 1 else f"{skipped['files']:,} files"
+    what, when = ("clip", "when joined") if held["preparation"].get("joined") else ("file", "at import")
+    files = f"1 {what}" if skipped["files"] == 1 else f"{skipped['files']:,} {what}s"
     rows = [("note", note) for note in held["notes"] + held["doubts"]]
     if held["untrimmed"]:
         rows.append(("untrimmed", f"{held['recordings']:,} recordings, of which the clips are the labelled intervals"))
@@ -47,7 +48,7 @@ def _rows(held: dict[str, Any], protocols: dict[str, str]) -> list[tuple[str, st
         *((name, _listed(held[name])) for name in ("subjects", "cameras", "setups")),
         *protocols.items(),
         *(("labels", note) for note in held["labels"]),
-        ("skipped", f"{files} at import" if skipped["files"] else "nothing at import"),
+        ("skipped", f"{files} {when}" if skipped["files"] else f"nothing {when}"),
         *(("", line) for line in skipped["lines"]),
     ]
     return rows
@@ -66,6 +67,8 @@ def _prepared(held: dict[str, Any]) -> str:
         words.append(f"retargeted from {how['retargeted']['from']}")
     if how.get("trim"):
         words.append("actions cut out")
+    if how.get("joined"):
+        words.append(f"joined, up to {how['joined']['pieces']:,} pieces a recording, seed {how['joined']['seed']}")
     if how.get("rate", 1.0) != 1.0:
         words.append(f"resampled to {how['rate']:g} times the frames")
     return ", ".join(words)

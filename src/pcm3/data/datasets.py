@@ -109,7 +109,7 @@ DATASETS: dict[str, Dataset] = {
     ),
     "msrc12": Dataset(
         msrc12.index, "kinect_v1", 30.0, 1, msrc12.CLASSES, msrc12.PROTOCOLS,
-        PublishedCounts("MSRC-12", 594, 6243), rule="upright",
+        PublishedCounts("MSRC-12", 594, 6243), rule="upright", options=("reach",),
     ),
     "h36m": Dataset(
         h36m.index, h36m.LAYOUT, 50.0, 1, h36m.SCENARIOS, h36m.PROTOCOLS, PublishedCounts("Human3.6M", 210, 210),

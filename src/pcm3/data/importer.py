@@ -89,6 +89,7 @@ def import_recordings(
     all_files: bool = False,
     track: Literal["slot", "id"] = "slot",
     fixed_root: bool = False,
+    reach: float | None = None,
     labels: str | None = None,
     pattern: str | None = None,
     columns: str | None = None,
@@ -123,6 +124,7 @@ def import_recordings(
         track: what makes a body the same from frame to frame: its ``slot`` in the file, as in the released scripts, or
             the ``id`` that the recorder gave it (ntu60, ntu120).
         fixed_root: leave out where the root goes and turns, as published results on motion prediction do (h36m).
+        reach: seconds before and after a tag that belong to its gesture (msrc12); None: 2.
         labels: which of several files of labels to take (utkinect), or which classes (kinder-gator); for files of one's
             own, a table with the columns file, label and perhaps subject, start, stop.
         pattern: how files of one's own are named, ``{subject}_{label}``.
@@ -165,7 +167,17 @@ def import_recordings(
     if wrong is not None:
         raise DataError(wrong)
     options = Options(
-        chosen, all_files, track, labels, fps, units, min_score, pattern, fixed_root=fixed_root, columns=columns
+        chosen,
+        all_files,
+        track,
+        labels,
+        fps,
+        units,
+        min_score,
+        pattern,
+        fixed_root=fixed_root,
+        reach=reach,
+        columns=columns,
     )
     check_options(kind, options)
     index = dataset.read(Path(source), options)

@@ -40,6 +40,8 @@ class Interval:
     label: int = UNKNOWN
     confidence: int = UNKNOWN
     """How sure the annotators were, where they say (PKU-MMD: 1 slight, 2 strong)."""
+    id: str | None = None
+    """What its clip is called, where it has a name of its own; None: by its recording and frames."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,8 @@ class Recording:
 
 
 def cut_into_clips(recording: Recording) -> list[Recording]:
-    """Each interval of an untrimmed recording as a clip of its own, called ``ID:FIRST-LAST`` (frames, 0-based).
+    """Each interval of an untrimmed recording as a clip of its own, called ``ID:FIRST-LAST`` (frames, 0-based) where it
+    has no name.
 
     Raises:
         DataError: an interval is empty or not inside the recording.
@@ -98,7 +101,7 @@ def cut_into_clips(recording: Recording) -> list[Recording]:
     clips: list[Recording] = []
     taken: Counter[str] = Counter()
     for interval in recording.intervals or ():
-        name = f"{recording.id}:{interval.start}-{interval.stop - 1}"
+        name = interval.id or f"{recording.id}:{interval.start}-{interval.stop - 1}"
         if not 0 <= interval.start < interval.stop <= len(recording.frames):
             raise DataError(f"{name}: expected an interval of the {len(recording.frames)} frames that were recorded")
         taken[name] += 1

@@ -131,6 +131,12 @@ def _intervals(store: ClipStore, recording: int) -> tuple[Interval, ...]:
     clips = np.flatnonzero(store.recording == recording)
     starts = store.start[clips] - first
     return tuple(
-        Interval(int(start), int(start + store.length[clip]), int(store.label[clip]), int(store.confidence[clip]))
+        Interval(
+            int(start),
+            int(start + store.length[clip]),
+            int(store.label[clip]),
+            int(store.confidence[clip]),
+            str(store.ids[clip]),
+        )
         for start, clip in zip(starts, clips, strict=True)
     )

@@ -41,6 +41,8 @@ class Options:
     """How files of one's own are named, ``{subject}_{label}``."""
     fixed_root: bool = False
     """Leave out where the root goes and turns (h36m)."""
+    reach: float | None = None
+    """Seconds before and after a moment that was tagged that belong to its action (msrc12); None: as the kind says."""
     columns: str | None = None
     """Which columns of tables of one's own tell what of their recordings, ``clip=take,label=action``."""
 

@@ -85,6 +85,11 @@ BEFORE_CLIPS: dict[str, Schema] = {
         "rate?": Value("a number", _is_number),
         "up?": Value("a direction of three numbers", lambda value: value is None or _is_direction(value)),
         "merged?": {TEXT: DIGEST},
+        "joined?": {
+            "from": DIGEST,
+            "pieces": COUNT,
+            "seed": Value("a seed", lambda value: _is_integer(value, 0, 2**63)),
+        },
         "retargeted?": {"from": NAME, "to": NAME, "joints": {TEXT: TEXT}, "unused?": [TEXT]},
     },
 }

@@ -9,7 +9,7 @@ from pcm3.data.importer import import_recordings
 from pcm3.data.protocol import split
 from pcm3.data.readers import msrc12
 from pcm3.data.store import ClipStore
-from pcm3.errors import DataError
+from pcm3.errors import ConfigError, DataError
 
 FRAMES = walkers(0, 3, 1, 20)
 NAME = "P1_1_10A_p06.csv"
@@ -35,6 +35,30 @@ def test_a_gesture_reaches_to_the_middles_between_tags():
     np.testing.assert_allclose(recording.frames, frames, atol=1e-6)
     assert [(i.start, i.stop, i.label) for i in recording.intervals] == [(40, 120, 9), (120, 201, 9), (240, 361, 9)]
     assert (recording.subject, recording.lost) == (6, ())
+
+
+def test_a_gesture_reaches_as_far_as_is_asked(tmp_path):
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / NAME).write_bytes(table(walkers(0, 300, 1, 20)))
+    (tmp_path / "raw" / NAME.replace(".csv", ".tagstream")).write_bytes(tags([100, 140, 290]))
+    stretches = {None: [(40, 120), (120, 201), (230, 300)], 0.5: [(85, 116), (125, 156), (275, 300)]}
+    for seconds, expected in stretches.items():
+        report = import_recordings(
+            "msrc12", tmp_path / "raw", tmp_path / "store", reach=seconds, overwrite=True, progress=False
+        )
+        store = ClipStore.open(tmp_path / "store")
+        assert [(start, start + length) for start, length in zip(store.start, store.length, strict=True)] == expected
+        assert any(f"{60 if seconds is None else 15} frames at most" in note for note in report.notes)
+
+
+def test_a_reach_that_cannot_be_is_told(tmp_path, cli):
+    (tmp_path / "raw").mkdir()
+    for seconds in (-1.0, 61.0, float("nan")):
+        with pytest.raises(ConfigError, match="setting reach: expected seconds, 0 to 60, got"):
+            import_recordings("msrc12", tmp_path / "raw", tmp_path / "store", reach=seconds, progress=False)
+    found = cli("import", "sbu", tmp_path / "raw", tmp_path / "store", "--reach", "1")
+    assert found.code == 2
+    assert "setting reach: expected it with msrc12; sbu has no use for it" in found.err
 
 
 def test_tags_outside_or_without_a_skeleton_are_lost_and_told():

@@ -20,7 +20,7 @@ from pcm3.data.archives import Entry, Skipped, list_entries
 from pcm3.data.readers.text_table import coordinates, printable
 from pcm3.data.recording import Interval, Recording
 from pcm3.data.source_index import Options, SourceClip, SourceIndex, name_numbers
-from pcm3.errors import DataError
+from pcm3.errors import ConfigError, DataError
 
 CLASSES = (
     "lift outstretched arms", "duck", "push right", "goggles", "wind it up", "shoot", "bow", "throw", "had enough",
@@ -34,8 +34,12 @@ JOINTS = 20
 COLUMNS = 1 + 4 * JOINTS
 TICKS = 49_875
 """Ticks of the processor's clock in a millisecond times 20, as the data's own scripts convert them."""
+FPS = 30
 REACH = 60
-"""Frames before and after a tag that belong to its gesture, unless the next one is nearer (2 s)."""
+"""Frames before and after a tag that belong to its gesture, unless the user says otherwise or the next one is nearer
+(2 s)."""
+LONGEST = 60
+"""Seconds that a user may say for it; recordings last half a minute."""
 
 PROTOCOLS: dict[str, Any] = {"xsub": {"by": "subject", "train": list(range(1, 31, 2))}}
 """Odd people train; several files are of one person."""
@@ -43,6 +47,7 @@ PROTOCOLS: dict[str, Any] = {"xsub": {"by": "subject", "train": list(range(1, 31
 
 def index(source: Path, options: Options) -> SourceIndex:
     """The recordings under the source that have tags."""
+    reach = _reach(options.reach)
     entries, unusable = list_entries(source)
     tags: dict[str, Entry] = {}
     for entry in entries:
@@ -57,13 +62,14 @@ def index(source: Path, options: Options) -> SourceIndex:
             unusable.append((str(entry), "there is no .tagstream of its name"))
         else:
             name = entry.name[: -len(".csv")]
-            clips[stem] = SourceClip(name, str(entry), partial(_read, entry, tags[stem]))
+            clips[stem] = SourceClip(name, str(entry), partial(_read, entry, tags[stem], reach))
     alone: list[Skipped] = [
         (str(tags[stem]), "there is no .csv of its name") for stem in sorted(set(tags) - set(clips))
     ]
     notes = [
-        f"a gesture reaches to the middle between its tag and the next, {REACH} frames at most",
-        "every recording holds one gesture alone: a detector fitted on them may know the recording instead",
+        f"a gesture reaches to the middle between its tag and the next, {reach} frames at most",
+        "every recording holds one gesture alone: a detector fitted on them may know the recording instead (pcm3 join "
+        "makes recordings of several)",
     ]
     return SourceIndex(list(clips.values()), skipped=alone, unusable=unusable, notes=notes)
 
@@ -73,12 +79,21 @@ def _stem(entry: Entry) -> str:
     return PurePosixPath(entry.name).stem.lower()
 
 
-def _read(entry: Entry, tags: Entry) -> Recording:
-    return parse(entry.name, entry.read(), tags.name, tags.read())
+def _reach(seconds: float | None) -> int:
+    """Frames before and after a tag that belong to its gesture."""
+    if seconds is None:
+        return REACH
+    if not 0 <= seconds <= LONGEST:
+        raise ConfigError(f"setting reach: expected seconds, 0 to {LONGEST}, got {seconds}")
+    return round(seconds * FPS)
 
 
-def parse(name: str, data: bytes, tags_name: str, tags: bytes) -> Recording:
-    """A recording with an interval for each tag.
+def _read(entry: Entry, tags: Entry, reach: int) -> Recording:
+    return parse(entry.name, entry.read(), tags.name, tags.read(), reach)
+
+
+def parse(name: str, data: bytes, tags_name: str, tags: bytes, reach: int = REACH) -> Recording:
+    """A recording with an interval for each tag, which reaches so many frames to either side at most.
 
     Raises:
         DataError: name or content are not those of MSRC-12; the error names the line.
@@ -97,7 +112,7 @@ def parse(name: str, data: bytes, tags_name: str, tags: bytes) -> Recording:
         (f"{tags_name} tag {number + 1}", "outside the recording" if not inside[number] else "no skeleton in its frame")
         for number in np.flatnonzero(~usable)
     )
-    intervals = _intervals(np.unique(at[usable]), len(frames), action - 1)
+    intervals = _intervals(np.unique(at[usable]), len(frames), action - 1, reach)
     return Recording(name[: -len(".csv")], frames, subject=subject, intervals=intervals, lost=lost)
 
 
@@ -145,10 +160,10 @@ def _nearest(times: NDArray[np.int64], points: NDArray[np.int64]) -> NDArray[np.
     return np.where(np.abs(points - times[before]) <= np.abs(times[after] - points), before, after)
 
 
-def _intervals(tags: NDArray[np.int64], frames: int, label: int) -> tuple[Interval, ...]:
-    """From the middle between two tags to the next middle, and not farther than `REACH`."""
+def _intervals(tags: NDArray[np.int64], frames: int, label: int, reach: int) -> tuple[Interval, ...]:
+    """From the middle between two tags to the next middle, and not farther than that many frames from the tag."""
     middles: Sequence[int] = [0, *((tags[:-1] + tags[1:] + 1) // 2).tolist(), frames]
     return tuple(
-        Interval(max(begin, int(tag) - REACH), min(end, int(tag) + REACH + 1), label)
+        Interval(max(begin, int(tag) - reach), min(end, int(tag) + reach + 1), label)
         for tag, begin, end in zip(tags, middles[:-1], middles[1:], strict=True)
     )
