@@ -68,7 +68,7 @@ def test_every_task_stands_beside_its_baselines(finished_path, untrimmed, task):
     assert [row.name for row in found.rows] == names
     heads = 2 if TASKS[task].seeded else 1
     assert [len(row.values) for row in found.rows] == [heads, 2, heads, *(1 for _ in TASKS[task].baselines)]
-    assert len(told) == work(task, 1, 2)
+    assert len(told) == work(task, 1, 2, QUICK)
     assert all(np.isfinite(value) for row in found.rows for values in row.metrics.values() for value in values)
     assert len(found.header) == len(found.table()[0]) == 1 + len(found.table_metrics)
     assert set(found.table_metrics) <= set(found.rows[0].metrics)
@@ -85,6 +85,16 @@ def test_detection_is_judged_on_recordings_and_the_rest_on_clips(finished_path, 
         found = evaluate(task, [finished_path], untrimmed, "xsub", QUICK, seeds=1, device="cpu")
         sizes[found.what] = (found.train_clips, found.test_clips)
     assert sizes == {"recordings": (3, 1), "clips": (15, 5)}
+
+
+def test_raw_coordinates_stand_beside_no_feature_of_a_frame(finished_path, untrimmed):
+    told = []
+    by_frame = replace(QUICK, detection=replace(QUICK.detection, feature="centre"))
+    how = {"seeds": 1, "device": "cpu", "on_progress": told.append}
+    found = evaluate("detection-frozen", [finished_path], untrimmed, "xsub", by_frame, **how)
+    assert [row.name for row in found.rows] == [PRETRAINED, UNTRAINED]
+    assert len(told) == work("detection-frozen", 1, 1, by_frame)
+    assert any("raw coordinates have no feature of a frame" in note for note in found.notes)
 
 
 def test_a_trimmed_store_serves_no_detection(finished_path, store):

@@ -134,7 +134,7 @@ def _evaluated(
         bar.update()
 
     protocol = next(iter(store.protocols), "auto") if options.protocol == "auto" else options.protocol
-    heads = work(task, len(options.model), options.seeds) * len(models)
+    heads = work(task, len(options.model), options.seeds, settings) * len(models)
     with tqdm(total=heads, desc=task, unit="head", delay=1) as bar:
         alone = models.get("")
         run = partial(evaluate, task, alone) if alone else partial(evaluate_streams, task, models)

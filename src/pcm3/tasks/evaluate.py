@@ -197,7 +197,8 @@ def evaluate(
     train, test = of_table.splits(store, protocol)
     test, leak_notes = _leaks(store, protocol, test, of_table.of_recordings, without=without_leaks)
     setup = Setup(store, specs[0], train, test, settings or TaskSettings(), chosen)
-    jobs = _jobs(of_table, loaded, seeds, seeds if baselines is None else baselines)
+    raw_serves = of_table.raw_serves(setup.settings)
+    jobs = _jobs(of_table, loaded, seeds, seeds if baselines is None else baselines, raw_serves)
     shared = _Shared(task, setup, choose_precision(precision, chosen) == "bf16")
     elsewhere = map_fn if of_table.long else serial_map
     first = [jobs[0]._replace(keep_heads=True)] if keep_heads else []  # here: heads do not travel between processes
@@ -227,6 +228,7 @@ def evaluate(
         notes=[
             *_non_default_settings(setup, task),
             *(["the encoders' products were of bfloat16"] if shared.in_bfloat16 else []),
+            *([] if raw_serves else ["raw coordinates have no feature of a frame, so that they do not stand beside"]),
             *kept.notes,
             *label_notes(setup, task, protocol),
             *run_notes(paths, specs, store, protocol),
@@ -245,11 +247,12 @@ class _Job(NamedTuple):
     keep_heads: bool = False
 
 
-def _jobs(of_table: Task, models: Sequence[LoadedEncoder], seeds: int, baselines: int) -> list[_Job]:
+def _jobs(of_table: Task, models: Sequence[LoadedEncoder], seeds: int, baselines: int, raw_serves: bool) -> list[_Job]:
     """All results that an evaluation needs, row by row: the models', then those of the baselines."""
     jobs = [_Job(PRETRAINED, seed, model) for model in models for seed in range(seeds if of_table.seeded else 1)]
     jobs += [_Job(UNTRAINED, seed) for seed in range(baselines)]
-    jobs += [_Job(RAW, seed) for seed in range(baselines if of_table.seeded else min(baselines, 1))]
+    raw = baselines if raw_serves else 0
+    jobs += [_Job(RAW, seed) for seed in range(raw if of_table.seeded else min(raw, 1))]
     return jobs
 
 
@@ -295,10 +298,10 @@ def useful_processes(hidden_size: int, device: Device) -> int:
     return 1 if chosen.type == "cuda" else max(cores() // evaluation_threads(hidden_size, chosen), 1)
 
 
-def work(task: str, models: int, seeds: int) -> int:
+def work(task: str, models: int, seeds: int, settings: TaskSettings) -> int:
     """How often `evaluate` will call its `on_progress`."""
     each = seeds if TASKS[task].seeded else 1
-    return models * each + seeds + each
+    return models * each + seeds + (each if TASKS[task].raw_serves(settings) else 0)
 
 
 def _check_compatible(models: Sequence[Path], specs: Sequence[EncoderSpec], store: ClipStore) -> None:

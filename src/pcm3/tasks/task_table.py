@@ -69,6 +69,8 @@ class Task:
     """Metrics in the table for people; empty: all but those of the best epoch."""
     raw_frames: Callable[[TaskSettings, EncoderSpec], int] = lambda _, spec: spec.frames
     """T of the raw coordinates that stand beside."""
+    raw_serves: Callable[[TaskSettings], bool] = lambda _: True
+    """Whether raw coordinates have the feature that the settings ask for."""
     seeded: bool = True
     """Whether an encoder is evaluated with several seeds."""
     long: bool = True
@@ -208,6 +210,7 @@ def _detection_task(use: EncoderUse) -> Task:
         ("detection",),
         DETECTION,
         raw_frames=lambda settings, _: settings.detection.frames,
+        raw_serves=lambda settings: settings.detection.feature == "clip",
         picture="timelines",
     )
 
