@@ -343,7 +343,7 @@ def test_every_table_stands_beside_the_untrained_encoder_and_raw_coordinates(fin
         assert [row.name for row in found.rows] == [PRETRAINED, UNTRAINED, RAW]
         heads = 1 if task == "retrieval" else 2
         assert [len(row.values) for row in found.rows] == [heads, 2, heads]
-        assert len(told) == work(task, 1, 2)
+        assert len(told) == work(task, 1, 2, ALL_QUICK)
         assert (found.train_clips, found.test_clips, found.steps, found.seeds) == (18, 6, [10], 2)
         np.testing.assert_array_equal(found.target, store.label[labelled_split(store, "xsub")[1]])
         assert found.rows[2].values[0] == 100 or task != "retrieval", "the classes are told by where joints stand"
