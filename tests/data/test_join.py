@@ -255,3 +255,9 @@ def test_the_command_tells_what_it_made(store, cli, tmp_path):
         assert (wrong.code, len(wrong.err.splitlines())) == (2, 1)
         assert told in wrong.err
     assert not (tmp_path / "new").exists()
+
+
+def test_where_nothing_can_be_joined_it_is_told_where_labels_and_people_come_from(tmp_path):
+    store = write_store(tmp_path / "nobody", untrimmed(subject=UNKNOWN), **ABOUT)
+    with pytest.raises(DataError, match=r"its person is not known \(pcm3 import takes both from --labels or --pattern"):
+        join_store(store, tmp_path / "joined")

@@ -149,6 +149,18 @@ def test_rows_of_several_groups_keep_their_groups_names_and_a_failed_row_stands_
     assert "h: other |" not in page, "nothing was measured of it"
 
 
+def test_runs_that_failed_are_told_with_their_stores_and_seeds(log):
+    assert "Failed, and in no figure: row on npz with seed 1." in benchmark_page({"one": log}, {}, ONE)
+    del log["candidates"]["g: row"]["runs"][0][-1]
+    assert "Failed" not in benchmark_page({"one": log}, {}, ONE)
+
+
+def test_links_reach_sections_and_pictures_of_whatever_name(log):
+    page = benchmark_page({"My Rows (2)_b": log}, {}, {"My Rows (2)_b": "benchmark-My Rows (2)_b.png"})
+    assert "| [My Rows (2)_b](#my-rows-2_b) | 2 |" in page
+    assert "](benchmark-My%20Rows%20%282%29_b.png)" in page
+
+
 def of_methods(log, figures):
     """The log with a row for each preset: two seeds on store `s`."""
     for preset, values in figures.items():

@@ -72,7 +72,8 @@ def join_store(
     if not by_key:
         file, reason = left_out[0]
         raise DataError(
-            f"{store.path}: expected actions with a class and a person to be joined, got none: {file}: {reason}"
+            f"{store.path}: expected actions with a class and a person to be joined, got none: {file}: {reason} "
+            "(pcm3 import takes both from --labels or --pattern)"
         )
     touching = 0
     with store_writer(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from pcm3.report.all_stores import ALL, SCORE, over_all_stores
 from pcm3.report.paired import Difference, base_of, difference, on_store, runs_of
@@ -63,7 +65,9 @@ def benchmark_page(
         lines += [f"{_method(log)}, {_length(log)}.", ""]
         if otherwise := log.get("not_the_protocols", []):
             lines += [f"Tasks otherwise than their protocols: {', '.join(otherwise)}.", ""]
-        lines += [f"![By how much each row is over its base]({pictures[name]})"]
+        if failed := _failed(log):
+            lines += [failed, ""]
+        lines += [f"![By how much each row is over its base]({quote(pictures[name])})"]
         if len(log["stores"]) > 1:
             lines += ["", f"### {name}: {ALL}", *_of_store(over_all_stores(log), ALL), *_beyond(log)]
         for store, called in named_stores(log).items():
@@ -80,7 +84,7 @@ def _overview(logs: Mapping[str, Mapping[str, Any]]) -> list[str]:
         base = base_of(log)
         hours = sum(run.get("seconds", 0.0) for of_title in runs.values() for run in of_title) / 3600
         compared: list[Cell] = [
-            f"[{name}](#{name})",
+            f"[{name}](#{_anchor(name)})",
             len(log["standing"]),
             ", ".join(named_stores(log).values()),
             f"{hours:.1f}",
@@ -96,6 +100,26 @@ def _overview(logs: Mapping[str, Mapping[str, Any]]) -> list[str]:
     heads = ["", "rows", "stores", "hours of training", "best row", "its score", "the base's", "over it"]
     words = "The score: mean of linear and 1-NN, over all stores. Hours: of pretraining, all rows and seeds together."
     return [markdown_table(heads, rows), "", words]
+
+
+def _anchor(heading: str) -> str:
+    """What a link to a heading says, where pages of Markdown are shown."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def _failed(log: Mapping[str, Any]) -> str:
+    """Which runs failed, and so are in no figure; nothing where none did."""
+    of_row: dict[tuple[str, str], list[int]] = {}
+    for title, runs in runs_of(log).items():
+        for run in runs:
+            if "failed" in run:
+                of_row.setdefault((title, run["store"]), []).append(run["seed"])
+    called = named_stores(log)
+    told = [
+        f"{title_of(log, title)} on {called[store]} with seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
+        for (title, store), seeds in of_row.items()
+    ]
+    return f"Failed, and in no figure: {'; '.join(told)}." if told else ""
 
 
 def _of_store(log: Mapping[str, Any], store: str) -> list[str]:
