@@ -276,6 +276,13 @@ def test_the_command_prints_the_table(cli, store_path, tmp_path):
     assert "expected a store of untrimmed recordings, got one of trimmed clips" in found.err
 
 
+def test_a_table_of_untrimmed_recordings_alone_is_refused_without_them_before_anything_runs(cli, store_path, tmp_path):
+    found = cli("reproduce", "table5", "--store", store_path, "--out", tmp_path / "out", "--steps", 1)
+    assert found.code == 2
+    assert "--untrimmed: expected a store of untrimmed recordings, which all of table5 is of, got none" in found.err
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_table_by_minutes_says_so_and_shows_sizes_that_were_chosen(plan, monkeypatch):
     monkeypatch.setattr(
         pretrain_module, "measure_pace", lambda store, of: 60 * sizes.SAFETY / 2.5
