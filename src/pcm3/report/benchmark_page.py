@@ -69,9 +69,10 @@ def benchmark_page(
             lines += [failed, ""]
         lines += [f"![By how much each row is over its base]({quote(pictures[name])})"]
         if len(log["stores"]) > 1:
-            lines += ["", f"### {name}: {ALL}", *_of_store(over_all_stores(log), ALL), *_beyond(log)]
+            lines += ["", f"### {name}: {ALL}", *_of_stores(over_all_stores(log))[ALL], *_beyond(log)]
+        of_stores = _of_stores(log)
         for store, called in named_stores(log).items():
-            lines += ["", f"### {name}: {called}", *_of_store(log, store)]
+            lines += ["", f"### {name}: {called}", *of_stores[store]]
         lines += _orders(log, published)
     return "\n".join(lines) + "\n"
 
@@ -115,22 +116,28 @@ def _failed(log: Mapping[str, Any]) -> str:
             if "failed" in run:
                 of_row.setdefault((title, run["store"]), []).append(run["seed"])
     called = named_stores(log)
-    told = [
+    rows = [
         f"{title_of(log, title)} on {called[store]} with seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
         for (title, store), seeds in of_row.items()
     ]
-    return f"Failed, and in no figure: {'; '.join(told)}." if told else ""
+    return f"Failed, and in no figure: {'; '.join(rows)}." if rows else ""
 
 
-def _of_store(log: Mapping[str, Any], store: str) -> list[str]:
-    """The tables of a store: what everything came to, and differences, by what is said of them."""
-    there, titles = _metrics(log, store), standing(log, store)
-    heads = [METRICS[metric] for metric in there]
-    lines = ["", markdown_table(["", *heads, "s a run"], _absolute(log, store, titles, there))]
+def _of_stores(log: Mapping[str, Any]) -> dict[str, list[str]]:
+    """The tables of each store: what everything came to, and differences, by what is said of them."""
     differences = {
         "Over the base:": over_base(log),
         "Over its own encoder untrained, what each has learned:": over_untrained(log),
     }
+    return {store: _of_store(log, store, differences) for store in log["stores"]}
+
+
+def _of_store(
+    log: Mapping[str, Any], store: str, differences: Mapping[str, Mapping[tuple[str, str], Mapping[str, Difference]]]
+) -> list[str]:
+    there, titles = _metrics(log, store), standing(log, store)
+    heads = [METRICS[metric] for metric in there]
+    lines = ["", markdown_table(["", *heads, "s a run"], _absolute(log, store, titles, there))]
     for words, by_row in differences.items():
         rows = [
             [title_of(log, title), *(str(of.get(metric, "")) for metric in there)]
