@@ -1,9 +1,19 @@
-"""Mean and spread of figures over seeds, as numbers and as text."""
+"""Figures as text, and their mean and spread over seeds."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+
+
+def in_digits(value: int | float) -> str:
+    """As many digits as are read at a glance: 0.0312, 2.5, 450, 12,345."""
+    return f"{value:,.0f}" if abs(value) >= 100 or value == round(value) else f"{value:.3g}"
+
+
+def counted(count: int | float, one: str, more: str = "") -> str:
+    """As in "1 clip", "2,000 clips", "2.5 minutes"; `more` where it is not `one` with an s, as bodies."""
+    return f"{in_digits(count)} {one if count == 1 else more or f'{one}s'}"
 
 
 def mean_and_spread(values: Sequence[float], digits: int = 1) -> str:

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 from ntu_file_text import walkers
-from wrong_words import wrong_lines
+from wrong_words import parser_of, wrong_lines
 
 from pcm3.cli.mistakes import in_one_line, in_words
+from pcm3.cli.parse import parse_with
 from pcm3.cli.proposals import after_fitting
 from pcm3.data.store import ClipStore
 from pcm3.data.verified import verified
@@ -142,6 +143,30 @@ def test_files_of_settings_that_are_none_are_told_at_once(cli, places, tiny_word
     found = cli(command, *base_of(command, places, tiny_words), option, tmp_path / "bad.yaml")
     assert_one_line(found, option, "bad.yaml", FILES[mistake][1])
     assert not places["new"].exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "setting", "value"),
+    [
+        (["evaluate", "semi", "--model", "r", "--subset.shares", "0.1", "--store", "s"], "subset.shares", [0.1]),
+        (
+            ["evaluate", "semi", "--model", "r", "--subset.shares=[0.1, 0.2]", "--store", "s"],
+            "subset.shares",
+            [0.1, 0.2],
+        ),
+        (
+            ["evaluate", "semi", "--model", "r", "--subset.kinds=stratified", "--store", "s"],
+            "subset.kinds",
+            ["stratified"],
+        ),
+        (["reproduce", "table2", "--store", "s", "--out", "o", "--rows", "MS²L"], "rows", ["MS²L"]),
+        (["reproduce", "table8", "--store", "s", "--out", "o", "--rows", "intra, inter"], "rows", ["intra, inter"]),
+        (["pretrain", "s", "--run", "r", "--exclude_subjects", "3"], "exclude_subjects", [3]),
+        (["tune", "s", "--out", "o", "--seeds", "[1, 2]"], "seeds", [1, 2]),
+    ],
+)
+def test_a_list_of_one_needs_no_brackets(words, setting, value):
+    assert parse_with(parser_of(words[0], words[1:]), words[1:])[setting] == value
 
 
 def test_of_an_option_told_twice_the_last_counts_for_the_preset_too(cli, tmp_path):

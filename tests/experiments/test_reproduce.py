@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from pcm3.data.recording import Interval, Recording
+from pcm3.errors import ConfigError
 from pcm3.experiments import reproduce as module
 from pcm3.experiments.paper_tables import AIMCLR, OURS, TABLES, Variant
 from pcm3.experiments.reproduce import SIZES, Plan, begins_with, reproduce, run_folder, sized, with_all_parts
+from pcm3.report.paper_table import as_markdown
 from pcm3.settings.presets import preset_names, settings_of_preset
 from pcm3.settings.pretrain import PretrainSettings, changed, flat
 from pcm3.settings.tasks import (
@@ -206,6 +208,23 @@ def test_what_the_stores_do_not_serve_is_said(plan):
     told = reproduce("table9", plan, lambda what: None)
     assert told["not_served"] == ["detection mAP_a (VOC) %"]
     assert "Not served by the stores given: detection" in (plan.out / "table9.md").read_text()
+
+
+def test_the_paper_s_figures_stand_in_their_own_columns_where_one_before_is_not_served(plan, untrimmed):
+    """Without untrimmed recordings Table 7 lacks detection, and the millimetres after it keep the paper's 101.7."""
+    plan = replace(plan, seeds=1, rows=("PCM³",))
+    told = reproduce("table7", plan, lambda what: None)
+    assert told["columns"] == ["linear %", "1-NN %", "spatial occlusion %", "motion prediction mm"]
+    (row,) = [line for line in as_markdown(told).splitlines() if line.startswith("| PCM³ |") and "(" in line]
+    assert [cell.partition("(")[2].strip(") ") for cell in row.strip("| ").split("|")[1:]] == [
+        "90.4", "88.8", "87.0", "101.7"
+    ]  # fmt: skip
+
+
+def test_a_table_that_no_store_serves_is_refused_from_python_too(plan):
+    with pytest.raises(ConfigError, match="all of table5 is of"):
+        reproduce("table5", plan, lambda what: None)
+    assert not (plan.out / "runs").exists()
 
 
 def test_runs_of_equal_settings_have_one_place(plan):

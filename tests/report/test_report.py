@@ -17,7 +17,7 @@ from pcm3.report.page import Section, write_page
 from pcm3.report.results import write_evaluation
 from pcm3.report.tables import alike, markdown_table, text_table
 from pcm3.settings.tasks import LinearSettings, TaskSettings
-from pcm3.summary import mean_and_spread, mean_of, spread_of
+from pcm3.summary import counted, mean_and_spread, mean_of, spread_of
 from pcm3.tasks.evaluate import evaluate
 
 figures = st.lists(st.floats(0, 100), min_size=2, max_size=9)
@@ -54,6 +54,24 @@ def test_a_spread_needs_two_values():
     assert mean_and_spread([87.25]) == "87.2"
     assert mean_and_spread([1.0, 2.0, 3.0]) == "2.0 ± 1.0"
     assert mean_and_spread([1.0, 2.0], digits=3) == "1.500 ± 0.707"
+
+
+@pytest.mark.parametrize(
+    ("count", "words", "told"),
+    [
+        (1, ("clip",), "1 clip"),
+        (0, ("clip",), "0 clips"),
+        (12345, ("clip",), "12,345 clips"),
+        (1.0, ("epoch",), "1 epoch"),
+        (2.5, ("minute",), "2.5 minutes"),
+        (0.3121, ("epoch",), "0.312 epochs"),
+        (1234.5, ("epoch",), "1,234 epochs"),
+        (1, ("body", "bodies"), "1 body"),
+        (2, ("body", "bodies"), "2 bodies"),
+    ],
+)
+def test_so_many_of_a_thing_are_read_at_a_glance(count, words, told):
+    assert counted(count, *words) == told
 
 
 def test_a_text_table_has_aligned_columns_with_numbers_to_the_right():

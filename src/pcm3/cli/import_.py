@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pcm3.cli.places import check_new_store
 from pcm3.cli.proposals import after_import, print_next
 from pcm3.limits import MOST, MOST_PROCESSES, check_range, check_ranges
+from pcm3.summary import counted
 
 
 @dataclass
@@ -111,8 +112,9 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     for name, counts in protocol_lines(held).items():
         print(f"{name}: {counts}")
     if report.skipped:
-        files = "1 file" if len(report.skipped) == 1 else f"{len(report.skipped):,} files"
-        print(f"skipped: {files} (all of them in {options.store}/store.json under report)")
+        print(
+            f"skipped: {counted(len(report.skipped), 'file')} (all of them in {options.store}/store.json under report)"
+        )
         for line in reason_lines(report.skipped):
             print(f"  {line}")
     else:

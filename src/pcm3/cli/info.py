@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from pcm3.summary import counted
+
 
 def add_arguments(parser: Any, words: list[str]) -> None:
     """Adds the command's arguments."""
@@ -36,7 +38,7 @@ def _rows(held: dict[str, Any], protocols: dict[str, str]) -> list[tuple[str, st
     length, skipped = held["length"], held["skipped"]
     bodies = "1 body" if held["bodies"] == 1 else f"up to {held['bodies']} bodies"
     what, when = ("clip", "when joined") if held["preparation"].get("joined") else ("file", "at import")
-    files = f"1 {what}" if skipped["files"] == 1 else f"{skipped['files']:,} {what}s"
+    files = counted(skipped["files"], what)
     rows = [("note", note) for note in held["notes"] + held["doubts"]]
     if held["untrimmed"]:
         rows.append(("untrimmed", f"{held['recordings']:,} recordings, of which the clips are the labelled intervals"))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pcm3.cli.places import check_new_store
+from pcm3.summary import counted
 
 
 def add_arguments(parser: Any, words: list[str]) -> None:
@@ -29,10 +30,9 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     store = ClipStore.open(options.store)
     joined = join_store(store, options.out, pieces=options.pieces, seed=options.seed, overwrite=options.overwrite)
     held = describe(joined)
-    people = len(held["subjects"])
     print(
-        f"{options.out}: {held['clips']:,} actions of {people} {'person' if people == 1 else 'people'} in "
-        f"{held['recordings']:,} untrimmed recordings, {held['frames']:,} frames"
+        f"{options.out}: {counted(held['clips'], 'action')} of {counted(len(held['subjects']), 'person', 'people')} in "
+        f"{counted(held['recordings'], 'untrimmed recording')}, {held['frames']:,} frames"
     )
     for note in held["notes"]:
         print(f"note: {note}")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, get_origin
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, set_parsing_settings
 
@@ -65,7 +67,7 @@ def parse_with(parser: Any, words: list[str]) -> Any:
         _check_options_exist(parser, words)
         for file in values_among(words, "--config"):
             read_settings_file(Path(file), "--config")
-        return parser.parse_args(_switches_on(parser, words))
+        return parser.parse_args(_lists_of_one(parser, _switches_on(parser, words)))
     except argparse.ArgumentError as error:
         raise ConfigError(in_one_line(str(error), _hints(parser), f"{parser.prog} --help")) from None
     except SystemExit as leaving:
@@ -167,6 +169,39 @@ def _switches_on(parser: Any, words: list[str]) -> list[str]:
         f"{word}=true" if word in switches and following.lower() not in ("true", "false", "yes", "no") else word
         for word, following in zip(words, [*words, ""][1:], strict=True)
     ]
+
+
+def _lists_of_one(parser: Any, words: list[str]) -> list[str]:
+    """The words with ``--seeds 1`` as ``--seeds [1]``: a list that has one member needs no brackets."""
+    members = {
+        option: member
+        for action in parser._actions
+        if (member := _member(getattr(action, "_typehint", None))) is not None
+        for option in action.option_strings
+    }
+    listed: list[str] = []
+    for word, before in zip(words, ["", *words], strict=False):
+        option, equals, value = word.partition("=")
+        if before in members:
+            listed.append(_as_list(word, members[before]))
+        elif equals and option in members:
+            listed.append(f"{option}={_as_list(value, members[option])}")
+        else:
+            listed.append(word)
+    return listed
+
+
+def _member(hint: Any) -> Any:
+    """What a list is of, also where it may be null; None for all that is no list."""
+    if get_origin(hint) in (UnionType, Union):
+        return next((member for part in get_args(hint) if (member := _member(part)) is not None), None)
+    return get_args(hint)[0] if get_origin(hint) is list else None
+
+
+def _as_list(word: str, member: Any) -> str:
+    if word.startswith(("[", "-")) or word == "null":
+        return word
+    return f"[{word}]" if member in (int, float) else json.dumps([word], ensure_ascii=False)
 
 
 def add_task_settings(parser: Any, groups: Iterable[str] | None = None) -> None:

@@ -76,7 +76,7 @@ def _pretrained(store: ClipStore, folder: Path, settings: PretrainSettings) -> d
 
     from pcm3.device import first_process
     from pcm3.report.pictures import loss_curve
-    from pcm3.train.plan import in_words
+    from pcm3.summary import counted, in_digits
     from pcm3.train.pretrain import pretrain
     from pcm3.train.run_folder import RunFolder
 
@@ -86,15 +86,16 @@ def _pretrained(store: ClipStore, folder: Path, settings: PretrainSettings) -> d
         return asdict(result)
     run = RunFolder(folder)
     loss_curve(run.metrics, run.loss_picture)
-    speed = f", {result.clips_per_s:,.0f} clips/s" if result.clips_per_s else " (nothing was left to do)"
+    speed = f", {in_digits(result.clips_per_s)} clips/s" if result.clips_per_s else " (nothing was left to do)"
     loss = "" if result.loss is None else f", loss {result.loss:.3f}"
-    print(f"{folder}: {result.steps:,} steps, {result.epochs:g} epochs of {result.clips:,} clips, "
+    print(f"{folder}: {result.steps:,} steps, {counted(result.epochs, 'epoch')} of {counted(result.clips, 'clip')}, "
           f"{result.seconds:,.0f} s{speed}{loss}")  # fmt: skip
     held = run.read_settings()[0]
     planned = held.steps or held.epochs * (result.clips // held.batch)
     if result.steps < planned:
         chosen = settings.epochs == 0 and settings.steps is None
         why = ": the machine was slower than measured" if chosen else "; more --minutes would end it"
-        print(f"stopped at {result.steps:,} of {planned:,} steps after {in_words(held.minutes or 0)}{why}; the "
+        after = counted(held.minutes or 0, "minute")
+        print(f"stopped at {result.steps:,} of {planned:,} steps after {after}{why}; the "
               "learning rate's schedule ended with the time")  # fmt: skip
     return asdict(result)

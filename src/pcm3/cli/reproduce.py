@@ -84,12 +84,11 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     from pcm3.data.verified import check_unchanged
     from pcm3.errors import ConfigError, not_one_of
     from pcm3.experiments.paper_tables import TABLES
-    from pcm3.experiments.reproduce import Plan, reproduce, sized
+    from pcm3.experiments.reproduce import Plan, check_served, reproduce, sized
     from pcm3.parallel import worker_processes
     from pcm3.settings.presets import settings_of_preset
     from pcm3.settings.pretrain import changed
     from pcm3.tasks.evaluate import useful_processes
-    from pcm3.tasks.task_table import TASKS
 
     _check_used(options)
     if options.table == MODEL:
@@ -113,10 +112,7 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     settings = changed(preset, _sizes(options))
     settings.check()
     tasks = task_settings(options)
-    if options.untrimmed is None and all(TASKS[column.task].of_recordings for column in TABLES[options.table].columns):
-        raise ConfigError(
-            f"--untrimmed: expected a store of untrimmed recordings, which all of {options.table} is of, got none"
-        )
+    check_served(options.table, options.untrimmed is not None)
     store = ClipStore.open(options.store[0])
     untrimmed = None if options.untrimmed is None else ClipStore.open(options.untrimmed)
     if untrimmed is not None and untrimmed.recordings is None:

@@ -9,6 +9,7 @@ from typing import Any
 from pcm3.cli.places import check_file
 from pcm3.errors import ConfigError
 from pcm3.limits import check_numbers
+from pcm3.summary import counted
 
 
 def add_arguments(parser: Any, words: list[str]) -> None:
@@ -64,11 +65,8 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
         fps=options.fps,
         every=None if form == ".png" else options.every,  # which the frames of a still picture are already
     )
-    clips = "1 clip" if len(scenes) == 1 else f"{len(scenes)} clips"
-    what = "frame" if seconds else "moment"
-    lasting = f"1 {what}" if count == 1 else f"{count:,} {what}s"
-    lasting += f", {seconds:.1f} s" if seconds else ""
-    print(f"{out}: {clips}, {lasting}")
+    lasting = f"{counted(count, 'frame')}, {seconds:.1f} s" if seconds else counted(count, "moment")
+    print(f"{out}: {counted(len(scenes), 'clip')}, {lasting}")
     parts = excerpt_lines([(scene.title, scene.excerpt) for scene in scenes], form)
     for line in parts:
         print(f"drawn: {line}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
@@ -17,24 +17,24 @@ from typing import Any, Literal
 from pcm3.checksums import read_checked_json, with_checksum
 from pcm3.data.names import file_name
 from pcm3.data.store import ClipStore
-from pcm3.errors import CheckpointError
+from pcm3.errors import CheckpointError, ConfigError
 from pcm3.experiments.paper_tables import TABLES, Column, PaperTable, Variant
 from pcm3.experiments.runs import Run, each_folder_once, log_slow_precision, pretrain_in, run_name, with_threads
 from pcm3.files import write_atomically, write_json
 from pcm3.geometry import STREAMS
 from pcm3.methods.pcm3 import POSITIVES
 from pcm3.parallel import MapFunction, serial_map
-from pcm3.report.pictures import loss_curves, table_bars
-from pcm3.report.tables import markdown_table
+from pcm3.report.paper_table import as_markdown, draw
+from pcm3.report.pictures import loss_curves
 from pcm3.settings.pcm3 import pcm3_of
 from pcm3.settings.presets import settings_of_preset
 from pcm3.settings.pretrain import PretrainSettings, changed, flat
 from pcm3.settings.tasks import CACHED_TASKS, TaskSettings
-from pcm3.summary import mean_and_spread
+from pcm3.summary import counted
 from pcm3.tasks.evaluate import evaluate
 from pcm3.tasks.streams import evaluate_streams, stream_runs
 from pcm3.tasks.task_table import TASKS
-from pcm3.train.plan import MINUTES, in_words, training_clips, with_sizes
+from pcm3.train.plan import MINUTES, training_clips, with_sizes
 from pcm3.train.pretrain import PretrainResult
 from pcm3.train.run_folder import RunFolder
 
@@ -73,7 +73,11 @@ def reproduce(name: str, plan: Plan, log: Callable[[str], object], map_fn: MapFu
 
     Returns:
         ``rows`` (row → column → mean, sd, values, paper), ``baselines``, ``conditions``, ``written``.
+
+    Raises:
+        ConfigError: nothing that the table measures is served by the stores.
     """
+    check_served(name, plan.untrimmed is not None)
     plan, table = sized(plan, log), TABLES[name]
     if table.all_parts is not None:
         complete = with_all_parts(plan.settings, table.all_parts)
@@ -109,7 +113,9 @@ def reproduce(name: str, plan: Plan, log: Callable[[str], object], map_fn: MapFu
         "rows": rows,
         "baselines": baselines,
         "untrained_of": usual[0],
+        "columns": [column.head for column in served],
         "published": {"heads": table.heads, **{row: list(values) for row, values in table.published.items()}},
+        "beside": _beside(table),
         "presets": {
             row: variant.preset + ("-small" if plan.scaled else "")
             for row, variant in variants.items()
@@ -132,14 +138,19 @@ def reproduce(name: str, plan: Plan, log: Callable[[str], object], map_fn: MapFu
     }
     data, text, picture, losses = (plan.out / f"{name}{suffix}" for suffix in (".json", ".md", ".png", "-loss.png"))
     write_json(data, result)
-    write_atomically(text, lambda file: file.write(_markdown(name, table, served, result).encode()))
-    drawn = {column.head: _bars(column, number, table, result) for number, column in enumerate(served)}
-    table_bars(drawn, picture, f"{table.title}: ours on {plan.store.kind}, mean and sd of {plan.seeds} seeds")
+    write_atomically(text, lambda file: file.write(as_markdown(result).encode()))
+    draw(result, picture)
     curves = {
         row: [RunFolder(run.folder).metrics for run in next(iter(of_row.values()))] for row, of_row in runs.items()
     }
-    loss_curves(curves, losses, f"loss on {plan.store.kind}, {plan.seeds} seeds")
+    loss_curves(curves, losses, f"loss on {plan.store.kind}, {counted(plan.seeds, 'seed')}")
     return result | {"written": [str(data), str(text), str(picture), str(losses)]}
+
+
+def check_served(name: str, untrimmed: bool) -> None:
+    """Raises ConfigError for a table of untrimmed recordings alone where there are none."""
+    if not untrimmed and all(TASKS[column.task].of_recordings for column in TABLES[name].columns):
+        raise ConfigError(f"--untrimmed: expected a store of untrimmed recordings, which all of {name} is of, got none")
 
 
 def _log_of_row(row: str, log: Callable[[str], object], what: str) -> None:
@@ -283,6 +294,17 @@ def _cell(row: dict[str, Any], column: Column) -> dict[str, Any] | None:
     return cell | {"best_on_test": row.get(f"best_{column.figure}")}
 
 
+def _beside(table: PaperTable) -> dict[str, dict[str, float]]:
+    """Row → column of ours → the paper's figure, where it is of the same thing."""
+    if not table.aligned:
+        return {}
+    heads = [column.head for column in table.columns]
+    return {
+        row: {head: value for head, value in zip(heads, values, strict=True) if value is not None}
+        for row, values in table.published.items()
+    }
+
+
 def _conditions(plan: Plan, hours: float) -> dict[str, Any]:
     """What a reader must know, so that a small run is never taken for the paper's."""
     settings = plan.settings
@@ -304,97 +326,3 @@ def _conditions(plan: Plan, hours: float) -> dict[str, Any]:
         "tasks": asdict(plan.tasks),
         "not_the_protocols": plan.tasks.non_default_settings(field.name for field in fields(plan.tasks)),
     }
-
-
-def _markdown(name: str, table: PaperTable, served: Sequence[Column], result: dict[str, Any]) -> str:
-    """The table for people."""
-    about = result["conditions"]
-    if about["steps"]:
-        length = f"{about['steps']:,} steps"
-    elif about["epochs"]:
-        length = f"{about['epochs']} epochs"
-    else:
-        length = f"as many steps as fit into {in_words(about['minutes_a_run'])} a run"
-    lines = [
-        f"# {name}: {table.title}",
-        "",
-        f"Ours on **{about['store']}** {about['protocol']} ({about['clips']:,} clips)"
-        + (f", detection on **{about['untrimmed_store']}**" if about["untrimmed_store"] else "")
-        + f"; encoder of 2 x {about['hidden_size']} units, {about['layers']} layers, {about['direction']}; {length} of "
-        f"{about['batch']} clips; {about['seeds']} seeds (mean ± sd); {about['hours_of_pretraining']} h of pretraining "
-        "in all. The paper: NTU RGB+D at 2 x 1024 units and 450 epochs. The two are not the same experiment.",
-        "",
-        markdown_table(["ours", *(column.head for column in served)], [
-            [row, *(_cell_text(cells.get(column.head), table, row, number) for number, column in enumerate(served))]
-            for row, cells in [*result["rows"].items(), *result["baselines"].items()]
-        ]),
-    ]  # fmt: skip
-    if result["presets"]:
-        presets = ", ".join(f"{row} {preset}" for row, preset in result["presets"].items())
-        lines += [
-            "",
-            f"Other systems, each with the encoder, views and schedule of its preset ({presets}); width, batch and "
-            "length are ours where the presets are those for little data (-small). The untrained encoder is "
-            f"{result['untrained_of']}'s.",
-        ]
-    if result["authors_heads"]:
-        heads = "; ".join(
-            f"{row} {', '.join(f'{name} {value}' for name, value in head.items())}"
-            for row, head in result["authors_heads"].items()
-        )
-        lines += ["", f"Their authors' heads: {heads}. The last epoch counts, also where they reported the best one."]
-    if about["not_the_protocols"]:
-        lines += ["", f"Not the protocols' settings: {', '.join(about['not_the_protocols'])}."]
-    if table.aligned:
-        lines += ["", "In brackets: the paper's figure."]
-    chosen = [
-        [row, *(_best(cells.get(column.head)) for column in served)]
-        for row, cells in [*result["rows"].items(), *result["baselines"].items()]
-    ]
-    if any(cell for row in chosen for cell in row[1:]):
-        lines += [
-            "",
-            "## Best epoch on the test clips",
-            "",
-            "Chosen by looking at the test clips, as published tables do.",
-        ]
-        lines += ["", markdown_table(["ours", *(column.head for column in served)], chosen)]
-    if result["not_served"]:
-        lines += ["", f"Not served by the stores given: {', '.join(result['not_served'])}."]
-    lines += ["", "## Pretraining", "", "Equal steps are not equal time.", ""]
-    lines += [markdown_table(["ours", "seconds a run", "last loss"], [
-        [row, *(mean_and_spread([run[of] for runs in of_row.values() for run in runs]) for of in ("seconds", "loss"))]
-        for row, of_row in result["pretraining"].items()
-    ])]  # fmt: skip
-    if table.published:
-        lines += ["", "## As published", "", markdown_table(["", *table.heads], [
-            [row, *("" if value is None else f"{value:.1f}" for value in values)]
-            for row, values in table.published.items()
-        ])]  # fmt: skip
-    return "\n".join(lines) + "\n"
-
-
-def _best(cell: dict[str, Any] | None) -> str:
-    """The mean of the best epochs, where a task looks at the test clips more than once."""
-    return "" if cell is None or cell["best_on_test"] is None else f"{cell['best_on_test']:.1f}"
-
-
-def _bars(
-    column: Column, number: int, table: PaperTable, result: dict[str, Any]
-) -> dict[str, tuple[Sequence[float], float | None]]:
-    """Row → our values in a column, and the paper's figure where it has one that can stand beside."""
-    bars: dict[str, tuple[Sequence[float], float | None]] = {}
-    for row, cells in [*result["rows"].items(), *result["baselines"].items()]:
-        if cells.get(column.head) is not None:
-            published = table.published.get(row) if table.aligned else None
-            bars[row] = (cells[column.head]["values"], published[number] if published else None)
-    return bars
-
-
-def _cell_text(cell: dict[str, Any] | None, table: PaperTable, row: str, number: int) -> str:
-    if cell is None:
-        return ""
-    spread = "" if cell["sd"] is None else f" ± {cell['sd']:.1f}"
-    published = table.published.get(row) if table.aligned else None
-    paper = f" ({published[number]:.1f})" if published and published[number] is not None else ""
-    return f"{cell['mean']:.1f}{spread}{paper}"

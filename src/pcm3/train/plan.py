@@ -20,6 +20,7 @@ from pcm3.errors import ConfigError
 from pcm3.settings.methods import name_of_method
 from pcm3.settings.pretrain import Device, PretrainSettings, flat
 from pcm3.skeleton import Layout
+from pcm3.summary import counted, in_digits
 from pcm3.train.distributed import agree_with_launcher
 from pcm3.train.footprint import check_memory
 from pcm3.train.loop import BatchOrder, LoopPlan
@@ -249,7 +250,7 @@ def with_length(
     minutes = settings.minutes or MINUTES
     settings = replace(settings, minutes=minutes)
     steps, reason = _fitting(settings, clips, of_epoch, pace(settings))
-    why = f"steps {steps:,}, {steps / of_epoch:,.3g} epochs of {clips:,} clips: {reason}"
+    why = f"steps {steps:,}, {counted(steps / of_epoch, 'epoch')} of {clips:,} clips: {reason}"
     return replace(settings, epochs=_epochs(steps, of_epoch), steps=steps), [why]
 
 
@@ -262,16 +263,11 @@ def _fitting(settings: PretrainSettings, clips: int, of_epoch: int, seconds: flo
     """The steps of so many seconds that fit into the minutes, and why so many."""
     assert settings.minutes is not None
     fit, most = max(int(settings.minutes * 60 * SAFETY / seconds), 1), MOST_EPOCHS * of_epoch
-    measured = f"at the {settings.batch / seconds:,.0f} clips/s that were measured just now"
+    measured = f"at the {in_digits(settings.batch / seconds)} clips/s that were measured just now"
     if fit <= most:
-        return fit, f"what fits into {in_words(settings.minutes)} {measured}"
+        return fit, f"what fits into {counted(settings.minutes, 'minute')} {measured}"
     takes = most * seconds / 60
     return most, (
-        f"more than {MOST_EPOCHS:,} epochs bring nothing; {measured} they take {in_words(takes)} of "
-        f"{in_words(settings.minutes)}"
+        f"more than {MOST_EPOCHS:,} epochs bring nothing; {measured} they take {counted(takes, 'minute')} of "
+        f"{counted(settings.minutes, 'minute')}"
     )
-
-
-def in_words(minutes: float) -> str:
-    """As in "15 minutes"."""
-    return f"{minutes:.3g} minute{'' if minutes == 1 else 's'}"

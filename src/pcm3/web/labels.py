@@ -16,6 +16,7 @@ from pcm3.data.formats.table_text import divider_of
 from pcm3.data.names import NOTHING, is_name, printable
 from pcm3.errors import ConfigError
 from pcm3.report.csv_files import write_csv
+from pcm3.summary import counted
 
 HEADER = ("file", "label")
 WITH_STRETCHES = (*HEADER, "start", "stop")
@@ -186,8 +187,7 @@ def _read(file: Path) -> Labels:
         stretches: dict[str, list[Stretch]] = {}
         for row in filter(None, lines):
             if len(row) != len(header):
-                cells = f"{len(row)} cell{'s' if len(row) > 1 else ''}"
-                raise ValueError(f"expected {','.join(header)}, got {cells}")
+                raise ValueError(f"expected {','.join(header)}, got {counted(len(row), 'cell')}")
             name, label = row[0], row[1].strip()
             if not is_name(name) or (label and not is_name(label)):
                 raise ValueError(f"expected names of 1 to 200 characters that print, got {printable(','.join(row))}")

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pcm3.data.audit.body_measures import BodyMeasures
 from pcm3.data.store import ClipStore
+from pcm3.summary import counted
 
 WRONG = ("checksum", "label", "leak", "not_finite", "empty")
 """Findings that make results wrong. All others are worth a look: real data are odd in places."""
@@ -38,7 +39,7 @@ class Finding:
 
 def clips(count: int) -> str:
     """So many clips, in words."""
-    return "1 clip" if count == 1 else f"{count:,} clips"
+    return counted(count, "clip")
 
 
 def of_clips(

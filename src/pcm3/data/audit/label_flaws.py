@@ -16,6 +16,7 @@ from pcm3.data.protocol import split
 from pcm3.data.recording import UNKNOWN
 from pcm3.data.store import ClipStore
 from pcm3.errors import DataError
+from pcm3.summary import counted
 
 FEW = 50
 """Test clips below which one of them is more than two points of accuracy."""
@@ -115,7 +116,7 @@ def _unseen(store: ClipStore, labelled: LabelledSplit) -> str | None:
     wrong, tested = int(np.isin(store.label[labelled.test], unseen).sum()), len(labelled.test)
     most = 100 * (1 - wrong / tested)
     return (
-        f"{wrong:,} of {tested:,} test clips are of {_classes(len(unseen))} without training clips "
+        f"{wrong:,} of {tested:,} test clips are of {counted(len(unseen), 'class', 'classes')} without training clips "
         f"({_named(store, unseen)}): recognition cannot be right there, so its accuracy is at most {most:.1f} %"
     )
 
@@ -125,7 +126,8 @@ def _untested(store: ClipStore, labelled: LabelledSplit) -> str | None:
     untested = np.setdiff1d(store.label[labelled.train], store.label[labelled.test])
     if len(untested) == 0 or len(labelled.test) == 0:
         return None
-    return f"{_classes(len(untested))} without test clips ({_named(store, untested)}): no metric covers them"
+    classes = counted(len(untested), "class", "classes")
+    return f"{classes} without test clips ({_named(store, untested)}): no metric covers them"
 
 
 def _unlabelled(store: ClipStore, labelled: LabelledSplit) -> str | None:
@@ -208,10 +210,6 @@ SPLIT_FLAWS: dict[str, Callable[[ClipStore, LabelledSplit], str | None]] = {
 
 EXPECTED_OF_ONE_RECORDING = ("untested_class", "largest_class", "few_clips")
 """What is no news of a test side that is one recording, where every recording is left out in turn."""
-
-
-def _classes(count: int) -> str:
-    return "1 class" if count == 1 else f"{count:,} classes"
 
 
 def _named(store: ClipStore, labels: Sequence[int] | NDArray[np.int32]) -> str:

@@ -17,6 +17,7 @@ from pcm3.data.names import is_name
 from pcm3.data.readers.text_table import number_rows, printable
 from pcm3.data.source_index import Options
 from pcm3.errors import DataError
+from pcm3.summary import counted
 
 CHANNELS = tuple(f"{axis}{what}" for what in ("position", "rotation") for axis in "xyz")
 MOST_JOINTS = 1000
@@ -155,8 +156,10 @@ def _motion_head(name: str, lines: list[bytes], at: int) -> tuple[float, int]:
                 )
             rows = sum(1 for line in lines[number + 1 :] if line.strip())
             if header["frames"] != rows:
-                lines_of = f"{rows} line{'' if rows == 1 else 's'} of numbers"
-                raise DataError(f"{name}: says {header['frames']:.0f} frames, but has {lines_of}: is it whole?")
+                lines_of = counted(rows, "line")
+                raise DataError(
+                    f"{name}: says {header['frames']:.0f} frames, but has {lines_of} of numbers: is it whole?"
+                )
             rate = 1 / header["frame time"]
             nearest = round(rate)
             return (float(nearest) if abs(rate - nearest) < SNAP * rate else rate), number + 1

@@ -34,6 +34,7 @@ from pcm3.data.formats.motion_file import FileFormat, FileGroup, MotionFile, Tab
 from pcm3.data.names import printable
 from pcm3.data.source_index import Options
 from pcm3.errors import ConfigError, DataError
+from pcm3.summary import counted
 
 ROLES: dict[str, tuple[str, ...]] = {
     "clip": ("clip", "recording", "sequence", "seq", "video", "trial", "take", "repetition", "rep", "file", "filename",
@@ -317,9 +318,8 @@ def _notes(
     if several:
         names = list(dict.fromkeys(written[key] for split in several for key in split.keys))
         keys = f"column{'s' * (len(names) > 1)} " + " and ".join(f"'{name}'" for name in names)
-        tables = "1 table" if len(several) == 1 else f"{len(several):,} tables"
         count = sum(len(split.rows) for split in several)
-        notes.append(f"recordings by the {keys}: {count:,} in {tables} (--columns clip=NAME)")
+        notes.append(f"recordings by the {keys}: {count:,} in {counted(len(several), 'table')} (--columns clip=NAME)")
     abouts = [group.part.about for group in recordings if group.part is not None]
     labelled = [about for about in abouts if about.label or about.spans]
     if labelled:
