@@ -108,10 +108,24 @@ def crop_resize(
     weight = (position - before)[:, :, None, None, None]
     rows = torch.stack([before, after]) + start.unsqueeze(1)
     taken = frames[rows.to(frames.device)].to(start.device, torch.float32)
+    return between_frames(taken[0], taken[1], weight, gaps)
+
+
+def between_frames(
+    before: Float[Tensor, "*frames V C"],
+    after: Float[Tensor, "*frames V C"],
+    weight: Float[Tensor, "*#frames #V 1"],
+    gaps: bool,
+) -> Float[Tensor, "*frames V C"]:
+    """Linear between two frames, of which the second has this weight.
+
+    With gaps a joint that one of the two has and the other not (zeros) is as in the nearer (the second, where both are
+    as near); else it would come from the origin.
+    """
     if gaps:
-        absent = (taken == 0).all(dim=-1, keepdim=True)
-        weight = torch.where(absent[0] ^ absent[1], (weight >= 0.5).float(), weight)
-    return torch.lerp(taken[0], taken[1], weight)
+        leaves = (before == 0).all(dim=-1, keepdim=True) ^ (after == 0).all(dim=-1, keepdim=True)
+        weight = torch.where(leaves, (weight >= 0.5).float(), weight)
+    return torch.lerp(before, after, weight)
 
 
 def pad_crop(clips: Float[Tensor, "B T M V C"], part: int, generator: torch.Generator) -> Float[Tensor, "B T M V C"]:

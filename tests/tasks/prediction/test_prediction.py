@@ -14,7 +14,7 @@ from toy import KINECT1, KINECT2, toy_encoder
 import pcm3.tasks.prediction.evaluate as prediction_module
 from pcm3.data.importer import import_recordings
 from pcm3.data.protocol import split
-from pcm3.data.recording import Interval, Recording
+from pcm3.data.recording import Changes, Interval, Recording
 from pcm3.data.store import ClipStore
 from pcm3.errors import ConfigError, DataError
 from pcm3.geometry import stream
@@ -100,6 +100,20 @@ def test_frames_at_25_fps_are_untouched_and_those_of_50_are_every_other():
     assert torch.equal(resample(frames, start, length, offset, 20, 25.0)[0], frames[15:35])
     assert torch.equal(resample(frames, start, length, offset, 20, 50.0)[0], frames[20:60:2])
     assert torch.equal(resample(frames.half(), start, length, offset, 20, 25.0)[0], frames[15:35].half().float())
+
+
+def test_between_two_recorded_frames_a_lost_joint_is_as_in_the_nearer_and_not_half_way_to_the_origin(
+    write_tiny, tmp_path
+):
+    """The predicted body is whole in a window; the one beside it, which the encoder sees, too, need not be."""
+    frames = np.repeat(moving(40, 30, np.zeros((25, 3))), 2, axis=1)
+    frames[10:20, 1, 11] = 0
+    clip = Recording("clip", frames, 0, subject=1, changes=Changes(absent=10))
+    store = write_tiny(tmp_path / "store", [clip], fps=30.0, bodies=2, normalised=False)
+    seed = bank_of(store, seed_frames=20).take(torch.tensor([0])).seed[0].numpy()
+    moments = np.arange(20) * 30 / 25
+    there = np.where((np.floor(moments + 0.5) >= 10) & (np.floor(moments + 0.5) < 20), 0.0, 1.0)
+    np.testing.assert_allclose(seed[:, 1, 11], there[:, None] * body()[11], atol=1e-6)
 
 
 @pytest.mark.parametrize("fps", [15.0, 29.97, 30.0])

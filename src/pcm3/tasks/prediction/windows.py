@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int, Num
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pcm3.augment.crop import between_frames
 from pcm3.clips import Feed, frames_on
 from pcm3.data.store import ClipStore
 from pcm3.errors import DataError
@@ -185,7 +186,8 @@ class MotionBank:
     def take(self, windows: Int[Tensor, " B"]) -> MotionWindows:
         """What is in these windows."""
         clip, size = self.clip[windows], self.seed_frames + self.predicted_frames
-        clips = resample(self.frames, self.start[clip], self.length[clip], self.offset[windows], size, self.store.fps)
+        start, length, offset = self.start[clip], self.length[clip], self.offset[windows]
+        clips = resample(self.frames, start, length, offset, size, self.store.fps, self.feed.gaps)
         body, root = clips[:, :, 0], self.store.layout.root
         poses = body[:, :, list(self.joints)] - body[:, :, root : root + 1]
         seed = self.feed.streamed(clips[:, : self.seed_frames])
@@ -207,6 +209,7 @@ def resample(
     offset: Int[Tensor, " B"],
     size: int,
     fps: float,
+    gaps: bool = False,
 ) -> Float[Tensor, "B T M V C"]:
     """Stretches of clips at `RATE`, linear in time between the recorded frames.
 
@@ -220,6 +223,7 @@ def resample(
         offset: frame at 25 fps with which the stretch begins.
         size: frames at 25 fps to take.
         fps: of the store.
+        gaps: as of `crop_resize`.
 
     Returns:
         float32 on the device of `start`.
@@ -233,7 +237,7 @@ def resample(
     weight = (position - before).float()[:, :, None, None, None]
     rows = torch.stack([before, after]) + start.unsqueeze(1)
     taken = frames[rows.to(frames.device)].to(start.device, torch.float32)
-    return torch.lerp(taken[0], taken[1], weight)
+    return between_frames(taken[0], taken[1], weight, gaps)
 
 
 def frames_at_rate(length: Int[np.ndarray, " N"], fps: float) -> Int[np.ndarray, " N"]:
