@@ -140,6 +140,18 @@ def test_a_row_is_told_how_many_of_its_figures_are_beyond_the_interval(log):
     assert "| row | 2 | 1 | 3 |" in page.splitlines(), "store t has one pair and no interval"
 
 
+def test_few_labels_that_are_the_same_clips_are_said_to_be_and_count_once(log):
+    for title, candidate in log["candidates"].items():
+        for of in (run for run in candidate["runs"][0] if "failed" not in run):
+            of["top1_1pc_stratified"] = 30.0 + 5 * (title != "base")
+            of["top1_10pc_stratified"] = of["top1_1pc_stratified"] + 10 * (of["store"] == "t")
+    page = benchmark_page({"one": log}, {}, ONE)
+    of_stores = [part.partition("\n### ")[0] for part in page.split("\n### one: ")[1:]]
+    assert ["1 % and 10 % of the labels are the same clips here" in part for part in of_stores] == [False, True, False]
+    # Of s: linear, 1-NN, and both shares as one; of t the row has one seed, which has no interval.
+    assert "| row | 1 | 0 | 3 |" in of_stores[0]
+
+
 def test_rows_of_several_groups_keep_their_groups_names_and_a_failed_row_stands_last(log):
     log["candidates"]["h: other"] = {"group": "h", "runs": [[{"store": "s", "seed": 0, "failed": "nan"}]]}
     log["standing"].insert(0, "h: other")

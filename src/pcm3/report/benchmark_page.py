@@ -12,14 +12,16 @@ from urllib.parse import quote
 from pcm3.report.all_stores import ALL, SCORE, over_all_stores
 from pcm3.report.paired import Difference, base_of, difference, on_store, runs_of
 from pcm3.report.published_order import Published, order_of
+from pcm3.report.search import FEW_LABELS
 from pcm3.report.tables import Cell, markdown_table
 from pcm3.summary import mean_and_spread, mean_of
 
+ONE_PERCENT, TEN_PERCENT = FEW_LABELS
 METRICS = {
     "linear": "linear %",
     "retrieval": "1-NN %",
-    "top1_1pc_stratified": "1 % of labels",
-    "top1_10pc_stratified": "10 % of labels",
+    ONE_PERCENT: "1 % of labels",
+    TEN_PERCENT: "10 % of labels",
     **{
         f"{task}_top1_{what}": f"{what} occlusion %"
         for task in ("occlusion", "occlusion-cached")
@@ -145,19 +147,29 @@ def _of_store(
             if (of := by_row.get((title, store)))
         ]
         lines += ["", words, "", markdown_table(["", *heads], rows)] if rows else []
+    if store != ALL and _few_labels_are_the_same(log, store):
+        lines += ["", "1 % and 10 % of the labels are the same clips here: at least one of each class is taken."]
     return lines
+
+
+def _few_labels_are_the_same(log: Mapping[str, Any], store: str) -> bool:
+    """Whether all runs came to the same with 1 % and 10 % of the labels, as where a class has few clips."""
+    runs = [run for of_title in runs_of(log).values() for run in on_store(of_title, store)]
+    pairs = [(run[ONE_PERCENT], run[TEN_PERCENT]) for run in runs if ONE_PERCENT in run and TEN_PERCENT in run]
+    return bool(pairs) and all(one == ten for one, ten in pairs)
 
 
 def _beyond(log: Mapping[str, Any]) -> list[str]:
     """How many of a row's figures are better or worse than the base's beyond the interval; nothing of single seeds."""
     rows: list[list[Cell]] = []
     gains = over_base(log)
+    alike = [store for store in log["stores"] if _few_labels_are_the_same(log, store)]
     for title in standing(over_all_stores(log), ALL):
         of_row = [
             (-gain.mean if metric.endswith("_mm") else gain.mean, gain.half)
             for store in log["stores"]
             for metric, gain in gains.get((title, store), {}).items()
-            if gain.half is not None
+            if gain.half is not None and not (metric == TEN_PERCENT and store in alike)
         ]
         better = sum(mean > half for mean, half in of_row)
         worse = sum(-mean > half for mean, half in of_row)
