@@ -1,3 +1,4 @@
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -374,3 +375,27 @@ def test_a_worse_sensor_sees_the_masked_view_too_and_what_is_to_be_rebuilt_is_sp
     step(method, views)
     assert torch.equal(fed[0], method.encoder.build_inputs(views.observed, views.masked))
     assert told[0] is views.source
+
+
+@pytest.mark.parametrize("kind", ["filled", "whole"])
+def test_what_is_predicted_becomes_a_view_by_the_sensor_of_the_others(kind):
+    """Reference, joint by joint: the sensor's error is added to the prediction, what the sensor lost stays lost."""
+    views = toy_views(6, settings={"views.noise": 0.03, "views.flicker": 0.3})
+    method, predicted = toy_method(**{"objective.predicted_view": kind}), torch.randn_like(views.source)
+    view = method.predicted_view(predicted, views.source, views.observed, views.masked)
+    lost = 0
+    for place in itertools.product(*map(range, views.masked.shape)):
+        true, seen = views.source[place], views.observed[place]
+        if bool((seen == 0).all()) and bool((true != 0).any()):
+            lost += 1
+            expected = torch.zeros(3)
+        elif kind == "filled" and not views.masked[place]:
+            expected = seen
+        else:
+            expected = predicted[place] + (seen - true)
+        torch.testing.assert_close(view[place], expected, rtol=0, atol=1e-6)
+    assert lost > 0
+    clean = toy_views(6)
+    filled = method.predicted_view(predicted, clean.source, clean.observed, clean.masked)
+    by_hand = torch.where(clean.masked.unsqueeze(-1), predicted, clean.source)
+    assert torch.equal(filled, by_hand if kind == "filled" else predicted), "without a worse sensor as it was"

@@ -13,7 +13,7 @@ from pcm3.clips import ClipBatch
 from pcm3.encoders.encoder import Encoder
 from pcm3.encoders.flatten import unflatten
 from pcm3.losses import info_nce, masked_prediction, relational_distillation
-from pcm3.methods.pcm3_views import ViewMaker, Views, contrasted
+from pcm3.methods.pcm3_views import ViewMaker, Views, by_the_same_sensor, contrasted
 from pcm3.methods.protocol import EncoderMaker, Exported, Progress, StepOutput
 from pcm3.nn.fresh_weights import fresh_weights
 from pcm3.nn.heads import Decoder, Projector
@@ -95,13 +95,14 @@ class PCM3(nn.Module):
         frames = self.encode(*self._inputs(views))
         queries = {name: self.embed(of, generator) for name, of in frames.items() if name in positives}
         if self.predicts and views.source is not None and views.observed is not None and views.masked is not None:
-            predicted, filled = self.predict(frames["mask"], views.observed, views.masked, generator)
+            predicted, again = self.predict(frames["mask"], views.observed, views.masked, generator)
             if objective.prediction_weight:
                 terms["prediction"] = self.miss(predicted, views.source, views.masked)
             # The prediction is one more view (§3.3).
             if "predict" in positives:
-                again = self.encode(("predict", self.encoder.build_inputs(filled)))
-                queries["predict"] = self.embed(again["predict"], generator)
+                view = self.predicted_view(again, views.source, views.observed, views.masked)
+                frames = self.encode(("predict", self.encoder.build_inputs(view)))
+                queries["predict"] = self.embed(frames["predict"], generator)
 
         state = {}
         if views.key is not None:
@@ -193,7 +194,7 @@ class PCM3(nn.Module):
         masked: Bool[Tensor, "B T M V"],
         generator: torch.Generator,
     ) -> tuple[Float[Tensor, "B T M V C"], Float[Tensor, "B T M V C"]]:
-        """What the decoder makes of the masked view's frame features: for its own loss, and as a new view.
+        """What the decoder makes of the masked view's frame features: for its own loss, and for a new view.
 
         The gradient of the contrast reaches the decoder through the new view, but not the masked encoding under
         the decoder (§3.3, 2): the features are detached there, so the decoder runs over them twice.
@@ -212,9 +213,21 @@ class PCM3(nn.Module):
         if objective.prediction_base == "line":
             lines = straight_lines(observed, masked)
             predicted, view = predicted + lines, view + lines
-        if objective.predicted_view == "filled":
-            view = torch.where(masked.unsqueeze(-1), view, observed)
         return predicted, view
+
+    def predicted_view(
+        self,
+        predicted: Float[Tensor, "B T M V C"],
+        source: Float[Tensor, "B T M V C"],
+        observed: Float[Tensor, "B T M V C"],
+        masked: Bool[Tensor, "B T M V"],
+    ) -> Float[Tensor, "B T M V C"]:
+        """The prediction as one more view (§3.3): by the sensor of the others, in the masked places or everywhere."""
+        if observed is not source:
+            predicted = by_the_same_sensor(predicted, source, observed)
+        if self.settings.objective.predicted_view == "whole":
+            return predicted
+        return torch.where(masked.unsqueeze(-1), predicted, observed)
 
     def miss(
         self,

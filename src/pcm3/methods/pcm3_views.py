@@ -41,6 +41,18 @@ def contrasted(settings: PCM3Settings) -> tuple[Positive, ...]:
     return tuple(objective.positives) if objective.contrast_weight or objective.distillation_weight else ()
 
 
+def by_the_same_sensor(
+    predicted: Float[Tensor, "B T M V C"], source: Float[Tensor, "B T M V C"], observed: Float[Tensor, "B T M V C"]
+) -> Float[Tensor, "B T M V C"]:
+    """What is predicted of the source, as the sensor that observed the source would have it: with its errors, and lost
+    (zeros) where it lost a joint.
+
+    A prediction is smoother than any sensor's clip; that must not be what tells the view from its key.
+    """
+    lost = (observed == 0).all(dim=-1, keepdim=True) & (source != 0).any(dim=-1, keepdim=True)
+    return (predicted + observed - source).masked_fill(lost, 0)
+
+
 class ViewMaker:
     """Makes the views of a batch; what the settings leave unused is neither drawn nor made.
 
