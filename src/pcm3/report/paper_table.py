@@ -25,10 +25,10 @@ def as_markdown(result: dict[str, Any]) -> str:
         "",
         f"Ours on **{about['store']}** {about['protocol']} ({counted(about['clips'], 'clip')})"
         + (f", detection on **{about['untrimmed_store']}**" if about["untrimmed_store"] else "")
-        + f"; encoder of 2 x {about['hidden_size']} units, {counted(about['layers'], 'layer')}, {about['direction']}; {length} of "
-        f"{about['batch']} clips; {counted(about['seeds'], 'seed')} (mean ± sd); {about['hours_of_pretraining']} h of "
-        "pretraining in all. The paper: NTU RGB+D at 2 x 1024 units and 450 epochs. The two are not the same "
-        "experiment.",
+        + f"; encoder of 2 x {about['hidden_size']} units, {counted(about['layers'], 'layer')}, {about['direction']}; "
+        f"{length} of {about['batch']} clips; {counted(about['seeds'], 'seed')} (mean ± sd); "
+        f"{about['hours_of_pretraining']} h of pretraining in all. The paper: NTU RGB+D at 2 x 1024 units and "
+        "450 epochs. The two are not the same experiment.",
         "",
         markdown_table(["ours", *columns], [
             [row, *(_cell_text(cells.get(column), beside.get(row, {}).get(column)) for column in columns)]
