@@ -145,7 +145,7 @@ def to_their_mean(embeddings: list[Float[Tensor, "B E"]], temperature: float) ->
     """How badly each embedding of a clip finds the mean of all of them among those of the batch, and is found by it.
 
     The mean over the embeddings of SimCLR's loss between embedding and mean. An embedding counts among its own
-    negatives, as if it were opposite to itself (docs/FIDELITY.md, M5).
+    negatives, as if it were opposite to itself (docs/FIDELITY.md, MS²L).
     """
     mean = torch.stack(embeddings).mean(dim=0)
     losses = []
