@@ -275,7 +275,8 @@ def seeded_at_once():
 
 @pytest.fixture(scope="session", autouse=True)
 def roughly_drawn():
-    """Pictures are laid out and have axes in the tests of pictures alone: that is two thirds of drawing them."""
+    """Pictures are laid out and have axes, titles and legends in the tests of pictures alone: that is most of what
+    drawing them takes."""
     draw = Figure.savefig
 
     def savefig(self, *given, **named):
@@ -283,6 +284,9 @@ def roughly_drawn():
             self.set_layout_engine("none")
             for axes in self.axes:
                 axes.set_axis_off()
+                axes.set_title("", y=1.0)  # or its place would be looked for among all axes
+                if (legend := axes.get_legend()) is not None:
+                    legend.remove()
         return draw(self, *given, **named)
 
     with pytest.MonkeyPatch.context() as patched:

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from nowhere import Unknown
 
 
+@pytest.fixture
+def all_checked(monkeypatch):
+    """All calls of a test are checked, not the first alone."""
+    monkeypatch.setattr("type_checks.FIRST", 100)
+
+
 def refuses(function, *given, **named):
     with pytest.raises(TypeCheckError):
         function(*given, **named)
@@ -56,6 +62,7 @@ def first(rows: list[Float[Tensor, "B T"]] | None, name: str = "x") -> Float[Ten
     return rows[0][0]
 
 
+@pytest.mark.usefixtures("all_checked")
 def test_types_are_checked_on_the_way_in_and_out():
     held = Held(3)
     assert held.plus(4) == 7
@@ -67,6 +74,7 @@ def test_types_are_checked_on_the_way_in_and_out():
     assert refuses(unknown, "anything", "1")
 
 
+@pytest.mark.usefixtures("all_checked")
 def test_a_letter_is_one_length_in_a_call_and_another_in_the_next():
     assert pairs(torch.ones(2, 3), torch.ones(2, 3)).shape == (2, 2)
     assert pairs(torch.ones(4, 5), torch.ones(4, 5)).shape == (4, 4)
@@ -75,6 +83,7 @@ def test_a_letter_is_one_length_in_a_call_and_another_in_the_next():
     assert refuses(pairs, torch.ones(2, 3), torch.ones(2, 3), turned=True), "what is returned"
 
 
+@pytest.mark.usefixtures("all_checked")
 def test_what_is_in_a_tensor_and_the_letters_of_a_call_inside_of_one_are_its_own():
     assert refuses(pairs, torch.ones(2, 3).long(), torch.ones(2, 3).long())
     assert outer(torch.ones(2, 3)).shape == (2, 2), "a call inside of one has letters of its own"

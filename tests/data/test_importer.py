@@ -1,6 +1,7 @@
 import inspect
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -36,13 +37,20 @@ def names(count):
     return [f"S003C{1 + i % 3:03}P{1 + i % 7:03}R001A{1 + i % 60:03}.skeleton" for i in range(count)]
 
 
-@pytest.fixture
-def folder(tmp_path):
-    (tmp_path / "raw" / "deep" / "er").mkdir(parents=True)
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    raw = tmp_path_factory.mktemp("written")
+    (raw / "deep" / "er").mkdir(parents=True)
     for number, name in enumerate(names(40)):
-        where = tmp_path / "raw" / ("deep/er" if number % 2 else ".")
+        where = raw / ("deep/er" if number % 2 else ".")
         (where / name).write_text(skeleton_text(walkers(number, 5 + number % 9, 1 + number % 3)))
-    return tmp_path / "raw"
+    return raw
+
+
+@pytest.fixture
+def folder(written, tmp_path):
+    """A copy of the files, to be damaged."""
+    return Path(shutil.copytree(written, tmp_path / "raw"))
 
 
 def run(source, store, kind="ntu60", **settings):

@@ -20,13 +20,17 @@ NARROW = {
 }  # fmt: skip
 NARROW_PASTE = {"views.flip_prob": 0.0, "encoder.hidden_size": 8, "objective.queue": 4, "batch": 4}
 HAND = load_layout("hand21")
+OF_PARTS = {"pcm3", "aimclr", "hico", "gl-transformer", "h-transformer", "mamp", "pstl", "skelemixclr", "crrl"}
+"""Methods that ask a skeleton for parts, sides or ways between joints, and one of the others."""
 STICK = layout_from_hierarchy(["a", "b", "c", "d"], [0, 0, 1, 2], "stick")[0]
 
 
 @pytest.mark.parametrize(
     "layout", [pytest.param(HAND, marks=pytest.mark.soak), STICK], ids=lambda layout: layout.name
 )  # a stick has fewer parts than a hand
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in OF_PARTS else pytest.mark.soak) for name in METHODS]
+)
 def test_every_method_learns_from_a_skeleton_of_few_parts(name, layout):
     settings = settings_of_preset(METHODS[name].preset)
     narrow = {name: value for name, value in NARROW.items() if name in flat(settings)}

@@ -82,7 +82,11 @@ def changed(method, before):
     ("error", "predicted_view", "place"),
     [("squared", "filled", "before_norm"), ("distance", "whole", "before_norm"), ("squared", "filled", "after_norm")],
 )
-@pytest.mark.parametrize(("bodies", "layout"), [(2, KINECT2), (1, KINECT1)], ids=["two bodies", "20 joints"])
+@pytest.mark.parametrize(
+    ("bodies", "layout"),
+    [(2, KINECT2), pytest.param(1, KINECT1, marks=pytest.mark.soak)],
+    ids=["two bodies", "20 joints"],
+)
 def test_every_term_and_the_keys_are_those_of_the_slow_reference(
     direction, error, predicted_view, place, bodies, layout
 ):
@@ -168,8 +172,10 @@ def test_an_ablation_drops_exactly_its_terms(positives, distillation, prediction
     ("predicted_view", "decoder_gradient"),
     [
         ("filled", True),
-        ("whole", False),
-        *(pytest.param(*both, marks=pytest.mark.soak) for both in (("filled", False), ("whole", True))),
+        *(
+            pytest.param(*both, marks=pytest.mark.soak)
+            for both in (("filled", False), ("whole", True), ("whole", False))
+        ),
     ],
 )
 def test_every_switch_trains(prompts, domain_place, place, predicted_view, decoder_gradient):
@@ -699,7 +705,9 @@ def test_what_is_predicted_is_the_clip_whatever_is_fed_to_the_encoder(features):
     assert torch.equal(seen[1], method.encoder.build_inputs(filled))
 
 
-@pytest.mark.parametrize("kind", ["transformer", "graph", "stgcn", "agcn"])
+@pytest.mark.parametrize(
+    "kind", ["transformer", "stgcn", *(pytest.param(k, marks=pytest.mark.soak) for k in ("graph", "agcn"))]
+)
 def test_the_gradients_of_the_terms_add_up_in_every_kind(kind):
     # A BatchNorm over several views at once would make the terms depend on which others there are.
     views = toy_views()

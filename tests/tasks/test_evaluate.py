@@ -58,6 +58,10 @@ def test_the_words_and_the_table_are_of_the_same_tasks():
     assert list(TASKS) == list(TASK_WORDS)
 
 
+AGAIN = {task for task in TASKS if task.startswith(("linear", "semi-", "robustness"))}
+"""Tasks that are run twice, in which heads, labels and noise are drawn; the others' bits have tests of their own."""
+
+
 @pytest.mark.parametrize(
     "task", [pytest.param(task, marks=pytest.mark.soak if f"{task}-frozen" in TASKS else ()) for task in TASKS]
 )
@@ -75,8 +79,9 @@ def test_every_task_stands_beside_its_baselines(finished_path, untrimmed, task):
     told = json.loads(json.dumps(found.to_dict()))
     first = next(iter(found.rows[0].metrics))
     assert told[first] == pytest.approx(np.mean(told["rows"][0]["values"]))
-    again = evaluate(task, [finished_path], untrimmed, "xsub", QUICK, seeds=2, device="cpu")
-    assert again.to_dict() == found.to_dict()
+    if task in AGAIN:
+        again = evaluate(task, [finished_path], untrimmed, "xsub", QUICK, seeds=2, device="cpu")
+        assert again.to_dict() == found.to_dict()
 
 
 def test_detection_is_judged_on_recordings_and_the_rest_on_clips(finished_path, untrimmed):

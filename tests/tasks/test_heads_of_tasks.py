@@ -11,6 +11,7 @@ from toy import toy_encoder
 from pcm3.checksums import with_checksum
 from pcm3.clips import ClipBank
 from pcm3.data.recording import Interval, Recording
+from pcm3.data.store import ClipStore
 from pcm3.encoders.files import load_encoder
 from pcm3.encoders.in_bfloat16 import InBfloat16
 from pcm3.errors import CheckpointError, DataError
@@ -203,10 +204,15 @@ def test_a_predictor_says_what_it_said_when_it_was_evaluated(store, tmp_path, us
 # What is refused, in one line
 
 
+@pytest.fixture(scope="module")
+def tuned(store_path):
+    """One for all tests; nobody may change it."""
+    return of_clips("tuned", encoder_of(), ClipBank.of(ClipStore.open(store_path), "joint", 16, CPU))[0]
+
+
 @pytest.fixture
-def saved(bank, tmp_path):
-    head, _, _ = of_clips("tuned", encoder_of(), bank)
-    head.save(tmp_path / "head")
+def saved(tuned, tmp_path):
+    tuned.save(tmp_path / "head")
     return tmp_path / "head"
 
 

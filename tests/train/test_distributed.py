@@ -60,6 +60,10 @@ def two(tmp_path_factory):
     return {case: [torch.load(folder / f"{case} {rank}.pt", weights_only=True) for rank in (0, 1)] for case in cases}
 
 
+FOR_THEMSELVES = {*APART, "aimclr", "cmd", "cpm", "hico", "isc", "longt-gan", "moco"}
+"""Methods whose queues, encoders or players no other has; that the rest keeps the same bits in both is tested below."""
+
+
 def mean_terms(found):
     """The terms of each step, mean over the processes."""
     return [
@@ -80,7 +84,9 @@ def test_two_processes_do_what_one_with_twice_the_batch_does(two, case, parts):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", OTHERS)
+@pytest.mark.parametrize(
+    "method", [pytest.param(name, marks=() if name in FOR_THEMSELVES else pytest.mark.soak) for name in OTHERS]
+)
 def test_two_processes_do_what_one_does_in_every_method(two, method):
     parts = [[0, 2, 4, 6], [1, 3, 5, 7]] if method in APART else [list(range(CLIPS))]
     alone = two_steps_of(method, ALONE, parts)

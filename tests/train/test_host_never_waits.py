@@ -160,6 +160,11 @@ def gru_of_the_first_frame(x, *rest):
     return out.expand(shape), last
 
 
+def watched_step(learner, parts):
+    with NothingSent(), NothingAsked():
+        return train_step(ALONE, learner, parts, MIDDLE)
+
+
 @pytest.mark.parametrize("changes", SETTINGS, ids=str)
 def test_everything_in_a_step_happens_on_the_device_of_the_clips(store, tiny, tiny_spec, changes, monkeypatch):
     settings, device = tiny({"protocol": "xsub"} | changes), torch.device("meta")
@@ -170,9 +175,11 @@ def test_everything_in_a_step_happens_on_the_device_of_the_clips(store, tiny, ti
     monkeypatch.setattr(torch.optim.ASGD, "step", lambda self: None)  # no fused kernel; the test above has it
     learner, clips = step_of(store, settings, tiny_spec(settings), device)
     parts = [MicroBatch(clips, MetaGenerator()) for _ in range(settings.micro_batches)]
-    train_step(ALONE, learner, parts, MIDDLE)
-    with NothingSent(), NothingAsked():
-        terms = train_step(ALONE, learner, parts, MIDDLE)
+    try:
+        terms = watched_step(learner, parts)
+    except HostWaitsError:  # what is kept from then on may be sent once
+        train_step(ALONE, learner, parts, MIDDLE)
+        terms = watched_step(learner, parts)
     assert {term.device for term in terms.values()} == {device}
 
 

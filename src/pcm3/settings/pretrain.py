@@ -6,7 +6,7 @@ Presets are YAML files in ``presets/`` that say only what differs from the defau
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from typing import Any, Literal, TypeVar, get_origin, get_type_hints
 
 from pcm3.errors import ConfigError
@@ -163,11 +163,16 @@ def changed(settings: PretrainSettings, changes: Mapping[str, Any]) -> PretrainS
 
 
 def _made(kind: type[_Settings], data: Mapping[str, Any]) -> _Settings:
-    """The dataclass with these values; groups are dictionaries, and what JSON has as a list may be a tuple."""
+    """The dataclass with these values; groups are dictionaries, and what JSON has as a list may be a tuple.
+
+    What a group does not hold is as the dataclass has it by default, which may be otherwise than the group by itself.
+    """
     values = dict(data)
+    usual = {entry.name: entry.default_factory for entry in fields(kind) if entry.default_factory is not MISSING}  # type: ignore[arg-type]
     for name, hint in get_type_hints(kind).items():
         if name in values and is_dataclass(hint):
-            values[name] = _made(hint, {**values[name]})  # type: ignore[arg-type]
+            group = {of.name: getattr(usual[name](), of.name) for of in fields(hint)} if name in usual else {}
+            values[name] = _made(hint, group | {**values[name]})  # type: ignore[arg-type]
         elif name in values and get_origin(hint) is tuple and isinstance(values[name], list):
             values[name] = tuple(values[name])
     return kind(**values)

@@ -1,7 +1,9 @@
 """Arrays as 2s-AGCN, ST-GCN, CMD and AimCLR leave them: padding undone, names believed, damage told."""
 
 import pickle
+import shutil
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -38,10 +40,15 @@ LABELS = [0, 0, 4, 59, 1]
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(written, tmp_path):
+    """A copy of them, to be damaged."""
+    return Path(shutil.copytree(written, tmp_path / "xsub"))
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
     """The recordings above, three for training and two for testing."""
-    made = tmp_path / "xsub"
-    made.mkdir()
+    made = tmp_path_factory.mktemp("agcn")
     clips = [agcn_clip(recording) for recording in RECORDINGS.values()]
     names = [f"{id}.skeleton" for id in RECORDINGS]
     write_agcn(made, "train", clips[:3], names[:3], LABELS[:3])
