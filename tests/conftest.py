@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import docstring_parser
+import filelock
 import forks
 import numpy as np
 import pytest
@@ -133,6 +134,25 @@ def store_path(tmp_path_factory):
         verified(store)  # or the first command that a process runs would remember that it did so
     assert (path / "verified.json").exists()
     return path
+
+
+@pytest.fixture(scope="session")
+def imported(tmp_path_factory):
+    """Imports a real data set as it is by default, once for all processes of the tests; nobody may change the store."""
+    place = tmp_path_factory.getbasetemp()
+    place = place.parent if "PYTEST_XDIST_WORKER" in os.environ else place
+
+    def store_of(kind):
+        from pcm3.data.importer import import_recordings
+        from pcm3.data.store import ClipStore
+
+        with filelock.FileLock(place / f"{kind}.lock"):
+            if not (place / kind).exists():
+                source = Path(os.environ["PCM3_DATA"], kind.replace("-", "_"))
+                import_recordings(kind, source, place / kind, workers=1, progress=False)
+        return ClipStore.open(place / kind)
+
+    return store_of
 
 
 @pytest.fixture

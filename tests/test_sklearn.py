@@ -148,7 +148,7 @@ def test_fit_changes_neither_parameters_nor_clips_and_again_comes_to_the_same(mo
 
 
 @pytest.mark.parametrize("labels", [LABELS, np.where(LABELS == 10, "sit", "rise"), LABELS == 10])
-@pytest.mark.parametrize("kind", ["linear", "nearest"])
+@pytest.mark.parametrize("kind", ["nearest", pytest.param("linear", marks=pytest.mark.soak)])  # both are scored below
 def test_a_classifier_tells_the_classes_it_was_given(model_path, kind, labels):
     classifier = MotionClassifier(model_path, kind=kind, epochs=30).fit(CLIPS, labels)
     assert classifier.classes_.tolist() == sorted(set(labels.tolist()))

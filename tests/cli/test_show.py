@@ -54,7 +54,9 @@ def files_in(folder):
 # Movies
 
 
-@pytest.mark.parametrize("fps", [15.0, 24.0, 29.97, 30.0, 50.0])
+@pytest.mark.parametrize(
+    "fps", [15.0, 29.97, *(pytest.param(fps, marks=pytest.mark.soak) for fps in (24.0, 30.0, 50.0))]
+)
 def test_a_gif_keeps_the_true_speed_on_average(tmp_path, fps):
     frames, seconds = render([scene_of(41, fps=fps)], tmp_path / "a.gif", size=100)
     shown, durations = gif(tmp_path / "a.gif")

@@ -272,7 +272,7 @@ def test_a_size_that_another_method_has_is_named_where_it_does_not_fit(tiny, met
 
 
 @pytest.mark.parametrize("network", ["gru", "transformer", "graph"])
-@pytest.mark.parametrize("kind", ["sgd", "adamw"])
+@pytest.mark.parametrize("kind", ["adamw", pytest.param("sgd", marks=pytest.mark.soak)])
 @pytest.mark.parametrize("method", ["pcm3", "moco", "cmd"])
 def test_the_least_memory_is_nearly_that_of_the_weights_and_no_more(tiny, network, kind, method):
     changes = {"encoder.hidden_size": 64, "encoder.layers": 2, "encoder.kind": network,
@@ -328,15 +328,20 @@ def proposed(found):
     return words[1:]
 
 
-def test_what_is_proposed_next_can_be_run_as_it_stands(cli, recordings, write_tiny, tiny_words, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "unlabelled", "expected"),
+    [("unlabelled", 24, "embed"), ("some lábels", 12, "evaluate"),
+     pytest.param("my störe", 0, "evaluate", marks=pytest.mark.soak)],
+)  # fmt: skip
+def test_what_is_proposed_next_can_be_run_as_it_stands(
+    cli, recordings, write_tiny, tiny_words, tmp_path, monkeypatch, name, unlabelled, expected
+):
     monkeypatch.chdir(tmp_path)
-    stores = {"my störe": (0, "evaluate"), "unlabelled": (24, "embed"), "some labels": (12, "evaluate")}
-    for name, (unlabelled, expected) in stores.items():
-        clips = [replace(clip, label=clip.label if k >= unlabelled else -1) for k, clip in enumerate(recordings)]
-        write_tiny(tmp_path / name, clips, classes=("raise arm", "nod", "hand over"))
-        words = proposed(cli("pretrain", tmp_path / name, "--run", tmp_path / f"{name} run", *tiny_words()))
-        assert words[0] == expected
-        assert cli(*words, *(["--seeds", "1"] if expected == "evaluate" else [])).code == 0
+    clips = [replace(clip, label=clip.label if k >= unlabelled else -1) for k, clip in enumerate(recordings)]
+    write_tiny(tmp_path / name, clips, classes=("raise arm", "nod", "hand over"))
+    words = proposed(cli("pretrain", tmp_path / name, "--run", tmp_path / f"{name} run", *tiny_words(steps=2)))
+    assert words[0] == expected
+    assert cli(*words, *(["--seeds", "1"] if expected == "evaluate" else [])).code == 0
 
 
 def test_from_files_to_labels_by_what_is_proposed_next(cli, tiny_words, tmp_path, monkeypatch):

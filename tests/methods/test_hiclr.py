@@ -53,7 +53,7 @@ def slowly(found, teachers, queue, count, temperature):
 
 
 @pytest.mark.parametrize(("progress", "count"), [(BEFORE, 1), (LATER, 1), (LATER, 3)])
-@pytest.mark.parametrize("direction", ["causal", "bidirectional"])
+@pytest.mark.parametrize("direction", ["causal", pytest.param("bidirectional", marks=pytest.mark.soak)])
 def test_loss_and_gradients_are_those_of_the_slow_reference(direction, progress, count):
     method = toy_hiclr(encoder=toy_encoder(bodies=1, layers=1, direction=direction), nearest=count).double().train()
     with torch.no_grad():

@@ -139,8 +139,10 @@ def whole_terms():
     return views, step(toy_method(), views).terms
 
 
-@pytest.mark.parametrize("prediction", [0.0, 40.0])
-@pytest.mark.parametrize("distillation", [0.0, 1.0])
+@pytest.mark.parametrize(
+    ("distillation", "prediction"),
+    [(0.0, 40.0), (1.0, 0.0), *(pytest.param(*both, marks=pytest.mark.soak) for both in ((0.0, 0.0), (1.0, 40.0)))],
+)
 @pytest.mark.parametrize(
     "positives", [subset for n in range(5) for subset in itertools.combinations(POSITIVES, n)], ids="+".join
 )
@@ -325,7 +327,7 @@ def test_task_prompts_are_placed_anew_for_each_view():
 # Where gradients go.
 
 
-@pytest.mark.parametrize("place", ["before_norm", "after_norm"])
+@pytest.mark.parametrize("place", ["before_norm", pytest.param("after_norm", marks=pytest.mark.soak)])
 @pytest.mark.parametrize("kind", ["contrast", "distillation"])
 @pytest.mark.parametrize(("view", "settings", "expected"), REACHED)
 def test_a_pair_reaches_exactly_its_own_parts(kind, view, settings, expected, place):

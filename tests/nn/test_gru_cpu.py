@@ -91,7 +91,7 @@ def test_the_layout_of_the_inputs_changes_nothing(backward, layout):
 
 @BOTH_WAYS
 @pytest.mark.parametrize("precision", [torch.float64, torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+@pytest.mark.parametrize("mode", [torch.no_grad, pytest.param(torch.inference_mode, marks=pytest.mark.soak)])
 def test_without_gradients_the_outputs_are_the_same_to_the_bit(threads, backward, precision, mode):
     halves, x = grus(7, 16, backward), random(70, 62, 7)
     halves = halves if precision == torch.float64 else halves.float()

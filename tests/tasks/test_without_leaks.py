@@ -69,7 +69,13 @@ def test_a_test_set_of_copies_only_is_refused(finished_path, recordings, write_t
         judged(finished_path, store, without_leaks=True)
 
 
-@pytest.mark.parametrize("switch", ["--without-leaks", "--without_leaks", "--without-leaks=true"])
+@pytest.mark.parametrize(
+    "switch",
+    [
+        "--without-leaks",
+        *(pytest.param(form, marks=pytest.mark.soak) for form in ("--without_leaks", "--without-leaks=true")),
+    ],
+)
 def test_the_command_has_the_switch(cli, run_path, leaky, switch):
     words = ["evaluate", "retrieval", "--model", run_path, "--store", leaky.path, "--seeds", 1, "--json"]
     told = cli(*words, switch).json

@@ -60,8 +60,8 @@ BESIDE = {"cmd": {"motion", "bone"}, "crossclr": {"motion", "bone"}, "isc": {"ag
 """Method → the encoders that its runs leave beside the model."""
 
 
-FOR_THEMSELVES = {"cmd", "halp", "hico", "isc", "longt-gan", "mamp", "ms2l"}
-"""Methods whose encoder, or what is beside it, no other has; the rest goes through the same by soaking."""
+FOR_THEMSELVES = {"cmd", "halp", "isc", "longt-gan"}
+"""Methods with encoders beside the model's, prototypes or two optimisers; the rest goes through the same by soaking."""
 
 
 @pytest.mark.parametrize(

@@ -76,15 +76,19 @@ def compare_with(store, finished_path, tmp_path):
         one.stop()
 
 
-@pytest.fixture
-def client(computed):
-    from fastapi.testclient import TestClient
-
+@pytest.fixture(scope="session")
+def shared_app(shared):
     from pcm3.web.guard import Guard
     from pcm3.web.routes import explorer_app
 
-    app = Guard(explorer_app(computed), "secret", {"testserver"})
-    return TestClient(app, headers={"Authorization": "Bearer secret"})
+    return Guard(explorer_app(shared), "secret", {"testserver"})
+
+
+@pytest.fixture
+def client(shared_app, computed):
+    from fastapi.testclient import TestClient
+
+    return TestClient(shared_app, headers={"Authorization": "Bearer secret"})
 
 
 @pytest.fixture

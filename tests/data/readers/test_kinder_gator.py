@@ -11,6 +11,7 @@ from reading import assert_read_or_told
 from pcm3.data.importer import import_recordings
 from pcm3.data.protocol import split
 from pcm3.data.readers import kinder_gator as reader
+from pcm3.data.source_index import Options
 from pcm3.data.store import ClipStore
 from pcm3.errors import DataError
 
@@ -81,8 +82,23 @@ def test_an_import_has_its_three_protocols(tmp_path):
         import_recordings("kinder-gator", tmp_path / "raw", tmp_path / "m", labels="x", progress=False)
 
 
+REAL = pytest.mark.skipif("PCM3_DATA" not in os.environ, reason="needs the real data set")
+
+
 @pytest.mark.data
-@pytest.mark.skipif("PCM3_DATA" not in os.environ, reason="needs the real data set")
+@REAL
+def test_real_recordings_are_read():
+    clips = reader.index(Path(os.environ["PCM3_DATA"]) / "kinder_gator", Options()).clips
+    assert len(clips) == 1159
+    some = [clip.read() for clip in clips[::60]]
+    assert {clip.frames.shape[1:] for clip in some} == {(1, 20, 3)}
+    assert all(np.isfinite(clip.frames).all() and clip.subject > 0 <= clip.label for clip in some)
+    assert len({clip.label for clip in some}) > 5
+
+
+@pytest.mark.soak  # two other real sets are imported whole
+@pytest.mark.data
+@REAL
 def test_the_real_data_set_is_whole(tmp_path):
     source = Path(os.environ["PCM3_DATA"]) / "kinder_gator"
     report = import_recordings("kinder-gator", source, tmp_path / "store", progress=False)

@@ -2,7 +2,6 @@
 
 import os
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,10 +12,8 @@ from hypothesis import strategies as st
 from torch import nn
 from toy import toy_encoder
 
-from pcm3.data.importer import import_recordings
 from pcm3.data.protocol import split
 from pcm3.data.recording import Interval, Recording
-from pcm3.data.store import ClipStore
 from pcm3.data.store_writer import write_store
 from pcm3.errors import ConfigError, DataError
 from pcm3.geometry import stream
@@ -471,9 +468,8 @@ DATA = os.environ.get("PCM3_DATA")
 
 @pytest.mark.data
 @pytest.mark.skipif(DATA is None, reason="PCM3_DATA does not name a folder with the real data sets")
-def test_real_recordings_lose_most_to_smoothing_where_actions_follow_one_another(tmp_path):
-    import_recordings("utkinect", Path(DATA, "utkinect"), tmp_path / "s", progress=False)
-    store = ClipStore.open(tmp_path / "s")
+def test_real_recordings_lose_most_to_smoothing_where_actions_follow_one_another(imported):
+    store = imported("utkinect")
     bank, test = RecordingBank.of(store, "joint", CPU), split(store.recordings, "xsub")[1]
     true = true_actions(store, test)
     ceilings = {}

@@ -1,6 +1,5 @@
 import math
 import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,10 +11,8 @@ from torch import nn
 from toy import KINECT1, KINECT2, toy_encoder
 
 import pcm3.tasks.prediction.evaluate as prediction_module
-from pcm3.data.importer import import_recordings
 from pcm3.data.protocol import split
 from pcm3.data.recording import Changes, Interval, Recording
-from pcm3.data.store import ClipStore
 from pcm3.errors import ConfigError, DataError
 from pcm3.geometry import stream
 from pcm3.report.motion import motion_strips, moving_clips
@@ -283,9 +280,8 @@ def test_zero_velocity_of_clips_at_30_fps_is_that_of_the_slow_reference(store):
 
 @pytest.mark.data
 @pytest.mark.skipif("PCM3_DATA" not in os.environ, reason="PCM3_DATA does not name a folder with the real data sets")
-def test_zero_velocity_of_utd_mhad(tmp_path):
-    import_recordings("utd-mhad", Path(os.environ["PCM3_DATA"], "utd_mhad"), tmp_path / "utd")
-    store = ClipStore.open(tmp_path / "utd")
+def test_zero_velocity_of_utd_mhad(imported):
+    store = imported("utd-mhad")
     train, test = split(store, "xsub")
     expected, kept = slow_zero_velocity(store, test, 50, 10)
     bank = bank_of(store, seed_frames=50, predicted_frames=10)
