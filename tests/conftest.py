@@ -275,9 +275,14 @@ def quick_workers():
 
 @pytest.fixture(scope="session", autouse=True)
 def read_once():
-    """What docstrings say of settings is read once, not for every command: jsonargparse parses their source anew."""
+    """What classes of settings and their docstrings say is read once, not for every command: jsonargparse parses their
+    source anew, which is a fifth of parsing a command line."""
+    from jsonargparse import _signatures
+
+    parameters = functools.cache(_signatures.get_signature_parameters)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("docstring_parser.parse_from_object", functools.cache(docstring_parser.parse_from_object))
+        patched.setattr(_signatures, "get_signature_parameters", lambda of, name=None, **_: parameters(of, name))
         yield
 
 
