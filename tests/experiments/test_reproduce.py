@@ -58,7 +58,8 @@ def test_every_table_is_whole(name):
     assert all(len(figures) == len(table.heads) for figures in table.published.values())
     assert set(table.variants) <= set(table.published) or not table.published
     assert all(column.task in TASK_WORDS for column in table.columns)
-    assert not table.aligned or len(table.columns) == len(table.heads)
+    assert {head for column in table.columns for head in column.published} <= set(table.heads)
+    assert not table.untrained or table.untrained in table.published
     for variant in table.variants.values():
         changed(PretrainSettings(), variant.changes).check()
         if variant.preset is not None:
@@ -117,6 +118,7 @@ def test_a_table_is_run_written_and_never_taken_for_the_paper_s(plan, untrimmed,
     assert "(90.4)" in text
     assert "The two are not the same experiment" in text
     assert "2 x 8 units" in text
+    assert told["tested_on"] == list(dict.fromkeys([plan.store.kind, plan.untrimmed.kind]))
     assert "2 seeds" in text
     assert "Not the protocols' settings: head.epochs 2 (100)" in text
     assert "## Best epoch on the test clips" in text
@@ -219,6 +221,44 @@ def test_the_paper_s_figures_stand_in_their_own_columns_where_one_before_is_not_
     assert [cell.partition("(")[2].strip(") ") for cell in row.strip("| ").split("|")[1:]] == [
         "90.4", "88.8", "87.0", "101.7"
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "dataset", "protocol", "row", "expected"),
+    [
+        ("table1", "utd-mhad", "xsub", "CMD", {"linear %": 79.8, "linear, their authors' head %": 79.8}),
+        ("table1", "ntu60", "xview", "PCM³", {"linear %": 90.4, "linear, their authors' head %": 90.4}),
+        ("table1", "ntu120", "xsub", "ISC", {"linear %": 67.1, "linear, their authors' head %": 67.1}),
+        ("table1", "pkummd2", "xsub", "LongT GAN", {"linear %": 26.0, "linear, their authors' head %": 26.0}),
+        ("table1", "ntu120", "xset", "MS²L", {}),
+        ("table2", "utd-mhad", "xsub", "PCM³", {"1 % (global) %": 53.8, "10 % (global) %": 77.1}),
+        ("table3", "ntu120", "xset", "HaLP", {"1-NN %": 59.0}),
+        ("table4", "ntu60", "xview", "AimCLR", {"spatial %": 58.5, "temporal %": 58.6}),
+        ("table5", "pkummd1", "xsub", "nothing learned", {"detection mAP_a (VOC) %": 29.6, "mAP_v (official) %": 28.2}),
+        ("table6", "utd-mhad", "xsub", "nothing learned", {"motion prediction mm": 108.5}),
+        ("table10", "utd-mhad", "xsub", "joints, 40 %", {"linear %": 89.5}),
+    ],
+)
+def test_beside_our_figure_stands_the_paper_s_of_the_same_data_set_and_protocol_or_of_its_first(
+    name, dataset, protocol, row, expected
+):
+    heads, beside = TABLES[name].beside(dataset, protocol, "nothing learned")
+    assert beside[row] == expected
+    assert set(expected) <= set(heads) <= {column.head for column in TABLES[name].columns}
+
+
+def test_a_table_made_once_more_is_the_same_to_the_byte(plan):
+    plan = replace(plan, seeds=1, rows=("HaLP",))
+    reproduce("table3", plan, lambda what: None)
+    files = [plan.out / f"table3.{ending}" for ending in ("json", "md")]
+    first = [file.read_bytes() for file in files]
+    reproduce("table3", plan, lambda what: None)
+    assert [file.read_bytes() for file in files] == first
+    assert json.loads(first[0])["pretraining"]["HaLP"]["joint"][0]["clips_per_s"] > 0
+    text = first[1].decode()
+    assert "encoder of 2 x" not in text, "no row of PCM³, whose encoder that would be"
+    assert "(65.8)" in text, "the paper's HaLP on NTU 60 xsub"
+    assert "In brackets: the paper's figures (1-NN %: NTU 60 xsub)." in text
 
 
 def test_a_table_that_no_store_serves_is_refused_from_python_too(plan):

@@ -8,6 +8,8 @@ from typing import Any, Literal
 from pcm3.report.published_order import Published
 
 PublishedValues = tuple[float | None, ...]
+DATASETS = {"ntu60": "NTU 60", "ntu120": "NTU 120", "pkummd2": "PKU-MMD II"}
+"""Kind of a store → what heads of the paper's columns call its data set."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,8 @@ class Column:
     figure: str
     authors_head: bool = False
     """By the linear head of each method's authors (`Variant.head`), of the methods that have one."""
+    published: tuple[str, ...] = ()
+    """Heads of the paper's columns that are of the same thing, on one data set and protocol each; none: it has none."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +60,38 @@ class PaperTable:
     """Those of the rows that we run; the others are published only."""
     all_parts: Literal["domain", "both"] | None = None
     """It is about the whole method: of what the preset leaves out of it all is put in first, and these prompts."""
-    aligned: bool = False
-    """Our columns are the paper's, one for one, so that its figures can stand beside ours."""
+    untrained: str = ""
+    """The paper's row of an encoder that learned nothing, if it has one."""
+
+    def beside(self, dataset: str, protocol: str, untrained: str) -> tuple[dict[str, str], dict[str, dict[str, float]]]:
+        """Column of ours → the paper's column beside it; row of ours → column of ours → the paper's figure.
+
+        Where the paper has several data sets and protocols, it is that of the store where it is among them, else the
+        first.
+
+        Args:
+            dataset: kind of the store.
+            protocol: of the runs.
+            untrained: our row of an encoder that learned nothing.
+        """
+        name = DATASETS.get(dataset)
+        heads, figures = {}, {}
+        for column in self.columns:
+            if column.published:
+                heads[column.head] = max(
+                    column.published, key=lambda head: 2 * (name is not None and name in head) + (protocol in head)
+                )
+        for row, values in self.published.items():
+            of_row = dict(zip(self.heads, values, strict=True))
+            known = {ours: of_row[head] for ours, head in heads.items()}
+            figures[untrained if row == self.untrained else row] = {
+                head: value for head, value in known.items() if value is not None
+            }
+        return heads, figures
 
 
 RECOGNITION = Column("linear %", "linear", "top1")
+RETRIEVAL = Column("1-NN %", "retrieval", "top1")
 DETECTION = Column("detection mAP_a (VOC) %", "detection", "map_a_voc")
 PREDICTION = Column("motion prediction mm", "prediction", "mpjpe_mm")
 OURS = Variant()
@@ -118,7 +149,10 @@ TABLES: dict[str, PaperTable] = {
             "3s-SkeleMixCLR": (82.7, 87.1, 70.5, 70.7, 57.1), "3s-CPM": (83.2, 87.0, 73.0, 74.0, 51.5),
             "3s-PCM³": (87.4, 93.1, 80.0, 81.2, 58.2),
         },
-        (RECOGNITION, Column("linear, their authors' head %", "linear", "top1", authors_head=True)),
+        (
+            replace(RECOGNITION, published=UNSUPERVISED),
+            Column("linear, their authors' head %", "linear", "top1", authors_head=True, published=UNSUPERVISED),
+        ),
         {
             "H-Transformer": H_TRANSFORMER, "GL-Transformer": GL_TRANSFORMER,
             "LongT GAN": LONGT_GAN, "MS²L": MS2L, "CRRL": CRRL, "ISC": ISC, "CMD": CMD, "HaLP": HALP, "PCM³": OURS,
@@ -140,8 +174,8 @@ TABLES: dict[str, PaperTable] = {
             "PCM³": (53.1, 82.8, 53.8, 77.1),
         },
         (
-            Column("1 % (global) %", "semi", "top1_1pc_global"),
-            Column("10 % (global) %", "semi", "top1_10pc_global"),
+            Column("1 % (global) %", "semi", "top1_1pc_global", published=("xsub 1 %", "xview 1 %")),
+            Column("10 % (global) %", "semi", "top1_10pc_global", published=("xsub 10 %", "xview 10 %")),
             Column("10 % (stratified) %", "semi", "top1_10pc_stratified"),
         ),
         {"LongT GAN": LONGT_GAN, "MS²L": MS2L, "HiCLR": HICLR, "ISC": ISC, "CMD": CMD, "PCM³": OURS},
@@ -154,7 +188,7 @@ TABLES: dict[str, PaperTable] = {
             "LongT GAN": (39.1, 48.1, 31.5, 35.5), "ISC": (62.5, 82.6, 50.6, 52.3), "CRRL": (60.7, 75.2, None, None),
             "CMD": (70.6, 85.4, 58.3, 60.9), "HaLP": (65.8, 83.6, 55.8, 59.0), "PCM³": (73.7, 88.8, 63.1, 66.8),
         },
-        (Column("1-NN %", "retrieval", "top1"),),
+        (replace(RETRIEVAL, published=UNSUPERVISED[:4]),),
         {"LongT GAN": LONGT_GAN, "ISC": ISC, "CRRL": CRRL, "CMD": CMD, "HaLP": HALP, "PCM³": OURS},
         all_parts="domain",
     ),
@@ -166,8 +200,8 @@ TABLES: dict[str, PaperTable] = {
             "AimCLR": (54.9, 58.5, 54.1, 58.6), "CMD": (67.1, 72.7, 72.7, 79.5), "PCM³": (80.8, 87.0, 77.6, 86.1),
         },
         (
-            Column("spatial %", "occlusion", "top1_spatial"),
-            Column("temporal %", "occlusion", "top1_temporal"),
+            Column("spatial %", "occlusion", "top1_spatial", published=("spatial xsub", "spatial xview")),
+            Column("temporal %", "occlusion", "top1_temporal", published=("temporal xsub", "temporal xview")),
             Column("spatial, head trained on it %", "occlusion", "trained_top1_spatial"),
             Column("temporal, head trained on it %", "occlusion", "trained_top1_temporal"),
             Column("clean %", "occlusion", "top1_clean"),
@@ -182,19 +216,22 @@ TABLES: dict[str, PaperTable] = {
             "Randomly initialised": (29.6, 28.2), "MS²L": (50.9, 49.1), "CRRL": (52.8, 50.5), "ISC": (55.1, 54.2),
             "CMD": (59.4, 59.2), "PCM³": (61.8, 61.3),
         },
-        (DETECTION, Column("mAP_v (official) %", "detection", "map_v_official")),
+        (
+            replace(DETECTION, published=("mAP_a",)),
+            Column("mAP_v (official) %", "detection", "map_v_official", published=("mAP_v",)),
+        ),
         {"MS²L": MS2L, "CRRL": CRRL, "ISC": ISC, "CMD": CMD, "PCM³": OURS},
         all_parts="domain",
-        aligned=True,
+        untrained="Randomly initialised",
     ),
     "table6": PaperTable(
         "Motion prediction, MPJPE mm",
         ("MPJPE",),
         {"Random": (108.5,), "CRRL": (104.9,), "ISC": (144.2,), "CMD": (145.0,), "PCM³": (101.7,)},
-        (PREDICTION,),
+        (replace(PREDICTION, published=("MPJPE",)),),
         {"CRRL": CRRL, "ISC": ISC, "CMD": CMD, "PCM³": OURS},
         all_parts="domain",
-        aligned=True,
+        untrained="Random",
     ),
     "table7": PaperTable(
         "What contrast and masked prediction give each other",
@@ -206,11 +243,11 @@ TABLES: dict[str, PaperTable] = {
             "PCM³": (90.4, 88.8, 87.0, 61.8, 101.7),
         },
         (
-            RECOGNITION,
-            Column("1-NN %", "retrieval", "top1"),
-            Column("spatial occlusion %", "occlusion", "top1_spatial"),
-            DETECTION,
-            PREDICTION,
+            replace(RECOGNITION, published=("recognition %",)),
+            replace(RETRIEVAL, published=("retrieval %",)),
+            Column("spatial occlusion %", "occlusion", "top1_spatial", published=("occlusion %",)),
+            replace(DETECTION, published=("detection mAP_a %",)),
+            replace(PREDICTION, published=("prediction mm",)),
         ),
         {
             "masked prediction": Variant({**ALONE, "objective.positives": []}),
@@ -221,7 +258,6 @@ TABLES: dict[str, PaperTable] = {
             "PCM³": OURS,
         },
         all_parts="both",
-        aligned=True,
     ),
     "table8": PaperTable(
         "Positive views and distillation, without prompts",
@@ -231,7 +267,7 @@ TABLES: dict[str, PaperTable] = {
             "intra, inter, predicted, distillation": (89.7,), "intra, inter, masked, distillation": (89.3,),
             "all, distillation": (90.0,),
         },
-        (RECOGNITION,),
+        (replace(RECOGNITION, published=("recognition %",)),),
         {
             "intra": _positives("intra", distillation=False),
             "intra, inter": _positives("intra", "inter", distillation=False),
@@ -241,19 +277,17 @@ TABLES: dict[str, PaperTable] = {
             "all, distillation": _positives("intra", "inter", "mask", "predict"),
         },
         all_parts="both",
-        aligned=True,
     ),
     "table9": PaperTable(
         "Prompts",
         ("recognition %", "detection mAP_a %"),
         {"none": (90.0, 60.8), "domain": (90.3, 61.0), "domain and task": (90.4, 61.3)},
-        (RECOGNITION, DETECTION),
+        (replace(RECOGNITION, published=("recognition %",)), replace(DETECTION, published=("detection mAP_a %",))),
         {
             "none": Variant({"prompts.kind": "none"}), "domain": Variant({"prompts.kind": "domain"}),
             "domain and task": Variant({"prompts.kind": "both"}),
         },
         all_parts="both",
-        aligned=True,
     ),
     "table10": PaperTable(
         "Masks",
@@ -262,7 +296,7 @@ TABLES: dict[str, PaperTable] = {
             **{f"parts, {ratio} %": (of,) for ratio, of in ((20, 89.8), (40, 90.2), (60, 90.4), (80, 90.1))},
             **{f"joints, {ratio} %": (of,) for ratio, of in ((20, 89.0), (40, 89.5), (60, 89.7), (80, 89.5))},
         },
-        (RECOGNITION,),
+        (replace(RECOGNITION, published=("recognition %",)),),
         {
             **{f"parts, {ratio} %": Variant({"mask.ratio": ratio / 100}) for ratio in (20, 40, 60, 80)},
             **{
@@ -271,7 +305,6 @@ TABLES: dict[str, PaperTable] = {
             },
         },
         all_parts="both",
-        aligned=True,
     ),
     "recipe": PaperTable(
         "Some hundred clips and some minutes (not of the paper)",
@@ -279,7 +312,7 @@ TABLES: dict[str, PaperTable] = {
         {},
         (
             RECOGNITION,
-            Column("1-NN %", "retrieval", "top1"),
+            RETRIEVAL,
             Column("10 % of the labels (global) %", "semi", "top1_10pc_global"),
             Column("10 % of the labels (stratified) %", "semi", "top1_10pc_stratified"),
         ),
@@ -289,7 +322,7 @@ TABLES: dict[str, PaperTable] = {
         "Half of a float's bits (not of the paper)",
         (),
         {},
-        (RECOGNITION, Column("1-NN %", "retrieval", "top1")),
+        (RECOGNITION, RETRIEVAL),
         {"float32": Variant({"precision": "32"}), "bfloat16": Variant({"precision": "bf16"})},
     ),
 }  # fmt: skip

@@ -18,7 +18,7 @@ from pcm3.checksums import read_checked_json, with_checksum
 from pcm3.data.names import file_name
 from pcm3.data.store import ClipStore
 from pcm3.errors import CheckpointError, ConfigError
-from pcm3.experiments.paper_tables import TABLES, Column, PaperTable, Variant
+from pcm3.experiments.paper_tables import TABLES, Column, Variant
 from pcm3.experiments.runs import Run, each_folder_once, log_slow_precision, pretrain_in, run_name, with_threads
 from pcm3.files import write_atomically, write_json
 from pcm3.geometry import STREAMS
@@ -31,7 +31,7 @@ from pcm3.settings.presets import settings_of_preset
 from pcm3.settings.pretrain import PretrainSettings, changed, flat
 from pcm3.settings.tasks import CACHED_TASKS, TaskSettings
 from pcm3.summary import counted
-from pcm3.tasks.evaluate import evaluate
+from pcm3.tasks.evaluate import UNTRAINED, evaluate
 from pcm3.tasks.streams import evaluate_streams, stream_runs
 from pcm3.tasks.task_table import TASKS
 from pcm3.train.plan import MINUTES, training_clips, with_sizes
@@ -107,6 +107,7 @@ def reproduce(name: str, plan: Plan, log: Callable[[str], object], map_fn: MapFu
             rows[row][column.head] = _cell(evaluation["rows"][0], column)
             for other in evaluation["rows"][1:]:
                 baselines.setdefault(other["name"], {}).setdefault(column.head, _cell(other, column))
+    published_heads, beside = table.beside(plan.store.kind, plan.protocol, UNTRAINED)
     result = {
         "table": name,
         "title": table.title,
@@ -114,8 +115,10 @@ def reproduce(name: str, plan: Plan, log: Callable[[str], object], map_fn: MapFu
         "baselines": baselines,
         "untrained_of": usual[0],
         "columns": [column.head for column in served],
+        "tested_on": list(dict.fromkeys(store.kind for column in served if (store := _store_of(column, plan)))),
         "published": {"heads": table.heads, **{row: list(values) for row, values in table.published.items()}},
-        "beside": _beside(table),
+        "published_heads": published_heads,
+        "beside": beside,
         "presets": {
             row: variant.preset + ("-small" if plan.scaled else "")
             for row, variant in variants.items()
@@ -292,17 +295,6 @@ def _cell(row: dict[str, Any], column: Column) -> dict[str, Any] | None:
     names = {"mean": "", "sd": "_sd", "values": "_values"}
     cell = {name: row[column.figure + suffix] for name, suffix in names.items()}
     return cell | {"best_on_test": row.get(f"best_{column.figure}")}
-
-
-def _beside(table: PaperTable) -> dict[str, dict[str, float]]:
-    """Row → column of ours → the paper's figure, where it is of the same thing."""
-    if not table.aligned:
-        return {}
-    heads = [column.head for column in table.columns]
-    return {
-        row: {head: value for head, value in zip(heads, values, strict=True) if value is not None}
-        for row, values in table.published.items()
-    }
 
 
 def _conditions(plan: Plan, hours: float) -> dict[str, Any]:

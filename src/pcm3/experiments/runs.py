@@ -65,8 +65,13 @@ def with_threads(settings: PretrainSettings) -> PretrainSettings:
 
 
 def pretrain_in(run: _AsRun, store: Path) -> PretrainResult:
-    """Makes the run, or ends one that was begun; only in the first process is a progress bar in its place."""
-    return pretrain(ClipStore.open(store), run.folder, run.settings, progress=parent_process() is None)
+    """Makes the run, or ends one that was begun; only in the first process is a progress bar in its place.
+
+    Returns:
+        What the whole run came to: its clips/s, too, are not those of this session alone.
+    """
+    result = pretrain(ClipStore.open(store), run.folder, run.settings, progress=parent_process() is None)
+    return replace(result, clips_per_s=round(result.steps * run.settings.batch / max(result.seconds, 1e-9), 1))
 
 
 def each_folder_once(

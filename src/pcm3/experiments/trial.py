@@ -275,8 +275,6 @@ def _pretrained_or_failed(trial: Trial) -> dict[str, Any]:
 def _pretrained(trial: Trial) -> dict[str, Any]:
     """What the run came to, made now or ended."""
     result = asdict(pretrain_in(trial, trial.store))
-    # Of the whole run: the result's own clips/s is of this session.
-    result["clips_per_s"] = round(result["steps"] * trial.settings.batch / max(result["seconds"], 1e-9), 1)
     return {name: result[name] for name in ("steps", "epochs", "seconds", "clips_per_s", "loss")}
 
 

@@ -25,8 +25,8 @@ def as_markdown(result: dict[str, Any]) -> str:
         "",
         f"Ours on **{about['store']}** {about['protocol']} ({counted(about['clips'], 'clip')})"
         + (f", detection on **{about['untrimmed_store']}**" if about["untrimmed_store"] else "")
-        + f"; encoder of 2 x {about['hidden_size']} units, {counted(about['layers'], 'layer')}, {about['direction']}; "
-        f"{length} of {about['batch']} clips; {counted(about['seeds'], 'seed')} (mean ± sd); "
+        + (f"; {_encoder(about)}" if set(result["rows"]) - set(result["presets"]) else "")
+        + f"; {length} of {about['batch']} clips; {counted(about['seeds'], 'seed')} (mean ± sd); "
         f"{about['hours_of_pretraining']} h of pretraining in all. The paper: NTU RGB+D at 2 x 1024 units and "
         "450 epochs. The two are not the same experiment.",
         "",
@@ -51,8 +51,11 @@ def as_markdown(result: dict[str, Any]) -> str:
         lines += ["", f"Their authors' heads: {heads}. The last epoch counts, also where they reported the best one."]
     if about["not_the_protocols"]:
         lines += ["", f"Not the protocols' settings: {', '.join(about['not_the_protocols'])}."]
-    if beside:
-        lines += ["", "In brackets: the paper's figure."]
+    if result["published_heads"]:
+        columns_of = "; ".join(
+            f"{ours}: {theirs}" for ours, theirs in result["published_heads"].items() if ours in columns
+        )
+        lines += ["", f"In brackets: the paper's figures ({columns_of})."]
     chosen = [
         [row, *(_best(cells.get(column)) for column in columns)]
         for row, cells in [*result["rows"].items(), *result["baselines"].items()]
@@ -81,6 +84,12 @@ def as_markdown(result: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _encoder(about: dict[str, Any]) -> str:
+    """Of the rows of PCM³; other methods have those of their presets."""
+    layers = counted(about["layers"], "layer")
+    return f"encoder of 2 x {about['hidden_size']} units, {layers}, {about['direction']}"
+
+
 def _best(cell: dict[str, Any] | None) -> str:
     """The mean of the best epochs, where a task looks at the test clips more than once."""
     return "" if cell is None or cell["best_on_test"] is None else f"{cell['best_on_test']:.1f}"
@@ -88,11 +97,10 @@ def _best(cell: dict[str, Any] | None) -> str:
 
 def draw(result: dict[str, Any], picture: Path) -> None:
     """Bars of our values in each column, with a mark where the paper's figure is of the same thing."""
-    about = result["conditions"]
+    seeds = counted(result["conditions"]["seeds"], "seed")
     drawn = {column: _bars(column, result) for column in result["columns"]}
-    table_bars(
-        drawn, picture, f"{result['title']}: ours on {about['store']}, mean and sd of {counted(about['seeds'], 'seed')}"
-    )
+    title = f"{result['title']}: ours on {', '.join(result['tested_on'])}, mean and sd of {seeds}"
+    table_bars(drawn, picture, title)
 
 
 def _bars(column: str, result: dict[str, Any]) -> dict[str, tuple[Sequence[float], float | None]]:
