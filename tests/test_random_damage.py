@@ -17,7 +17,7 @@ import pytest
 
 from pcm3.cli import main
 
-COUNT = int(os.environ.get("PCM3_DAMAGES", "8"))
+COUNT = int(os.environ.get("PCM3_DAMAGES", "12"))
 SEED = int(os.environ.get("PCM3_DAMAGE_SEED", "0"))
 LONGEST = 60
 """Seconds that a command on the tiny store may take, on a slow and busy machine."""

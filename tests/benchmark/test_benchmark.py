@@ -513,13 +513,13 @@ def test_features_like_an_encoders_lie_in_few_directions():
 
 def test_the_import_benchmark_measures_every_way_in_every_turn():
     goes = []
-    rows = benchmark_import(files=4, workers=[1], turns=2, on_progress=lambda: goes.append(1))
+    rows = benchmark_import(files=12, workers=[1], turns=2, on_progress=lambda: goes.append(1))
     assert len(goes) == 8
     assert [(row.what, row.workers, row.files) for row in rows] == [
-        ("line by line", 1, 4),
-        ("numpy.fromstring", 1, 4),
-        ("parse", 1, 4),
-        ("import", 1, 4),
+        ("line by line", 1, 12),
+        ("numpy.fromstring", 1, 12),
+        ("parse", 1, 12),
+        ("import", 1, 12),
     ]
     for row in rows:
         assert 0 < row.lowest <= row.files_per_s <= row.highest

@@ -4,7 +4,7 @@
 beartype checks a call as it would alone, and where annotations have shapes their letters are remembered over the call.
 What an annotation means is read when the function is first called; what has no meaning then is not checked.
 In a test the first `FIRST` calls of each function are checked, and of the rest, of which a loop over frames makes
-thousands that are alike, one in `ONE_IN`: checking all took a quarter of the time of all tests, the first five an
+thousands that are alike, one in `ONE_IN`: checking all took a quarter of the time of all tests, five of each took an
 eighth. A function inside of another is made anew at every call, and so would be its check, which costs a millisecond:
 the first `FIRST` have one.
 """
