@@ -199,7 +199,7 @@ def test_a_run_killed_many_times_has_the_bits_of_one_that_was_not(store_path, ti
             wait_for(trigger(folder, rng, lines), process, lambda process: process.poll() is None)
             process.send_signal(signal_)
             _, told = process.communicate(timeout=60)
-        assert process.returncode == code
+        assert process.returncode == code, told.decode(errors="replace")[-3000:]
         kills += 1
     assert told.decode().rstrip("\n").split("\n")[-1] == "pcm3 pretrain: stopped; what was complete is kept"
 
