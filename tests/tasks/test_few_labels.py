@@ -25,7 +25,7 @@ def test_it_is_the_mean_over_draws_of_logistic_regression_on_standardised_featur
     right = []
     for seed in range(2 * DRAWS, 3 * DRAWS):
         known = labelled_subset(label, 0.2, "stratified", seed)
-        head = LogisticRegression(C=0.01).fit((train[known] - mean) / spread, label[known])
+        head = LogisticRegression(C=0.01, class_weight="balanced").fit((train[known] - mean) / spread, label[known])
         right += (head.predict((test - mean) / spread) == truth).tolist()
     found = few_label_accuracy(train, label, test, truth, 0.2, "stratified", 2)
     assert found == pytest.approx(100 * np.mean(right))
@@ -61,7 +61,9 @@ def test_of_fewer_clips_than_coordinates_it_is_the_same_head():
     right = []
     for seed in range(DRAWS):
         known = labelled_subset(label[:100], 0.2, "stratified", seed)
-        head = LogisticRegression(C=0.01, max_iter=300, tol=1e-8).fit(scaled[0][known], label[:100][known])
+        head = LogisticRegression(C=0.01, class_weight="balanced", max_iter=300, tol=1e-8).fit(
+            scaled[0][known], label[:100][known]
+        )
         right += (head.predict(scaled[1]) == label[100:]).tolist()
     found = few_label_accuracy(train, label[:100], test, label[100:], 0.2, "stratified", 0)
     assert found == pytest.approx(100 * np.mean(right), abs=0.5)  # of 500, two that lie between classes
@@ -77,3 +79,14 @@ def test_where_one_clip_is_known_its_class_is_told_of_all(features):
 def test_a_share_that_is_none_is_refused(features):
     with pytest.raises(ConfigError, match="share"):
         few_label_accuracy(*features, 1.5, "stratified", 0)
+
+
+def test_a_second_clip_of_some_classes_does_not_take_the_others_from_theirs():
+    """10 % of 14 clips is one, of 16 two: where all have one (1 %) fewer labels are known, and no more may be right."""
+    rng = np.random.default_rng(5)
+    label = np.repeat(np.arange(20), np.where(np.arange(20) % 2, 14, 16))
+    centres = rng.normal(size=(20, 50))
+    train, test = (0.6 * centres[label] + rng.normal(size=(len(label), 50)) for _ in range(2))
+    one, some = (few_label_accuracy(train, label, test, label, share, "stratified", 0) for share in (0.01, 0.1))
+    assert 20 < one < 60
+    assert some > one

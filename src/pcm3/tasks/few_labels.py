@@ -60,6 +60,8 @@ def _predicted(
         known, test = known @ axes, test @ axes
     with warnings.catch_warnings():  # that there are nearly as many classes as clips: that is the task
         warnings.filterwarnings("ignore", message="The number of unique classes is greater than 50%")
-        regression = LogisticRegression(C=PENALTY, max_iter=ITERATIONS).fit(known, label)
+        # Classes weigh the same: else, of classes of which one clip is known and of which two are, nearly all that is
+        # tested would be of the latter, as the penalty leaves the classes' shares free and little else.
+        regression = LogisticRegression(C=PENALTY, class_weight="balanced", max_iter=ITERATIONS).fit(known, label)
     predicted: Int[np.ndarray, " Q"] = regression.predict(test)
     return predicted
