@@ -102,30 +102,41 @@ def crop_resize(
     """
     scale = length.to(torch.float32).unsqueeze(1) / (size if own is None else own.unsqueeze(1))
     position = ((torch.arange(size, device=start.device) + 0.5) * scale - 0.5).clamp(min=0)
+    return frames_at(position, frames, start, length, gaps)
+
+
+def frames_at(
+    position: Float[Tensor, "B T"],
+    frames: Num[Tensor, "F M V C"],
+    start: Int[Tensor, " B"],
+    length: Int[Tensor, " B"],
+    gaps: bool,
+) -> Float[Tensor, "B T M V C"]:
+    """Stretches of clips at any moments, linear in time between two frames, the last frame from its moment on.
+
+    With gaps a joint that one of the two frames has and the other not (zeros) is as in the nearer (the later, where
+    both are as near); else it would come from the origin.
+
+    Args:
+        position: of each moment in frames from its stretch's first, at least 0.
+        frames: of all clips, on any device, any float type.
+        start: first frame of each stretch, as a row of `frames`.
+        length: frames of each stretch, at least 1.
+        gaps: as of `crop_resize`.
+
+    Returns:
+        float32 on the device of `start`.
+    """
     last = (length - 1).unsqueeze(1)
     before = torch.minimum(position.long(), last)
     after = torch.minimum(before + 1, last)
-    weight = (position - before)[:, :, None, None, None]
+    weight = (position - before).float()[:, :, None, None, None]
     rows = torch.stack([before, after]) + start.unsqueeze(1)
     taken = frames[rows.to(frames.device)].to(start.device, torch.float32)
-    return between_frames(taken[0], taken[1], weight, gaps)
-
-
-def between_frames(
-    before: Float[Tensor, "*frames V C"],
-    after: Float[Tensor, "*frames V C"],
-    weight: Float[Tensor, "*#frames #V 1"],
-    gaps: bool,
-) -> Float[Tensor, "*frames V C"]:
-    """Linear between two frames, of which the second has this weight.
-
-    With gaps a joint that one of the two has and the other not (zeros) is as in the nearer (the second, where both are
-    as near); else it would come from the origin.
-    """
     if gaps:
-        leaves = (before == 0).all(dim=-1, keepdim=True) ^ (after == 0).all(dim=-1, keepdim=True)
-        weight = torch.where(leaves, (weight >= 0.5).float(), weight)
-    return torch.lerp(before, after, weight)
+        absent = (taken == 0).all(dim=-1, keepdim=True)
+        weight = torch.where(absent[0] ^ absent[1], (weight >= 0.5).float(), weight)
+    return torch.lerp(taken[0], taken[1], weight)
 
 
 def pad_crop(clips: Float[Tensor, "B T M V C"], part: int, generator: torch.Generator) -> Float[Tensor, "B T M V C"]:

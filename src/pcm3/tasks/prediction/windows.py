@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int, Num
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pcm3.augment.crop import between_frames
+from pcm3.augment.crop import frames_at
 from pcm3.clips import Feed, frames_on
 from pcm3.data.store import ClipStore
 from pcm3.errors import DataError
@@ -231,13 +231,7 @@ def resample(
     moment = offset.unsqueeze(1) + torch.arange(size, device=start.device)
     # Multiplied first: whole numbers then give whole frames, where there are any.
     position = moment.double() * fps / RATE
-    last = (length - 1).unsqueeze(1)
-    before = torch.minimum(position.long(), last)
-    after = torch.minimum(before + 1, last)
-    weight = (position - before).float()[:, :, None, None, None]
-    rows = torch.stack([before, after]) + start.unsqueeze(1)
-    taken = frames[rows.to(frames.device)].to(start.device, torch.float32)
-    return between_frames(taken[0], taken[1], weight, gaps)
+    return frames_at(position, frames, start, length, gaps)
 
 
 def frames_at_rate(length: Int[np.ndarray, " N"], fps: float) -> Int[np.ndarray, " N"]:
