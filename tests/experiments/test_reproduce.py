@@ -154,17 +154,21 @@ def test_other_methods_stand_beside_ours_at_the_same_size(plan):
     told = reproduce("table3", plan, lambda what: None)
     assert list(told["rows"]) == ["HaLP", "PCM³"]
     assert all(np.isfinite(cells["1-NN %"]["mean"]) for cells in told["rows"].values())
-    assert len(told["baselines"]["untrained encoder"]["1-NN %"]["values"]) == 1, "that of PCM³, once"
+    assert list(told["baselines"]) == ["untrained encoder, HaLP", "untrained encoder", "raw coordinates"]
+    assert all(len(cells["1-NN %"]["values"]) == 1 for cells in told["baselines"].values())
+    alone = reproduce("table3", replace(plan, rows=("PCM³",)), lambda what: None)["baselines"]
+    assert {name: told["baselines"][name] for name in alone} == alone, "whichever rows stand beside PCM³"
     (run,) = (plan.out / "runs").glob("halp-*")
     made = json.loads((run / "settings.json").read_text())["settings"]
     assert (made["method"], made["encoder"]["hidden_size"], made["batch"], made["steps"]) == ("halp", 8, 8, 2)
 
 
-def test_whose_the_untrained_encoder_is_is_told_where_pcm3_is_not_run(plan):
-    plan = replace(plan, seeds=1, rows=("HaLP",))
-    reproduce("table3", plan, lambda what: None)
+def test_rows_whose_encoders_begin_alike_share_one_untrained_encoder(plan):
+    told = reproduce("table3", replace(plan, seeds=1, rows=("CMD", "HaLP")), lambda what: None)
+    assert told["untrained_beside"] == {"CMD": "untrained encoder", "HaLP": "untrained encoder"}
+    assert list(told["baselines"]) == ["untrained encoder", "raw coordinates"]
     text = (plan.out / "table3.md").read_text(encoding="utf-8")
-    assert "The untrained encoder is HaLP's." in text
+    assert "What each row has learned from: untrained encoder: CMD, HaLP." in text
 
 
 @pytest.mark.parametrize(

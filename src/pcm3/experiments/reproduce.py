@@ -19,7 +19,15 @@ from pcm3.data.names import file_name
 from pcm3.data.store import ClipStore
 from pcm3.errors import CheckpointError, ConfigError
 from pcm3.experiments.paper_tables import TABLES, Column, Variant
-from pcm3.experiments.runs import Run, each_folder_once, log_slow_precision, pretrain_in, run_name, with_threads
+from pcm3.experiments.runs import (
+    Run,
+    each_folder_once,
+    log_slow_precision,
+    pretrain_in,
+    run_name,
+    untrained_from,
+    with_threads,
+)
 from pcm3.files import write_atomically, write_json
 from pcm3.geometry import STREAMS
 from pcm3.methods.pcm3 import POSITIVES
@@ -94,26 +102,28 @@ def reproduce(name: str, plan: Plan, log: Callable[[str], object], map_fn: MapFu
     trained = _pretrain(runs, plan, log, map_fn)
     rows: dict[str, dict[str, Any]] = {}
     baselines: dict[str, dict[str, Any]] = {}
-    usual = [row for row, variant in variants.items() if variant.preset is None] or list(variants)
+    untrained = _untrained_beside(variants, runs)
     for row, of_row in runs.items():
         rows[row] = {}
         for column in served:
             if not variants[row].has(column):
                 continue
-            # Once, beside PCM³; the untrained encoder of another method is another.
-            missing = plan.seeds if row == usual[0] else 0
+            known = column.head in baselines.get(untrained[row], {})
             titled = partial(_log_of_row, row, log)
-            evaluation = _evaluated(of_row, variants[row], column, plan, missing, titled, map_fn)
+            evaluation = _evaluated(of_row, variants[row], column, plan, 0 if known else plan.seeds, titled, map_fn)
             rows[row][column.head] = _cell(evaluation["rows"][0], column)
             for other in evaluation["rows"][1:]:
-                baselines.setdefault(other["name"], {}).setdefault(column.head, _cell(other, column))
+                is_untrained = other["name"] == UNTRAINED
+                baseline = untrained[row] if is_untrained else other["name"]
+                if is_untrained or untrained[row] == UNTRAINED:  # the others are the same beside every row
+                    baselines.setdefault(baseline, {})[column.head] = _cell(other, column)
     published_heads, beside = table.beside(plan.store.kind, plan.protocol, UNTRAINED)
     result = {
         "table": name,
         "title": table.title,
         "rows": rows,
-        "baselines": baselines,
-        "untrained_of": usual[0],
+        "baselines": {name: baselines[name] for name in sorted(baselines, key=lambda of: UNTRAINED not in of)},
+        "untrained_beside": untrained,
         "columns": [column.head for column in served],
         "tested_on": list(dict.fromkeys(store.kind for column in served if (store := _store_of(column, plan)))),
         "published": {"heads": table.heads, **{row: list(values) for row, values in table.published.items()}},
@@ -225,6 +235,23 @@ def _runs(variant: Variant, plan: Plan) -> Runs:
             Run(run_folder(of_stream, plan, seed), replace(settings, seed=seed)) for seed in range(plan.seeds)
         ]
     return runs
+
+
+def _untrained_beside(variants: dict[str, Variant], runs: dict[str, Runs]) -> dict[str, str]:
+    """Row → the name of the baseline that it has learned from: rows share one where their encoders begin alike.
+
+    The plain name is that of PCM³'s first row, or of the first row where none is of PCM³.
+    """
+    shapes = {
+        row: ([untrained_from(of_stream[0].settings) for of_stream in of_row.values()], variants[row].streams)
+        for row, of_row in runs.items()
+    }
+    usual = next((row for row, variant in variants.items() if variant.preset is None), next(iter(variants)))
+    names = {}
+    for row, shape in shapes.items():
+        first = next(other for other, of_other in shapes.items() if of_other == shape)
+        names[row] = UNTRAINED if shape == shapes[usual] else f"{UNTRAINED}, {first}"
+    return names
 
 
 def _pretrain(

@@ -20,6 +20,9 @@ from pcm3.train.pretrain import PretrainResult, pretrain
 MOST_WORDS = 200
 """Characters of a run's name that tell what was changed; file systems take 255 in all."""
 
+UNTRAINED_FROM = ("encoder", "frames", "stream")
+"""Settings that an encoder with fresh weights follows from, by name or group."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -51,6 +54,11 @@ def run_name(settings: PretrainSettings, usual: PretrainSettings, store: ClipSto
     changes = {name: value for name, value in values.items() if name != "seed" and before.get(name) != value}
     words = "-".join(f"{name.rpartition('.')[2]}={_short(value)}" for name, value in sorted(changes.items()))
     return f"{words[:MOST_WORDS] or name_of_method(settings.method)}-{digest[:6]}-s{settings.seed}"
+
+
+def untrained_from(settings: PretrainSettings) -> dict[str, Any]:
+    """What the untrained encoder beside a run follows from: runs that agree in it stand beside the same one."""
+    return {name: value for name, value in flat(settings).items() if name.partition(".")[0] in UNTRAINED_FROM}
 
 
 def _short(value: Any) -> str:

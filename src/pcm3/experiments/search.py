@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from pcm3.data.store import ClipStore
 from pcm3.device import choose_device
 from pcm3.errors import ConfigError
+from pcm3.experiments.runs import untrained_from
 from pcm3.experiments.trial import Trial, fold, make_trial, served
 from pcm3.limits import MOST, MOST_REPEATS, check_range
 from pcm3.methods.build import build_method
-from pcm3.settings.pretrain import PretrainSettings, flat
+from pcm3.settings.pretrain import PretrainSettings
 from pcm3.settings.tasks import TaskSettings
 from pcm3.tasks.evaluate import PRETRAINED, RAW, UNTRAINED
 from pcm3.train.footprint import check_memory
@@ -27,8 +28,6 @@ BASE = "base"
 """The candidate without changes: in every rung, what the others are compared with."""
 MOST_RUNGS = 20
 """More would have a thousandfold of steps many times over."""
-SHAPE = ("encoder", "frames", "stream")
-"""Settings that an encoder with fresh weights follows from, by name or group."""
 
 
 @dataclass(frozen=True)
@@ -225,11 +224,6 @@ def untrained_beside(search: Search, candidate: Candidate) -> str:
     """The baseline that a row has learned from: the base's untrained encoder, unless the row's is another."""
     if search.held_out:  # a search asks which recipe is the best, not what each has learned
         return UNTRAINED
-    shapes = {other.title: _shape(other.settings) for other in search.all}
+    shapes = {other.title: untrained_from(other.settings) for other in search.all}
     first = next(title for title, shape in shapes.items() if shape == shapes[candidate.title])
     return UNTRAINED if first == BASE else f"{UNTRAINED}, {first}"
-
-
-def _shape(settings: PretrainSettings) -> dict[str, Any]:
-    """What the untrained encoder follows from."""
-    return {name: value for name, value in flat(settings).items() if name.partition(".")[0] in SHAPE}

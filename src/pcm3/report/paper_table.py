@@ -40,8 +40,9 @@ def as_markdown(result: dict[str, Any]) -> str:
         lines += [
             "",
             f"Other systems, each with the encoder, views and schedule of its preset ({presets}); width, batch and "
-            "length are ours where the presets are those for little data (-small). The untrained encoder is "
-            f"{result['untrained_of']}'s.",
+            "length are ours where the presets are those for little data (-small).",
+            "",
+            f"What each row has learned from: {_learned_from(result['untrained_beside'])}.",
         ]
     if result["authors_heads"]:
         heads = "; ".join(
@@ -82,6 +83,14 @@ def as_markdown(result: dict[str, Any]) -> str:
             for row, values in published.items()
         ])]  # fmt: skip
     return "\n".join(lines) + "\n"
+
+
+def _learned_from(untrained_beside: dict[str, str]) -> str:
+    """Every untrained encoder with the rows whose encoders began like it."""
+    rows: dict[str, list[str]] = {}
+    for row, name in untrained_beside.items():
+        rows.setdefault(name, []).append(row)
+    return "; ".join(f"{name}: {', '.join(of_name)}" for name, of_name in rows.items())
 
 
 def _encoder(about: dict[str, Any]) -> str:
