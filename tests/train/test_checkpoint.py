@@ -1,4 +1,5 @@
 import contextlib
+import errno
 import pickle
 import random
 from pathlib import Path
@@ -238,3 +239,34 @@ def test_a_torch_file_with_something_else_in_it_is_refused(tmp_path, content):
     torch.save(content, tmp_path / "file.pt")
     with pytest.raises(CheckpointError, match=r"file\.pt|released"):
         load_encoder(tmp_path / "file.pt")
+
+
+# What stops a write half-way is told, not that the file is cut short
+
+
+class StoppedFile:
+    """A file for `torch.save` whose second write, from within torch's own code, does not come to its end."""
+
+    def __init__(self, file, error):
+        self.file, self.error, self.writes = file, error, 0
+
+    def write(self, data):
+        self.writes += 1
+        if self.writes == 2:
+            raise self.error
+        return self.file.write(data)
+
+    def flush(self):
+        self.file.flush()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left on device")], ids=repr)
+def test_what_stops_a_checkpoint_s_write_is_what_is_raised(finished_path, tmp_path, monkeypatch, error):
+    run = RunFolder(tmp_path)
+    state = load_checkpoint(RunFolder(finished_path))
+    real = torch.save
+    monkeypatch.setattr("torch.save", lambda data, file: real(data, StoppedFile(file, error)))
+    with pytest.raises(type(error)) as told:
+        save_checkpoint(run, state)
+    assert told.value is error
+    assert list(tmp_path.iterdir()) == []

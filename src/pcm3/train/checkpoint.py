@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor
@@ -38,7 +39,17 @@ def save_checkpoint(run: RunFolder, state: RunState) -> None:
     identity = run.identity()
     if identity is not None:
         data["run"] = identity
-    write_atomically(run.checkpoint, lambda file: torch.save(data, file))
+    write_atomically(run.checkpoint, partial(_save, data))
+
+
+def _save(data: dict[str, Any], file: BinaryIO) -> None:
+    """`torch.save`, which tells that the file is cut short; what cut it, Ctrl-C or a full disk, is raised here."""
+    try:
+        torch.save(data, file)
+    except RuntimeError as error:
+        if isinstance(error.__context__, (KeyboardInterrupt, OSError)):
+            raise error.__context__ from None
+        raise
 
 
 def load_checkpoint(run: RunFolder) -> RunState | None:
