@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pcm3.data.recording import Interval, Recording
-from pcm3.errors import ConfigError
+from pcm3.errors import ConfigError, DataError
 from pcm3.experiments import reproduce as module
 from pcm3.experiments.paper_tables import AIMCLR, OURS, TABLES, Variant
 from pcm3.experiments.reproduce import SIZES, Plan, begins_with, reproduce, run_folder, sized, with_all_parts
@@ -163,12 +163,18 @@ def test_other_methods_stand_beside_ours_at_the_same_size(plan):
     assert (made["method"], made["encoder"]["hidden_size"], made["batch"], made["steps"]) == ("halp", 8, 8, 2)
 
 
+def test_a_store_that_cannot_be_judged_is_refused_before_anything_is_trained(plan):
+    with pytest.raises(DataError, match="expected a protocol of the store"):
+        reproduce("table3", replace(plan, protocol="all"), lambda what: None)
+    assert not plan.out.exists()
+
+
 def test_rows_whose_encoders_begin_alike_share_one_untrained_encoder(plan):
     told = reproduce("table3", replace(plan, seeds=1, rows=("CMD", "HaLP")), lambda what: None)
     assert told["untrained_beside"] == {"CMD": "untrained encoder", "HaLP": "untrained encoder"}
     assert list(told["baselines"]) == ["untrained encoder", "raw coordinates"]
     text = (plan.out / "table3.md").read_text(encoding="utf-8")
-    assert "What each row has learned from: untrained encoder: CMD, HaLP." in text
+    assert "Compare CMD, HaLP with “untrained encoder”" in text
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,13 @@
 import errno
 import gc
+import itertools
 import json
 import math
 import os
 import statistics
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -480,6 +482,13 @@ def test_fitting_leaves_the_run_itself_alone(store, tiny, tmp_path):
     added = set(fitted) - set(plain)
     assert added == {f"{owner}.readout.{name}" for owner in ("encoder", "key_encoder") for name in ("centre", "scale")}
     assert all(torch.equal(fitted[name], torch.full_like(fitted[name], name.endswith("scale"))) for name in added)
+
+
+def test_a_finished_run_that_is_asked_again_has_taken_no_time(run_path, store, tiny, monkeypatch):
+    first = pretrain(store, run_path, tiny(), progress=False).seconds
+    now, calls = time.monotonic, itertools.count()
+    monkeypatch.setattr("pcm3.train.loop.time.monotonic", lambda: now() + next(calls))
+    assert pretrain(store, run_path, tiny(), progress=False).seconds == first
 
 
 def test_a_finished_run_that_is_asked_again_keeps_the_same_encoder(store, tiny, tmp_path):

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from pcm3.checksums import read_checked_json, with_checksum
 from pcm3.data.names import file_name
+from pcm3.data.protocol import Indices
 from pcm3.data.store import ClipStore
 from pcm3.errors import CheckpointError, ConfigError
 from pcm3.experiments.paper_tables import TABLES, Column, Variant
@@ -84,6 +85,7 @@ def reproduce(name: str, plan: Plan, log: Callable[[str], object], map_fn: MapFu
 
     Raises:
         ConfigError: nothing that the table measures is served by the stores.
+        DataError: a store cannot be split for one of the table's tasks.
     """
     check_served(name, plan.untrimmed is not None)
     plan, table = sized(plan, log), TABLES[name]
@@ -95,6 +97,8 @@ def reproduce(name: str, plan: Plan, log: Callable[[str], object], map_fn: MapFu
     variants = {row: variant for row, variant in table.variants.items() if not plan.rows or row in plan.rows}
     asked = [column for column in table.columns if any(variant.has(column) for variant in variants.values())]
     served = [column for column in asked if _store_of(column, plan) is not None]
+    for column in served:  # what cannot be evaluated is said before hours of pretraining
+        _split_of(column, plan)
     runs = {row: _runs(variant, plan) for row, variant in variants.items()}
     log_slow_precision(
         [run.settings for of_row in runs.values() for of_stream in of_row.values() for run in of_stream], log
@@ -238,7 +242,7 @@ def _runs(variant: Variant, plan: Plan) -> Runs:
 
 
 def _untrained_beside(variants: dict[str, Variant], runs: dict[str, Runs]) -> dict[str, str]:
-    """Row → the name of the baseline that it has learned from: rows share one where their encoders begin alike.
+    """Row → the name of the untrained encoder beside it, which rows share whose encoders have one shape.
 
     The plain name is that of PCM³'s first row, or of the first row where none is of PCM³.
     """
@@ -274,6 +278,13 @@ def _pretrain(
 def _store_of(column: Column, plan: Plan) -> ClipStore | None:
     """The store that serves a column, if there is one."""
     return plan.untrimmed if TASKS[column.task].of_recordings else plan.store
+
+
+def _split_of(column: Column, plan: Plan) -> tuple[Indices, Indices]:
+    """What trains and what tests the task of a column."""
+    task, store = TASKS[column.task], _store_of(column, plan)
+    assert store is not None
+    return task.splits(store, plan.untrimmed_protocol if task.of_recordings else plan.protocol)
 
 
 def _evaluated(

@@ -42,7 +42,8 @@ def as_markdown(result: dict[str, Any]) -> str:
             f"Other systems, each with the encoder, views and schedule of its preset ({presets}); width, batch and "
             "length are ours where the presets are those for little data (-small).",
             "",
-            f"What each row has learned from: {_learned_from(result['untrained_beside'])}.",
+            "An untrained encoder has the shape and the inputs of its rows' encoders, and fresh weights of its own. "
+            f"Compare {_untrained_beside(result['untrained_beside'])}.",
         ]
     if result["authors_heads"]:
         heads = "; ".join(
@@ -85,12 +86,12 @@ def as_markdown(result: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _learned_from(untrained_beside: dict[str, str]) -> str:
-    """Every untrained encoder with the rows whose encoders began like it."""
+def _untrained_beside(names: dict[str, str]) -> str:
+    """Every untrained encoder behind the rows that it stands beside."""
     rows: dict[str, list[str]] = {}
-    for row, name in untrained_beside.items():
+    for row, name in names.items():
         rows.setdefault(name, []).append(row)
-    return "; ".join(f"{name}: {', '.join(of_name)}" for name, of_name in rows.items())
+    return "; ".join(f"{', '.join(of_name)} with “{name}”" for name, of_name in rows.items())
 
 
 def _encoder(about: dict[str, Any]) -> str:

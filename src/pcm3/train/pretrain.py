@@ -94,6 +94,8 @@ def _train(session: Session, progress: bool, log: Callable[[str], object]) -> Pr
     """Train to the end of the plan, and leave the encoders behind."""
     plan, run, first = session.plan, session.run, session.first_step
     steps, seconds = session.train(log, visible=progress)
+    if steps == first:  # a run that was finished has taken no time since: tables made again are the same to the byte
+        seconds = session.seconds_before
     if steps > first or not run.encoder.exists():
         session.save(steps, seconds, finished=True)
     elif first_process():
