@@ -189,14 +189,46 @@ def metrics_file(tmp_path, lines):
     return path
 
 
-def test_the_loss_curve_has_a_panel_for_each_kind_of_term(tmp_path):
-    terms = {"loss": 3.0, "contrast/intra": 1.0, "contrast/mask": 2.0, "prediction": 0.1, "lr": 1, "epoch": 1}
-    lines = [{"step": 10 * step} | terms for step in (1, 2, 3)]
-    pictures.loss_curve(metrics_file(tmp_path, lines), tmp_path / "loss.png")
-    three = pixels(tmp_path / "loss.png")
-    pictures.loss_curve(metrics_file(tmp_path, [{"step": 1, "loss": 1.0}]), tmp_path / "one.png")
-    one = pixels(tmp_path / "one.png")
-    assert three.shape[1] == pytest.approx(3 * one.shape[1], rel=0.02)
+def panels_of(monkeypatch, draw):
+    """What `draw` draws: the title of each panel → what its curves are called."""
+    figures = []
+    monkeypatch.setattr(pictures, "save_figure", lambda figure, picture: figures.append(figure))
+    draw()
+    return {axes.get_title(): [line.get_label() for line in axes.lines] for axes in figures[0].axes}
+
+
+TERMS = {"loss": 3.0, "contrast/intra": 1.0, "contrast/mask": 2.0, "inpainting": 0.1, "deception": 0.2}
+
+
+def test_the_loss_curve_has_a_panel_for_each_group_of_terms(tmp_path, monkeypatch):
+    lines = [{"step": 10 * step} | TERMS | {"lr": 1, "epoch": 1, "seconds": 2.0} for step in (1, 2, 3)]
+    metrics = metrics_file(tmp_path, lines)
+    assert panels_of(monkeypatch, lambda: pictures.loss_curve(metrics, tmp_path / "loss.png")) == {
+        "loss": ["loss"],
+        "contrast": ["intra", "mask"],
+        "inpainting": ["inpainting"],
+        "deception": ["deception"],
+    }
+
+
+def test_the_loss_curve_of_many_terms_stays_a_picture(tmp_path):
+    for terms in (1, 4, 6):
+        lines = [{"step": step, "loss": 1.0} | {f"term {number}": step for number in range(terms)} for step in (1, 2)]
+        pictures.loss_curve(metrics_file(tmp_path, lines), tmp_path / "loss.png")
+        pixels(tmp_path / "loss.png")
+
+
+def test_a_spoilt_line_of_the_metrics_is_left_out_of_the_curve(tmp_path, monkeypatch):
+    metrics = metrics_file(tmp_path, [{"step": 1} | TERMS])
+    metrics.write_text(metrics.read_text() + "spoilt\n")
+    assert panels_of(monkeypatch, lambda: pictures.loss_curve(metrics, tmp_path / "loss.png"))["loss"] == ["loss"]
+
+
+def test_the_losses_of_each_method_have_a_panel(tmp_path, monkeypatch):
+    metrics = [metrics_file(tmp_path, [{"step": 1, "loss": 1.0}, {"step": 2, "loss": 0.5}])]
+    methods = {"pcm3": {"intra": metrics, "all": metrics}, "halp": {"HaLP": metrics}}
+    drawn = panels_of(monkeypatch, lambda: pictures.loss_curves(methods, tmp_path / "loss.png", "title"))
+    assert drawn == {"pcm3": ["intra", "all"], "halp": ["HaLP"]}
 
 
 def test_a_run_without_metrics_has_no_loss_curve(tmp_path):

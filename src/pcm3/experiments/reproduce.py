@@ -35,6 +35,7 @@ from pcm3.methods.pcm3 import POSITIVES
 from pcm3.parallel import MapFunction, serial_map
 from pcm3.report.paper_table import as_markdown, draw
 from pcm3.report.pictures import loss_curves
+from pcm3.settings.methods import name_of_method
 from pcm3.settings.pcm3 import pcm3_of
 from pcm3.settings.presets import settings_of_preset
 from pcm3.settings.pretrain import PretrainSettings, changed, flat
@@ -157,11 +158,18 @@ def reproduce(name: str, plan: Plan, log: Callable[[str], object], map_fn: MapFu
     write_json(data, result)
     write_atomically(text, lambda file: file.write(as_markdown(result).encode()))
     draw(result, picture)
-    curves = {
-        row: [RunFolder(run.folder).metrics for run in next(iter(of_row.values()))] for row, of_row in runs.items()
-    }
-    loss_curves(curves, losses, f"loss on {plan.store.kind}, {counted(plan.seeds, 'seed')}")
+    loss_curves(_metrics_by_method(runs), losses, f"loss on {plan.store.kind}, {counted(plan.seeds, 'seed')}")
     return result | {"written": [str(data), str(text), str(picture), str(losses)]}
+
+
+def _metrics_by_method(runs: dict[str, Runs]) -> dict[str, dict[str, list[Path]]]:
+    """Method → row → the metrics of its seeds, of a row of several streams those of the first."""
+    methods: dict[str, dict[str, list[Path]]] = {}
+    for row, of_row in runs.items():
+        of_stream = next(iter(of_row.values()))
+        of_method = methods.setdefault(name_of_method(of_stream[0].settings.method), {})
+        of_method[row] = [RunFolder(run.folder).metrics for run in of_stream]
+    return methods
 
 
 def check_served(name: str, untrimmed: bool) -> None:

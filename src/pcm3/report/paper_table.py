@@ -77,6 +77,10 @@ def as_markdown(result: dict[str, Any]) -> str:
         [row, *(mean_and_spread([run[of] for runs in of_row.values() for run in runs]) for of in ("seconds", "loss"))]
         for row, of_row in result["pretraining"].items()
     ])]  # fmt: skip
+    lines += [
+        "",
+        "Losses are comparable only between rows of one method, and there as far as they have the same terms.",
+    ]
     published = {row: values for row, values in result["published"].items() if row != "heads"}
     if published:
         lines += ["", "## As published", "", markdown_table(["", *result["published"]["heads"]], [

@@ -2,68 +2,77 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from pcm3.summary import mean_of, spread_of
+from pcm3.train.metrics_log import NOT_TERMS, read_metrics
 
 INK, TRAINED, PALE, OTHER = "#222222", "#1f6fb2", "#b9c4cf", "#e08b2e"
 
 
 def loss_curve(metrics: Path, picture: Path) -> None:
-    """The loss terms over the steps, from a run's ``metrics.jsonl``; contrast, distillation and prediction apart."""
-    lines = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
+    """The loss and all its terms over the steps, from a run's ``metrics.jsonl``.
+
+    Terms ``group/name`` share the panel of their group; any other has one of its own, since terms differ in scale.
+    """
+    lines = read_metrics(metrics)[0]
+    panels: dict[str, list[str]] = {"loss": ["loss"]}
+    for name in dict.fromkeys(name for line in lines for name in line if name not in NOT_TERMS):
+        panels.setdefault(name.partition("/")[0], []).append(name)
     if not lines:
         return
-    terms = {"contrast": [], "distillation": [], "prediction": []}  # type: dict[str, list[str]]
-    for name in lines[-1]:
-        kind = name.partition("/")[0]
-        if kind in terms:
-            terms[kind].append(name)
-    panels = {"loss": ["loss"]} | {kind: names for kind, names in terms.items() if names}
-    figure = Figure(figsize=(3.4 * len(panels), 2.8), layout="constrained")
-    for axes, (kind, names) in zip(np.atleast_1d(figure.subplots(1, len(panels))), panels.items(), strict=True):
+    figure, grid = _panels(len(panels), 4, 3.4)
+    for axes, (kind, names) in zip(grid, panels.items(), strict=True):
         for name in names:
             steps = [line["step"] for line in lines if name in line]
             values = [line[name] for line in lines if name in line]
-            axes.plot(steps, values, lw=1.2, label=name.partition("/")[2], marker="." if len(steps) < 3 else None)
-        axes.set_title(kind, fontsize=10)  # without a unit: what the prediction's is, is a setting
-        axes.set_xlabel("step")
+            label = name.partition("/")[2] or name
+            axes.plot(steps, values, lw=1.2, label=label, marker="." if len(steps) < 3 else None)
+        _over_steps(axes, kind)  # without a unit: what the prediction's is, is a setting
         if len(names) > 1:
             axes.legend(fontsize=7, frameon=False)
-        _quiet(axes)
     save_figure(figure, picture)
 
 
-def loss_curves(runs: Mapping[str, Sequence[Path]], picture: Path, title: str) -> None:
-    """The loss over the steps: row → the ``metrics.jsonl`` of its seeds, drawn as their mean and what lies between."""
-    figure = Figure(figsize=(7.6, 3.4), layout="constrained")
-    axes = figure.subplots()
-    for row, files in runs.items():
-        lines = [[json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] for file in files]
-        curves = [[line for line in of_file if "loss" in line] for of_file in lines]
-        shortest = min(map(len, curves))
-        if not shortest:
-            continue
-        steps = [line["step"] for line in curves[0][:shortest]]
-        losses = np.array([[line["loss"] for line in curve[:shortest]] for curve in curves])
-        (drawn,) = axes.plot(steps, losses.mean(axis=0), lw=1.2, label=row, marker="." if shortest < 3 else None)
-        axes.fill_between(steps, losses.min(axis=0), losses.max(axis=0), color=drawn.get_color(), alpha=0.2, lw=0)
-    axes.set_xlabel("step")
-    axes.set_ylabel("loss")
-    axes.set_title(title, fontsize=9)
-    if axes.lines:
-        figure.legend(fontsize=7.5, frameon=False, loc="outside right upper")
-    _quiet(axes)
+def loss_curves(methods: Mapping[str, Mapping[str, Sequence[Path]]], picture: Path, title: str) -> None:
+    """The loss over the steps, a panel for each method, since the losses of two methods are different quantities.
+
+    `methods`: method → row → the ``metrics.jsonl`` of its seeds, drawn as their mean and what lies between.
+    """
+    figure, grid = _panels(len(methods), 2, 5.6)
+    for axes, (method, rows) in zip(grid, methods.items(), strict=True):
+        for row, files in rows.items():
+            curves = [[line for line in read_metrics(file)[0] if "loss" in line] for file in files]
+            shortest = min(map(len, curves))
+            if not shortest:
+                continue
+            steps = [line["step"] for line in curves[0][:shortest]]
+            losses = np.array([[line["loss"] for line in curve[:shortest]] for curve in curves])
+            (drawn,) = axes.plot(steps, losses.mean(axis=0), lw=1.2, label=row, marker="." if shortest < 3 else None)
+            axes.fill_between(steps, losses.min(axis=0), losses.max(axis=0), color=drawn.get_color(), alpha=0.2, lw=0)
+        _over_steps(axes, method)
+        if axes.lines:
+            axes.legend(fontsize=7.5, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+    figure.suptitle(title, fontsize=9)
     save_figure(figure, picture)
+
+
+def _panels(count: int, most: int, width: float, height: float = 2.8) -> tuple[Figure, list[Axes]]:
+    """A figure of so many panels of that size in inches, at most `most` in a row."""
+    rows = -(-count // most)
+    columns = -(-count // rows)
+    figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
+    return figure, [figure.add_subplot(rows, columns, number + 1) for number in range(count)]
 
 
 def confusion_matrix(
@@ -165,6 +174,13 @@ def feature_map(
     handles, names = all_axes[-1].get_legend_handles_labels()
     figure.legend(handles, names, fontsize=7, frameon=False, loc="outside right center", markerscale=2)
     save_figure(figure, picture)
+
+
+def _over_steps(axes: Axes, title: str) -> None:
+    axes.set_title(title, fontsize=10)
+    axes.set_xlabel("step")
+    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
+    _quiet(axes)
 
 
 def _quiet(axes: Any) -> None:

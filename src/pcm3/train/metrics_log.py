@@ -14,6 +14,9 @@ from torch import Tensor
 from pcm3.errors import RunFailed
 from pcm3.files import write_atomically
 
+NOT_TERMS = ("step", "epoch", "lr", "seconds", "loss")
+"""What a line tells beside the terms of the loss."""
+
 
 class Metrics:
     """Loss terms of the steps, looked at every `LOG_STEPS`, written as JSON lines; a bad one stops the run."""
