@@ -9,7 +9,7 @@ import pytest
 
 from pcm3.encoders.files import load_encoder
 from pcm3.errors import CheckpointError
-from pcm3.settings.tasks import LinearSettings, TaskSettings
+from pcm3.settings.tasks import TASK_WORDS, LinearSettings, TaskSettings
 from pcm3.tasks.evaluate import PRETRAINED, RAW, UNTRAINED, evaluate
 from pcm3.tasks.fusion import fused
 from pcm3.tasks.streams import evaluate_streams, stream_runs, streams_of
@@ -89,15 +89,36 @@ def test_folders_must_hold_the_same_streams(three, tmp_path):
         stream_runs([three, tmp_path / "other"])
 
 
-def test_a_run_that_left_encoders_of_other_streams_is_its_main_one_unless_all_are_asked_for(three, tmp_path):
-    run = Path(shutil.copytree(three / "joint", tmp_path / "run"))
-    for name in ("motion", "bone"):
-        shutil.copytree(three / name, run / name)
+def test_a_run_that_left_encoders_of_other_streams_is_its_main_one_unless_all_are_asked_for(three, at_once):
+    run = at_once
     assert streams_of(run) == {}
     assert streams_of(run, of_run=True) == {"joint": run, "bone": run / "bone", "motion": run / "motion"}
     assert streams_of(three / "joint", of_run=True) == {}
     with pytest.raises(CheckpointError, match=r"expected the streams joint, bone, motion as in .*, got none"):
         stream_runs([run, three / "joint"], of_runs=True)
+
+
+@pytest.fixture
+def at_once(three, tmp_path):
+    """The run of a method that leaves an encoder for each stream."""
+    run = Path(shutil.copytree(three / "joint", tmp_path / "run"))
+    for name in ("motion", "bone"):
+        shutil.copytree(three / name, run / name)
+    return run
+
+
+def test_all_fuses_what_can_be_fused_and_says_what_cannot(cli, at_once, store_path, monkeypatch):
+    few = {name: TASK_WORDS[name] for name in ("semi", "linear-cached")}
+    monkeypatch.setattr("pcm3.settings.tasks.TASK_WORDS", few)
+    words = ["--model", at_once, "--store", store_path, "--fuse", "true", "--seeds", 1, "--head.epochs", 2, "--json"]
+    found = cli("evaluate", "all", *words)
+    assert found.code == 0, found.err
+    assert (list(found.json["tasks"]), list(found.json["not_served"])) == (["linear-cached"], ["semi"])
+    assert "not run: semi: streams can be fused in linear, linear-cached, finetune, not in semi: leave" in found.out
+    assert "test; 1 seed\n" in found.out
+    alone = cli("evaluate", "semi", *words)
+    assert (alone.code, alone.err.count("\n")) == (2, 1)
+    assert "not in semi: leave out --fuse, and a run's main stream is evaluated" in alone.err
 
 
 def test_fusing_a_run_with_one_encoder_is_told(cli, three, store_path):

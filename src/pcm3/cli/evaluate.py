@@ -89,6 +89,11 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     if options.fuse and "" in runs:
         raise ConfigError(f"--fuse: expected a run with encoders of several streams, and {options.model[0]} has one")
     models = {stream: [LoadedEncoder.of(path) for path in paths] for stream, paths in runs.items()}
+    left_out = {} if "" in runs else _not_fused(options)
+    if options.task in left_out:
+        raise ConfigError(left_out[options.task])
+    if options.task == ALL and options.quick:
+        left_out |= {task: f"--quick takes {cached} instead" for task, cached in CACHED_TASKS.items()}
     width = next(iter(models.values()))[0].spec.hidden_size
     check_writable("--out", _results(options))
     if (slow := slow_bf16(options.precision, choose_device(options.device))) is not None:
@@ -98,8 +103,8 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
             return 0, _evaluated(options.task, models, options, store, settings, map_fn)
         result: dict[str, Any] = {"tasks": {}, "not_served": {}}
         for task in TASK_WORDS:
-            if options.quick and task in CACHED_TASKS:
-                result["not_served"][task] = f"--quick takes {CACHED_TASKS[task]} instead"
+            if task in left_out:
+                result["not_served"][task] = left_out[task]
                 continue
             try:
                 result["tasks"][task] = _evaluated(task, models, options, store, settings, map_fn)
@@ -109,6 +114,16 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     for task, reason in result["not_served"].items():
         print(f"not run: {task}: {reason}")
     return 0, result
+
+
+def _not_fused(options: Any) -> dict[str, str]:
+    """Task → why the streams of the models cannot be fused in it, and what to do."""
+    from pcm3.settings.tasks import TASK_WORDS
+    from pcm3.tasks.streams import not_fused, stream_runs
+
+    each_alone = not stream_runs(options.model)  # each model is one, too, where nothing is fused
+    reasons = {task: not_fused(task, each_alone) for task in TASK_WORDS}
+    return {task: reason for task, reason in reasons.items() if reason is not None}
 
 
 def _evaluated(

@@ -52,6 +52,19 @@ def stream_runs(folders: Sequence[Path], of_runs: bool = False) -> dict[str, lis
     return {name: [streams[name] for streams in each] for name in each[0]}
 
 
+def not_fused(task: str, each_alone: bool = False) -> str | None:
+    """Why streams cannot be fused in a task, and what to do; None where they can.
+
+    `each_alone`: what was given is a model in itself, too, as the run of a method that leaves an encoder a stream.
+    """
+    if task in FUSED:
+        return None
+    instead = (
+        "leave out --fuse, and a run's main stream is evaluated" if each_alone else "give --model one stream's run"
+    )
+    return f"streams can be fused in {', '.join(FUSED)}, not in {task}: {instead}"
+
+
 def evaluate_streams(
     task: str,
     runs: Mapping[str, Sequence[Path | LoadedEncoder]],
@@ -67,8 +80,8 @@ def evaluate_streams(
         ConfigError: a task without logits.
         CheckpointError: whatever `evaluate` says of a run.
     """
-    if task not in FUSED:
-        raise ConfigError(f"streams can be fused in {', '.join(FUSED)}, not in {task}: give --model one stream's run")
+    if (reason := not_fused(task)) is not None:
+        raise ConfigError(reason)
     alone = {name: evaluate(task, models, store, protocol, **settings) for name, models in runs.items()}
     each = list(alone.values())
     rows = [_fused_row(index, alone, each[0]) for index in range(len(each[0].rows))]
