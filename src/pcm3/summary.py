@@ -16,6 +16,11 @@ def counted(count: int | float, one: str, more: str = "") -> str:
     return f"{in_digits(count)} {one if count == 1 else more or f'{one}s'}"
 
 
+def over_seeds(count: int) -> str:
+    """What figures are of, as in "1 seed" or "3 seeds (mean ± sd)": of one there is no spread."""
+    return counted(count, "seed") + (" (mean ± sd)" if count > 1 else "")
+
+
 def mean_and_spread(values: Sequence[float], digits: int = 1) -> str:
     """``mean ± sd`` of several values (sample standard deviation); of one value, the value alone."""
     mean, spread = mean_of(values), spread_of(values)

@@ -126,7 +126,7 @@ def test_a_table_is_run_written_and_never_taken_for_the_paper_s(plan, untrimmed,
     assert "The two are not the same experiment" in text
     assert "2 x 8 units" in text
     assert told["tested_on"] == list(dict.fromkeys([plan.store.kind, plan.untrimmed.kind]))
-    assert "2 seeds" in text
+    assert "2 seeds (mean ± sd)" in text
     assert "Not the protocols' settings: head.epochs 2 (100)" in text
     assert "## Best epoch on the test clips" in text
     assert "| ours | seconds a run | last loss |" in text

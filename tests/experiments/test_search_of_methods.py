@@ -200,6 +200,8 @@ def test_further_tasks_are_evaluated_on_the_stores_that_serve_them(cli, store_pa
     heads = (tmp_path / "page" / "BENCHMARK.md").read_text()
     assert "| spatial occlusion % | temporal occlusion % | detection mAP_a % |" in heads
     page = (out / "log.md").read_text()
+    assert "over stores, of one seed. Differences" in page
+    assert "±" not in page, "of one seed there is no spread"
     assert "## detection-frozen" in page
     assert "| base | untrimmed | " in page.partition("## detection-frozen")[2]
     assert "Not the protocols' settings: head.epochs 2 (100), " in page

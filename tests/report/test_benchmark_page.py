@@ -60,6 +60,14 @@ def test_what_a_row_has_learned_is_told_over_its_own_encoder_untrained(log):
     assert "| row | +8.5 ± 19.1 |" in benchmark_page({"one": log}, {}, ONE).partition("untrained, what")[2]
 
 
+def test_of_one_seed_no_spread_is_promised(log):
+    assert "± standard deviation over the seeds" in benchmark_page({"one": log}, {}, ONE)
+    log["rungs"][0]["seeds"] = 1
+    text = benchmark_page({"one": log}, {}, ONE)
+    assert "Figures are of one seed; differences are to the run with the same seed." in text
+    assert "deviation" not in text
+
+
 def test_a_log_of_nothing_but_its_base_is_drawn(log, tmp_path):
     log["standing"] = ["base"]
     draw_over_base(log, tmp_path / "x.png")

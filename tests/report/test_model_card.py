@@ -51,6 +51,9 @@ def test_it_tells_data_method_steps_and_licence_and_no_path(run):
 def test_figures_stand_beside_the_baselines(run):
     write_results(run, task="linear", protocol="xsub", rows=rows([90.0, 92.0]), store={"kind": "utd-mhad"})
     assert "| linear | utd-mhad | xsub | top-1 % | 91.0 ± 1.4 |  | 50.0 |" in page(run)
+    assert "Mean ± standard deviation, measured by" in page(run)
+    write_results(run, task="linear", protocol="xsub", rows=rows([90.0]), store={"kind": "utd-mhad"})
+    assert "\nMeasured by `pcm3 evaluate`" in page(run), "of one seed there is no deviation"
     write_results(run, something="else")
     assert "Not measured" in page(run)
 

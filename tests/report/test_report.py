@@ -3,6 +3,7 @@ import json
 import math
 import re
 import statistics
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import matplotlib.image
@@ -17,7 +18,7 @@ from pcm3.report.page import Section, write_page
 from pcm3.report.results import write_evaluation
 from pcm3.report.tables import alike, markdown_table, text_table
 from pcm3.settings.tasks import LinearSettings, TaskSettings
-from pcm3.summary import counted, mean_and_spread, mean_of, spread_of
+from pcm3.summary import counted, mean_and_spread, mean_of, over_seeds, spread_of
 from pcm3.tasks.evaluate import evaluate
 
 figures = st.lists(st.floats(0, 100), min_size=2, max_size=9)
@@ -137,6 +138,13 @@ def test_results_are_written_as_json_markdown_and_a_picture(evaluation, tmp_path
     assert f"Note: {read['notes'][0]}" in text.read_text()
     assert "16 training clips, 8 test clips" in text.read_text()
     pixels(picture)
+
+
+def test_one_seed_is_told_as_one(evaluation, tmp_path):
+    found, store = evaluation
+    text = write_evaluation(replace(found, seeds=1), store, tmp_path)[1].read_text()
+    assert "; 1 seed.\n" in text
+    assert (over_seeds(1), over_seeds(3)) == ("1 seed", "3 seeds (mean ± sd)")
 
 
 def test_results_written_again_take_the_place_of_the_old(evaluation, tmp_path, content):

@@ -167,6 +167,7 @@ def test_a_quick_look_says_that_it_is_one(cli, finished_path, store_path, tmp_pa
     found = cli("evaluate", "finetune", *words)
     assert found.code == 0, found.err
     assert "note: not the protocol's settings: finetune.epochs 10 (80)" in found.out
+    assert "test; 1 seed\n" in found.out, "where no setting is otherwise, this alone tells it"
     found = cli("evaluate", "finetune", *words, "--finetune.epochs", 2, "--finetune.drop_epochs", "[1]", "--seeds", 2)
     assert "note: not the protocol's settings: finetune.epochs 2 (80), finetune.drop_epochs" in found.out
     assert found.out.count(" ± ") > 0  # two seeds were told, where a quick look has one

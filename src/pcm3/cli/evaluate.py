@@ -141,6 +141,7 @@ def _evaluated(
 
     from pcm3.report.results import write_evaluation
     from pcm3.report.tables import text_table
+    from pcm3.summary import counted
     from pcm3.tasks.evaluate import evaluate, work
     from pcm3.tasks.streams import evaluate_streams
 
@@ -171,7 +172,7 @@ def _evaluated(
         head.save(written[-1])
     print(
         f"{evaluation.name}, {store.kind} {evaluation.protocol}: {evaluation.train_clips:,} training "
-        f"{evaluation.what}, {evaluation.test_clips:,} test"
+        f"{evaluation.what}, {evaluation.test_clips:,} test; {counted(evaluation.seeds, 'seed')}"
     )
     print(text_table(evaluation.header, evaluation.table()))
     for note in evaluation.notes:

@@ -120,13 +120,17 @@ def _reached(curve: Sequence[float] | np.ndarray, goal: float) -> int | None:
     return int(above[0]) + 1 if len(above) else None
 
 
+def _orders(seeds: int) -> str:
+    return f"the mean of {seeds} orders ± their standard deviation" if seeds > 1 else "one order"
+
+
 def _page(results: Mapping[str, Any], seeds: int) -> str:
     lines = [
         "# Labels by an oracle",
         "",
         "A classifier on frozen features (`pcm3.api.teaching`) learns from one more label at a time; per cent of the "
-        f"clips of other people that it classifies correctly. At random: the mean of {seeds} orders ± their standard "
-        "deviation. As the explorer asks: the clips that stand for most that are in doubt, without chance.",
+        f"clips of other people that it classifies correctly. At random: {_orders(seeds)}. As the explorer asks: the "
+        "clips that stand for most that are in doubt, without chance.",
     ]
     for name, of in results.items():
         rows = []

@@ -54,9 +54,7 @@ def benchmark_page(
         "Written by `pcm3 reproduce page`, from logs of `pcm3 reproduce rows`, never by hand. Every row was pretrained "
         "without labels on the training side of a store and evaluated on its test side; nothing was chosen by these "
         "figures. Top-1 %: a linear head and 1-NN on frozen features, and logistic regression with few labels "
-        "(`semi-frozen`). Rows stand by the mean of linear and 1-NN. Mean ± standard deviation over the seeds; "
-        "differences are means over the seeds, each to the run with the same seed, ± half of their 95 % interval "
-        "(Student's t).",
+        f"(`semi-frozen`). Rows stand by the mean of linear and 1-NN. {_spreads(logs)}",
         "",
         *_overview(logs),
     ]
@@ -77,6 +75,16 @@ def benchmark_page(
             lines += ["", f"### {name}: {called}", *of_stores[store]]
         lines += _orders(log, published)
     return "\n".join(lines) + "\n"
+
+
+def _spreads(logs: Mapping[str, Mapping[str, Any]]) -> str:
+    """What the figures and differences are of; of one seed there is no spread."""
+    if all(log["rungs"][-1]["seeds"] == 1 for log in logs.values()):
+        return "Figures are of one seed; differences are to the run with the same seed."
+    return (
+        "Mean ± standard deviation over the seeds; differences are means over the seeds, each to the run with the same "
+        "seed, ± half of their 95 % interval (Student's t)."
+    )
 
 
 def _overview(logs: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -109,7 +109,8 @@ def _results(results: Path) -> str:
     if not rows:
         return "Not measured: `pcm3 evaluate` would, beside an untrained encoder and raw coordinates."
     table = markdown_table(["task", "data", "split", "metric", PRETRAINED, UNTRAINED, RAW], rows)
-    return f"Mean ± standard deviation, measured by `pcm3 evaluate`.\n\n{table}"
+    spread = "Mean ± standard deviation, measured" if "±" in table else "Measured"
+    return f"{spread} by `pcm3 evaluate`.\n\n{table}"
 
 
 def _result_row(file: Path) -> list[str] | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pcm3.report.pictures import table_bars
 from pcm3.report.tables import markdown_table
-from pcm3.summary import counted, mean_and_spread
+from pcm3.summary import counted, mean_and_spread, over_seeds
 
 
 def as_markdown(result: dict[str, Any]) -> str:
@@ -26,7 +26,7 @@ def as_markdown(result: dict[str, Any]) -> str:
         f"Ours on **{about['store']}** {about['protocol']} ({counted(about['clips'], 'clip')})"
         + (f", detection on **{about['untrimmed_store']}**" if about["untrimmed_store"] else "")
         + (f"; {_encoder(about)}" if set(result["rows"]) - set(result["presets"]) else "")
-        + f"; {length} of {about['batch']} clips; {counted(about['seeds'], 'seed')} (mean ± sd); "
+        + f"; {length} of {about['batch']} clips; {over_seeds(about['seeds'])}; "
         f"{about['hours_of_pretraining']} h of pretraining in all. The paper: NTU RGB+D at 2 x 1024 units and "
         "450 epochs. The two are not the same experiment.",
         "",
@@ -111,9 +111,9 @@ def _best(cell: dict[str, Any] | None) -> str:
 
 def draw(result: dict[str, Any], picture: Path) -> None:
     """Bars of our values in each column, with a mark where the paper's figure is of the same thing."""
-    seeds = counted(result["conditions"]["seeds"], "seed")
+    seeds = over_seeds(result["conditions"]["seeds"])
     drawn = {column: _bars(column, result) for column in result["columns"]}
-    title = f"{result['title']}: ours on {', '.join(result['tested_on'])}, mean and sd of {seeds}"
+    title = f"{result['title']}: ours on {', '.join(result['tested_on'])}, {seeds}"
     table_bars(drawn, picture, title)
 
 

@@ -16,6 +16,7 @@ from pcm3.report.occluded import occluded_picture
 from pcm3.report.pictures import confusion_matrix
 from pcm3.report.tables import markdown_table
 from pcm3.report.timeline import timelines
+from pcm3.summary import counted
 from pcm3.tasks.detection.evaluate import DetectionResult
 from pcm3.tasks.detection.files import write_segments
 from pcm3.tasks.evaluate import Evaluation
@@ -40,7 +41,7 @@ def write_evaluation(evaluation: Evaluation, store: ClipStore, folder: Path) -> 
         f"# {evaluation.name}, {store.kind} {evaluation.protocol}",
         "",
         f"{evaluation.train_clips:,} training {evaluation.what}, {evaluation.test_clips:,} test {evaluation.what}; "
-        f"models {', '.join(evaluation.models)} after {steps} steps; {evaluation.seeds} seeds.",
+        f"models {', '.join(evaluation.models)} after {steps} steps; {counted(evaluation.seeds, 'seed')}.",
         "",
         markdown_table(evaluation.header, evaluation.table()),
         *(f"\nNote: {note}" for note in evaluation.notes),

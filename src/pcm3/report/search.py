@@ -23,11 +23,14 @@ HEADS = ("linear %", "1-NN %", "score %", "over the base", "s a run")
 def search_page(report: Mapping[str, Any]) -> str:
     """The log of a search (`tune`) as Markdown."""
     stores = ", ".join(report["stores"])
+    several = any(rung["seeds"] > 1 for rung in report["rungs"])
+    spread = " and seeds, ± its standard deviation over the seeds" if several else ", of one seed"
+    interval = ", ± half of its 95 % interval (Student's t)" if several else ""
     lines = [
         f"# {_what(report)} on {stores}",
         "",
-        f"{_splits(report)} The score is the mean of linear evaluation and 1-NN (last epoch) over stores and seeds, ± "
-        "its standard deviation over the seeds. Differences are to the base in the same rung, over the same subjects "
+        f"{_splits(report)} The score is the mean of linear evaluation and 1-NN (last epoch) over stores{spread}. "
+        "Differences are to the base in the same rung, over the same subjects "
         "and seeds; different rungs do not compare.",
         "",
         markdown_table(
@@ -46,8 +49,8 @@ def search_page(report: Mapping[str, Any]) -> str:
     if differences := store_differences(report):
         lines += [
             "", "## Over the base, store by store", "",
-            "Mean over the seeds of the difference to the base with the same seed, ± half of its 95 % interval "
-            "(Student's t).", "", markdown_table(*differences),
+            f"Mean over the seeds of the difference to the base with the same seed{interval}.",
+            "", markdown_table(*differences),
         ]  # fmt: skip
     groups: dict[str, list[str]] = {}
     for title, candidate in report["candidates"].items():
@@ -69,8 +72,7 @@ def search_page(report: Mapping[str, Any]) -> str:
         lines += [
             "", "## With few labels", "",
             "Of the same encoders, logistic regression on frozen features with a share of the training labels of each "
-            "class (task `semi-frozen`): mean over the seeds, and over the base with the same seed ± half of the 95 % "
-            "interval.",
+            f"class (task `semi-frozen`): mean over the seeds, and over the base with the same seed{interval}.",
             "", markdown_table(["", "store", "1 % of labels", "over the base", "10 %", "over the base"], few),
         ]  # fmt: skip
     for task in report.get("tasks", []):
@@ -231,7 +233,8 @@ def differences(report: Mapping[str, Any], picture: Path) -> None:
         label.set(fontsize=7.5, fontweight="bold" if candidate is None else "normal")
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.margins(x=0.12)
-    axes.set_xlabel("score over the base in the same rung, points (± sd over seeds)", fontsize=8.5)
+    spread = " (± sd over seeds)" if any(rung["seeds"] > 1 for rung in report["rungs"]) else ""
+    axes.set_xlabel(f"score over the base in the same rung, points{spread}", fontsize=8.5)
     tested = "held-out training subjects" if _held_out(report) else "the test side"
     axes.set_title(f"{', '.join(report['stores'])}: mean of linear and 1-NN on {tested}", fontsize=9)
     axes.spines[["top", "right", "left"]].set_visible(False)
