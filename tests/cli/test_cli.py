@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -80,6 +81,12 @@ def test_every_command_tells_its_arguments(cli, command):
     assert f"pcm3 {command}" in found.out
     assert "--json" in found.out
     assert COMMANDS[command].split(":")[0].split(",")[0][:20] in " ".join(found.out.split())
+
+
+@pytest.mark.parametrize("command", ["pretrain", "evaluate", "tune", "reproduce"])
+def test_no_help_names_a_class_of_ours(cli, command):
+    words = {"reproduce": ["rows"]}.get(command, [])
+    assert not re.findall(r"\w*[a-z]Settings\b", cli(command, *words, "--help").out)
 
 
 def test_pretrains_help_tells_every_setting_and_what_it_is(cli, tiny):

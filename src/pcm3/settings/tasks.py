@@ -235,7 +235,9 @@ class RobustnessSettings:
     every: list[int] = field(default_factory=lambda: [2, 4])
     """Of so many of the encoder's frames one is kept, and those between are on a straight line."""
     jumps: bool = False
-    """As of `OcclusionSettings`."""
+    """Whether the zeros of joints that are lost count as places, so that what looks at motions sees jumps to the origin
+    and back, and what looks at bones sees some that end there; else they are absent, and nothing leads to or from
+    them."""
 
     def check(self) -> None:
         """Raises ConfigError for a value that makes no sense."""
