@@ -5,6 +5,7 @@ The steps are in float64, from views that are given and not drawn, so that they 
 
 import os
 import socket
+import warnings
 from contextlib import nullcontext
 from functools import partial
 from types import SimpleNamespace
@@ -247,6 +248,7 @@ def in_float64(views):
 def three_steps_of_two(folder):
     """Every case, as one of two processes."""
     fabric = make_fabric(PretrainSettings(devices=2, device="cpu", precision="32"))
+    torch.save(warned_of_strides(fabric), folder / f"warned {fabric.global_rank}.pt")
     mine = torch.arange(CLIPS)[fabric.global_rank :: 2]
     for case, (count, over_all) in CASES.items():
         chunks = [chunk.tolist() for chunk in mine.chunk(count)]
@@ -255,3 +257,14 @@ def three_steps_of_two(folder):
     for name in OTHERS:
         found = two_steps_of(name, fabric, [mine.tolist()], fabric.setup)
         torch.save(found, folder / f"{name} {fabric.global_rank}.pt")
+
+
+def warned_of_strides(fabric):
+    """What is warned of where the gradient of a 1×1 convolution lies otherwise than its weights, as in the A-GCN.
+
+    First of all: torch warns of it once in a process.
+    """
+    network = fabric.setup(nn.Conv2d(8, 16, 1))
+    with warnings.catch_warnings(record=True) as told:
+        network(torch.ones(64, 12, 20, 8).permute(0, 3, 1, 2)).sum().backward()
+    return [str(warning.message) for warning in told]

@@ -56,7 +56,7 @@ def two(tmp_path_factory):
     """Case → what each of two processes found."""
     folder = tmp_path_factory.mktemp("two")
     assert finish(start(three_steps_of_two, folder)) == [0, 0]
-    cases = (*CASES, *OTHERS)
+    cases = (*CASES, *OTHERS, "warned")
     return {case: [torch.load(folder / f"{case} {rank}.pt", weights_only=True) for rank in (0, 1)] for case in cases}
 
 
@@ -114,6 +114,11 @@ def test_two_processes_agree_on_every_bit_that_is_kept(two, case):
     # Where each normalises alone, its running statistics are its own, and the first one's are kept.
     own = {name for name in one if "running_" in name and case in ("each its own", *APART)}
     assert all(torch.equal(one[name], other[name]) == (name not in own) for name in one)
+
+
+@pytest.mark.slow
+def test_nobody_is_told_how_gradients_lie_in_memory(two):
+    assert two["warned"] == [[], []]
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -88,6 +89,10 @@ def make_fabric(settings: PretrainSettings) -> Any:
         plugins=[Bfloat16Networks(choose_device(settings.device).type)] if settings.precision == "bf16" else None,
         strategy=DDPStrategy(**ddp) if several else "auto",
     )
+    if several:
+        # The gradient of a 1×1 convolution, as the A-GCN has them, has other strides than the bucket that it is copied
+        # into. The values are the same, and so is the copy.
+        warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides", UserWarning)
     if several and launched() is None:
         if os.environ.get("LOCAL_RANK", "0") == "0":
             os.environ[FIRST_PROCESS] = str(os.getpid())
