@@ -42,7 +42,9 @@ def test_unknown_protocols_are_answered_with_those_there_are(tmp_path):
     with pytest.raises(DataError, match=r"\(xsub, xview\), got 'xveiw'; did you mean 'xview'\?"):
         split(store, "xveiw")
     bare = store_of(tmp_path / "bare", {}, [{}])
-    with pytest.raises(DataError, match="the store has no protocol, so not 'xsub' either"):
+    with pytest.raises(
+        DataError, match="the store has no protocol, which says what clips train and what clips test: docs"
+    ):
         split(bare, "xsub")
 
 

@@ -90,5 +90,8 @@ def _empty_side(column: str, listed: list[int], known: NDArray[np.int32], *, no_
 def _unknown(store: ClipStore, name: str) -> str:
     """What to say about a protocol that the store does not have."""
     if not store.protocols:
-        return f"{store.path}: the store has no protocol, so not '{name}' either; docs/DATA.md says how to give one"
+        return (
+            f"{store.path}: the store has no protocol, which says what clips train and what clips test: docs/DATA.md "
+            "says how to give one"
+        )
     return f"{store.path}: {not_one_of('a protocol of the store', name, store.protocols)}"
