@@ -1,6 +1,7 @@
 """What would be printed as a figure without a word has its note: in the table's notes, and so in the files."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -60,6 +61,17 @@ def test_labels_that_make_a_figure_mean_less_are_told_beside_it(finished_path, r
 def test_shares_of_less_than_a_clip_a_class_are_told(finished_path, store):
     (told,) = (note for note in notes_of(finished_path, store, "semi") if "shares" in note)
     assert told == "shares of the 18 training clips that are fewer clips than there are classes (3): 5 % (1)"
+
+
+def test_shares_that_are_the_same_clips_are_told(finished_path, store):
+    few = SubsetSettings(shares=[0.01, 0.05, 0.1, 0.5])  # of 18 clips, six of each of three classes
+    told = [
+        note for note in notes_of(finished_path, store, "semi-frozen", replace(QUICK, subset=few)) if "same" in note
+    ]
+    assert told == [
+        "1 %, 5 % and 10 % of the labels (global) are the same clips: at least one is taken",
+        "1 %, 5 % and 10 % of the labels (stratified) are the same clips: at least one of each class is taken",
+    ]
 
 
 def test_prediction_is_not_told_of_labels(finished_path, recordings, write_tiny, tmp_path):

@@ -13,6 +13,7 @@ from pcm3.data.store import ClipStore
 from pcm3.encoders.spec import EncoderSpec
 from pcm3.tasks.detection.windows import BACKGROUND, frame_labels
 from pcm3.tasks.setup import Setup
+from pcm3.tasks.subsets import labelled_subset
 from pcm3.tasks.task_table import TASKS
 
 Indices = NDArray[np.int64]
@@ -39,7 +40,7 @@ def label_notes(setup: Setup, task: str, protocol: str) -> list[str]:
     if "retrieval" in of_table.groups:
         notes += _neighbours(setup)
     if "subset" in of_table.groups:
-        notes += _subsets(setup)
+        notes += [*_subsets(setup), *_same_subsets(setup)]
     return notes
 
 
@@ -101,6 +102,23 @@ def _subsets(setup: Setup) -> list[str]:
         return []
     listed = ", ".join(f"{100 * share:g} % ({max(count, 1)})" for share, count in few.items())
     return [f"shares of the {train:,} training clips that are fewer clips than there are classes ({classes}): {listed}"]
+
+
+def _same_subsets(setup: Setup) -> list[str]:
+    """Shares that come to the same clips, as where a class has few: their columns are the same."""
+    label, chosen = setup.store.label[setup.train], setup.settings.subset
+    notes = []
+    for kind in chosen.kinds:
+        shares: dict[bytes, list[str]] = {}
+        for share in chosen.shares:
+            shares.setdefault(labelled_subset(label, share, kind, 0).tobytes(), []).append(f"{100 * share:g} %")
+        least = "at least one of each class is taken" if kind == "stratified" else "at least one is taken"
+        notes += [
+            f"{', '.join(same[:-1])} and {same[-1]} of the labels ({kind}) are the same clips: {least}"
+            for same in shares.values()
+            if len(same) > 1
+        ]
+    return notes
 
 
 def run_notes(models: Sequence[Path], specs: Sequence[EncoderSpec], store: ClipStore, protocol: str) -> list[str]:
