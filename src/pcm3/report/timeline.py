@@ -16,12 +16,15 @@ from pcm3.report.pictures import INK, save_figure
 from pcm3.tasks.detection.average_precision import TOUCHING, Segments, nearest
 
 PALE = "#ececec"
-WIDTH, HEIGHT = 12.0, 2.1
+WIDTH, HEIGHT = 12.0, 2.3
 """Inches of a recording."""
 BETWEEN = 0.36
 """Room for the time between what is true and what was found, as a share of their height."""
-LETTERS = 0.011
-"""Names of actions begin at least so far apart, as a share of the width; one that is nearer to the last is left out."""
+SLANT = 60
+"""Degrees by which names of actions slant away from the lanes."""
+LETTERS = 0.0145
+"""Names of actions begin at least so far apart, as a share of the width, so that none lies on the one before; one that
+is nearer to the last is left out, and its class told below by its colour."""
 
 
 def timelines(
@@ -39,18 +42,20 @@ def timelines(
     `names` and `seconds`: recording, as `Segments.video` numbers them → its title, and how long it is; `theta`: least
     overlap of a prediction with the action that it finds.
 
-    A class has one colour in all rows. What finds no action is hatched and has its name below.
+    A class has one colour in all rows. What finds no action is hatched and has its name below. The legend has the
+    classes of the names that there was no room for.
     """
     colours = class_colours(len(classes))
     figure = Figure(figsize=(WIDTH, HEIGHT * len(names) + 0.3), layout="constrained")
+    nameless: set[int] = set()
     for axes, (video, title) in zip(figure.subplots(len(names), 1, squeeze=False)[:, 0], names.items(), strict=True):
         mine, theirs = predicted.take(predicted.video == video), true.take(true.video == video)
         right = nearest(mine, theirs)[1] >= theta - TOUCHING
         axes.set(xlim=(0, seconds[video]), ylim=(0, 2 + BETWEEN))
         _lane(axes, theirs, 1 + BETWEEN, colours, fps, np.ones(len(theirs), bool))
         _lane(axes, mine, 0.0, colours, fps, right)
-        _names(axes, theirs, 2.05 + BETWEEN, classes, fps, seconds[video], 38)
-        _names(axes, mine.take(~right), -0.05, classes, fps, seconds[video], -38)
+        nameless |= _names(axes, theirs, 2.05 + BETWEEN, classes, fps, seconds[video], SLANT)
+        nameless |= _names(axes, mine.take(~right), -0.05, classes, fps, seconds[video], -SLANT)
         for at in axes.get_xticks()[axes.get_xticks() <= 0.98 * seconds[video]]:
             axes.text(at, 1 + BETWEEN / 2, f"{at:g} s", fontsize=7, color=INK, ha="left", va="center")
         axes.set_xticks([])
@@ -59,8 +64,9 @@ def timelines(
         axes.spines[:].set_visible(False)
         axes.set_ylabel(title, rotation=0, ha="right", va="center", fontsize=10)
     wrong = f"finds no action of its class (overlap {theta:g})"
-    handles = [Patch(facecolor="white", edgecolor=INK, hatch="////", label=wrong)]
-    figure.legend(handles=handles, fontsize=8, frameon=False, loc="outside lower right")
+    handles = [Patch(facecolor=colours[label], label=classes[label]) for label in sorted(nameless)]
+    handles.append(Patch(facecolor="white", edgecolor=INK, hatch="////", label=wrong))
+    figure.legend(handles=handles, fontsize=8, frameon=False, loc="outside lower right", ncols=min(len(handles), 8))
     save_figure(figure, picture)
 
 
@@ -86,14 +92,17 @@ def _lane(
 
 def _names(
     axes: Any, named: Segments, height: float, classes: Sequence[str], fps: float, seconds: float, angle: int
-) -> None:
-    """The classes of the segments, slanting away from the middle of each, as far as there is room."""
+) -> set[int]:
+    """The classes of the segments, slanting away from the middle of each; returns those that there is no room for."""
+    nameless = set()
     last = -LETTERS * seconds
     for segment in np.argsort(named.start, kind="stable"):
         middle = (named.start[segment] + named.stop[segment]) / 2 / fps
         if middle - last < LETTERS * seconds:
+            nameless.add(int(named.label[segment]))
             continue
         last = middle
         name = classes[named.label[segment]]
         side = "bottom" if angle > 0 else "top"
         axes.text(middle, height, name, rotation=angle, rotation_mode="anchor", fontsize=7, color=INK, va=side)
+    return nameless

@@ -58,6 +58,25 @@ def test_the_truth_read_back_is_found_entirely(tmp_path):
 # The picture
 
 
+def test_names_on_a_timeline_do_not_lie_on_each_other(tmp_path, monkeypatch):
+    figures, rng = [], np.random.default_rng(0)
+    monkeypatch.setattr("pcm3.report.timeline.save_figure", lambda figure, picture: figures.append(figure))
+    begins = np.sort(rng.choice(2000, 120, replace=False))
+    rows = [(0, int(rng.integers(20)), int(begin), int(begin) + 10, 0.5) for begin in begins]
+    classes = [f"class {number}" for number in range(20)]
+    timelines(segments([]), segments(rows), {0: "a"}, classes, {0: 70.0}, 30.0, tmp_path / "t.png")
+    (figure,) = figures
+    figure.draw_without_rendering()
+    names = [text for text in figure.axes[0].texts if text.get_rotation()]
+    middles = [text.get_transform().transform(text.get_position())[0] for text in names]
+    slant = np.radians(names[0].get_rotation())
+    names[0].set_rotation(0)
+    assert len(names) > 20
+    assert (np.diff(middles) * np.sin(slant) >= names[0].get_window_extent().height).all()
+    told = {text.get_text() for text in figure.legends[0].texts} | {text.get_text() for text in names}
+    assert {classes[row[1]] for row in rows} <= told, "a class without a name has its colour in the legend"
+
+
 def test_a_timeline_is_drawn_of_many_classes_and_of_nothing(tmp_path):
     rng = np.random.default_rng(0)
     rows = [(video, int(rng.integers(51)), 50 * n, 50 * n + 40, 0.5) for video in (0, 1) for n in range(40)]
