@@ -30,7 +30,7 @@ KINDS = {
         "kind": "transformer", "pooling": "mean_max", "input_features": ("motion", "motion4"), "gaps": True,
         "normalise_features": True,
     },
-    "graph": {"kind": "graph", "pooling": "attention", "stream": "motion"},
+    "graph": {"kind": "graph", "pooling": "attention", "stream": "motion", "input_scale": "shared"},
     "stgcn": {"kind": "stgcn", "pooling": "max_min", "gaps": True},
     "agcn": {"kind": "agcn", "pooling": "mean", "gaps": True},
     "vit": {"kind": "vit", "pooling": "mean"},

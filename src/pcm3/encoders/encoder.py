@@ -11,12 +11,13 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from pcm3.encoders import inputs
+from pcm3.encoders.input_norm import SharedScale
 from pcm3.encoders.lengths import hold_last, normalised, own_frames, strided
 from pcm3.encoders.network import NetworkSize, build_network
 from pcm3.encoders.readout import Readout
 from pcm3.errors import ConfigError
 from pcm3.nn.prompt import Prompt
-from pcm3.settings.encoder import KINDS, Direction, EncoderKind, Pooling, SequenceKind
+from pcm3.settings.encoder import KINDS, Direction, EncoderKind, InputScale, Pooling, SequenceKind
 from pcm3.skeleton import InputFeature
 
 
@@ -61,6 +62,8 @@ class Encoder(nn.Module):
         dropout: float = 0.0,
         frames: int = 64,
         sequence: SequenceKind = "gru",
+        input_scale: InputScale = "each",
+        zero_init_residual: bool = False,
     ) -> None:
         """An encoder with fresh weights; what the sizes and choices mean stands in `pcm3.settings.encoder`.
 
@@ -81,11 +84,12 @@ class Encoder(nn.Module):
         self.at_origin = None if at_origin is None else tuple(at_origin)
         size = NetworkSize(
             bodies, joints, coordinates, len(self.input_features), hidden_size, layers, direction, self.parents,
-            tuple(map(tuple, parts)), channels, dropout, frames, sequence,
+            tuple(map(tuple, parts)), channels, dropout, frames, sequence, zero_init_residual,
         )  # fmt: skip
         self.in_features = size.in_features
         network = build_network(kind, size)
-        self.norm = network.norm or nn.BatchNorm1d(self.in_features)
+        usual = network.norm or nn.BatchNorm1d(self.in_features)
+        self.norm = SharedScale(len(self.input_features)) if input_scale == "shared" else usual
         self.layers = nn.ModuleList(network.layers)
         self.frame_width, self.time_stride = network.frame_width, network.time_stride
         self._batch_norms = network.batch_norms

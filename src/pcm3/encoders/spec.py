@@ -10,7 +10,7 @@ from pcm3.data.store import ClipStore
 from pcm3.encoders.encoder import Encoder
 from pcm3.errors import CheckpointError, command
 from pcm3.nn.fresh_weights import fresh_weights
-from pcm3.settings.encoder import Direction, EncoderKind, EncoderSettings, Pooling, SequenceKind
+from pcm3.settings.encoder import Direction, EncoderKind, EncoderSettings, InputScale, Pooling, SequenceKind
 from pcm3.skeleton import InputFeature, Layout, StreamName
 
 RETARGET = command("pcm3", "retarget", "STORE", "OUT", "--to", "MODEL")
@@ -81,6 +81,8 @@ class EncoderSpec:
     channels: int = 0
     dropout: float = 0.0
     sequence: SequenceKind = "gru"
+    input_scale: InputScale = "each"
+    zero_init_residual: bool = False
     fps: float = 0.0
     """Frames a second of the clips; 0: not known."""
     normalised: bool | None = None
@@ -97,7 +99,7 @@ class EncoderSpec:
             if type(getattr(self, name)) is not int or getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)!r}")
         names = {"direction": Direction, "pooling": Pooling, "stream": StreamName, "kind": EncoderKind,
-                 "sequence": SequenceKind}  # fmt: skip
+                 "sequence": SequenceKind, "input_scale": InputScale}  # fmt: skip
         for name, known in names.items():
             if getattr(self, name) not in get_args(known):
                 raise ValueError(f"{name} is {getattr(self, name)!r}")
@@ -106,7 +108,13 @@ class EncoderSpec:
         for name in ("fps", "dropout", "channels"):
             if not isinstance(getattr(self, name), int | float) or not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} is {getattr(self, name)!r}")
-        types_of: dict[str, Any] = {"normalise_features": bool, "gaps": bool, "normalised": bool | None, "rule": str}
+        types_of: dict[str, Any] = {
+            "normalise_features": bool,
+            "gaps": bool,
+            "normalised": bool | None,
+            "rule": str,
+            "zero_init_residual": bool,
+        }
         for name, types in types_of.items():
             if not isinstance(getattr(self, name), types):
                 raise ValueError(f"{name} is {getattr(self, name)!r}")
@@ -168,6 +176,8 @@ class EncoderSpec:
                 dropout=self.dropout,
                 frames=self.frames,
                 sequence=self.sequence,
+                input_scale=self.input_scale,
+                zero_init_residual=self.zero_init_residual,
             )
 
     def check_compatible(self, clips: ClipFormat, where: str) -> None:

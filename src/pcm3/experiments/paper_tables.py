@@ -111,7 +111,8 @@ ALONE: dict[str, Any] = {"prompts.kind": "none", "objective.distillation_weight"
 
 PAPER: dict[str, Any] = {
     "encoder.direction": "causal", "encoder.layers": 3, "encoder.kind": "gru", "encoder.pooling": "last",
-    "encoder.input_features": ["joint"], "encoder.normalise_features": False, "batch": 128, "frames": 64,
+    "encoder.input_features": ["joint"], "encoder.normalise_features": False, "encoder.input_scale": "each",
+    "batch": 128, "frames": 64,
     "views.crop": (0.1, 1.0), "views.min_frames": 64, "views.shear": 1.0, "views.bone_scale": 0.0,
     "views.flip_prob": 0.0, "views.yaw": 0.0, "mix.per_clip": False, "mask.per_clip": False,
     "prompts.kind": "both", "prompts.domain": "before_norm", "prompts.width": 128, "objective.projector_norm": False,

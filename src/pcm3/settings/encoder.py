@@ -11,6 +11,7 @@ from pcm3.skeleton import InputFeature
 EncoderKind = Literal["gru", "transformer", "graph", "stgcn", "agcn", "hico", "vit", "gl_transformer", "h_transformer"]
 Direction = Literal["causal", "bidirectional"]
 SequenceKind = Literal["gru", "lstm", "transformer"]
+InputScale = Literal["each", "shared"]
 Pooling = Literal["last", "mean", "max", "mean_max", "max_min", "mean_max_min", "attention"]
 
 
@@ -31,6 +32,8 @@ class KindRow(NamedTuple):
     """A frame's feature is the mean of its joints' and bodies', which it gives, too (`Encoder.joint_frames`)."""
     some_joints: bool = False
     """It can do with some of the joints (`Encoder.frames_of_joints`)."""
+    scaled_inputs: bool = True
+    """It normalises its inputs."""
     own_settings: tuple[str, ...] = ()
     """Settings that no other kind has."""
 
@@ -45,17 +48,23 @@ KINDS: dict[EncoderKind, KindRow] = {
         size_multiple=2,
         joint_features=True,
         some_joints=True,
-        own_settings=("channels", "dropout"),
+        own_settings=("channels", "dropout", "zero_init_residual"),
     ),
     "agcn": KindRow(
         "pcm3.encoders.agcn", on_joints=True, size_multiple=2, joint_features=True, own_settings=("channels",)
     ),
-    "hico": KindRow("pcm3.encoders.hico", size_multiple=2, own_settings=("dropout", "sequence")),
-    "vit": KindRow("pcm3.encoders.vit", size_multiple=2),
-    "gl_transformer": KindRow("pcm3.encoders.gl_transformer", on_joints=True, own_settings=("channels", "dropout")),
+    "hico": KindRow("pcm3.encoders.hico", size_multiple=2, scaled_inputs=False, own_settings=("dropout", "sequence")),
+    "vit": KindRow("pcm3.encoders.vit", size_multiple=2, scaled_inputs=False),
+    "gl_transformer": KindRow(
+        "pcm3.encoders.gl_transformer", on_joints=True, scaled_inputs=False, own_settings=("channels", "dropout")
+    ),
     "h_transformer": KindRow("pcm3.encoders.h_transformer", on_parts=True, own_settings=("channels",)),
 }
 """The one table of kinds."""
+
+
+OF_SOME_KINDS: dict[str, object] = {"channels": 0, "dropout": 0, "sequence": "gru", "zero_init_residual": False}
+"""Settings that not every kind has, and what they are elsewhere."""
 
 
 @dataclass
@@ -96,6 +105,11 @@ class EncoderSettings:
     the second also leaves out whole layers, the last ones as often; from 0 to below 1."""
     sequence: SequenceKind = "gru"
     """What the sequences of a hico go through: gru or lstm, both with one half backward, or transformer."""
+    input_scale: InputScale = "each"
+    """What inputs are divided by: every value by its own deviation over clips and frames, as published (BatchNorm), or
+    all values of an input feature by one, so that joints that hardly move, whose motion is mostly noise, stay quiet."""
+    zero_init_residual: bool = False
+    """The blocks of an stgcn begin as what goes past them: the last BatchNorm of each has a first scale of 0."""
 
     def rules(self, group: str = "encoder.") -> list[Rule]:
         """What the values must keep to; `group` is where they stand among the settings of the run."""
@@ -118,6 +132,11 @@ class EncoderSettings:
                 f"{group}hidden_size",
                 f"a multiple of {row.size_multiple} for kind {self.kind}, which shares a feature out among channels",
             ),
+            (
+                row.scaled_inputs or self.input_scale == "each",
+                f"{group}input_scale",
+                f"each for kind {self.kind}, which does not normalise its inputs",
+            ),
             (self.channels >= 0, f"{group}channels", "at least 1, or 0 to have it chosen"),
             (0 <= self.dropout < 1, f"{group}dropout", "at least 0 and less than 1"),
             *(
@@ -126,6 +145,6 @@ class EncoderSettings:
                     f"{group}{name}",
                     f"{default} for kind {self.kind}",
                 )
-                for name, default in (("channels", 0), ("dropout", 0), ("sequence", "gru"))
+                for name, default in OF_SOME_KINDS.items()
             ),
         ]
