@@ -95,7 +95,7 @@ def other(recordings, write_tiny, tmp_path):
 
 
 def test_methods_stand_beside_each_other_each_over_its_own_untrained_encoder(cli, store_path, written, tmp_path):
-    same = {"encoder.kind": "gru", "encoder.layers": 1, "encoder.pooling": "mean"}
+    same = {"encoder.kind": "gru", "encoder.layers": 1, "encoder.pooling": "mean", "encoder.input_scale": "each"}
     rows = {
         "MoCo": SMALL_MOCO,
         "MoCo, wider": SMALL_MOCO | {"encoder.hidden_size": 12},
