@@ -191,6 +191,20 @@ def test_a_table_s_picture_holds_all_that_is_drawn(tmp_path, columns):
     assert all(bool(np.all(edge == 1)) for edge in edges)  # nothing is cut off
 
 
+@pytest.mark.parametrize("paper", [60.0, 72.0, 73.7, 79.0, 95.0])
+def test_the_paper_s_mark_does_not_lie_on_our_number_nor_a_spread_below_nothing(tmp_path, monkeypatch, paper):
+    drawn = []
+    monkeypatch.setattr(pictures, "save_figure", lambda figure, path: drawn.append(figure))
+    pictures.table_bars({"1-NN %": {"PCM³": ([70.0, 72.0], paper), "few": ([0.0, 8.0], None)}}, tmp_path / "p.png", "")
+    (figure,) = drawn
+    axes = figure.axes[0]
+    figure.draw_without_rendering()
+    number = next(text for text in axes.texts if text.get_text().strip() == "71.0").get_window_extent()
+    mark = axes.transData.transform((paper, 0))
+    assert not number.x0 < mark[0] < number.x1
+    assert min(path.vertices[:, 0].min() for of in axes.collections for path in of.get_paths()) >= 0
+
+
 def metrics_file(tmp_path, lines):
     path = tmp_path / "metrics.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))

@@ -18,6 +18,8 @@ from pcm3.summary import mean_of, spread_of
 from pcm3.train.metrics_log import NOT_TERMS, read_metrics
 
 INK, TRAINED, PALE, OTHER = "#222222", "#1f6fb2", "#b9c4cf", "#e08b2e"
+NUMBER, MARK = 0.16, 0.02
+"""How wide a number at a bar, and half of a mark, are drawn, of the widest bar."""
 
 
 def loss_curve(metrics: Path, picture: Path) -> None:
@@ -136,11 +138,16 @@ def table_bars(
     figure = Figure(figsize=(1.5 + 2.6 * len(columns), 1.1 + 0.36 * rows), layout="constrained")
     names = max((list(of_column) for of_column in columns.values()), key=len)
     for axes, (head, of_column) in zip(np.atleast_1d(figure.subplots(1, len(columns))), columns.items(), strict=True):
+        widest = max(mean_of(values) for values, _ in of_column.values())
         for row, (values, paper) in of_column.items():
-            at = names.index(row)
+            at, mean = names.index(row), mean_of(values)
             spread = spread_of(values) or 0.0
-            axes.barh(at, mean_of(values), 0.7, xerr=spread, capsize=2, color=TRAINED if paper is not None else PALE)
-            axes.text(mean_of(values) + spread, at, f" {mean_of(values):.1f}", va="center", fontsize=7.5, color=INK)
+            error = [[min(spread, mean)], [spread]]  # no bar of a share reaches below 0
+            axes.barh(at, mean, 0.7, xerr=error, capsize=2, color=TRAINED if paper is not None else PALE)
+            end = mean + spread
+            if paper is not None and 0 <= paper - end < NUMBER * widest:  # the mark would lie on the number
+                end = paper + MARK * widest
+            axes.text(end, at, f" {mean:.1f}", va="center", fontsize=7.5, color=INK)
             if paper is not None:
                 axes.plot(paper, at, marker="D", ms=4, color=OTHER)
         axes.set_yticks(range(len(names)), names if axes.get_subplotspec().is_first_col() else [""] * len(names))
