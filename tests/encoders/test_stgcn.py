@@ -154,26 +154,6 @@ def test_dropout_is_at_the_end_of_every_block_but_the_first():
     assert not torch.equal(encoder.train().frames(clips), encoder.frames(clips))
 
 
-def test_blocks_that_begin_as_shortcuts_add_nothing_at_first_and_learn_to():
-    def fresh(zero):
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
-            return Encoder(
-                2, 7, kind="stgcn", hidden_size=4, layers=2, parents=TREE, direction="bidirectional", pooling="mean",
-                zero_init_residual=zero,
-            )  # fmt: skip
-
-    plain, made = fresh(zero=False).state_dict(), fresh(zero=True)
-    differing = {name for name, value in made.state_dict().items() if not torch.equal(value, plain[name])}
-    blocks = made.layers[0].layers.blocks
-    assert differing == {f"layers.0.layers.blocks.{n}.temporal_norm.weight" for n in range(1, len(blocks))}
-    assert not blocks[0].residual
-    features = random(3, blocks[1].spatial.weights.in_channels, 6, 7).float()
-    torch.testing.assert_close(blocks[1](features), features.relu())
-    made.train().frames(random(3, 8, 2, 7, 3).float()).square().sum().backward()
-    assert all(block.temporal_norm.weight.grad.abs().max() > 0 for block in blocks)
-
-
 @pytest.mark.parametrize("true_distances", [False, True])
 @pytest.mark.parametrize("name", layout_names())
 def test_neighbours_are_parted_by_their_distance_to_the_centre_and_every_joint_is_a_mean(name, true_distances):

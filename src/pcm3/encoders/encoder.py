@@ -63,7 +63,6 @@ class Encoder(nn.Module):
         frames: int = 64,
         sequence: SequenceKind = "gru",
         input_scale: InputScale = "each",
-        zero_init_residual: bool = False,
     ) -> None:
         """An encoder with fresh weights; what the sizes and choices mean stands in `pcm3.settings.encoder`.
 
@@ -84,7 +83,7 @@ class Encoder(nn.Module):
         self.at_origin = None if at_origin is None else tuple(at_origin)
         size = NetworkSize(
             bodies, joints, coordinates, len(self.input_features), hidden_size, layers, direction, self.parents,
-            tuple(map(tuple, parts)), channels, dropout, frames, sequence, zero_init_residual,
+            tuple(map(tuple, parts)), channels, dropout, frames, sequence,
         )  # fmt: skip
         self.in_features = size.in_features
         network = build_network(kind, size)

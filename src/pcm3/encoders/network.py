@@ -37,7 +37,6 @@ class NetworkSize:
     frames: int = 64
     """T of the clips that it will be trained on; it takes any other."""
     sequence: SequenceKind = "gru"
-    zero_init_residual: bool = False
 
     @property
     def joint_values(self) -> int:

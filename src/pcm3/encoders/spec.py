@@ -82,7 +82,6 @@ class EncoderSpec:
     dropout: float = 0.0
     sequence: SequenceKind = "gru"
     input_scale: InputScale = "each"
-    zero_init_residual: bool = False
     fps: float = 0.0
     """Frames a second of the clips; 0: not known."""
     normalised: bool | None = None
@@ -113,7 +112,6 @@ class EncoderSpec:
             "gaps": bool,
             "normalised": bool | None,
             "rule": str,
-            "zero_init_residual": bool,
         }
         for name, types in types_of.items():
             if not isinstance(getattr(self, name), types):
@@ -177,7 +175,6 @@ class EncoderSpec:
                 frames=self.frames,
                 sequence=self.sequence,
                 input_scale=self.input_scale,
-                zero_init_residual=self.zero_init_residual,
             )
 
     def check_compatible(self, clips: ClipFormat, where: str) -> None:

@@ -49,8 +49,6 @@ def build(size: NetworkSize) -> Network:
     norm = SharedNorm(size.bodies, size.in_features // size.bodies)
     for module in (layers, norm):
         initialise(module)
-    if size.zero_init_residual:
-        begin_as_shortcuts(layers)
     adapter = PerJointAdapter(layers, size.bodies, size.joints, size.features)
     return Network([adapter], width, time_stride=layers.time_stride, norm=norm, batch_norms=True)
 
@@ -262,10 +260,3 @@ def initialise(module: nn.Module) -> None:
             nn.init.normal_(part.weight, 0.0 if isinstance(part, nn.Conv2d) else 1.0, STD)
             if part.bias is not None:
                 nn.init.zeros_(part.bias)
-
-
-def begin_as_shortcuts(module: nn.Module) -> None:
-    """Blocks add nothing at first to what goes past them (Goyal et al. 2017, §5.1); one without a shortcut stays."""
-    for part in module.modules():
-        if isinstance(part, StgcnBlock) and part.residual:
-            nn.init.zeros_(part.temporal_norm.weight)

@@ -48,7 +48,7 @@ KINDS: dict[EncoderKind, KindRow] = {
         size_multiple=2,
         joint_features=True,
         some_joints=True,
-        own_settings=("channels", "dropout", "zero_init_residual"),
+        own_settings=("channels", "dropout"),
     ),
     "agcn": KindRow(
         "pcm3.encoders.agcn", on_joints=True, size_multiple=2, joint_features=True, own_settings=("channels",)
@@ -61,10 +61,6 @@ KINDS: dict[EncoderKind, KindRow] = {
     "h_transformer": KindRow("pcm3.encoders.h_transformer", on_parts=True, own_settings=("channels",)),
 }
 """The one table of kinds."""
-
-
-OF_SOME_KINDS: dict[str, object] = {"channels": 0, "dropout": 0, "sequence": "gru", "zero_init_residual": False}
-"""Settings that not every kind has, and what they are elsewhere."""
 
 
 @dataclass
@@ -108,8 +104,6 @@ class EncoderSettings:
     input_scale: InputScale = "each"
     """What inputs are divided by: every value by its own deviation over clips and frames, as published (BatchNorm), or
     all values of an input feature by one, so that joints that hardly move, whose motion is mostly noise, stay quiet."""
-    zero_init_residual: bool = False
-    """The blocks of an stgcn begin as what goes past them: the last BatchNorm of each has a first scale of 0."""
 
     def rules(self, group: str = "encoder.") -> list[Rule]:
         """What the values must keep to; `group` is where they stand among the settings of the run."""
@@ -145,6 +139,6 @@ class EncoderSettings:
                     f"{group}{name}",
                     f"{default} for kind {self.kind}",
                 )
-                for name, default in OF_SOME_KINDS.items()
+                for name, default in (("channels", 0), ("dropout", 0), ("sequence", "gru"))
             ),
         ]
