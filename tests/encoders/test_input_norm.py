@@ -38,14 +38,30 @@ def test_every_value_is_divided_by_the_deviation_of_its_feature():
     expected = slowly(inputs, mean, variance, [0.5, 2.0], [0.25, -0.5])
     np.testing.assert_allclose(norm(torch.from_numpy(inputs)).detach().numpy(), expected, rtol=0, atol=1e-12)
 
-    # Afterwards by what was averaged: a tenth of the batch, as torch's BatchNorm.
-    size = parts[0].size
-    kept_mean = [0.1 * each for each in mean]
-    kept_variance = [0.9 + 0.1 * each * size / (size - 1) for each in variance]
-    other = rows(seed=1)
-    expected = slowly(other, kept_mean, kept_variance, [0.5, 2.0], [0.25, -0.5])
+
+def test_out_of_training_it_goes_by_the_mean_of_all_batches():
+    norm, batches = (
+        SharedScale(FEATURES).double(),
+        [scale * rows(seed) for seed, scale in enumerate((0.01, 0.02, 0.03))],
+    )
+    loss = sum(norm(torch.from_numpy(batch).requires_grad_()).square().sum() for batch in batches)
+    loss.backward()  # several views before one backward pass, as in a step
+    parts = [[batch[:, :VALUES], batch[:, VALUES:]] for batch in batches]
+    mean = np.mean([[part.mean() for part in of_batch] for of_batch in parts], axis=0)
+    variance = np.mean([[part.var(ddof=1) for part in of_batch] for of_batch in parts], axis=0)
+    other = rows(seed=9)
     got = norm.eval()(torch.from_numpy(other)).detach().numpy()
-    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(got, slowly(other, mean, variance, [1, 1], [0, 0]), rtol=1e-12, atol=1e-10)
+    assert norm.norm.num_batches_tracked == 3
+
+
+def test_a_norm_that_is_held_while_the_rest_trains_stays_as_it_is():
+    norm = SharedScale(FEATURES).double()
+    norm(torch.from_numpy(rows()))
+    before = {name: buffer.clone() for name, buffer in norm.named_buffers()}
+    norm.train().norm.eval()
+    norm(torch.from_numpy(rows(seed=3)))
+    assert all(torch.equal(buffer, before[name]) for name, buffer in norm.named_buffers())
 
 
 def test_what_hardly_moves_stays_as_quiet_as_it_was():
