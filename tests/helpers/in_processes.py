@@ -41,6 +41,7 @@ from toy import (
 
 from pcm3.cli import main
 from pcm3.clips import ClipBatch
+from pcm3.encoders.input_norm import SharedScale
 from pcm3.encoders.lengths import own_frames
 from pcm3.encoders.stgcn import StgcnBlock
 from pcm3.methods.pcm3_views import Views
@@ -201,9 +202,10 @@ def two_steps_of(name, fabric, micro_batches, setup=lambda *both: both):
 
 NORMED = {
     "rows": lambda: nn.BatchNorm1d(3),
+    "inputs": lambda: SharedScale(1),
     "block": lambda: StgcnBlock((0, 0, 1), 3, 4, 2, residual=True, dropout=0.0),
 }
-"""Case → a module with BatchNorms."""
+"""Case → a module with BatchNorms; those of rows, of inputs of a frame, and of a block of a graph."""
 
 
 def normed(case, clips, over_all=True):
@@ -220,7 +222,7 @@ def normed(case, clips, over_all=True):
     weight = torch.randn(8, 4, 3, 3, generator=generator, dtype=torch.float64)
     own = own_frames(torch.tensor([6, 2, 1, 5, 3, 3, 4, 6]), 6)
     rows = given[clips].requires_grad_()
-    if case == "rows":
+    if case in ("rows", "inputs"):
         told = module(rows.movedim(1, -1)[own[clips]].flatten(0, 1))
         loss = (told * told.detach().sign().exp()).square().sum()
     else:
