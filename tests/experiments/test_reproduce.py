@@ -94,7 +94,8 @@ def test_a_system_is_judged_by_its_authors_linear_head_too(plan, monkeypatch):
     )
     column, row = "linear, their authors' head %", "AimCLR"
     table = TABLES["table1"]
-    monkeypatch.setitem(TABLES, "table1", replace(table, variants={row: AIMCLR, "PCM³": table.variants["PCM³"]}))
+    small = replace(AIMCLR, changes={"encoder.layers": 1, "encoder.channels": 4})
+    monkeypatch.setitem(TABLES, "table1", replace(table, variants={row: small, "PCM³": table.variants["PCM³"]}))
     told_of = reproduce("table1", replace(plan, seeds=1), lambda what: None)
     assert [head.lr for _, head in judged] == [0.1, 3.0, 0.1]
     assert (judged[1][1].drop_epochs, judged[1][1].epochs) == ([80], QUICK.head.epochs)
@@ -145,14 +146,14 @@ def test_a_table_is_run_written_and_never_taken_for_the_paper_s(plan, untrimmed,
 
 @pytest.mark.slow
 def test_three_streams_are_a_row_of_table_1_also_in_several_processes(plan, two_processes):
-    plan = replace(plan, rows=("CMD", "PCM³", "3s-CMD", "3s-PCM³"))
+    plan = replace(plan, seeds=1, rows=("CMD", "PCM³", "3s-CMD", "3s-PCM³"))
     told = reproduce("table1", plan, lambda what: None, two_processes)
     assert list(told["rows"]) == list(plan.rows)
     for row in ("3s-CMD", "3s-PCM³"):
         assert len(told["rows"][row]["linear %"]["values"]) == plan.seeds
     runs = sorted(path.name.split("-")[0] for path in (plan.out / "runs").iterdir())
-    assert runs == ["cmd", "cmd", "pcm3", "pcm3", "stream=bone", "stream=bone", "stream=motion", "stream=motion"], (
-        "the joint runs are those of the row PCM³, and CMD's three encoders come from one run"
+    assert runs == ["cmd", "pcm3", "stream=bone", "stream=motion"], (
+        "the joint run is that of the row PCM³, and CMD's three encoders come from one run"
     )
 
 
