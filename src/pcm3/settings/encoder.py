@@ -32,7 +32,7 @@ class KindRow(NamedTuple):
     """A frame's feature is the mean of its joints' and bodies', which it gives, too (`Encoder.joint_frames`)."""
     some_joints: bool = False
     """It can do with some of the joints (`Encoder.frames_of_joints`)."""
-    scaled_inputs: bool = True
+    normalises_inputs: bool = True
     """It normalises its inputs."""
     own_settings: tuple[str, ...] = ()
     """Settings that no other kind has."""
@@ -53,10 +53,12 @@ KINDS: dict[EncoderKind, KindRow] = {
     "agcn": KindRow(
         "pcm3.encoders.agcn", on_joints=True, size_multiple=2, joint_features=True, own_settings=("channels",)
     ),
-    "hico": KindRow("pcm3.encoders.hico", size_multiple=2, scaled_inputs=False, own_settings=("dropout", "sequence")),
-    "vit": KindRow("pcm3.encoders.vit", size_multiple=2, scaled_inputs=False),
+    "hico": KindRow(
+        "pcm3.encoders.hico", size_multiple=2, normalises_inputs=False, own_settings=("dropout", "sequence")
+    ),
+    "vit": KindRow("pcm3.encoders.vit", size_multiple=2, normalises_inputs=False),
     "gl_transformer": KindRow(
-        "pcm3.encoders.gl_transformer", on_joints=True, scaled_inputs=False, own_settings=("channels", "dropout")
+        "pcm3.encoders.gl_transformer", on_joints=True, normalises_inputs=False, own_settings=("channels", "dropout")
     ),
     "h_transformer": KindRow("pcm3.encoders.h_transformer", on_parts=True, own_settings=("channels",)),
 }
@@ -127,7 +129,7 @@ class EncoderSettings:
                 f"a multiple of {row.size_multiple} for kind {self.kind}, which shares a feature out among channels",
             ),
             (
-                row.scaled_inputs or self.input_scale == "each",
+                row.normalises_inputs or self.input_scale == "each",
                 f"{group}input_scale",
                 f"each for kind {self.kind}, which does not normalise its inputs",
             ),
