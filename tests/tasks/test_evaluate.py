@@ -62,6 +62,13 @@ AGAIN = {task for task in TASKS if task.startswith(("linear", "semi-", "robustne
 """Tasks that are run twice, in which heads, labels and noise are drawn; the others' bits have tests of their own."""
 
 
+def test_raw_coordinates_may_be_left_out_and_change_nothing_of_the_rest(finished_path, store):
+    words = {"settings": QUICK, "seeds": 1, "device": "cpu"}
+    both, without = (evaluate("retrieval", [finished_path], store, "xsub", raw=raw, **words) for raw in (True, False))
+    assert [row.to_dict() for row in without.rows] == [row.to_dict() for row in both.rows if row.name != RAW]
+    assert {row.name for row in both.rows} == {PRETRAINED, UNTRAINED, RAW}
+
+
 @pytest.mark.parametrize(
     "task", [pytest.param(task, marks=pytest.mark.soak if f"{task}-frozen" in TASKS else ()) for task in TASKS]
 )

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 LEAST = 1e-8
 """Added to the variances: what varies by less than a tenth of a millimetre counts for nothing."""
 THIS_BATCH = 1.0
-"""Momentum by which a BatchNorm keeps the statistics of one batch, the last."""
+"""Momentum by which a BatchNorm keeps the statistics of one batch, the last. Of torch's own mean of all batches, which
+no momentum stands for, the host of a GPU waits in every call."""
 
 
 class SharedScale(nn.Module):

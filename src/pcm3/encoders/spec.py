@@ -107,12 +107,7 @@ class EncoderSpec:
         for name in ("fps", "dropout", "channels"):
             if not isinstance(getattr(self, name), int | float) or not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} is {getattr(self, name)!r}")
-        types_of: dict[str, Any] = {
-            "normalise_features": bool,
-            "gaps": bool,
-            "normalised": bool | None,
-            "rule": str,
-        }
+        types_of: dict[str, Any] = {"normalise_features": bool, "gaps": bool, "normalised": bool | None, "rule": str}
         for name, types in types_of.items():
             if not isinstance(getattr(self, name), types):
                 raise ValueError(f"{name} is {getattr(self, name)!r}")

@@ -16,7 +16,6 @@ from typing import Any, Literal
 
 from pcm3.checksums import read_checked_json, with_checksum
 from pcm3.data.names import file_name
-from pcm3.data.protocol import Indices
 from pcm3.data.store import ClipStore
 from pcm3.errors import CheckpointError, ConfigError
 from pcm3.experiments.paper_tables import TABLES, Column, Variant
@@ -27,6 +26,7 @@ from pcm3.experiments.runs import (
     pretrain_in,
     run_name,
     untrained_from,
+    untrained_names,
     with_threads,
 )
 from pcm3.files import write_atomically, write_json
@@ -99,7 +99,7 @@ def reproduce(name: str, plan: Plan, log: Callable[[str], object], map_fn: MapFu
     asked = [column for column in table.columns if any(variant.has(column) for variant in variants.values())]
     served = [column for column in asked if _store_of(column, plan) is not None]
     for column in served:  # what cannot be evaluated is said before hours of pretraining
-        _split_of(column, plan)
+        TASKS[column.task].splits(*_served_by(column, plan))
     runs = {row: _runs(variant, plan) for row, variant in variants.items()}
     log_slow_precision(
         [run.settings for of_row in runs.values() for of_stream in of_row.values() for run in of_stream], log
@@ -115,13 +115,13 @@ def reproduce(name: str, plan: Plan, log: Callable[[str], object], map_fn: MapFu
                 continue
             known = column.head in baselines.get(untrained[row], {})
             titled = partial(_log_of_row, row, log)
-            evaluation = _evaluated(of_row, variants[row], column, plan, 0 if known else plan.seeds, titled, map_fn)
+            # Raw coordinates stand once in a table, beside the untrained encoder without an addition to its name.
+            asked_for = {"baselines": 0 if known else plan.seeds, "raw": untrained[row] == UNTRAINED}
+            evaluation = _evaluated(of_row, variants[row], column, plan, asked_for, titled, map_fn)
             rows[row][column.head] = _cell(evaluation["rows"][0], column)
             for other in evaluation["rows"][1:]:
-                is_untrained = other["name"] == UNTRAINED
-                baseline = untrained[row] if is_untrained else other["name"]
-                if is_untrained or untrained[row] == UNTRAINED:  # the others are the same beside every row
-                    baselines.setdefault(baseline, {})[column.head] = _cell(other, column)
+                baseline = untrained[row] if other["name"] == UNTRAINED else other["name"]
+                baselines.setdefault(baseline, {})[column.head] = _cell(other, column)
     published_heads, beside = table.beside(plan.store.kind, plan.protocol, UNTRAINED)
     result = {
         "table": name,
@@ -250,20 +250,13 @@ def _runs(variant: Variant, plan: Plan) -> Runs:
 
 
 def _untrained_beside(variants: dict[str, Variant], runs: dict[str, Runs]) -> dict[str, str]:
-    """Row → the name of the untrained encoder beside it, which rows share whose encoders have one shape.
-
-    The plain name is that of PCM³'s first row, or of the first row where none is of PCM³.
-    """
+    """`untrained_names`; the plain one stands beside PCM³'s first row, or the first row where none is of PCM³."""
     shapes = {
         row: ([untrained_from(of_stream[0].settings) for of_stream in of_row.values()], variants[row].streams)
         for row, of_row in runs.items()
     }
     usual = next((row for row, variant in variants.items() if variant.preset is None), next(iter(variants)))
-    names = {}
-    for row, shape in shapes.items():
-        first = next(other for other, of_other in shapes.items() if of_other == shape)
-        names[row] = UNTRAINED if shape == shapes[usual] else f"{UNTRAINED}, {first}"
-    return names
+    return untrained_names(shapes, usual)
 
 
 def _pretrain(
@@ -288,11 +281,11 @@ def _store_of(column: Column, plan: Plan) -> ClipStore | None:
     return plan.untrimmed if TASKS[column.task].of_recordings else plan.store
 
 
-def _split_of(column: Column, plan: Plan) -> tuple[Indices, Indices]:
-    """What trains and what tests the task of a column."""
-    task, store = TASKS[column.task], _store_of(column, plan)
+def _served_by(column: Column, plan: Plan) -> tuple[ClipStore, str]:
+    """The store and the protocol of a column that one serves."""
+    store = _store_of(column, plan)
     assert store is not None
-    return task.splits(store, plan.untrimmed_protocol if task.of_recordings else plan.protocol)
+    return store, plan.untrimmed_protocol if TASKS[column.task].of_recordings else plan.protocol
 
 
 def _evaluated(
@@ -300,29 +293,31 @@ def _evaluated(
     variant: Variant,
     column: Column,
     plan: Plan,
-    baselines: int,
+    baselines: dict[str, Any],
     log: Callable[[str], object],
     map_fn: MapFunction,
 ) -> dict[str, Any]:
-    """The evaluation of a variant's runs on a column's task, with one head for each run; kept beside the first run."""
+    """The evaluation of a variant's runs on a column's task, with one head for each run; kept beside the first run.
+
+    `baselines`: `evaluate`'s words for them.
+    """
     task = CACHED_TASKS.get(column.task, column.task) if plan.cached else column.task
-    store = _store_of(column, plan)
-    assert store is not None
-    protocol = plan.untrimmed_protocol if TASKS[task].of_recordings else plan.protocol
+    store, protocol = _served_by(column, plan)
     settings = plan.tasks
     if column.authors_head:
         settings = replace(settings, head=replace(settings.head, **variant.head))
     folders = [run.folder for of_stream in runs.values() for run in of_stream]
     # Of what is not the protocol's, as in `run_name`, and only of this task's settings.
     not_default = settings.non_default_settings(TASKS[task].groups)
-    asked = [task, [str(folder) for folder in folders], store.checksum, protocol, not_default, baselines]
+    asked = [task, [str(folder) for folder in folders], store.checksum, protocol, not_default, baselines["baselines"]]
+    asked += ["no raw"] * (not baselines["raw"] and baselines["baselines"] > 0)
     asked += ["streams"] * (variant.streams and variant.at_once)  # of the same runs as one stream alone
     digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:12]
     kept = folders[0] / "results" / f"{task}-{file_name(protocol)}-{digest}.json"
     if kept.is_file():
         return read_checked_json(kept, CheckpointError, "remove it, and run again to have it made anew")
     log(f"{task} on {store.kind} {protocol}")
-    named: dict[str, Any] = {"settings": settings, "seeds": 1, "baselines": baselines, "map_fn": map_fn}
+    named: dict[str, Any] = {"settings": settings, "seeds": 1, "map_fn": map_fn} | baselines
     if variant.streams:
         each = {name: [run.folder for run in of_stream] for name, of_stream in runs.items()}
         by_stream = stream_runs(folders, of_runs=True) if variant.at_once else each

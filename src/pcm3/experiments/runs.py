@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing import parent_process
 from pathlib import Path
@@ -15,6 +15,7 @@ from pcm3.device import choose_device, evaluation_threads, slow_bf16
 from pcm3.parallel import MapFunction
 from pcm3.settings.methods import name_of_method
 from pcm3.settings.pretrain import PretrainSettings, flat
+from pcm3.tasks.evaluate import UNTRAINED
 from pcm3.train.pretrain import PretrainResult, pretrain
 
 MOST_WORDS = 200
@@ -59,6 +60,17 @@ def run_name(settings: PretrainSettings, usual: PretrainSettings, store: ClipSto
 def untrained_from(settings: PretrainSettings) -> dict[str, Any]:
     """What the untrained encoder beside a run follows from: runs that agree in it stand beside the same one."""
     return {name: value for name, value in flat(settings).items() if name.partition(".")[0] in UNTRAINED_FROM}
+
+
+def untrained_names(shapes: Mapping[str, Any], plain: str) -> dict[str, str]:
+    """Row → the name of the untrained encoder beside it, which rows share whose encoders have one shape.
+
+    Args:
+        shapes: row → what its untrained encoder follows from.
+        plain: the row whose untrained encoder has no addition to its name; others have the first row of their shape.
+    """
+    first = {row: next(other for other in shapes if shapes[other] == shape) for row, shape in shapes.items()}
+    return {row: UNTRAINED if first[row] == first[plain] else f"{UNTRAINED}, {first[row]}" for row in shapes}
 
 
 def _short(value: Any) -> str:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pcm3.data.store import ClipStore
 from pcm3.device import choose_device
 from pcm3.errors import ConfigError
-from pcm3.experiments.runs import untrained_from
+from pcm3.experiments.runs import untrained_from, untrained_names
 from pcm3.experiments.trial import Trial, fold, make_trial, served
 from pcm3.limits import MOST, MOST_REPEATS, check_range
 from pcm3.methods.build import build_method
@@ -225,5 +225,4 @@ def untrained_beside(search: Search, candidate: Candidate) -> str:
     if search.held_out:  # a search asks which recipe is the best, not what each has learned
         return UNTRAINED
     shapes = {other.title: untrained_from(other.settings) for other in search.all}
-    first = next(title for title, shape in shapes.items() if shape == shapes[candidate.title])
-    return UNTRAINED if first == BASE else f"{UNTRAINED}, {first}"
+    return untrained_names(shapes, BASE)[candidate.title]

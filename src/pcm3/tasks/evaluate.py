@@ -156,6 +156,7 @@ def evaluate(
     *,
     without_leaks: bool = False,
     baselines: int | None = None,
+    raw: bool = True,
     precision: Precision = "32",
     map_fn: MapFunction = serial_map,
     keep_heads: bool = False,
@@ -175,6 +176,7 @@ def evaluate(
         without_leaks: leave out test clips that are copies of training clips. Searches for them where no earlier
             search is remembered beside the store (`pcm3.data.audit.leaks`).
         baselines: untrained encoders drawn, and heads on raw coordinates; None: as many as seeds; 0: no baselines.
+        raw: whether raw coordinates are among them; beside encoders of as many frames they are the same.
         precision: of the encoders' products, trained or not; "auto" is bfloat16 where the device is fast at it.
         map_fn: where the results of long tasks are found: here, one after the other, or in several processes. The
             metrics are the same.
@@ -198,7 +200,7 @@ def evaluate(
     test, leak_notes = _leaks(store, protocol, test, of_table.of_recordings, without=without_leaks)
     setup = Setup(store, specs[0], train, test, settings or TaskSettings(), chosen)
     raw_serves = of_table.raw_serves(setup.settings)
-    jobs = _jobs(of_table, loaded, seeds, seeds if baselines is None else baselines, raw_serves)
+    jobs = _jobs(of_table, loaded, seeds, seeds if baselines is None else baselines, raw and raw_serves)
     shared = _Shared(task, setup, choose_precision(precision, chosen) == "bf16")
     elsewhere = map_fn if of_table.long else serial_map
     first = [jobs[0]._replace(keep_heads=True)] if keep_heads else []  # here: heads do not travel between processes
