@@ -11,6 +11,7 @@ from pcm3.errors import ConfigError, DataError
 from pcm3.experiments import reproduce as module
 from pcm3.experiments.paper_tables import AIMCLR, OURS, TABLES, Variant
 from pcm3.experiments.reproduce import SIZES, Plan, begins_with, reproduce, run_folder, sized, with_all_parts
+from pcm3.parallel import serial_map
 from pcm3.report.paper_table import as_markdown
 from pcm3.settings.presets import preset_names, settings_of_preset
 from pcm3.settings.pretrain import PretrainSettings, changed, flat
@@ -145,9 +146,11 @@ def test_a_table_is_run_written_and_never_taken_for_the_paper_s(plan, untrimmed,
 
 
 @pytest.mark.slow
-def test_three_streams_are_a_row_of_table_1_also_in_several_processes(plan, two_processes):
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.soak)])
+def test_three_streams_are_a_row_of_table_1(plan, processes, request):
+    map_fn = serial_map if processes == 1 else request.getfixturevalue("two_processes")
     plan = replace(plan, seeds=1, rows=("CMD", "PCM³", "3s-CMD", "3s-PCM³"))
-    told = reproduce("table1", plan, lambda what: None, two_processes)
+    told = reproduce("table1", plan, lambda what: None, map_fn)
     assert list(told["rows"]) == list(plan.rows)
     for row in ("3s-CMD", "3s-PCM³"):
         assert len(told["rows"][row]["linear %"]["values"]) == plan.seeds

@@ -137,6 +137,17 @@ def test_the_page_begins_with_how_much_was_compared_and_the_best_row_of_each_log
     assert "| [one](#one) | 2 | utd-mhad, npz | 0.0 |  |  |  |  |" in benchmark_page({"one": log}, {}, ONE)
 
 
+def test_store_by_store_is_folded_below_what_all_stores_come_to(log):
+    page = benchmark_page({"one": log}, {}, ONE)
+    first, second = (page.index(f"### one: {store}\n") for store in ("utd-mhad", "npz"))
+    begins = page.index("\n\n<details>\n<summary>Store by store</summary>\n\n")  # else what follows is not Markdown
+    assert page.index("### one: all stores") < begins < first < second < page.index("\n\n</details>\n")
+    del log["stores"]["t"]
+    for of in log["candidates"].values():
+        of["runs"] = [[run for run in of["runs"][0] if run["store"] == "s"]]
+    assert "<details>" not in benchmark_page({"one": log}, {}, ONE), "of one store there is nothing else to show"
+
+
 def test_a_row_is_told_how_many_of_its_figures_are_beyond_the_interval(log):
     base, row = (
         {(of["store"], of["seed"]): of for of in log["candidates"][title]["runs"][0]} for title in ("base", "g: row")

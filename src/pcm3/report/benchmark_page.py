@@ -68,13 +68,22 @@ def benchmark_page(
         if failed := _failed(log):
             lines += [failed, ""]
         lines += [f"![By how much each row is over its base]({quote(pictures[name])})"]
+        of_stores = _of_stores(log)
+        store_by_store = [
+            line
+            for store, called in named_stores(log).items()
+            for line in ("", f"### {name}: {called}", *of_stores[store])
+        ]
         if len(log["stores"]) > 1:
             lines += ["", f"### {name}: {ALL}", *_of_stores(over_all_stores(log))[ALL], *_beyond(log)]
-        of_stores = _of_stores(log)
-        for store, called in named_stores(log).items():
-            lines += ["", f"### {name}: {called}", *of_stores[store]]
-        lines += _orders(log, published)
+            store_by_store = _folded("Store by store", store_by_store)
+        lines += [*store_by_store, *_orders(log, published)]
     return "\n".join(lines) + "\n"
+
+
+def _folded(title: str, lines: Sequence[str]) -> list[str]:
+    """Lines that a page of Markdown shows once their title is clicked; elsewhere they stand as they are."""
+    return ["", "<details>", f"<summary>{title}</summary>", *lines, "", "</details>"]
 
 
 def _spreads(logs: Mapping[str, Mapping[str, Any]]) -> str:
