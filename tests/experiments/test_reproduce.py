@@ -10,11 +10,11 @@ from pcm3.data.recording import Interval, Recording
 from pcm3.errors import ConfigError, DataError
 from pcm3.experiments import reproduce as module
 from pcm3.experiments.paper_tables import AIMCLR, OURS, TABLES, Variant
-from pcm3.experiments.reproduce import SIZES, Plan, begins_with, reproduce, run_folder, sized, with_all_parts
+from pcm3.experiments.reproduce import Plan, begins_with, reproduce, run_folder, sized, with_all_parts
 from pcm3.parallel import serial_map
 from pcm3.report.paper_table import as_markdown
 from pcm3.settings.presets import preset_names, settings_of_preset
-from pcm3.settings.pretrain import PretrainSettings, changed, flat
+from pcm3.settings.pretrain import SIZES, PretrainSettings, changed, flat
 from pcm3.settings.tasks import (
     TASK_WORDS,
     ClipSettings,

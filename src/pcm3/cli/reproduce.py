@@ -13,8 +13,6 @@ from pcm3.limits import MOST_PROCESSES, MOST_REPEATS, check_ranges
 if TYPE_CHECKING:
     from pcm3.experiments.paper_tables import PaperTable
 
-SIZES = {"encoder.hidden_size": int, "epochs": int, "steps": int, "minutes": float, "batch": int}
-"""Settings of the preset that the command line may replace, by their types."""
 PAPER, SMALL = "pcm3-small", "small"
 """Presets that are meant where none is named: of all of PCM³, which tables take apart, and of contrast alone."""
 MODEL = "simulated-model"
@@ -37,6 +35,7 @@ def add_arguments(parser: Any, words: list[str]) -> None:
     """Adds the command's arguments."""
     from pcm3.experiments.paper_tables import TABLES
     from pcm3.settings.presets import preset_names
+    from pcm3.settings.pretrain import SIZES
 
     titles = "; ".join(f"{name}: {table.title}" for name, table in TABLES.items())
     parser.add_argument(
@@ -170,6 +169,8 @@ def _chosen_rows(asked: list[str], table: PaperTable) -> tuple[str, ...]:
 
 def _sizes(options: Any) -> dict[str, Any]:
     """What the command line says of the sizes of a run; steps or epochs leave the preset's minutes out."""
+    from pcm3.settings.pretrain import SIZES
+
     sizes: dict[str, Any] = {name: options[name] for name in SIZES if options[name] is not None}
     if "epochs" in sizes or "steps" in sizes:
         sizes.setdefault("minutes", None)

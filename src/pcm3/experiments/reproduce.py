@@ -38,7 +38,7 @@ from pcm3.report.pictures import loss_curves
 from pcm3.settings.methods import name_of_method
 from pcm3.settings.pcm3 import pcm3_of
 from pcm3.settings.presets import settings_of_preset
-from pcm3.settings.pretrain import PretrainSettings, changed, flat
+from pcm3.settings.pretrain import SIZES, PretrainSettings, changed, flat
 from pcm3.settings.tasks import CACHED_TASKS, TaskSettings
 from pcm3.summary import counted
 from pcm3.tasks.evaluate import UNTRAINED, evaluate
@@ -72,10 +72,6 @@ class Plan:
     """Of `SIZES`, what other methods have otherwise than their presets."""
     rows: tuple[str, ...] = ()
     """The table's rows that are run; none: all."""
-
-
-SIZES = ("encoder.hidden_size", "batch", "steps", "epochs", "minutes")
-"""Settings by which a run is large or small."""
 
 
 def reproduce(name: str, plan: Plan, log: Callable[[str], object], map_fn: MapFunction = serial_map) -> dict[str, Any]:

@@ -20,6 +20,8 @@ from pcm3.skeleton import StreamName
 
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "32", "bf16"]
+SIZES = {"encoder.hidden_size": int, "epochs": int, "steps": int, "minutes": float, "batch": int}
+"""Settings by which a run is large or small, by their types."""
 _Settings = TypeVar("_Settings")
 
 
