@@ -13,7 +13,6 @@ import torch
 from numpy.typing import NDArray
 
 from pcm3.clips import ClipEncoder, clips_to_fit, fit_readout
-from pcm3.data.audit.findings import clips
 from pcm3.data.audit.leaks import audit, leaked_clips, remembered
 from pcm3.data.recording import CLASSES_LIMIT, UNKNOWN
 from pcm3.data.store import ClipStore
@@ -27,6 +26,7 @@ from pcm3.errors import CheckpointError, DataError, command
 from pcm3.parallel import MapFunction, cores, serial_map
 from pcm3.settings.pretrain import Device, Precision
 from pcm3.settings.tasks import TaskSettings
+from pcm3.summary import counted
 from pcm3.tasks.detection.windows import windows_to_fit
 from pcm3.tasks.notes import label_notes, run_notes
 from pcm3.tasks.result_table import Row, header
@@ -332,8 +332,8 @@ def _check_labels(store: ClipStore) -> None:
     if len(wrong):
         first = f"{store.ids[wrong[0]]}: {store.label[wrong[0]]}"
         raise DataError(
-            f"{store.path}: expected labels 0 to {classes - 1}, of its classes, got others in {clips(len(wrong))} "
-            f"({first}): import again with the right labels or classes"
+            f"{store.path}: expected labels 0 to {classes - 1}, of its classes, got others in "
+            f"{counted(len(wrong), 'clip')} ({first}): import again with the right labels or classes"
         )
 
 

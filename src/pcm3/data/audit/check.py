@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pcm3.data.audit.body_measures import measure
 from pcm3.data.audit.content_flaws import content_flaws
-from pcm3.data.audit.findings import Finding, clips
+from pcm3.data.audit.findings import Finding
 from pcm3.data.audit.label_flaws import label_flaws
 from pcm3.data.audit.leaks import Audit, audit, leaked_clips, twins
 from pcm3.data.audit.skeleton_flaws import skeleton_flaws
@@ -20,6 +20,7 @@ from pcm3.data.protocol import split
 from pcm3.data.store import STORE, ClipStore
 from pcm3.data.verified import verified
 from pcm3.errors import DataError
+from pcm3.summary import counted
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,9 @@ def _checksums(store: ClipStore) -> Iterator[Finding]:
 def _labels(store: ClipStore) -> Iterator[Finding]:
     """Labels without a class name, protocols that cannot split the store, splits whose metrics would say little."""
     if wrong := _ids(store, (store.label >= len(store.classes)) | (store.label < -1)):
-        yield Finding("label", f"{clips(len(wrong))} with a label outside the {len(store.classes)} classes", wrong)
+        yield Finding(
+            "label", f"{counted(len(wrong), 'clip')} with a label outside the {len(store.classes)} classes", wrong
+        )
     for protocol in store.protocols:
         try:
             split(store, protocol)
@@ -100,13 +103,13 @@ def _copies(store: ClipStore, groups: list[list[int]], leaks_by_protocol: Audit)
         if leaks:
             pairs = [(leak.train, leak.test) for leak in leaks]
             ids = sorted({clip for pair in pairs for clip in pair})
-            tested = clips(len(leaked_clips(store, leaks)))
+            tested = counted(len(leaked_clips(store, leaks)), "clip")
             text = f"{tested} of the test set of '{protocol}' with a copy in its training set"
             yield Finding("leak", text, ids, pairs, [str(leak) for leak in leaks])
     ids = [str(store.ids[index]) for group in groups for index in group]
     if ids:
         details = [" = ".join(str(store.ids[index]) for index in group) for group in groups]
-        yield Finding("duplicate", f"{clips(len(ids))} with an exact copy in the store", ids, details=details)
+        yield Finding("duplicate", f"{counted(len(ids), 'clip')} with an exact copy in the store", ids, details=details)
 
 
 def _bodies(store: ClipStore) -> Iterator[Finding]:
@@ -114,9 +117,9 @@ def _bodies(store: ClipStore) -> Iterator[Finding]:
     finite = np.array([np.isfinite(store.clip(index)).all() for index in range(len(store))], np.bool_)
     present = store.bodies.any(axis=1)
     if ids := _ids(store, ~finite):
-        yield Finding("not_finite", f"{clips(len(ids))} with a value that is not a number", ids)
+        yield Finding("not_finite", f"{counted(len(ids), 'clip')} with a value that is not a number", ids)
     if ids := _ids(store, finite & ~present):
-        yield Finding("empty", f"{clips(len(ids))} without any skeleton", ids)
+        yield Finding("empty", f"{counted(len(ids), 'clip')} without any skeleton", ids)
     yield from (Finding(*change) for change in changes(store))
     measured = measure(store, np.flatnonzero(finite & present).tolist())
     yield from content_flaws(store, measured)

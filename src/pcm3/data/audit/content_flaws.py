@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcm3.data.audit.body_measures import BodyMeasures
-from pcm3.data.audit.findings import Finding, clips, of_clips
+from pcm3.data.audit.findings import Finding, of_clips
 from pcm3.data.store import ClipStore
 from pcm3.data.units import FACTORS, HUMAN, unit_of
+from pcm3.summary import counted
 
 TILTED = float(np.cos(np.radians(45)))
 """Cosine between the way from legs to trunk and z, below which a body is tilted; below 0 it is upside down."""
@@ -117,7 +118,7 @@ def _agreeing(store: ClipStore, measures: BodyMeasures, main: Booleans) -> Itera
     mean = up[known].mean(axis=0)
     length = float(np.linalg.norm(mean))
     if length < AGREE:
-        text = f"in {clips(int(known.sum()))} bodies point every way: do the files have different axes?"
+        text = f"in {counted(int(known.sum()), 'clip')} bodies point every way: do the files have different axes?"
         yield Finding("axes", text, details=[_along(store, measures[row]) for row in np.flatnonzero(known)])
         return
     cosine = up @ (mean / length)

@@ -37,11 +37,6 @@ class Finding:
         return self.name in WRONG
 
 
-def clips(count: int) -> str:
-    """So many clips, in words."""
-    return counted(count, "clip")
-
-
 def of_clips(
     store: ClipStore,
     measures: BodyMeasures,
@@ -66,4 +61,4 @@ def of_clips(
     ids = [str(store.ids[clip]) for clip in measures["clip"][rows]]
     details = [f"{id}: {detail(row)}" for id, row in zip(ids, rows, strict=True)] if detail else []
     different = list(dict.fromkeys(ids))
-    yield Finding(name, f"{clips(len(different))} {text}", different, details=details)
+    yield Finding(name, f"{counted(len(different), 'clip')} {text}", different, details=details)

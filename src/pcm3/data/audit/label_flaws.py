@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pcm3.data.audit.findings import Finding, clips
+from pcm3.data.audit.findings import Finding
 from pcm3.data.protocol import split
 from pcm3.data.recording import UNKNOWN
 from pcm3.data.store import ClipStore
@@ -72,7 +72,9 @@ def split_notes(store: ClipStore, protocol: str, train: Indices, test: Indices) 
 
 def few_clips(tested: int) -> list[str]:
     """That there are so few clips to test that one of them moves the figure."""
-    return [f"only {clips(tested)} to test: one of them is {100 / tested:.1f} points"] if 0 < tested < FEW else []
+    if not 0 < tested < FEW:
+        return []
+    return [f"only {counted(tested, 'clip')} to test: one of them is {100 / tested:.1f} points"]
 
 
 def labelled_split(store: ClipStore, protocol: str) -> LabelledSplit | None:
@@ -94,7 +96,8 @@ def _of_labels(store: ClipStore) -> Iterator[Finding]:
         return
     if len(label) < len(store):
         ids = [str(store.ids[index]) for index in np.flatnonzero(store.label == UNKNOWN)]
-        text = f"{len(ids):,} of {clips(len(store))} without a label: pretraining takes them, recognition does not"
+        of = f"{len(ids):,} of {counted(len(store), 'clip')}"
+        text = f"{of} without a label: pretraining takes them, recognition does not"
         yield Finding("unlabelled", text, ids)
     if len(there) == 1:
         text = f"all labelled clips are of one class ({_named(store, there)}), so an accuracy of 100 % says nothing"
