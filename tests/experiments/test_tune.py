@@ -25,7 +25,7 @@ from pcm3.report.search import few_labels_table
 from pcm3.settings.presets import settings_of_preset
 from pcm3.settings.pretrain import flat
 from pcm3.tasks.evaluate import PRETRAINED, RAW, UNTRAINED
-from pcm3.train import pace
+from pcm3.train import loop, pace
 from pcm3.train.plan import training_clips
 from pcm3.train.run_folder import RunFolder, locked
 
@@ -379,15 +379,29 @@ def test_a_candidate_that_names_its_steps_runs_as_many(store, quick, tmp_path):
 
 def test_the_pace_of_a_slow_candidate_is_told_from_fewer_steps(store, quick, tmp_path, monkeypatch):
     monkeypatch.setattr(pace, "PACE_SECONDS", 0.005)  # a step takes longer
-    base = replace(quick(), steps=None, minutes=1e-4)
-    search = made(base, store, tmp_path / "out", {"width": {"twice": {"encoder.hidden_size": 16}}}, seeds=[1])
-    tune(search, quiet)
-    made_steps = [
-        json.loads(file.with_name("metrics.jsonl").read_text().splitlines()[-1])["step"]
-        for file in (tmp_path / "out" / "runs").glob("*/pace.json")
-    ]
-    assert len(made_steps) == 2
-    assert max(made_steps) < pace.PACE_STEPS
+    steps = steps_of_trials(monkeypatch)
+    told = trial_module.seconds_a_step(pace_trial(store, quick, tmp_path))
+    assert told is not None
+    assert 0 < len(steps) < pace.PACE_STEPS
+
+
+def pace_trial(store, quick, folder, **changes):
+    """The trial by which a pace is told."""
+    settings = quick(steps=pace.PACE_STEPS, minutes=1e-4, **changes)
+    return make_trial(store, settings, quick(), 0, folder, PRETRAINED)
+
+
+def steps_of_trials(monkeypatch, rest=0.0):
+    """A list that has an entry for each step from now on, each of which rests so many seconds."""
+    step, made_steps = loop.train_step, []
+
+    def resting(*given):
+        made_steps.append(given)
+        time.sleep(rest)
+        return step(*given)
+
+    monkeypatch.setattr(loop, "train_step", resting)
+    return made_steps
 
 
 @pytest.mark.soak  # the pace is tested by itself
@@ -404,12 +418,25 @@ def test_minutes_become_steps_that_fit_in_them(store, quick, tmp_path):
 
 
 def test_what_other_programs_take_of_a_core_is_no_part_of_the_pace(store, quick, tmp_path, monkeypatch):
-    monkeypatch.setattr(trial_module, "_pretrained", lambda trial: time.sleep(0.1))
-    monkeypatch.setattr(trial_module, "measured_pace", lambda run: 1.0)
-    for threads, busy in ((1, True), (2, False)):
-        trial = make_trial(store, quick(threads=threads), quick(), 0, tmp_path / f"{threads}", PRETRAINED)
-        trial.folder.mkdir(parents=True)
-        assert (trial_module.seconds_a_step(trial) < 0.5) == busy
+    monkeypatch.setattr(pace, "PACE_STEPS", 3)
+    steps_of_trials(monkeypatch, rest=0.2)
+    of_one, of_two = (pace_trial(store, quick, tmp_path / f"{threads}", threads=threads) for threads in (1, 2))
+    assert trial_module.seconds_a_step(of_one) < 0.2
+    assert trial_module.seconds_a_step(of_two) > 0.2
+
+
+def test_a_pace_whose_measurement_was_killed_is_measured_anew(store, quick, tmp_path, monkeypatch):
+    monkeypatch.setattr(pace, "PACE_STEPS", 12)
+    trial = pace_trial(store, quick, tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(trial_module, "write_json", lambda *given: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            trial_module.seconds_a_step(trial)
+    steps = steps_of_trials(monkeypatch)
+    told = trial_module.seconds_a_step(trial)
+    assert len(steps) == 12, "all of its steps, not those that were left"
+    assert trial_module.seconds_a_step(trial) == told
+    assert len(steps) == 12
 
 
 @pytest.mark.soak  # rows are compared on several below

@@ -7,7 +7,6 @@ import os
 import statistics
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -28,6 +27,7 @@ from pcm3.methods.build import build_method
 from pcm3.settings.pretrain import PretrainSettings
 from pcm3.train import checkpoint as checkpoint_file
 from pcm3.train import metrics_log
+from pcm3.train.clock import Clock
 from pcm3.train.distributed import make_fabric
 from pcm3.train.plan import resolve, training_clips
 from pcm3.train.pretrain import pretrain
@@ -486,8 +486,8 @@ def test_fitting_leaves_the_run_itself_alone(store, tiny, tmp_path):
 
 def test_a_finished_run_that_is_asked_again_has_taken_no_time(run_path, store, tiny, monkeypatch):
     first = pretrain(store, run_path, tiny(), progress=False).seconds
-    now, calls = time.monotonic, itertools.count()
-    monkeypatch.setattr("pcm3.train.loop.time.monotonic", lambda: now() + next(calls))
+    calls = itertools.count()
+    monkeypatch.setattr("pcm3.train.session.Clock", lambda *of: Clock(*of[:3], lambda: float(next(calls))))
     assert pretrain(store, run_path, tiny(), progress=False).seconds == first
 
 

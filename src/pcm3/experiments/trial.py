@@ -34,8 +34,8 @@ from pcm3.settings.tasks import SubsetSettings, TaskSettings
 from pcm3.tasks.evaluate import PRETRAINED, RAW, UNTRAINED, untrained
 from pcm3.tasks.setup import Setup
 from pcm3.tasks.task_table import TASKS
-from pcm3.train.pace import measured_pace
-from pcm3.train.plan import resolve, spec_for, training_clips
+from pcm3.train.pace import measure_pace
+from pcm3.train.plan import plan_run, resolve, spec_for, training_clips
 from pcm3.train.run_folder import RunFolder
 
 METRICS = {"linear": "linear-cached", "retrieval": "retrieval"}
@@ -299,10 +299,10 @@ def _blind(trial: Trial, store: ClipStore) -> ClipStore:
 
 
 def seconds_a_step(trial: Trial, shared: None = None) -> float | None:
-    """How long a step of the trial's run takes, measured once in `PACE_STEPS` steps; None where it fails.
+    """How long a step of the trial's run takes, measured once in a few steps; None where it fails.
 
     Of one thread on the CPU without what other programs took of the core meanwhile: else those trials would have fewer
-    steps whose pace is measured while the machine is busy.
+    steps whose pace is measured while the machine is busy, or that was stopped.
 
     Kept in the folder as ``pace.json``, so that a search that goes on comes to the same numbers of steps.
     """
@@ -310,17 +310,16 @@ def seconds_a_step(trial: Trial, shared: None = None) -> float | None:
     if not file.is_file():
         settings = trial.settings
         alone = settings.threads == 1 and choose_device(settings.device).type == "cpu" and settings.devices == 1
-        began, computed = time.monotonic(), time.process_time()
+        store = ClipStore.open(trial.store)
+        plan = plan_run(store, trial.folder, settings, measure_pace, lambda line: None)
         try:
-            _pretrained(trial)
+            pace = measure_pace(store, plan, time.process_time if alone else time.monotonic)
         except RunFailed as error:
             if isinstance(error.__cause__, OSError):
                 raise
             return None
-        share = (time.process_time() - computed) / (time.monotonic() - began)
-        pace = measured_pace(RunFolder(trial.folder)) * (min(share, 1.0) if alone else 1.0)
+        trial.folder.mkdir(parents=True, exist_ok=True)
         write_json(file, with_checksum({"seconds_a_step": pace}))
-        _drop_weights(trial.folder)
     return float(read_checked_json(file, CheckpointError, ANEW)["seconds_a_step"])
 
 

@@ -30,7 +30,7 @@ from pcm3.settings.methods import name_of_method
 from pcm3.settings.pretrain import flat, to_dict
 from pcm3.summary import interval_of, mean_of, spread_of
 from pcm3.tasks.task_table import TASKS
-from pcm3.train.pace import PACE_STEPS, longest_pace
+from pcm3.train.pace import PACE_STEPS
 from pcm3.train.run_folder import locked
 
 TrialResult = dict[str, Any]
@@ -108,10 +108,9 @@ def _steps(search: Search, running: Sequence[Candidate], rung: int, map_fn: MapF
 
 
 def _pace_trial(search: Search, store: ClipStore, candidate: Candidate, growth: float) -> Trial:
-    """The run by which the pace of a candidate is told; of one that is slow it ends early, a tenth of its time."""
+    """The run by which the pace of a candidate is told."""
     trial = trial_of(search, store, candidate, 0, PACE_STEPS)
-    most = longest_pace((candidate.settings.minutes or 0) * growth)
-    return replace(trial, settings=replace(trial.settings, minutes=most))
+    return replace(trial, settings=replace(trial.settings, minutes=(candidate.settings.minutes or 0) * growth))
 
 
 def _run(

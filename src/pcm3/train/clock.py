@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import json
 import math
+import time
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +26,14 @@ class Clock:
     decision is a line of the file before it counts; steps that are done again after a kill take theirs from there.
     """
 
-    def __init__(self, file: Path | None, steps: int, seconds: float) -> None:
-        """Read the decisions that the file, if any, holds for so many steps and seconds (inf: it is not looked at)."""
-        self._file, self._steps, self.seconds = file, steps, seconds
+    def __init__(
+        self, file: Path | None, steps: int, seconds: float, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Read the decisions that the file, if any, holds for so many steps and seconds (inf: it is not looked at).
+
+        `now` tells the time, in seconds from whenever.
+        """
+        self._file, self._steps, self.seconds, self.now = file, steps, seconds, now
         self._decided = [] if file is None or seconds == math.inf else self._read(file)
 
     def at(self, step: int, spent: float) -> int:

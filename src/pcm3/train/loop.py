@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -201,7 +200,7 @@ def train(
         learner: what is trained.
         plan: which steps.
         clips_of: numbers of `plan.order` on the device → the clips.
-        clock: knows the seconds after which it is over, and where the schedule stands then.
+        clock: tells the time, knows the seconds after which it is over, and where the schedule stands then.
         first_step: steps done before, 0 for a new run.
         seconds_before: seconds spent before.
         save: (steps done, seconds spent) writes a checkpoint; not called after the last of the steps.
@@ -215,11 +214,11 @@ def train(
         RunFailed: the loss is not finite.
     """
     learner.method.train()
-    began, step, steps_per_epoch = time.monotonic() - seconds_before, first_step, plan.order.steps_per_epoch
+    began, step, steps_per_epoch = clock.now() - seconds_before, first_step, plan.order.steps_per_epoch
     stands, lr = None, plan.schedule.at(max(step - 1, 0))
-    while step < plan.steps and not _time_is_up(fabric, step, time.monotonic() - began, clock.seconds):
+    while step < plan.steps and not _time_is_up(fabric, step, clock.now() - began, clock.seconds):
         micro_batches = list(_micro_batches(fabric, plan, step, clips_of))
-        stands = _schedule_step(fabric, clock, step, time.monotonic() - began, stands)
+        stands = _schedule_step(fabric, clock, step, clock.now() - began, stands)
         lr = plan.schedule.at(stands)
         for optimiser in learner.optimisers.values():
             for group in optimiser.param_groups:
@@ -231,14 +230,14 @@ def train(
         at_checkpoint = step % plan.checkpoint_steps == 0 and step < plan.steps
         line: dict[str, int | float] = {}
         if step % LOG_STEPS == 0 or at_checkpoint or step == plan.steps:
-            seconds = time.monotonic() - began
+            seconds = clock.now() - began
             line = metrics.flush(epoch=step / steps_per_epoch, lr=lr, seconds=seconds)
             if at_checkpoint:
                 save(step, seconds)
         show(step, line)
     # What a spent time budget left unlooked at.
-    metrics.flush(epoch=step / steps_per_epoch, lr=lr, seconds=time.monotonic() - began)
-    return step, time.monotonic() - began
+    metrics.flush(epoch=step / steps_per_epoch, lr=lr, seconds=clock.now() - began)
+    return step, clock.now() - began
 
 
 def _micro_batches(

@@ -6,6 +6,7 @@ import json
 import math
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,26 +23,27 @@ PACE_SHARE, PACE_SECONDS = 0.1, 1.0
 """Of the time, what they may take at most, and what they may take in any case."""
 
 
-def measure_pace(store: ClipStore, plan: RunPlan) -> float:
-    """Seconds of a step of a run that has minutes, its share of the checkpoints included, in a temporary place."""
+def measure_pace(store: ClipStore, plan: RunPlan, now: Callable[[], float] = time.monotonic) -> float:
+    """Seconds of a step of a run that has minutes, its share of the checkpoints included, in a temporary place.
+
+    Args:
+        store: clips to learn from.
+        plan: of the run.
+        now: tells the time; `time.process_time`, that of this process alone.
+    """
     settings = plan.settings
     assert settings.minutes is not None
-    most = longest_pace(settings.minutes)
+    most = max(PACE_SHARE * settings.minutes, PACE_SECONDS / 60)
     short = replace(settings, epochs=1, steps=PACE_STEPS, minutes=most, checkpoint_steps=PACE_STEPS, tensorboard=False)
     with tempfile.TemporaryDirectory(prefix="pcm3-pace-") as folder, threads(settings.threads or 1):
         run = RunFolder(Path(folder))
         method = build_method(plan.spec.build, store.layout, settings)
-        session = Session(store, replace(plan, settings=short), method, run)
+        session = Session(store, replace(plan, settings=short), method, run, now)
         steps, seconds = session.train()
-        began = time.monotonic()
+        began = now()
         session.save(steps, seconds)
-        saving = time.monotonic() - began  # for small networks more than a few steps
+        saving = now() - began  # for small networks more than a few steps
         return measured_pace(run) + saving / settings.checkpoint_steps
-
-
-def longest_pace(minutes: float) -> float:
-    """How many of a run's minutes the measurement of its pace may take."""
-    return max(PACE_SHARE * minutes, PACE_SECONDS / 60)
 
 
 def measured_pace(run: RunFolder) -> float:

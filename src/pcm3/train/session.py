@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
@@ -30,15 +31,22 @@ from pcm3.train.sync_batch_norm import normalise_over_processes
 class Session:
     """A run, new or gone on with."""
 
-    def __init__(self, store: ClipStore, plan: RunPlan, method: AnyMethod, run: RunFolder) -> None:
-        """Processes, networks and optimisers as they stand after the run's last checkpoint.
+    def __init__(
+        self,
+        store: ClipStore,
+        plan: RunPlan,
+        method: AnyMethod,
+        run: RunFolder,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Processes, networks and optimisers as they stand after the run's last checkpoint; `now` tells the time.
 
         Raises:
             CheckpointError: the folder's checkpoint is damaged, or of another run.
         """
         assert isinstance(method, nn.Module)
         settings = plan.settings
-        self.plan, self.run, self.method = plan, run, method
+        self.plan, self.run, self.method, self._now = plan, run, method, now
         self.fabric = fabric = make_fabric(settings)
         allow_fast_matmul(fabric.device)
         held = load_checkpoint(run)
@@ -87,7 +95,7 @@ class Session:
                     self._learner,
                     plan,
                     clips_of=lambda indices: replace(self._clips.batch(own[indices]), gaps=self.plan.spec.gaps),
-                    clock=Clock(run.clock if first_process else None, plan.steps, self.plan.seconds),
+                    clock=Clock(run.clock if first_process else None, plan.steps, self.plan.seconds, self._now),
                     first_step=self.first_step,
                     seconds_before=self.seconds_before,
                     save=self.save,
