@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
+from pcm3.cli import tune as cli_tune
 from pcm3.cli.candidates import read_candidates, search_file, search_names, with_changes
 from pcm3.cli.tune import read_search
 from pcm3.data.protocol import split
@@ -17,13 +18,12 @@ from pcm3.data.store import ClipStore
 from pcm3.errors import ConfigError, RunFailed
 from pcm3.experiments import runs as all_runs
 from pcm3.experiments import trial as module
-from pcm3.experiments import trial as trial_module
 from pcm3.experiments.search import BASE, Candidate, Search
 from pcm3.experiments.trial import fewest_clips, fold, make_trial, validation_subjects
 from pcm3.experiments.tune import best, score, summary, tune
 from pcm3.report.search import few_labels_table
 from pcm3.settings.presets import settings_of_preset
-from pcm3.settings.pretrain import flat
+from pcm3.settings.pretrain import changed, flat
 from pcm3.tasks.evaluate import PRETRAINED, RAW, UNTRAINED
 from pcm3.train import loop, pace
 from pcm3.train.plan import training_clips
@@ -380,7 +380,7 @@ def test_a_candidate_that_names_its_steps_runs_as_many(store, quick, tmp_path):
 def test_the_pace_of_a_slow_candidate_is_told_from_fewer_steps(store, quick, tmp_path, monkeypatch):
     monkeypatch.setattr(pace, "PACE_SECONDS", 0.005)  # a step takes longer
     steps = steps_of_trials(monkeypatch)
-    told = trial_module.seconds_a_step(pace_trial(store, quick, tmp_path))
+    told = module.seconds_a_step(pace_trial(store, quick, tmp_path))
     assert told is not None
     assert 0 < len(steps) < pace.PACE_STEPS
 
@@ -421,21 +421,21 @@ def test_what_other_programs_take_of_a_core_is_no_part_of_the_pace(store, quick,
     monkeypatch.setattr(pace, "PACE_STEPS", 3)
     steps_of_trials(monkeypatch, rest=0.2)
     of_one, of_two = (pace_trial(store, quick, tmp_path / f"{threads}", threads=threads) for threads in (1, 2))
-    assert trial_module.seconds_a_step(of_one) < 0.2
-    assert trial_module.seconds_a_step(of_two) > 0.2
+    assert module.seconds_a_step(of_one) < 0.2
+    assert module.seconds_a_step(of_two) > 0.2
 
 
 def test_a_pace_whose_measurement_was_killed_is_measured_anew(store, quick, tmp_path, monkeypatch):
     monkeypatch.setattr(pace, "PACE_STEPS", 12)
     trial = pace_trial(store, quick, tmp_path)
     with monkeypatch.context() as patched:
-        patched.setattr(trial_module, "write_json", lambda *given: 1 / 0)
+        patched.setattr(module, "write_json", lambda *given: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            trial_module.seconds_a_step(trial)
+            module.seconds_a_step(trial)
     steps = steps_of_trials(monkeypatch)
-    told = trial_module.seconds_a_step(trial)
+    told = module.seconds_a_step(trial)
     assert len(steps) == 12, "all of its steps, not those that were left"
-    assert trial_module.seconds_a_step(trial) == told
+    assert module.seconds_a_step(trial) == told
     assert len(steps) == 12
 
 
@@ -593,11 +593,16 @@ def test_the_lists_of_the_package_name_settings_that_there_are():
         assert sum(map(len, read_candidates(search_file(name), "pcm3")[1].values())) >= 3, name
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(one, marks=() if one in ("parts", "small-readout") else pytest.mark.soak) for one in search_names()],
-)
-def test_the_lists_of_the_package_are_whole(name):
+@pytest.mark.parametrize("name", search_names())
+@pytest.mark.parametrize("as_words", [False, pytest.param(True, marks=pytest.mark.soak)])  # which takes seconds
+def test_the_lists_of_the_package_are_whole(name, as_words, monkeypatch):
+    def checked(settings, changes, where):
+        settings = changed(settings, changes)
+        settings.check()
+        return settings
+
+    if not as_words:
+        monkeypatch.setattr(cli_tune, "with_changes", checked)
     file = search_file(name)
     base = with_changes(settings_of_preset("small"), read_candidates(file, "pcm3")[0], name)
     assert len(read_search(file, base, settings_of_preset("small"))) >= 3
