@@ -84,6 +84,21 @@ def test_a_page_is_served_at_the_address_that_is_printed_until_it_is_stopped(exp
     assert asked["evil"][0] == 403
 
 
+def test_the_work_begins_when_the_routes_are_made(explorer, monkeypatch):
+    """Both silence warnings, and in two threads at once one takes away the other's silence: a page did not open."""
+    import uvicorn
+
+    from pcm3.web import routes
+
+    done = []
+    made = routes.explorer_app
+    monkeypatch.setattr(routes, "explorer_app", lambda explorer: (made(explorer), done.append("routes"))[0])
+    monkeypatch.setattr(type(explorer), "begin", lambda explorer: done.append("work"))
+    monkeypatch.setattr(uvicorn.Server, "run", lambda own, sockets: done.append("server"))
+    serve(explorer, "127.0.0.1", 0, lambda address: done.append("address"))
+    assert done == ["routes", "work", "address", "server"]
+
+
 def test_a_request_that_never_ends_does_not_keep_it_from_ending(explorer, monkeypatch):
     import uvicorn
 

@@ -38,11 +38,12 @@ def serve(explorer: Explorer, host: str, port: int, ready: Callable[[str], None]
     except ImportError as error:
         raise ConfigError(f"needs the library {error.name}: {install('web')}") from None
     with _listening(host, port) as own:
-        explorer.begin()  # the first map is there when the page asks for it
         try:
             port = own.getsockname()[1]
             token = secrets.token_urlsafe(24)
+            # Before the work begins: FastAPI and the maps both silence warnings, which is the whole process's state.
             app = Guard(explorer_app(explorer), token, allowed_hosts(host, port))
+            explorer.begin()  # the first map is there when the page asks for it
             settings = uvicorn.Config(
                 app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=LAST_ANSWERS
             )
