@@ -112,8 +112,8 @@ def reproduce(name: str, plan: Plan, log: Callable[[str], object], map_fn: MapFu
             known = column.head in baselines.get(untrained[row], {})
             titled = partial(_log_of_row, row, log)
             # Raw coordinates stand once in a table, beside the untrained encoder without an addition to its name.
-            asked_for = {"baselines": 0 if known else plan.seeds, "raw": untrained[row] == UNTRAINED}
-            evaluation = _evaluated(of_row, variants[row], column, plan, asked_for, titled, map_fn)
+            of_untrained, raw = 0 if known else plan.seeds, untrained[row] == UNTRAINED
+            evaluation = _evaluated(of_row, variants[row], column, plan, of_untrained, raw, titled, map_fn)
             rows[row][column.head] = _cell(evaluation["rows"][0], column)
             for other in evaluation["rows"][1:]:
                 baseline = untrained[row] if other["name"] == UNTRAINED else other["name"]
@@ -289,13 +289,15 @@ def _evaluated(
     variant: Variant,
     column: Column,
     plan: Plan,
-    baselines: dict[str, Any],
+    baselines: int,
+    raw: bool,
     log: Callable[[str], object],
     map_fn: MapFunction,
 ) -> dict[str, Any]:
     """The evaluation of a variant's runs on a column's task, with one head for each run; kept beside the first run.
 
-    `baselines`: `evaluate`'s words for them.
+    `baselines`, `raw`: seeds of the untrained encoder beside it (0: no baselines), and whether raw coordinates stand
+    there, too; as of `pcm3.tasks.evaluate`.
     """
     task = CACHED_TASKS.get(column.task, column.task) if plan.cached else column.task
     store, protocol = _served_by(column, plan)
@@ -305,15 +307,15 @@ def _evaluated(
     folders = [run.folder for of_stream in runs.values() for run in of_stream]
     # Of what is not the protocol's, as in `run_name`, and only of this task's settings.
     not_default = settings.non_default_settings(TASKS[task].groups)
-    asked = [task, [str(folder) for folder in folders], store.checksum, protocol, not_default, baselines["baselines"]]
-    asked += ["no raw"] * (not baselines["raw"] and baselines["baselines"] > 0)
+    asked = [task, [str(folder) for folder in folders], store.checksum, protocol, not_default, baselines]
+    asked += ["no raw"] * (not raw and baselines > 0)
     asked += ["streams"] * (variant.streams and variant.at_once)  # of the same runs as one stream alone
     digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:12]
     kept = folders[0] / "results" / f"{task}-{file_name(protocol)}-{digest}.json"
     if kept.is_file():
         return read_checked_json(kept, CheckpointError, "remove it, and run again to have it made anew")
     log(f"{task} on {store.kind} {protocol}")
-    named: dict[str, Any] = {"settings": settings, "seeds": 1, "map_fn": map_fn} | baselines
+    named: dict[str, Any] = {"settings": settings, "seeds": 1, "baselines": baselines, "raw": raw, "map_fn": map_fn}
     if variant.streams:
         each = {name: [run.folder for run in of_stream] for name, of_stream in runs.items()}
         by_stream = stream_runs(folders, of_runs=True) if variant.at_once else each
