@@ -24,7 +24,7 @@ from pcm3.skeleton import load_layout
 
 KINECT1 = load_layout("kinect_v1")
 KINDS = {
-    "gru-causal": {"kind": "gru", "direction": "causal", "pooling": "last", "input_features": ("joint", "motion")},
+    "gru-causal": {"kind": "gru", "direction": "causal", "pooling": "last", "input_features": ("joint", "motion4")},
     "gru-bidirectional": {"kind": "gru", "pooling": "mean", "input_features": ("joint", "bone"), "stream": "bone"},
     "transformer": {
         "kind": "transformer", "pooling": "mean_max", "input_features": ("motion", "motion4"), "gaps": True,
