@@ -263,6 +263,10 @@ def test_a_run_that_came_to_no_checkpoint_does_not_keep_the_folder_from_the_righ
         ("mamp", "objective.decoder_hidden"),
         ("isc", "second.hidden_size"),
         ("isc", "second.channels"),
+        ("aimclr", "encoder.channels"),
+        pytest.param("aimclr", "encoder.layers", marks=pytest.mark.soak),
+        pytest.param("isc", "second.layers", marks=pytest.mark.soak),
+        ("mamp", "objective.decoder_layers"),
     ],
 )
 def test_a_size_that_another_method_has_is_named_where_it_does_not_fit(tiny, method, name):
@@ -286,6 +290,16 @@ def test_the_least_memory_is_nearly_that_of_the_weights_and_no_more(tiny, networ
     real = held + sum(one.nbytes for one in moved) * (2 if kind == "sgd" else 3)
     step = 4 * 4 * settings.frames * (3 * 150 + 2 * 128) * len(made.encoders())
     assert 0.95 * real < least_bytes(spec, settings) <= 1.02 * real + step
+
+
+def test_stages_that_double_are_counted_so(tiny):
+    changes = {"method": "moco", "encoder.kind": "stgcn", "encoder.direction": "bidirectional"}
+    settings = tiny(changes | {"encoder.channels": 4, "encoder.layers": 7})
+    spec = encoder_spec(load_layout("kinect_v2"), 2, settings)
+    with torch.device("meta"):
+        made = build_method(spec.build, spec.layout, settings)
+    real = 4 * sum(one.numel() for one in made.parameters())
+    assert 0.5 * real < least_bytes(spec, settings) < 4 * real
 
 
 def test_the_size_that_is_to_blame_is_named(tiny, monkeypatch):

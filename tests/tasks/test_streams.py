@@ -83,6 +83,15 @@ def test_one_command_pretrains_them_and_one_fuses_them(cli, store_path, tmp_path
     assert cli("pretrain", store_path, "--run", tmp_path / "x", "--streams", "[joint,speed]").code == 2
 
 
+@pytest.mark.parametrize("preset", ["crossclr-small", "gl-transformer-small"])
+def test_a_stream_that_the_method_cannot_have_is_refused_before_the_first_one_trains(cli, store_path, tmp_path, preset):
+    words = ["--streams", "[joint,bone]", "--steps", 1, "--batch", 4]
+    found = cli("pretrain", store_path, "--run", tmp_path / "r", "--preset", preset, *words)
+    assert (found.code, found.out) == (2, "")
+    assert "setting stream: expected joint for the method" in found.err
+    assert not (tmp_path / "r").exists()
+
+
 def test_folders_must_hold_the_same_streams(three, tmp_path):
     (tmp_path / "other" / "joint").mkdir(parents=True)
     with pytest.raises(CheckpointError, match="expected the streams joint, bone, motion as in"):

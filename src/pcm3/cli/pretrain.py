@@ -50,13 +50,14 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     from pcm3.device import first_process
 
     settings = settings_from(options)
-    settings.check()
+    chosen = {name: replace(settings, stream=name) for name in options.streams}
+    for each in chosen.values() if chosen else [settings]:  # all, before the first one trains
+        each.check()
     check_folder("--run", options.run, [options.store], exclusive=True)
     store = ClipStore.open(options.store)
     if not options.streams:
         results = _pretrained(store, options.run, settings)
     else:
-        chosen = {name: replace(settings, stream=name) for name in options.streams}
         results = {name: _pretrained(store, options.run / name, of_stream) for name, of_stream in chosen.items()}
     if first_process():
         if store.recordings is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import NamedTuple
 
 import psutil
@@ -16,15 +15,18 @@ from pcm3.settings.pretrain import PretrainSettings, changed, flat
 GIB = 2**30
 STATES = {"sgd": 1, "adam": 2, "adamw": 2}
 """Numbers that an optimiser keeps of each weight."""
-SIZES = ("encoder.hidden_size", "encoder.layers", "batch", "frames", "objective.queue", "objective.embedding",
-         "objective.decoder_hidden", "objective.head_hidden", "objective.discriminator_hidden", "second.hidden_size",
-         "second.channels")  # fmt: skip
+SIZES = ("encoder.hidden_size", "encoder.layers", "encoder.channels", "batch", "frames", "objective.queue",
+         "objective.embedding", "objective.decoder_hidden", "objective.decoder_layers", "objective.head_hidden",
+         "objective.discriminator_hidden", "second.hidden_size", "second.layers", "second.channels")  # fmt: skip
 """Settings that the memory follows from."""
-MODEST = {"encoder.hidden_size": 64, "encoder.layers": 1, "batch": 8, "frames": 16, "objective.queue": 64,
-          "objective.embedding": 64, "objective.decoder_hidden": 64, "objective.head_hidden": 64,
-          "objective.discriminator_hidden": 64, "second.hidden_size": 64, "second.channels": 64}  # fmt: skip
+MODEST = {"encoder.hidden_size": 64, "encoder.layers": 1, "encoder.channels": 64, "batch": 8, "frames": 16,
+          "objective.queue": 64, "objective.embedding": 64, "objective.decoder_hidden": 64,
+          "objective.decoder_layers": 1, "objective.head_hidden": 64, "objective.discriminator_hidden": 64,
+          "second.hidden_size": 64, "second.layers": 1, "second.channels": 64}  # fmt: skip
 """A value of each that is not to blame."""
-
+LAYERED = ("encoder.layers", "second.layers", "objective.decoder_layers")
+"""Sizes that are numbers of layers, of which the first `COUNTED_LAYERS` are built to be counted."""
+COUNTED_LAYERS = 4
 UNCOUNTABLE = 2**63
 """Bytes from which on torch does not count the size of a tensor."""
 
@@ -85,26 +87,37 @@ def _bytes(spec: EncoderSpec, settings: PretrainSettings, size: dict[str, int]) 
 
 
 def _counts(spec: EncoderSpec, settings: PretrainSettings) -> _Counts:
-    """Counted in the method, built without memory; each layer from the fourth on is taken to be like the third."""
+    """Counted in the method, built without memory; what each layer from the fifth on adds grows as it did before."""
+    values = flat(settings)
+    deep = {name: values[name] for name in LAYERED if values.get(name, 0) > COUNTED_LAYERS}
 
-    def count(layers: int) -> _Counts:
-        of = replace(spec, hidden_size=settings.encoder.hidden_size, layers=layers)
+    def count(changes: dict[str, int]) -> _Counts:
+        of = changed(settings, dict.fromkeys(deep, COUNTED_LAYERS) | changes)
         with torch.device("meta"):
-            method = build_method(of.build, spec.layout, settings)
+            method = build_method(spec.with_encoder(of.encoder).build, spec.layout, of)
         held = sum(tensor.numel() for tensor in method.state_dict().values())
         trained = sum(weight.numel() for weight in method.parameters() if weight.requires_grad)
         return _Counts(held, trained, len(method.encoders()))
 
-    layers = settings.encoder.layers
-    if layers <= 3:
-        return count(layers)
-    two, three = count(2), count(3)
-    more = layers - 3
-    return _Counts(
-        three.held + more * (three.held - two.held),
-        three.trained + more * (three.trained - two.trained),
-        three.encoders,
-    )
+    four = count({})
+    held, trained = four.held, four.trained
+    for name, layers in deep.items():
+        two, three = (count({name: layers}) for layers in (2, 3))
+        held += _grown(two.held, three.held, four.held, layers - COUNTED_LAYERS)
+        trained += _grown(two.trained, three.trained, four.trained, layers - COUNTED_LAYERS)
+    return _Counts(held, trained, four.encoders)
+
+
+def _grown(two: int, three: int, four: int, more: int) -> int:
+    """What so many more layers than four add: each as much as the one before, or, of an stgcn, times the same."""
+    third, fourth = three - two, four - three
+    if fourth <= third:
+        return more * fourth
+    times = fourth / third
+    try:
+        return int(fourth * times * (times**more - 1) / (times - 1))
+    except OverflowError:
+        return UNCOUNTABLE
 
 
 def _rounded(gib: float) -> str:
