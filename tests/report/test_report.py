@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.colors import to_hex
 
 from pcm3.encoders.files import load_encoder
 from pcm3.report import pictures
@@ -203,6 +204,15 @@ def test_the_paper_s_mark_does_not_lie_on_our_number_nor_a_spread_below_nothing(
     mark = axes.transData.transform((paper, 0))
     assert not number.x0 < mark[0] < number.x1
     assert min(path.vertices[:, 0].min() for of in axes.collections for path in of.get_paths()) >= 0
+
+
+def test_baselines_are_pale_whether_the_paper_has_a_figure_of_them_or_not(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(pictures, "save_figure", lambda figure, path: drawn.append(figure))
+    rows = {"PCM³": ([70.0], 80.0), "ours": ([71.0], None), "untrained": ([50.0], 49.0), "raw": ([40.0], None)}
+    pictures.table_bars({"1-NN %": rows}, tmp_path / "p.png", "", ("untrained", "raw"))
+    shades = [to_hex(bar.get_facecolor()) for bar in drawn[0].axes[0].patches]
+    assert shades == [pictures.TRAINED, pictures.TRAINED, pictures.PALE, pictures.PALE]
 
 
 def metrics_file(tmp_path, lines):

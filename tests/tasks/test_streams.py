@@ -134,3 +134,4 @@ def test_fusing_a_run_with_one_encoder_is_told(cli, three, store_path):
     told = cli("evaluate", "linear-cached", "--model", three / "joint", "--store", store_path, "--fuse")
     assert (told.code, told.err.count("\n")) == (2, 1)
     assert "--fuse: expected a run with encoders of several streams" in told.err
+    assert "leave it out, or name a folder that pcm3 pretrain --streams" in told.err

@@ -114,7 +114,7 @@ def draw(result: dict[str, Any], picture: Path) -> None:
     seeds = over_seeds(result["conditions"]["seeds"])
     drawn = {column: _bars(column, result) for column in result["columns"]}
     title = f"{result['title']}: ours on {', '.join(result['tested_on'])}, {seeds}"
-    table_bars(drawn, picture, title)
+    table_bars(drawn, picture, title, result["baselines"])
 
 
 def _bars(column: str, result: dict[str, Any]) -> dict[str, tuple[Sequence[float], float | None]]:

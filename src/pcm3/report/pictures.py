@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -128,11 +128,14 @@ def bars(results: Mapping[str, Mapping[str, Sequence[float]]], picture: Path, un
 
 
 def table_bars(
-    columns: Mapping[str, Mapping[str, tuple[Sequence[float], float | None]]], picture: Path, title: str
+    columns: Mapping[str, Mapping[str, tuple[Sequence[float], float | None]]],
+    picture: Path,
+    title: str,
+    baselines: Container[str] = (),
 ) -> None:
     """A panel for each column of a table: a bar for each row with its spread, and a mark where the paper's figure is.
 
-    `columns`: head → row → (values over seeds, the paper's figure or None).
+    `columns`: head → row → (values over seeds, the paper's figure or None). `baselines`: rows that are drawn pale.
     """
     rows = max(len(of_column) for of_column in columns.values())
     figure = Figure(figsize=(1.5 + 2.6 * len(columns), 1.1 + 0.36 * rows), layout="constrained")
@@ -143,7 +146,7 @@ def table_bars(
             at, mean = names.index(row), mean_of(values)
             spread = spread_of(values) or 0.0
             error = [[min(spread, mean)], [spread]]  # no bar of a share reaches below 0
-            axes.barh(at, mean, 0.7, xerr=error, capsize=2, color=TRAINED if paper is not None else PALE)
+            axes.barh(at, mean, 0.7, xerr=error, capsize=2, color=PALE if row in baselines else TRAINED)
             end = mean + spread
             if paper is not None and 0 <= paper - end < NUMBER * widest:  # the mark would lie on the number
                 end = paper + MARK * widest
