@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from matplotlib.colors import to_hex
 
 from pcm3.encoders.files import load_encoder
-from pcm3.report import pictures
+from pcm3.report import pictures, search
 from pcm3.report.page import Section, write_page
 from pcm3.report.results import write_evaluation
 from pcm3.report.tables import alike, markdown_table, text_table
@@ -213,6 +213,19 @@ def test_baselines_are_pale_whether_the_paper_has_a_figure_of_them_or_not(tmp_pa
     pictures.table_bars({"1-NN %": rows}, tmp_path / "p.png", "", ("untrained", "raw"))
     shades = [to_hex(bar.get_facecolor()) for bar in drawn[0].axes[0].patches]
     assert shades == [pictures.TRAINED, pictures.TRAINED, pictures.PALE, pictures.PALE]
+
+
+@pytest.mark.parametrize(
+    ("rungs", "winner", "legend"),
+    [(1, None, []), (1, "a", ["the best"]), (2, "a", ["reached rung 2", "fell before", "the best"])],
+)
+def test_a_search_s_picture_explains_what_is_drawn_and_no_more(tmp_path, monkeypatch, rungs, winner, legend):
+    drawn = []
+    monkeypatch.setattr(search, "save_figure", lambda figure, path: drawn.append(figure))
+    candidate = {"group": "g", "name": "n", "rung": rungs, "difference": 1.0, "difference_spread": None}
+    report = {"rungs": [{"seeds": 1}] * rungs, "stores": {"s": {}}, "winner": winner, "candidates": {"a": candidate}}
+    search.differences(report, tmp_path / "p.png")
+    assert [text.get_text() for of in drawn[0].legends for text in of.get_texts()] == legend
 
 
 def metrics_file(tmp_path, lines):

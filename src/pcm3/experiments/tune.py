@@ -28,7 +28,7 @@ from pcm3.parallel import MapFunction, serial_map
 from pcm3.report.search import differences, search_page
 from pcm3.settings.methods import name_of_method
 from pcm3.settings.pretrain import flat, to_dict
-from pcm3.summary import interval_of, mean_of, spread_of
+from pcm3.summary import counted, interval_of, mean_of, spread_of
 from pcm3.tasks.task_table import TASKS
 from pcm3.train.pace import PACE_STEPS
 from pcm3.train.run_folder import locked
@@ -50,7 +50,8 @@ def tune(search: Search, log: Callable[[str], object], map_fn: MapFunction = ser
     """
     search.check()
     length = f"{search.base.steps} steps" if search.base.steps else f"{search.base.minutes:g} minutes"
-    log(f"{len(search.candidates)} candidates and the base, {len(search.seeds)} rungs, the first of {length} a run")
+    rungs = counted(len(search.seeds), "rung")
+    log(f"{len(search.candidates)} candidates and the base, {rungs}, the first of {length} a run")
     log_slow_precision([candidate.settings for candidate in search.all], log)
     with locked(search.out):
         baselines = _run(search, baselines_of(search), "baselines,", log, map_fn)

@@ -240,11 +240,11 @@ def differences(report: Mapping[str, Any], picture: Path) -> None:
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0)
     axes.tick_params(axis="x", labelsize=8)
-    figure.legend(
-        [_patch(TRAINED), _patch(PALE), Line2D([], [], marker="*", ls="", color=OTHER)],
-        [f"reached rung {last}", "fell before", "the best"],
-        fontsize=7.5, frameon=False, ncols=3, loc="outside lower center",
-    )  # fmt: skip
+    told = [(_patch(TRAINED), f"reached rung {last}"), (_patch(PALE), "fell before")] if last > 1 else []
+    if report["winner"] is not None:
+        told.append((Line2D([], [], marker="*", ls="", color=OTHER), "the best"))
+    if told:
+        figure.legend(*zip(*told, strict=True), fontsize=7.5, frameon=False, ncols=3, loc="outside lower center")
     save_figure(figure, picture)
 
 
