@@ -50,8 +50,8 @@ def tune(search: Search, log: Callable[[str], object], map_fn: MapFunction = ser
     """
     search.check()
     length = f"{search.base.steps} steps" if search.base.steps else f"{search.base.minutes:g} minutes"
-    rungs = counted(len(search.seeds), "rung")
-    log(f"{len(search.candidates)} candidates and the base, {rungs}, the first of {length} a run")
+    how_many = counted(len(search.seeds), "rung")
+    log(f"{len(search.candidates)} candidates and the base, {how_many}, the first of {length} a run")
     log_slow_precision([candidate.settings for candidate in search.all], log)
     with locked(search.out):
         baselines = _run(search, baselines_of(search), "baselines,", log, map_fn)
