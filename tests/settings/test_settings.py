@@ -41,13 +41,13 @@ def test_there_are_the_presets_that_the_help_names():
     assert set(preset_names()) == pcm3 | others | {f"{name}-small" for name in others}
 
 
-def test_the_small_preset_of_all_parts_is_small_with_these_parts_on_a_gru():
+def test_the_small_preset_of_all_parts_is_small_with_these_parts():
     small, whole = flat(settings_of_preset("small")), flat(settings_of_preset("pcm3-small"))
     assert {name: (small[name], whole[name]) for name in small if small[name] != whole[name]} == {
-        "objective.positives": (["intra", "inter"], ["intra", "inter", "mask", "predict"]),
+        "objective.positives": (["intra"], ["intra", "inter", "mask", "predict"]),
+        "objective.distillation_weight": (0.0, 1.0),
         "objective.prediction_weight": (0.0, 1.0),
         "prompts.kind": ("none", "domain"),
-        "encoder.kind": ("transformer", "gru"),
     }
 
 

@@ -194,16 +194,18 @@ def sized(plan: Plan, log: Callable[[str], object]) -> Plan:
     return replace(plan, settings=settings, sizes=sizes)
 
 
-PREDICTION_WEIGHT = 1.0
+PREDICTION_WEIGHT = DISTILLATION_WEIGHT = 1.0
 """Of the prediction where a preset leaves it out: beside a normalised error of about 1, as one contrastive term."""
 
 
 def with_all_parts(settings: PretrainSettings, kind: Literal["domain", "both"] = "both") -> PretrainSettings:
-    """The settings with every part of PCM³ that the preset leaves out: views, prediction, prompts of this kind."""
+    """The settings with all parts of PCM³ that the preset leaves out: views, distillation, prediction, such prompts."""
     objective, prompts = pcm3_of(settings.method).objective, pcm3_of(settings.method).prompts
     changes: dict[str, Any] = {"objective.positives": list(POSITIVES)}
     if not objective.prediction_weight:
         changes["objective.prediction_weight"] = PREDICTION_WEIGHT
+    if not objective.distillation_weight:
+        changes["objective.distillation_weight"] = DISTILLATION_WEIGHT
     if prompts.kind == "none":
         changes["prompts.kind"] = kind
     return changed(settings, changes)
