@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,6 +29,16 @@ type_checks.install()
 
 def pytest_runtest_setup():
     type_checks.Test.number += 1
+
+
+@pytest.fixture(autouse=True)
+def float32_is_float32():
+    """No test, and nothing that it calls, leaves products of float32 in a lower precision to what runs after it."""
+    yield
+    if (torch := sys.modules.get("torch")) is not None:
+        precision = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("highest")
+        assert precision == "highest", f"products of float32 are left in precision {precision}"
 
 
 def pytest_make_parametrize_id(config, val, argname):

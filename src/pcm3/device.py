@@ -98,10 +98,7 @@ def slow_bf16(precision: Precision, device: torch.device) -> str | None:
 
 
 def product_gflops(dtype: torch.dtype, device: torch.device, side: int) -> float:
-    """Billions of multiplications and additions a second in a product of two square matrices, on all cores.
-
-    In float32 it is as fast as `allow_fast_matmul` lets it be, as in training.
-    """
+    """Billions of multiplications and additions a second in a product of two square matrices, on all cores."""
     matrix = torch.ones(side, side, dtype=dtype, device=device)
     matrix @ matrix  # the libraries may make ready for a product of this size
     began = _now(device)
@@ -155,11 +152,6 @@ def threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def allow_fast_matmul(device: torch.device) -> None:
-    """Float32 products may use the chip's faster units where that keeps float32's accuracy: on CPUs only."""
-    torch.set_float32_matmul_precision("medium" if device.type == "cpu" else "highest")
 
 
 def free_bytes(device: torch.device) -> int:

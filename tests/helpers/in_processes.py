@@ -95,7 +95,6 @@ def finish(processes, seconds=90):
 
 def views_of_step(number):
     """Views of eight clips; partners are the two even or the two odd ones of each half of the batch."""
-    torch.set_float32_matmul_precision("highest")  # a test before may have left it lower in this process alone
     views = toy_views(CLIPS, seed=number)
     partner = torch.arange(CLIPS) ^ 2  # so they stay together, however the batch is parted
     mixed = views.mixed._replace(partner=partner, clips=views.mixed.clips.double(), ratio=views.mixed.ratio.double())
@@ -191,7 +190,6 @@ def two_steps_of(name, fabric, micro_batches, setup=lambda *both: both):
     method = OTHERS[name]()
 
     def views_of(number):
-        torch.set_float32_matmul_precision("highest")
         views = type(method).views(method, *toy_batch(CLIPS, seed=number))
         if "partner" in getattr(views, "_fields", ()):
             views = views._replace(partner=(torch.arange(CLIPS) ^ 2)[:, None].expand_as(views.partner))

@@ -13,7 +13,6 @@ from pcm3.benchmark.machine import matmul_gflops, now
 from pcm3.benchmark.operations import encoder_flop_per_clip
 from pcm3.benchmark.step import BODIES, CLIPS, LAYOUT
 from pcm3.clips import frozen
-from pcm3.device import allow_fast_matmul
 from pcm3.encoders.spec import EncoderSpec
 from pcm3.settings.pretrain import PretrainSettings
 from pcm3.skeleton import load_layout
@@ -82,7 +81,6 @@ def _timed(
 
     def go(turn: int) -> tuple[float, float]:
         on_progress(f"hidden_size {settings.encoder.hidden_size}, {settings.precision}")
-        allow_fast_matmul(device)
         began = now(device)
         with frozen(encoder), torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
             encoder.embed(clips)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pcm3.benchmark.interleaved import Spread, interleaved, median_ratio
 from pcm3.benchmark.machine import AUTOCAST, matmul_gflops, now
-from pcm3.device import allow_fast_matmul, choose_precision
+from pcm3.device import choose_precision
 from pcm3.settings.tasks import LinearSettings
 from pcm3.tasks.classifier import accuracy, fresh_head
 from pcm3.tasks.linear import train_linear
@@ -103,7 +103,6 @@ def benchmark_linear(
         device: where to compute.
         on_progress: called with what comes next, after every epoch.
     """
-    allow_fast_matmul(device)
     generator = torch.Generator(device=device).manual_seed(0)
     features, tests = (_normal(count, sizes.width, generator) for count in (sizes.clips, sizes.tests))
     label, test_label = (
@@ -159,7 +158,6 @@ def benchmark_retrieval(
         device: where to compute.
         on_progress: called with what comes next, before every go.
     """
-    allow_fast_matmul(device)
     precision = choose_precision("auto", device)
     generator = torch.Generator(device=device).manual_seed(0)
     count = sizes.tests + sizes.clips

@@ -34,10 +34,7 @@ def now(device: torch.device) -> float:
 
 
 def matmul_gflops(precision: str, device: torch.device) -> float:
-    """Billions of multiplications and additions a second in a product of two square matrices, on all cores.
-
-    In float32 it is as fast as `allow_fast_matmul` lets it be, as in training.
-    """
+    """Billions of multiplications and additions a second in a product of two square matrices, on all cores."""
     if precision not in AUTOCAST:
         raise ConfigError(f"setting precision: expected {' or '.join(AUTOCAST)} for a benchmark, got {precision}")
     slow = precision == "bf16" and not has_bf16(device)

@@ -175,12 +175,7 @@ def _at_home(path: Path, device: torch.device) -> Iterator[None]:
         _no_cuda() if device.type == "cpu" else contextlib.nullcontext(),
         contextlib.redirect_stdout(io.StringIO()),
     ):
-        precision = torch.get_float32_matmul_precision()
-        torch.set_float32_matmul_precision("highest")  # torch's default, which it leaves
-        try:
-            yield
-        finally:
-            torch.set_float32_matmul_precision(precision)
+        yield
 
 
 _LOADED: dict[Path, dict[str, ModuleType]] = {}

@@ -16,7 +16,7 @@ from pcm3.benchmark.machine import matmul_gflops
 from pcm3.benchmark.memory import StepMemory, step_memory
 from pcm3.benchmark.peer import PeerStep, check_peer, has_prompts
 from pcm3.benchmark.step import BODIES, LAYOUT, Clips, Step, StepSeconds, random_clips
-from pcm3.device import allow_fast_matmul, choose_threads
+from pcm3.device import choose_threads
 from pcm3.settings.pcm3 import pcm3_of
 from pcm3.settings.pretrain import PretrainSettings, changed
 from pcm3.skeleton import load_layout
@@ -210,7 +210,6 @@ def _built(entrant: Entrant, device: torch.device, clips: Clips) -> Step | PeerS
 def _go(step: Step | PeerStep, name: str, on_progress: Callable[[str], object], turn: int) -> _Go:
     on_progress(name)
     seconds = step.seconds(turn)
-    allow_fast_matmul(step.device)
     return _Go(seconds, matmul_gflops(step.settings.precision, step.device))
 
 

@@ -12,7 +12,7 @@ from torch import nn
 from pcm3.benchmark.operations import counted
 from pcm3.benchmark.stopwatch import Stopwatch
 from pcm3.clips import ClipBatch
-from pcm3.device import allow_fast_matmul, choose_threads, threads
+from pcm3.device import choose_threads, threads
 from pcm3.methods.build import build_method
 from pcm3.methods.protocol import Progress
 from pcm3.settings.pretrain import PretrainSettings
@@ -94,7 +94,6 @@ class Step:
 
     def _go(self, turn: int, batch: int, watch: Stopwatch) -> None:
         """One step of training; afterwards the gradients are let go, for the others that have their turn."""
-        allow_fast_matmul(self.device)
         # The few clips of the first step are one micro-batch.
         count = self.settings.micro_batches if batch == self.settings.batch else 1
         micro_batches = [

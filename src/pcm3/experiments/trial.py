@@ -24,7 +24,7 @@ from pcm3.clips import ClipEncoder
 from pcm3.data.protocol import hold_out, split
 from pcm3.data.recording import UNKNOWN
 from pcm3.data.store import ClipStore
-from pcm3.device import allow_fast_matmul, choose_device, evaluation_threads, threads
+from pcm3.device import choose_device, evaluation_threads, threads
 from pcm3.encoders.files import load_encoder
 from pcm3.errors import CheckpointError, ConfigError, RunFailed
 from pcm3.experiments.runs import pretrain_in, run_name, with_threads
@@ -239,7 +239,6 @@ def _evaluate(trial: Trial, store: ClipStore, task: str) -> dict[str, Any]:
     recognition = task == RECOGNITION
     chosen = TaskSettings(subset=FEW_LABELS) if recognition else trial.task_settings
     setup = Setup(_blind(trial, store), spec, learned, held, chosen, device, features_once=recognition)
-    allow_fast_matmul(device)
     with threads(evaluation_threads(settings.encoder.hidden_size, device)):
         encoder = _encoder(trial, setup, task)
         metrics = (

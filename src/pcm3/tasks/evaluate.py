@@ -17,7 +17,7 @@ from pcm3.data.audit.leaks import audit, leaked_clips, remembered
 from pcm3.data.recording import CLASSES_LIMIT, UNKNOWN
 from pcm3.data.store import ClipStore
 from pcm3.data.verified import check_unchanged
-from pcm3.device import allow_fast_matmul, choose_device, choose_precision, evaluation_threads, threads
+from pcm3.device import choose_device, choose_precision, evaluation_threads, threads
 from pcm3.encoders.encoder import Encoder
 from pcm3.encoders.files import load_encoder
 from pcm3.encoders.in_bfloat16 import InBfloat16
@@ -188,7 +188,6 @@ def evaluate(
             not what was written.
     """
     chosen = choose_device(device)
-    allow_fast_matmul(chosen)
     loaded = [LoadedEncoder.of(model) if isinstance(model, Path) else model for model in models]
     paths, specs = [model.path for model in loaded], [model.spec for model in loaded]
     _check_compatible(paths, specs, store)
@@ -276,7 +275,6 @@ def _result(job: _Job, shared: _Shared) -> TaskResult:
         known = job.model.encoder.to(setup.device) if job.model else None
         encoder = known or untrained(setup, job.seed, of_recordings=of_table.of_recordings)
         encoder = InBfloat16(encoder) if shared.in_bfloat16 else encoder
-    allow_fast_matmul(setup.device)
     with threads(evaluation_threads(setup.spec.hidden_size, setup.device)):
         result = of_table.evaluate(encoder, setup, job.seed)
     return result if job.keep_heads else replace(result, heads={})

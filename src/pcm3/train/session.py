@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from pcm3.clips import ClipBank, clips_to_fit, fit_readout
 from pcm3.data.store import ClipStore
-from pcm3.device import allow_fast_matmul
 from pcm3.encoders.files import save_encoder
 from pcm3.errors import CheckpointError, RunFailed
 from pcm3.methods.protocol import AnyMethod
@@ -48,7 +47,6 @@ class Session:
         settings = plan.settings
         self.plan, self.run, self.method, self._now = plan, run, method, now
         self.fabric = fabric = make_fabric(settings)
-        allow_fast_matmul(fabric.device)
         held = load_checkpoint(run)
         if held is not None:
             _restore(method, held.method, run)
