@@ -172,6 +172,19 @@ def test_a_joint_that_is_never_there_is_not_taken_for_the_origin_where_people_on
     assert any("lies at the origin" in note for note in report.notes)
 
 
+@pytest.mark.parametrize("nothing", [0.0, np.nan])
+@pytest.mark.parametrize("joint", [KINECT.centre, KINECT.root])
+def test_clips_that_were_centred_may_lack_another_joint(tmp_path, joint, nothing):
+    clips = [(clip - clip[:, :, [joint]]).astype(np.float32) for clip in (standing(k, facing=k) for k in range(6))]
+    for clip in clips:
+        clip[:, :, 22] = nothing
+    made = {"layout": KINECT, "fps": 30.0, "up": "y"}
+    store_recordings([Recording(f"r{k}", clip) for k, clip in enumerate(clips)], tmp_path / "s", **made)
+    store = ClipStore.open(tmp_path / "s")
+    assert store.preparation["origin"] == joint
+    assert store.absent.tolist() == [len(clip) for clip in clips], "of joint 22 alone"
+
+
 def test_only_the_body_that_was_centred_has_its_joint_at_the_origin(tmp_path):
     pairs = [np.concatenate([standing(k), standing(k + 9) + np.array([1.0, 0, 0])], axis=1) for k in range(6)]
     seen = [(pair - pair[:, :1, [KINECT.root]]).astype(np.float32) for pair in pairs]

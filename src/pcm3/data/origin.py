@@ -25,9 +25,10 @@ MOST = 0.9
 def joint_at_origin(recordings: Iterable[Recording], layout: Layout) -> int | None:
     """The joint on which the recordings were centred before they came here; None: none was.
 
-    All zeros stand for an absent joint, too. It is the origin if it is the only joint that is zero in (nearly) all
-    frames of all recordings, and its neighbours are as near to the origin as to each other, and keep their distance
-    from it while the body moves: people who only begin at the origin move away.
+    All zeros stand for an absent joint, too. It is the origin if it is zero in (nearly) all frames of all recordings,
+    and its neighbours are as near to the origin as to each other, and keep their distance from it while the body moves:
+    people who only begin at the origin move away. Of several such joints, as where people hardly move, all but one are
+    absent: it is the one that is usual to centre clips on, if that is among them.
     """
     frames, zeros, near = 0, np.zeros(len(layout.joints)), np.zeros(len(layout.joints))
     varied: dict[int, list[float]] = {}
@@ -47,7 +48,8 @@ def joint_at_origin(recordings: Iterable[Recording], layout: Layout) -> int | No
                 varied.setdefault(int(joint), []).append(float(np.median(spread or [0.0])) / max(size, 1e-9))
     centred = np.flatnonzero((frames > 0) & (zeros >= ALWAYS * frames) & (near >= ALWAYS * frames))
     rigid = [int(joint) for joint in centred if np.quantile(varied[int(joint)], MOST) <= RIGID]
-    return rigid[0] if len(centred) == 1 and rigid else None
+    usual = [joint for joint in (layout.centre, layout.root) if joint in rigid]
+    return rigid[0] if len(rigid) == 1 else next(iter(usual), None)
 
 
 def is_centred(body: NDArray[np.floating[Any]], joint: int, layout: Layout) -> bool:
