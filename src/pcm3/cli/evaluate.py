@@ -88,8 +88,8 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     runs = stream_runs(options.model, options.fuse) or {"": options.model}
     if options.fuse and "" in runs:
         raise ConfigError(
-            f"--fuse: expected a run with encoders of several streams, and {options.model[0]} has one: leave it out, or "
-            "name a folder that pcm3 pretrain --streams '[joint,bone,motion]' wrote"
+            f"--fuse: expected a run with encoders of several streams, and {options.model[0]} has one: leave it "
+            "out, or name a folder that pcm3 pretrain --streams '[joint,bone,motion]' wrote"
         )
     models = {stream: [LoadedEncoder.of(path) for path in paths] for stream, paths in runs.items()}
     left_out = {} if "" in runs else _not_fused(options)
