@@ -365,6 +365,7 @@ def test_the_released_code_has_its_own_step_and_leaves_this_process_as_it_was(pe
     modules, path = set(sys.modules), list(sys.path)
     cuda = torch.Tensor.cuda, torch.nn.Module.cuda
     python, numpy, drawn = np.random.get_state()[1].copy(), dict(vars(np)), torch.get_rng_state()  # noqa: NPY002
+    torch.set_float32_matmul_precision("medium")
     stepped = PeerStep(peer, released, CPU, random_clips())
     before = [one.clone() for one in stepped.method.encoder_q.parameters()]
     seconds = stepped.seconds(3)
@@ -379,6 +380,8 @@ def test_the_released_code_has_its_own_step_and_leaves_this_process_as_it_was(pe
     assert dict(vars(np)) == numpy
     assert (np.random.get_state()[1] == python).all()  # noqa: NPY002
     assert torch.equal(torch.get_rng_state(), drawn)
+    assert torch.get_float32_matmul_precision() == "medium"
+    torch.set_float32_matmul_precision("highest")
     assert list(peer.rglob("*.pyc")) == []
 
 

@@ -48,8 +48,9 @@ def joint_at_origin(recordings: Iterable[Recording], layout: Layout) -> int | No
                 varied.setdefault(int(joint), []).append(float(np.median(spread or [0.0])) / max(size, 1e-9))
     centred = np.flatnonzero((frames > 0) & (zeros >= ALWAYS * frames) & (near >= ALWAYS * frames))
     rigid = [int(joint) for joint in centred if np.quantile(varied[int(joint)], MOST) <= RIGID]
-    usual = [joint for joint in (layout.centre, layout.root) if joint in rigid]
-    return rigid[0] if len(rigid) == 1 else next(iter(usual), None)
+    if len(rigid) == 1:
+        return rigid[0]
+    return next((joint for joint in (layout.centre, layout.root) if joint in rigid), None)
 
 
 def is_centred(body: NDArray[np.floating[Any]], joint: int, layout: Layout) -> bool:

@@ -194,7 +194,7 @@ def sized(plan: Plan, log: Callable[[str], object]) -> Plan:
     return replace(plan, settings=settings, sizes=sizes)
 
 
-PREDICTION_WEIGHT = DISTILLATION_WEIGHT = 1.0
+PREDICTION_WEIGHT = 1.0
 """Of the prediction where a preset leaves it out: beside a normalised error of about 1, as one contrastive term."""
 
 
@@ -205,7 +205,7 @@ def with_all_parts(settings: PretrainSettings, kind: Literal["domain", "both"] =
     if not objective.prediction_weight:
         changes["objective.prediction_weight"] = PREDICTION_WEIGHT
     if not objective.distillation_weight:
-        changes["objective.distillation_weight"] = DISTILLATION_WEIGHT
+        changes["objective.distillation_weight"] = type(objective)().distillation_weight
     if prompts.kind == "none":
         changes["prompts.kind"] = kind
     return changed(settings, changes)
