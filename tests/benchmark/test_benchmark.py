@@ -362,6 +362,7 @@ def released():
 
 
 def test_the_released_code_has_its_own_step_and_leaves_this_process_as_it_was(peer, released, capsys):
+    assert np.fft  # which numpy loads when it is first asked for
     modules, path = set(sys.modules), list(sys.path)
     cuda = torch.Tensor.cuda, torch.nn.Module.cuda
     python, numpy, drawn = np.random.get_state()[1].copy(), dict(vars(np)), torch.get_rng_state()  # noqa: NPY002
