@@ -108,6 +108,7 @@ def test_everything_learns_and_the_encoder_is_the_run_s():
     ("changes", "told"),
     [({"encoder.kind": "transformer", "encoder.channels": 0}, "encoder.kind: expected stgcn for the method pstl"),
      ({"partial.frames": 16}, "partial.frames: expected less than half of the 32 frames"),
+     ({"frames": 5, "partial.frames": 6}, "less than half of the 5 frames of setting frames .*13 or more.*, got 6"),
      ({"partial.joints": -1}, "partial.joints: expected not negative"),
      ({"objective.embedding": 0}, "objective.embedding: expected at least 1"),
      ({"objective.redundancy_weight": -1.0}, "objective.redundancy_weight: expected not negative")],

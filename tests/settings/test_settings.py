@@ -277,8 +277,17 @@ def test_every_micro_batch_has_the_clips_that_the_method_needs(name):
 def test_not_all_keys_of_a_queue_are_neighbours(name):
     of = changed(settings_of_preset(METHODS[name].preset), {"objective.queue": 9, "neighbours.nearest": 8})
     of.check()
-    with pytest.raises(ConfigError, match=r"^setting neighbours.nearest: expected less than the 8 keys of objective"):
+    told = r"^setting objective.queue: expected at least 9, more than the 8 of neighbours.nearest \(.*\), got 8$"
+    with pytest.raises(ConfigError, match=told):
         changed(of, {"objective.queue": 8}).check()
+    with pytest.raises(ConfigError, match=r"at least 2, more than the 1 of neighbours.nearest .*, got 1$"):
+        changed(of, {"objective.queue": 1, "neighbours.nearest": 1}).check()
+
+
+def test_a_queue_of_fewer_keys_than_clusters_is_told_in_numbers():
+    of = changed(settings_of_preset("halp-small"), {"objective.queue": 9, "hallucination.prototypes": 10})
+    with pytest.raises(ConfigError, match=r"^setting objective.queue: expected at least 10, .*prototypes.*, got 9$"):
+        of.check()
 
 
 @pytest.mark.parametrize("name", ["gl-transformer", "h-transformer"])

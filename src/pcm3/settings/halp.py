@@ -66,7 +66,8 @@ class HaLPSettings:
                 (
                     self.objective.queue >= self.hallucination.prototypes,
                     "objective.queue",
-                    "at least hallucination.prototypes keys, which are clustered",
+                    f"at least {self.hallucination.prototypes}, as its keys are clustered (a longer queue, or fewer "
+                    "hallucination.prototypes)",
                 ),
             ]
         )

@@ -26,5 +26,10 @@ class NeighbourSettings:
         return [
             (0 <= self.begin <= 1, "neighbours.begin", "between 0 and 1"),
             *at_least_one(self, "nearest", group="neighbours."),
-            (self.nearest < queue, "neighbours.nearest", f"less than the {queue} keys of objective.queue"),
+            (
+                self.nearest < queue,
+                "objective.queue",
+                f"at least {self.nearest + 1}, more than the {self.nearest} of neighbours.nearest (a longer queue, or "
+                "fewer nearest)",
+            ),
         ]

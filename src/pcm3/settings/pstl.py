@@ -78,6 +78,11 @@ class PSTLSettings:
                 *self.extreme.rules(),
                 *self.objective.rules(),
                 *not_negative(self.partial, "frames", "joints", group="partial."),
-                (2 * self.partial.frames < run.frames, "partial.frames", f"less than half of the {run.frames} frames"),
+                (
+                    2 * self.partial.frames < run.frames,
+                    "partial.frames",
+                    f"less than half of the {run.frames} frames of setting frames (fewer partial.frames, or frames of "
+                    f"{2 * self.partial.frames + 1} or more)",
+                ),
             ]
         )
