@@ -233,6 +233,21 @@ def test_what_the_stores_do_not_serve_is_said(plan):
     assert "Not served by the stores given: detection" in (plan.out / "table9.md").read_text()
 
 
+def test_a_column_of_labels_that_nobody_asked_for_is_left_out_and_said(plan):
+    told = reproduce("table2", replace(plan, seeds=1, rows=("PCM³",)), lambda what: None)
+    assert told["columns"] == ["10 % (global) %", "10 % (stratified) %"]
+    assert told["not_asked"] == ["1 % (global) %"]
+    assert "Not asked for (subset.shares, subset.kinds): 1 % (global) %." in (plan.out / "table2.md").read_text()
+
+
+def test_few_labels_of_which_a_table_has_no_column_are_refused_before_anything_runs(plan):
+    tasks = replace(plan.tasks, subset=SubsetSettings(shares=[0.01, 0.05], kinds=["stratified"]))
+    expected = r"^--subset.shares, --subset.kinds: expected one .*10 % \(stratified\) %\), got shares 0.01, 0.05, strat"
+    with pytest.raises(ConfigError, match=expected):
+        reproduce("table2", replace(plan, tasks=tasks), lambda what: None)
+    assert not plan.out.exists()
+
+
 def test_the_paper_s_figures_stand_in_their_own_columns_where_one_before_is_not_served(plan, untrimmed):
     """Without untrimmed recordings Table 7 lacks detection, and the millimetres after it keep the paper's 101.7."""
     plan = replace(plan, seeds=1, rows=("PCM³",))

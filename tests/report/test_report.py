@@ -256,6 +256,16 @@ def test_the_loss_curve_has_a_panel_for_each_group_of_terms(tmp_path, monkeypatc
     }
 
 
+def test_steps_are_whole_numbers_where_there_is_but_one(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(pictures, "save_figure", lambda figure, path: drawn.append(figure))
+    metrics = metrics_file(tmp_path, [{"step": 3} | TERMS])
+    pictures.loss_curves({"hiclr": {"HiCLR": [metrics]}}, tmp_path / "loss.png", "title")
+    axes = drawn[0].axes[0]
+    first, last = axes.get_xlim()
+    assert [step for step in axes.get_xticks() if first <= step <= last] == [3]
+
+
 def test_the_loss_curve_of_many_terms_stays_a_picture(tmp_path):
     for terms in (1, 4, 6):
         lines = [{"step": step, "loss": 1.0} | {f"term {number}": step for number in range(terms)} for step in (1, 2)]

@@ -83,7 +83,7 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     from pcm3.data.verified import check_unchanged
     from pcm3.errors import ConfigError, not_one_of
     from pcm3.experiments.paper_tables import TABLES
-    from pcm3.experiments.reproduce import Plan, check_served, reproduce, sized
+    from pcm3.experiments.reproduce import Plan, check_asked, check_served, reproduce, sized
     from pcm3.parallel import worker_processes
     from pcm3.settings.presets import settings_of_preset
     from pcm3.settings.pretrain import changed
@@ -112,6 +112,7 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     settings.check()
     tasks = task_settings(options)
     check_served(options.table, options.untrimmed is not None)
+    check_asked(options.table, tasks)
     store = ClipStore.open(options.store[0])
     untrimmed = None if options.untrimmed is None else ClipStore.open(options.untrimmed)
     if untrimmed is not None and untrimmed.recordings is None:

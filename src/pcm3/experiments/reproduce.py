@@ -43,7 +43,7 @@ from pcm3.settings.tasks import CACHED_TASKS, TaskSettings
 from pcm3.summary import counted
 from pcm3.tasks.evaluate import UNTRAINED, evaluate
 from pcm3.tasks.streams import evaluate_streams, stream_runs
-from pcm3.tasks.task_table import TASKS
+from pcm3.tasks.task_table import TASKS, few_label_names
 from pcm3.train.plan import MINUTES, training_clips, with_sizes
 from pcm3.train.pretrain import PretrainResult
 from pcm3.train.run_folder import RunFolder
@@ -81,10 +81,11 @@ def reproduce(name: str, plan: Plan, log: Callable[[str], object], map_fn: MapFu
         ``rows`` (row → column → mean, sd, values, paper), ``baselines``, ``conditions``, ``written``.
 
     Raises:
-        ConfigError: nothing that the table measures is served by the stores.
+        ConfigError: nothing that the table measures is served by the stores, or asked for by the settings of tasks.
         DataError: a store cannot be split for one of the table's tasks.
     """
     check_served(name, plan.untrimmed is not None)
+    check_asked(name, plan.tasks)
     plan, table = sized(plan, log), TABLES[name]
     if table.all_parts is not None:
         complete = with_all_parts(plan.settings, table.all_parts)
@@ -93,6 +94,8 @@ def reproduce(name: str, plan: Plan, log: Callable[[str], object], map_fn: MapFu
         plan = replace(plan, settings=complete)
     variants = {row: variant for row, variant in table.variants.items() if not plan.rows or row in plan.rows}
     asked = [column for column in table.columns if any(variant.has(column) for variant in variants.values())]
+    left_out = [column for column in asked if not _is_asked(column, plan.tasks)]
+    asked = [column for column in asked if column not in left_out]
     served = [column for column in asked if _store_of(column, plan) is not None]
     for column in served:  # what cannot be evaluated is said before hours of pretraining
         TASKS[column.task].splits(*_served_by(column, plan))
@@ -149,6 +152,7 @@ def reproduce(name: str, plan: Plan, log: Callable[[str], object], map_fn: MapFu
             for row, of_row in runs.items()
         },
         "not_served": [column.head for column in asked if column not in served],
+        "not_asked": [column.head for column in left_out],
     }
     data, text, picture, losses = (plan.out / f"{name}{suffix}" for suffix in (".json", ".md", ".png", "-loss.png"))
     write_json(data, result)
@@ -172,6 +176,23 @@ def check_served(name: str, untrimmed: bool) -> None:
     """Raises ConfigError for a table of untrimmed recordings alone where there are none."""
     if not untrimmed and all(TASKS[column.task].of_recordings for column in TABLES[name].columns):
         raise ConfigError(f"--untrimmed: expected a store of untrimmed recordings, which all of {name} is of, got none")
+
+
+def check_asked(name: str, tasks: TaskSettings) -> None:
+    """Raises ConfigError where none of a table's columns is among the figures that the settings ask for."""
+    columns = TABLES[name].columns
+    if not any(_is_asked(column, tasks) for column in columns):
+        heads, subset = ", ".join(column.head for column in columns), tasks.subset
+        raise ConfigError(
+            f"--subset.shares, --subset.kinds: expected one at least that {name} has a column of ({heads}), got "
+            f"shares {', '.join(f'{share:g}' for share in subset.shares)}, {' and '.join(subset.kinds)}"
+        )
+
+
+def _is_asked(column: Column, tasks: TaskSettings) -> bool:
+    """Whether the settings ask for a column's figure: of few labels there is one for each subset that they name."""
+    few = [f"top1_{of}" for of in few_label_names(tasks.subset)]
+    return column.task != "semi" or column.figure in few
 
 
 def _log_of_row(row: str, log: Callable[[str], object], what: str) -> None:

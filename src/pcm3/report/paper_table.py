@@ -72,6 +72,8 @@ def as_markdown(result: dict[str, Any]) -> str:
         lines += ["", markdown_table(["ours", *columns], chosen)]
     if result["not_served"]:
         lines += ["", f"Not served by the stores given: {', '.join(result['not_served'])}."]
+    if result["not_asked"]:
+        lines += ["", f"Not asked for (subset.shares, subset.kinds): {', '.join(result['not_asked'])}."]
     lines += ["", "## Pretraining", "", "Equal steps are not equal time.", ""]
     lines += [markdown_table(["ours", "seconds a run", "last loss"], [
         [row, *(mean_and_spread([run[of] for runs in of_row.values() for run in runs]) for of in ("seconds", "loss"))]

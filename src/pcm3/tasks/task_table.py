@@ -11,7 +11,7 @@ from pcm3.clips import ClipEncoder, extract
 from pcm3.data.protocol import split
 from pcm3.data.store import ClipStore
 from pcm3.encoders.spec import EncoderSpec
-from pcm3.settings.tasks import TASK_WORDS, RobustnessSettings, TaskSettings
+from pcm3.settings.tasks import TASK_WORDS, RobustnessSettings, SubsetSettings, TaskSettings
 from pcm3.tasks.baselines import RawCoordinates
 from pcm3.tasks.classifier import Classifier, ClassifierResult
 from pcm3.tasks.detection.evaluate import DetectionResult, evaluate_detector
@@ -25,6 +25,7 @@ from pcm3.tasks.prediction.evaluate import PredictionResult, constant_velocity, 
 from pcm3.tasks.retrieval import fit_retrieval, score_retrieval
 from pcm3.tasks.robustness import RobustnessResult, evaluate_robustness, harms_of
 from pcm3.tasks.setup import Indices, Setup, labelled_split, recording_split
+from pcm3.tasks.subsets import SubsetKind
 
 About = Literal["labelled clips", "clips", "recordings"]
 SPLITS: dict[About, Callable[[ClipStore, str], tuple[Indices, Indices]]] = {
@@ -117,18 +118,21 @@ def _finetune(encoder: ClipEncoder, setup: Setup, seed: int) -> TaskResult:
     return TaskResult(result.metrics, result, {"": head})
 
 
+def few_label_names(subset: SubsetSettings) -> dict[str, tuple[float, SubsetKind]]:
+    """How figures end of the subsets that these settings ask for (``1pc_global``) → their share and kind."""
+    return {f"{100 * share:g}pc_{kind}": (share, kind) for kind in subset.kinds for share in subset.shares}
+
+
 def _semi(encoder: ClipEncoder, setup: Setup, seed: int) -> TaskResult:
     """Both kinds of subset at every share; ``top1_1pc_global`` is the accuracy with 1 % of all labels."""
     metrics: dict[str, float] = {}
     heads: dict[str, Classifier] = {}
     chosen = setup.settings
     train, test = setup.labelled(setup.clips)
-    for kind in chosen.subset.kinds:
-        for share in chosen.subset.shares:
-            of = f"{100 * share:g}pc_{kind}"
-            some = labelled_share(train, share, kind, seed)
-            heads[of], result = evaluate_finetuned(encoder, some, test, chosen.finetune, seed)
-            metrics |= {f"{name}_{of}": value for name, value in result.metrics.items()}
+    for of, (share, kind) in few_label_names(chosen.subset).items():
+        some = labelled_share(train, share, kind, seed)
+        heads[of], result = evaluate_finetuned(encoder, some, test, chosen.finetune, seed)
+        metrics |= {f"{name}_{of}": value for name, value in result.metrics.items()}
     return TaskResult(dict(sorted(metrics.items(), key=lambda metric: metric[0].startswith("best"))), heads=heads)
 
 
@@ -136,13 +140,9 @@ def _semi_frozen(encoder: ClipEncoder, setup: Setup, seed: int) -> TaskResult:
     """Named as in `_semi`."""
     train, test = setup.labelled(setup.cropped_clips)
     features, tests = (extract(encoder, clips.bank, clips.indices).float().cpu().numpy() for clips in (train, test))
-    subset = setup.settings.subset
     metrics = {
-        f"top1_{100 * share:g}pc_{kind}": few_label_accuracy(
-            features, train.labels, tests, test.labels, share, kind, seed
-        )
-        for kind in subset.kinds
-        for share in subset.shares
+        f"top1_{of}": few_label_accuracy(features, train.labels, tests, test.labels, share, kind, seed)
+        for of, (share, kind) in few_label_names(setup.settings.subset).items()
     }
     return TaskResult(metrics)
 
