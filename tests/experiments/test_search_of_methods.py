@@ -1,5 +1,6 @@
 """Rows of several methods, rows learned on one store and tested on others, and tasks beside recognition."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -202,7 +203,13 @@ def test_further_tasks_are_evaluated_on_the_stores_that_serve_them(cli, store_pa
     page = (out / "log.md").read_text()
     assert "over stores, of one seed. Differences" in page
     assert "±" not in page, "of one seed there is no spread"
-    assert "## detection-frozen" in page
+    assert "linear and 1-NN are linear-cached and retrieval by their defaults; the tasks asked for, by" in found.out
+    assert re.search(
+        r"1-NN \S+ %; tasks asked for: occlusion-cached spatial \S+ %, detection-frozen mAP_a VOC", found.out
+    )
+    assert "linear and 1-NN above are `linear-cached` and `retrieval` by their defaults." in page
+    assert "|  | store | spatial % | temporal % | clean % | Δ % |" in page.partition("### occlusion-cached")[2]
+    assert "### detection-frozen" in page
     assert "| base | untrimmed | " in page.partition("## detection-frozen")[2]
     assert "Not the protocols' settings: head.epochs 2 (100), " in page
     lacking = cli(*asked, "--store", store_path, "--tasks", "[detection-frozen]")

@@ -14,6 +14,7 @@ from pcm3.report.paired import base_of, difference, on_store, runs_of
 from pcm3.report.pictures import INK, OTHER, PALE, TRAINED, save_figure
 from pcm3.report.tables import markdown_table
 from pcm3.summary import mean_and_spread, mean_of
+from pcm3.tasks.result_table import header
 
 METRICS = ("linear", "retrieval")
 FEW_LABELS = ("top1_1pc_stratified", "top1_10pc_stratified")
@@ -75,8 +76,13 @@ def search_page(report: Mapping[str, Any]) -> str:
             f"class (task `semi-frozen`): mean over the seeds, and over the base with the same seed{interval}.",
             "", markdown_table(["", "store", "1 % of labels", "over the base", "10 %", "over the base"], few),
         ]  # fmt: skip
+    if report.get("tasks"):
+        lines += [
+            "", "## Tasks asked for", "",
+            "By the settings given; linear and 1-NN above are `linear-cached` and `retrieval` by their defaults.",
+        ]  # fmt: skip
     for task in report.get("tasks", []):
-        lines += ["", f"## {task}", "", markdown_table(*task_table(report, task))]
+        lines += ["", f"### {task}", "", markdown_table(*task_table(report, task))]
     if report.get("not_the_protocols"):
         lines += ["", f"Not the protocols' settings: {', '.join(report['not_the_protocols'])}."]
     return "\n".join(lines) + "\n"
@@ -94,7 +100,7 @@ def task_table(report: Mapping[str, Any], task: str) -> tuple[list[str], list[li
             mine = [run for run in on_store(of_title, store) if there and there[0] in run]
             if mine:
                 rows.append([title, store, *(mean_and_spread([run[name] for run in mine]) for name in there)])
-    return ["", "store", *(name.removeprefix(f"{task}_") for name in there)], rows
+    return ["", "store", *header([name.removeprefix(f"{task}_") for name in there])[1:]], rows
 
 
 def _what(report: Mapping[str, Any]) -> str:

@@ -88,6 +88,12 @@ def header(names: Sequence[str]) -> list[str]:
     return ["", *map(_head, names)]
 
 
+def in_a_line(name: str, value: float) -> str:
+    """A metric that stands by itself, with its unit behind its value: ``spatial 39.4 %``."""
+    words, _, unit = _head(name).rpartition(" ")
+    return f"{words} {value:.1f} {unit}"
+
+
 def _head(name: str) -> str:
     """`COLUMNS`, and the metrics that have a number in their name."""
     for harmed, head in HARMED.items():
