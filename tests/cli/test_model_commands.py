@@ -211,6 +211,19 @@ def test_search_for_clips_and_inside_recordings(cli, sessions, tmp_path):
     assert [row[0] for row in rows_of(tmp_path / "m.csv")[1:]] == [match["id"] for match in found.json["matches"]]
 
 
+def test_a_clip_of_a_recording_is_named_as_the_refusal_of_all_says(cli, sessions, tmp_path):
+    long = sessions / "long"
+    refused = cli("search", sessions / "model", long, long)
+    query = refused.err.strip().rpartition("name one, as ")[2]
+    assert query == f"{long}:a/b0:5-34", "the clip's own name holds a colon"
+    found = cli("search", sessions / "model", query, long, "--top", 9, "--json")
+    assert found.code == 0, found.err
+    assert "a/b0:5-34" in [match["id"] for match in found.json["matches"] if match["score"] > 0.999]
+    words = (query, query.replace("5-34", "60-99"), "--out", tmp_path / "c.png")
+    found = cli("compare", sessions / "model", *words)
+    assert found.code == 0, found.err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pcm3.cli.places import check_file
-from pcm3.cli.sources import add_device, add_recorded, one_clip, recorded
+from pcm3.cli.sources import add_device, add_recorded, clip_of_store, one_clip, recorded
 
 WORST = 5
 """Joints that are named."""
@@ -66,4 +66,5 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
 
 def _name(word: str) -> str:
     """The last part of a path, or the clip's id."""
-    return Path(word).name.rpartition(":")[2]
+    named = clip_of_store(word)
+    return Path(word).name if named is None else named[1]

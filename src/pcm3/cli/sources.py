@@ -117,6 +117,16 @@ def loaded_head(options: Any, wanted: type[HeadType], kind: str) -> HeadType:
     return head
 
 
+def clip_of_store(word: str) -> tuple[Path, str] | None:
+    """Store and clip of STORE:ID; None: it is none. The names of clips of untrimmed recordings hold a colon, too."""
+    from pcm3.data.store import STORE
+
+    for at, letter in enumerate(word):
+        if letter == ":" and (Path(word[:at]) / STORE).is_file():
+            return Path(word[:at]), word[at + 1 :]
+    return None
+
+
 def one_clip(model: Model, word: str, known: Recorded) -> ClipStore:
     """The motion that a word names, a file or STORE:ID, as a store of that clip.
 
@@ -128,13 +138,14 @@ def one_clip(model: Model, word: str, known: Recorded) -> ClipStore:
     from pcm3.data.store import STORE, ClipStore
     from pcm3.errors import DataError
 
-    folder, _, name = word.rpartition(":")
-    if not (Path(folder) / STORE).is_file():
+    named = clip_of_store(word)
+    if named is None:
         held = model.given(sources([Path(word)]), known).store
         if len(held) != 1:
             name = f"{word}:{held.ids[0]}" if (Path(word) / STORE).is_file() else "a file with one clip"
             raise DataError(f"{word}: expected one motion, got {len(held)} clips: name one, as {name}")
         return held
+    folder, name = named
     store = ClipStore.open(folder)
     place = np.flatnonzero(store.ids == name)
     if len(place) == 0:
