@@ -588,6 +588,13 @@ def test_rows_are_compared_on_the_test_side_of_several_stores_and_none_is_chosen
     assert "hold the same clips" in same.err
 
 
+def test_the_package_s_list_of_another_method_is_refused_with_what_to_give_instead(cli, store_path, tmp_path):
+    found = cli("tune", store_path, "--preset", "aimclr-small", "--out", tmp_path / "out")
+    assert (found.code, found.err.count("\n")) == (2, 1), found.err
+    assert "--candidates: the package's list small does not fit presets of the method aimclr (candidate " in found.err
+    assert found.err.endswith("): give a file of your own, as docs/SEARCH.md shows\n")
+
+
 def test_the_lists_of_the_package_name_settings_that_there_are():
     for name in search_names():
         assert sum(map(len, read_candidates(search_file(name), "pcm3")[1].values())) >= 3, name

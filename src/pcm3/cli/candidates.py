@@ -52,6 +52,19 @@ def read_candidates(file: Path, method: str) -> tuple[dict[str, Any], dict[str, 
     Raises:
         ConfigError: it is no YAML, or not of this form, or names a setting that does not exist.
     """
+    try:
+        return _read(file, method)
+    except ConfigError as error:
+        if file not in packaged("searches", ".yaml").values():
+            raise
+        # Nobody can mend the package's own list: it is of another method than the preset's.
+        raise ConfigError(
+            f"--candidates: the package's list {file.stem} does not fit presets of the method {method} ("
+            f"{str(error).removeprefix(f'{file}: ')}): give a file of your own, as docs/SEARCH.md shows"
+        ) from None
+
+
+def _read(file: Path, method: str) -> tuple[dict[str, Any], dict[str, dict[str, dict[str, Any]]]]:
     data = _mapping(read_settings_file(file, "--candidates"), str(file), "base and candidates")
     for name in data:
         if name not in ("base", "candidates"):
