@@ -83,6 +83,16 @@ def test_whole_clips_are_ranked_by_the_cosine_of_their_features(model):
     assert [match.id for match in matches] == [f"clip {k}" for k in cosines.argsort(descending=True).tolist()]
 
 
+def test_the_likest_clip_to_each_clip_is_itself_however_near_the_others_are(model):
+    clip = walkers(0, 40, 1, 20)
+    near = [clip + np.float32(0.002 * k) * walkers(k + 1, 40, 1, 20) for k in range(30)]
+    index = model.index(near)
+    for row in range(len(near)):
+        scores = {match.id: match.score for match in index.nearest(index.rows[[row]], len(near))}
+        assert scores[f"clip {row}"] == pytest.approx(1, abs=1e-6)
+        assert scores[f"clip {row}"] >= max(scores.values()) - 1e-6
+
+
 def test_matches_that_overlap_are_one(model):
     index = model.index([recording_with(waving(), 100)], window=1.0)
     matches = index.search(waving(), k=8)

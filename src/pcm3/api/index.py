@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -135,16 +136,22 @@ class Index:
 
     def nearest(self, feature: Float[Tensor, "1 D"], k: int) -> list[Match]:
         """The stretches of the nearest features."""
-        near = _products(self.rows, feature[0]).topk(min(len(self.rows), k * (SPARE if self.window else 1)))
+        cosines = _products(self.rows, F.normalize(feature[0], dim=0)) / self._lengths
+        near = cosines.topk(min(len(self.rows), k * (SPARE if self.window else 1)))
         matches: list[Match] = []
         for row, cosine in zip(near.indices.tolist(), near.values.tolist(), strict=True):
-            score = min(max(cosine, -1.0), 1.0)  # rounding to half precision leads a little beyond
+            score = min(max(cosine, -1.0), 1.0)  # rounding leads a little beyond
             match = Match(self.ids[self.recording[row]], float(self.start[row]), float(self.stop[row]), score)
             if not (self.window and any(_overlap(match, other) for other in matches)):
                 matches.append(match)
             if len(matches) == k:
                 break
         return matches
+
+    @cached_property
+    def _lengths(self) -> Float[Tensor, " R"]:
+        """Of the rows: 1 before they were rounded. Undivided, a row's product with itself can be below another's."""
+        return self.rows.norm(dim=1)
 
     def save(self, folder: str | Path) -> None:
         """Write the index into a folder; the model does not lie in it, only its checksum."""
