@@ -237,7 +237,10 @@ def test_a_column_of_labels_that_nobody_asked_for_is_left_out_and_said(plan):
     told = reproduce("table2", replace(plan, seeds=1, rows=("PCM³",)), lambda what: None)
     assert told["columns"] == ["10 % (global) %", "10 % (stratified) %"]
     assert told["not_asked"] == ["1 % (global) %"]
-    assert "Not asked for (subset.shares, subset.kinds): 1 % (global) %." in (plan.out / "table2.md").read_text()
+    text = (plan.out / "table2.md").read_text()
+    assert "Not asked for (subset.shares, subset.kinds): 1 % (global) %." in text
+    assert "fewer clips than there are classes" in text, "what `evaluate` says of the figures"
+    assert [text.count(f"- {note}\n") for note in told["notes"]] == [1] * len(told["notes"])
 
 
 def test_few_labels_of_which_a_table_has_no_column_are_refused_before_anything_runs(plan):

@@ -106,6 +106,7 @@ def reproduce(name: str, plan: Plan, log: Callable[[str], object], map_fn: MapFu
     trained = _pretrain(runs, plan, log, map_fn)
     rows: dict[str, dict[str, Any]] = {}
     baselines: dict[str, dict[str, Any]] = {}
+    notes: list[str] = []
     untrained = _untrained_beside(variants, runs)
     for row, of_row in runs.items():
         rows[row] = {}
@@ -118,6 +119,7 @@ def reproduce(name: str, plan: Plan, log: Callable[[str], object], map_fn: MapFu
             of_untrained, raw = 0 if known else plan.seeds, untrained[row] == UNTRAINED
             evaluation = _evaluated(of_row, variants[row], column, plan, of_untrained, raw, titled, map_fn)
             rows[row][column.head] = _cell(evaluation["rows"][0], column)
+            notes += evaluation["notes"]
             for other in evaluation["rows"][1:]:
                 baseline = untrained[row] if other["name"] == UNTRAINED else other["name"]
                 baselines.setdefault(baseline, {})[column.head] = _cell(other, column)
@@ -153,6 +155,7 @@ def reproduce(name: str, plan: Plan, log: Callable[[str], object], map_fn: MapFu
         },
         "not_served": [column.head for column in asked if column not in served],
         "not_asked": [column.head for column in left_out],
+        "notes": list(dict.fromkeys(notes)),
     }
     data, text, picture, losses = (plan.out / f"{name}{suffix}" for suffix in (".json", ".md", ".png", "-loss.png"))
     write_json(data, result)

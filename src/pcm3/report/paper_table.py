@@ -74,6 +74,8 @@ def as_markdown(result: dict[str, Any]) -> str:
         lines += ["", f"Not served by the stores given: {', '.join(result['not_served'])}."]
     if result["not_asked"]:
         lines += ["", f"Not asked for (subset.shares, subset.kinds): {', '.join(result['not_asked'])}."]
+    if result["notes"]:
+        lines += ["", "To be known of these figures:", "", *(f"- {note}" for note in result["notes"])]
     lines += ["", "## Pretraining", "", "Equal steps are not equal time.", ""]
     lines += [markdown_table(["ours", "seconds a run", "last loss"], [
         [row, *(mean_and_spread([run[of] for runs in of_row.values() for run in runs]) for of in ("seconds", "loss"))]
