@@ -151,7 +151,8 @@ class Index:
     @cached_property
     def _lengths(self) -> Float[Tensor, " R"]:
         """Of the rows: 1 before they were rounded. Undivided, a row's product with itself can be below another's."""
-        return self.rows.norm(dim=1)
+        lengths: Tensor = self.rows.norm(dim=1)
+        return lengths
 
     def save(self, folder: str | Path) -> None:
         """Write the index into a folder; the model does not lie in it, only its checksum."""
