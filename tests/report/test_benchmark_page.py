@@ -50,6 +50,12 @@ def test_differences_are_paired_and_have_the_interval_of_their_mean(log):
     assert str(found["g: row", "t"]["retrieval"]) == "+0.0", "of one pair there is no interval"
 
 
+def test_how_long_the_runs_are_is_told_with_what_they_learned_from(log):
+    log["learned"], log["rungs"][0]["minutes"] = "both", 3.0
+    words = "100 to 300 steps (as many as go into 3 minutes), learned from both for all stores, 2 seeds."
+    assert words in benchmark_page({"one": log}, {}, ONE)
+
+
 def test_what_a_row_has_learned_is_told_over_its_own_encoder_untrained(log):
     assert over_untrained(log) == {}
     log["candidates"]["g: row"]["untrained"] = "untrained, g: row"

@@ -202,12 +202,12 @@ def _length(log: Mapping[str, Any]) -> str:
     """How long the runs are, and how many."""
     rung = log["rungs"][-1]
     low, high = rung["steps"]
-    steps = f"{low:,}" if low == high else f"{low:,} to {high:,}"
+    words = f"{low:,} steps" if low == high else f"{low:,} to {high:,} steps"
     if rung.get("minutes"):
-        steps += f" (as many as go into {rung['minutes']:g} minutes)"
+        words += f" (as many as go into {rung['minutes']:g} minutes)"
     if log.get("learned"):
-        steps += f", all learned from {log['learned']}"
-    return f"{steps} steps, {rung['seeds']} seed{'s' * (rung['seeds'] > 1)}"
+        words += f", learned from {log['learned']} for all stores"
+    return f"{words}, {rung['seeds']} seed{'s' * (rung['seeds'] > 1)}"
 
 
 def _orders(log: Mapping[str, Any], published: Sequence[Published]) -> list[str]:
