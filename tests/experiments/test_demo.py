@@ -132,6 +132,21 @@ def test_the_demo_ends_with_the_command_that_shows_its_clips(cli, tmp_path, monk
     assert f"\nwhich needs two more libraries: {install('web')}\n" in without
 
 
+def test_a_task_of_the_demo_without_epochs_has_no_column_for_the_best(cli, tmp_path, monkeypatch):
+    clips = {"train_clips": 4, "test_clips": 2}
+    row = {"name": "pretrained", "values": [50.0], "top1": 50.0}
+    tasks = {
+        "linear-cached": {"rows": [row | {"best_top1": 60.0}], **clips},
+        "retrieval": {"rows": [row], **clips},
+    }
+    monkeypatch.setattr(module, "demo", lambda *words, **more: {"tasks": tasks, "report": "page", "seconds": 60})
+    linear, retrieval = cli("demo", "--folder", tmp_path / "demo").out.split("retrieval:")
+    assert "best epoch on test" in linear
+    assert "60.0" in linear
+    assert "best epoch on test" not in retrieval
+    assert "50.0" in retrieval
+
+
 def test_the_page_of_the_demo_can_be_mailed(made):
     page = (made[0] / "report.html").read_text()
     assert "http://" not in page

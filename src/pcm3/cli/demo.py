@@ -67,7 +67,8 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
             f"{evaluation['train_clips']:,} training clips, {evaluation['test_clips']:,} test clips of other people"
         )
         print(f"\n{task}: {counts}")
-        print(text_table(header(METRICS), [_cells(row) for row in evaluation["rows"]]))
+        there = [name for name in METRICS if any(name in row for row in evaluation["rows"])]
+        print(text_table(header(there), [_cells(row)[: 1 + len(there)] for row in evaluation["rows"]]))
     print(f"\nthe page: {result['report']}   ({result['seconds'] / 60:.1f} minutes in all)")
     explore = command(program("pcm3"), "explore", options.folder / "run", options.folder / "store")
     print(f"to look at the clips themselves: {explore}   (--export DIR: a copy for a web host)")
