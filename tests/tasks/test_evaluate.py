@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from pcm3.data.recording import Interval, Recording
-from pcm3.errors import CheckpointError, DataError
+from pcm3.encoders.files import save_encoder
+from pcm3.errors import CheckpointError, ConfigError, DataError
 from pcm3.settings.tasks import (
     TASK_WORDS,
     DetectionSettings,
@@ -17,7 +18,7 @@ from pcm3.settings.tasks import (
     SubsetSettings,
     TaskSettings,
 )
-from pcm3.tasks.evaluate import PRETRAINED, RAW, UNTRAINED, evaluate, work
+from pcm3.tasks.evaluate import PRETRAINED, RAW, UNTRAINED, LoadedEncoder, evaluate, work
 from pcm3.tasks.task_table import TASKS
 from pcm3.train.pretrain import pretrain
 
@@ -107,6 +108,17 @@ def test_raw_coordinates_stand_beside_no_feature_of_a_frame(finished_path, untri
     assert [row.name for row in found.rows] == [PRETRAINED, UNTRAINED]
     assert len(told) == work("detection-frozen", 1, 1, by_frame)
     assert any("raw coordinates have no feature of a frame" in note for note in found.notes)
+
+
+def test_a_feature_that_an_encoder_lacks_is_refused_before_the_clips_are_looked_at(
+    finished_path, untrimmed, tmp_path, monkeypatch
+):
+    spec = replace(LoadedEncoder.of(finished_path).spec, direction="bidirectional")
+    save_encoder(tmp_path / "model", spec.build(0), spec)
+    by_frame = replace(QUICK, detection=replace(QUICK.detection, feature="frame"))
+    monkeypatch.setattr("pcm3.tasks.evaluate.check_unchanged", None)  # reads all of the store
+    with pytest.raises(ConfigError, match="as the encoder's frames know later ones, got frame"):
+        evaluate("detection-frozen", [tmp_path / "model"], untrimmed, "xsub", by_frame, seeds=1, device="cpu")
 
 
 def test_a_trimmed_store_serves_no_detection(finished_path, store):

@@ -184,6 +184,7 @@ def evaluate(
 
     Raises:
         CheckpointError: a model is not there, damaged, or does not fit the store.
+        ConfigError: the settings ask for what a model does not have.
         DataError: the store cannot serve the protocol or the task: no labels, no untrimmed recordings; or its bytes are
             not what was written.
     """
@@ -191,13 +192,15 @@ def evaluate(
     loaded = [LoadedEncoder.of(model) if isinstance(model, Path) else model for model in models]
     paths, specs = [model.path for model in loaded], [model.spec for model in loaded]
     _check_compatible(paths, specs, store)
+    of_table, asked = TASKS[task], settings or TaskSettings()
+    for model in loaded:
+        of_table.check(asked, model.encoder)
     doubts = check_unchanged(store)
-    of_table = TASKS[task]
     if of_table.by_label:
         _check_labels(store)
     train, test = of_table.splits(store, protocol)
     test, leak_notes = _leaks(store, protocol, test, of_table.of_recordings, without=without_leaks)
-    setup = Setup(store, specs[0], train, test, settings or TaskSettings(), chosen)
+    setup = Setup(store, specs[0], train, test, asked, chosen)
     raw_serves = of_table.raw_serves(setup.settings)
     jobs = _jobs(of_table, loaded, seeds, seeds if baselines is None else baselines, raw and raw_serves)
     shared = _Shared(task, setup, choose_precision(precision, chosen) == "bf16")

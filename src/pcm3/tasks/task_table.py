@@ -15,6 +15,7 @@ from pcm3.settings.tasks import TASK_WORDS, RobustnessSettings, SubsetSettings, 
 from pcm3.tasks.baselines import RawCoordinates
 from pcm3.tasks.classifier import Classifier, ClassifierResult
 from pcm3.tasks.detection.evaluate import DetectionResult, evaluate_detector
+from pcm3.tasks.detection.frame_classifier import check_feature
 from pcm3.tasks.few_labels import few_label_accuracy
 from pcm3.tasks.finetune import evaluate_finetuned, labelled_share
 from pcm3.tasks.head_files import EncoderUse
@@ -72,6 +73,8 @@ class Task:
     """T of the raw coordinates that stand beside."""
     raw_serves: Callable[[TaskSettings], bool] = lambda _: True
     """Whether raw coordinates have the feature that the settings ask for."""
+    check: Callable[[TaskSettings, ClipEncoder], None] = lambda settings, encoder: None
+    """Raises ConfigError where an encoder does not have what the settings ask for, before a clip is looked at."""
     seeded: bool = True
     """Whether an encoder is evaluated with several seeds."""
     long: bool = True
@@ -211,6 +214,7 @@ def _detection_task(use: EncoderUse) -> Task:
         DETECTION,
         raw_frames=lambda settings, _: settings.detection.frames,
         raw_serves=lambda settings: settings.detection.feature == "clip",
+        check=lambda settings, encoder: check_feature(settings.detection.feature, encoder),
         picture="timelines",
     )
 

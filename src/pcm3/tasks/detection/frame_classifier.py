@@ -26,6 +26,22 @@ TEST_BATCH = 512
 """Windows that are tested at a time."""
 
 
+def check_feature(feature: DetectionFeature, encoder: ClipEncoder) -> None:
+    """Raises ConfigError for a frame's feature of an encoder that has none of single frames, or, for `frame`, that is
+    not causal.
+    """
+    if feature != "clip" and not isinstance(encoder, FrameEncoder):
+        raise ConfigError(
+            f"setting detection.feature: expected clip, as {type(encoder).__name__} has no feature of a frame, "
+            f"got {feature}"
+        )
+    if feature == "frame" and not getattr(encoder, "causal", False):
+        raise ConfigError(
+            "setting detection.feature: expected clip or centre, as the encoder's frames know later ones, got "
+            "frame: pretrain a causal one (--preset live)"
+        )
+
+
 @dataclass(frozen=True, eq=False)
 class FrameClassifier:
     """Windows (B, T, M, V, C) → scores before the softmax of background and L classes (B, 1 + L)."""
@@ -53,17 +69,7 @@ class FrameClassifier:
             ConfigError: a frame's feature of an encoder that has none of single frames, or, for `frame`, that is not
                 causal.
         """
-        of_frames = isinstance(encoder, FrameEncoder)
-        if feature != "clip" and not of_frames:
-            raise ConfigError(
-                f"setting detection.feature: expected clip, as {type(encoder).__name__} has no feature of a frame, "
-                f"got {feature}"
-            )
-        if feature == "frame" and not getattr(encoder, "causal", False):
-            raise ConfigError(
-                "setting detection.feature: expected clip or centre, as the encoder's frames know later ones, got "
-                "frame: pretrain a causal one (--preset live)"
-            )
+        check_feature(feature, encoder)
         width = encoder.frame_width if feature != "clip" and isinstance(encoder, FrameEncoder) else encoder.width
         network = encoder if use == "frozen" else deepcopy(encoder)
         if use == "tuned":
