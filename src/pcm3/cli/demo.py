@@ -67,8 +67,8 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
             f"{evaluation['train_clips']:,} training clips, {evaluation['test_clips']:,} test clips of other people"
         )
         print(f"\n{task}: {counts}")
-        there = [name for name in METRICS if any(name in row for row in evaluation["rows"])]
-        print(text_table(header(there), [_cells(row)[: 1 + len(there)] for row in evaluation["rows"]]))
+        rows = [_cells(row) for row in evaluation["rows"]]
+        print(text_table(header(METRICS)[: len(rows[0])], rows))
     print(f"\nthe page: {result['report']}   ({result['seconds'] / 60:.1f} minutes in all)")
     explore = command(program("pcm3"), "explore", options.folder / "run", options.folder / "store")
     print(f"to look at the clips themselves: {explore}   (--export DIR: a copy for a web host)")
@@ -79,5 +79,5 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
-    best = f"{row['best_top1']:.1f}" if "best_top1" in row else ""
-    return [row["name"], mean_and_spread(row["values"]), best]
+    best = [f"{row['best_top1']:.1f}"] if "best_top1" in row else []  # of tasks that have epochs
+    return [row["name"], mean_and_spread(row["values"]), *best]

@@ -94,8 +94,8 @@ def reproduce(name: str, plan: Plan, log: Callable[[str], object], map_fn: MapFu
         plan = replace(plan, settings=complete)
     variants = {row: variant for row, variant in table.variants.items() if not plan.rows or row in plan.rows}
     asked = [column for column in table.columns if any(variant.has(column) for variant in variants.values())]
-    left_out = [column for column in asked if not _is_asked(column, plan.tasks)]
-    asked = [column for column in asked if column not in left_out]
+    not_asked = [column for column in asked if not _is_asked(column, plan.tasks)]
+    asked = [column for column in asked if column not in not_asked]
     served = [column for column in asked if _store_of(column, plan) is not None]
     for column in served:  # what cannot be evaluated is said before hours of pretraining
         TASKS[column.task].splits(*_served_by(column, plan))
@@ -154,7 +154,7 @@ def reproduce(name: str, plan: Plan, log: Callable[[str], object], map_fn: MapFu
             for row, of_row in runs.items()
         },
         "not_served": [column.head for column in asked if column not in served],
-        "not_asked": [column.head for column in left_out],
+        "not_asked": [column.head for column in not_asked],
         "notes": list(dict.fromkeys(notes)),
     }
     data, text, picture, losses = (plan.out / f"{name}{suffix}" for suffix in (".json", ".md", ".png", "-loss.png"))

@@ -90,7 +90,9 @@ class PretrainSettings:
         rules.append((self.frames > 1 or not moving, "frames", "at least 2, as motion is from one frame to another"))
         left, least = "at least 1, or 0 to have it chosen", self.method.min_clips
         rules += [(getattr(self, name) >= 0, name, left) for name in ("epochs", "batch")]
-        why = f"{least} clips for each micro-batch" if self.pieces > 1 else "as the method compares the clips of a step"
+        reason = (
+            f"{least} clips for each micro-batch" if self.pieces > 1 else "as the method compares the clips of a step"
+        )
         rules += [
             (len(set(self.exclude_subjects)) == len(self.exclude_subjects), "exclude_subjects", "no repeats"),
             (
@@ -101,7 +103,7 @@ class PretrainSettings:
             (
                 not 0 < self.batch < least * self.pieces,
                 "batch",
-                f"at least {least * self.pieces}, {why}",
+                f"at least {least * self.pieces}, {reason}",
             ),
             (self.minutes is None or self.minutes > 0, "minutes", "more than 0"),
         ]
