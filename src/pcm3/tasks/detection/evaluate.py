@@ -27,6 +27,7 @@ from pcm3.tasks.classifier import linear_of
 from pcm3.tasks.detection.average_precision import Segments, detection_metrics, segments
 from pcm3.tasks.detection.frame_classifier import (
     FrameClassifier,
+    KeptFeatures,
     frame_scores,
     train_epoch,
     train_epoch_on_stretches,
@@ -61,9 +62,11 @@ class Detector:
     tuned: ClipEncoder | None = None
     """The encoder that was trained with the layer; None: the one that it was fitted on serves."""
 
-    def scores(self, encoder: ClipEncoder, bank: RecordingBank, recording: int) -> Scores:
-        """The softmax (T, 1 + L) for every frame of a recording, not smoothed."""
-        return frame_scores(self._classifier(encoder, bank), bank, recording, self.settings)
+    def scores(
+        self, encoder: ClipEncoder, bank: RecordingBank, recording: int, kept: KeptFeatures | None = None
+    ) -> Scores:
+        """The softmax (T, 1 + L) for every frame of a recording, not smoothed; `kept` as of `frame_scores`."""
+        return frame_scores(self._classifier(encoder, bank), bank, recording, self.settings, kept=kept)
 
     def score_of(self, encoder: ClipEncoder, bank: RecordingBank, recording: int, frame: int) -> Scores:
         """The row (1, 1 + L) of `scores` for one frame, without the others'."""
@@ -178,10 +181,12 @@ def evaluate_detector(
     """
     true = _true(test)
     history, predicted = [], true
+    # Most of the time goes into the windows of the test recordings, whose features stay where the encoder does.
+    kept = KeptFeatures() if use == "frozen" else None
 
     def record(detector: Detector) -> None:
         nonlocal predicted
-        metrics, predicted = compare(partial(detector.scores, encoder, test.bank), test, true, settings)
+        metrics, predicted = compare(partial(detector.scores, encoder, test.bank, kept=kept), test, true, settings)
         history.append(metrics)
 
     detector = fit_detector(encoder, train, settings, seed, use, record)

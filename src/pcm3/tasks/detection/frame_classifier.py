@@ -8,7 +8,6 @@ from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Float64, Int
@@ -89,15 +88,20 @@ class FrameClassifier:
         """The scores of each frame by its own feature, with the gradient of what is trained."""
         return self._logits(self._trained(self._frames, stretches))
 
-    def scores(self, windows: Float[Tensor, "B T M V C"]) -> Float64[Tensor, "B scores"]:
-        """Their softmax, in eval mode and without gradient."""
+    def features(self, windows: Float[Tensor, "B T M V C"]) -> Float[Tensor, "B D"]:
+        """What of the windows is classified, in eval mode and without gradient."""
         with frozen(self.encoder):
-            return self._logits(self._features(windows)).double().softmax(dim=1)
+            return self._features(windows)
 
-    def scores_of_whole(self, recording: Float[Tensor, "T M V C"]) -> Float64[Tensor, "T scores"]:
-        """The softmax of `every_frame` of a whole recording, likewise."""
+    def features_of_whole(self, recording: Float[Tensor, "T M V C"]) -> Float[Tensor, "T D"]:
+        """The feature of each frame of a whole recording, likewise."""
         with frozen(self.encoder):
-            return self._logits(self._frames(recording[None]))[0].double().softmax(dim=1)
+            return self._frames(recording[None])[0]
+
+    @torch.no_grad()
+    def scores(self, features: Float[Tensor, "N D"]) -> Float64[Tensor, "N scores"]:
+        """The softmax of these features' scores, `TEST_BATCH` at a time."""
+        return torch.cat([self._logits(some).double().softmax(dim=1) for some in features.split(TEST_BATCH)])
 
     def _trained(
         self, features: Callable[[Float[Tensor, "B T M V C"]], Tensor], clips: Float[Tensor, "B T M V C"]
@@ -171,21 +175,50 @@ def train_epoch_on_stretches(
         optimiser.step()
 
 
+class KeptFeatures:
+    """Features of whole recordings, so that an encoder that does not change sees each but once; those for which there
+    is no more room are made anew each time.
+    """
+
+    def __init__(self, room: int = 2 << 30) -> None:
+        """Keep up to ``room`` bytes."""
+        self._room = room
+        self._kept: dict[int, Tensor] = {}
+
+    def of(self, recording: int, encode: Callable[[], Float[Tensor, "T D"]]) -> Float[Tensor, "T D"]:
+        """The recording's features, which `encode` makes where they are not kept."""
+        if recording in self._kept:
+            return self._kept[recording]
+        features = encode()
+        if features.nbytes <= self._room:
+            self._room -= features.nbytes
+            self._kept[recording] = features
+        return features
+
+
 def frame_scores(
     classifier: FrameClassifier,
     bank: RecordingBank,
     recording: int,
     settings: DetectionSettings,
     frames: Int[Tensor, " N"] | None = None,
+    kept: KeptFeatures | None = None,
 ) -> Scores:
-    """The softmax (N, 1 + L) for these frames of a recording, or for every frame, in eval mode."""
-    if frames is None:
-        frames = torch.arange(int(bank.length[recording]), device=bank.label.device)
-    if classifier.feature == "frame":
-        return classifier.scores_of_whole(bank.whole(recording))[frames].cpu().numpy()
-    scores = []
-    for frame in frames.split(TEST_BATCH):
-        indices, stride = torch.full_like(frame, recording), torch.full_like(frame, settings.test_stride)
-        windows = bank.windows(indices, frame, stride, settings.frames)
-        scores.append(classifier.scores(windows).cpu().numpy())
-    return np.concatenate(scores)
+    """The softmax (N, 1 + L) for these frames of a recording, or for every frame, in eval mode.
+
+    In `kept` the features of every frame stay from one call to the next, of the same bank, encoder and settings.
+    """
+    whole = classifier.feature == "frame"
+    every_frame = torch.arange(int(bank.length[recording]), device=bank.label.device)
+
+    def encode() -> Tensor:
+        if whole:
+            return classifier.features_of_whole(bank.whole(recording))
+        parts = []
+        for frame in (every_frame if frames is None else frames).split(TEST_BATCH):
+            indices, stride = torch.full_like(frame, recording), torch.full_like(frame, settings.test_stride)
+            parts.append(classifier.features(bank.windows(indices, frame, stride, settings.frames)))
+        return torch.cat(parts)
+
+    scores = classifier.scores(encode() if kept is None or frames is not None else kept.of(recording, encode))
+    return (scores[frames] if whole and frames is not None else scores).cpu().numpy()
