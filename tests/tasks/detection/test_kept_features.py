@@ -1,6 +1,5 @@
 """Features of test recordings that are made once where the encoder stays as it is."""
 
-
 import numpy as np
 import pytest
 import torch
