@@ -461,7 +461,8 @@ def test_what_cannot_be_searched_is_told_before_anything_runs(search, store, rec
     refused(replace(search, seeds=[]), "seeds", "at least 1")
     refused(replace(search, share=0.0), "share", "more than 0")
     refused(replace(search, factor=0.5), "factor", "at least 1")
-    refused(replace(search, base=quick(steps=None)), "either steps or minutes")
+    refused(replace(search, base=quick(steps=None)), r"either steps or minutes .*, got neither")
+    refused(replace(search, base=quick(minutes=1.0)), r"either steps or minutes .*, got both")
     big = made(quick(), store, tmp_path / "out", {"batch": {"16": {"batch": 16}}})
     refused(big, "candidate 'batch: 16' on toy", "at most the 12 clips", "without subject 1", "got 16")
     long = made(quick(), store, tmp_path / "out", {"as": {"long": {"steps": None, "minutes": 1.0}}})
@@ -591,8 +592,8 @@ def test_rows_are_compared_on_the_test_side_of_several_stores_and_none_is_chosen
 def test_the_package_s_list_of_another_method_is_refused_with_what_to_give_instead(cli, store_path, tmp_path):
     found = cli("tune", store_path, "--preset", "aimclr-small", "--out", tmp_path / "out")
     assert (found.code, found.err.count("\n")) == (2, 1), found.err
-    assert "--candidates: the package's list small does not fit presets of the method aimclr (candidate " in found.err
-    assert found.err.endswith("): give a file of your own, as docs/SEARCH.md shows\n")
+    assert "--candidates: the package's list small has settings that the method aimclr does not have" in found.err
+    assert found.err.endswith(": give a file of your own, as docs/SEARCH.md shows\n")
 
 
 def test_the_lists_of_the_package_name_settings_that_there_are():

@@ -54,13 +54,13 @@ def read_candidates(file: Path, method: str) -> tuple[dict[str, Any], dict[str, 
     """
     try:
         return _read(file, method)
-    except ConfigError as error:
+    except ConfigError:
         if file not in packaged("searches", ".yaml").values():
             raise
         # Nobody can mend the package's own list: it is of another method than the preset's.
         raise ConfigError(
-            f"--candidates: the package's list {file.stem} does not fit presets of the method {method} ("
-            f"{str(error).removeprefix(f'{file}: ')}): give a file of your own, as docs/SEARCH.md shows"
+            f"--candidates: the package's list {file.stem} has settings that the method {method} does not have: give a "
+            "file of your own, as docs/SEARCH.md shows"
         ) from None
 
 

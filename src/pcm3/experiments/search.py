@@ -96,7 +96,10 @@ class Search:
             if not fine:
                 raise ConfigError(f"setting {name}: expected {expected}, got {getattr(self, name)}")
         if (self.base.steps is None) == (self.base.minutes is None):
-            raise ConfigError("expected either steps or minutes of a run in the first rung")
+            raise ConfigError(
+                "expected either steps or minutes of a run in the first rung (--steps or --minutes), got "
+                f"{'both' if self.base.steps else 'neither'}"
+            )
         for name, store in self.pretraining.items():
             for candidate in self.all:
                 try:
