@@ -264,6 +264,23 @@ def test_the_command_writes_page_and_pictures(cli, log, tmp_path):
     assert "## a" in (tmp_path / "docs" / "BENCHMARK.md").read_text(encoding="utf-8")
     assert (tmp_path / "docs" / "benchmark-a.png").read_bytes()[:4] == b"\x89PNG"
     assert found.json["logs"] == ["a"]
+    (tmp_path / "a" / "rows.yaml").write_bytes(b"# caf\xe9\n")
+    not_text = cli("reproduce", "page", "--logs", tmp_path / "a", "--out", tmp_path / "other")
+    assert (not_text.code, len(not_text.err.splitlines())) == (2, 1)
+    assert "rows.yaml: expected text in UTF-8, got other bytes: save it as UTF-8" in not_text.err
+    assert not (tmp_path / "other").exists()
+    (tmp_path / "a" / "rows.yaml").write_bytes(b"\xef\xbb\xbf# with a mark of the order of bytes\n")
+    assert first_comment(tmp_path / "a" / "rows.yaml") == "with a mark of the order of bytes"
+    (tmp_path / "begun" / "runs").mkdir(parents=True)
+    for logs, words in (
+        ("begun", "but its rows are not finished: run that command again, which goes on there"),
+        ("docs", "but it holds no log.json"),
+        ("nowhere", "but it does not exist"),
+        ("a/log.json", "but it is a file"),
+    ):
+        refused = cli("reproduce", "page", "--logs", tmp_path / logs, "--out", tmp_path / "docs")
+        assert (refused.code, len(refused.err.splitlines())) == (2, 1)
+        assert f"{tmp_path / logs}: expected a folder that pcm3 reproduce rows wrote, {words}" in refused.err
     assert "--logs: expected folders" in cli("reproduce", "page", "--out", tmp_path / "docs").err
     twice = cli("reproduce", "page", "--logs", tmp_path / "a", tmp_path / "a", "--out", tmp_path / "docs")
     assert (twice.code, len(twice.err.splitlines())) == (2, 1)

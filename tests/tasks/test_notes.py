@@ -95,6 +95,29 @@ def without_background(recordings, write_tiny, tmp_path):
     return ClipStore.open(tmp_path / "s")
 
 
+def test_a_classifier_that_has_one_answer_for_everything_is_told_with_what_may_help(
+    finished_path, store, without_background
+):
+    wild = replace(
+        QUICK,
+        finetune=FinetuneSettings(epochs=3, lr=1e9),
+        subset=SubsetSettings(shares=[0.05, 0.5], kinds=["global"]),
+        detection=replace(QUICK.detection, activity=1.0),
+    )
+    one_class = "the classifier gives every test clip the same class: it has learned nothing; "
+    more = "more --finetune.epochs or another --finetune.lr may help"
+    by_adamw = f"{more}, or --finetune.optimiser adamw --finetune.lr 0.001, by which Transformers learn more easily"
+    assert f"pretrained: {one_class}{by_adamw}" in notes_of(finished_path, store, "finetune", wild)
+    assert f"with 50 % global of the labels {one_class}{by_adamw}" in notes_of(finished_path, store, "semi", wild)
+    adamw = replace(wild, finetune=replace(wild.finetune, optimiser="adamw"))
+    assert f"pretrained: {one_class}{more}" in notes_of(finished_path, store, "finetune", adamw)
+    assert (
+        "pretrained: the classifier finds no action in the test recordings; more --detection.epochs or another "
+        "--detection.lr may help"
+    ) in notes_of(finished_path, without_background, "detection-frozen", wild)
+    assert not any("classifier" in note for note in notes_of(finished_path, store, "linear-cached"))
+
+
 def test_recordings_without_background_of_another_rate_and_few_are_told(finished_path, without_background):
     told = notes_of(finished_path, without_background, "detection-frozen")
     assert "only 1 test recording" in told

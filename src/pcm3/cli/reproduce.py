@@ -221,21 +221,30 @@ def _page(options: Any) -> dict[str, Any]:
         if (name := folder.resolve().name) in logs:
             raise ConfigError(f"--logs: expected folders of different names, which head their tables, got two '{name}'")
         if not (folder / "log.json").is_file():
-            raise DataError(f"{folder}: expected a folder that pcm3 reproduce {ROWS} wrote, but it holds no log.json")
-        log = read_checked_json(folder / "log.json")
+            raise DataError(f"{folder}: expected a folder that pcm3 reproduce {ROWS} wrote, but {_why_no_log(folder)}")
+        log = read_checked_json(folder / "log.json", cure=f"the command pcm3 reproduce {ROWS} writes it anew")
         if not is_log_of_rows(log):
             raise DataError(f"{folder}: expected a log of pcm3 reproduce {ROWS}, got another")
         logs[name] = log
     page = options.out / "BENCHMARK.md"
     pictures = {name: options.out / f"benchmark-{name}.png" for name in logs}
-    options.out.mkdir(parents=True, exist_ok=True)
     chosen = {folder.resolve().name: first_comment(folder / "rows.yaml") for folder in options.logs}
+    options.out.mkdir(parents=True, exist_ok=True)
     for name, picture in pictures.items():
         draw_over_base(logs[name], picture)
     names = {name: picture.name for name, picture in pictures.items()}
     page.write_text(benchmark_page(logs, chosen, names, published_columns()), encoding="utf-8")
     print(f"written: {', '.join(map(str, [page, *pictures.values()]))}")
     return {"page": str(page), "pictures": [str(picture) for picture in pictures.values()], "logs": list(logs)}
+
+
+def _why_no_log(folder: Path) -> str:
+    """What is there in place of a log."""
+    if not folder.is_dir():
+        return "it is a file" if folder.exists() else "it does not exist"
+    if any((folder / name).is_dir() for name in ("runs", "baselines")):
+        return "its rows are not finished: run that command again, which goes on there"
+    return "it holds no log.json"
 
 
 def _labelling(options: Any) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from pcm3.errors import DataError
 from pcm3.report.all_stores import ALL, SCORE, over_all_stores
 from pcm3.report.paired import Difference, base_of, difference, on_store, runs_of
 from pcm3.report.published_order import Published, order_of
@@ -241,10 +242,17 @@ def is_log_of_rows(log: Any) -> bool:
 
 
 def first_comment(rows: Path) -> str:
-    """What a file of rows says of itself before its first setting; nothing where there is no such file."""
+    """What a file of rows says of itself before its first setting; nothing where there is no such file.
+
+    Raises:
+        DataError: it is not text in UTF-8.
+    """
     if not rows.is_file():
         return ""
-    lines = rows.read_text(encoding="utf-8").splitlines()
+    try:
+        lines = rows.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise DataError(f"{rows}: expected text in UTF-8, got other bytes: save it as UTF-8") from None
     comment = [
         line.lstrip("# ") for line in lines[: next((at for at, line in enumerate(lines) if line[:1] != "#"), None)]
     ]

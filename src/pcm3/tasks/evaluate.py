@@ -28,7 +28,7 @@ from pcm3.settings.pretrain import Device, Precision
 from pcm3.settings.tasks import TaskSettings
 from pcm3.summary import counted
 from pcm3.tasks.detection.windows import windows_to_fit
-from pcm3.tasks.notes import label_notes, run_notes
+from pcm3.tasks.notes import label_notes, learned_nothing, run_notes
 from pcm3.tasks.result_table import Row, header
 from pcm3.tasks.setup import Setup
 from pcm3.tasks.task_table import TASKS, Picture, Task, TaskResult
@@ -234,6 +234,7 @@ def evaluate(
             *(["the encoders' products were of bfloat16"] if shared.in_bfloat16 else []),
             *([] if raw_serves else ["raw coordinates have no feature of a frame, so that they do not stand beside"]),
             *kept.notes,
+            *learned_nothing(setup, task, list(rows.values())),
             *label_notes(setup, task, protocol),
             *run_notes(paths, specs, store, protocol),
             *leak_notes,

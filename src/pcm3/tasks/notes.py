@@ -11,10 +11,13 @@ from numpy.typing import NDArray
 from pcm3.data.audit.label_flaws import few_clips, split_notes
 from pcm3.data.store import ClipStore
 from pcm3.encoders.spec import EncoderSpec
+from pcm3.tasks.classifier import ClassifierResult
+from pcm3.tasks.detection.evaluate import DetectionResult
 from pcm3.tasks.detection.windows import BACKGROUND, frame_labels
+from pcm3.tasks.result_table import Row
 from pcm3.tasks.setup import Setup
 from pcm3.tasks.subsets import labelled_subset
-from pcm3.tasks.task_table import TASKS
+from pcm3.tasks.task_table import ONE_CLASS, TASKS, TRAINING, training_advice
 
 Indices = NDArray[np.int64]
 
@@ -42,6 +45,29 @@ def label_notes(setup: Setup, task: str, protocol: str) -> list[str]:
     if "subset" in of_table.groups:
         notes += [*_subsets(setup), *_same_subsets(setup)]
     return notes
+
+
+def learned_nothing(setup: Setup, task: str, rows: Sequence[Row]) -> list[str]:
+    """Rows of classifiers that give everything one and the same answer: their figure is that of chance."""
+    of_table, label = TASKS[task], setup.store.label
+    group = next((group for group in of_table.groups if group in TRAINING), None)
+    if group is None or (not of_table.of_recordings and len(np.unique(label[setup.test])) < 2):
+        return []
+    answer = "finds no action in the test recordings" if of_table.of_recordings else ONE_CLASS
+    notes = []
+    for row in rows:
+        results = [result for result in row.results if isinstance(result, ClassifierResult | DetectionResult)]
+        same = sum(map(_is_one_answer, results))
+        if same:
+            seeds = f", with {same} of {len(results)} seeds" if same < len(results) else ""
+            notes.append(f"{row.name}: the classifier {answer}{seeds}; {training_advice(group, setup.settings)}")
+    return notes
+
+
+def _is_one_answer(result: ClassifierResult | DetectionResult) -> bool:
+    if isinstance(result, DetectionResult):
+        return len(result.predicted) == 0
+    return len(np.unique(result.predicted)) == 1
 
 
 def _few_recordings(setup: Setup) -> list[str]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
 
+import numpy as np
+
 from pcm3.clips import ClipEncoder, extract
 from pcm3.data.protocol import split
 from pcm3.data.store import ClipStore
@@ -121,6 +123,20 @@ def _finetune(encoder: ClipEncoder, setup: Setup, seed: int) -> TaskResult:
     return TaskResult(result.metrics, result, {"": head})
 
 
+TRAINING = ("finetune", "head", "detection")
+"""The groups of `TaskSettings` that say how a classifier is trained."""
+ONE_CLASS = "gives every test clip the same class: it has learned nothing"
+"""What is said of a classifier that has learned nothing."""
+
+
+def training_advice(group: str, settings: TaskSettings) -> str:
+    """What may help where such a training came to nothing."""
+    advice = f"more --{group}.epochs or another --{group}.lr may help"
+    if group == "finetune" and settings.finetune.optimiser == "sgd":
+        advice += ", or --finetune.optimiser adamw --finetune.lr 0.001, by which Transformers learn more easily"
+    return advice
+
+
 def few_label_names(subset: SubsetSettings) -> dict[str, tuple[float, SubsetKind]]:
     """How figures end of the subsets that these settings ask for (``1pc_global``) → their share and kind."""
     return {f"{100 * share:g}pc_{kind}": (share, kind) for kind in subset.kinds for share in subset.shares}
@@ -130,13 +146,19 @@ def _semi(encoder: ClipEncoder, setup: Setup, seed: int) -> TaskResult:
     """Both kinds of subset at every share; ``top1_1pc_global`` is the accuracy with 1 % of all labels."""
     metrics: dict[str, float] = {}
     heads: dict[str, Classifier] = {}
+    same: list[str] = []
     chosen = setup.settings
     train, test = setup.labelled(setup.clips)
     for of, (share, kind) in few_label_names(chosen.subset).items():
         some = labelled_share(train, share, kind, seed)
         heads[of], result = evaluate_finetuned(encoder, some, test, chosen.finetune, seed)
         metrics |= {f"{name}_{of}": value for name, value in result.metrics.items()}
-    return TaskResult(dict(sorted(metrics.items(), key=lambda metric: metric[0].startswith("best"))), heads=heads)
+        classes = len(np.unique(train.labels))
+        if classes > 1 and len(some.labels) >= classes and len(np.unique(result.predicted)) == 1:
+            same.append(f"{100 * share:g} % {kind}")
+    ordered = dict(sorted(metrics.items(), key=lambda metric: metric[0].startswith("best")))
+    advice = f"with {', '.join(same)} of the labels the classifier {ONE_CLASS}; {training_advice('finetune', chosen)}"
+    return TaskResult(ordered, heads=heads, notes=(advice,) if same else ())
 
 
 def _semi_frozen(encoder: ClipEncoder, setup: Setup, seed: int) -> TaskResult:
