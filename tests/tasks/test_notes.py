@@ -100,7 +100,7 @@ def test_a_classifier_that_has_one_answer_for_everything_is_told_with_what_may_h
 ):
     wild = replace(
         QUICK,
-        finetune=FinetuneSettings(epochs=3, lr=1e9),
+        finetune=FinetuneSettings(epochs=3, lr=1e30),
         subset=SubsetSettings(shares=[0.05, 0.5], kinds=["global"]),
         detection=replace(QUICK.detection, activity=1.0),
     )
