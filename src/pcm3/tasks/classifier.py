@@ -106,6 +106,11 @@ class ClassifierResult:
     """(N_test, L) after the last epoch; empty where there are none."""
 
     @property
+    def one_answer(self) -> bool:
+        """Whether every test clip is given the same class."""
+        return len(np.unique(self.predicted)) == 1
+
+    @property
     def top1(self) -> float:
         """Accuracy after the last epoch, per cent: what is reported."""
         return self.metrics["top1"]

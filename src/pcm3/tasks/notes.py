@@ -57,17 +57,11 @@ def learned_nothing(setup: Setup, task: str, rows: Sequence[Row]) -> list[str]:
     notes = []
     for row in rows:
         results = [result for result in row.results if isinstance(result, ClassifierResult | DetectionResult)]
-        same = sum(map(_is_one_answer, results))
+        same = sum(result.one_answer for result in results)
         if same:
             seeds = f", with {same} of {len(results)} seeds" if same < len(results) else ""
             notes.append(f"{row.name}: the classifier {answer}{seeds}; {training_advice(group, setup.settings)}")
     return notes
-
-
-def _is_one_answer(result: ClassifierResult | DetectionResult) -> bool:
-    if isinstance(result, DetectionResult):
-        return len(result.predicted) == 0
-    return len(np.unique(result.predicted)) == 1
 
 
 def _few_recordings(setup: Setup) -> list[str]:

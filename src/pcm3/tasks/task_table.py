@@ -149,16 +149,18 @@ def _semi(encoder: ClipEncoder, setup: Setup, seed: int) -> TaskResult:
     same: list[str] = []
     chosen = setup.settings
     train, test = setup.labelled(setup.clips)
+    classes = len(np.unique(train.labels))
     for of, (share, kind) in few_label_names(chosen.subset).items():
         some = labelled_share(train, share, kind, seed)
         heads[of], result = evaluate_finetuned(encoder, some, test, chosen.finetune, seed)
         metrics |= {f"{name}_{of}": value for name, value in result.metrics.items()}
-        classes = len(np.unique(train.labels))
-        if classes > 1 and len(some.labels) >= classes and len(np.unique(result.predicted)) == 1:
+        if classes > 1 and len(some.labels) >= classes and result.one_answer:
             same.append(f"{100 * share:g} % {kind}")
     ordered = dict(sorted(metrics.items(), key=lambda metric: metric[0].startswith("best")))
+    if not same:
+        return TaskResult(ordered, heads=heads)
     advice = f"with {', '.join(same)} of the labels the classifier {ONE_CLASS}; {training_advice('finetune', chosen)}"
-    return TaskResult(ordered, heads=heads, notes=(advice,) if same else ())
+    return TaskResult(ordered, heads=heads, notes=(advice,))
 
 
 def _semi_frozen(encoder: ClipEncoder, setup: Setup, seed: int) -> TaskResult:

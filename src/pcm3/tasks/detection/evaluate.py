@@ -110,6 +110,11 @@ class DetectionResult:
     normalised: bool
     """Whether the store's recordings are centred and turned; the authors' detection was fed with raw coordinates."""
 
+    @property
+    def one_answer(self) -> bool:
+        """Whether no action is found at all: every frame is background."""
+        return len(self.predicted) == 0
+
 
 def fit_detector(
     encoder: ClipEncoder,
