@@ -38,7 +38,7 @@ def quickly(line):
     if words[1] == "pretrain":
         place = words.index("--minutes")
         return [*words[1:place], *words[place + 2 :], *TINY]
-    return words[1:] + (QUICK[words[2]] if words[1] == "fit" else [])
+    return words[1:] + (QUICK[words[2]] if words[1] == "fit" and "nearest" not in words else [])
 
 
 def write_table(file, number, frames=30, subject=0):

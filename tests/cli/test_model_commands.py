@@ -14,10 +14,12 @@ from pcm3.encoders.files import save_encoder
 from pcm3.encoders.spec import EncoderSpec
 from pcm3.skeleton import load_layout
 
-QUICK = [
-    "--head.epochs", 5, "--head.drop_epochs", "[3]", "--detection.epochs", 1, "--detection.windows", 2,
-    "--prediction.seed_frames", 20, "--prediction.predicted_frames", 5, "--prediction.steps", 3,
-]  # fmt: skip
+QUICK = {
+    "classifier": ["--head.epochs", 5, "--head.drop_epochs", "[3]"],
+    "detector": ["--detection.epochs", 1, "--detection.windows", 2],
+    "predictor": ["--prediction.seed_frames", 20, "--prediction.predicted_frames", 5, "--prediction.steps", 3],
+}
+"""By what is fitted."""
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +45,7 @@ def rows_of(file):
 
 
 def fit(cli, what, sessions, store, head, *words):
-    return cli("fit", what, sessions / "model", sessions / store, "--out", head, *QUICK, *words)
+    return cli("fit", what, sessions / "model", sessions / store, "--out", head, *QUICK[what], *words)
 
 
 def test_embed_writes_the_features_of_the_library(cli, sessions, tmp_path):
@@ -76,7 +78,14 @@ def test_a_file_is_embedded_as_its_array(cli, sessions, tmp_path):
 
 def test_fit_and_classify(cli, sessions, tmp_path):
     found = cli(
-        "fit", "classifier", sessions / "model", sessions / "clips", "--out", tmp_path / "head", *QUICK, "--json"
+        "fit",
+        "classifier",
+        sessions / "model",
+        sessions / "clips",
+        "--out",
+        tmp_path / "head",
+        *QUICK["classifier"],
+        "--json",
     )
     assert found.code == 0, found.err
     expected = found.json["expected"]
@@ -119,7 +128,7 @@ def test_files_are_fitted_on_with_their_table_and_nothing_is_said_of_options_tha
     assert (found.code, found.err.count("\n")) == (2, 1)
     assert "of files, --labels TABLE.csv" in found.err
     found = cli("fit", "classifier", sessions / "model", *files, *about, "--labels", tables / "labels.tsv",
-                "--out", tmp_path / "h", *QUICK, "--json")  # fmt: skip
+                "--out", tmp_path / "h", *QUICK["classifier"], "--json")  # fmt: skip
     assert found.code == 0, found.err
     assert (found.json["expected"]["people"], "bow" in found.out, "(--units)" in found.out) == (2, True, True)
     found = cli("classify", tmp_path / "h", *files, *about, "--pattern", "{label}", "--units", "centimetres")
@@ -133,8 +142,8 @@ def test_files_are_fitted_on_with_their_table_and_nothing_is_said_of_options_tha
 def test_a_detector_learns_from_files_and_a_table_of_times(cli, sessions, tables, tmp_path):
     rows = [f"{k}.csv,{('bow', 'wave')[k % 2]},{k},0.1,0.8" for k in range(4)]
     (tables / "times.tsv").write_text("\n".join(["file,label,subject,start,stop", *rows]))
-    found = cli("fit", "detector", sessions / "model", *sorted(tables.glob("*.csv")), "--fps", 30, *QUICK, "--labels",
-                tables / "times.tsv", "--out", tmp_path / "h", "--expect", "false")  # fmt: skip
+    found = cli("fit", "detector", sessions / "model", *sorted(tables.glob("*.csv")), "--fps", 30, "--labels",
+                tables / "times.tsv", *QUICK["detector"], "--out", tmp_path / "h", "--expect", "false")  # fmt: skip
     assert (found.code, pcm3.load_head(tmp_path / "h").classes) == (0, ("bow", "wave")), found.err
 
 
@@ -171,7 +180,14 @@ def test_fit_and_detect_in_every_form(cli, sessions, tmp_path):
 
 def test_fit_and_predict(cli, sessions, tmp_path):
     found = cli(
-        "fit", "predictor", sessions / "model", sessions / "clips", "--out", tmp_path / "head", *QUICK, "--json"
+        "fit",
+        "predictor",
+        sessions / "model",
+        sessions / "clips",
+        "--out",
+        tmp_path / "head",
+        *QUICK["predictor"],
+        "--json",
     )
     assert found.code == 0, found.err
     assert "standing still" in found.out
@@ -235,6 +251,26 @@ def test_a_clip_of_a_recording_is_named_as_the_refusal_of_all_says(cli, sessions
         (["fit", "classifier", "model", "clips", "--out", "h", "--seed", 10**20], "setting seed: expected"),
         (["fit", "classifier", "model", "clips", "--out", "h", "--encoder", "tuned"], "--encoder: expected it with"),
         (["fit", "detector", "model", "long", "--out", "h", "--kind", "nearest"], "--kind: expected it with"),
+        (
+            ["fit", "classifier", "model", "clips", "--out", "h", "--detection.feature", "frame"],
+            "--detection.feature: expected settings of a classifier (--head.…), got one that would be ignored",
+        ),
+        (
+            ["fit", "predictor", "model", "clips", "--out", "h", "--head.lr", 1],
+            "--head.lr: expected settings of a predictor (--prediction.…), got one that would be ignored; leave it out",
+        ),
+        (
+            ["fit", "classifier", "model", "clips", "--out", "h", "--kind", "nearest", "--head.epochs", 3],
+            "--head.epochs: expected settings of a classifier of nearest neighbours (which has none), got one",
+        ),
+        (
+            ["evaluate", "linear", "--model", "model", "--store", "clips", "--test.crops", 4],
+            "--test.crops: expected settings of linear (--head.…), got one that would be ignored; leave it out",
+        ),
+        (
+            ["evaluate", "finetune", "--model", "model", "--store", "clips", "--quick", "--subset.shares", "[0.5]"],
+            "--subset.shares: expected settings of finetune (--finetune.…), got one that would be ignored",
+        ),
         (["fit", "classifier", "model", "clips", "--out", "."], "expected a new folder or a head to replace"),
         (["search", "model", "clips", "clips"], "clips: expected one motion, got 8 clips: name one, as clips:c0"),
         (["search", "model", "clips:c1", "clips", "--window", 1], "--window: expected --inside"),
@@ -278,7 +314,7 @@ def test_a_head_of_another_kind_or_model_is_refused(cli, sessions, tmp_path):
         tmp_path / "head",
         "--expect",
         "false",
-        *QUICK,
+        *QUICK["classifier"],
     )
     found = cli("detect", tmp_path / "head", sessions / "long")
     assert (found.code, found.err) == (

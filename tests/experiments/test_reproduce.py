@@ -206,6 +206,21 @@ def test_what_a_table_has_no_use_for_is_refused(words, name, cli, tmp_path):
     assert f"--{name}: expected for" in found.err
 
 
+def test_a_setting_that_none_of_the_tasks_asked_for_goes_by_is_refused(cli, tmp_path):
+    words = ("--store", tmp_path / "s", "--candidates", "methods", "--out", tmp_path / "out", "--prediction.steps", 9)
+    found = cli("reproduce", "rows", *words, "--tasks", "[robustness]")
+    assert (found.code, len(found.err.splitlines())) == (2, 1)
+    asked = "--prediction.steps: expected settings of the tasks asked for, robustness (--robustness.… and --head.…)"
+    assert asked in found.err
+    assert (
+        "asked for, robustness and occlusion ("
+        in cli("reproduce", "rows", *words, "--tasks", "[robustness,occlusion]").err
+    )
+    assert (
+        "expected settings of the tasks asked for, none (which has none), got" in cli("reproduce", "rows", *words).err
+    )
+
+
 def test_the_published_size_is_a_method_s_own_unless_another_is_asked_for(plan):
     variant = Variant(preset="ms2l")
     own = begins_with(variant, sized(replace(plan, scaled=False), lambda what: None))

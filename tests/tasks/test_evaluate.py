@@ -31,10 +31,11 @@ QUICK = TaskSettings(
     detection=DetectionSettings(epochs=2, windows=4, test_every=2, frames=8),
     prediction=PredictionSettings(seed_frames=12, predicted_frames=10, hidden_size=8, steps=4, test_every=2),
 )
+SMALL_DETECTION = ["--detection.epochs", 2, "--detection.windows", 2, "--detection.test_every", 2]
 WORDS = [
     "--head.epochs", 2, "--finetune.epochs", 2, "--finetune.drop_epochs", "[1]", "--subset.shares", "[0.5]",
-    "--detection.epochs", 2, "--detection.windows", 2, "--detection.test_every", 2, "--prediction.seed_frames", 12,
-    "--prediction.steps", 2, "--prediction.hidden_size", 8, "--seeds", 1, "--workers", 1,
+    *SMALL_DETECTION, "--prediction.seed_frames", 12, "--prediction.steps", 2, "--prediction.hidden_size", 8,
+    "--seeds", 1, "--workers", 1,
 ]  # fmt: skip
 
 
@@ -155,7 +156,17 @@ def test_all_runs_what_the_store_can_serve_and_says_what_it_cannot(cli, finished
 
 
 def test_what_detection_found_is_written_as_text_and_as_a_picture(cli, finished_path, untrimmed, tmp_path):
-    words = ["--model", finished_path, "--store", untrimmed.path, "--out", tmp_path / "out", *WORDS]
+    words = [
+        "--model",
+        finished_path,
+        "--store",
+        untrimmed.path,
+        "--out",
+        tmp_path / "out",
+        *SMALL_DETECTION,
+        "--seeds",
+        1,
+    ]
     found = cli("evaluate", "detection-frozen", *words)
     assert found.code == 0, found.err
     assert [path.name for path in (tmp_path / "out" / "detection-frozen-xsub-found").iterdir()] == ["r3.txt"]

@@ -71,8 +71,8 @@ def test_one_command_pretrains_them_and_one_fuses_them(cli, store_path, tmp_path
     assert set(json.loads(found.out.splitlines()[-1])) == {"joint", "bone"}
     assert list(streams_of(tmp_path / "r")) == ["joint", "bone"]
     assert load_encoder(tmp_path / "r" / "bone")[1].stream == "bone"
-    words = ["--model", tmp_path / "r", "--store", store_path, "--seeds", 1, "--head.epochs", 2, "--json"]
-    found = cli("evaluate", "linear-cached", *words)
+    words = ["--model", tmp_path / "r", "--store", store_path, "--seeds", 1, "--json"]
+    found = cli("evaluate", "linear-cached", *words, "--head.epochs", 2)
     assert found.code == 0, found.err
     told = json.loads(found.out.splitlines()[-1])
     assert {"top1", "top1_logits_664", "top1_joint", "top1_bone"} <= set(told)
@@ -119,8 +119,8 @@ def at_once(three, tmp_path):
 def test_all_fuses_what_can_be_fused_and_says_what_cannot(cli, at_once, store_path, monkeypatch):
     few = {name: TASK_WORDS[name] for name in ("semi", "linear-cached")}
     monkeypatch.setattr("pcm3.settings.tasks.TASK_WORDS", few)
-    words = ["--model", at_once, "--store", store_path, "--fuse", "true", "--seeds", 1, "--head.epochs", 2, "--json"]
-    found = cli("evaluate", "all", *words)
+    words = ["--model", at_once, "--store", store_path, "--fuse", "true", "--seeds", 1, "--json"]
+    found = cli("evaluate", "all", *words, "--head.epochs", 2)
     assert found.code == 0, found.err
     assert (list(found.json["tasks"]), list(found.json["not_served"])) == (["linear-cached"], ["semi"])
     assert "not run: semi: streams can be fused in linear, linear-cached, finetune, not in semi: leave" in found.out

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pcm3.cli.parse import add_task_settings, task_settings, values_among
+from pcm3.cli.parse import add_task_settings, check_task_settings, task_settings, values_among
 from pcm3.cli.places import check_folder, check_writable
 from pcm3.limits import MOST_PROCESSES, MOST_REPEATS, check_ranges
 
@@ -83,7 +83,7 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     for name, folder in (("--out", options.out), ("--save-heads", options.save_heads)):
         if folder is not None:
             check_folder(name, folder)
-    settings = task_settings(options)
+    settings = _settings(options)
     store = ClipStore.open(options.store)
     runs = stream_runs(options.model, options.fuse) or {"": options.model}
     if options.fuse and "" in runs:
@@ -117,6 +117,21 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     for task, reason in result["not_served"].items():
         print(f"not run: {task}: {reason}")
     return 0, result
+
+
+def _settings(options: Any) -> TaskSettings:
+    """The settings of the tasks.
+
+    Raises:
+        ConfigError: a value makes no sense, or is of a setting that the task does not go by.
+    """
+    from pcm3.settings.tasks import QUICK, TaskSettings
+    from pcm3.tasks.task_table import TASKS
+
+    settings, usual = task_settings(options), QUICK if options.quick else TaskSettings()
+    if options.task != ALL:
+        check_task_settings(settings, TASKS[options.task].groups, options.task, usual)
+    return settings
 
 
 def _not_fused(options: Any) -> dict[str, str]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pcm3.cli.parse import add_task_settings, task_settings
+from pcm3.cli.parse import add_task_settings, check_task_settings, task_settings
 from pcm3.cli.places import check_folder
 from pcm3.cli.proposals import after_fitting, print_next
 from pcm3.cli.sources import add_device, add_source, print_given, recorded, sources
@@ -26,6 +26,9 @@ HEADS = {
     "predictor": "goes on with a motion for 400 ms; no label is used",
 }
 
+GROUPS = {"classifier": ("head",), "detector": ("detection",), "predictor": ("prediction",)}
+"""The groups of `TaskSettings` that each goes by."""
+
 
 def add_arguments(parser: Any, words: list[str]) -> None:
     """Adds the command's arguments."""
@@ -42,7 +45,7 @@ def add_arguments(parser: Any, words: list[str]) -> None:
     parser.add_argument("--expect", type=bool, default=True,
                         help="say what to expect of it on people not seen, by cross-validation")  # fmt: skip
     add_device(parser)
-    add_task_settings(parser, ("head", "detection", "prediction"))
+    add_task_settings(parser, [group for groups in GROUPS.values() for group in groups])
 
 
 def run(options: Any) -> tuple[int, dict[str, Any]]:
@@ -51,6 +54,7 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     from pcm3.api.given import given_clips, given_recordings
     from pcm3.api.heads import check_place
     from pcm3.errors import ConfigError, not_one_of
+    from pcm3.settings.tasks import TaskSettings
 
     if options.what not in HEADS:
         raise ConfigError(not_one_of("a head", options.what, HEADS))
@@ -61,6 +65,12 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
         raise ConfigError("--encoder: expected it with a detector or predictor; classifiers leave the encoder as it is")
     check_place(options.out)
     settings = task_settings(options)
+    groups, of = (
+        (GROUPS[options.what], f"a {options.what}")
+        if options.kind == "linear"
+        else ((), "a classifier of nearest neighbours")
+    )
+    check_task_settings(settings, groups, of, TaskSettings())
     model = api.load(options.model, device=options.device)
     read = given_recordings if options.what == "detector" else given_clips
     given = read(sources(options.source), model.spec, recorded(options))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import fields
 from difflib import get_close_matches
 from pathlib import Path
@@ -143,7 +143,7 @@ def _like(option: str, known: list[str]) -> list[str]:
     last = asked.rpartition(".")[2]
     same = [name for name in known if name.endswith(f".{last}")]
     names = {name.rpartition(".")[2]: name for name in known} | {name.removeprefix("--"): name for name in known}
-    return same or [names[name] for name in get_close_matches(asked, names, n=1, cutoff=0.5)]
+    return same or [names[name] for name in get_close_matches(asked, names, n=1, cutoff=0.6)]
 
 
 def _values_with_a_minus(words: list[str]) -> list[str]:
@@ -221,6 +221,21 @@ def task_settings(options: Any) -> TaskSettings:
     settings = TaskSettings(**{name: kind(**options[name].as_dict()) for name, kind in asked.items()})
     settings.check()
     return settings
+
+
+def check_task_settings(settings: TaskSettings, groups: Collection[str], of: str, usual: TaskSettings) -> None:
+    """Raises ConfigError for a setting that would be ignored: one of a group that is not among these.
+
+    Args:
+        settings: of all tasks.
+        groups: that are gone by.
+        of: whose those are, for the message: "a classifier".
+        usual: what the settings are where nothing is said of them.
+    """
+    ignored = [name for name in _task_groups() if name not in groups]
+    for name, *_ in settings.other_than(usual, ignored):
+        held = " and ".join(f"--{group}.…" for group in groups) or "which has none"
+        raise ConfigError(f"--{name}: expected settings of {of} ({held}), got one that would be ignored; leave it out")
 
 
 def _task_groups() -> dict[str, Any]:

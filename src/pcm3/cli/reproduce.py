@@ -6,7 +6,7 @@ import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pcm3.cli.parse import add_task_settings, task_settings
+from pcm3.cli.parse import add_task_settings, check_task_settings, task_settings
 from pcm3.cli.places import check_folder
 from pcm3.limits import MOST_PROCESSES, MOST_REPEATS, check_ranges
 
@@ -186,6 +186,8 @@ def _rows(options: Any) -> dict[str, Any]:
     from pcm3.settings.methods import name_of_method
     from pcm3.settings.presets import settings_of_preset
     from pcm3.settings.pretrain import changed
+    from pcm3.settings.tasks import TaskSettings
+    from pcm3.tasks.task_table import TASKS
 
     if options.candidates is None:
         raise ConfigError(f"--candidates: expected a file of what is compared (docs/SEARCH.md) for {ROWS}, got none")
@@ -193,11 +195,14 @@ def _rows(options: Any) -> dict[str, Any]:
     file = search_file(options.candidates)
     base = with_changes(preset, read_candidates(file, name_of_method(preset.method))[0], f"{file}: base")
     base = changed(base, {"protocol": options.protocol} | _sizes(options))
+    tasks, asked = known_tasks(options.tasks), task_settings(options)
+    groups = dict.fromkeys(group for task in tasks for group in TASKS[task].groups)
+    check_task_settings(asked, groups, f"the tasks asked for, {' and '.join(tasks) or 'none'}", TaskSettings())
     rung = {"seeds": [options.seeds], "factor": 1.0, "share": 1.0, "keep": 1}
     search = make_search(
         options.store, options.candidates, base, preset, options.out, held_out=0, learned=options.learn,
-        tasks=known_tasks(options.tasks),
-        task_settings=task_settings(options),
+        tasks=tasks,
+        task_settings=asked,
         **rung,
     )  # fmt: skip
     report = run_search(search, options.workers)

@@ -294,13 +294,17 @@ class TaskSettings:
 
     def non_default_settings(self, groups: Iterable[str]) -> list[str]:
         """The settings of these groups that are not the protocol's, each with the protocol's value in brackets."""
+        return [f"{name} {value} ({usual})" for name, value, usual in self.other_than(TaskSettings(), groups)]
+
+    def other_than(self, usual: TaskSettings, groups: Iterable[str]) -> list[tuple[str, Any, Any]]:
+        """The settings of these groups that are others than the usual: (name, value, usual value)."""
         changed = []
         for name in groups:
-            group = getattr(self, name)
-            for entry in fields(group):
-                value, usual = getattr(group, entry.name), getattr(type(group)(), entry.name)
-                if value != usual:
-                    changed.append(f"{name}.{entry.name} {value} ({usual})")
+            mine, theirs = getattr(self, name), getattr(usual, name)
+            for entry in fields(mine):
+                value, other = getattr(mine, entry.name), getattr(theirs, entry.name)
+                if value != other:
+                    changed.append((f"{name}.{entry.name}", value, other))
         return changed
 
 
