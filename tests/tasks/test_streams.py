@@ -12,7 +12,7 @@ from pcm3.errors import CheckpointError
 from pcm3.settings.tasks import TASK_WORDS, LinearSettings, TaskSettings
 from pcm3.tasks.evaluate import PRETRAINED, RAW, UNTRAINED, evaluate
 from pcm3.tasks.fusion import fused
-from pcm3.tasks.streams import evaluate_streams, stream_runs, streams_of
+from pcm3.tasks.streams import evaluate_streams, notes_of_streams, stream_runs, streams_of
 
 QUICK = TaskSettings(head=LinearSettings(epochs=3))
 STREAMS = ["joint", "bone", "motion"]
@@ -128,6 +128,11 @@ def test_all_fuses_what_can_be_fused_and_says_what_cannot(cli, at_once, store_pa
     alone = cli("evaluate", "semi", *words)
     assert (alone.code, alone.err.count("\n")) == (2, 1)
     assert "not in semi: leave out --fuse, and a run's main stream is evaluated" in alone.err
+
+
+def test_a_note_that_not_every_stream_has_names_those_that_do():
+    notes = {"joint": ["few clips", "one class"], "bone": ["few clips", "one class", "short"], "motion": ["few clips"]}
+    assert notes_of_streams(notes) == ["few clips", "joint and bone: one class", "bone: short"]
 
 
 def test_fusing_a_run_with_one_encoder_is_told(cli, three, store_path):

@@ -92,10 +92,17 @@ def evaluate_streams(
         steps=[steps for evaluation in each for steps in evaluation.steps],
         rows=rows,
         first=TaskResult(fused.metrics, fused, heads),
-        notes=list(dict.fromkeys(note for evaluation in each for note in evaluation.notes)),
+        notes=notes_of_streams({name: evaluation.notes for name, evaluation in alone.items()}),
         streams=tuple(alone),
         columns=tuple(name for name in METRICS if name in rows[0].metrics),
     )
+
+
+def notes_of_streams(notes: Mapping[str, Sequence[str]]) -> list[str]:
+    """Each note once: as it is where every stream has it, else behind the names of those that do."""
+    each = dict.fromkeys(note for of_stream in notes.values() for note in of_stream)
+    have = {note: [name for name, of_stream in notes.items() if note in of_stream] for note in each}
+    return [note if len(names) == len(notes) else f"{' and '.join(names)}: {note}" for note, names in have.items()]
 
 
 def _fused_row(index: int, alone: Mapping[str, Evaluation], first: Evaluation) -> Row:
