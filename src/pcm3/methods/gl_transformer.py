@@ -29,6 +29,8 @@ from pcm3.skeleton import Layout
 
 DIRECTIONS = 27
 """Back, not at all or ahead, on each of three axes."""
+NOWHERE = 13
+"""Of these the one that is not at all on every axis."""
 SIZES = 16
 """Not at all; 14 steps, of which the last is open; and one for a body or joint that is not there."""
 

@@ -19,7 +19,7 @@ from pcm3.clips import ClipBatch
 from pcm3.encoders.encoder import Encoder
 from pcm3.geometry import motion
 from pcm3.losses import accurate
-from pcm3.methods.gl_transformer import DIRECTIONS, direction_class
+from pcm3.methods.gl_transformer import DIRECTIONS, NOWHERE, direction_class
 from pcm3.methods.protocol import EncoderMaker, Exported, Progress, StepOutput
 from pcm3.methods.views import CropMaker
 from pcm3.nn.fresh_weights import fresh_weights
@@ -77,7 +77,7 @@ class HTransformer(nn.Module):
         return joints, parts
 
     def forward(self, views: PartlyHiddenView, progress: Progress, generator: torch.Generator) -> StepOutput:
-        """How badly the directions of joints and of parts are told, hidden or not."""
+        """How badly the directions of joints and of parts that move are told, hidden or not."""
         (frames,) = self.encoder.encode_views(self.encoder.build_inputs(views.clips, views.masked))
         features = self.encoder.every_frame(frames, views.clips.shape[1])
         joints, parts = self.tell_joints(features), self.tell_parts(features)
@@ -99,9 +99,15 @@ class HTransformer(nn.Module):
 
 
 def direction_loss(logits: Float[Tensor, "B T _"], classes: Int[Tensor, "B T M U"]) -> Float[Tensor, ""]:
-    """The mean cross-entropy of the directions; the last frame, from which nothing leads on, does not count."""
-    each = accurate(logits).unflatten(-1, (*classes.shape[2:], DIRECTIONS))
-    return F.cross_entropy(each[:, :-1].flatten(0, 3), classes[:, :-1].flatten())
+    """The mean cross-entropy of the directions of what moves; 0 where nothing does.
+
+    What is still has no direction: were it counted, next to all that is learned would be how much a clip moves. The
+    last frame, from which nothing leads on, does not count either.
+    """
+    each = accurate(logits).unflatten(-1, (*classes.shape[2:], DIRECTIONS))[:, :-1].flatten(0, 3)
+    right = classes[:, :-1].flatten()
+    errors = F.cross_entropy(each, right, ignore_index=NOWHERE, reduction="sum")
+    return errors / (right != NOWHERE).sum().clamp(min=1)
 
 
 def build(make_encoder: EncoderMaker, layout: Layout, settings: PretrainSettings) -> HTransformer:

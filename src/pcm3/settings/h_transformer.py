@@ -17,7 +17,8 @@ class MotionDirectionSettings:
     """Share of the body parts that the encoder does not see, anew in each eighth of a clip; 0, or more than
     0.1 and less than 0.9, so that of five parts some are masked and some are not."""
     still: float = 0.005
-    """Metres from one frame to the next, less than which on an axis are no motion along it; at least 0."""
+    """Metres from one frame to the next, less than which on an axis are no motion along it; at least 0. A joint or part
+    that moves along none does not count."""
     part_weight: float = 1.0
     """Weight of the directions of parts, beside those of joints; at least 0."""
 
