@@ -91,9 +91,10 @@ class GLTransformer(nn.Module):
         features = self.encoder.every_frame(features, clips.shape[1])
         direction, size = self.tell_direction(features), self.tell_size(features)
         with torch.autocast(clips.device.type, enabled=False):
-            own = own_frames(lengths, clips.shape[1])
+            own = own_frames(lengths, clips.shape[1])[:, :, None, None].expand_as(sizes)
+            moves = own & (directions != NOWHERE) if self.settings.still else own
             terms = {
-                "direction": self._class_loss(direction, directions, own),
+                "direction": self._class_loss(direction, directions, moves),
                 "size": self._class_loss(size, sizes, own),
             }
             loss = terms["direction"] + terms["size"]
@@ -111,15 +112,16 @@ class GLTransformer(nn.Module):
         nowhere = gone | gone[:, before]
         way = (joints[:, before] - joints).masked_fill(nowhere.unsqueeze(-1), 0)
         sizes = size_class(way, self.settings.bin).masked_fill(nowhere, SIZES - 1)
-        return direction_class(way).flatten(2), sizes.flatten(2)
+        moved = way.masked_fill(way.abs() < self.settings.still, 0)
+        return direction_class(moved).flatten(2), sizes.flatten(2)
 
     def _class_loss(
-        self, logits: Float[Tensor, "B T _"], classes: Int[Tensor, "B T R J"], own: Bool[Tensor, "B T"]
+        self, logits: Float[Tensor, "B T _"], classes: Int[Tensor, "B T R J"], counted: Bool[Tensor, "B T R J"]
     ) -> Float[Tensor, ""]:
-        """The mean cross-entropy over joints and the clips' own frames, and that of places with its weight."""
+        """The mean cross-entropy over joints and the frames that count, and that of places with its weight."""
         each = accurate(logits).unflatten(-1, (*classes.shape[2:], -1))
         errors = F.cross_entropy(each.movedim(-1, 1), classes, reduction="none")
-        over_frames = torch.einsum("btrj,bt->rj", errors, own.to(errors.dtype)) / own.sum()
+        over_frames = (errors * counted).sum(dim=(0, 1)) / counted.sum(dim=(0, 1)).clamp(min=1)
         place = self.placewise.to(errors.dtype)
         joints = (over_frames * (1 - place)).sum() / (1 - place).sum()
         return joints + self.settings.global_weight * (over_frames * place).sum() / place.sum()

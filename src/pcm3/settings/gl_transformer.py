@@ -16,6 +16,9 @@ class DisplacementSettings:
 
     intervals: list[int] = field(default_factory=lambda: [1, 5, 10])
     """Frames back from each one, over which joints have moved; one or more numbers, each at least 1."""
+    still: float = 0.0
+    """Metres, less than which on an axis are no motion along it; where it is more than 0, what moves along none has no
+    direction to be told. At least 0; 0: as published, where the noise of a camera has directions, too."""
     bin: float = 0.01
     """Metres: the sizes of ways are told apart in steps of so much; more than 0."""
     global_weight: float = 0.05
@@ -37,7 +40,7 @@ class DisplacementSettings:
                 "one or more numbers of frames, each at least 1",
             ),
             *positive(self, "bin", group="objective."),
-            *not_negative(self, "global_weight", group="objective."),
+            *not_negative(self, "still", "global_weight", group="objective."),
             (0 <= self.speed < 1, "objective.speed", "at least 0 and less than 1"),
         ]
 
