@@ -101,7 +101,7 @@ class HTransformer(nn.Module):
 def direction_loss(logits: Float[Tensor, "B T _"], classes: Int[Tensor, "B T M U"]) -> Float[Tensor, ""]:
     """The mean cross-entropy of the directions of what moves; 0 where nothing does.
 
-    What is still has no direction: were it counted, next to all that is learned would be how much a clip moves. The
+    What is still has no direction; were it counted, half of what is told of a depth camera's clips would be that. The
     last frame, from which nothing leads on, does not count either.
     """
     each = accurate(logits).unflatten(-1, (*classes.shape[2:], DIRECTIONS))[:, :-1].flatten(0, 3)
