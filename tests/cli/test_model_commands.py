@@ -77,16 +77,7 @@ def test_a_file_is_embedded_as_its_array(cli, sessions, tmp_path):
 
 
 def test_fit_and_classify(cli, sessions, tmp_path):
-    found = cli(
-        "fit",
-        "classifier",
-        sessions / "model",
-        sessions / "clips",
-        "--out",
-        tmp_path / "head",
-        *QUICK["classifier"],
-        "--json",
-    )
+    found = fit(cli, "classifier", sessions, "clips", tmp_path / "head", "--json")
     assert found.code == 0, found.err
     expected = found.json["expected"]
     assert (expected["people"], expected["folds"]) == (4, 4)
@@ -179,16 +170,7 @@ def test_fit_and_detect_in_every_form(cli, sessions, tmp_path):
 
 
 def test_fit_and_predict(cli, sessions, tmp_path):
-    found = cli(
-        "fit",
-        "predictor",
-        sessions / "model",
-        sessions / "clips",
-        "--out",
-        tmp_path / "head",
-        *QUICK["predictor"],
-        "--json",
-    )
+    found = fit(cli, "predictor", sessions, "clips", tmp_path / "head", "--json")
     assert found.code == 0, found.err
     assert "standing still" in found.out
     poses = pcm3.load_head(tmp_path / "head").predict(sessions / "clips")
@@ -305,17 +287,7 @@ def test_wrong_use_is_one_line_and_exit_code_2(cli, sessions, monkeypatch, words
 
 
 def test_a_head_of_another_kind_or_model_is_refused(cli, sessions, tmp_path):
-    cli(
-        "fit",
-        "classifier",
-        sessions / "model",
-        sessions / "clips",
-        "--out",
-        tmp_path / "head",
-        "--expect",
-        "false",
-        *QUICK["classifier"],
-    )
+    fit(cli, "classifier", sessions, "clips", tmp_path / "head", "--expect", "false")
     found = cli("detect", tmp_path / "head", sessions / "long")
     assert (found.code, found.err) == (
         2,

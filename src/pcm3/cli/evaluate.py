@@ -125,12 +125,12 @@ def _settings(options: Any) -> TaskSettings:
     Raises:
         ConfigError: a value makes no sense, or is of a setting that the task does not go by.
     """
-    from pcm3.settings.tasks import QUICK, TaskSettings
+    from pcm3.settings.tasks import QUICK
     from pcm3.tasks.task_table import TASKS
 
-    settings, usual = task_settings(options), QUICK if options.quick else TaskSettings()
+    settings = task_settings(options)
     if options.task != ALL:
-        check_task_settings(settings, TASKS[options.task].groups, options.task, usual)
+        check_task_settings(settings, TASKS[options.task].groups, options.task, QUICK if options.quick else None)
     return settings
 
 

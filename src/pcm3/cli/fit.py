@@ -25,9 +25,8 @@ HEADS = {
     "detector": "finds actions in long recordings; the store's must be untrimmed, with their actions",
     "predictor": "goes on with a motion for 400 ms; no label is used",
 }
-
-GROUPS = {"classifier": ("head",), "detector": ("detection",), "predictor": ("prediction",)}
-"""The groups of `TaskSettings` that each goes by."""
+GROUPS = {"classifier": "head", "detector": "detection", "predictor": "prediction"}
+"""The group of `TaskSettings` that each goes by."""
 
 
 def add_arguments(parser: Any, words: list[str]) -> None:
@@ -45,7 +44,7 @@ def add_arguments(parser: Any, words: list[str]) -> None:
     parser.add_argument("--expect", type=bool, default=True,
                         help="say what to expect of it on people not seen, by cross-validation")  # fmt: skip
     add_device(parser)
-    add_task_settings(parser, [group for groups in GROUPS.values() for group in groups])
+    add_task_settings(parser, GROUPS.values())
 
 
 def run(options: Any) -> tuple[int, dict[str, Any]]:
@@ -54,7 +53,6 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
     from pcm3.api.given import given_clips, given_recordings
     from pcm3.api.heads import check_place
     from pcm3.errors import ConfigError, not_one_of
-    from pcm3.settings.tasks import TaskSettings
 
     if options.what not in HEADS:
         raise ConfigError(not_one_of("a head", options.what, HEADS))
@@ -65,12 +63,10 @@ def run(options: Any) -> tuple[int, dict[str, Any]]:
         raise ConfigError("--encoder: expected it with a detector or predictor; classifiers leave the encoder as it is")
     check_place(options.out)
     settings = task_settings(options)
-    groups, of = (
-        (GROUPS[options.what], f"a {options.what}")
-        if options.kind == "linear"
-        else ((), "a classifier of nearest neighbours")
-    )
-    check_task_settings(settings, groups, of, TaskSettings())
+    if options.kind == "linear":
+        check_task_settings(settings, [GROUPS[options.what]], f"a {options.what}")
+    else:
+        check_task_settings(settings, [], "a classifier of nearest neighbours")
     model = api.load(options.model, device=options.device)
     read = given_recordings if options.what == "detector" else given_clips
     given = read(sources(options.source), model.spec, recorded(options))

@@ -223,17 +223,19 @@ def task_settings(options: Any) -> TaskSettings:
     return settings
 
 
-def check_task_settings(settings: TaskSettings, groups: Collection[str], of: str, usual: TaskSettings) -> None:
+def check_task_settings(
+    settings: TaskSettings, groups: Collection[str], of: str, usual: TaskSettings | None = None
+) -> None:
     """Raises ConfigError for a setting that would be ignored: one of a group that is not among these.
 
     Args:
         settings: of all tasks.
         groups: that are gone by.
         of: whose those are, for the message: "a classifier".
-        usual: what the settings are where nothing is said of them.
+        usual: what the settings are where nothing is said of them; None: the protocols'.
     """
     ignored = [name for name in _task_groups() if name not in groups]
-    for name, *_ in settings.other_than(usual, ignored):
+    for name, *_ in settings.other_than(usual or TaskSettings(), ignored):
         held = " and ".join(f"--{group}.…" for group in groups) or "which has none"
         raise ConfigError(f"--{name}: expected settings of {of} ({held}), got one that would be ignored; leave it out")
 

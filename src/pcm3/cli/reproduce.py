@@ -186,8 +186,7 @@ def _rows(options: Any) -> dict[str, Any]:
     from pcm3.settings.methods import name_of_method
     from pcm3.settings.presets import settings_of_preset
     from pcm3.settings.pretrain import changed
-    from pcm3.settings.tasks import TaskSettings
-    from pcm3.tasks.task_table import TASKS
+    from pcm3.tasks.task_table import groups_of
 
     if options.candidates is None:
         raise ConfigError(f"--candidates: expected a file of what is compared (docs/SEARCH.md) for {ROWS}, got none")
@@ -196,8 +195,7 @@ def _rows(options: Any) -> dict[str, Any]:
     base = with_changes(preset, read_candidates(file, name_of_method(preset.method))[0], f"{file}: base")
     base = changed(base, {"protocol": options.protocol} | _sizes(options))
     tasks, asked = known_tasks(options.tasks), task_settings(options)
-    groups = dict.fromkeys(group for task in tasks for group in TASKS[task].groups)
-    check_task_settings(asked, groups, f"the tasks asked for, {' and '.join(tasks) or 'none'}", TaskSettings())
+    check_task_settings(asked, groups_of(tasks), f"the tasks asked for, {' and '.join(tasks) or 'none'}")
     rung = {"seeds": [options.seeds], "factor": 1.0, "share": 1.0, "keep": 1}
     search = make_search(
         options.store, options.candidates, base, preset, options.out, held_out=0, learned=options.learn,

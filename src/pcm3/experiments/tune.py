@@ -30,7 +30,7 @@ from pcm3.settings.methods import name_of_method
 from pcm3.settings.pretrain import flat, to_dict
 from pcm3.summary import counted, interval_of, mean_of, spread_of
 from pcm3.tasks.result_table import in_a_line
-from pcm3.tasks.task_table import TASKS
+from pcm3.tasks.task_table import TASKS, groups_of
 from pcm3.train.pace import PACE_STEPS
 from pcm3.train.run_folder import locked
 
@@ -190,9 +190,7 @@ def _report(
         "keep": search.keep,
         "held_out": search.held_out,
         "tasks": list(search.tasks),
-        "not_the_protocols": search.task_settings.non_default_settings(
-            dict.fromkeys(group for task in search.tasks for group in TASKS[task].groups)
-        ),
+        "not_the_protocols": search.task_settings.non_default_settings(groups_of(search.tasks)),
         "base": to_dict(search.base),
         "baselines": {name: summary(runs) | {"runs": runs} for name, runs in baselines.items()},
         "candidates": candidates,

@@ -112,8 +112,7 @@ class GLTransformer(nn.Module):
         nowhere = gone | gone[:, before]
         way = (joints[:, before] - joints).masked_fill(nowhere.unsqueeze(-1), 0)
         sizes = size_class(way, self.settings.bin).masked_fill(nowhere, SIZES - 1)
-        moved = way.masked_fill(way.abs() < self.settings.still, 0)
-        return direction_class(moved).flatten(2), sizes.flatten(2)
+        return direction_class(way, self.settings.still).flatten(2), sizes.flatten(2)
 
     def _class_loss(
         self, logits: Float[Tensor, "B T _"], classes: Int[Tensor, "B T R J"], counted: Bool[Tensor, "B T R J"]
@@ -138,9 +137,9 @@ class GLTransformer(nn.Module):
         return {"encoder": Exported(self.encoder, "joint")}
 
 
-def direction_class(way: Float[Tensor, "*lead 3"]) -> Int[Tensor, "*lead"]:
-    """0 to 26: on each axis 0 for back, 1 for not at all, 2 for ahead; the first axis counts least."""
-    sign = way.sign().long() + 1
+def direction_class(way: Float[Tensor, "*lead 3"], still: float = 0.0) -> Int[Tensor, "*lead"]:
+    """0 to 26: on each axis 0 for back, 1 for not at all or less than `still`, 2 for ahead; the first counts least."""
+    sign = way.masked_fill(way.abs() < still, 0).sign().long() + 1
     return sign[..., 0] + 3 * sign[..., 1] + 9 * sign[..., 2]
 
 

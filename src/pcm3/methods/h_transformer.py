@@ -71,10 +71,7 @@ class HTransformer(nn.Module):
     def directions(self, motion: Float[Tensor, "B T M V C"]) -> tuple[Int[Tensor, "B T M V"], Int[Tensor, "B T M P"]]:
         """Of joints, and of parts, which move as their joints in the mean."""
         of_parts = torch.einsum("pv,btmvc->btmpc", self.share_of_joint.to(motion.dtype), motion)
-        joints, parts = (
-            direction_class(of.masked_fill(of.abs() < self.settings.still, 0)) for of in (motion, of_parts)
-        )
-        return joints, parts
+        return direction_class(motion, self.settings.still), direction_class(of_parts, self.settings.still)
 
     def forward(self, views: PartlyHiddenView, progress: Progress, generator: torch.Generator) -> StepOutput:
         """How badly the directions of joints and of parts that move are told, hidden or not."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
@@ -275,3 +275,8 @@ TASKS: dict[str, Task] = {
 """By name, in the order of `TASK_WORDS`, which tells what each is."""
 
 assert tuple(TASKS) == tuple(TASK_WORDS)
+
+
+def groups_of(tasks: Iterable[str]) -> list[str]:
+    """The groups of `TaskSettings` that these tasks go by, each once."""
+    return list(dict.fromkeys(group for task in tasks for group in TASKS[task].groups))
