@@ -209,7 +209,7 @@ def test_other_layouts_serve(tmp_path, joints):
 
 
 @example(rate=1.0411, first=16, seed=1)  # the search ended at a rate of 1.003
-@example(rate=1.8, first=19, seed=61)  # off by 0.21 of the training clip's frames, 0.12 of the copy's
+@example(rate=1.8, first=19, seed=61)  # the search ended 0.21 frames too late
 @given(rate=st.floats(0.55, 1.8), first=st.integers(0, 30), seed=st.integers(0, 99))
 @settings(deadline=None, max_examples=20)
 def test_timing_is_found_to_a_fraction_of_a_frame(tmp_path_factory, rate, first, seed):
@@ -223,9 +223,7 @@ def test_timing_is_found_to_a_fraction_of_a_frame(tmp_path_factory, rate, first,
     guess = np.array([(1, 0, middle, round(at[middle]), rate * 1.03, 0)], HIT)
     (hit,) = timed(paths, guess)
     assert hit["rate"] == pytest.approx(rate, abs=0.02)  # half a frame at the ends of the clip
-    assert hit["train_frame"] == pytest.approx(
-        at[middle], abs=0.2 * max(1, rate)
-    )  # of the frames that are farther apart
+    assert hit["train_frame"] == pytest.approx(at[middle], abs=0.2)
 
 
 def leaky(path, simulated):
